@@ -1,0 +1,57 @@
+# Every target sets up what it needs in .venv, by itself, and can be run again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint serve bench system clean help
+
+help:
+	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
+	@echo "make test   run every test"
+	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
+	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The package whose numbers the muP tests assert; its own dependencies are plotting libraries that no test needs.
+$(VENV)/.oracles: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-deps mup==1.0.0
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.demo
+
+test: $(VENV)/.oracles system
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.oracles
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+serve: $(VENV)/.installed
+	$(BIN)/windtunnel serve
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.engine
+
+# chromium and PostgreSQL for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
+system:
+	@missing=""; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	  else echo "make test: not installed, and installing needs root:$$missing (apt-get install$$missing)"; fi; \
+	fi
+
+clean:
+	rm -rf $(VENV) demo

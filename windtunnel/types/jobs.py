@@ -1,0 +1,100 @@
+"""A job as the API shows it."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from windtunnel.types.base import Response
+from windtunnel.types.spec import JobSpec
+
+JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+TERMINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+FailureType = Literal["diverged", "out_of_memory", "crashed", "poison", "refused", "invalid_data", "quota"]
+
+
+class Failure(Response):
+    """Why a job failed, and what to try."""
+
+    type: FailureType
+    message: str
+    hint: str | None = None
+    suggested_spec: dict[str, Any] | None = None
+
+
+class Progress(Response):
+    """How far a job is."""
+
+    outer_step: int
+    outer_steps: int
+    inner_steps: int
+    """Inner steps of the current outer step so far, over all of its training runs."""
+    phase: Literal["waiting", "scout", "tune", "finish", "check", "done"]
+    fraction: float
+    """Share of the whole job that is done, in [0, 1]."""
+    run_equivalents: float
+
+
+class CurrentPoint(Response):
+    """A point of the search space and its validation loss."""
+
+    outer_step: int
+    loss: float
+    stderr: float
+    hyperparameters: dict[str, float]
+
+
+class Attempt(Response):
+    """One claim of the job by a worker."""
+
+    epoch: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+
+
+class Job(Response):
+    """A job: what was asked, where it stands."""
+
+    id: str
+    name: str
+    state: JobState
+    spec: JobSpec
+    progress: Progress
+    current: CurrentPoint | None
+    best: CurrentPoint | None
+    failure: Failure | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+    attempts: int
+    plans: list[str]
+    """Ids of the transfer plans made from this job, oldest first."""
+
+
+class JobPage(Response):
+    """One page of jobs, newest first."""
+
+    items: list[Job]
+    next_cursor: str | None
+
+
+class MetricPoints(Response):
+    """One metric series over outer steps."""
+
+    series: str
+    steps: list[int]
+    values: list[float]
+
+
+class WorkerInfo(Response):
+    """A worker as last seen."""
+
+    id: str
+    host: str
+    device: str
+    threads: int
+    started_at: datetime
+    seen_at: datetime
+    job_id: str | None

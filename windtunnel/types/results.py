@@ -1,0 +1,136 @@
+"""TuneResult: what a finished job found, with what it cost and what may be trusted."""
+
+from typing import Literal
+
+from windtunnel.types.base import Response
+from windtunnel.types.spec import JobSpec
+
+Role = Literal["input", "hidden", "output", "vector", "scalar"]
+
+
+class LossEstimate(Response):
+    """Mean loss in nats over seeds."""
+
+    mean: float
+    stderr: float
+    seeds: int
+    accuracy: float | None = None
+    """Share of examples classified correctly, in [0, 1]."""
+
+
+class PointEvaluation(Response):
+    """One point of the search space judged on fresh seeds."""
+
+    hyperparameters: dict[str, float]
+    """Label (``learning_rate.hidden``, ``beta1``, ``weight_decay.layers.1.weight``) -> value."""
+    validation: LossEstimate
+    test: LossEstimate
+    """The held-out split, which no outer step ever sees."""
+
+
+class Cost(Response):
+    """What the job spent."""
+
+    run_equivalents: float
+    """Gradient evaluations over the inner steps of one plain run."""
+    gradient_evaluations: float
+    wall_seconds: float
+
+
+class ScheduleCurve(Response):
+    """The learning-rate multiplier over normalised time in [0, 1]."""
+
+    times: list[float]
+    start: list[float]
+    best: list[float]
+
+
+class EstimatorChoice(Response):
+    """Which estimator ran, and why."""
+
+    estimator: str
+    engine: str
+    adjoint: str
+    checkpointing: str
+    reason: str
+
+
+class ChaosReading(Response):
+    """How chaotic the inner loop was for the bounded adjoint, averaged over outer steps."""
+
+    bounded_share: float
+    """Share of backward steps whose Hessian term was scaled down."""
+    mean_scale: float
+    """Mean scale s in [0, 1] of the Hessian term; 1 is the exact adjoint."""
+
+
+class CoordinateSlope(Response):
+    """Growth of one module's activations with width: the log-log slope at one step."""
+
+    module: str
+    quantity: Literal["activation", "change"]
+    step: int
+    slope: float
+    verdict: Literal["pass", "inconclusive", "fail", "exempt"]
+
+
+class CoordinateCheck(Response):
+    """Do activations keep their size when the width grows? It gates the transfer."""
+
+    verdict: Literal["pass", "inconclusive", "fail"]
+    widths: list[int]
+    steps: int
+    seeds: int
+    learning_rate: float
+    slopes: list[CoordinateSlope]
+    sizes: dict[str, list[float]]
+    """Module -> mean absolute change of its output since initialisation at the last step, one value a width."""
+    losses: list[float]
+    """Training loss at the last step, one value a width: under muP wider is better."""
+
+
+class TensorFacts(Response):
+    """One parameter tensor of the proxy."""
+
+    name: str
+    shape: list[int]
+    role: Role
+
+
+class ProxyFacts(Response):
+    """The proxy that was trained."""
+
+    tensors: list[TensorFacts]
+    parameters: int
+    features: int
+    classes: int
+
+
+class Provenance(Response):
+    """Everything needed to get the same numbers again."""
+
+    spec_sha256: str
+    data_sha256: str
+    versions: dict[str, str]
+    threads: int
+    seed: int
+
+
+class TuneResult(Response):
+    """The outcome of a job."""
+
+    spec: JobSpec
+    start: PointEvaluation
+    """Where the outer steps began (after the scout)."""
+    best: PointEvaluation
+    schedule: ScheduleCurve
+    estimator: EstimatorChoice
+    chaos: ChaosReading | None
+    """None for the exact adjoint."""
+    cost: Cost
+    proxy: ProxyFacts
+    coordinate_check: CoordinateCheck | None
+    """None under the standard parametrization, which promises nothing over widths."""
+    dropped_members: int
+    """Training runs that diverged and were left out of every mean."""
+    provenance: Provenance

@@ -1,0 +1,335 @@
+"""JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from windtunnel.types.base import Request, misfit
+from windtunnel.types.tasks import TASKS
+
+OptimizerName = Literal["sgd", "adam", "adamw"]
+DecayKind = Literal["decoupled", "l2", "independent"]
+Scope = Literal["global", "role", "tensor"]
+HyperparameterName = Literal[
+    "learning_rate",
+    "weight_decay",
+    "momentum",
+    "beta1",
+    "beta2",
+    "eps",
+    "clip_norm",
+    "init_scale",
+    "output_multiplier",
+    "warmup_fraction",
+    "floor",
+]
+
+DEFAULT_RANGES: dict[HyperparameterName, tuple[float, float]] = {
+    "learning_rate": (1e-5, 1.0),
+    "weight_decay": (1e-5, 10.0),
+    "momentum": (0.1, 0.999),
+    "beta1": (0.1, 0.999),
+    "beta2": (0.5, 0.99999),
+    "eps": (1e-12, 1e-2),
+    "clip_norm": (1e-2, 100.0),
+    "init_scale": (0.05, 20.0),
+    "output_multiplier": (0.05, 20.0),
+    "warmup_fraction": (0.01, 0.9),
+    "floor": (0.001, 1.0),
+}
+"""Search range of a hyperparameter when the request gives none: (low, high)."""
+
+HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
+    "learning_rate": (1e-9, 100.0),
+    "weight_decay": (1e-9, 1000.0),
+    "momentum": (1e-4, 0.99999),
+    "beta1": (1e-4, 0.99999),
+    "beta2": (1e-4, 0.9999999),
+    "eps": (1e-16, 1.0),
+    "clip_norm": (1e-6, 1e6),
+    "init_scale": (1e-3, 1e3),
+    "output_multiplier": (1e-3, 1e3),
+    "warmup_fraction": (1e-4, 0.999),
+    "floor": (1e-4, 1.0),
+}
+"""What a range may span at most: outside of it the hyperparameter has no meaning or no precision."""
+
+SCOPED: frozenset[HyperparameterName] = frozenset({"learning_rate", "weight_decay", "init_scale"})
+"""Hyperparameters that may have a value for each role or tensor; the others are global."""
+
+
+class ModelSpec(Request):
+    """The proxy: the small model that is trained here."""
+
+    family: Literal["mlp"] = "mlp"
+    width: int = Field(64, ge=4, le=8192, description="Units of each hidden layer.")
+    depth: int = Field(2, ge=1, le=32, description="Number of hidden layers.")
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+
+
+class OptimizerSpec(Request):
+    """The update rule, and the values of the hyperparameters that are not searched.
+
+    A searched hyperparameter starts from the value given here, except that the learning rate starts
+    where the scout finds the lowest loss.
+    """
+
+    name: OptimizerName = "adamw"
+    decay: DecayKind | None = Field(
+        None,
+        description="decoupled: w -= lr*wd*w (AdamW). l2: wd*w is added to the gradient. independent: w -= wd*w. "
+        "Default: decoupled for adamw, l2 for sgd and adam.",
+    )
+    learning_rate: float = Field(0.003, gt=0, le=100)
+    weight_decay: float = Field(0.01, ge=0, le=1000)
+    momentum: float | None = Field(None, ge=0, lt=1, description="SGD only; 0.9 by default.")
+    beta1: float | None = Field(None, ge=0, lt=1, description="Adam and AdamW only; 0.9 by default.")
+    beta2: float | None = Field(None, ge=0, lt=1, description="Adam and AdamW only; 0.999 by default.")
+    eps: float | None = Field(None, gt=0, le=1, description="Adam and AdamW only; 1e-8 by default.")
+    clip_norm: float | None = Field(1.0, gt=0, description="Clip threshold on the global gradient norm; null: none.")
+
+    @model_validator(mode="after")
+    def _belongs_to_rule(self) -> Self:
+        if self.name == "adamw" and self.decay == "l2":
+            raise misfit(
+                "/decay",
+                "decay 'l2' with optimizer 'adamw' is a contradiction; allowed for adamw: decoupled, independent "
+                "(choose optimizer 'adam' for L2 in the gradient)",
+                "l2",
+            )
+        if self.name == "sgd":
+            foreign = [name for name in ("beta1", "beta2", "eps") if getattr(self, name) is not None]
+        else:
+            foreign = ["momentum"] if self.momentum is not None else []
+        if foreign:
+            allowed = "momentum" if self.name == "sgd" else "beta1, beta2, eps"
+            raise misfit(
+                f"/{foreign[0]}",
+                f"{foreign[0]} is no setting of optimizer {self.name!r}; allowed: {allowed}",
+                getattr(self, foreign[0]),
+            )
+        return self
+
+    @property
+    def decay_kind(self) -> DecayKind:
+        """The decay rule in force."""
+        if self.decay is not None:
+            return self.decay
+        return "decoupled" if self.name == "adamw" else "l2"
+
+    def default(self, name: HyperparameterName) -> float | None:
+        """Value of an optimizer hyperparameter that is not searched; None where it is switched off."""
+        fallback = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+        value: float | None = getattr(self, name)
+        return fallback.get(name) if value is None else value
+
+
+class ConstantSchedule(Request):
+    """Multiplier 1 at every step."""
+
+    name: Literal["constant"] = "constant"
+
+
+class WarmupSchedule(Request):
+    """Linear from 0 to 1 over the warmup, then 1."""
+
+    name: Literal["warmup"] = "warmup"
+    warmup_fraction: float = Field(0.05, gt=0, lt=1)
+
+
+class CosineSchedule(Request):
+    """Linear warmup, then a half cosine from 1 down to the floor."""
+
+    name: Literal["cosine"] = "cosine"
+    warmup_fraction: float = Field(0.05, ge=0, lt=1)
+    floor: float = Field(0.1, ge=0, le=1, description="Last multiplier, as a share of the peak.")
+
+
+ScheduleSpec = Annotated[ConstantSchedule | WarmupSchedule | CosineSchedule, Field(discriminator="name")]
+
+
+class InnerSpec(Request):
+    """One training run of the proxy."""
+
+    steps: int = Field(200, ge=2, le=100_000, description="Optimizer updates in a run.")
+    batch_size: int = Field(64, ge=1, le=65_536)
+    seeds: int = Field(4, ge=1, le=64, description="Runs (initialisation and batch order) averaged at each point.")
+
+
+class SearchItem(Request):
+    """One hyperparameter to tune. Without a range, the default range of that hyperparameter is used."""
+
+    name: HyperparameterName
+    scope: Scope = "global"
+    low: float | None = Field(None, gt=0)
+    high: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _sound_range(self) -> Self:
+        low, high = self.range
+        least, most = HARD_RANGES[self.name]
+        if self.scope != "global" and self.name not in SCOPED:
+            allowed = ", ".join(sorted(SCOPED))
+            raise misfit("/scope", f"{self.name} is global: scope {self.scope!r} is allowed for {allowed} only", self.scope)
+        if not low < high:
+            raise misfit("/low", f"low must be below high, got low {low:g} and high {high:g}", low)
+        if low < least or high > most:
+            end, value = ("/low", low) if low < least else ("/high", high)
+            raise misfit(
+                end, f"range {low:g} to {high:g} of {self.name} leaves what is allowed: {least:g} to {most:g}", value
+            )
+        return self
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """(low, high) in force."""
+        low, high = DEFAULT_RANGES[self.name]
+        return (low if self.low is None else self.low, high if self.high is None else self.high)
+
+
+class MethodSpec(Request):
+    """How the hypergradient is computed."""
+
+    estimator: Literal["auto", "reverse"] = "auto"
+    engine: Literal["population", "higher"] = Field(
+        "population",
+        description="population: all seeds as one batched computation, state-replay adjoint. "
+        "higher: the full unrolled graph of one seed at a time, the parity oracle; slow and memory-hungry.",
+    )
+    adjoint: Literal["bounded", "exact"] | None = Field(
+        None, description="Default: bounded for the population engine, exact for higher (the only one it has)."
+    )
+    checkpointing: Literal["auto", "none", "sqrt"] = Field(
+        "auto", description="Which optimizer states the forward pass keeps: every one, or every sqrt(steps)-th."
+    )
+    growth_budget: float = Field(10.0, gt=1, le=1e6, description="Growth of the bounded adjoint over a whole run.")
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> Self:
+        if self.engine == "higher" and self.adjoint == "bounded":
+            raise misfit("/adjoint", "adjoint 'bounded' needs engine 'population'; engine 'higher' is exact", "bounded")
+        if self.engine == "higher" and self.checkpointing != "auto":
+            raise misfit(
+                "/checkpointing",
+                f"checkpointing {self.checkpointing!r} needs engine 'population'; engine 'higher' keeps the whole graph",
+                self.checkpointing,
+            )
+        return self
+
+    @property
+    def adjoint_kind(self) -> Literal["bounded", "exact"]:
+        """The adjoint in force."""
+        if self.adjoint is not None:
+            return self.adjoint
+        return "exact" if self.engine == "higher" else "bounded"
+
+
+class OuterSpec(Request):
+    """The optimization of the hyperparameters."""
+
+    steps: int = Field(12, ge=1, le=1000, description="Hypergradient steps after the scout.")
+    scout: bool = Field(True, description="Sweep global learning rates first and start from the best.")
+    finish_seeds: int = Field(8, ge=2, le=256, description="Fresh seeds that judge the last candidates.")
+
+
+class Target(Request):
+    """The large model whose config is wanted. What is left out stays as in the proxy."""
+
+    width: int = Field(ge=4, le=1_048_576)
+    depth: int | None = Field(None, ge=1, le=1024)
+    steps: int | None = Field(None, ge=2, le=1_000_000_000)
+
+
+class JobSpec(Request):
+    """One tuning request: task, proxy, optimizer, search space, method, budget, optional target."""
+
+    name: str = Field("", max_length=200)
+    task: str = Field(description="A task that GET /v1/tasks lists.")
+    model: ModelSpec = ModelSpec()
+    parametrization: Literal["mup", "standard"] = "mup"
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = CosineSchedule()
+    inner: InnerSpec = InnerSpec()
+    search: tuple[SearchItem, ...] = Field(
+        (SearchItem(name="learning_rate", scope="role"), SearchItem(name="weight_decay", scope="role")),
+        min_length=1,
+        max_length=16,
+    )
+    method: MethodSpec = MethodSpec()
+    outer: OuterSpec = OuterSpec()
+    target: Target | None = None
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @field_validator("task")
+    @classmethod
+    def _task_exists(cls, task: str) -> str:
+        if task not in TASKS:
+            raise ValueError(f"no task {task!r}; allowed: {', '.join(sorted(TASKS))}")
+        return task
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [item.name for item in self.search]
+        for index, item in enumerate(self.search):
+            if item.name in names[:index]:
+                raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
+            self._check_search_item(index, item)
+        examples = TASKS[self.task].train_examples
+        if self.inner.batch_size > examples:
+            raise misfit(
+                "/inner/batch_size",
+                f"batch_size {self.inner.batch_size} is larger than the {examples} training examples of {self.task!r}",
+                self.inner.batch_size,
+            )
+        if self.target is not None:
+            self.check_target(self.target, "/target")
+        return self
+
+    def _check_search_item(self, index: int, item: SearchItem) -> None:
+        rule, name, path = self.optimizer, item.name, f"/search/{index}/name"
+        if name == "momentum" and rule.name != "sgd":
+            raise misfit(path, f"momentum is a hyperparameter of sgd, not of {rule.name}; it has beta1 and beta2", name)
+        if name in ("beta1", "beta2", "eps") and rule.name == "sgd":
+            raise misfit(path, f"{name} is a hyperparameter of adam and adamw, not of sgd", name)
+        if name == "clip_norm" and rule.clip_norm is None:
+            raise misfit(path, "clip_norm is searched but optimizer.clip_norm is null (no clipping)", name)
+        if name in ("warmup_fraction", "floor") and not hasattr(self.schedule, name):
+            raise misfit(path, f"schedule {self.schedule.name!r} has no {name}", name)
+        low, high = item.range
+        start = self.start_value(name)
+        owner = "schedule" if name in ("warmup_fraction", "floor") else "optimizer"
+        was_given = name in getattr(self, owner).model_fields_set
+        if start is not None and was_given and not low <= start <= high:
+            raise misfit(
+                f"/{owner}/{name}", f"the start {start:g} of {name} is outside its search range {low:g} to {high:g}", start
+            )
+
+    def start_value(self, name: HyperparameterName) -> float | None:
+        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off."""
+        if name in ("init_scale", "output_multiplier"):
+            return 1.0
+        if name in ("warmup_fraction", "floor"):
+            value: float | None = getattr(self.schedule, name, None)
+            return value
+        return self.optimizer.default(name)
+
+    def check_target(self, target: Target, path: str) -> None:
+        """Raise where the transfer rules cannot reach the target from this proxy; ``path`` points at the target."""
+        proxy = self.model
+        depth = proxy.depth if target.depth is None else target.depth
+        if target.width < proxy.width:
+            raise misfit(
+                f"{path}/width",
+                f"width {target.width} is below the proxy's {proxy.width}; allowed: at least that",
+                target.width,
+            )
+        if depth < proxy.depth:
+            raise misfit(
+                f"{path}/depth", f"depth {depth} is below the proxy's {proxy.depth}; allowed: at least that", depth
+            )
+        if depth > 1 and proxy.depth == 1:
+            raise misfit(
+                f"{path}/depth",
+                f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none to tune; tune a proxy of depth 2",
+                depth,
+            )

