@@ -1,0 +1,5 @@
+"""Data sets by name: real data that installed packages ship, split once and for all into three parts."""
+
+from hpo.tasks.registry import Split, TaskData, load
+
+__all__ = ["Split", "TaskData", "load"]

@@ -1,10 +1,7 @@
 """Errors on the wire: application/problem+json (RFC 9457), one shape, a pointer for each bad field."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
-
-from pydantic import BaseModel, ValidationError
 
 from windtunnel.types.base import Response
 
