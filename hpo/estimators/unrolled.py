@@ -1,0 +1,141 @@
+"""The ``higher`` engine: the whole unrolled graph of one member at a time. Slow, memory-hungry, the parity oracle.
+
+It shares no update code with the state-replay engine: the optimizers below are written for ``higher`` from the
+algorithms themselves, per tensor. ``higher`` 0.2.1 brings no AdamW, and its Adam takes a Python square root of the
+second bias correction, which cuts the graph to beta2; so both are registered here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import higher
+import torch
+from higher.optim import DifferentiableOptimizer
+from torch import Tensor, nn
+
+from hpo.coefficients import Coefficients
+from hpo.estimators.protocol import Estimate
+from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.models import MLP
+
+
+class DifferentiableAdamW(DifferentiableOptimizer):  # type: ignore[misc]
+    """AdamW (Loshchilov & Hutter 2019), and Adam with L2, for tensors as settings.
+
+    Group settings: ``lr``, ``betas``, ``eps``, ``shrink`` (share of the parameter taken off) and ``l2``.
+    """
+
+    def _update(self, grouped_grads: Sequence[Sequence[Tensor]], **_: Any) -> None:
+        for index, (group, gradients) in enumerate(zip(self.param_groups, grouped_grads, strict=True)):
+            beta1, beta2 = group["betas"]
+            for place, (parameter, raw) in enumerate(zip(group["params"], gradients, strict=True)):
+                memory = self.state[index][place]
+                gradient = raw + group["l2"] * parameter
+                count = memory["step"] = memory.get("step", 0) + 1
+                first = memory["first"] = beta1 * memory.get("first", 0.0) + (1 - beta1) * gradient
+                second = memory["second"] = beta2 * memory.get("second", 0.0) + (1 - beta2) * gradient * gradient
+                alive = second > 0
+                root = torch.where(alive, torch.sqrt(torch.where(alive, second, 1.0)), 0.0)
+                denominator = root / torch.sqrt(1 - beta2**count) + group["eps"]
+                move = group["lr"] * (first / (1 - beta1**count)) / denominator
+                group["params"][place] = parameter - group["shrink"] * parameter - move
+
+
+class DifferentiableMomentum(DifferentiableOptimizer):  # type: ignore[misc]
+    """SGD with heavy-ball momentum, for tensors as settings: ``lr``, ``momentum``, ``shrink`` and ``l2``."""
+
+    def _update(self, grouped_grads: Sequence[Sequence[Tensor]], **_: Any) -> None:
+        for index, (group, gradients) in enumerate(zip(self.param_groups, grouped_grads, strict=True)):
+            for place, (parameter, raw) in enumerate(zip(group["params"], gradients, strict=True)):
+                memory = self.state[index][place]
+                gradient = raw + group["l2"] * parameter
+                buffer = memory["buffer"] = group["momentum"] * memory.get("buffer", 0.0) + gradient
+                group["params"][place] = parameter - group["shrink"] * parameter - group["lr"] * buffer
+
+
+higher.register_optim(torch.optim.AdamW, DifferentiableAdamW)
+higher.register_optim(torch.optim.Adam, DifferentiableAdamW)
+higher.register_optim(torch.optim.SGD, DifferentiableMomentum)
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
+class Unrolled:
+    """Full-graph reverse mode through ``higher`` (Grefenstette et al. 2019), exact."""
+
+    def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
+        """See the protocol. Members are differentiated one after another."""
+        found = [self._one(problem, points[row : row + 1], draw.select([row]), on_step) for row in range(len(points))]
+        values, gradients = zip(*found, strict=True)
+        return Estimate(torch.cat(values), torch.cat(gradients), cost=float(3 * problem.steps * len(points)))
+
+    def _one(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep) -> tuple[Tensor, Tensor]:
+        leaf = points.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            tables = problem.coefficients(leaf)
+            initial = problem.layout.split(problem.initial(draw, tables)[0])
+            model, groups = _module(problem, [part[0].detach() for part in initial])
+            optimizer = OPTIMIZERS[problem.spec.optimizer.name](groups, lr=1.0)
+            with higher.innerloop_ctx(model, optimizer, copy_initial_weights=False) as (patched, differentiable):
+                patched.update_params([part[0] for part in initial])
+                for step in range(problem.steps):
+                    loss = self._loss(problem, patched.fast_params, tables, problem.batch(draw, step))
+                    differentiable.step(
+                        loss,
+                        override=_settings(tables, step, problem),
+                        grad_callback=lambda gradients: _clipped(gradients, tables.clip_norm),
+                    )
+                    on_step(1)
+                final = [part[None] for part in patched.fast_params]
+                value, _ = problem.evaluate(
+                    problem.layout.join(final), tables.output_multiplier, problem.data.validation
+                )
+                (gradient,) = torch.autograd.grad(value.sum(), [leaf])
+        return value.detach(), gradient
+
+    @staticmethod
+    def _loss(
+        problem: InnerProblem, parameters: Sequence[Tensor], tables: Coefficients, batch: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        return problem.training_loss([part[None] for part in parameters], tables.output_multiplier, batch).sum()
+
+
+def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """A real module with those weights, and one parameter group a tensor, in the layout's order."""
+    shape, data = problem.spec.model, problem.data
+    model = MLP(data.features, data.classes, shape.width, shape.depth, shape.activation).to(problem.dtype)
+    model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)))
+    named = dict(model.named_parameters())
+    return model, [{"params": [named[name]]} for name in problem.layout.names]
+
+
+def _settings(tables: Coefficients, step: int, problem: InnerProblem) -> dict[str, list[Any]]:
+    """Settings of every parameter group at one step, in the form that ``higher`` calls override."""
+    count = len(problem.layout.tensors)
+    zeros = [0.0] * count
+    settings: dict[str, list[Any]] = {
+        "lr": list(tables.learning_rate[step, 0]),
+        "shrink": zeros if tables.shrink is None else list(tables.shrink[step, 0]),
+        "l2": zeros if tables.l2 is None else list(tables.l2[0]),
+    }
+    if tables.momentum is not None:
+        settings["momentum"] = [tables.momentum[0, 0]]
+    if tables.beta1 is not None and tables.beta2 is not None and tables.eps is not None:
+        settings["betas"] = [(tables.beta1[0, 0], tables.beta2[0, 0])]
+        settings["eps"] = [tables.eps[0, 0]]
+    return settings
+
+
+def _clipped(gradients: Sequence[Tensor], threshold: Tensor | None) -> Sequence[Tensor]:
+    """Gradients clipped by their global norm, as torch.nn.utils.clip_grad_norm_ does, with the norm in the graph."""
+    if threshold is None:
+        return gradients
+    square = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
+    if square == 0:
+        return gradients
+    scale = (threshold[0, 0] / (square.sqrt() + 1e-6)).clamp(max=1.0)
+    return [gradient * scale for gradient in gradients]

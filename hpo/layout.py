@@ -1,0 +1,48 @@
+"""Where each named tensor lies in the flat parameter vector of a member."""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from windtunnel.types import TensorFacts
+
+
+class Layout:
+    """Named tensors <-> slices of a flat vector of P parameters, with any number of members in front.
+
+    One flat vector makes an optimizer update a handful of kernels, however many tensors a model has.
+    """
+
+    def __init__(self, tensors: Sequence[TensorFacts]) -> None:
+        self.tensors = tuple(tensors)
+        self.names = [tensor.name for tensor in tensors]
+        self.shapes = [tuple(tensor.shape) for tensor in tensors]
+        self.sizes = [prod(shape) for shape in self.shapes]
+
+    @property
+    def parameters(self) -> int:
+        """P."""
+        return sum(self.sizes)
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """Views [members, *shape] of a flat [members, P], in order."""
+        parts = flat.split(self.sizes, dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Inverse of ``split``."""
+        return torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
+
+    def expand(self, per_tensor: Tensor) -> Tensor:
+        """One value a tensor [members, tensors] -> one value a parameter [members, P]; differentiable."""
+        members = per_tensor.shape[0]
+        columns = per_tensor.unbind(dim=1)
+        return torch.cat(
+            [column[:, None].expand(members, size) for column, size in zip(columns, self.sizes, strict=True)], dim=1
+        )
+
+    def reduce(self, per_parameter: Tensor) -> Tensor:
+        """Transpose of ``expand``: sums [members, P] over each tensor -> [members, tensors]."""
+        return torch.stack([part.sum(dim=1) for part in per_parameter.split(self.sizes, dim=1)], dim=1)

@@ -1,0 +1,172 @@
+"""The search space: hyperparameters with bijections, bounds and scopes, as one flat unconstrained vector."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hpo.errors import Refused
+from windtunnel.types import HyperparameterName, JobSpec, Scope, TensorFacts
+
+Bijection = Literal["log", "logit", "complement_logit"]
+"""log: positive scales. logit: shares in (0, 1). complement_logit: logit(1 - x) for averages that live near 1 (betas)."""
+
+BIJECTIONS: dict[HyperparameterName, Bijection] = {
+    "learning_rate": "log",
+    "weight_decay": "log",
+    "momentum": "complement_logit",
+    "beta1": "complement_logit",
+    "beta2": "complement_logit",
+    "eps": "log",
+    "clip_norm": "log",
+    "init_scale": "log",
+    "output_multiplier": "log",
+    "warmup_fraction": "logit",
+    "floor": "log",
+}
+
+ROLES_WITHOUT: dict[str, frozenset[str]] = {
+    "weight_decay": frozenset({"vector", "scalar"}),
+    "init_scale": frozenset({"vector", "scalar", "output"}),
+}
+"""Roles that a hyperparameter does not act on: biases are not decayed; biases and the readout start at zero."""
+
+
+def constrain(unconstrained: Tensor, bijection: Bijection) -> Tensor:
+    """Value of a hyperparameter; differentiable, elementwise."""
+    match bijection:
+        case "log":
+            return torch.exp(unconstrained)
+        case "logit":
+            return torch.sigmoid(unconstrained)
+        case "complement_logit":
+            return torch.sigmoid(-unconstrained)
+
+
+def unconstrain(value: Tensor, bijection: Bijection) -> Tensor:
+    """Inverse of ``constrain``."""
+    match bijection:
+        case "log":
+            return torch.log(value)
+        case "logit":
+            return torch.logit(value)
+        case "complement_logit":
+            return -torch.logit(value)
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One coordinate of the search space."""
+
+    name: HyperparameterName
+    scope: Scope
+    key: str
+    """The role or tensor it acts on; empty for the global scope."""
+    start: float
+    low: float
+    high: float
+
+    @property
+    def label(self) -> str:
+        """``learning_rate``, ``learning_rate.hidden``, ``learning_rate.layers.1.weight``."""
+        return f"{self.name}.{self.key}" if self.key else self.name
+
+    @property
+    def bijection(self) -> Bijection:
+        """The map to the unconstrained coordinate."""
+        return BIJECTIONS[self.name]
+
+    def acts_on(self, tensor: TensorFacts) -> bool:
+        """Whether this coordinate sets the hyperparameter of that tensor."""
+        if tensor.role in ROLES_WITHOUT.get(self.name, frozenset()):
+            return False
+        match self.scope:
+            case "global":
+                return True
+            case "role":
+                return tensor.role == self.key
+            case "tensor":
+                return tensor.name == self.key
+
+
+class Space:
+    """An ordered set of hyperparameters <-> a flat vector of k unconstrained float64 coordinates."""
+
+    def __init__(self, hyperparameters: Sequence[Hyperparameter]) -> None:
+        self.hyperparameters = tuple(hyperparameters)
+        ends = [(item.low, item.high) for item in self.hyperparameters]
+        corners = [self._coordinates(torch.tensor(side, dtype=torch.float64)) for side in zip(*ends, strict=True)]
+        self.low = torch.minimum(*corners)
+        self.high = torch.maximum(*corners)
+
+    @classmethod
+    def from_spec(cls, spec: JobSpec, tensors: Sequence[TensorFacts]) -> "Space":
+        """Expand the search items of a job over the roles or tensors of its proxy.
+
+        Raises:
+            Refused: an item acts on no tensor of this proxy.
+        """
+        found: list[Hyperparameter] = []
+        for item in spec.search:
+            low, high = item.range
+            start = spec.start_value(item.name)
+            if start is None:
+                raise Refused(f"{item.name} is searched but switched off in this spec")
+            start = min(max(start, low), high)
+            subject = [tensor for tensor in tensors if tensor.role not in ROLES_WITHOUT.get(item.name, frozenset())]
+            keys: dict[str, None]
+            match item.scope:
+                case "global":
+                    keys = {"": None}
+                case "role":
+                    keys = dict.fromkeys(tensor.role for tensor in subject)
+                case "tensor":
+                    keys = dict.fromkeys(tensor.name for tensor in subject)
+            if not keys:
+                raise Refused(f"{item.name} with scope {item.scope!r} acts on no tensor of this proxy")
+            found += [Hyperparameter(item.name, item.scope, key, start, low, high) for key in keys]
+        return cls(found)
+
+    def __len__(self) -> int:
+        return len(self.hyperparameters)
+
+    @property
+    def labels(self) -> list[str]:
+        """Label of each coordinate."""
+        return [item.label for item in self.hyperparameters]
+
+    def start(self) -> Tensor:
+        """Unconstrained start, [k]."""
+        return self._coordinates(torch.tensor([item.start for item in self.hyperparameters], dtype=torch.float64))
+
+    def clamp(self, point: Tensor) -> Tensor:
+        """The nearest point inside the bounds, [..., k]."""
+        return torch.minimum(torch.maximum(point, self.low), self.high)
+
+    def values(self, point: Tensor) -> Tensor:
+        """Hyperparameter values [..., k] of unconstrained coordinates [..., k]; differentiable."""
+        columns = [constrain(point[..., i], item.bijection) for i, item in enumerate(self.hyperparameters)]
+        return torch.stack(columns, dim=-1)
+
+    def as_dict(self, point: Tensor) -> dict[str, float]:
+        """Label -> value of one point [k]."""
+        return dict(zip(self.labels, self.values(point).tolist(), strict=True))
+
+    def from_dict(self, values: Mapping[str, float]) -> Tensor:
+        """Inverse of ``as_dict``, [k]."""
+        return self._coordinates(torch.tensor([values[label] for label in self.labels], dtype=torch.float64))
+
+    def with_value(self, point: Tensor, name: HyperparameterName, value: float) -> Tensor:
+        """The point [k] with every coordinate of that hyperparameter set to one value, inside the bounds."""
+        target = torch.tensor(value, dtype=point.dtype)
+        changed = [
+            unconstrain(target, item.bijection) if item.name == name else point[i]
+            for i, item in enumerate(self.hyperparameters)
+        ]
+        return self.clamp(torch.stack(changed))
+
+    def _coordinates(self, values: Tensor) -> Tensor:
+        columns = [unconstrain(values[..., i], item.bijection) for i, item in enumerate(self.hyperparameters)]
+        return torch.stack(columns, dim=-1)
