@@ -1,0 +1,1 @@
+"""The workers as last seen."""

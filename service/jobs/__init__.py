@@ -1,0 +1,1 @@
+"""Jobs: create, list, get, cancel, events, metrics, result."""

@@ -1,0 +1,1 @@
+"""Transfer plans: make, get, export."""

@@ -1,0 +1,139 @@
+"""Guards a server without keys: only this machine's own pages and programs may write; no page can be framed."""
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.settings import is_loopback
+from windtunnel.types import Problem
+
+MAX_BODY_BYTES = 1 << 20
+
+HEADERS = {
+    # plotly writes style attributes; scripts come from this server only.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""On every answer."""
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """ASGI middleware: checks Host (DNS rebinding), origin and content type of writes, and size; adds the headers."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+        self.app = app
+        self.allowed_hosts = frozenset(allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a problem, or let the request through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refused = self._refusal(scope["method"], Headers(scope=scope))
+        if refused is not None:
+            content = refused.model_dump(mode="json")
+            answer = JSONResponse(content, refused.status, HEADERS, media_type="application/problem+json")
+            await answer(scope, receive, send)
+            return
+        await self.app(scope, _limited(receive), _with_headers(send))
+
+    def _refusal(self, method: str, headers: Headers) -> Problem | None:
+        host = headers.get("host", "")
+        name = hostname(host)
+        if not is_loopback(name) and name not in self.allowed_hosts:
+            return Problem(
+                type="wrong-host",
+                title="This server does not answer under that name",
+                status=421,
+                detail=f"Host is '{host}'; allowed: localhost, 127.0.0.1, [::1] and the names in WINDTUNNEL_ALLOWED_HOSTS",
+            )
+        if method in SAFE_METHODS:
+            return None
+        return _foreign(headers, host) or _wrong_content(headers) or _declared_too_large(headers)
+
+
+def hostname(host: str) -> str:
+    """The name in a Host header, without port and brackets; empty where there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _foreign(headers: Headers, host: str) -> Problem | None:
+    """A browser says which page sends a write; only this server's own pages may."""
+    origin = headers.get("origin")
+    site = headers.get("sec-fetch-site", "none")
+    if (origin is None or urlsplit(origin).netloc.lower() == host.lower()) and site in ("none", "same-origin"):
+        return None
+    return Problem(
+        type="foreign-origin",
+        title="Another site may not write here",
+        status=403,
+        detail=f"the request comes from a page of '{origin}'; allowed: pages of '{host}', and programs that send no Origin",
+    )
+
+
+def _wrong_content(headers: Headers) -> Problem | None:
+    given = headers.get("content-type")
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if given is None and not has_body:
+        return None
+    if given is not None and given.partition(";")[0].strip().lower() == "application/json":
+        return None
+    return Problem(
+        type="unsupported-media-type",
+        title="The body must be JSON",
+        status=415,
+        detail=f"Content-Type is {given or 'not given'}; allowed: application/json",
+    )
+
+
+def _too_large(given: str) -> str:
+    return f"the body has {given} bytes; allowed: {MAX_BODY_BYTES:,}"
+
+
+def _declared_too_large(headers: Headers) -> Problem | None:
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) <= MAX_BODY_BYTES:
+        return None
+    detail = _too_large(f"{int(length):,}")
+    return Problem(type="too-large", title="The body is too large", status=413, detail=detail)
+
+
+def _limited(receive: Receive) -> Receive:
+    """Count what comes in: a chunked body declares no length."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise HTTPException(413, _too_large(f"more than {MAX_BODY_BYTES:,}"))
+        return message
+
+    return counted
+
+
+def _with_headers(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+        await send(message)
+
+    return sent
