@@ -1,0 +1,78 @@
+"""Which tensor of the proxy a target tensor answers to, and how much it grew since. Imports no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from windtunnel.types.results import TensorFacts
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Growth of a tensor's two fans since the base width: m_in and m_out."""
+
+    fan_in: float
+    fan_out: float
+
+
+def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
+    """Growth of both fans of one tensor.
+
+    A tensor with one growing dimension may store it anywhere (a readout is [classes, width], an embedding table
+    [tokens, width]): its role says which fan it is.
+
+    Raises:
+        ValueError: more dimensions differ than the tensor's role allows (another number of features or classes).
+    """
+    ratios = [large / small for small, large in zip(base.shape, target.shape, strict=True)]
+    free = {"hidden": 2, "scalar": 0}.get(target.role, 1)
+    moved = [index for index, ratio in enumerate(ratios) if ratio != 1]
+    if len(moved) > free or any(index > 1 for index in moved):
+        raise ValueError(
+            f"tensor {target.name!r} ({target.role}) has shape {list(base.shape)} in the proxy and {list(target.shape)} "
+            f"in the target; at most {free} of its leading dimensions may differ: keep the number of features and classes"
+        )
+    match target.role:
+        case "hidden":
+            return Growth(fan_in=ratios[1], fan_out=ratios[0])
+        case "output":
+            return Growth(fan_in=prod(ratios), fan_out=1.0)
+        case "input" | "vector":
+            return Growth(fan_in=1.0, fan_out=prod(ratios))
+        case "scalar":
+            return Growth(fan_in=1.0, fan_out=1.0)
+
+
+def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> dict[str, TensorFacts]:
+    """For each target tensor, by name, the proxy's tensor whose values it takes.
+
+    That is the one of the same name; for a layer beyond the proxy's depth (``layers.5.weight``), the same tensor of
+    the proxy's last layer.
+
+    Raises:
+        ValueError: a target tensor has no counterpart, or another role or rank there.
+    """
+    known = {fact.name: fact for fact in base}
+    last = max((index for fact in base if (index := _layer(fact.name)) is not None), default=-1)
+    pairs: dict[str, TensorFacts] = {}
+    for fact in target:
+        index = _layer(fact.name)
+        beyond = index is not None and index > last >= 0
+        name = fact.name.replace(f"layers.{index}.", f"layers.{last}.", 1) if beyond else fact.name
+        if name not in known:
+            raise ValueError(f"the proxy has no tensor for {fact.name!r} of the target; it has: {', '.join(known)}")
+        found = known[name]
+        if found.role != fact.role or len(found.shape) != len(fact.shape):
+            raise ValueError(
+                f"tensor {fact.name!r} is {fact.role} of shape {list(fact.shape)} in the target, but {found.name!r} "
+                f"is {found.role} of shape {list(found.shape)} in the proxy; a proxy of depth 1 has no hidden matrix "
+                f"to copy from"
+            )
+        pairs[fact.name] = found
+    return pairs
+
+
+def _layer(name: str) -> int | None:
+    """3 for ``layers.3.weight``; None for a tensor outside the stack of layers."""
+    parts = name.split(".")
+    return int(parts[1]) if len(parts) == 3 and parts[0] == "layers" and parts[1].isdigit() else None
