@@ -298,8 +298,13 @@ class JobSpec(Request):
         low, high = item.range
         start = self.start_value(name)
         owner = "schedule" if name in ("warmup_fraction", "floor") else "optimizer"
-        was_given = name in getattr(self, owner).model_fields_set
-        if start is not None and was_given and not low <= start <= high:
+        settings = getattr(self, owner)
+        # Compared with the default, not with what the request spelled out: a spec that is written out in full and read
+        # back must stay valid.
+        is_default = (
+            name not in type(settings).model_fields or getattr(settings, name) == type(settings).model_fields[name].default
+        )
+        if start is not None and not is_default and not low <= start <= high:
             raise misfit(
                 f"/{owner}/{name}", f"the start {start:g} of {name} is outside its search range {low:g} to {high:g}", start
             )

@@ -1,0 +1,60 @@
+"""What can go wrong in the store, typed, with a sentence that says what to do."""
+
+
+class StoreError(Exception):
+    """Base of every error of this package."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SettingsError(StoreError):
+    """A setting from the environment is malformed."""
+
+
+class SchemaError(StoreError):
+    """The database's schema is not one that this version knows."""
+
+
+class JobNotFound(StoreError):
+    """No job has this id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job {job_id!r}")
+        self.job_id = job_id
+
+
+class PlanNotFound(StoreError):
+    """No transfer plan has this id."""
+
+    def __init__(self, plan_id: str) -> None:
+        super().__init__(f"no plan {plan_id!r}")
+        self.plan_id = plan_id
+
+
+class LeaseLost(StoreError):
+    """The job is no longer this worker's: the lease ran out, or the job has ended. Write nothing and stop."""
+
+    def __init__(self, job_id: str, epoch: int) -> None:
+        super().__init__(f"epoch {epoch} no longer holds job {job_id!r}")
+        self.job_id = job_id
+        self.epoch = epoch
+
+
+class IdempotencyConflict(StoreError):
+    """The idempotency key was used before, for another request."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"idempotency key {key!r} was used for a different job spec; send the same spec again, or take a new key"
+        )
+        self.key = key
+
+
+class InvalidCursor(StoreError):
+    """The cursor of a page was not made by this store."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"cursor {cursor!r} is not one that a page of jobs gave; leave it out to start at the newest job")
+        self.cursor = cursor

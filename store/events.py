@@ -1,0 +1,51 @@
+"""The event log of a job: dense numbers 1, 2, 3, ..., in the order of the transactions that wrote them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from store.dialect import now
+from store.errors import JobNotFound
+from store.tables import events, jobs
+from windtunnel.types import EventType, JobEvent
+
+
+def append(s: Session, job_id: str, type: EventType, data: Mapping[str, Any]) -> int:  # noqa: A002
+    """Add one event in the caller's transaction and return its number.
+
+    The counter's row stays locked until the transaction ends, so a number that is seen has no gap before it.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    statement = update(jobs).where(jobs.c.id == job_id).values(last_seq=jobs.c.last_seq + 1).returning(jobs.c.last_seq)
+    seq: int | None = s.scalar(statement)
+    if seq is None:
+        raise JobNotFound(job_id)
+    s.execute(insert(events).values(job_id=job_id, seq=seq, type=type, data=dict(data), at=now()))
+    return seq
+
+
+def after(s: Session, job_id: str, seq: int, limit: int = 1000) -> list[JobEvent]:
+    """Up to ``limit`` events with numbers above ``seq``, in order.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+        raise JobNotFound(job_id)
+    found = select(events).where(events.c.job_id == job_id, events.c.seq > seq).order_by(events.c.seq).limit(limit)
+    return [
+        JobEvent(job_id=row.job_id, seq=row.seq, type=row.type, data=row.data, at=datetime.fromtimestamp(row.at, UTC))
+        for row in s.execute(found)
+    ]
+
+
+def last(s: Session, job_id: str, type: EventType) -> dict[str, Any] | None:  # noqa: A002
+    """Data of the job's latest event of one type; None where there is none."""
+    found = select(events.c.data).where(events.c.job_id == job_id, events.c.type == type)
+    data: dict[str, Any] | None = s.scalar(found.order_by(events.c.seq.desc()).limit(1))
+    return data

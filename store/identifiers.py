@@ -1,0 +1,47 @@
+"""Names of things: ids that sort by the time they were made, and the digest of a spec."""
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+
+from windtunnel.types import JobSpec
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32, in lower case on the wire: no letter that looks like a digit, and it sorts like the number."""
+
+RANDOM_BITS = 80
+
+_lock = threading.Lock()
+_last = 0
+
+
+def _encode(number: int) -> str:
+    """26 base-32 digits of a 128-bit number."""
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5)).lower()
+
+
+def _ulid() -> str:
+    """48 bits of milliseconds and 80 random bits (the ULID layout); strictly increasing within this process."""
+    global _last  # noqa: PLW0603
+    with _lock:
+        fresh = (time.time_ns() // 1_000_000) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+        _last = fresh if fresh > _last else _last + 1
+        return _encode(_last)
+
+
+def job_id() -> str:
+    """A new job's id, such as ``job_01jd3v6k3mzt0q6x9h2w4c8f5a``: a later one sorts after an earlier one."""
+    return "job_" + _ulid()
+
+
+def plan_id() -> str:
+    """A new transfer plan's id."""
+    return "plan_" + _ulid()
+
+
+def spec_sha256(spec: JobSpec) -> str:
+    """SHA-256 of the spec with every default filled in, so that two ways to ask for the same job give the same digest."""
+    canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

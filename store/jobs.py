@@ -1,0 +1,205 @@
+"""Jobs as users see them: submit, read, list, cancel. What workers do to a job is in leases.py.
+
+queued --claim--> running --succeed | fail | mark_cancelled--> succeeded | failed | cancelled
+queued <--release | crash | lost lease-- running
+queued | paused --request_cancel--> cancelled
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.orm import Session
+
+from store import events, identifiers
+from store.dialect import insert_or_ignore, now
+from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound
+from store.tables import attempts as attempts_table
+from store.tables import idempotency_keys, jobs, plans
+from windtunnel.types import Attempt, Job, JobPage, JobSpec, JobState, Progress, TuneResult
+
+LONGEST_KEY = 200
+
+_SHOWN = [column for column in jobs.c if column.name != "result"]
+
+
+def submit(s: Session, spec: JobSpec, *, owner: str = "local", idempotency_key: str | None = None) -> Job:
+    """Queue a job, or return the one that this owner's idempotency key made before from the same spec.
+
+    Raises:
+        IdempotencyConflict: the key was used with another spec.
+        ValueError: the key is empty or longer than 200 characters.
+    """
+    new_id = identifiers.job_id()
+    if idempotency_key is not None:
+        if not 1 <= len(idempotency_key) <= LONGEST_KEY:
+            raise ValueError(f"an idempotency key has 1 to {LONGEST_KEY} characters, got {len(idempotency_key)}")
+        earlier = _claim_key(s, spec, owner, idempotency_key, new_id)
+        if earlier is not None:
+            return get(s, earlier)
+    waiting = Progress(
+        outer_step=0, outer_steps=spec.outer.steps, inner_steps=0, phase="waiting", fraction=0.0, run_equivalents=0.0
+    )
+    s.execute(
+        insert(jobs).values(
+            id=new_id,
+            owner=owner,
+            name=spec.name,
+            task=spec.task,
+            spec=spec.model_dump(mode="json"),
+            state="queued",
+            epoch=0,
+            next_ring_at=now(),
+            rings=0,
+            barren_crashes=0,
+            last_seq=0,
+            progress=waiting.model_dump(mode="json"),
+            created_at=now(),
+        )
+    )
+    events.append(s, new_id, "queued", {})
+    return get(s, new_id)
+
+
+def _claim_key(s: Session, spec: JobSpec, owner: str, key: str, new_id: str) -> str | None:
+    """Take the key for the new job; the id of the earlier job where the key was taken."""
+    digest = identifiers.spec_sha256(spec)
+    row = {"owner": owner, "key": key, "spec_sha256": digest, "job_id": new_id, "created_at": now()}
+    if insert_or_ignore(s, idempotency_keys, row):
+        return None
+    found = select(idempotency_keys).where(idempotency_keys.c.owner == owner, idempotency_keys.c.key == key)
+    earlier = s.execute(found).one()
+    if earlier.spec_sha256 != digest:
+        raise IdempotencyConflict(key)
+    return str(earlier.job_id)
+
+
+def get(s: Session, job_id: str) -> Job:
+    """One job.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    row = s.execute(select(*_SHOWN).where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise JobNotFound(job_id)
+    return _jobs(s, [row])[0]
+
+
+def page(
+    s: Session, *, state: JobState | None = None, task: str | None = None, limit: int = 50, cursor: str | None = None
+) -> JobPage:
+    """Up to ``limit`` jobs, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
+
+    Raises:
+        InvalidCursor: the cursor is not the ``next_cursor`` of a page.
+    """
+    query = select(*_SHOWN).order_by(jobs.c.id.desc()).limit(limit + 1)
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if task is not None:
+        query = query.where(jobs.c.task == task)
+    if cursor is not None:
+        query = query.where(jobs.c.id < _decode_cursor(cursor))
+    rows = s.execute(query).all()
+    items = _jobs(s, rows[:limit])
+    return JobPage(items=items, next_cursor=_encode_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+def request_cancel(s: Session, job_id: str) -> Job:
+    """Cancel a job that no worker holds; ask the worker of a running one to stop. A job that has ended stays as it is.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    held = s.execute(select(jobs.c.state, jobs.c.cancel_requested_at).where(jobs.c.id == job_id).with_for_update()).first()
+    if held is None:
+        raise JobNotFound(job_id)
+    this = update(jobs).where(jobs.c.id == job_id)
+    match held.state:
+        case "queued" | "paused":
+            s.execute(this.values(state="cancelled", cancel_requested_at=now(), next_ring_at=None, finished_at=now()))
+            events.append(s, job_id, "cancel_requested", {})
+            events.append(s, job_id, "cancelled", {})
+        case "running" if held.cancel_requested_at is None:
+            s.execute(this.values(cancel_requested_at=now()))
+            events.append(s, job_id, "cancel_requested", {})
+    return get(s, job_id)
+
+
+def result(s: Session, job_id: str) -> TuneResult | None:
+    """The outcome of a job that succeeded; None for any other.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    row = s.execute(select(jobs.c.result).where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise JobNotFound(job_id)
+    return None if row.result is None else TuneResult.model_validate(row.result)
+
+
+def attempts(s: Session, job_id: str) -> list[Attempt]:
+    """Every claim of the job, oldest first."""
+    found = select(attempts_table).where(attempts_table.c.job_id == job_id).order_by(attempts_table.c.epoch)
+    return [
+        Attempt(
+            epoch=row.epoch,
+            worker=row.worker_id,
+            started_at=datetime.fromtimestamp(row.started_at, UTC),
+            ended_at=_time(row.ended_at),
+            outcome=row.outcome,
+        )
+        for row in s.execute(found)
+    ]
+
+
+def _jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
+    """Rows as jobs, each with the ids of its plans."""
+    ids = [row.id for row in rows]
+    made = select(plans.c.job_id, plans.c.id).where(plans.c.job_id.in_(ids)).order_by(plans.c.created_at, plans.c.id)
+    of_job: dict[str, list[str]] = {job_id: [] for job_id in ids}
+    for plan in s.execute(made):
+        of_job[plan.job_id].append(plan.id)
+    return [_job(row, of_job[row.id]) for row in rows]
+
+
+def _job(row: Row[Any], plan_ids: list[str]) -> Job:
+    return Job(
+        id=row.id,
+        name=row.name,
+        state=row.state,
+        spec=JobSpec.model_validate(row.spec),
+        progress=row.progress,
+        current=row.current,
+        best=row.best,
+        failure=row.failure,
+        cancel_requested=row.cancel_requested_at is not None,
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        started_at=_time(row.started_at),
+        finished_at=_time(row.finished_at),
+        worker=row.worker_id,
+        attempts=row.epoch,
+        plans=plan_ids,
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _encode_cursor(job_id: str) -> str:
+    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> str:
+    try:
+        job_id = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidCursor(cursor) from error
+    if not job_id.startswith("job_") or _encode_cursor(job_id) != cursor:
+        raise InvalidCursor(cursor)
+    return job_id

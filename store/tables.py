@@ -1,0 +1,157 @@
+"""The tables. Times are seconds since 1970 by the database's clock; states and types are strings with named checks."""
+
+import typing
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from windtunnel.types import EventType, JobState
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, kind: object) -> CheckConstraint:
+    """The column holds a value of a Literal type of the wire."""
+    allowed = ", ".join(f"'{value}'" for value in typing.get_args(kind))
+    return CheckConstraint(f"{column} IN ({allowed})", name=f"known_{column}")
+
+
+def _json(name: str, *, nullable: bool = True) -> Column[typing.Any]:
+    return Column(name, JSON(none_as_null=True), nullable=nullable)
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("task", String(200), nullable=False),
+    _json("spec", nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("epoch", Integer, nullable=False),  # fencing token: raised by each claim, so also the number of attempts
+    Column("worker_id", String(200)),
+    Column("threads", Integer),  # of the first claim: later ones must compute with as many, or the sums round otherwise
+    Column("lease_until", Double),
+    Column("next_ring_at", Double),  # outbox of the dispatcher
+    Column("rings", Integer, nullable=False),
+    Column("cancel_requested_at", Double),
+    # No foreign key: checkpoints refers to jobs, and the pointer moves in the transaction that writes the row it names.
+    Column("checkpoint_id", Integer),
+    Column("barren_crashes", Integer, nullable=False),  # crashes since the last checkpoint
+    Column("last_seq", Integer, nullable=False),  # of the event log; its row lock keeps the numbers dense
+    _json("progress", nullable=False),
+    _json("current"),
+    _json("best"),
+    _json("failure"),
+    _json("result"),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    _one_of("state", JobState),
+    CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease_while_running"),
+    CheckConstraint("(state = 'queued') = (next_ring_at IS NOT NULL)", name="ring_while_queued"),
+    CheckConstraint("(state = 'succeeded') = (result IS NOT NULL)", name="result_when_succeeded"),
+    CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="failure_when_failed"),
+    Index(None, "state", "next_ring_at"),
+    Index(None, "state", "lease_until"),
+    Index(None, "task", "id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("worker_id", String(200), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("outcome", String(16)),
+    CheckConstraint("outcome IN ('succeeded', 'failed', 'cancelled', 'released', 'crashed', 'lost')", name="known_outcome"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("outer_step", Integer, nullable=False),
+    Column("path", Text, nullable=False),  # below the data folder
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "job_id", "epoch", "outer_step", unique=True),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("series", String(200), primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("value", Double, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("type", String(32), nullable=False),
+    _json("data", nullable=False),
+    Column("at", Double, nullable=False),
+    _one_of("type", EventType),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    _json("plan", nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("host", String(200), nullable=False),
+    Column("device", String(100), nullable=False),
+    Column("threads", Integer, nullable=False),
+    Column("job_id", String(40)),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("spec_sha256", String(64), nullable=False),
+    Column("job_id", String(40), nullable=False),
+    Column("created_at", Double, nullable=False),
+    # Checked at the end of the transaction: the key goes in first, so that of two requests at once only one makes a job.
+    ForeignKeyConstraint(["job_id"], ["jobs.id"], deferrable=True, initially="DEFERRED"),
+)
