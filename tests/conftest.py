@@ -1,0 +1,162 @@
+"""Databases for every test: SQLite files, and a private PostgreSQL started from the binaries on this machine."""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from store import schema
+from store.database import Database
+
+# Worker processes of the tests share few cores; this is also what keeps their numbers the same on every machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_numbers = itertools.count(1)
+
+
+def _missing(what: str) -> None:
+    """A service that the tests need is not there: an error where nothing may be left out (CI), else a skip that says so."""
+    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+        pytest.fail(f"{what}; with CI set every service must be there")
+    pytest.skip(what)
+
+
+def _postgresql_folder() -> Path | None:
+    """The folder of initdb and postgres, of the newest version installed."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
+    if installed:
+        return installed[-1].parent
+    on_path = shutil.which("postgres")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _unprivileged() -> tuple[int, int] | None:
+    """User and group for PostgreSQL, which refuses to run as root; None where we are not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            account = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return account.pw_uid, account.pw_gid
+    raise RuntimeError("PostgreSQL refuses to run as root, and there is no user 'postgres' or 'nobody' to run it as")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """Address of a fresh PostgreSQL server that ends with the tests; ``{name}`` stands for the database."""
+    binaries = _postgresql_folder()
+    if binaries is None:
+        _missing("PostgreSQL is not installed (apt-get install postgresql)")
+    assert binaries is not None
+    # Not below pytest's own folder: that one is closed to other users.
+    folder = Path(tempfile.mkdtemp(prefix="windtunnel-pg-"))
+    account = _unprivileged()
+    user: dict[str, object] = {}
+    if account is not None:
+        os.chown(folder, *account)
+        user = {"user": account[0], "group": account[1], "extra_groups": []}
+    data = folder / "data"
+    log = (folder / "log").open("wb")
+    try:
+        made = [binaries / "initdb", "-D", data, "-U", "windtunnel", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(made, check=True, stdout=log, stderr=log, cwd=folder, **user)
+        speed = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"]
+        options = [
+            part
+            for setting in (*speed, "listen_addresses=", f"unix_socket_directories={folder}")
+            for part in ("-c", setting)
+        ]
+        server = subprocess.Popen([binaries / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=folder, **user)
+        try:
+            _wait_until_ready(binaries, folder, server)
+            yield f"postgresql://windtunnel@/{{name}}?host={folder}"
+        finally:
+            server.send_signal(signal.SIGINT)  # fast shutdown
+            server.wait(timeout=30)
+    finally:
+        log.close()
+        shutil.rmtree(folder)
+
+
+def _wait_until_ready(binaries: Path, folder: Path, server: subprocess.Popen[bytes]) -> None:
+    ready = [binaries / "pg_isready", "-q", "-h", folder, "-U", "windtunnel", "-d", "postgres"]
+    for _ in range(300):
+        if subprocess.run(ready).returncode == 0:
+            return
+        try:
+            server.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
+
+
+@pytest.fixture(scope="session")
+def make_postgresql(postgresql_server: str) -> Iterator[Callable[[], str]]:
+    """Makes databases with the newest schema, from a template that is migrated once."""
+    admin = create_engine(
+        postgresql_server.format(name="postgres").replace("postgresql:", "postgresql+psycopg:"),
+        isolation_level="AUTOCOMMIT",
+    )
+
+    def run(statement: str) -> None:
+        with admin.connect() as connection:
+            connection.execute(text(statement))
+
+    run("CREATE DATABASE template_windtunnel")
+    schema.upgrade(postgresql_server.format(name="template_windtunnel"))
+
+    def make() -> str:
+        name = f"windtunnel_{next(_numbers)}"
+        run(f"CREATE DATABASE {name} TEMPLATE template_windtunnel")
+        return postgresql_server.format(name=name)
+
+    yield make
+    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the newest schema, to copy."""
+    path = tmp_path_factory.mktemp("template") / "windtunnel.db"
+    schema.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Address of a fresh SQLite database with the newest schema."""
+    copy = tmp_path / "windtunnel.db"
+    shutil.copy(sqlite_template, copy)
+    return f"sqlite:///{copy}"
+
+
+@pytest.fixture
+def postgresql_url(make_postgresql: Callable[[], str]) -> str:
+    """Address of a fresh PostgreSQL database with the newest schema."""
+    return make_postgresql()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Address of a fresh database with the newest schema; the test runs once on each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh open database; the test runs once on each kind."""
+    opened = Database(database_url)
+    yield opened
+    opened.dispose()
