@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Refused
+from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED
 from windtunnel.types import HyperparameterName, JobSpec, Scope, TensorFacts
+from windtunnel.types.results import Role
 
 Bijection = Literal["log", "logit", "complement_logit"]
 """log: positive scales. logit: shares in (0, 1). complement_logit: logit(1 - x) for averages that live near 1 (betas)."""
@@ -27,11 +29,11 @@ BIJECTIONS: dict[HyperparameterName, Bijection] = {
     "floor": "log",
 }
 
-ROLES_WITHOUT: dict[str, frozenset[str]] = {
-    "weight_decay": frozenset({"vector", "scalar"}),
-    "init_scale": frozenset({"vector", "scalar", "output"}),
+ROLES_WITHOUT: dict[HyperparameterName, frozenset[Role]] = {
+    "weight_decay": UNDECAYED,
+    "init_scale": ZERO_INITIALISED,
 }
-"""Roles that a hyperparameter does not act on: biases are not decayed; biases and the readout start at zero."""
+"""Roles that a hyperparameter does not act on."""
 
 
 def constrain(unconstrained: Tensor, bijection: Bijection) -> Tensor:

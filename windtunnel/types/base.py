@@ -26,4 +26,4 @@ class Request(BaseModel):
 class Response(BaseModel):
     """Goes out over the wire: an older client keeps working when a field is added."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")

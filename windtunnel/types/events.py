@@ -30,8 +30,8 @@ class OuterStep(Response):
 
     outer_step: int
     outer_steps: int
-    loss: float
-    """Mean validation loss over seeds, nats, at ``hyperparameters``."""
+    loss: float | None
+    """Mean validation loss over seeds, nats, at ``hyperparameters``; None where every run diverged."""
     stderr: float
     seeds: int
     dropped_members: int

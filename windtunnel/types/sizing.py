@@ -6,10 +6,9 @@ from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
 BYTES = 4
-RACE_CANDIDATES = 6
-"""Candidates that race after each hypergradient: two directions, three lengths."""
-SCOUT_RATES = 16
-"""Learning rates in the scout's sweep."""
+MOST_PLAIN_MEMBERS = 32
+MOST_PLAIN_PARAMETERS = 4_000_000
+"""A plain population stops growing where arithmetic, not dispatch, already takes the time."""
 
 
 def mlp_parameters(features: int, classes: int, width: int, depth: int) -> int:
@@ -30,16 +29,11 @@ def states_kept(steps: int, checkpointing: str) -> int:
     return segment + math.ceil(steps / segment) + 1
 
 
-def population_members(spec: JobSpec) -> tuple[int, int]:
-    """(members with a hypergradient, members of the largest plain run) trained as one computation."""
-    plain = max(
-        RACE_CANDIDATES,
-        2 * (spec.inner.seeds - 1),
-        SCOUT_RATES if spec.outer.scout else 0,
-        4 * spec.inner.seeds,
-        2 * spec.outer.finish_seeds,
-    )
-    return spec.inner.seeds, plain
+def plain_members(spec: JobSpec) -> int:
+    """Members that plain runs (scout, race, finish) train as one computation, at most."""
+    task = TASKS[spec.task]
+    parameters = mlp_parameters(task.features, task.classes, spec.model.width, spec.model.depth)
+    return max(1, min(MOST_PLAIN_MEMBERS, MOST_PLAIN_PARAMETERS // parameters))
 
 
 def member_bytes(spec: JobSpec) -> tuple[int, int]:
@@ -64,18 +58,15 @@ def population_bytes(spec: JobSpec, limit: int) -> int:
 
     Evaluation on the whole validation split counts as one step's activations of that size.
     """
-    task = TASKS[spec.task]
+    task, steps, seeds = TASKS[spec.task], spec.inner.steps, spec.inner.seeds
     parameters, activations = member_bytes(spec)
-    differentiated, plain = population_members(spec)
     state = state_tensors(spec.optimizer.name) * parameters
+    batches = 8 * steps * spec.inner.batch_size
+    evaluation = 3 * activations // spec.inner.batch_size * max(task.validation_examples, task.test_examples)
+    plain = plain_members(spec) * (2 * state + 4 * parameters + 3 * activations + evaluation + batches)
     if spec.method.engine == "higher":
-        units = activations // spec.inner.batch_size
-        graph = spec.inner.steps * (8 * state + 6 * activations) + 6 * units * task.validation_examples
-        reverse = graph
-    else:
-        kept = states_kept(spec.inner.steps, checkpointing_kind(spec, limit))
-        reverse = differentiated * (kept * state + 12 * parameters + 6 * activations)
-    units = activations // spec.inner.batch_size
-    evaluation = max(differentiated, plain) * 3 * units * max(task.validation_examples, task.test_examples)
-    forward = plain * (2 * state + 4 * parameters + 3 * activations)
-    return max(reverse, forward) + evaluation
+        graph = steps * (8 * state + 6 * activations) + 2 * evaluation
+        return max(graph + seeds * batches, plain)
+    kept = states_kept(steps, checkpointing_kind(spec, limit))
+    reverse = seeds * (kept * state + 12 * parameters + 6 * activations + 2 * evaluation + batches)
+    return max(reverse, plain)

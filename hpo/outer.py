@@ -1,0 +1,184 @@
+"""The outer loop: one hypergradient, one race, one move; with momentum, rollback and a shrinking trust region."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hpo.account import Account
+from hpo.errors import Diverged
+from hpo.estimators import Estimate, Estimator
+from hpo.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
+from hpo.inner import InnerProblem
+from hpo.race import LENGTHS, directions, free_gradient, race
+
+MOMENTUM = 0.5
+GROW, SHRINK = 1.5, 0.5
+WIDEST, NARROWEST = 1.5, 1 / 32
+"""Bounds of the trust region, in units of the race's lengths."""
+PATIENCE = 2
+"""Rises beyond two standard errors in a row that send the search back to the best point."""
+LOST_STEPS = 3
+"""Outer steps in a row without one finite run before the job gives up."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One judged point: losses there are on seeds that did not choose it."""
+
+    outer_step: int
+    point: Tensor
+    """[k]"""
+    loss: float
+    stderr: float
+
+
+@dataclass(frozen=True)
+class Trail:
+    """State of the search between two outer steps."""
+
+    point: Tensor
+    """Where it stands, [k]."""
+    velocity: Tensor
+    """Averaged gradient, scaled to largest coordinate 1, [k]."""
+    width: float = 1.0
+    """The trust region: factor on the race's lengths."""
+    rises: int = 0
+    lost: int = 0
+    visits: tuple[Visit, ...] = ()
+
+    @property
+    def best(self) -> Visit | None:
+        """The visit of lowest mean loss."""
+        return min(self.visits, key=lambda visit: visit.loss, default=None)
+
+
+@dataclass(frozen=True)
+class Move:
+    """What one outer step saw and did."""
+
+    loss: float
+    stderr: float
+    seeds: int
+    dropped: int
+    gradient: Tensor
+    """Mean hypergradient over the members that did not diverge, [k]."""
+    bounded_share: float | None
+    mean_scale: float | None
+    length: float = 0.0
+    """Largest coordinate of the move taken; 0 where it stayed."""
+    rolled_back: bool = False
+
+
+def advance(
+    problem: InnerProblem,
+    estimator: Estimator,
+    trail: Trail,
+    seeds: Sequence[SeedPath],
+    outer_step: int,
+    population: int,
+    account: Account,
+) -> tuple[Trail, Move]:
+    """One outer step from ``trail``.
+
+    Raises:
+        Diverged: no run has survived for ``LOST_STEPS`` outer steps in a row.
+    """
+    space = problem.space
+    points = trail.point.expand(len(seeds), -1)
+    estimate = estimator.estimate(problem, points, problem.draw(seeds), account.step)
+    account.spend(estimate.cost)
+    losses = diverged_to_infinity(estimate.value.double())
+    sound = losses.isfinite() & estimate.gradient.isfinite().all(dim=1)
+    mean, stderr, count = mean_and_stderr(losses[sound])
+    dropped = len(seeds) - count
+    if count == 0:
+        return _lost(trail, len(seeds), len(space))
+    trail = replace(trail, lost=0, visits=(*trail.visits, Visit(outer_step, trail.point, mean, stderr)))
+    gradient = estimate.gradient[sound].double().mean(dim=0)
+    seen = Move(mean, stderr, count, dropped, gradient, *_chaos(estimate, sound))
+    trail, rolled_back = _guard(trail, mean, stderr)
+    if rolled_back:
+        return trail, replace(seen, rolled_back=True)
+    slope = free_gradient(gradient, trail.point, space.low, space.high)
+    if slope.abs().max() > 0:
+        velocity = MOMENTUM * trail.velocity + slope / slope.abs().max()
+        velocity = free_gradient(velocity, trail.point, space.low, space.high)
+    else:
+        velocity = torch.zeros_like(slope)
+    survivors = [seed for seed, kept in zip(seeds, sound.tolist(), strict=True) if kept]
+    candidates = [
+        space.clamp(trail.point + length * trail.width * direction)
+        for direction in directions(velocity)
+        for length in LENGTHS
+    ]
+
+    def judged(rows: Tensor, which: slice) -> Tensor:
+        found = judge(problem, rows, survivors[which], population, account.step).validation
+        account.spend(found.numel() * problem.steps)
+        return found
+
+    outcome = race(trail.point, losses[sound], candidates, judged)
+    trail = replace(trail, velocity=_unit(velocity), width=_next_width(trail.width, outcome.length), point=outcome.point)
+    return trail, replace(seen, length=outcome.length)
+
+
+def _lost(trail: Trail, seeds: int, coordinates: int) -> tuple[Trail, Move]:
+    """Every run at the present point diverged: back to the best point, or give up."""
+    if trail.best is None or trail.lost + 1 >= LOST_STEPS:
+        raise Diverged(
+            f"all {seeds} training runs of an outer step diverged, {trail.lost + 1} outer steps in a row",
+            "lower the high end of learning_rate in search, add warmup, clip at a smaller norm, or use more seeds",
+        )
+    back = replace(
+        trail,
+        point=trail.best.point,
+        velocity=torch.zeros_like(trail.velocity),
+        width=max(trail.width * SHRINK, NARROWEST),
+        lost=trail.lost + 1,
+        rises=0,
+    )
+    nothing = torch.zeros(coordinates, dtype=torch.float64)
+    return back, Move(math.inf, 0.0, 0, seeds, nothing, None, None, rolled_back=True)
+
+
+def _guard(trail: Trail, mean: float, stderr: float) -> tuple[Trail, bool]:
+    """Count rises beyond two standard errors of the difference; the second in a row leads back to the best point."""
+    best = trail.best
+    assert best is not None
+    rise = mean - best.loss > 2 * math.hypot(stderr, best.stderr)
+    rises = trail.rises + 1 if rise else 0
+    if rises < PATIENCE:
+        return replace(trail, rises=rises), False
+    return (
+        replace(
+            trail,
+            point=best.point,
+            velocity=torch.zeros_like(trail.velocity),
+            width=max(trail.width * SHRINK, NARROWEST),
+            rises=0,
+        ),
+        True,
+    )
+
+
+def _next_width(width: float, length: float) -> float:
+    """The trust region shrinks after a race that no candidate won, and grows after the longest candidate won."""
+    if length == 0.0:
+        return max(width * SHRINK, NARROWEST)
+    if length > LENGTHS[1] * width:
+        return min(width * GROW, WIDEST)
+    return width
+
+
+def _unit(velocity: Tensor) -> Tensor:
+    largest = velocity.abs().max()
+    return velocity / largest if largest > 0 else velocity
+
+
+def _chaos(estimate: Estimate, sound: Tensor) -> tuple[float | None, float | None]:
+    if estimate.bounded_share is None or estimate.mean_scale is None:
+        return None, None
+    return float(estimate.bounded_share[sound].mean()), float(estimate.mean_scale[sound].mean())

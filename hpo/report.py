@@ -1,0 +1,67 @@
+"""From the final judgement to a TuneResult: the winner, the schedule before and after, provenance."""
+
+import platform
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from hpo.errors import Diverged
+from hpo.evaluation import Judged, loss_estimate
+from hpo.saving import spec_sha256
+from hpo.schedules import multipliers
+from hpo.space import Space
+from windtunnel.types import JobSpec, PointEvaluation, Provenance, ScheduleCurve
+
+CURVE_POINTS = 201
+PACKAGES = ("windtunnel", "torch", "higher", "numpy", "scikit-learn", "mlxtend")
+
+
+def winner(judged: Judged) -> int:
+    """Row of the point with the lowest mean validation loss; a point with a diverged run loses to any without.
+
+    Raises:
+        Diverged: every point has a diverged run.
+    """
+    means = judged.validation.mean(dim=1)
+    best = int(means.argmin())
+    if not means[best].isfinite():
+        raise Diverged(
+            f"each of the {len(means)} last candidates diverged on at least one of {judged.validation.shape[1]} fresh seeds",
+            "lower the high end of learning_rate in search, add warmup, or clip at a smaller norm",
+        )
+    return best
+
+
+def evaluation(space: Space, point: Tensor, judged: Judged, row: int) -> PointEvaluation:
+    """Wire form of one judged point."""
+    assert judged.test is not None and judged.test_accuracy is not None
+    return PointEvaluation(
+        hyperparameters=space.as_dict(point),
+        validation=loss_estimate(judged.validation[row], judged.accuracy[row]),
+        test=loss_estimate(judged.test[row], judged.test_accuracy[row]),
+    )
+
+
+def schedule_curve(spec: JobSpec, space: Space, start: Tensor, best: Tensor) -> ScheduleCurve:
+    """The learning-rate multiplier at the start and at the best point over normalised time."""
+    points = torch.stack([start, best])
+    values = space.values(points)
+    shape = {
+        item.name: values[:, column]
+        for column, item in enumerate(space.hyperparameters)
+        if item.name in ("warmup_fraction", "floor")
+    }
+    steps = min(spec.inner.steps, CURVE_POINTS)
+    curve = multipliers(spec.schedule, steps, {str(name): value for name, value in shape.items()}, points)
+    times = [(step + 1) / steps for step in range(steps)]
+    return ScheduleCurve(times=times, start=curve[:, 0].tolist(), best=curve[:, 1].tolist())
+
+
+def provenance(spec: JobSpec, data_sha256: str, threads: int) -> Provenance:
+    """What it takes to get the same numbers again."""
+    versions = {name: version(name) for name in PACKAGES}
+    versions["python"] = platform.python_version()
+    return Provenance(
+        spec_sha256=spec_sha256(spec), data_sha256=data_sha256, versions=versions, threads=threads, seed=spec.seed
+    )

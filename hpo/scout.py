@@ -1,0 +1,83 @@
+"""The scout: where to start. A sweep of global learning rates at a short horizon, the best few at the full one."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpo.errors import Diverged
+from hpo.evaluation import judge
+from hpo.inner import InnerProblem, OnStep
+
+FINALISTS = 4
+SHORT_SHARE = 4
+"""The sweep trains for a quarter of the run, with the whole schedule squeezed into it."""
+SHORTEST = 20
+
+
+def short_steps(steps: int) -> int:
+    """Inner steps of a run of the sweep."""
+    return min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
+
+
+@dataclass(frozen=True)
+class Scouted:
+    """What the scout found."""
+
+    point: Tensor
+    """The start, [k]."""
+    losses: Tensor
+    """Losses at the start over the seeds at the full horizon, [seeds]."""
+    rates: list[float]
+    """Learning rates of the sweep that did not diverge, and their losses at the short horizon."""
+    sweep: list[float]
+    member_steps: int
+    """Gradient evaluations spent."""
+
+
+def scout(
+    full: InnerProblem, short: InnerProblem, rates: int, seeds: list[tuple[int, ...]], population: int, on_step: OnStep
+) -> Scouted:
+    """Sweep ``rates`` log-spaced global learning rates within the search range.
+
+    Args:
+        full: the job's inner problem; its space has a learning rate.
+        short: the same with fewer steps.
+        rates: size of the sweep.
+        seeds: of the finalists; the sweep uses the first.
+        population: members trained as one computation, at most.
+        on_step: called after every inner step.
+
+    Raises:
+        Diverged: every rate diverged, at the short or at the full horizon.
+    """
+    space = full.space
+    items = [item for item in space.hyperparameters if item.name == "learning_rate"]
+    low, high = min(item.low for item in items), max(item.high for item in items)
+    grid = torch.logspace(math.log10(low), math.log10(high), rates, dtype=torch.float64).tolist()
+    points = torch.stack([space.with_value(space.start(), "learning_rate", rate) for rate in grid])
+    losses = judge(short, points, seeds[:1], population, on_step).validation[:, 0]
+    if not losses.isfinite().any():
+        raise Diverged(
+            f"training diverged at each of {rates} learning rates from {low:g} to {high:g}",
+            "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
+        )
+    order = [row for row in losses.argsort(stable=True)[:FINALISTS].tolist() if losses[row].isfinite()]
+    finals = judge(full, points[order], seeds, population, on_step).validation
+    means = finals.mean(dim=1)
+    best = int(means.argmin())
+    if not means[best].isfinite():
+        raise Diverged(
+            f"training diverged at the full horizon of {full.steps} steps for the best learning rates of the sweep: "
+            + ", ".join(f"{grid[row]:.3g}" for row in order),
+            "lower the high end of learning_rate in search, add warmup, or clip at a smaller norm",
+        )
+    kept = [row for row in range(rates) if losses[row].isfinite()]
+    return Scouted(
+        point=points[order[best]],
+        losses=finals[best],
+        rates=[grid[row] for row in kept],
+        sweep=[float(losses[row]) for row in kept],
+        member_steps=rates * short.steps + finals.numel() * full.steps,
+    )
