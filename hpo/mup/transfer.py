@@ -1,0 +1,173 @@
+"""Tuned proxy + target size -> transfer plan, or a refusal where the evidence speaks against it. Imports no torch."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import prod
+
+from hpo.errors import Refused
+from hpo.mup.caveats import assumptions, not_covered
+from hpo.mup.resolve import base_value, global_value, resolve
+from hpo.mup.roles import mlp_tensors
+from hpo.mup.rules import role_rule
+from hpo.mup.slopes import FAILS
+from windtunnel.types.plans import RoleRow, TensorRow, TransferPlan
+from windtunnel.types.results import Role, TensorFacts, TuneResult
+from windtunnel.types.spec import ConstantSchedule, CosineSchedule, JobSpec, ScheduleSpec, Target, WarmupSchedule
+
+
+def make_plan(
+    result: TuneResult,
+    target: Target,
+    *,
+    plan_id: str,
+    job_id: str,
+    created_at: datetime,
+    force: bool = False,
+) -> TransferPlan:
+    """Config of the large model, from the best point of a finished job.
+
+    At the proxy's own width, depth and number of steps the plan is exactly the proxy's own config. At the proxy's own
+    width no rule is needed, and so no coordinate check; at any other the check gates the plan.
+
+    Args:
+        result: the finished job.
+        target: size of the large model; what it leaves out stays as in the proxy.
+        plan_id: id of the plan.
+        job_id: the job that ``result`` is of.
+        created_at: when the plan was made.
+        force: make the plan although the coordinate check failed or does not exist; the plan then says so.
+
+    Raises:
+        Refused: the coordinate check did not pass and ``force`` was not given; or a value was tuned that no rule carries
+            to another width (L2 inside Adam), whatever ``force`` says.
+        PydanticCustomError: the target is out of reach from this proxy (``JobSpec.check_target``).
+    """
+    spec, best = result.spec, result.best
+    spec.check_target(target, "/target")
+    depth = target.depth or spec.model.depth
+    steps = target.steps or spec.inner.steps
+    proxy = result.proxy
+    tensors = mlp_tensors(proxy.features, proxy.classes, target.width, depth)
+    rows = resolve(spec, best.hyperparameters, proxy.tensors, tensors)
+    objection = gate(result, target)
+    if objection is not None and not force:
+        raise objection
+    is_sgd = spec.optimizer.name == "sgd"
+    values = best.hyperparameters
+    plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
+    return TransferPlan(
+        id=plan_id,
+        job_id=job_id,
+        created_at=created_at,
+        task=spec.task,
+        parametrization=spec.parametrization,
+        model=spec.model,
+        width=target.width,
+        depth=depth,
+        steps=steps,
+        batch_size=spec.inner.batch_size,
+        width_ratio=target.width / spec.model.width,
+        features=proxy.features,
+        classes=proxy.classes,
+        optimizer=spec.optimizer.name,
+        decay=spec.optimizer.decay_kind,
+        momentum=global_value(spec, values, "momentum") if is_sgd else None,
+        beta1=None if is_sgd else global_value(spec, values, "beta1"),
+        beta2=None if is_sgd else global_value(spec, values, "beta2"),
+        clip_norm=global_value(spec, values, "clip_norm"),
+        schedule=tuned_schedule(result),
+        roles=role_rows(spec, values, proxy.tensors, rows),
+        tensors=rows,
+        parameters=sum(prod(row.shape) for row in rows),
+        hyperparameters=values,
+        proxy_validation=best.validation,
+        tuning_share=tuning_share(result, tensors, steps),
+        assumptions=assumptions(spec, values, plan_size, steps),
+        not_covered=not_covered(result, plan_size, steps, forced=objection is not None),
+        coordinate_check=result.coordinate_check,
+        forced=objection is not None,
+        provenance=result.provenance,
+    )
+
+
+def gate(result: TuneResult, target: Target) -> Refused | None:
+    """Why this transfer must not be made unless forced; None where nothing speaks against it."""
+    spec, check = result.spec, result.coordinate_check
+    if target.width == spec.model.width:
+        return None
+    if spec.parametrization == "standard":
+        return Refused(
+            f"under the standard parametrization the best values depend on the width: those of width {spec.model.width} "
+            f"are not those of width {target.width}",
+            "tune with parametrization 'mup', or ask with force to copy the values as they are",
+        )
+    if check is None:
+        return Refused(
+            "this job has no coordinate check, so nothing shows that its values carry over to another width",
+            "run the job again with the check, or ask with force",
+        )
+    if check.verdict == "fail":
+        last = [slope for slope in check.slopes if slope.quantity == "change" and slope.step == check.steps]
+        worst = max(last, key=lambda slope: (slope.verdict == "fail", abs(slope.slope)))
+        return Refused(
+            f"the coordinate check failed: after {check.steps} steps the change of {worst.module}'s outputs goes with the "
+            f"width as width^{worst.slope:+.2f} (allowed: an exponent up to {FAILS} either way) over widths {check.widths}",
+            "look at the slopes in the job's result; ask with force to get the plan all the same",
+        )
+    return None
+
+
+def tuned_schedule(result: TuneResult) -> ScheduleSpec:
+    """The job's schedule with the tuned shape in place of the given one."""
+    schedule, values = result.spec.schedule, result.best.hyperparameters
+    shape = {name: values[name] for name in ("warmup_fraction", "floor") if name in values}
+    kind: type[ConstantSchedule] | type[WarmupSchedule] | type[CosineSchedule] = type(schedule)
+    return kind.model_validate(schedule.model_dump() | shape)
+
+
+def role_rows(
+    spec: JobSpec, values: dict[str, float], base: Sequence[TensorFacts], rows: Sequence[TensorRow]
+) -> list[RoleRow]:
+    """One row for each role that occurs, in the order of the tensors."""
+    roles: dict[Role, None] = dict.fromkeys(row.role for row in rows)
+    return [_role_row(spec, values, role, base, [row for row in rows if row.role == role]) for role in roles]
+
+
+def _role_row(
+    spec: JobSpec, values: dict[str, float], role: Role, base: Sequence[TensorFacts], rows: Sequence[TensorRow]
+) -> RoleRow:
+    proxy = [fact for fact in base if fact.role == role]
+    rule = role_rule(spec.parametrization, spec.optimizer.name, spec.optimizer.decay_kind, role)
+    hidden = {"eps"} if spec.optimizer.name == "sgd" else set()
+
+    def common(value: Callable[[TensorRow], float | None]) -> float | None:
+        return _common([value(row) for row in rows])
+
+    return RoleRow(
+        role=role,
+        tensors=len(rows),
+        learning_rate=common(lambda row: row.learning_rate),
+        weight_decay=common(lambda row: row.weight_decay),
+        eps=common(lambda row: row.eps),
+        init_std=common(lambda row: row.init_std),
+        multiplier=common(lambda row: row.multiplier),
+        base_learning_rate=_common([base_value(spec, values, "learning_rate", fact) for fact in proxy]),
+        base_weight_decay=_common([base_value(spec, values, "weight_decay", fact) for fact in proxy]),
+        formulas={name: text for name, text in rule.formulas().items() if name not in hidden},
+    )
+
+
+def _common(values: Sequence[float | None]) -> float | None:
+    """The value that all share; None where they differ."""
+    return values[0] if len(set(values)) == 1 else None
+
+
+def tuning_share(result: TuneResult, tensors: Sequence[TensorFacts], steps: int) -> float:
+    """Multiply-adds of the whole tuning over those of one run of the target; the batch size is the same and cancels."""
+    tuning = result.cost.gradient_evaluations * _matrix_entries(result.proxy.tensors)
+    return tuning / (steps * _matrix_entries(tensors))
+
+
+def _matrix_entries(tensors: Sequence[TensorFacts]) -> int:
+    """Multiply-adds of one forward pass of one example."""
+    return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1)

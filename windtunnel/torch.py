@@ -1,0 +1,266 @@
+"""Apply a transfer plan to a model of your own: initial weights, forward multipliers, optimizer groups, schedule.
+
+Needs torch and the wire types, nothing else::
+
+    plan = TransferPlan.model_validate_json(Path("plan.json").read_text())
+    optimizer = windtunnel.torch.optimizer(model, plan)      # initialises the model, too
+    schedule = windtunnel.torch.schedule(optimizer, plan)
+    for inputs, labels in batches:
+        optimizer.zero_grad()
+        cross_entropy(model(inputs), labels).backward()
+        optimizer.step()
+        schedule.step()
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from windtunnel.types.plans import TensorRow, TransferPlan
+from windtunnel.types.spec import ConstantSchedule, CosineSchedule, WarmupSchedule
+
+ParameterGroup = dict[str, Any]
+
+
+class PlanMismatch(ValueError):  # noqa: N818 - reads as a sentence where it is raised
+    """The plan was made for another model, or for another optimizer."""
+
+
+def apply(
+    model: nn.Module, plan: TransferPlan, *, seed: int | None = None, generator: torch.Generator | None = None
+) -> list[ParameterGroup]:
+    """Initialise the model as the plan says, attach its forward multipliers, return parameter groups for torch.optim.
+
+    Give the groups to the optimizer that the plan names: ``torch.optim.SGD``, ``Adam`` or ``AdamW``. Each group
+    carries its learning rate, decay, and the plan's momentum, betas and eps, so no other argument is needed. Clipping
+    (``plan.clip_norm``) and the schedule are left to the loop; ``optimizer`` and ``schedule`` do them as well.
+
+    Applying again starts afresh: weights are drawn anew and multipliers are replaced, not multiplied twice.
+
+    Args:
+        model: any module whose parameters have the plan's names and shapes, before it is wrapped or compiled.
+        plan: the transfer plan.
+        seed: of the initial weights; the tuning job's seed by default.
+        generator: a CPU generator to draw them from, instead of a seed. Values are drawn in the order of
+            ``plan.tensors``, in float32, for normally distributed tensors only.
+
+    Raises:
+        PlanMismatch: names or shapes differ (all differences are listed, and the model is left as it was), or the plan's
+            decay is one that ``torch.optim.SGD`` does not have.
+        ValueError: both a seed and a generator were given.
+    """
+    if plan.optimizer == "sgd" and plan.decay != "l2" and _decays(plan):
+        raise PlanMismatch(
+            f"the plan's decay is {plan.decay}, and torch.optim.SGD has only L2; use "
+            "windtunnel.torch.optimizer(model, plan), which initialises the model and adds that decay to every step"
+        )
+    return _apply(model, plan, _generator(plan, seed, generator))
+
+
+def optimizer(
+    model: nn.Module, plan: TransferPlan, *, seed: int | None = None, generator: torch.Generator | None = None
+) -> Optimizer:
+    """``apply``, then the plan's optimizer over its groups.
+
+    Before every step it clips the gradients by the plan's global norm. Under SGD with decoupled or independent decay,
+    which ``torch.optim.SGD`` does not have, it then shrinks the weights (``w <- (1 - lr wd) w``, not through the momentum).
+    ``step`` takes no closure.
+
+    To go on from a checkpoint, call this on the fresh model and then load both state dicts.
+
+    Args:
+        model: as for ``apply``.
+        plan: as for ``apply``.
+        seed: as for ``apply``.
+        generator: as for ``apply``.
+
+    Raises:
+        PlanMismatch: as ``apply``, but no decay is refused.
+        ValueError: both a seed and a generator were given.
+    """
+    groups = _apply(model, plan, _generator(plan, seed, generator))
+    built: Optimizer = {"sgd": SGD, "adam": Adam, "adamw": AdamW}[plan.optimizer](groups)
+    built.register_step_pre_hook(_refuse_closure)
+    if plan.clip_norm is not None:
+        built.register_step_pre_hook(_clip_before_step(plan.clip_norm))
+    if plan.optimizer == "sgd" and plan.decay != "l2":
+        built.register_step_pre_hook(_shrink_before_step)
+    return built
+
+
+def schedule(optimizer: Optimizer, plan: TransferPlan) -> LambdaLR:
+    """The plan's schedule over ``plan.steps`` steps; call its ``step()`` after every optimizer step.
+
+    Every group keeps its own peak learning rate. Decoupled, independent and L2 decay alike follow the schedule.
+    """
+    return LambdaLR(optimizer, lambda step: multiplier(plan, step))
+
+
+def multiplier(plan: TransferPlan, step: int) -> float:
+    """Learning-rate multiplier of an optimizer step, counted from 0; after the last step its final value.
+
+    Warmup over W = warmup_fraction * steps (not rounded): (step + 1) / W up to 1. Cosine, with p the share of the time
+    after the warmup: floor + (1 - floor) (1 + cos(pi p)) / 2.
+    """
+    match plan.schedule:
+        case ConstantSchedule():
+            return 1.0
+        case WarmupSchedule(warmup_fraction=fraction):
+            return min(1.0, (step + 1) / (fraction * plan.steps))
+        case CosineSchedule(warmup_fraction=fraction, floor=floor):
+            warmup = fraction * plan.steps
+            if step + 1 < warmup:
+                return (step + 1) / warmup
+            progress = min(max((step + 1 - warmup) / (plan.steps - warmup), 0.0), 1.0)
+            return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class ScaleInput:
+    """Forward pre-hook that scales the input of a linear layer: by c, it computes (c W) x + b, and W's gradient gets the c.
+
+    That is exact for any update rule and clip threshold, and the stored weight stays what the plan says.
+    """
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(
+        self,
+        module: nn.Module,  # noqa: ARG002 - torch passes it
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Scale the layer's one input, however it was passed."""
+        return tuple(value * self.factor for value in args), {key: value * self.factor for key, value in kwargs.items()}
+
+
+def _apply(model: nn.Module, plan: TransferPlan, generator: torch.Generator) -> list[ParameterGroup]:
+    parameters = dict(model.named_parameters())
+    _check(parameters, plan)
+    owners = {row.name: _owner(model, row) for row in plan.tensors if row.role == "output" or row.multiplier != 1}
+    with torch.no_grad():
+        for row in plan.tensors:
+            values = torch.zeros(row.shape)
+            if row.init == "normal":
+                values = torch.randn(row.shape, generator=generator) * row.init_std
+            parameters[row.name].copy_(values)
+    for row in plan.tensors:
+        if row.name in owners:
+            _scale_input(owners[row.name], row.multiplier)
+    return list(_groups(parameters, plan))
+
+
+def _generator(plan: TransferPlan, seed: int | None, generator: torch.Generator | None) -> torch.Generator:
+    if generator is None:
+        return torch.Generator().manual_seed(plan.provenance.seed if seed is None else seed)
+    if seed is not None:
+        raise ValueError("give a seed or a generator, not both")
+    return generator
+
+
+def _check(parameters: Mapping[str, Tensor], plan: TransferPlan) -> None:
+    """Raise with every difference between the model and the plan at once."""
+    planned = {row.name: tuple(row.shape) for row in plan.tensors}
+    shared = [name for name in planned if name in parameters]
+    differences = {
+        "the model lacks": [f"{name} {list(planned[name])}" for name in planned if name not in parameters],
+        "the plan does not know": [f"{name} {list(parameters[name].shape)}" for name in parameters if name not in planned],
+        "other shapes": [
+            f"{name} is {list(parameters[name].shape)} in the model, {list(planned[name])} in the plan"
+            for name in shared
+            if tuple(parameters[name].shape) != planned[name]
+        ],
+    }
+    if any(differences.values()):
+        found = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in differences.items() if names)
+        raise PlanMismatch(
+            f"the model does not fit the plan (width {plan.width}, depth {plan.depth}, {plan.features} features, "
+            f"{plan.classes} classes). {found}. Build the model at the plan's size with these parameter names, "
+            "and apply the plan before wrapping or compiling it; or ask for a plan of the model's size"
+        )
+    if any(parameters[name].is_meta for name in planned):
+        raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")
+
+
+def _owner(model: nn.Module, row: TensorRow) -> nn.Linear:
+    """The linear layer whose weight this is: the only kind of module whose output is linear in its input and its weight."""
+    path, _, attribute = row.name.rpartition(".")
+    module = model.get_submodule(path)
+    if not isinstance(module, nn.Linear) or attribute != "weight":
+        raise PlanMismatch(
+            f"{row.name} has forward multiplier {row.multiplier:g}, which needs it to be the weight of an nn.Linear; it "
+            f"belongs to a {type(module).__name__}"
+        )
+    return module
+
+
+def _scale_input(module: nn.Linear, factor: float) -> None:
+    # Found on the module and not in a table of ours, so that a copy of an applied model is not scaled twice.
+    for key in [key for key, hook in module._forward_pre_hooks.items() if isinstance(hook, ScaleInput)]:
+        del module._forward_pre_hooks[key]
+        module._forward_pre_hooks_with_kwargs.pop(key, None)
+    if factor != 1:
+        module.register_forward_pre_hook(ScaleInput(factor), with_kwargs=True)
+
+
+def _decays(plan: TransferPlan) -> bool:
+    return any(row.weight_decay > 0 for row in plan.tensors)
+
+
+def _groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[ParameterGroup]:
+    """One group for all tensors with the same settings, in the plan's order."""
+    alike: dict[tuple[float, float, float | None], list[str]] = {}
+    for row in plan.tensors:
+        # torch shrinks by lr * weight_decay; independent decay shrinks by weight_decay times the schedule alone.
+        decay = row.weight_decay / row.learning_rate if plan.decay == "independent" else row.weight_decay
+        alike.setdefault((row.learning_rate, decay, row.eps), []).append(row.name)
+    for (learning_rate, decay, eps), names in alike.items():
+        group: ParameterGroup = {
+            "params": [parameters[name] for name in names],
+            "tensors": names,
+            "lr": learning_rate,
+        }
+        if plan.optimizer == "sgd":
+            is_l2 = plan.decay == "l2"
+            yield group | {
+                "momentum": plan.momentum or 0.0,
+                "weight_decay": decay if is_l2 else 0.0,
+                "shrinkage": 0.0 if is_l2 else decay,
+            }
+        else:
+            # Adam and AdamW differ in this flag only; in the group it holds whichever of the two is built.
+            yield group | {
+                "betas": (plan.beta1, plan.beta2),
+                "eps": eps,
+                "weight_decay": decay,
+                "decoupled_weight_decay": plan.decay != "l2",
+            }
+
+
+StepHook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
+
+
+def _refuse_closure(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    if any(argument is not None for argument in (*args, *kwargs.values())):
+        raise TypeError("step() takes no closure here: its gradients would escape the clipping; compute them before")
+
+
+def _clip_before_step(threshold: float) -> StepHook:
+    def clip(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        clip_grad_norm_([parameter for group in optimizer.param_groups for parameter in group["params"]], threshold)
+
+    return clip
+
+
+@torch.no_grad()
+def _shrink_before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.mul_(1 - group["lr"] * group["shrinkage"])
