@@ -1,3 +1,119 @@
-"""Windtunnel: tune small, fly large. What a user touches: wire types, client, command line, figures."""
+"""Windtunnel: tune small, fly large. What a user touches: wire types, client, command line, figures.
+
+Names are loaded when they are first used, so that ``import windtunnel`` costs milliseconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from windtunnel.client import (
+        ApiError,
+        Client,
+        Conflict,
+        ConnectionFailed,
+        InvalidRequest,
+        Job,
+        JobCancelled,
+        JobFailed,
+        NotFinished,
+        NotFound,
+        Pacing,
+        Plan,
+        RateLimited,
+        Result,
+        ServerError,
+        TransferRefused,
+        UnexpectedAnswer,
+        ValidationFailed,
+        WaitTimeout,
+        WindtunnelError,
+    )
+    from windtunnel.types import (
+        Failure,
+        InnerSpec,
+        JobEvent,
+        JobSpec,
+        MethodSpec,
+        ModelSpec,
+        OptimizerSpec,
+        OuterSpec,
+        OuterStep,
+        Problem,
+        SearchItem,
+        Target,
+        TaskInfo,
+        TransferPlan,
+        TuneResult,
+    )
+
+__all__ = [
+    "ApiError",
+    "Client",
+    "Conflict",
+    "ConnectionFailed",
+    "Failure",
+    "InnerSpec",
+    "InvalidRequest",
+    "Job",
+    "JobCancelled",
+    "JobEvent",
+    "JobFailed",
+    "JobSpec",
+    "MethodSpec",
+    "ModelSpec",
+    "NotFinished",
+    "NotFound",
+    "OptimizerSpec",
+    "OuterSpec",
+    "OuterStep",
+    "Pacing",
+    "Plan",
+    "Problem",
+    "RateLimited",
+    "Result",
+    "SearchItem",
+    "ServerError",
+    "Target",
+    "TaskInfo",
+    "TransferPlan",
+    "TransferRefused",
+    "TuneResult",
+    "UnexpectedAnswer",
+    "ValidationFailed",
+    "WaitTimeout",
+    "WindtunnelError",
+    "__version__",
+]
+
+_WIRE = frozenset(
+    {
+        "Failure",
+        "InnerSpec",
+        "JobEvent",
+        "JobSpec",
+        "MethodSpec",
+        "ModelSpec",
+        "OptimizerSpec",
+        "OuterSpec",
+        "OuterStep",
+        "Problem",
+        "SearchItem",
+        "Target",
+        "TaskInfo",
+        "TransferPlan",
+        "TuneResult",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'windtunnel' has no attribute {name!r}")
+    return getattr(importlib.import_module("windtunnel.types" if name in _WIRE else "windtunnel.client"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

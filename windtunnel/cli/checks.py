@@ -1,0 +1,182 @@
+"""What ``doctor`` looks at. Each check answers with one finding: fine, worth knowing, or in the way."""
+
+import errno
+import importlib
+import platform
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import httpx
+
+from windtunnel import __version__
+from windtunnel.cli import databases
+from windtunnel.cli.exits import SetupError
+from windtunnel.cli.extras import missing, requirements
+from windtunnel.client import Client, WindtunnelError
+
+if TYPE_CHECKING:
+    from service.settings import ServiceSettings
+    from store.settings import StoreSettings
+
+LOW_DISK = 1 << 30
+"""Free bytes below which a warning is due: checkpoints take little, but a full disk stops every job."""
+NO_DISK = 50 << 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check, and what to do about it."""
+
+    name: str
+    status: Literal["ok", "warn", "problem"]
+    message: str
+    remedy: str = ""
+
+
+def findings(url: str | None) -> Iterator[Finding]:
+    """Every check, in the order in which one fixes them.
+
+    Args:
+        url: address of the server to look for; None for the default one.
+    """
+    yield _python()
+    yield from _extras()
+    installed = not missing("server") or not missing("worker")
+    if not missing("worker"):
+        yield _torch()
+    reachable = _server(url)
+    if installed:
+        yield from _place(reachable.status == "ok")
+    yield reachable
+
+
+def _python() -> Finding:
+    # An older interpreter does not get here: the package does not install on it.
+    return Finding(
+        "python", "ok", f"{platform.python_version()}, windtunnel {__version__}, {platform.platform(terse=True)}"
+    )
+
+
+def _extras() -> Iterator[Finding]:
+    purposes = {
+        "server": "needed for `windtunnel serve`",
+        "worker": "needed to run jobs on this machine",
+        "postgresql": "needed for a PostgreSQL database only",
+    }
+    for extra, purpose in purposes.items():
+        absent = missing(extra)
+        if not absent:
+            yield Finding(f"extra {extra}", "ok", f"{len(requirements()[extra])} packages installed")
+            continue
+        yield Finding(
+            f"extra {extra}", "warn", f"{purpose}; missing: {', '.join(absent)}", f"pip install 'windtunnel[{extra}]'"
+        )
+
+
+def _torch() -> Finding:
+    try:
+        torch = importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        return Finding(
+            "torch", "problem", f"installed but cannot be loaded: {error}", "pip install --force-reinstall torch"
+        )
+    device = f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "no CUDA device"
+    return Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads, {device}")
+
+
+def _place(server_runs: bool) -> Iterator[Finding]:
+    """Settings, database, folder, port: whatever of them the installed extras can look at."""
+    from store.errors import SettingsError
+    from store.settings import StoreSettings, read
+
+    try:
+        settings = read(StoreSettings)
+    except SettingsError as error:
+        yield Finding("settings", "problem", str(error), "correct the variable, or unset it")
+        return
+    yield Finding("settings", "ok", f"data folder {settings.data_dir.absolute()}")
+    yield _folder(settings.data_dir.absolute())
+    yield _database(settings)
+    if not missing("server"):
+        from service.settings import ServiceSettings
+
+        try:
+            yield _port(read(ServiceSettings), server_runs)
+        except SettingsError as error:
+            yield Finding("settings", "problem", str(error), "correct the variable, or unset it")
+
+
+def _folder(folder: Path) -> Finding:
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return Finding(
+            "data folder",
+            "problem",
+            f"{existing} cannot be written: {error.strerror}",
+            "choose another with WINDTUNNEL_DATA_DIR, or make it writable",
+        )
+    free = shutil.disk_usage(existing).free
+    message = f"{folder} {'is writable' if existing == folder else 'will be made'}, {free / 2**30:.1f} GiB free"
+    if free < NO_DISK:
+        return Finding(
+            "data folder", "problem", message, "free some space, or choose another disk with WINDTUNNEL_DATA_DIR"
+        )
+    if free < LOW_DISK:
+        return Finding("data folder", "warn", message, "jobs stop when the disk is full; free some space")
+    return Finding("data folder", "ok", message)
+
+
+def _database(settings: "StoreSettings") -> Finding:
+    shown = databases.without_password(settings.url)
+    if settings.url.startswith("postgres") and missing("postgresql"):
+        return Finding("database", "problem", f"{shown} needs psycopg", "pip install 'windtunnel[postgresql]'")
+    file = settings.url.removeprefix("sqlite:///")
+    if file != settings.url and not Path(file).exists():
+        # Opening it would make it, and a doctor leaves nothing behind.
+        return Finding("database", "ok", f"{shown} does not exist yet; `windtunnel serve` makes it")
+    try:
+        current = databases.is_current(settings.url)
+    except SetupError as error:
+        return Finding("database", "problem", str(error))
+    if not current:
+        return Finding("database", "warn", f"{shown} has another version's schema", "`windtunnel serve` upgrades it")
+    return Finding("database", "ok", f"{shown} answers, schema is current")
+
+
+def _port(settings: "ServiceSettings", server_runs: bool) -> Finding:
+    place = f"{settings.host}, port {settings.port}"
+    family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and server_runs:
+                return Finding("port", "ok", f"{place} is taken, and a windtunnel server answers")
+            return Finding("port", "problem", f"{place}: {error.strerror}", "choose another with --port or WINDTUNNEL_PORT")
+    return Finding("port", "ok", f"{place} is free")
+
+
+def _server(url: str | None) -> Finding:
+    try:
+        with Client(url, timeout=5) as client:
+            address = client.base_url
+            names = [task.name for task in client.tasks()]
+            ready = httpx.get(f"{address}/readyz", timeout=5, trust_env=False)
+    except WindtunnelError as error:
+        return Finding("server", "warn", str(error))
+    except httpx.HTTPError as error:
+        return Finding("server", "warn", f"{address}: {error}")
+    if ready.is_success:
+        return Finding("server", "ok", f"{address} is ready, tasks: {', '.join(names)}")
+    return Finding("server", "problem", f"{address} is not ready: {ready.json().get('detail', ready.text)}")

@@ -1,0 +1,70 @@
+"""Exit codes that scripts can use, and which error ends in which."""
+
+from enum import IntEnum
+
+from windtunnel.client import (
+    ApiError,
+    ConnectionFailed,
+    InvalidRequest,
+    JobCancelled,
+    JobFailed,
+    ServerError,
+    UnexpectedAnswer,
+    ValidationFailed,
+    WaitTimeout,
+    WindtunnelError,
+)
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    NEGATIVE = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    REFUSED = 4
+    SERVER = 5
+    TIMEOUT = 6
+    SETUP = 7
+    INTERRUPTED = 130
+
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.OK: "done",
+    ExitCode.NEGATIVE: "the job failed or was cancelled; doctor found a problem",
+    ExitCode.USAGE: "wrong usage, a bad spec or a bad setting",
+    ExitCode.UNREACHABLE: "no server answers",
+    ExitCode.REFUSED: "the server refused: unknown id, not finished, transfer not to be trusted",
+    ExitCode.SERVER: "the server failed or gave an answer that cannot be understood",
+    ExitCode.TIMEOUT: "the job did not end in the time given",
+    ExitCode.SETUP: "this installation lacks something: an extra, a free port, a database",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C; jobs go on",
+}
+
+
+class SetupError(WindtunnelError):
+    """This installation cannot do what was asked; the message says what to install or change."""
+
+
+class SpecError(WindtunnelError):
+    """A spec file, an override or a setting cannot be read."""
+
+
+# The first that fits holds: special kinds stand before general ones.
+_CODES: tuple[tuple[tuple[type[WindtunnelError], ...], ExitCode], ...] = (
+    ((JobFailed, JobCancelled), ExitCode.NEGATIVE),
+    ((ValidationFailed, InvalidRequest, SpecError), ExitCode.USAGE),
+    ((ConnectionFailed,), ExitCode.UNREACHABLE),
+    ((ServerError, UnexpectedAnswer), ExitCode.SERVER),
+    ((ApiError,), ExitCode.REFUSED),
+    ((WaitTimeout,), ExitCode.TIMEOUT),
+)
+
+
+def exit_code(error: WindtunnelError) -> ExitCode:
+    """The exit code of an error."""
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return code
+    return ExitCode.SETUP

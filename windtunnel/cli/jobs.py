@@ -1,0 +1,162 @@
+"""``list``, ``show``, ``follow``, ``cancel``: the jobs of a server."""
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from windtunnel.cli import output
+from windtunnel.cli.options import AsJson, JobId, Url
+from windtunnel.cli.watching import as_document, ending, follow_job, points, summary
+from windtunnel.client import Client, Result
+from windtunnel.types import Job as WireJob
+from windtunnel.types import JobState
+
+COLOURS: dict[JobState, str] = {
+    "queued": "yellow",
+    "running": "cyan",
+    "paused": "yellow",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "magenta",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list")(list_jobs)
+    app.command("show")(show)
+    app.command("follow")(follow)
+    app.command("cancel")(cancel)
+
+
+def list_jobs(
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List jobs, newest first.
+
+    \b
+    Examples:
+      windtunnel list --state running
+      windtunnel list --task digits --limit 100 --json
+    """
+    with Client(url) as client:
+        jobs = [job.wire for job in islice(client.jobs.list(state=state, task=task), limit + 1)]
+    more, jobs = len(jobs) > limit, jobs[:limit]
+    if as_json:
+        output.print_json([job.model_dump(mode="json") for job in jobs])
+        return
+    if not jobs:
+        output.say("no jobs" + (" like that" if state or task else ""), style="dim")
+        return
+    headings = ("id", "name", "task", "state", "done", "best loss", "runs", "age")
+    output.screen().print(output.table(headings, map(_row, jobs), right=("done", "best loss", "runs", "age")))
+    if more:
+        output.say(f"there are more than {limit}; see more with --limit {4 * limit}", style="dim")
+
+
+def show(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Show one job: where it stands, its hyperparameters and losses, its plans.
+
+    With --json: the job with its result in the field "result", null where there is none.
+
+    \b
+    Examples:
+      windtunnel show job_01KAN...
+      windtunnel show job_01KAN... --json | jq .result.best.hyperparameters
+    """
+    with Client(url) as client:
+        job = client.jobs.get(job_id)
+        result = job.result() if job.state == "succeeded" else None
+    if as_json:
+        output.print_json(as_document(job, result))
+    else:
+        output.screen().print(Group(*_parts(job.wire, result)))
+
+
+def follow(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Watch a job until it ends; Ctrl-C stops watching, not the job.
+
+    On a terminal: progress, loss and hyperparameters, live. In a pipe: a line for each outer step.
+    With --json: every event of the log, one a line, from the first.
+    Goes on by itself when the server is restarted. Exit code 1 where the job failed or was cancelled.
+
+    \b
+    Examples:
+      windtunnel follow job_01KAN...
+      windtunnel follow job_01KAN... --json | jq -c 'select(.type == "outer_step") | .data.loss'
+    """
+    with Client(url) as client:
+        follow_job(client.jobs.get(job_id), as_json=as_json)
+
+
+def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Cancel a job. A waiting one ends at once, a running one at its next inner step; an ended one stays as it is.
+
+    \b
+    Examples:
+      windtunnel cancel job_01KAN...
+    """
+    with Client(url) as client:
+        job = client.jobs.cancel(job_id)
+    if as_json:
+        output.print_json(job.wire.model_dump(mode="json"))
+    elif job.finished:
+        output.say(f"{job.id} is {job.state}")
+    else:
+        output.say(f"{job.id} is asked to stop; see it end with: windtunnel follow {job.id}")
+
+
+def _row(job: WireJob) -> tuple[str | Text, ...]:
+    best = "-" if job.best is None else f"{job.best.loss:.4f}"
+    runs = f"{job.progress.run_equivalents:.1f}"
+    return (job.id, job.name, job.spec.task, _state(job), f"{job.progress.fraction:.0%}", best, runs, _age(job.created_at))
+
+
+def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
+    model, progress = job.spec.model, job.progress
+    facts = [
+        ("job", job.id),
+        *([("name", job.name)] if job.name else []),
+        ("state", _state(job)),
+        (
+            "what",
+            f"{job.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
+            f"{job.spec.optimizer.name}, {job.spec.parametrization}",
+        ),
+        (
+            "progress",
+            f"{progress.fraction:.0%}, outer step {progress.outer_step} of {progress.outer_steps} ({progress.phase})",
+        ),
+        ("cost so far", f"{progress.run_equivalents:.1f} runs of the proxy"),
+        ("created", f"{_age(job.created_at)} ago"),
+        *([("worker", job.worker)] if job.worker and job.state == "running" else []),
+        *([("attempts", str(job.attempts))] if job.attempts > 1 else []),
+        *[("plan", plan) for plan in job.plans],
+    ]
+    parts: list[RenderableType] = [output.table(("", ""), facts), Text()]
+    if result is not None:
+        return parts + summary(result)
+    if job.state in ("failed", "cancelled"):
+        parts.append(Text(ending(job) + "\n", style="bold red"))
+    return parts + points(job)
+
+
+def _state(job: WireJob) -> Text:
+    asked = " (cancelling)" if job.cancel_requested and job.state == "running" else ""
+    return Text(job.state + asked, style=COLOURS[job.state])
+
+
+def _age(since: datetime) -> str:
+    seconds = max(0.0, (datetime.now(UTC) - since).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,59 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Address of the server. Default: the variable WINDTUNNEL_URL, else http://127.0.0.1:8000.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job, such as job_01KAN...", show_default=False)]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=0, help="Stop waiting after this long (the job goes on).", show_default=False
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder of the database and the checkpoints. Default: WINDTUNNEL_DATA_DIR, else ./data.",
+        show_default=False,
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="sqlite:///PATH or postgresql://... Default: WINDTUNNEL_DATABASE_URL, else windtunnel.db in the data folder.",
+        show_default=False,
+    ),
+]
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Jobs run at once. Default: WINDTUNNEL_SLOTS, else 1.", show_default=False
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        metavar="N",
+        help="CPU threads of each job. Default: WINDTUNNEL_THREADS, else the cores shared out.",
+        show_default=False,
+    ),
+]

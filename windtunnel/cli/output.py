@@ -1,0 +1,88 @@
+"""What the commands print: tables for people on a terminal, JSON for programs, errors on standard error."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from windtunnel.client import ValidationFailed, WindtunnelError
+from windtunnel.types import FieldError
+
+PIPE_WIDTH = 200
+"""Columns where the output goes to a file or a pipe: wide enough that no id is cut."""
+
+
+def screen() -> Console:
+    """Standard output."""
+    return Console(highlight=False, width=_width(sys.stdout.isatty()))
+
+
+def messages() -> Console:
+    """Standard error: what is said about the work, so that standard output holds nothing but the answer."""
+    return Console(stderr=True, highlight=False, width=_width(sys.stderr.isatty()))
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """A message on standard error."""
+    messages().print(Text(text, style=style or ""), soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = (), title: str | None = None
+) -> Table:
+    """A plain table; cells are shown as they are, never read as markup.
+
+    Args:
+        headings: one a column.
+        rows: cells, text or ``Text``.
+        right: headings of the columns that are aligned right (numbers).
+        title: above the table.
+    """
+    made = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold", header_style="bold dim")
+    numbers = set(right)
+    for heading in headings:
+        # An id or a number that is cut in two is useless; prose folds.
+        made.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row])
+    return made
+
+
+def explain(error: WindtunnelError) -> None:
+    """An error on standard error; bad fields as a table of what was given and what is allowed."""
+    if isinstance(error, ValidationFailed) and error.errors:
+        say(error.problem.detail or error.problem.title, style="bold red")
+        messages().print(field_table(error.errors))
+        return
+    say(f"Error: {error}", style="red")
+
+
+def field_table(errors: Iterable[FieldError]) -> Table:
+    """Pointer, what was given, what is allowed."""
+    rows = [(entry.pointer or "(request)", _given(entry.given), entry.message) for entry in errors]
+    return table(("field", "given", "what is allowed"), rows)
+
+
+def number(value: float | None, absent: str = "-") -> str:
+    """Four significant digits."""
+    return absent if value is None else f"{value:.4g}"
+
+
+def _given(value: Any) -> str:
+    text = "-" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _width(on_terminal: bool) -> int | None:
+    return None if on_terminal or "COLUMNS" in os.environ else PIPE_WIDTH

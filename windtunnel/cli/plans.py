@@ -1,0 +1,169 @@
+"""``plan``: the config of the large model."""
+
+from pathlib import Path
+from typing import Annotated, Literal, assert_never
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from windtunnel.cli import output
+from windtunnel.cli.exits import SetupError
+from windtunnel.cli.options import AsJson, Url
+from windtunnel.client import Client, Plan
+from windtunnel.types import RoleRow
+
+Format = Literal["table", "json", "yaml", "torch"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Id of a finished job (plan_... shows a plan made before).", show_default=False),
+    ],
+    *,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Units of each hidden layer of the large model.", show_default=False)
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Its hidden layers. Default: the proxy's.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimizer updates of its run. Default: the proxy's.", show_default=False)
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Plan although the coordinate check did not pass; the plan says so.")
+    ] = False,
+    format: Annotated[  # noqa: A002 - the option's own name
+        Format, typer.Option(help="table for reading, torch for Python that builds the model and its optimizer.")
+    ] = "table",
+    target: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Write to a file.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Make the plan for a large model from what a job found: learning rate, decay, initialisation of every tensor.
+
+    With the id of a job and --width: makes a plan. With the id of a job alone: shows the last plan made from it.
+    With the id of a plan: shows that one. Exit code 4 where the transfer cannot be trusted.
+
+    \b
+    Examples:
+      windtunnel plan job_01KAN... --width 4096 --steps 20000
+      windtunnel plan job_01KAN... --width 4096 --format torch -o large_model.py
+      windtunnel plan plan_01KAN... --format yaml
+    """
+    chosen = _format(format, target, as_json)
+    sized = width is not None or depth is not None or steps is not None or force
+    if source.startswith("plan_") and sized:
+        raise typer.BadParameter(
+            f"{source} is a plan and its size is fixed; give the id of its job to make another", param_hint="ID"
+        )
+    if sized and width is None:
+        raise typer.BadParameter("a plan needs the width of the large model", param_hint="--width")
+    with Client(url) as client:
+        if source.startswith("plan_"):
+            made = client.plans.get(source)
+        elif width is not None:
+            made = client.jobs.get(source).plan(width=width, depth=depth, steps=steps, force=force)
+        else:
+            made = _last(client, source)
+        _deliver(made, chosen, target)
+
+
+def _format(format: Format, target: Path | None, as_json: bool) -> Format:  # noqa: A002
+    if as_json and format not in ("table", "json"):
+        raise typer.BadParameter(f"--json and --format {format} contradict each other", param_hint="--json")
+    if target is not None and format == "table" and not as_json:
+        raise typer.BadParameter("say in which format: --format json, yaml or torch", param_hint="--output")
+    return "json" if as_json else format
+
+
+def _last(client: Client, job_id: str) -> Plan:
+    plans = client.jobs.get(job_id).plans
+    if not plans:
+        raise typer.BadParameter(
+            f"no plan was made from {job_id} yet; give the width of the large model", param_hint="--width"
+        )
+    return client.plans.get(plans[-1])
+
+
+def _deliver(made: Plan, chosen: Format, target: Path | None) -> None:
+    match chosen:
+        case "table":
+            output.screen().print(Group(*_parts(made)))
+        case "json" | "yaml" | "torch":
+            text = made.to(chosen)
+            if target is None:
+                typer.echo(text, nl=not text.endswith("\n"))
+                return
+            try:
+                target.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise SetupError(f"cannot write {target}: {error.strerror}") from error
+            output.say(f"{made.id} written to {target}")
+        case other:
+            assert_never(other)
+
+
+def _parts(made: Plan) -> list[RenderableType]:
+    check = made.coordinate_check
+    facts = [
+        ("plan", made.id + (" (forced)" if made.forced else "")),
+        ("job", made.job_id),
+        (
+            "model",
+            f"width {made.model.width} -> {made.width}, depth {made.model.depth} -> {made.depth}, "
+            f"{made.parameters:,} parameters",
+        ),
+        ("training", f"{made.steps:,} steps of batch {made.batch_size}, {made.optimizer}, {made.schedule.name} schedule"),
+        ("optimizer", ", ".join(f"{name} {output.number(value)}" for name, value in _optimizer(made))),
+        ("coordinate check", "none" if check is None else f"{check.verdict}, widths {', '.join(map(str, check.widths))}"),
+        ("cost of tuning", f"{made.tuning_share:.1%} of one run of the large model"),
+    ]
+    headings = ("role", "tensors", "learning rate", "weight decay", "init std", "eps", "multiplier")
+    parts: list[RenderableType] = [
+        output.table(("", ""), facts),
+        Text(),
+        output.table(headings, map(_row, made.rows), right=headings[1:]),
+        Text(),
+        output.table(("role", "quantity", "formula (m = width ratio)"), _formulas(made.rows)),
+    ]
+    if made.not_covered:
+        parts.append(Text("\nnot covered by the theory", style="bold"))
+        parts += [Text(f"  {item}") for item in made.not_covered]
+    return parts
+
+
+def _optimizer(made: Plan) -> list[tuple[str, float]]:
+    values = (("momentum", made.momentum), ("beta1", made.beta1), ("beta2", made.beta2), ("clip norm", made.clip_norm))
+    return [(name, value) for name, value in values if value is not None]
+
+
+def _row(row: RoleRow) -> tuple[str, ...]:
+    return (
+        row.role,
+        str(row.tensors),
+        _moved(row.base_learning_rate, row.learning_rate),
+        _moved(row.base_weight_decay, row.weight_decay),
+        output.number(row.init_std, "by tensor"),
+        output.number(row.eps),
+        output.number(row.multiplier, "by tensor"),
+    )
+
+
+def _moved(base: float | None, value: float | None) -> str:
+    """Proxy -> target."""
+    target = output.number(value, "by tensor")
+    return target if base is None else f"{output.number(base)} -> {target}"
+
+
+def _formulas(rows: list[RoleRow]) -> list[tuple[str, str, str]]:
+    return [(row.role, quantity, formula) for row in rows for quantity, formula in row.formulas.items()]

@@ -1,0 +1,87 @@
+"""``submit``: send a job."""
+
+from typing import Annotated, Any
+
+import typer
+
+from windtunnel.cli import output
+from windtunnel.cli.options import AsJson, Timeout, Url
+from windtunnel.cli.spec_file import override, read_spec
+from windtunnel.cli.watching import follow_job, print_outcome, wait_for_end
+from windtunnel.client import Client
+from windtunnel.types import TASKS
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("submit")(submit)
+
+
+def submit(
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SPEC]", help="JSON or YAML file with a job spec; - reads standard input.", show_default=False
+        ),
+    ] = None,
+    *,
+    task: Annotated[
+        str | None, typer.Option(help=f"What to tune on: {', '.join(TASKS)}. Enough without a file.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A name to find the job by.", show_default=False)] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Set one field of the spec, over the file; dots lead inside, numbers count list items. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch the job until it ends.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job ends, then print what it found.")] = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Submit a job. The server fills in every field that is left out, and refuses a field that is wrong.
+
+    With --json: prints the job; with --wait the job as it ended, with its result; with --follow every event, one a line.
+
+    \b
+    Examples:
+      windtunnel submit --task digits --follow
+      windtunnel submit spec.yaml --set inner.steps=100 --set optimizer.name=sgd
+      windtunnel submit --task digits --set target.width=1024 --set search.0.name=learning_rate --wait
+      echo '{"task": "digits"}' | windtunnel submit - --json
+    """
+    if follow and wait:
+        raise typer.BadParameter("choose one: --follow shows the way, --wait only the end", param_hint="--follow / --wait")
+    if timeout is not None and not wait:
+        raise typer.BadParameter("it is for --wait, which is not given", param_hint="--timeout")
+    wanted = _spec(spec, task, name, assignments or [])
+    with Client(url) as client:
+        job = client.jobs.create(wanted)
+        if follow:
+            output.say(f"submitted {job.id}")
+            follow_job(job, as_json=as_json)
+        elif wait:
+            output.say(f"submitted {job.id}")
+            wait_for_end(job, timeout)
+            print_outcome(job, as_json=as_json)
+        elif as_json:
+            output.print_json(job.wire.model_dump(mode="json"))
+        else:
+            typer.echo(job.id)
+            output.say(
+                f"{job.state}; watch it: windtunnel follow {job.id}, or {client.base_url}/jobs/{job.id}", style="dim"
+            )
+
+
+def _spec(source: str | None, task: str | None, name: str | None, assignments: list[str]) -> dict[str, Any]:
+    if source is None and task is None and not assignments:
+        raise typer.BadParameter(f"give a file, or --task with one of: {', '.join(TASKS)}", param_hint="SPEC")
+    wanted = {} if source is None else read_spec(source)
+    wanted |= {field: value for field, value in (("task", task), ("name", name)) if value is not None}
+    override(wanted, assignments)
+    return wanted

@@ -1,0 +1,134 @@
+"""Shows a job while it runs, and how it ended."""
+
+from typing import Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from windtunnel.cli import output
+from windtunnel.cli.exits import ExitCode
+from windtunnel.client import Job, JobProgress, Result
+from windtunnel.types import Job as WireJob
+from windtunnel.types import LossEstimate, OuterStep
+
+
+def follow_job(job: Job, *, as_json: bool) -> None:
+    """Show a job until it ends: events as JSON lines, or a live view on a terminal, or a line for each outer step.
+
+    Raises:
+        typer.Exit: the job failed or was cancelled.
+    """
+    if as_json:
+        for event in job.events():
+            typer.echo(event.model_dump_json())
+        job.refresh()
+        _exit_like(job)
+        return
+    if output.messages().is_terminal:
+        _live(job)
+    else:
+        for step in job.follow():
+            typer.echo(_line(step))
+    job.refresh()
+    print_outcome(job, as_json=False)
+
+
+def wait_for_end(job: Job, timeout: float | None) -> None:
+    """A progress bar until the job ends.
+
+    Raises:
+        WaitTimeout: it did not end in time.
+    """
+    with JobProgress() as bar:
+        for wire in job.watch(timeout):
+            bar.show(wire)
+
+
+def print_outcome(job: Job, *, as_json: bool) -> None:
+    """How a job ended, with its result.
+
+    Raises:
+        typer.Exit: it failed or was cancelled.
+    """
+    result = job.result() if job.state == "succeeded" else None
+    if as_json:
+        output.print_json(as_document(job, result))
+    elif result is not None:
+        output.screen().print(Group(*summary(result)))
+        output.say(f"next: windtunnel plan {job.id} --width {8 * result.spec.model.width} --format torch", style="dim")
+    else:
+        output.say(ending(job.wire), style="bold red")
+    _exit_like(job)
+
+
+def as_document(job: Job, result: Result | None) -> dict[str, Any]:
+    """A job and its result (null where there is none) as one JSON document."""
+    return job.wire.model_dump(mode="json") | {"result": None if result is None else result.model_dump(mode="json")}
+
+
+def summary(result: Result) -> list[RenderableType]:
+    """Losses before and after, and the hyperparameters."""
+    losses = [
+        ("validation", _loss(result.start.validation), _loss(result.best.validation)),
+        ("test", _loss(result.start.test), _loss(result.best.test)),
+    ]
+    start = result.start.hyperparameters
+    values = [
+        (label, output.number(start.get(label)), output.number(value)) for label, value in result.hyperparameters.items()
+    ]
+    return [
+        output.table(("loss (nats)", "start", "best"), losses, right=("start", "best")),
+        Text(),
+        output.table(("hyperparameter", "start", "best"), values, right=("start", "best")),
+        Text(f"\ncost {result.cost.run_equivalents:.1f} runs of the proxy, {result.cost.wall_seconds:.0f} s"),
+    ]
+
+
+def ending(job: WireJob) -> str:
+    """One sentence on a job that ended without a result."""
+    if job.failure is None:
+        return f"{job.id} was {job.state}"
+    hint = f"\n{job.failure.hint}" if job.failure.hint else ""
+    return f"{job.id} failed ({job.failure.type}): {job.failure.message}{hint}"
+
+
+def points(job: WireJob) -> list[RenderableType]:
+    """Hyperparameters of the present and the best outer step."""
+    if job.current is None or job.best is None:
+        return []
+    rows = [
+        (label, output.number(value), output.number(job.best.hyperparameters.get(label)))
+        for label, value in job.current.hyperparameters.items()
+    ]
+    now, best = f"step {job.current.outer_step}", f"best (step {job.best.outer_step})"
+    losses = [f"{point.loss:.4f} ± {point.stderr:.4f}" for point in (job.current, job.best)]
+    return [output.table(("", now, best), [("validation loss", *losses), *rows], right=(now, best))]
+
+
+def _live(job: Job) -> None:
+    console = output.messages()
+    progress = JobProgress(shown=True, console=console)
+    with Live(progress.bar, console=console, refresh_per_second=8) as live:
+        for wire in job.watch():
+            progress.show(wire)
+            live.update(Group(progress.bar, *points(wire)))
+
+
+def _line(step: OuterStep) -> str:
+    values = " ".join(f"{label}={value:.4g}" for label, value in step.hyperparameters.items())
+    return (
+        f"step {step.outer_step}/{step.outer_steps} loss {step.loss:.4f} ± {step.stderr:.4f} "
+        f"cost {step.run_equivalents:.1f} {values}"
+    )
+
+
+def _loss(estimate: LossEstimate) -> str:
+    accuracy = "" if estimate.accuracy is None else f" ({100 * estimate.accuracy:.1f} % right)"
+    return f"{estimate.mean:.4f} ± {estimate.stderr:.4f}{accuracy}"
+
+
+def _exit_like(job: Job) -> None:
+    if job.state != "succeeded":
+        raise typer.Exit(ExitCode.NEGATIVE)

@@ -1,0 +1,52 @@
+"""The Python client: flat public names, private modules."""
+
+from windtunnel.client._client import Client
+from windtunnel.client._errors import (
+    ApiError,
+    Conflict,
+    ConnectionFailed,
+    InvalidRequest,
+    JobCancelled,
+    JobFailed,
+    NotFinished,
+    NotFound,
+    RateLimited,
+    ServerError,
+    TransferRefused,
+    UnexpectedAnswer,
+    ValidationFailed,
+    WaitTimeout,
+    WindtunnelError,
+)
+from windtunnel.client._job import Job
+from windtunnel.client._jobs import Jobs
+from windtunnel.client._pacing import Pacing
+from windtunnel.client._plan import Plan, Plans
+from windtunnel.client._progress import JobProgress
+from windtunnel.client._result import Result
+
+__all__ = [
+    "ApiError",
+    "Client",
+    "Conflict",
+    "ConnectionFailed",
+    "InvalidRequest",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobProgress",
+    "Jobs",
+    "NotFinished",
+    "NotFound",
+    "Pacing",
+    "Plan",
+    "Plans",
+    "RateLimited",
+    "Result",
+    "ServerError",
+    "TransferRefused",
+    "UnexpectedAnswer",
+    "ValidationFailed",
+    "WaitTimeout",
+    "WindtunnelError",
+]

@@ -1,0 +1,86 @@
+"""The event log of a job: read once, or followed across broken connections and server restarts."""
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from windtunnel.client._errors import ApiError, ConnectionFailed, UnexpectedAnswer
+from windtunnel.client._pacing import Patience
+from windtunnel.client._sse import messages
+from windtunnel.client._transport import TRY_LATER, Items, Transport, path
+from windtunnel.types import TERMINAL_STATES, Job, JobEvent, OuterStep
+
+PAGE = 1000
+"""Events read at once."""
+
+
+def follow_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[JobEvent]:
+    """Every event past ``after``, each once and in order, until the one that ends the job.
+
+    Raises:
+        NotFound: no such job.
+        ConnectionFailed: no server there, or a lost one did not come back in ``pacing.patience`` seconds.
+        UnexpectedAnswer: the stream holds something that is no job event.
+    """
+    patience = Patience(transport.pacing)
+    seen = after
+    while True:
+        lost: Exception | None = None
+        try:
+            with transport.stream(
+                path("jobs", job_id, "events"), {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
+            ) as chunks:
+                patience.contact()
+                for message in messages(chunks):
+                    event = _parse(transport, job_id, message.data)
+                    patience.progress()
+                    # A server may send again what it cannot know to have arrived.
+                    if event.seq <= seen:
+                        continue
+                    seen = event.seq
+                    yield event
+                    if event.type in TERMINAL_STATES:
+                        return
+            # The stream ended in order, but not with the job: the server is shutting down, or there is nothing to tell.
+            if _exhausted(transport, job_id, seen):
+                return
+        except ConnectionFailed as error:
+            lost = error
+        except ApiError as error:
+            if error.status not in TRY_LATER:
+                raise
+            lost = error
+        patience.pause(lost)
+
+
+def read_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[JobEvent]:
+    """The events past ``after`` that there are now."""
+    while True:
+        page = _page(transport, job_id, after, PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].seq
+
+
+def outer_step(event: JobEvent) -> OuterStep | None:
+    """The outer step that an event reports; None where it reports something else."""
+    return OuterStep.model_validate(event.data) if event.type == "outer_step" else None
+
+
+def _exhausted(transport: Transport, job_id: str, seen: int) -> bool:
+    """The job has ended and every event of it is known. In this order: an ended job gets no more events."""
+    job = transport.parse(Job, transport.get(path("jobs", job_id)))
+    return job.state in TERMINAL_STATES and not _page(transport, job_id, seen, 1)
+
+
+def _page(transport: Transport, job_id: str, after: int, limit: int) -> list[JobEvent]:
+    answer = transport.get(path("jobs", job_id, "events"), {"after": after, "limit": limit})
+    return transport.parse(Items[JobEvent], answer).items
+
+
+def _parse(transport: Transport, job_id: str, data: str) -> JobEvent:
+    try:
+        return JobEvent.model_validate_json(data)
+    except ValidationError as error:
+        raise UnexpectedAnswer(f"the event stream of {job_id} at {transport.base_url}", str(error)) from error

@@ -1,0 +1,208 @@
+"""Job: a handle on one job of the server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from windtunnel.client._errors import ConnectionFailed, JobCancelled, JobFailed, WaitTimeout
+from windtunnel.client._events import follow_events, outer_step
+from windtunnel.client._pacing import Patience
+from windtunnel.client._plan import Plan, create_plan
+from windtunnel.client._progress import JobProgress, standard_error
+from windtunnel.client._result import Result
+from windtunnel.client._transport import Transport, path
+from windtunnel.types import (
+    TERMINAL_STATES,
+    CurrentPoint,
+    Failure,
+    JobEvent,
+    JobSpec,
+    JobState,
+    OuterStep,
+    Progress,
+)
+from windtunnel.types import Job as WireJob
+
+
+class Job:
+    """One job as it was when last looked at; ``refresh`` looks again.
+
+    Attributes:
+        wire: everything the API says about the job.
+    """
+
+    def __init__(self, transport: Transport, wire: WireJob) -> None:
+        self._transport = transport
+        self.wire = wire
+
+    @property
+    def id(self) -> str:
+        """Such as ``job_01K9ZQ...``."""
+        return self.wire.id
+
+    @property
+    def name(self) -> str:
+        """The name that the spec gave; may be empty."""
+        return self.wire.name
+
+    @property
+    def state(self) -> JobState:
+        """queued, running, paused, succeeded, failed or cancelled."""
+        return self.wire.state
+
+    @property
+    def finished(self) -> bool:
+        """True once the state can no longer change."""
+        return self.wire.state in TERMINAL_STATES
+
+    @property
+    def spec(self) -> JobSpec:
+        """What was asked for, defaults filled in."""
+        return self.wire.spec
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job is."""
+        return self.wire.progress
+
+    @property
+    def current(self) -> CurrentPoint | None:
+        """Hyperparameters and loss of the last outer step."""
+        return self.wire.current
+
+    @property
+    def best(self) -> CurrentPoint | None:
+        """Hyperparameters and loss of the best outer step."""
+        return self.wire.best
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the job failed, and what to try."""
+        return self.wire.failure
+
+    @property
+    def plans(self) -> list[str]:
+        """Ids of the transfer plans made from this job, oldest first."""
+        return self.wire.plans
+
+    def refresh(self) -> "Job":
+        """Look again; returns the job itself."""
+        self.wire = self._transport.parse(WireJob, self._transport.get(path("jobs", self.id)))
+        return self
+
+    def events(self, after: int = 0) -> Iterator[JobEvent]:
+        """Every event of the log past number ``after``, live, each once, until the job has ended.
+
+        A broken connection or a restarted server is bridged: the stream resumes where it stood.
+
+        Raises:
+            ConnectionFailed: no server there, or a lost one stayed away longer than ``Pacing.patience``.
+        """
+        return follow_events(self._transport, self.id, after)
+
+    def follow(self) -> Iterator[OuterStep]:
+        """Every outer step from the first, live, until the job has ended, however it ends.
+
+        Raises:
+            ConnectionFailed: as in ``events``.
+        """
+        for event in self.events():
+            step = outer_step(event)
+            if step is not None:
+                yield step
+
+    def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> Result:
+        """Wait for the end of the job, with a progress bar.
+
+        Args:
+            timeout: seconds; None waits for as long as it takes.
+            progress: show a bar on standard error; by default where that is a terminal or a notebook.
+
+        Raises:
+            JobFailed, JobCancelled: the job ended without a result.
+            WaitTimeout: it did not end in time; it runs on.
+            ConnectionFailed: as in ``events``.
+        """
+        with JobProgress(progress) as bar:
+            for wire in self.watch(timeout):
+                bar.show(wire)
+        return self.outcome()
+
+    def watch(self, timeout: float | None = None) -> Iterator[WireJob]:
+        """The job again and again (every ``Pacing.poll`` seconds), the last time when it has ended.
+
+        Raises:
+            WaitTimeout, ConnectionFailed: as in ``wait``.
+        """
+        pacing = self._transport.pacing
+        patience = Patience(pacing)
+        begin = pacing.monotonic()
+        while True:
+            lost: ConnectionFailed | None = None
+            try:
+                self.refresh()
+            except ConnectionFailed as error:
+                lost = error
+            else:
+                patience.progress()
+                yield self.wire
+                if self.finished:
+                    return
+            left = float("inf") if timeout is None else begin + timeout - pacing.monotonic()
+            if timeout is not None and left <= 0:
+                raise WaitTimeout(self.id, timeout, self.state)
+            if lost is None:
+                pacing.sleep(min(pacing.poll, left))
+            else:
+                patience.pause(lost, at_most=left)
+
+    def outcome(self) -> Result:
+        """The result of a job that has ended.
+
+        Raises:
+            JobFailed, JobCancelled: it ended without one.
+            NotFinished: it has not ended.
+        """
+        if self.state == "cancelled":
+            raise JobCancelled(self.id)
+        if self.failure is not None:
+            raise JobFailed(self.id, self.failure)
+        return self.result()
+
+    def result(self) -> Result:
+        """What the job found.
+
+        Raises:
+            NotFinished: there is no result, because the job has not ended or did not succeed.
+        """
+        return Result.received(self._transport, self.id, self._transport.get(path("jobs", self.id, "result")))
+
+    def cancel(self) -> "Job":
+        """Ask for the job's end; returns the job itself. Does nothing to a job that has ended."""
+        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "cancel"), {}))
+        return self
+
+    def plan(self, *, width: int, depth: int | None = None, steps: int | None = None, force: bool = False) -> Plan:
+        """The config of a large model from what this job found.
+
+        Args:
+            width: units of each hidden layer of the large model.
+            depth: its number of hidden layers; by default the proxy's.
+            steps: length of its training run, optimizer updates; by default the proxy's.
+            force: plan although the coordinate check did not pass; the plan says so.
+
+        Raises:
+            TransferRefused: the rules cannot reach this target, or the coordinate check did not pass.
+            ValidationFailed: the target is no larger model of the same kind.
+            NotFinished: the job has no result.
+        """
+        return create_plan(self._transport, self.id, width=width, depth=depth, steps=steps, force=force)
+
+    def __repr__(self) -> str:
+        wire = self.wire
+        parts: list[Any] = [wire.id, repr(wire.name) if wire.name else wire.spec.task, wire.state]
+        if not self.finished:
+            parts.append(f"step {wire.progress.outer_step}/{wire.progress.outer_steps}")
+        point = wire.best or wire.current
+        if point is not None:
+            parts.append(f"loss {standard_error(point.loss, point.stderr)}")
+        return f"<Job {' '.join(parts)}>"

@@ -1,0 +1,83 @@
+"""Plan: the config of the large model, and how to get it as a file."""
+
+from typing import Literal, Self
+
+import httpx
+from pydantic import PrivateAttr
+
+from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._transport import Transport, path
+from windtunnel.types import RoleRow, TransferPlan
+
+ExportFormat = Literal["json", "yaml", "torch"]
+
+
+class Plan(TransferPlan):
+    """A transfer plan that can export itself. All fields of ``TransferPlan`` are there."""
+
+    _transport: Transport | None = PrivateAttr(None)
+
+    @classmethod
+    def received(cls, transport: Transport, response: httpx.Response) -> Self:
+        """The plan in an answer of the server."""
+        plan = transport.parse(cls, response)
+        plan._transport = transport
+        return plan
+
+    @property
+    def rows(self) -> list[RoleRow]:
+        """One row for each role: values in the proxy and in the target, and the formulas between them."""
+        return self.roles
+
+    def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
+        """The plan as text: ``json`` and ``yaml`` for programs, ``torch`` as Python that builds and trains the model.
+
+        Raises:
+            ValidationFailed: no such format.
+            InvalidRequest: the plan came from a file, not from a client.
+        """
+        if self._transport is None:
+            raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.get({self.id!r}).to({format!r})")
+        return self._transport.get(path("plans", self.id), {"format": format}).text
+
+    def __repr__(self) -> str:
+        rows = "\n".join(
+            f"  {row.role:<6} learning rate {_value(row.learning_rate)}, weight decay {_value(row.weight_decay)}"
+            for row in self.roles
+        )
+        forced = ", forced" if self.forced else ""
+        check = "none" if self.coordinate_check is None else self.coordinate_check.verdict
+        return (
+            f"<Plan {self.id}: {self.task}, {self.parametrization}, width {self.model.width} -> {self.width}, "
+            f"depth {self.model.depth} -> {self.depth}, {self.steps} steps, coordinate check {check}{forced}\n{rows}>"
+        )
+
+    __str__ = __repr__
+
+
+class Plans:
+    """The plans of a server."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get(self, plan_id: str) -> Plan:
+        """One plan.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        return Plan.received(self._transport, self._transport.get(path("plans", plan_id)))
+
+
+def create_plan(
+    transport: Transport, job_id: str, *, width: int, depth: int | None, steps: int | None, force: bool
+) -> Plan:
+    """Have the server make a plan; see ``Job.plan``."""
+    wanted = {"width": width, "depth": depth, "steps": steps, "force": force or None}
+    body = {name: value for name, value in wanted.items() if value is not None}
+    return Plan.received(transport, transport.post_once(path("jobs", job_id, "plans"), body))
+
+
+def _value(value: float | None) -> str:
+    return "by tensor" if value is None else f"{value:.4g}"

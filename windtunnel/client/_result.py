@@ -1,0 +1,106 @@
+"""Result: what a finished job found."""
+
+from typing import TYPE_CHECKING, Literal, Self, get_args
+
+import httpx
+from pydantic import PrivateAttr
+
+from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._events import outer_step, read_events
+from windtunnel.client._plan import Plan, create_plan
+from windtunnel.client._progress import standard_error
+from windtunnel.client._transport import Transport
+from windtunnel.types import LossEstimate, OuterStep, TuneResult
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Plot = Literal["tuning", "loss", "hyperparameters", "gradients", "schedule", "scout", "coordinate_check"]
+
+
+class Result(TuneResult):
+    """A tuning result that can plan and plot. All fields of ``TuneResult`` are there."""
+
+    _transport: Transport | None = PrivateAttr(None)
+    _job_id: str = PrivateAttr("")
+
+    @classmethod
+    def received(cls, transport: Transport, job_id: str, response: httpx.Response) -> Self:
+        """The result in an answer of the server."""
+        result = transport.parse(cls, response)
+        result._transport = transport
+        result._job_id = job_id
+        return result
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The tuned values of the proxy, by label such as ``learning_rate.hidden``."""
+        return self.best.hyperparameters
+
+    def plan(self, *, width: int, depth: int | None = None, steps: int | None = None, force: bool = False) -> Plan:
+        """The config of a large model; see ``Job.plan``."""
+        return create_plan(self._connection(), self._job_id, width=width, depth=depth, steps=steps, force=force)
+
+    def steps(self) -> list[OuterStep]:
+        """Every outer step of the job."""
+        events = read_events(self._connection(), self._job_id)
+        return [step for step in map(outer_step, events) if step is not None]
+
+    def plot(self, which: Plot = "tuning") -> "go.Figure":
+        """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
+
+        Raises:
+            InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
+        """
+        # Plotly takes most of a second to import.
+        from windtunnel import figures
+
+        match which:
+            case "tuning":
+                figure = figures.tuning(self)
+            case "loss":
+                figure = figures.loss(self.steps())
+            case "hyperparameters":
+                roles = {tensor.name: tensor.role for tensor in self.proxy.tensors}
+                figure = figures.hyperparameters(self.steps(), roles=roles)
+            case "gradients":
+                figure = figures.gradients(self.steps())
+            case "schedule":
+                figure = figures.schedule(self.schedule)
+            case "scout":
+                if not self.spec.outer.scout:
+                    raise InvalidRequest("this job had no scout (outer.scout is false), so there is no sweep to plot")
+                figure = figures.scout(self.steps()[0])
+            case "coordinate_check":
+                if self.coordinate_check is None:
+                    raise InvalidRequest("the standard parametrization has no coordinate check to plot")
+                figure = figures.coordinate_check(self.coordinate_check)
+            case _:
+                raise InvalidRequest(f"no figure {which!r}; allowed: {', '.join(get_args(Plot))}")
+        return figure
+
+    def _connection(self) -> Transport:
+        if self._transport is None:
+            raise InvalidRequest("this result did not come from a client; use client.jobs.get(JOB_ID).result()")
+        return self._transport
+
+    def __repr__(self) -> str:
+        model = self.spec.model
+        lines = [
+            f"<Result {self.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
+            f"{self.spec.optimizer.name}, {self.cost.run_equivalents:.1f} run-equivalents",
+            f"  validation loss {_loss(self.start.validation)} -> {_loss(self.best.validation)}",
+            f"  test loss       {_loss(self.start.test)} -> {_loss(self.best.test)}",
+        ]
+        start = self.start.hyperparameters
+        width = max(map(len, self.hyperparameters), default=0)
+        for label, value in self.hyperparameters.items():
+            before = f"{start[label]:.4g} -> " if label in start else ""
+            lines.append(f"  {label:<{width}}  {before}{value:.4g}")
+        return "\n".join(lines) + ">"
+
+    __str__ = __repr__
+
+
+def _loss(estimate: LossEstimate) -> str:
+    return standard_error(estimate.mean, estimate.stderr)
