@@ -27,6 +27,16 @@ SCHEMA_LOCK = 0x77696E64
 """Key of the PostgreSQL advisory lock under which one process at a time migrates the schema."""
 
 
+POSTGRESQL_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A server that has vanished from the network is an error within 15 seconds, well before a lease runs out."""
+
+
 class now(FunctionElement[float]):  # noqa: N801
     """The database's own clock: seconds since 1970 in UTC. All times of the schema are this."""
 
@@ -72,7 +82,7 @@ def engine(url: str) -> Engine:
     """Engine for writing: on SQLite each transaction takes the write lock when it begins, so it never fails halfway."""
     parsed = parse_url(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True, json_serializer=_json, connect_args={"connect_timeout": 10})
+        return create_engine(parsed, pool_pre_ping=True, json_serializer=_json, connect_args=POSTGRESQL_CONNECTION)
     Path(str(parsed.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
     made = create_engine(parsed, json_serializer=_json)
     event.listen(made, "connect", _open_sqlite)

@@ -41,7 +41,7 @@ def plan_id() -> str:
     return "plan_" + _ulid()
 
 
-def spec_sha256(spec: JobSpec) -> str:
+def request_sha256(spec: JobSpec) -> str:
     """SHA-256 of the spec with every default filled in, so that two ways to ask for the same job give the same digest."""
     canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -66,13 +66,13 @@ def submit(s: Session, spec: JobSpec, *, owner: str = "local", idempotency_key: 
 
 def _claim_key(s: Session, spec: JobSpec, owner: str, key: str, new_id: str) -> str | None:
     """Take the key for the new job; the id of the earlier job where the key was taken."""
-    digest = identifiers.spec_sha256(spec)
-    row = {"owner": owner, "key": key, "spec_sha256": digest, "job_id": new_id, "created_at": now()}
+    digest = identifiers.request_sha256(spec)
+    row = {"owner": owner, "key": key, "request_sha256": digest, "job_id": new_id, "created_at": now()}
     if insert_or_ignore(s, idempotency_keys, row):
         return None
     found = select(idempotency_keys).where(idempotency_keys.c.owner == owner, idempotency_keys.c.key == key)
     earlier = s.execute(found).one()
-    if earlier.spec_sha256 != digest:
+    if earlier.request_sha256 != digest:
         raise IdempotencyConflict(key)
     return str(earlier.job_id)
 

@@ -149,7 +149,7 @@ idempotency_keys = Table(
     metadata,
     Column("owner", String(200), primary_key=True),
     Column("key", String(200), primary_key=True),
-    Column("spec_sha256", String(64), nullable=False),
+    Column("request_sha256", String(64), nullable=False),
     Column("job_id", String(40), nullable=False),
     Column("created_at", Double, nullable=False),
     # Checked at the end of the transaction: the key goes in first, so that of two requests at once only one makes a job.

@@ -108,7 +108,7 @@ def upgrade() -> None:
         "idempotency_keys",
         sa.Column("owner", sa.String(length=200), nullable=False),
         sa.Column("key", sa.String(length=200), nullable=False),
-        sa.Column("spec_sha256", sa.String(length=64), nullable=False),
+        sa.Column("request_sha256", sa.String(length=64), nullable=False),
         sa.Column("job_id", sa.String(length=40), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,115 @@
+"""The job process as its supervisor sees it: started in a session of its own, watched, asked to stop, killed."""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from store.leases import Lease
+from workers.settings import WorkerSettings
+
+PIPE_READ = 4096
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Child:
+    """A running job process. Other threads may call ``nudge`` only.
+
+    Args:
+        settings: passed on through the environment.
+        lease: the job to run; its thread count is the one that holds.
+
+    Raises:
+        OSError: the process could not be started.
+    """
+
+    def __init__(self, settings: WorkerSettings, lease: Lease) -> None:
+        self._dots, dots = os.pipe()
+        self._nudged, self._nudge = socket.socketpair()
+        self._nudge.setblocking(False)
+        self._closing = threading.Lock()
+        command = [sys.executable, "-m", "workers.run_slice", "--job", lease.job_id, "--epoch", str(lease.epoch)]
+        command += ["--worker", lease.worker_id, "--threads", str(lease.threads), "--dots", str(dots)]
+        try:
+            self.process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.PIPE,
+                pass_fds=(dots,),
+                start_new_session=True,
+                env=_environment(settings, lease.threads),
+            )
+        except OSError:
+            self._close()
+            raise
+        finally:
+            os.close(dots)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._dots, selectors.EVENT_READ)
+        self._selector.register(self._nudged, selectors.EVENT_READ)
+        self.advanced_at = time.monotonic()
+        """When it last showed an inner step, by the monotonic clock; at first when it was started."""
+
+    def watch(self, seconds: float) -> bool:
+        """Wait until something happens, at most so long; False once the process has closed its pipe: it has ended."""
+        for key, _ in self._selector.select(max(seconds, 0.0)):
+            received = os.read(key.fd, PIPE_READ)
+            if key.fd == self._dots:
+                if not received:
+                    return False
+                self.advanced_at = time.monotonic()
+        return True
+
+    def nudge(self) -> None:
+        """Make ``watch`` return now."""
+        # A full socket has nudges enough; a closed one belongs to a child that has ended.
+        with self._closing, contextlib.suppress(OSError):
+            self._nudge.send(b"!")
+
+    def terminate(self) -> None:
+        """Ask it to stop at its next inner step."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and everything it started."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not reaped yet, so the id is still its own and that of its group, even if it has just ended.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+
+    def end(self, seconds: float) -> int:
+        """Wait for the process, kill it if it takes longer than that, free everything; its exit status (-n: signal n)."""
+        try:
+            status = self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self._selector.close()
+        self._close()
+        return status
+
+    def _close(self) -> None:
+        os.close(self._dots)
+        with self._closing:
+            self._nudged.close()
+            self._nudge.close()
+
+
+def _environment(settings: WorkerSettings, threads: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        "WINDTUNNEL_DATABASE_URL": settings.url,
+        "WINDTUNNEL_DATA_DIR": str(settings.data_dir.absolute()),
+        "WINDTUNNEL_MAX_POPULATION_BYTES": str(settings.max_population_bytes),
+    }

@@ -1,0 +1,56 @@
+"""``windtunnel worker``: a dispatcher on its own, until SIGTERM or SIGINT."""
+
+import logging
+import signal
+import sys
+import threading
+
+from store import schema
+from store.database import Database
+from store.errors import StoreError
+from store.settings import read
+from workers.local import LocalDispatcher
+from workers.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: WorkerSettings) -> int:
+    """Work until asked to stop, then let go of the jobs that run and return 0; 1 where the dispatcher broke down.
+
+    Raises:
+        SchemaError: the database belongs to a newer version.
+    """
+    schema.upgrade(settings.url)
+    database = Database(settings.url)
+    asked = threading.Event()
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    dispatcher = LocalDispatcher(database, settings)
+    try:
+        dispatcher.start()
+        log.info("worker ready: %d slots, %d threads each", settings.slots, settings.threads_per_job)
+        while not asked.wait(settings.poll) and dispatcher.alive:
+            pass
+        broken = not dispatcher.alive
+        log.info("worker stops; running jobs go back to the queue")
+        dispatcher.stop()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        database.dispose()
+    return 1 if broken else 0
+
+
+def main() -> int:
+    """Run a worker with the settings of the environment."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        return run(read(WorkerSettings))
+    except StoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

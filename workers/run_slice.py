@@ -1,0 +1,195 @@
+"""The job process: ``python -m workers.run_slice --job ID --epoch N --worker NAME --threads N``. A supervisor starts it.
+
+Standard input is the lifeline: the supervisor holds the other end, and when that closes this process ends at once.
+Each inner step puts a dot on the pipe ``--dots``, so that the supervisor sees it advance. Database and folders come
+from the environment, where passwords do not show in the list of processes.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from math import inf
+from typing import NoReturn
+
+from store import identifiers, jobs
+from store.database import Database
+from store.errors import LeaseLost
+from store.leases import Lease
+from store.settings import StoreSettings, read
+from windtunnel.types import Failure, JobSpec, Progress, TransferPlan, TuneResult
+from workers import exits
+from workers.patience import patiently
+from workers.record import Record
+
+DOT_INTERVAL = 0.1
+"""Least seconds between two dots."""
+
+
+class StopRequested(Exception):  # noqa: N818
+    """The supervisor or the job's owner wants this process to stop."""
+
+
+class Pulse:
+    """Listens to inner steps: shows the supervisor that they happen, reports them, and stops the study when asked to.
+
+    Args:
+        dots: file descriptor of the supervisor's pipe.
+    """
+
+    def __init__(self, dots: int) -> None:
+        os.set_blocking(dots, False)
+        self.dots = dots
+        self.record: Record | None = None
+        self._stopping = False
+        self._next_dot = 0.0
+
+    def ask_to_stop(self, *_: object) -> None:
+        """Handler of SIGTERM: the next inner step is the last one."""
+        self._stopping = True
+
+    def __call__(self, progress: Progress) -> None:
+        """One inner step is over. Raises StopRequested."""
+        now = time.monotonic()
+        if now >= self._next_dot:
+            self._next_dot = now + DOT_INTERVAL
+            self._dot()
+        if self._stopping or (self.record is not None and self.record.progress(progress)):
+            raise StopRequested
+
+    def _dot(self) -> None:
+        try:
+            os.write(self.dots, b".")
+        except BlockingIOError:
+            # The pipe is full because the supervisor is suspended; it must not suspend us, it will see the dots there are.
+            return
+
+
+def hold_lifeline() -> None:
+    """End this process, wherever it is, when the supervisor's end of standard input closes."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os._exit(exits.ORPHANED)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
+    """Compute the job from its newest checkpoint to its end, whatever the end is.
+
+    Raises:
+        LeaseLost: the job is no longer ours.
+        StopRequested: before the end.
+    """
+    # Importing torch takes seconds, and what came before must work meanwhile: the lifeline, the stop signal.
+    from hpo.errors import HpoError, InvalidData
+    from hpo.saving import spec_sha256
+    from hpo.study import Study
+
+    database = Database(settings.url)
+    spec = patiently(lambda: _spec(database, lease), inf)
+    record = patiently(lambda: Record(database, lease, settings.data_dir, spec_sha256(spec)), inf)
+    pulse.record = record
+    try:
+        study = Study(spec, threads=lease.threads, max_bytes=settings.max_population_bytes, on_progress=pulse)
+        record.resume(study.load_state_dict, InvalidData)
+        for step in study:
+            record.outer_step(step, study.state_dict())
+        record.finishing()
+        result = study.finish()
+        record.succeed(result, *_transfer(result, lease))
+    except HpoError as error:
+        record.fail(_failure(error))
+    except MemoryError as error:
+        record.fail(Failure(type="out_of_memory", message=f"out of memory: {error}", hint=SMALLER))
+    except (LeaseLost, StopRequested):
+        raise
+    except Exception as error:  # noqa: BLE001
+        # The boundary of the process: what nobody foresaw becomes a crash that the job's owner can read.
+        traceback.print_exc()
+        record.crash(Failure(type="crashed", message=f"{type(error).__name__}: {error}"))
+    finally:
+        database.dispose()
+
+
+SMALLER = "a smaller model.width, inner.batch_size or inner.seeds, or method.checkpointing 'sqrt', needs less memory"
+
+
+def _spec(database: Database, lease: Lease) -> JobSpec:
+    with database.snapshot() as s:
+        return jobs.get(s, lease.job_id).spec
+
+
+def _failure(error: Exception) -> Failure:
+    """An error of the numerics as the wire shows it."""
+    from hpo.errors import Diverged, HpoError, InvalidData, OutOfMemory, Refused
+
+    assert isinstance(error, HpoError)
+    match error:
+        case Diverged():
+            return Failure(type="diverged", message=error.message, hint=error.hint)
+        case Refused():
+            return Failure(type="refused", message=error.message, hint=error.hint)
+        case InvalidData():
+            return Failure(type="invalid_data", message=error.message, hint=error.hint)
+        case OutOfMemory():
+            return Failure(type="out_of_memory", message=error.message, hint=error.hint or SMALLER)
+        case _:
+            return Failure(type="crashed", message=error.message, hint=error.hint)
+
+
+def _transfer(result: TuneResult, lease: Lease) -> tuple[TransferPlan | None, Failure | None]:
+    """The plan for the spec's target, or why there is none."""
+    from datetime import UTC, datetime
+
+    from hpo.errors import Refused
+    from hpo.mup.transfer import make_plan
+
+    target = result.spec.target
+    if target is None:
+        return None, None
+    now = datetime.now(UTC)
+    try:
+        return make_plan(result, target, plan_id=identifiers.plan_id(), job_id=lease.job_id, created_at=now), None
+    except Refused as error:
+        return None, _failure(error)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one job as the command line says; the exit status is one of ``workers.exits``."""
+    parser = argparse.ArgumentParser(prog="python -m workers.run_slice", description="Run one job under a lease.")
+    parser.add_argument("--job", required=True)
+    parser.add_argument("--epoch", type=int, required=True)
+    parser.add_argument("--worker", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--dots", type=int, required=True, help="file descriptor of the pipe that shows inner steps")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    pulse = Pulse(given.dots)
+    signal.signal(signal.SIGTERM, pulse.ask_to_stop)
+    hold_lifeline()
+    try:
+        run(read(StoreSettings), Lease(given.job, given.epoch, given.worker, given.threads), pulse)
+    except LeaseLost as lost:
+        logging.warning("%s; nothing written, this process ends", lost)
+        return exits.LEASE_LOST
+    except StopRequested:
+        return exits.STOPPED
+    return exits.SETTLED
+
+
+def _exit(status: int) -> NoReturn:
+    """Leave without waiting for the lifeline's thread, which blocks in a read."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _exit(main())

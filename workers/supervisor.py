@@ -1,0 +1,169 @@
+"""Holds one job: claims it, runs its process, renews the lease, passes on what is asked of it. Never touches torch."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from store import leases
+from store.database import Database
+from store.errors import LeaseLost
+from store.leases import Lease
+from windtunnel.types import Failure
+from workers import exits
+from workers.child import Child
+from workers.patience import DATABASE_ERRORS, patiently
+from workers.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+RETRY_BEAT = 1.0
+"""Seconds until a beat that met a database error is tried again."""
+
+SAFETY = 1 / 6
+"""Share of the lease's life before its end at which a process that could not be kept is stopped."""
+
+Reason = Literal["ended", "drain", "cancel", "stalled", "unreachable", "lost"]
+"""Why watching a process came to its end."""
+
+
+class Supervisor:
+    """Runs one job at most. ``run`` belongs to one thread; any other may call ``stop``.
+
+    Args:
+        database: where the job is.
+        settings: times, threads, folders.
+        worker_id: the name under which the job is claimed.
+    """
+
+    def __init__(self, database: Database, settings: WorkerSettings, worker_id: str) -> None:
+        self.database, self.settings, self.worker_id = database, settings, worker_id
+        self._starting = threading.Lock()
+        self._child: Child | None = None
+        self._draining = False
+
+    def stop(self) -> None:
+        """Let go of the job: its process stops at the next inner step and the job goes back to the queue."""
+        with self._starting:
+            self._draining = True
+            if self._child is not None:
+                self._child.nudge()
+
+    def run(self, job_id: str) -> None:
+        """Claim the job and see it to the end of this attempt; at once where somebody else has it."""
+        if self._draining:
+            return
+        began = time.monotonic()
+        with self.database.transaction() as s:
+            lease = leases.claim(s, job_id, self.worker_id, self.settings.lease_ttl, threads=self.settings.threads_per_job)
+        if lease is None:
+            return
+        log.info("job %s: epoch %d begins", job_id, lease.epoch)
+        try:
+            child = Child(self.settings, lease)
+        except OSError as error:
+            failure = Failure(type="crashed", message=f"the job process could not be started: {error}")
+            self._settle(lambda s: leases.crashed(s, lease, failure), lease)
+            return
+        with self._starting:
+            self._child = child
+            if self._draining:
+                child.nudge()
+        reason = self._watch(child, lease, began)
+        status = child.end(self.settings.grace)
+        log.info("job %s: epoch %d ends (%s, exit status %d)", job_id, lease.epoch, reason, status)
+        self._account(lease, reason, status)
+
+    def _watch(self, child: Child, lease: Lease, began: float) -> Reason:
+        """Keep the lease while the process lives and advances; why that ended. The process may still be ending then."""
+        settings = self.settings
+        safe_until = began + settings.lease_ttl * (1 - SAFETY)
+        next_beat, kill_at = began + settings.beat, inf
+        asked: Reason = "ended"
+        while True:
+            stalled_at = child.advanced_at + settings.stall_timeout
+            if not child.watch(min(next_beat, kill_at, safe_until, stalled_at) - time.monotonic()):
+                return asked
+            now = time.monotonic()
+            if now >= child.advanced_at + settings.stall_timeout:
+                child.kill()
+                return "stalled"
+            if now >= next_beat:
+                try:
+                    cancel = self._beat(lease)
+                except LeaseLost:
+                    child.kill()
+                    return "lost"
+                except DATABASE_ERRORS as error:
+                    log.warning("job %s: beat failed, trying again: %s", lease.job_id, error)
+                    next_beat = now + min(RETRY_BEAT, settings.beat)
+                else:
+                    safe_until = now + settings.lease_ttl * (1 - SAFETY)
+                    next_beat = now + settings.beat
+                    if cancel and asked == "ended":
+                        asked, kill_at = "cancel", self._ask(child)
+            if time.monotonic() >= safe_until:
+                child.kill()
+                return "unreachable"
+            if self._draining and asked == "ended":
+                asked, kill_at = "drain", self._ask(child)
+            if now >= kill_at:
+                child.kill()
+                kill_at = inf
+
+    def _ask(self, child: Child) -> float:
+        """Ask the process to stop; when patience ends, by the monotonic clock."""
+        child.terminate()
+        return time.monotonic() + self.settings.grace
+
+    def _beat(self, lease: Lease) -> bool:
+        with self.database.transaction() as s:
+            return leases.beat(s, lease, self.settings.lease_ttl).cancel
+
+    def _account(self, lease: Lease, reason: Reason, status: int) -> None:
+        """Write how the attempt ended, where the process has not done so itself."""
+        match reason:
+            case "lost":
+                return
+            case "stalled":
+                message = f"the job process finished no inner step for {self.settings.stall_timeout:g} s and was stopped"
+                failure = Failure(type="crashed", message=message)
+                self._settle(lambda s: leases.crashed(s, lease, failure), lease)
+            case "drain" | "cancel":  # release knows of a cancel, too
+                self._settle(lambda s: leases.release(s, lease, "the worker stops"), lease)
+            case "unreachable":
+                self._settle(lambda s: leases.release(s, lease, "the database could not be reached"), lease)
+            case "ended" if status == exits.STOPPED:
+                self._settle(lambda s: leases.release(s, lease, "the job process was asked to stop"), lease)
+            case "ended" if status != exits.LEASE_LOST:
+                # With status SETTLED this meets LeaseLost, unless the process was wrong about itself.
+                self._settle(lambda s: leases.crashed(s, lease, death(status)), lease)
+
+    def _settle(self, action: Callable[[Session], None], lease: Lease) -> None:
+        def transaction() -> None:
+            with self.database.transaction() as s:
+                action(s)
+
+        try:
+            patiently(transaction, self.settings.lease_ttl)
+        except LeaseLost:
+            log.debug("job %s: epoch %d had ended already", lease.job_id, lease.epoch)
+        except DATABASE_ERRORS:
+            log.exception("job %s: the end of epoch %d is not written; its lease will run out", lease.job_id, lease.epoch)
+
+
+def death(status: int) -> Failure:
+    """What an exit status says about a crash."""
+    if status >= 0:
+        message = f"the job process ended with exit status {status} and no result; the worker's log has its last words"
+        return Failure(type="crashed", message=message)
+    name = signal.Signals(-status).name
+    hint = None
+    if name == "SIGKILL":
+        hint = "the system kills a process so when memory runs out: try a smaller width, batch size or number of seeds"
+    return Failure(type="crashed", message=f"the job process was killed by {name}", hint=hint)
