@@ -63,7 +63,8 @@ def allowed_values(field: FieldInfo | None) -> str | None:
         return ", ".join(choices)
     low, high = _bounds(field, Ge, Gt), _bounds(field, Le, Lt)
     if low and high:
-        return f"{low} and {high}"
+        closed = low.startswith("at least") and high.startswith("at most")
+        return f"{low.split()[-1]} to {high.split()[-1]}" if closed else f"{low} and {high}"
     if low or high:
         return low or high
     least = next((m.min_length for m in field.metadata if isinstance(m, MinLen)), None)

@@ -5,6 +5,7 @@ Every function takes wire types and a theme and returns a ``plotly.graph_objects
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -30,10 +31,12 @@ def loss(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figure:
     """Validation loss (nats) over outer steps and its standard error over seeds; above, the cost in plain runs."""
     figure = _figure(theme, x="outer step", y="validation loss, nats", height=340)
     at = [step.outer_step for step in steps]
+    # A step at which every run diverged has no loss: a gap in the line.
     losses = [step.loss for step in steps]
+    reached = [math.inf if value is None else value for value in losses]
     figure.add_scatter(
         x=at,
-        y=[min(losses[: i + 1]) for i in range(len(losses))],
+        y=[value if math.isfinite(value) else None for value in accumulate(reached, min)],
         mode="lines",
         name="best so far",
         line={"color": MUTED, "width": 1.5, "dash": "dot", "shape": "hv"},
@@ -83,14 +86,15 @@ def scout(step: OuterStep, *, theme: Theme = "light") -> go.Figure:
     figure = _figure(theme, x="learning rate", y="validation loss, nats", height=280)
     figure.update_xaxes(type="log")
     figure.add_scatter(x=rates, y=losses, mode="lines+markers", name="sweep", line={"color": ACCENT, "width": 2.2})
-    best = min(range(len(losses)), key=losses.__getitem__)
-    figure.add_scatter(
-        x=[rates[best]],
-        y=[losses[best]],
-        mode="markers",
-        name="start",
-        marker={"size": 13, "color": ROLE_COLOURS["output"]},
-    )
+    if losses:
+        best = min(range(len(losses)), key=losses.__getitem__)
+        figure.add_scatter(
+            x=[rates[best]],
+            y=[losses[best]],
+            mode="markers",
+            name="start",
+            marker={"size": 13, "color": ROLE_COLOURS["output"]},
+        )
     return figure
 
 

@@ -260,6 +260,13 @@ class JobSpec(Request):
     target: Target | None = None
     seed: int = Field(0, ge=0, lt=2**31)
 
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError(f"name {name!r} has characters that cannot be shown; allowed: printable ones")
+        return name
+
     @field_validator("task")
     @classmethod
     def _task_exists(cls, task: str) -> str:

@@ -1,0 +1,82 @@
+"""The application: routes, guard, problems, and the life of what they share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+import windtunnel
+from service import answers
+from service.fleet.routes import router as fleet
+from service.health.routes import router as health
+from service.jobs.routes import router as jobs
+from service.pages.routes import problem_page
+from service.pages.routes import router as pages
+from service.plans.routes import router as plans
+from service.security import Guard
+from service.settings import ServiceSettings
+from service.tasks.routes import router as tasks
+from store.database import Database
+
+
+class Dispatcher(Protocol):
+    """Runs jobs within the server's process, started and stopped with it."""
+
+    @property
+    def alive(self) -> bool:
+        """Does it take jobs?"""
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+
+    def stop(self) -> None:
+        """Let go of every job so that another worker can go on, and return when that is done."""
+
+
+def create_app(
+    settings: ServiceSettings, *, database: Database | None = None, dispatcher: Dispatcher | None = None
+) -> FastAPI:
+    """The service over one database.
+
+    Args:
+        settings: where and for whom.
+        database: an open database whose owner closes it; without one the app opens its own and closes it.
+        dispatcher: lives as long as the app does.
+    """
+    shared = database or Database(settings.url)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if dispatcher is not None:
+            await run_in_threadpool(dispatcher.start)
+        try:
+            yield
+        finally:
+            app.state.stopping.set()
+            if dispatcher is not None:
+                await run_in_threadpool(dispatcher.stop)
+            if database is None:
+                shared.dispose()
+
+    app = FastAPI(
+        title="Windtunnel",
+        version=windtunnel.__version__,
+        description="Tune small, fly large.",
+        lifespan=lifespan,
+        # Their pages load scripts from other hosts, which the content security policy forbids.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.database = shared
+    app.state.dispatcher = dispatcher
+    app.state.stopping = asyncio.Event()
+    app.state.problem_page = problem_page
+    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
+    answers.install(app)
+    for router in (jobs, plans, tasks, fleet, health, pages):
+        app.include_router(router)
+    return app

@@ -1,0 +1,118 @@
+"""Refuses a job whose population would not fit in memory, and says which field to shrink and to what."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from windtunnel.types import FieldError, JobSpec
+from windtunnel.types.sizing import population_bytes
+
+MOST_NAMED = 3
+"""Fields named in one refusal: the first is the one that helps most."""
+
+
+@dataclass(frozen=True)
+class Lever:
+    """A field that the population's memory grows with."""
+
+    section: str
+    name: str
+    least: int
+
+    @property
+    def pointer(self) -> str:
+        """The field in the request."""
+        return f"/{self.section}/{self.name}"
+
+    def value(self, spec: JobSpec) -> int:
+        """The value that the request gave."""
+        given: int = getattr(getattr(spec, self.section), self.name)
+        return given
+
+    def set(self, spec: JobSpec, value: int) -> JobSpec:
+        """The same request with another value here. Not validated: only its size is of interest."""
+        section = getattr(spec, self.section).model_copy(update={self.name: value})
+        return spec.model_copy(update={self.section: section})
+
+
+LEVERS = (
+    Lever("inner", "seeds", 1),
+    Lever("model", "width", 4),
+    Lever("model", "depth", 1),
+    Lever("inner", "steps", 2),
+    Lever("inner", "batch_size", 1),
+    Lever("outer", "finish_seeds", 2),
+)
+
+
+def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
+    """What to shrink where the population needs more than ``limit`` bytes; empty where it fits.
+
+    Each error names a field, its value, the estimate, the limit, and the largest value of that field with which the job
+    fits while all else stays. Where no single field can do it, the fields are named with values that fit together.
+    """
+    needed = population_bytes(spec, limit)
+    if needed <= limit:
+        return []
+    alone = [(lever, _largest(spec, lever, limit)) for lever in LEVERS]
+    enough = [(lever, value) for lever, value in alone if value is not None]
+    size = f"the population needs {size_in_words(needed)}; allowed: {size_in_words(limit)}"
+    if enough:
+        # The lever that has to give up the smallest share of its value is named first.
+        enough.sort(key=lambda pair: pair[1] / pair[0].value(spec), reverse=True)
+        return [
+            _error(spec, lever, f"{size}; with all else as it is, at most {lever.name} {value:,} fits")
+            for lever, value in enough[:MOST_NAMED]
+        ]
+    together = _shrunk(spec, limit)
+    changed = [lever for lever in LEVERS if lever.value(together) != lever.value(spec)]
+    fits = population_bytes(together, limit) <= limit
+    words = ", ".join(f"{lever.name} {lever.value(together):,}" for lever in changed)
+    advice = f"for example, {words} fit together" if fits else "the smallest job of this kind does not fit either"
+    return [_error(spec, lever, f"{size}; {advice}") for lever in changed]
+
+
+def size_in_words(size: int) -> str:
+    """A size as people write it, such as ``4.0 GiB``."""
+    amount, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+
+
+def _error(spec: JobSpec, lever: Lever, message: str) -> FieldError:
+    given = lever.value(spec)
+    return FieldError(pointer=lever.pointer, message=f"with {lever.name} {given:,} {message}", given=given)
+
+
+def _largest(spec: JobSpec, lever: Lever, limit: int) -> int | None:
+    """Largest value of the field, at most the given one, with which the job fits; None where none does."""
+
+    def fits(value: int) -> bool:
+        return population_bytes(lever.set(spec, value), limit) <= limit
+
+    return _bisect(lever.least, lever.value(spec), fits)
+
+
+def _bisect(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
+    if not fits(low):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _shrunk(spec: JobSpec, limit: int) -> JobSpec:
+    """Halve the field that is furthest above its default, again and again, until the job fits or no field helps."""
+    while (needed := population_bytes(spec, limit)) > limit:
+        options = [(lever, lever.set(spec, max(lever.least, lever.value(spec) // 2))) for lever in LEVERS]
+        smaller = [(lever, halved) for lever, halved in options if population_bytes(halved, limit) < needed]
+        if not smaller:
+            break
+        _, spec = max(smaller, key=lambda option: option[0].value(spec) / option[0].value(_DEFAULT))
+    return spec
+
+
+_DEFAULT = JobSpec(task="digits")

@@ -1,0 +1,64 @@
+"""A job's event log as server-sent events: replay from any point, then live, until the job has ended."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.concurrency import run_in_threadpool
+
+from store import events, jobs
+from store.database import Database
+from windtunnel.types import TERMINAL_STATES, JobEvent
+
+BATCH = 500
+KEEPALIVE_SECONDS = 10.0
+RETRY_MILLISECONDS = 1000
+"""How long a browser waits before it connects again."""
+
+
+async def stream(
+    database: Database,
+    job_id: str,
+    after: int,
+    *,
+    poll: float,
+    stopping: asyncio.Event,
+    disconnected: Callable[[], Awaitable[bool]],
+) -> AsyncIterator[bytes]:
+    """Every event with seq above ``after``, once and in order; ends after the last event of an ended job.
+
+    Args:
+        database: where the log is.
+        job_id: whose log.
+        after: seq of the last event that the reader has.
+        poll: seconds between two looks.
+        stopping: set when the server shuts down; the reader connects again elsewhere with its Last-Event-ID.
+        disconnected: has the reader gone?
+    """
+    yield format_sse_event(retry=RETRY_MILLISECONDS)
+    spoken = time.monotonic()
+    while not stopping.is_set() and not await disconnected():
+        batch, ended = await run_in_threadpool(_look, database, job_id, after)
+        for event in batch:
+            after = event.seq
+            yield format_sse_event(id=str(event.seq), event=event.type, data_str=event.model_dump_json())
+        if batch:
+            spoken = time.monotonic()
+            if len(batch) == BATCH:
+                continue
+        if ended:
+            return
+        if time.monotonic() - spoken > KEEPALIVE_SECONDS:
+            spoken = time.monotonic()
+            yield KEEPALIVE_COMMENT
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), poll)
+
+
+def _look(database: Database, job_id: str, after: int) -> tuple[list[JobEvent], bool]:
+    """The next events, and whether the job has ended: one snapshot, so that an ended job's batch is complete."""
+    with database.snapshot() as session:
+        state = jobs.get(session, job_id).state
+        return events.after(session, job_id, after, limit=BATCH), state in TERMINAL_STATES

@@ -1,0 +1,66 @@
+"""What the job routes take besides a JobSpec, and the envelopes they answer with."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, field_validator
+
+from windtunnel.types import TASKS, JobEvent, JobState, MetricPoints, Problem, TransferPlan
+from windtunnel.types.base import Request, Response
+
+SeriesName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=200)]
+
+
+class JobsQuery(Request):
+    """Which jobs to list."""
+
+    state: JobState | None = Field(None, description="Only jobs in this state.")
+    task: str | None = Field(None, description="Only jobs of this task.")
+    limit: int = Field(50, ge=1, le=200, description="Jobs on one page.")
+    cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
+
+    @field_validator("task")
+    @classmethod
+    def _task_exists(cls, task: str | None) -> str | None:
+        if task is not None and task not in TASKS:
+            raise ValueError(f"no task {task!r}; allowed: {', '.join(sorted(TASKS))}")
+        return task
+
+
+class EventsQuery(Request):
+    """Which events to send."""
+
+    after: int = Field(
+        0, ge=0, lt=2**31, description="Only events with a larger seq. A Last-Event-ID header goes before it."
+    )
+    limit: int = Field(1000, ge=1, le=1000, description="Most events in one JSON answer; a stream sends all.")
+
+
+class MetricsQuery(Request):
+    """Which series to read."""
+
+    series: list[SeriesName] = Field([], max_length=200, description="Names of series; none: every series.")
+    max_points: int = Field(1000, ge=2, le=100_000, description="A longer series is thinned to this many points.")
+
+
+class EventList(Response):
+    """Events in order of seq."""
+
+    items: list[JobEvent]
+
+
+class MetricList(Response):
+    """Metric series."""
+
+    items: list[MetricPoints]
+
+
+class PlanList(Response):
+    """Transfer plans, oldest first."""
+
+    items: list[TransferPlan]
+
+
+class NotFinished(Problem):
+    """A result was asked for that is not there; ``state`` says where the job stands."""
+
+    state: JobState

@@ -1,0 +1,103 @@
+"""Turns templates into pages: the Jinja environment and how numbers, times and sizes read."""
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+import windtunnel
+from service.pages.assets import asset
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A value with so many significant digits, as people write it: 0.003, 1.2e-05, 12,345."""
+    if value is None:
+        return "–"
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if 1e-4 <= abs(value) < 1e6:
+        places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        text = f"{value:,.{places}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.{digits - 1}g}"
+
+
+def estimate(mean: float | None, stderr: float | None) -> str:
+    """A mean and its standard error, rounded to the error's second digit: 0.1234 ± 0.0021."""
+    if mean is None:
+        return "–"
+    if stderr is None or not math.isfinite(stderr) or stderr <= 0:
+        return number(mean)
+    places = min(6, max(0, 1 - math.floor(math.log10(stderr))))
+    return f"{mean:.{places}f} ± {stderr:.{places}f}"
+
+
+def percent(share: float | None, places: int = 1) -> str:
+    """A share in [0, 1] as a percentage."""
+    return "–" if share is None else f"{100 * share:.{places}f} %"
+
+
+def clock(moment: datetime | None) -> str:
+    """A time to the second, UTC."""
+    return "–" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(moment: datetime) -> str:
+    """How long since, coarsely."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now"
+
+
+def duration(seconds: float | None) -> str:
+    """A time span: 42 s, 3 min 20 s, 2 h 5 min."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def words(name: str) -> str:
+    """An identifier as words."""
+    return name.replace("_", " ")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "clock": clock,
+        "ago": ago,
+        "duration": duration,
+        "words": words,
+    }
+    environment.globals |= {"estimate": estimate, "asset": asset, "version": windtunnel.__version__}
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:
+    """A page. Never cached: it shows where things stand."""
+    body = _ENVIRONMENT.get_template(template).render(**context)
+    return HTMLResponse(body, status, headers={"cache-control": "no-store"})

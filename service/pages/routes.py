@@ -1,0 +1,123 @@
+"""Routes of the status page: pages as HTML, figures as JSON for plotly."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import model_validator
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from service.dependencies import DatabaseDependency, JobId, PlanId
+from service.jobs.schemas import JobsQuery
+from service.pages import assets
+from service.pages.history import history, outer_steps
+from service.pages.rendering import render
+from service.pages.views import job_view, jobs_view, plan_view
+from store import jobs, plans
+from windtunnel import figures
+from windtunnel.types import OuterStep, Problem, TuneResult
+from windtunnel.types.base import Request as RequestModel
+
+router = APIRouter(include_in_schema=False)
+router.include_router(assets.router)
+
+
+class PageQuery(JobsQuery):
+    """Like the API's, but a form sends a field that is not filled in as empty."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value != ""} if isinstance(data, dict) else data
+
+
+class FigureQuery(RequestModel):
+    """How to draw a figure."""
+
+    theme: Literal["light", "dark"] = "light"
+
+
+@router.get("/")
+def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency) -> HTMLResponse:
+    """Every job, and the form for another."""
+    return render("jobs.html", **jobs_view(database, query))
+
+
+@router.get("/jobs/{job_id}")
+def job_page(request: Request, job_id: JobId, database: DatabaseDependency) -> HTMLResponse:
+    """One job."""
+    return render("job.html", **job_view(database, job_id, str(request.base_url)))
+
+
+@router.get("/plans/{plan_id}")
+def plan_page(plan_id: PlanId, database: DatabaseDependency) -> HTMLResponse:
+    """One plan."""
+    return render("plan.html", **plan_view(database, plan_id))
+
+
+@router.get("/jobs/{job_id}/figures/{name}.json")
+def job_figure(job_id: JobId, name: str, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+    """One figure of a job; 204 as long as there is nothing to draw."""
+    draw = JOB_FIGURES.get(name)
+    if draw is None:
+        raise HTTPException(404)
+    with database.snapshot() as session:
+        result = jobs.result(session, job_id)
+        steps = outer_steps(history(session, job_id))
+    return _json(draw(steps, result, query.theme))
+
+
+@router.get("/plans/{plan_id}/figures/coordinate_check.json")
+def plan_figure(plan_id: PlanId, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+    """The coordinate check behind a plan; 204 where there was none."""
+    with database.snapshot() as session:
+        check = plans.get(session, plan_id).coordinate_check
+    return _json(figures.coordinate_check(check, theme=query.theme) if check else None)
+
+
+def problem_page(_: Request, problem: Problem) -> HTMLResponse:
+    """A problem for people."""
+    return render("problem.html", problem.status, problem=problem)
+
+
+def _json(figure: Any) -> Response:
+    if figure is None:
+        return Response(status_code=204)
+    return Response(figure.to_json(), media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _loss(steps: list[OuterStep], _: TuneResult | None, theme: figures.Theme) -> Any:
+    return figures.loss(steps, theme=theme) if steps else None
+
+
+def _hyperparameters(steps: list[OuterStep], result: TuneResult | None, theme: figures.Theme) -> Any:
+    roles = {tensor.name: tensor.role for tensor in result.proxy.tensors} if result else {}
+    return figures.hyperparameters(steps, roles=roles, theme=theme) if steps else None
+
+
+def _gradients(steps: list[OuterStep], _: TuneResult | None, theme: figures.Theme) -> Any:
+    return figures.gradients(steps, theme=theme) if any(step.gradient_norm is not None for step in steps) else None
+
+
+def _scout(steps: list[OuterStep], _: TuneResult | None, theme: figures.Theme) -> Any:
+    return figures.scout(steps[0], theme=theme) if steps and steps[0].sweep else None
+
+
+def _schedule(_: list[OuterStep], result: TuneResult | None, theme: figures.Theme) -> Any:
+    return figures.schedule(result.schedule, theme=theme) if result else None
+
+
+def _coordinate_check(_: list[OuterStep], result: TuneResult | None, theme: figures.Theme) -> Any:
+    check = result.coordinate_check if result else None
+    return figures.coordinate_check(check, theme=theme) if check else None
+
+
+JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, figures.Theme], Any]] = {
+    "loss": _loss,
+    "hyperparameters": _hyperparameters,
+    "gradients": _gradients,
+    "scout": _scout,
+    "schedule": _schedule,
+    "coordinate_check": _coordinate_check,
+}

@@ -1,0 +1,46 @@
+"""What an event of a job's log says, in one sentence."""
+
+from service.pages.rendering import estimate, number
+from windtunnel.types import JobEvent, OuterStep
+
+
+def sentence(event: JobEvent) -> str:
+    """The event in words; name and value of its data where the type has no words of its own."""
+    data = event.data
+    match event.type:
+        case "queued":
+            text = "waits for a worker"
+        case "started":
+            resumed = data.get("resumed_from")
+            text = f"claim {data.get('epoch')} by {data.get('worker')}"
+            text += f", goes on from outer step {resumed}" if resumed is not None else ""
+        case "outer_step":
+            text = _outer_step(OuterStep.model_validate(data))
+        case "finishing":
+            text = "judges the last candidates on fresh seeds"
+        case "plan_created":
+            text = f"transfer plan {data.get('plan_id', '')}".rstrip()
+        case "cancel_requested":
+            text = "somebody asked for the job to stop"
+        case "failed" | "plan_refused":
+            text = ". ".join(str(data[part]) for part in ("message", "hint") if data.get(part))
+        case "crashed":
+            text = str(data["failure"]["message"])
+        case "succeeded":
+            text = f"test loss {estimate(data['test']['mean'], data['test']['stderr'])}"
+        case _:
+            text = ", ".join(f"{name} {value}" for name, value in data.items() if value is not None)
+    return text
+
+
+def _outer_step(step: OuterStep) -> str:
+    text = f"step {step.outer_step} of {step.outer_steps}: loss {estimate(step.loss, step.stderr)}"
+    if step.rolled_back:
+        text += ", rolled back"
+    elif step.outer_step and not step.moved:
+        text += ", stayed"
+    elif step.moved and step.step_length:
+        text += f", moved by {number(step.step_length, 2)}"
+    if step.dropped_members:
+        text += f", {step.dropped_members} diverged"
+    return f"{text}; {number(step.run_equivalents, 3)} runs spent"

@@ -1,0 +1,80 @@
+"""What the submit form shows: the spec to start from, and what its fields mean."""
+
+import json
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from service.fields import allowed_values, locate
+from windtunnel.types import TASKS, JobSpec, Target
+
+EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
+
+SHOWN = {
+    "name": True,
+    "task": True,
+    "model": {"family", "width", "depth"},
+    "parametrization": True,
+    "optimizer": {"name"},
+    "schedule": {"name", "warmup_fraction", "floor"},
+    "inner": True,
+    "search": True,
+    "method": {"estimator", "engine"},
+    "outer": {"steps", "scout"},
+    "target": True,
+    "seed": True,
+}
+"""The fields that people change most; every other one has its default."""
+
+EXPLAINED = {
+    "task": "data set, loss and model family",
+    "model.width": "units of a hidden layer of the proxy",
+    "model.depth": "hidden layers of the proxy",
+    "optimizer.name": "update rule of both models",
+    "schedule.name": "learning rate over a run",
+    "inner.steps": "optimizer updates in one run of the proxy",
+    "inner.batch_size": "examples in an update",
+    "inner.seeds": "runs averaged at each point",
+    "search.name": "a hyperparameter to tune",
+    "search.scope": "one value for all, for each role, or for each tensor",
+    "outer.steps": "hypergradient steps",
+    "outer.scout": "sweep learning rates first",
+    "target.width": "width of the large model; leave target out for no plan",
+}
+
+
+@dataclass(frozen=True)
+class FieldHelp:
+    """One field: its path, what it means, what it may hold."""
+
+    path: str
+    meaning: str
+    allowed: str
+
+
+def example_text() -> str:
+    """The spec that the form starts with."""
+    shown = EXAMPLE.model_dump(mode="json", include=SHOWN, exclude_none=True)
+    shown["search"] = [{name: item[name] for name in ("name", "scope")} for item in shown["search"]]
+    search = shown["search"]
+    lines = [f'  "{name}": {json.dumps(value)}' for name, value in shown.items()]
+    items = ",\n".join(f"    {json.dumps(item)}" for item in search)
+    return "{\n" + ",\n".join(lines).replace(json.dumps(search), f"[\n{items}\n  ]") + "\n}"
+
+
+def field_help() -> list[FieldHelp]:
+    """The fields to know about, with what each allows."""
+    return [FieldHelp(path, meaning, _allowed(path)) for path, meaning in EXPLAINED.items()]
+
+
+def _allowed(path: str) -> str:
+    if path == "task":
+        return ", ".join(sorted(TASKS))
+    if path == "schedule.name":
+        return "constant, warmup, cosine"
+    first, _, last = path.partition(".")
+    location = (first, 0, last) if first == "search" else (first, last)
+    return allowed_values(locate(_SPEC, location).field) or "true, false"
+
+
+_SPEC: type[BaseModel] = JobSpec

@@ -1,0 +1,123 @@
+"""Gathers what each page shows, in one snapshot of the database."""
+
+import json
+import shlex
+from typing import Any
+
+from hpo.mup.export import export
+
+from service.jobs.schemas import JobsQuery
+from service.pages.history import history, outer_steps
+from service.pages.sentences import sentence
+from service.pages.sparkline import sparkline
+from service.pages.submission import example_text, field_help
+from store import jobs, metrics, plans, workers
+from store.database import Database
+from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult
+
+STATES: tuple[JobState, ...] = ("queued", "running", "succeeded", "failed", "cancelled")
+SPARKLINE_POINTS = 40
+LOG_LINES = 200
+SHOWN_TENSORS = 60
+
+
+def jobs_view(database: Database, query: JobsQuery) -> dict[str, Any]:
+    """The list of jobs, the workers, the submit form."""
+    with database.snapshot() as session:
+        page = jobs.page(session, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
+        lines = {job.id: _loss_line(metrics.points(session, job.id, ["loss"], SPARKLINE_POINTS)) for job in page.items}
+        fleet = workers.listing(session)
+    active = any(job.state not in TERMINAL_STATES for job in page.items)
+    kept = {"state": query.state, "task": query.task, "limit": query.limit if query.limit != 50 else None}
+    return {
+        "page": page,
+        "lines": lines,
+        "workers": fleet,
+        "active": active,
+        "query": query,
+        "kept": {name: value for name, value in kept.items() if value is not None},
+        "states": STATES,
+        "tasks": sorted(TASKS),
+        "example": example_text(),
+        "help": field_help(),
+    }
+
+
+def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
+    """One job: where it stands, what it found, how to get the same."""
+    with database.snapshot() as session:
+        job = jobs.get(session, job_id)
+        result = jobs.result(session, job_id)
+        log = history(session, job_id)
+        claims = jobs.attempts(session, job_id)
+    steps = outer_steps(log)
+    return {
+        "job": job,
+        "result": result,
+        "steps": steps,
+        "rows": hyperparameter_rows(job, result, steps),
+        "log": [(event, sentence(event)) for event in log[-LOG_LINES:]][::-1],
+        "hidden_lines": max(0, len(log) - LOG_LINES),
+        "attempts": claims,
+        "last_seq": log[-1].seq if log else 0,
+        "ended": job.state in TERMINAL_STATES,
+        "recipes": _recipes(job, base_url),
+        "target": job.spec.target,
+        "figures": JOB_FIGURES,
+    }
+
+
+def plan_view(database: Database, plan_id: str) -> dict[str, Any]:
+    """One plan, with its exports as text to copy."""
+    with database.snapshot() as session:
+        plan = plans.get(session, plan_id)
+        job = jobs.get(session, plan.job_id)
+    return {
+        "plan": plan,
+        "job": job,
+        "exports": [(kind, ending, export(plan, kind)) for kind, ending in (("torch", "py"), ("yaml", "yaml"))],
+        "shown_tensors": SHOWN_TENSORS,
+    }
+
+
+JOB_FIGURES = {
+    "loss": ("Validation loss", "each outer step, with one standard error over seeds"),
+    "hyperparameters": ("Hyperparameters", "where the outer loop moved them"),
+    "gradients": ("Hypergradient and chaos", "its norm, and what the bounded adjoint had to scale down"),
+    "scout": ("Scout", "loss of one run at each global learning rate, before the first step"),
+    "schedule": ("Schedule", "learning-rate multiplier over a run, before and after"),
+    "coordinate_check": (
+        "Coordinate check",
+        "change of each module's output over width: flat lines are what a transfer needs",
+    ),
+}
+"""Figure of the job page -> (title, what it shows)."""
+
+
+def hyperparameter_rows(
+    job: Job, result: TuneResult | None, steps: list[OuterStep]
+) -> list[tuple[str, float | None, float | None, float | None]]:
+    """(label, start, current, best) of each hyperparameter."""
+    start = result.start.hyperparameters if result else steps[0].hyperparameters if steps else {}
+    current = job.current.hyperparameters if job.current else {}
+    best = result.best.hyperparameters if result else job.best.hyperparameters if job.best else {}
+    labels = dict.fromkeys([*start, *current, *best])
+    return [(label, start.get(label), current.get(label), best.get(label)) for label in labels]
+
+
+def _loss_line(series: list[Any]) -> str:
+    return sparkline(series[0].values) if series else ""
+
+
+def _recipes(job: Job, base_url: str) -> dict[str, str]:
+    """Commands that start the same job again and read this one."""
+    spec = job.spec.model_dump(mode="json", exclude_defaults=True)
+    body = shlex.quote(json.dumps(spec))
+    root = base_url.rstrip("/")
+    return {
+        "curl": f"# this job\ncurl -s {root}/v1/jobs/{job.id}\n\n# the same again\n"
+        f"curl -s {root}/v1/jobs -H 'Content-Type: application/json' \\\n  -d {body}",
+        "Python": "from windtunnel import Client\n\n"
+        f'client = Client("{root}")\njob = client.jobs.get("{job.id}")\nresult = job.wait()\n\n'
+        f"# the same again\njob = client.jobs.create({spec!r})",
+    }

@@ -1,0 +1,76 @@
+"""Routes of transfer plans: make one from a finished job, get it, export it."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from hpo.mup.export import export
+from pydantic_core import PydanticCustomError
+from starlette.responses import Response
+
+from hpo.errors import Refused
+from hpo.mup.transfer import make_plan
+from service.answers import PROBLEMS, invalid, problem
+from service.dependencies import DatabaseDependency, JobId, PlanId
+from service.jobs.routes import not_finished
+from service.jobs.schemas import PlanList
+from service.plans.schemas import PlanFormat, PlanQuery, PlanRequest
+from service.problems import misfit_error
+from store import identifiers, jobs, plans
+from windtunnel.types import Target, TransferPlan
+
+router = APIRouter(prefix="/v1", tags=["plans"], responses=PROBLEMS)
+
+MEDIA: dict[PlanFormat, tuple[str, str]] = {
+    "json": ("application/json", "json"),
+    "yaml": ("application/yaml", "yaml"),
+    "torch": ("text/x-python; charset=utf-8", "py"),
+}
+"""Format -> (media type, file ending)."""
+
+
+@router.post("/jobs/{job_id}/plans", status_code=201, response_model=TransferPlan)
+def create_plan(job_id: JobId, wanted: PlanRequest, response: Response, database: DatabaseDependency) -> TransferPlan:
+    """The config of a large model, from what the job found for the proxy."""
+    with database.snapshot() as session:
+        job = jobs.get(session, job_id)
+        result = jobs.result(session, job_id)
+    if result is None:
+        raise not_finished(job)
+    target = Target(width=wanted.width, depth=wanted.depth, steps=wanted.steps)
+    try:
+        result.spec.check_target(target, "")
+        plan = make_plan(
+            result, target, plan_id=identifiers.plan_id(), job_id=job_id, created_at=datetime.now(UTC), force=wanted.force
+        )
+    except PydanticCustomError as misfit:
+        raise invalid([misfit_error(misfit)]) from misfit
+    except Refused as refusal:
+        detail = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
+        raise problem(409, "transfer-refused", "The transfer cannot be trusted", detail) from refusal
+    with database.transaction() as session:
+        plans.save(session, plan)
+    response.headers["location"] = f"/v1/plans/{plan.id}"
+    return plan
+
+
+@router.get("/jobs/{job_id}/plans", response_model=PlanList)
+def list_plans(job_id: JobId, database: DatabaseDependency) -> PlanList:
+    """The plans made from a job, oldest first."""
+    with database.snapshot() as session:
+        jobs.get(session, job_id)
+        return PlanList(items=plans.of_job(session, job_id))
+
+
+@router.get(
+    "/plans/{plan_id}",
+    response_model=TransferPlan,
+    responses={200: {"content": {"application/yaml": {}, "text/x-python": {}}}},
+)
+def get_plan(plan_id: PlanId, query: Annotated[PlanQuery, Query()], database: DatabaseDependency) -> Response:
+    """One plan, in the format asked for."""
+    with database.snapshot() as session:
+        plan = plans.get(session, plan_id)
+    media, ending = MEDIA[query.format]
+    name = f'inline; filename="{plan.id}.{ending}"'
+    return Response(export(plan, query.format), media_type=media, headers={"content-disposition": name})

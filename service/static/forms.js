@@ -1,0 +1,91 @@
+// Sends the forms as JSON and shows what the server says next to the field, without losing a word of what was typed.
+
+async function post(address, body) {
+  const options = { method: "POST", headers: { "content-type": "application/json" } };
+  if (body !== undefined) options.body = JSON.stringify(body);
+  const answer = await fetch(address, options);
+  return { ok: answer.ok, content: await answer.json() };
+}
+
+function show(form, detail, errors) {
+  const box = form.querySelector(".errors");
+  const line = (error) => {
+    const item = document.createElement("li");
+    const where = document.createElement("button");
+    Object.assign(where, { type: "button", className: "pointer", textContent: error.pointer || "the whole request" });
+    where.addEventListener("click", () => focusField(form, error.pointer));
+    item.append(where, ` ${error.message}`);
+    return item;
+  };
+  const list = document.createElement("ul");
+  list.append(...errors.map(line));
+  box.replaceChildren(errors.length ? list : detail);
+  box.hidden = false;
+  for (const field of form.elements) {
+    const wrong = errors.some((error) => error.pointer === `/${field.name}`);
+    if (field.name) field.setAttribute("aria-invalid", String(wrong));
+  }
+}
+
+// In the text of a spec, select the last name of the pointer; in a form with fields, go to the field.
+function focusField(form, pointer) {
+  const names = pointer.split("/").slice(1);
+  const text = form.elements.spec;
+  const field = text ?? form.elements[names[0]];
+  field?.focus();
+  if (!text) return;
+  let at = 0;
+  let found = "";
+  for (const name of names.filter((part) => !/^\d+$/.test(part))) {
+    const next = text.value.indexOf(`"${name}"`, at);
+    if (next < 0) break;
+    [at, found] = [next, name];
+  }
+  if (found) text.setSelectionRange(at + 1, at + 1 + found.length);
+}
+
+function content(form) {
+  if (form.elements.spec) return JSON.parse(form.elements.spec.value);
+  const body = {};
+  for (const field of form.elements) {
+    if (!field.name) continue;
+    if (field.type === "checkbox") body[field.name] = field.checked;
+    else if (field.value !== "") body[field.name] = Number(field.value);
+  }
+  return body;
+}
+
+async function submit(form) {
+  const button = form.querySelector("button.primary");
+  button.disabled = true;
+  try {
+    const { ok, content: answer } = await post(form.dataset.submit, content(form));
+    if (ok) location.assign(form.dataset.page + answer.id);
+    else show(form, answer.detail, answer.errors);
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? `This is not JSON: ${error.message}` : `The server does not answer: ${error.message}`;
+    show(form, reason, []);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-submit]")) return;
+  event.preventDefault();
+  submit(event.target);
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-post], [data-copy]");
+  if (!button) return;
+  if (button.dataset.copy) {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    return;
+  }
+  button.disabled = true;
+  await post(button.dataset.post);
+  document.dispatchEvent(new Event("windtunnel:changed"));
+});

@@ -1,0 +1,81 @@
+// Keeps a page current without a reload: an event or a tick fetches the page again, swaps the parts marked data-live,
+// and draws the figures. The server renders everything; this file holds no markup.
+
+const EVENT_TYPES = ["queued", "started", "outer_step", "finishing", "requeued", "crashed", "checkpoint_rejected",
+  "cancel_requested", "plan_created", "plan_refused", "succeeded", "failed", "cancelled"];
+const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const drawn = new Map();
+let refreshing = false, again = false;
+
+function theme() { return dark.matches ? "dark" : "light"; }
+
+async function draw(figure) {
+  const answer = await fetch(`${figure.dataset.figure}?theme=${theme()}`);
+  if (answer.status !== 200) return;
+  const text = await answer.text();
+  if (drawn.get(figure) === text) return;
+  drawn.set(figure, text);
+  const { data, layout } = JSON.parse(text);
+  figure.hidden = false;
+  await window.Plotly.react(figure.querySelector(".plot"), data, layout, { displayModeBar: false, responsive: true });
+}
+
+function drawAll(selector) {
+  return Promise.all([...document.querySelectorAll(selector)].map(draw));
+}
+
+// Somebody who is typing or choosing in a part keeps it as it is.
+function busy(part) {
+  const held = document.activeElement;
+  return part.contains(held) && held.matches("input, select, textarea");
+}
+
+async function refresh() {
+  if (refreshing) { again = true; return; }
+  refreshing = true;
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    await drawAll("[data-following]");
+  } catch (error) {
+    // The server is away: the stream and the next tick try again.
+    if (!(error instanceof TypeError)) throw error;
+  } finally {
+    refreshing = false;
+    if (again) { again = false; refresh(); }
+  }
+}
+
+function swap(fresh) {
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const next = fresh.getElementById(part.id);
+    if (next && next.outerHTML !== part.outerHTML && !busy(part)) part.replaceWith(document.adoptNode(next));
+  }
+}
+
+function follow(address) {
+  const source = new EventSource(address);
+  for (const type of EVENT_TYPES) {
+    source.addEventListener(type, () => {
+      if (TERMINAL.has(type)) source.close();
+      refresh();
+    });
+  }
+  // A full reload must not count the open stream as an error.
+  addEventListener("pagehide", () => source.close());
+}
+
+// Between two events the progress still moves; a page that nobody sees asks for nothing.
+function tick() {
+  const seconds = Number(document.querySelector("[data-tick]")?.dataset.tick ?? 0);
+  if (!seconds) return;
+  setTimeout(async () => { if (!document.hidden) await refresh(); tick(); }, 1000 * seconds);
+}
+
+const followed = document.querySelector("[data-events]");
+if (followed) follow(followed.dataset.events);
+dark.addEventListener("change", () => drawAll("[data-figure]"));
+document.addEventListener("windtunnel:changed", refresh);
+tick();
+await drawAll("[data-figure]");
