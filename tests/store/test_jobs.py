@@ -1,0 +1,199 @@
+"""Submitting, reading, listing and cancelling jobs, on both databases."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from store import events, jobs, leases
+from store.database import Database
+from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound
+from store.leases import Lease
+from windtunnel.types import JobSpec, TuneResult
+
+
+def types(database: Database, job_id: str) -> list[str]:
+    with database.snapshot() as s:
+        return [event.type for event in events.after(s, job_id, 0)]
+
+
+def test_a_submitted_job_waits_and_says_so(database: Database, spec: JobSpec) -> None:
+    with database.transaction() as s:
+        job = jobs.submit(s, spec)
+    assert (job.state, job.progress.phase, job.attempts, job.worker, job.plans) == ("queued", "waiting", 0, None, [])
+    assert job.spec == spec
+    assert types(database, job.id) == ["queued"]
+
+
+def test_nothing_of_a_transaction_that_fails_is_left(database: Database, spec: JobSpec) -> None:
+    def submit_and_fail() -> None:
+        with database.transaction() as s:
+            jobs.submit(s, spec, idempotency_key="k")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        submit_and_fail()
+    with database.snapshot() as s:
+        assert jobs.page(s).items == []
+    with database.transaction() as s:
+        assert jobs.submit(s, spec, idempotency_key="k").attempts == 0
+
+
+def test_a_spec_whose_default_start_lies_outside_its_range_comes_back_whole(database: Database) -> None:
+    spec = JobSpec.model_validate({"task": "digits", "search": [{"name": "learning_rate", "low": 0.01, "high": 1.0}]})
+    with database.transaction() as s:
+        job = jobs.submit(s, spec)
+    with database.snapshot() as s:
+        assert jobs.get(s, job.id).spec == spec
+
+
+def test_an_unknown_job_is_an_error_everywhere(database: Database) -> None:
+    with database.transaction() as s:
+        for ask in (jobs.get, jobs.request_cancel, jobs.result):
+            with pytest.raises(JobNotFound, match="job_nowhere"):
+                ask(s, "job_nowhere")
+
+
+def test_the_same_key_and_spec_give_the_same_job(database: Database, spec: JobSpec) -> None:
+    with database.transaction() as s:
+        first = jobs.submit(s, spec, idempotency_key="k")
+    with database.transaction() as s:
+        assert jobs.submit(s, JobSpec(task="digits", seed=0), idempotency_key="k").id == first.id
+        assert jobs.submit(s, spec, idempotency_key="other").id != first.id
+        assert jobs.submit(s, spec, owner="somebody", idempotency_key="k").id != first.id
+
+
+def test_the_same_key_with_another_spec_is_a_conflict_that_leaves_nothing(database: Database, spec: JobSpec) -> None:
+    with database.transaction() as s:
+        jobs.submit(s, spec, idempotency_key="k")
+
+    def again() -> None:
+        with database.transaction() as s:
+            jobs.submit(s, JobSpec(task="digits", seed=1), idempotency_key="k")
+
+    with pytest.raises(IdempotencyConflict, match="'k'"):
+        again()
+    with database.snapshot() as s:
+        assert len(jobs.page(s).items) == 1
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201])
+def test_a_key_of_no_sensible_length_is_refused(database: Database, spec: JobSpec, key: str) -> None:
+    with database.transaction() as s, pytest.raises(ValueError, match="1 to 200 characters"):
+        jobs.submit(s, spec, idempotency_key=key)
+
+
+def test_one_key_sent_by_many_at_once_makes_one_job(database: Database, spec: JobSpec) -> None:
+    barrier = threading.Barrier(6)
+    made: list[str] = []
+
+    def submit() -> None:
+        barrier.wait()
+        with database.transaction() as s:
+            made.append(jobs.submit(s, spec, idempotency_key="k").id)
+
+    together(submit, 6)
+    assert len(made) == 6 and len(set(made)) == 1
+    with database.snapshot() as s:
+        assert len(jobs.page(s).items) == 1
+
+
+def together(work: Callable[[], None], count: int) -> None:
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_pages_are_newest_first_and_no_new_job_moves_them(database: Database) -> None:
+    with database.transaction() as s:
+        ids = [jobs.submit(s, JobSpec(task="digits", seed=seed)).id for seed in range(7)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        with database.snapshot() as s:
+            page = jobs.page(s, limit=3, cursor=cursor)
+        seen += [job.id for job in page.items]
+        with database.transaction() as s:
+            jobs.submit(s, JobSpec(task="synthetic"))
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == ids[::-1]
+
+
+def test_a_page_that_ends_exactly_at_the_last_job_has_no_next_one(database: Database, spec: JobSpec) -> None:
+    with database.transaction() as s:
+        for _ in range(3):
+            jobs.submit(s, spec)
+        assert jobs.page(s, limit=3).next_cursor is None
+        assert jobs.page(s, limit=2).next_cursor is not None
+
+
+def test_pages_filter_by_state_and_task(database: Database, lease: Lease) -> None:
+    with database.transaction() as s:
+        other = jobs.submit(s, JobSpec(task="synthetic")).id
+    with database.snapshot() as s:
+        assert [job.id for job in jobs.page(s, state="running").items] == [lease.job_id]
+        assert [job.id for job in jobs.page(s, task="synthetic").items] == [other]
+        assert jobs.page(s, state="running", task="synthetic").items == []
+
+
+@pytest.mark.parametrize("cursor", ["", "job_1", "???", "bm9uc2Vuc2U", "é", "am9iXzE=", "4pi6"])
+def test_a_made_up_cursor_is_refused(database: Database, cursor: str) -> None:
+    with database.snapshot() as s, pytest.raises(InvalidCursor):
+        jobs.page(s, cursor=cursor)
+
+
+def test_a_queued_job_is_cancelled_at_once(database: Database, submitted: str) -> None:
+    with database.transaction() as s:
+        job = jobs.request_cancel(s, submitted)
+    assert (job.state, job.cancel_requested) == ("cancelled", True)
+    assert job.finished_at is not None
+    assert types(database, submitted) == ["queued", "cancel_requested", "cancelled"]
+    with database.transaction() as s:
+        assert leases.due(s, 10) == []
+        assert leases.claim(s, submitted, "worker", 60) is None
+
+
+def test_cancelling_a_running_job_asks_its_worker_once(database: Database, lease: Lease) -> None:
+    for _ in range(2):
+        with database.transaction() as s:
+            job = jobs.request_cancel(s, lease.job_id)
+        assert (job.state, job.cancel_requested) == ("running", True)
+    assert types(database, lease.job_id) == ["queued", "started", "cancel_requested"]
+    with database.transaction() as s:
+        assert leases.beat(s, lease, 60).cancel
+        leases.mark_cancelled(s, lease)
+    with database.snapshot() as s:
+        assert jobs.get(s, lease.job_id).state == "cancelled"
+
+
+def test_cancelling_a_job_that_has_ended_changes_nothing(database: Database, lease: Lease, tune_result: TuneResult) -> None:
+    with database.transaction() as s:
+        leases.succeed(s, lease, tune_result)
+    with database.snapshot() as s:
+        before = jobs.get(s, lease.job_id)
+    with database.transaction() as s:
+        assert jobs.request_cancel(s, lease.job_id) == before
+
+
+def test_a_result_comes_back_bit_for_bit(database: Database, lease: Lease, tune_result: TuneResult) -> None:
+    with database.snapshot() as s:
+        assert jobs.result(s, lease.job_id) is None
+    with database.transaction() as s:
+        leases.succeed(s, lease, tune_result)
+    with database.snapshot() as s:
+        assert jobs.result(s, lease.job_id) == tune_result
+
+
+def test_attempts_tell_who_ran_the_job_and_how_it_ended(database: Database, lease: Lease, tune_result: TuneResult) -> None:
+    with database.transaction() as s:
+        leases.release(s, lease, "the worker stops")
+        second = leases.claim(s, lease.job_id, "worker-2", 60)
+        assert second is not None
+        leases.succeed(s, second, tune_result)
+    with database.snapshot() as s:
+        told = [(attempt.epoch, attempt.worker, attempt.outcome) for attempt in jobs.attempts(s, lease.job_id)]
+    assert told == [(1, "worker-1", "released"), (2, "worker-2", "succeeded")]
