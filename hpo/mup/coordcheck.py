@@ -30,7 +30,8 @@ from windtunnel.types.sizing import mlp_parameters
 from windtunnel.types.tasks import TASKS
 
 LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
-"""Large: a step moves activations by about their own size. Divided by 4 until the narrowest model learns from its steps."""
+"""Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
+divided by 4 until the narrowest model learns from its steps."""
 SEEDS, STEPS, BATCH = 3, 4, 128
 MOST_PARAMETERS = 8_000_000
 """Over all widths of a ladder; bounds the check to seconds on one core and to some hundred megabytes."""
@@ -117,7 +118,8 @@ def coordinate_check(
         raise ValueError(f"the widths of a coordinate check must rise and be at least two, got {widths}")
     data = load(spec.task) if data is None else data
     probe = _Probe(spec, _kept(hyperparameters), data, seeds, steps, on_step)
-    rate = LEARNING_RATES[spec.optimizer.name] if learning_rate is None else learning_rate
+    large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
+    rate = large if learning_rate is None else learning_rate
     narrowest = probe.trace(widths[0], rate)
     while learning_rate is None and not narrowest.learns and rate > 1e-9:
         rate /= 4

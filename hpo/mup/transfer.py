@@ -83,7 +83,7 @@ def make_plan(
         proxy_validation=best.validation,
         tuning_share=tuning_share(result, tensors, steps),
         assumptions=assumptions(spec, values, plan_size, steps),
-        not_covered=not_covered(result, plan_size, steps, forced=objection is not None),
+        not_covered=not_covered(result, plan_size, steps, None if objection is None else objection.message),
         coordinate_check=result.coordinate_check,
         forced=objection is not None,
         provenance=result.provenance,

@@ -1,0 +1,124 @@
+"""What a transfer plan takes for granted, value by value, and what the theory behind it says nothing about. No torch."""
+
+from collections.abc import Mapping
+
+from hpo.mup.resolve import global_value
+from windtunnel.types.plans import Assumption
+from windtunnel.types.results import TuneResult
+from windtunnel.types.spec import HyperparameterName, JobSpec, ModelSpec
+
+DECAY_CONVENTIONS = {
+    "decoupled": "w <- w - s * lr * lambda * w at schedule multiplier s: lr * lambda is the same at every width",
+    "independent": "w <- w - s * lambda * w at schedule multiplier s: lambda is the same at every width",
+    "l2": "lambda * w is added to the gradient after clipping: lr * lambda is the same at every width",
+}
+
+
+def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, steps: int) -> list[Assumption]:
+    """One entry for each value that is carried over outside of the role table, and for the table's own premises.
+
+    Args:
+        spec: the job.
+        values: tuned hyperparameters by label.
+        target: the large model.
+        steps: its number of optimizer steps.
+    """
+    inner = spec.inner
+    found = [
+        Assumption(
+            quantity="width",
+            value=target.width / spec.model.width,
+            formula="m = target width / proxy width",
+            assumption="both widths are large enough for averages over units to be close to their limits"
+            if spec.parametrization == "mup"
+            else "none: under the standard parametrization values are copied, and their optimum moves with the width",
+        ),
+        Assumption(
+            quantity="batch_size",
+            value=inner.batch_size,
+            formula="as in the proxy",
+            assumption="the large run uses the same batch size; no rule for another one was applied",
+        ),
+        Assumption(
+            quantity="steps",
+            value=steps,
+            formula="schedule(step / steps)",
+            assumption=f"the proxy ran for as many steps ({inner.steps})"
+            if steps == inner.steps
+            else f"the schedule is stretched from {inner.steps} to {steps} steps; no exponent of the horizon was fitted, "
+            "and a longer run usually wants a lower learning rate",
+        ),
+        Assumption(
+            quantity="weight_decay",
+            value=None,
+            formula=DECAY_CONVENTIONS[spec.optimizer.decay_kind],
+            assumption="biases are not decayed; over another number of steps the total shrinkage changes with it",
+        ),
+    ]
+    found += [entry for name, text in CARRIED.items() if (entry := _carried(spec, values, name, text)) is not None]
+    if target.depth > spec.model.depth:
+        last = spec.model.depth - 1
+        found.append(
+            Assumption(
+                quantity="depth",
+                value=target.depth,
+                formula=f"layers {spec.model.depth} to {target.depth - 1} take the values of layers.{last}",
+                assumption="an added hidden layer wants what the proxy's last hidden layer wants",
+            )
+        )
+    return found
+
+
+CARRIED: dict[HyperparameterName, str] = {
+    "momentum": "the time scale of averages, in steps, does not depend on the width",
+    "beta1": "the time scale of averages, in steps, does not depend on the width",
+    "beta2": "the time scale of averages, in steps, does not depend on the width",
+    "clip_norm": "the global gradient norm tends to a limit as the width grows, and the same share of steps is clipped",
+    "output_multiplier": "alpha of the readout is a property of the task, not of the width",
+    "warmup_fraction": "the warmup is a share of the run",
+    "floor": "the last learning rate is a share of the peak, the same for every tensor",
+}
+
+
+def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterName, text: str) -> Assumption | None:
+    is_sgd = spec.optimizer.name == "sgd"
+    if name in (("beta1", "beta2") if is_sgd else ("momentum",)):
+        return None
+    value = global_value(spec, values, name)
+    if value is None:
+        return None
+    return Assumption(quantity=name, value=value, formula="as in the proxy", assumption=text)
+
+
+def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: str | None) -> list[str]:
+    """Sentences about what nobody has shown, those that this very transfer strains first.
+
+    Args:
+        result: the finished job.
+        target: the large model.
+        steps: its number of optimizer steps.
+        objection: why this plan would have been refused without force; None where it would not.
+    """
+    spec, check = result.spec, result.coordinate_check
+    found: list[str] = []
+    if objection is not None:
+        found.append(f"Forced. {objection}.")
+    if check is not None and check.verdict == "inconclusive" and target.width != spec.model.width:
+        found.append(
+            f"The coordinate check is inconclusive over widths {check.widths}: some slopes lie between the limits. Compare "
+            "two widths with these values before the large run."
+        )
+    if target.depth > spec.model.depth:
+        found.append(
+            f"Depth: the rules are for width. From {spec.model.depth} to {target.depth} hidden layers without residual "
+            "branches nothing is known to keep its optimum; each added layer copies the proxy's last one."
+        )
+    if steps != spec.inner.steps:
+        found.append(
+            f"Horizon: values tuned over {spec.inner.steps} steps are used over {steps}; theory has no rule for the "
+            "learning rate or the decay."
+        )
+    found.append("Data: a larger or other data set than the proxy's, and more passes over it.")
+    found.append("Regularisation: the best weight decay also depends on how far the larger model can overfit.")
+    found.append("Batch size: another batch size than the proxy's wants another learning rate.")
+    return found
