@@ -11,7 +11,17 @@ from windtunnel.cli.exits import MEANINGS, exit_code
 from windtunnel.cli.output import explain
 from windtunnel.client import WindtunnelError
 
-EXIT_CODES = "\n".join(f"{code:>3}  {meaning}" for code, meaning in MEANINGS.items())
+HELP = """Tune small, fly large: tune a small proxy by its hypergradient, get the config of the large model.
+
+\b
+Examples:
+  windtunnel serve                          the service and one worker on this machine
+  windtunnel submit --task digits --follow  tune a job and watch it
+  windtunnel plan ID --width 4096           the config of a model of width 4096
+
+\b
+Exit codes:
+""" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
 
 class Boundary(TyperGroup):
@@ -33,18 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help=f"""Tune small, fly large: tune a small proxy by its hypergradient, get the config of the large model.
-
-    \b
-    Examples:
-      windtunnel serve                          the service and one worker on this machine
-      windtunnel submit --task digits --follow  tune a job and watch it
-      windtunnel plan ID --width 4096           the config of a model of width 4096
-
-    \b
-    Exit codes:
-{EXIT_CODES}
-    """,
+    help=HELP,
 )
 
 

@@ -40,6 +40,6 @@ def doctor(as_json: AsJson = False, url: Url = None) -> None:
             )
             for finding in found
         ]
-        output.screen().print(output.table(("", "", ""), rows))
+        output.show(output.table(("", "", ""), rows))
     if any(finding.status == "problem" for finding in found):
         raise typer.Exit(ExitCode.NEGATIVE)

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from windtunnel.cli import output
@@ -57,7 +57,7 @@ def list_jobs(
         output.say("no jobs" + (" like that" if state or task else ""), style="dim")
         return
     headings = ("id", "name", "task", "state", "done", "best loss", "runs", "age")
-    output.screen().print(output.table(headings, map(_row, jobs), right=("done", "best loss", "runs", "age")))
+    output.show(output.table(headings, map(_row, jobs), right=("done", "best loss", "runs", "age")))
     if more:
         output.say(f"there are more than {limit}; see more with --limit {4 * limit}", style="dim")
 
@@ -78,7 +78,7 @@ def show(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
     if as_json:
         output.print_json(as_document(job, result))
     else:
-        output.screen().print(Group(*_parts(job.wire, result)))
+        output.show(*_parts(job.wire, result))
 
 
 def follow(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:

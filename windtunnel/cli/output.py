@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,9 +18,13 @@ PIPE_WIDTH = 200
 """Columns where the output goes to a file or a pipe: wide enough that no id is cut."""
 
 
-def screen() -> Console:
-    """Standard output."""
-    return Console(highlight=False, width=_width(sys.stdout.isatty()))
+def show(*parts: RenderableType) -> None:
+    """The answer on standard output."""
+    console = Console(highlight=False, width=_width(sys.stdout.isatty()))
+    with console.capture() as captured:
+        console.print(Group(*parts))
+    # Rich fills every cell up to the width of its column.
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def messages() -> Console:
@@ -49,7 +53,15 @@ def table(
         right: headings of the columns that are aligned right (numbers).
         title: above the table.
     """
-    made = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold", header_style="bold dim")
+    made = Table(
+        show_header=any(headings),
+        box=None,
+        pad_edge=False,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold dim",
+    )
     numbers = set(right)
     for heading in headings:
         # An id or a number that is cut in two is useless; prose folds.

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, assert_never
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from windtunnel.cli import output
@@ -98,7 +98,7 @@ def _last(client: Client, job_id: str) -> Plan:
 def _deliver(made: Plan, chosen: Format, target: Path | None) -> None:
     match chosen:
         case "table":
-            output.screen().print(Group(*_parts(made)))
+            output.show(*_parts(made))
         case "json" | "yaml" | "torch":
             text = made.to(chosen)
             if target is None:

@@ -21,7 +21,7 @@ def submit(
     spec: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SPEC]", help="JSON or YAML file with a job spec; - reads standard input.", show_default=False
+            metavar="SPEC", help="JSON or YAML file with a job spec; - reads standard input.", show_default=False
         ),
     ] = None,
     *,

@@ -56,7 +56,7 @@ def print_outcome(job: Job, *, as_json: bool) -> None:
     if as_json:
         output.print_json(as_document(job, result))
     elif result is not None:
-        output.screen().print(Group(*summary(result)))
+        output.show(*summary(result))
         output.say(f"next: windtunnel plan {job.id} --width {8 * result.spec.model.width} --format torch", style="dim")
     else:
         output.say(ending(job.wire), style="bold red")

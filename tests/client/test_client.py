@@ -1,0 +1,29 @@
+"""The client itself: addresses, tasks, closing."""
+
+import pytest
+
+from windtunnel import Client
+from windtunnel.types import TASKS
+
+
+def test_the_address_comes_from_the_argument_then_the_environment_then_the_default(monkeypatch):
+    monkeypatch.delenv("WINDTUNNEL_URL", raising=False)
+    with Client() as client:
+        assert client.base_url == "http://127.0.0.1:8000"
+    monkeypatch.setenv("WINDTUNNEL_URL", "http://tunnel:9000/")
+    with Client() as client:
+        assert client.base_url == "http://tunnel:9000"
+        assert repr(client) == "<Client http://tunnel:9000>"
+    with Client("http://other") as client:
+        assert client.base_url == "http://other"
+
+
+def test_the_tasks_of_the_service_are_the_built_in_ones(client):
+    assert {task.name: task for task in client.tasks()} == TASKS
+
+
+def test_a_closed_client_does_not_work_on(service):
+    client = Client(service)
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.tasks()

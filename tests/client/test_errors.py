@@ -1,0 +1,43 @@
+"""From a problem document to an exception."""
+
+import pytest
+
+from windtunnel import (
+    ApiError,
+    Conflict,
+    NotFinished,
+    NotFound,
+    Problem,
+    RateLimited,
+    ServerError,
+    TransferRefused,
+    ValidationFailed,
+)
+from windtunnel.client._errors import api_error
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "expected"),
+    [
+        (404, "about:blank", NotFound),
+        (409, "not-finished", NotFinished),
+        (409, "https://windtunnel.dev/problems/transfer-refused", TransferRefused),
+        (409, "urn:problem:transfer-refused", TransferRefused),
+        (409, "something-else", Conflict),
+        (415, "about:blank", ApiError),
+        (422, "validation", ValidationFailed),
+        (429, "about:blank", RateLimited),
+        (500, "about:blank", ServerError),
+        (599, "about:blank", ServerError),
+    ],
+)
+def test_the_type_decides_then_the_status(status, kind, expected):
+    error = api_error(Problem(type=kind, title="short", status=status, detail="long"), None)
+    assert type(error) is expected
+    assert str(error) == "long"
+    assert error.status == status
+
+
+def test_a_refused_transfer_and_an_unfinished_job_are_conflicts():
+    assert issubclass(TransferRefused, Conflict)
+    assert issubclass(NotFinished, Conflict)

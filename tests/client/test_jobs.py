@@ -1,0 +1,94 @@
+"""``client.jobs`` against the real service, and its retries against a scripted one."""
+
+import json
+
+import pytest
+
+from windtunnel import InvalidRequest, JobSpec, ModelSpec, NotFound, Target, ValidationFailed
+from windtunnel.client import _jobs
+from windtunnel.types import CosineSchedule, SearchItem
+
+
+def cancelled(job):
+    assert job.cancel().state == "cancelled"
+    return job
+
+
+def test_a_task_alone_is_a_job(idle):
+    job = cancelled(idle.jobs.create(task="digits"))
+    assert job.spec == JobSpec(task="digits")
+    assert idle.jobs.get(job.id).state == "cancelled"
+
+
+def test_a_spec_can_be_given_by_fields_as_a_mapping_or_as_a_model(idle):
+    fields = {"task": "digits", "name": "three ways", "model": {"width": 32}, "schedule": {"name": "cosine", "floor": 0.2}}
+    model = JobSpec(task="digits", name="three ways", model=ModelSpec(width=32), schedule=CosineSchedule(floor=0.2))
+    jobs = [idle.jobs.create(**fields), idle.jobs.create(fields), idle.jobs.create(model)]
+    assert [cancelled(job).spec for job in jobs] == [model] * 3
+
+
+def test_models_may_stand_inside_of_fields(idle):
+    search = [SearchItem(name="learning_rate")]
+    job = cancelled(
+        idle.jobs.create(task="digits", target=Target(width=128), search=search, schedule=CosineSchedule(floor=0.2))
+    )
+    assert job.spec.target == Target(width=128)
+    assert job.spec.search == tuple(search)
+    assert job.spec.schedule == CosineSchedule(floor=0.2)
+
+
+def test_the_spec_of_a_job_can_be_submitted_again(idle):
+    job = cancelled(idle.jobs.create(task="digits", search=[{"name": "weight_decay", "low": 0.1}]))
+    assert cancelled(idle.jobs.create(job.spec)).spec == job.spec
+
+
+def test_a_spec_and_fields_at_once_are_refused(idle):
+    with pytest.raises(InvalidRequest, match="not both"):
+        idle.jobs.create({"task": "digits"}, name="x")
+
+
+def test_every_bad_field_is_named_with_what_is_allowed(idle):
+    before = [job.id for job in idle.jobs.list()]
+    with pytest.raises(ValidationFailed) as caught:
+        idle.jobs.create(task="digits", model={"width": -3}, widht=3)
+    assert {error.pointer for error in caught.value.errors} == {"/model/width", "/widht"}
+    assert "allowed" in str(caught.value)
+    assert [job.id for job in idle.jobs.list()] == before
+
+
+def test_list_is_newest_first_over_pages_and_can_be_narrowed(idle, monkeypatch):
+    monkeypatch.setattr(_jobs, "PAGE", 2)
+    made = [cancelled(idle.jobs.create(task="breast-cancer", name=str(number))).id for number in range(5)]
+    assert [job.id for job in idle.jobs.list(task="breast-cancer", state="cancelled")] == made[::-1]
+    assert list(idle.jobs.list(task="breast-cancer", state="succeeded")) == []
+    with pytest.raises(ValidationFailed, match="state"):
+        list(idle.jobs.list(state="done"))
+
+
+def test_an_unknown_job_is_not_found(idle):
+    for ask in (idle.jobs.get, idle.jobs.cancel):
+        with pytest.raises(NotFound, match="job_none"):
+            ask("job_none")
+
+
+def test_cancelling_twice_is_the_same_as_once(idle):
+    job = cancelled(idle.jobs.create(task="digits"))
+    assert idle.jobs.cancel(job.id).state == "cancelled"
+
+
+def test_one_key_makes_one_job(idle):
+    jobs = [idle.jobs.create(task="digits", idempotency_key="same") for _ in range(2)]
+    assert jobs[0].id == jobs[1].id
+    cancelled(jobs[0])
+    with pytest.raises(ValidationFailed, match="same"):
+        idle.jobs.create(task="synthetic", idempotency_key="same")
+
+
+def test_the_retries_of_one_call_share_a_key_and_two_calls_do_not(script, scripted, job_json):
+    script.drop().problem(503).answer(201, job_json)
+    scripted.jobs.create(task="digits")
+    scripted.jobs.create(task="digits")
+    keys = [seen.headers["idempotency-key"] for seen in script.requests]
+    assert len(keys) == 4
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    assert {seen.body for seen in script.requests} == {json.dumps({"task": "digits"}).encode()}
