@@ -5,7 +5,7 @@ the hypergradient, whatever the scope, the bijection or the schedule.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -46,12 +46,7 @@ class Coefficients:
 
     def detached(self) -> "Coefficients":
         """The same numbers without their graph."""
-        return Coefficients(
-            **{
-                field.name: None if getattr(self, field.name) is None else getattr(self, field.name).detach()
-                for field in fields(self)
-            }
-        )
+        return replace(self, **{name: table.detach() for name, table in self.tables().items()})
 
     def at(self, step: int) -> dict[str, Tensor]:
         """Tables of one update: those that change over time at that step, [members, n]; the others as they are."""

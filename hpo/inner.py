@@ -120,9 +120,7 @@ class InnerProblem:
         axis = None if inputs.dim() == 2 else 0
         return vmap(one, in_dims=(0, 0, axis))(list(tensors), output_multiplier, inputs)
 
-    def training_loss(
-        self, tensors: Sequence[Tensor], output_multiplier: Tensor, batch: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def training_loss(self, tensors: Sequence[Tensor], output_multiplier: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Mean cross-entropy of each member's own batch in nats, [members]."""
         inputs, labels = batch
         logits = self.logits(tensors, output_multiplier, inputs)

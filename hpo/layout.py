@@ -28,8 +28,8 @@ class Layout:
 
     def split(self, flat: Tensor) -> list[Tensor]:
         """Views [members, *shape] of a flat [members, P], in order."""
-        parts = flat.split(self.sizes, dim=1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        parts = torch.split_with_sizes(flat, self.sizes, dim=1)
+        return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
         """Inverse of ``split``."""
@@ -42,7 +42,3 @@ class Layout:
         return torch.cat(
             [column[:, None].expand(members, size) for column, size in zip(columns, self.sizes, strict=True)], dim=1
         )
-
-    def reduce(self, per_parameter: Tensor) -> Tensor:
-        """Transpose of ``expand``: sums [members, P] over each tensor -> [members, tensors]."""
-        return torch.stack([part.sum(dim=1) for part in per_parameter.split(self.sizes, dim=1)], dim=1)

@@ -12,11 +12,12 @@ from hpo.errors import Diverged
 from hpo.estimators import Estimate, Estimator
 from hpo.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
 from hpo.inner import InnerProblem
-from hpo.race import LENGTHS, directions, free_gradient, race
+from hpo.race import LENGTHS, confidence, free_gradient, race, to_unit
+from hpo.space import Space
 
 MOMENTUM = 0.5
 GROW, SHRINK = 1.5, 0.5
-WIDEST, NARROWEST = 1.5, 1 / 32
+WIDEST, NARROWEST = 1.5, 1 / 8
 """Bounds of the trust region, in units of the race's lengths."""
 PATIENCE = 2
 """Rises beyond two standard errors in a row that send the search back to the best point."""
@@ -42,7 +43,9 @@ class Trail:
     point: Tensor
     """Where it stands, [k]."""
     velocity: Tensor
-    """Averaged gradient, scaled to largest coordinate 1, [k]."""
+    """Averaged gradient, [k]; each step adds one of largest coordinate 1."""
+    conviction: Tensor
+    """Averaged confidence in the sign of each coordinate, likewise, [k]."""
     width: float = 1.0
     """The trust region: factor on the race's lengths."""
     rises: int = 0
@@ -102,16 +105,12 @@ def advance(
     trail, rolled_back = _guard(trail, mean, stderr)
     if rolled_back:
         return trail, replace(seen, rolled_back=True)
-    slope = free_gradient(gradient, trail.point, space.low, space.high)
-    if slope.abs().max() > 0:
-        velocity = MOMENTUM * trail.velocity + slope / slope.abs().max()
-        velocity = free_gradient(velocity, trail.point, space.low, space.high)
-    else:
-        velocity = torch.zeros_like(slope)
+    trail = _accumulate(trail, estimate.gradient[sound].double(), space)
     survivors = [seed for seed, kept in zip(seeds, sound.tolist(), strict=True) if kept]
     candidates = [
-        space.clamp(trail.point + length * trail.width * direction)
-        for direction in directions(velocity)
+        space.clamp(trail.point - length * trail.width * to_unit(averaged))
+        for averaged in (trail.velocity, trail.conviction)
+        if averaged.abs().max() > 0
         for length in LENGTHS
     ]
 
@@ -121,7 +120,7 @@ def advance(
         return found
 
     outcome = race(trail.point, losses[sound], candidates, judged)
-    trail = replace(trail, velocity=_unit(velocity), width=_next_width(trail.width, outcome.length), point=outcome.point)
+    trail = replace(trail, width=_next_width(trail.width, outcome.length), point=outcome.point)
     return trail, replace(seen, length=outcome.length)
 
 
@@ -132,14 +131,7 @@ def _lost(trail: Trail, seeds: int, coordinates: int) -> tuple[Trail, Move]:
             f"all {seeds} training runs of an outer step diverged, {trail.lost + 1} outer steps in a row",
             "lower the high end of learning_rate in search, add warmup, clip at a smaller norm, or use more seeds",
         )
-    back = replace(
-        trail,
-        point=trail.best.point,
-        velocity=torch.zeros_like(trail.velocity),
-        width=max(trail.width * SHRINK, NARROWEST),
-        lost=trail.lost + 1,
-        rises=0,
-    )
+    back = replace(_return_to(trail, trail.best), lost=trail.lost + 1)
     nothing = torch.zeros(coordinates, dtype=torch.float64)
     return back, Move(math.inf, 0.0, 0, seeds, nothing, None, None, rolled_back=True)
 
@@ -152,15 +144,18 @@ def _guard(trail: Trail, mean: float, stderr: float) -> tuple[Trail, bool]:
     rises = trail.rises + 1 if rise else 0
     if rises < PATIENCE:
         return replace(trail, rises=rises), False
-    return (
-        replace(
-            trail,
-            point=best.point,
-            velocity=torch.zeros_like(trail.velocity),
-            width=max(trail.width * SHRINK, NARROWEST),
-            rises=0,
-        ),
-        True,
+    return _return_to(trail, best), True
+
+
+def _return_to(trail: Trail, visit: Visit) -> Trail:
+    """Back at an earlier point, with no memory of direction and a smaller trust region."""
+    return replace(
+        trail,
+        point=visit.point,
+        velocity=torch.zeros_like(trail.velocity),
+        conviction=torch.zeros_like(trail.conviction),
+        width=max(trail.width * SHRINK, NARROWEST),
+        rises=0,
     )
 
 
@@ -173,9 +168,18 @@ def _next_width(width: float, length: float) -> float:
     return width
 
 
-def _unit(velocity: Tensor) -> Tensor:
-    largest = velocity.abs().max()
-    return velocity / largest if largest > 0 else velocity
+def _accumulate(trail: Trail, gradients: Tensor, space: Space) -> Trail:
+    """Momentum on both directions; a coordinate that pushes against its bound is left out before and after."""
+
+    def averaged(old: Tensor, new: Tensor) -> Tensor:
+        free = free_gradient(new, trail.point, space.low, space.high)
+        return free_gradient(MOMENTUM * old + to_unit(free), trail.point, space.low, space.high)
+
+    return replace(
+        trail,
+        velocity=averaged(trail.velocity, gradients.mean(dim=0)),
+        conviction=averaged(trail.conviction, confidence(gradients)),
+    )
 
 
 def _chaos(estimate: Estimate, sound: Tensor) -> tuple[float | None, float | None]:

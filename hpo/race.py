@@ -1,7 +1,8 @@
 """Directions from gradients, lengths from runs: a racing line search.
 
 A plain run costs a quarter of a hypergradient, and the gradient of a chaotic landscape says little about how far to go.
-So candidates along two directions race at three lengths: all on one seed, the best two on the others.
+So candidates along two directions (the gradient; how sure the seeds are of each coordinate's sign) race at three lengths:
+all on one seed, the best two on the others.
 """
 
 from collections.abc import Callable
@@ -21,17 +22,36 @@ def free_gradient(gradient: Tensor, point: Tensor, low: Tensor, high: Tensor) ->
     return torch.where(blocked, 0.0, gradient)
 
 
-def directions(gradient: Tensor) -> list[Tensor]:
-    """Two descent directions with largest coordinate 1: the plain one, and the evened one -g / (|g| + median |g|).
-
-    Args:
-        gradient: [k]. An all-zero gradient has no direction.
-    """
+def evened(gradient: Tensor) -> Tensor:
+    """g / (|g| + median |g|): large coordinates near 1, small ones in proportion. [k]; zero stays zero."""
     size = gradient.abs()
     if not size.max() > 0:
-        return []
-    evened = gradient / (size + size[size > 0].median())
-    return [-gradient / size.max(), -evened / evened.abs().max()]
+        return gradient
+    return gradient / (size + size[size > 0].median())
+
+
+def confidence(gradients: Tensor) -> Tensor:
+    """Signal over noise of each coordinate of the mean gradient, squashed to (-1, 1): t / (1 + |t|), t = mean / stderr.
+
+    A coordinate whose gradient is small but has the same sign for every seed moves as far as one with a large gradient;
+    one whose sign depends on the seed hardly moves. One seed has no noise to compare with: its gradient is evened.
+
+    Args:
+        gradients: one hypergradient a member, [members, k].
+    """
+    members = len(gradients)
+    if members == 1:
+        return evened(gradients[0])
+    mean, stderr = gradients.mean(dim=0), gradients.std(dim=0) / members**0.5
+    # mean / (stderr + |mean|) is t / (1 + |t|), and right where a gradient is exactly the same for all seeds.
+    total = stderr + mean.abs()
+    return torch.where(total > 0, mean / torch.where(total > 0, total, 1.0), 0.0)
+
+
+def to_unit(direction: Tensor) -> Tensor:
+    """Scaled to largest coordinate 1; zero stays zero. [k]"""
+    largest = direction.abs().max()
+    return direction / largest if largest > 0 else direction
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,4 @@ class Readings:
         """Means over outer steps; None for an exact adjoint, which bounds nothing."""
         if self.readings == 0:
             return None
-        return ChaosReading(
-            bounded_share=self.bounded_share / self.readings, mean_scale=self.mean_scale / self.readings
-        )
+        return ChaosReading(bounded_share=self.bounded_share / self.readings, mean_scale=self.mean_scale / self.readings)

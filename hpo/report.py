@@ -27,7 +27,7 @@ def winner(judged: Judged) -> int:
     best = int(means.argmin())
     if not means[best].isfinite():
         raise Diverged(
-            f"each of the {len(means)} last candidates diverged on at least one of {judged.validation.shape[1]} fresh seeds",
+            f"each of {len(means)} last candidates diverged on at least one of {judged.validation.shape[1]} fresh seeds",
             "lower the high end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
     return best

@@ -53,6 +53,7 @@ def save_state(state: StudyState, spec: JobSpec) -> dict[str, bytes]:
         tensors = {
             "point": trail.point,
             "velocity": trail.velocity,
+            "conviction": trail.conviction,
             "visits": torch.stack([visit.point for visit in trail.visits]),
             "start": state.start.point,
         }
@@ -87,7 +88,7 @@ def load_state(files: dict[str, bytes], spec: JobSpec) -> StudyState:
     start: Visit | None = None
     if "trail" in numbers:
         visits = _visits(numbers["visits"], tensors["visits"])
-        trail = Trail(tensors["point"], tensors["velocity"], visits=visits, **numbers["trail"])
+        trail = Trail(tensors["point"], tensors["velocity"], tensors["conviction"], visits=visits, **numbers["trail"])
         (start,) = _visits([numbers["start"]], tensors["start"][None])
     return StudyState(
         numbers["outer_step"], trail, start, Readings(**numbers["readings"]), numbers["spent"], numbers["wall_seconds"]

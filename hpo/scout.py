@@ -1,4 +1,4 @@
-"""The scout: where to start. A sweep of global learning rates at a short horizon, the best few at the full one."""
+"""The scout: where to start. Global learning rates at a short horizon, then the best with more decay at the full one."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.evaluation import judge
 from hpo.inner import InnerProblem, OnStep
+from hpo.space import Space
 
 FINALISTS = 4
+MORE_DECAY = (10.0, 100.0)
 SHORT_SHARE = 4
 """The sweep trains for a quarter of the run, with the whole schedule squeezed into it."""
 SHORTEST = 20
@@ -63,21 +65,35 @@ def scout(
             f"training diverged at each of {rates} learning rates from {low:g} to {high:g}",
             "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
-    order = [row for row in losses.argsort(stable=True)[:FINALISTS].tolist() if losses[row].isfinite()]
-    finals = judge(full, points[order], seeds, population, on_step).validation
+    order = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
+    finalists = _finalists(space, points[order])
+    finals = judge(full, finalists, seeds, population, on_step).validation
     means = finals.mean(dim=1)
     best = int(means.argmin())
     if not means[best].isfinite():
         raise Diverged(
-            f"training diverged at the full horizon of {full.steps} steps for the best learning rates of the sweep: "
-            + ", ".join(f"{grid[row]:.3g}" for row in order),
+            f"training diverged at the full horizon of {full.steps} steps for the best learning rates of the sweep, "
+            f"such as {grid[order[0]]:.3g}",
             "lower the high end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
     kept = [row for row in range(rates) if losses[row].isfinite()]
     return Scouted(
-        point=points[order[best]],
+        point=finalists[best],
         losses=finals[best],
         rates=[grid[row] for row in kept],
         sweep=[float(losses[row]) for row in kept],
         member_steps=rates * short.steps + finals.numel() * full.steps,
     )
+
+
+def _finalists(space: Space, ranked: Tensor) -> Tensor:
+    """Points to judge at the full horizon: the best rates, and the best rate with more decay where decay is searched.
+
+    The gradient with respect to a small decay is small; two large steps here save many small ones later.
+    """
+    decays = [item for item in space.hyperparameters if item.name == "weight_decay"]
+    if not decays:
+        return ranked[:FINALISTS]
+    start = min(item.start for item in decays)
+    more = [space.with_value(ranked[0], "weight_decay", start * factor) for factor in MORE_DECAY]
+    return torch.stack([*ranked[: FINALISTS - len(more)], *more])

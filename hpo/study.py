@@ -120,7 +120,7 @@ class Study:
                 "start from a lower optimizer.learning_rate, or let the scout choose one (outer.scout: true)",
             )
         self._start = Visit(0, point, mean, stderr)
-        self._trail = Trail(point, torch.zeros_like(point), visits=(self._start,))
+        self._trail = Trail(point, torch.zeros_like(point), torch.zeros_like(point), visits=(self._start,))
         self._readings = self._readings.dropping(count - survivors)
         start = Move(mean, stderr, survivors, count - survivors, torch.empty(0), None, None)
         return self._outer_step(point, point, start, sweep)
@@ -131,9 +131,7 @@ class Study:
         racing = len(LENGTHS) * 2 + FINALISTS * (count - 1)
         self.account.enter("tune", self.outer_step, (passes * count + racing) * steps)
         seeds = self.seeds(MOVE, self.outer_step, count)
-        after, move = advance(
-            self.problem, self.estimator, trail, seeds, self.outer_step, self.population, self.account
-        )
+        after, move = advance(self.problem, self.estimator, trail, seeds, self.outer_step, self.population, self.account)
         self._trail = after
         self._readings = self._readings.adding(move)
         return self._outer_step(trail.point, after.point, move, None)
@@ -230,7 +228,7 @@ class Study:
 
 
 def _candidates(trail: Trail, start: Visit) -> Tensor:
-    """Points for the final judgement, [n, k]: the start first, then the present, the cheapest and the latest; no doubles."""
+    """Points for the final judgement, [n, k]: the start first, then the present, the cheapest, the latest; no doubles."""
     cheapest = sorted(trail.visits, key=lambda visit: visit.loss)[:CHEAPEST]
     found: list[Tensor] = []
     for point in (start.point, trail.point, *(visit.point for visit in (*cheapest, *trail.visits[-LATEST:]))):

@@ -148,7 +148,10 @@ def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor
     Returns:
         s = min(1, (-b + sqrt(b^2 + |h|^2 ((1 + tau)^2 - 1) |a|^2)) / |h|^2) with b = <a, h>, [members].
     """
-    products = [torch.linalg.vecdot(x, y).double() for x, y in ((elementwise, hessian), (hessian, hessian), (elementwise, elementwise))]
+    products = [
+        torch.linalg.vecdot(x, y).double()
+        for x, y in ((elementwise, hessian), (hessian, hessian), (elementwise, elementwise))
+    ]
     inner, curved, plain = products
     slack = ((1 + growth) ** 2 - 1) * plain
     root = (inner.square() + curved * slack).sqrt()

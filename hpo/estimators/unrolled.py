@@ -5,7 +5,7 @@ algorithms themselves, per tensor. ``higher`` 0.2.1 brings no AdamW, and its Ada
 second bias correction, which cuts the graph to beta2; so both are registered here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import higher
@@ -57,7 +57,7 @@ higher.register_optim(torch.optim.AdamW, DifferentiableAdamW)
 higher.register_optim(torch.optim.Adam, DifferentiableAdamW)
 higher.register_optim(torch.optim.SGD, DifferentiableMomentum)
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -91,9 +91,7 @@ class Unrolled:
                     )
                     on_step(1)
                 final = [part[None] for part in patched.fast_params]
-                value, _ = problem.evaluate(
-                    problem.layout.join(final), tables.output_multiplier, problem.data.validation
-                )
+                value, _ = problem.evaluate(problem.layout.join(final), tables.output_multiplier, problem.data.validation)
                 (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient
 

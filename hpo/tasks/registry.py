@@ -86,14 +86,14 @@ def load(name: str) -> TaskData:
             f"expected {sum(sizes)} of {info.features}",
             "install the package versions of constraints.txt",
         )
-    parts = order.split(sizes)
+    parts = torch.split_with_sizes(order, sizes)
     known = inputs[parts[0]]
     axes = 0 if source.per_feature else (0, 1)
     mean, deviation = known.mean(axes), known.std(axes)
     scaled = (inputs - mean) / deviation.clamp_min(1e-6)
-    splits = [Split(scaled[part].contiguous(), labels[part].contiguous()) for part in parts]
+    train, validation, test = (Split(scaled[part].contiguous(), labels[part].contiguous()) for part in parts)
     digest = hashlib.sha256()
-    for split in splits:
+    for split in (train, validation, test):
         digest.update(split.inputs.numpy().tobytes())
         digest.update(split.labels.numpy().tobytes())
-    return TaskData(name, *splits, classes=info.classes, sha256=digest.hexdigest())
+    return TaskData(name, train, validation, test, info.classes, digest.hexdigest())
