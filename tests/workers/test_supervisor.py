@@ -1,0 +1,175 @@
+"""One job under a supervisor, with its real process: stop, stall, cancel, a lease that is taken away."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from store import events, jobs, leases
+from store.database import Database
+from windtunnel.types import JobSpec
+from workers.settings import WorkerSettings
+from workers.supervisor import Supervisor, death
+
+PATIENCE = 60.0
+"""Seconds until something that must happen counts as not happening."""
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def process_of(job_id: str) -> psutil.Process | None:
+    """The job's process, if it runs."""
+    for child in psutil.Process().children():
+        if child.status() != psutil.STATUS_ZOMBIE and job_id in child.cmdline():
+            return child
+    return None
+
+
+@pytest.fixture
+def queued(sqlite: Database, tiny: JobSpec) -> str:
+    with sqlite.transaction() as s:
+        return jobs.submit(s, tiny).id
+
+
+def types(database: Database, job_id: str) -> list[str]:
+    with database.snapshot() as s:
+        return [event.type for event in events.after(s, job_id, 0)]
+
+
+class Watched:
+    """A supervisor at work in a thread."""
+
+    def __init__(self, database: Database, settings: WorkerSettings, job_id: str) -> None:
+        self.supervisor = Supervisor(database, settings, "worker")
+        self.job_id = job_id
+        self.thread = threading.Thread(target=self.supervisor.run, args=(job_id,))
+        self.thread.start()
+
+    def started(self) -> psutil.Process:
+        wait_until(lambda: process_of(self.job_id) is not None)
+        process = process_of(self.job_id)
+        assert process is not None
+        return process
+
+    def ended(self) -> None:
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+        assert process_of(self.job_id) is None
+
+
+@pytest.fixture
+def watch(sqlite: Database, queued: str) -> Iterator[Callable[[WorkerSettings], Watched]]:
+    begun: list[Watched] = []
+
+    def begin(settings: WorkerSettings) -> Watched:
+        begun.append(Watched(sqlite, settings, queued))
+        return begun[-1]
+
+    yield begin
+    for watched in begun:
+        watched.supervisor.stop()
+        watched.thread.join(PATIENCE)
+
+
+def test_a_stopped_supervisor_puts_its_job_back(watch, settings: WorkerSettings, sqlite: Database, queued: str) -> None:
+    watched = watch(settings)
+    watched.started()
+    watched.supervisor.stop()
+    watched.ended()
+    assert types(sqlite, queued) == ["queued", "started", "requeued"]
+    with sqlite.snapshot() as s:
+        assert jobs.get(s, queued).state == "queued"
+        assert [attempt.outcome for attempt in jobs.attempts(s, queued)] == ["released"]
+
+
+def test_a_supervisor_that_is_stopped_before_it_starts_takes_nothing(
+    settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    supervisor = Supervisor(sqlite, settings, "worker")
+    supervisor.stop()
+    supervisor.run(queued)
+    assert types(sqlite, queued) == ["queued"]
+
+
+def test_a_job_that_somebody_else_has_is_left_alone(settings: WorkerSettings, sqlite: Database, queued: str) -> None:
+    with sqlite.transaction() as s:
+        leases.claim(s, queued, "other", 60)
+    Supervisor(sqlite, settings, "worker").run(queued)
+    assert types(sqlite, queued) == ["queued", "started"]
+
+
+def test_a_process_that_does_not_advance_is_stopped(watch, settings: WorkerSettings, sqlite: Database, queued: str) -> None:
+    watch(settings.model_copy(update={"stall_timeout": 0.2})).ended()
+    assert types(sqlite, queued) == ["queued", "started", "crashed", "requeued"]
+    with sqlite.snapshot() as s:
+        crash = events.last(s, queued, "crashed")
+    assert crash is not None and "no inner step for 0.2 s" in crash["failure"]["message"]
+
+
+def test_a_cancel_ends_the_process_before_it_says_cancelled(
+    watch, settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    watched = watch(settings)
+    process = watched.started()
+    with sqlite.transaction() as s:
+        jobs.request_cancel(s, queued)
+    wait_until(lambda: "cancelled" in types(sqlite, queued))
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    watched.ended()
+    with sqlite.snapshot() as s:
+        assert jobs.get(s, queued).state == "cancelled"
+
+
+def test_a_process_that_ignores_the_request_to_stop_is_killed(
+    watch, settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    watched = watch(settings.model_copy(update={"grace": 0.1}))
+    process = watched.started()
+    process.suspend()  # SIGTERM waits for it to wake; SIGKILL does not
+    with sqlite.transaction() as s:
+        jobs.request_cancel(s, queued)
+    watched.ended()
+    assert types(sqlite, queued)[-2:] == ["cancel_requested", "cancelled"]
+
+
+def test_a_supervisor_whose_lease_is_lost_kills_its_process_and_writes_nothing(
+    watch, settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    watched = watch(settings)
+    watched.started()
+    with sqlite.transaction() as s:
+        (lease,) = leases.running(s)
+        leases.lost(s, lease, "taken away by the test")
+        before = [event.type for event in events.after(s, queued, 0)]
+    watched.ended()
+    assert types(sqlite, queued) == before
+
+
+def test_a_killed_process_is_a_crash_that_names_the_signal(
+    watch, settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    watched = watch(settings)
+    watched.started().kill()
+    watched.ended()
+    with sqlite.snapshot() as s:
+        crash = events.last(s, queued, "crashed")
+    assert crash is not None and "SIGKILL" in crash["failure"]["message"] and "memory" in crash["failure"]["hint"]
+
+
+def test_an_exit_with_no_result_is_a_crash_that_names_the_status() -> None:
+    assert "exit status 1 " in death(1).message
+    assert "SIGSEGV" in death(-11).message
+
+
+def test_supervisors_and_dispatchers_never_touch_torch() -> None:
+    program = "import sys, workers.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
