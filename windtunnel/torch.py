@@ -88,7 +88,8 @@ def optimizer(
     built: Optimizer = {"sgd": SGD, "adam": Adam, "adamw": AdamW}[plan.optimizer](groups)
     built.register_step_pre_hook(_refuse_closure)
     if plan.clip_norm is not None:
-        built.register_step_pre_hook(_clip_before_step(plan.clip_norm))
+        parameters = dict(model.named_parameters())
+        built.register_step_pre_hook(_clip_before_step([parameters[row.name] for row in plan.tensors], plan.clip_norm))
     if plan.optimizer == "sgd" and plan.decay != "l2":
         built.register_step_pre_hook(_shrink_before_step)
     return built
@@ -251,9 +252,9 @@ def _refuse_closure(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[st
         raise TypeError("step() takes no closure here: its gradients would escape the clipping; compute them before")
 
 
-def _clip_before_step(threshold: float) -> StepHook:
+def _clip_before_step(parameters: list[Tensor], threshold: float) -> StepHook:
     def clip(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-        clip_grad_norm_([parameter for group in optimizer.param_groups for parameter in group["params"]], threshold)
+        clip_grad_norm_(parameters, threshold)
 
     return clip
 

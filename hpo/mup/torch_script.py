@@ -1,0 +1,211 @@
+"""A transfer plan as a Python file that needs torch and nothing of ours. Imports no torch itself.
+
+The file does what ``windtunnel.torch`` does with the same plan, number for number: the same seed gives the same initial
+weights, and the same batches give the same losses.
+"""
+
+from pprint import pformat
+from string import Template
+
+from windtunnel.types.plans import TransferPlan
+from windtunnel.types.spec import ConstantSchedule, CosineSchedule, ScheduleSpec, WarmupSchedule
+
+
+def torch_script(plan: TransferPlan) -> str:
+    """Source of the file.
+
+    It defines ``build_model``, ``initialise``, ``parameter_groups``, ``optimizer``, ``multiplier``, ``scheduler`` and
+    ``train_step``.
+    """
+    is_sgd = plan.optimizer == "sgd"
+    shrinks = is_sgd and plan.decay != "l2"
+    return _FILE.substitute(
+        header=_header(plan),
+        features=plan.features,
+        classes=plan.classes,
+        width=plan.width,
+        depth=plan.depth,
+        activation=_ACTIVATIONS[plan.model.activation],
+        steps=plan.steps,
+        batch_size=plan.batch_size,
+        clip_norm=repr(plan.clip_norm),
+        seed=plan.provenance.seed,
+        multiplier=repr(next(row.multiplier for row in plan.tensors if row.role == "output")),
+        tensors=_tensors(plan),
+        groups=_sgd_groups(plan) if is_sgd else _adam_groups(plan),
+        optimizer={"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[plan.optimizer],
+        schedule=_schedule(plan.schedule),
+        shrink=_SHRINK if shrinks else "",
+    )
+
+
+_ACTIVATIONS = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "torch.tanh"}
+
+
+def _header(plan: TransferPlan) -> str:
+    check = "no coordinate check" if plan.coordinate_check is None else f"coordinate check: {plan.coordinate_check.verdict}"
+    lines = [
+        f"Model and optimizer of transfer plan {plan.id}, tuned on {plan.task!r}.",
+        "",
+        f"An MLP of width {plan.width} and depth {plan.depth} under {plan.parametrization}; its values were tuned at width "
+        f"{plan.model.width} and depth {plan.model.depth}",
+        f"({check}{', plan forced' if plan.forced else ''}). Needs torch only.",
+        "",
+        "    model = build_model()",
+        "    initialise(model, SEED)",
+        "    update = optimizer(model)",
+        "    schedule = scheduler(update)",
+        "    for inputs, labels in batches:  # STEPS batches of BATCH_SIZE examples",
+        "        loss = train_step(model, update, schedule, inputs, labels)",
+    ]
+    if plan.not_covered:
+        lines += ["", "What the theory behind these values does not cover:"]
+        lines += [f"* {sentence}" for sentence in plan.not_covered]
+    # The text becomes a docstring: nothing in it may end the string or escape out of it.
+    return "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
+
+
+def _tensors(plan: TransferPlan) -> str:
+    """One line a tensor: init std, peak learning rate, decay as torch takes it, eps."""
+    lines = []
+    for row in plan.tensors:
+        # torch shrinks by lr * weight_decay; independent decay shrinks by weight_decay times the schedule alone.
+        decay = row.weight_decay / row.learning_rate if plan.decay == "independent" else row.weight_decay
+        std = row.init_std if row.init == "normal" else 0.0
+        lines.append(f"    {row.name!r}: {pformat((std, row.learning_rate, decay, row.eps), width=1000)},")
+    return "\n".join(lines)
+
+
+def _adam_groups(plan: TransferPlan) -> str:
+    return f"""            "eps": eps,
+            "weight_decay": decay,
+            "betas": ({plan.beta1!r}, {plan.beta2!r}),
+            "decoupled_weight_decay": {plan.decay != "l2"!r},"""
+
+
+def _sgd_groups(plan: TransferPlan) -> str:
+    momentum = f'            "momentum": {plan.momentum or 0.0!r},'
+    if plan.decay == "l2":
+        return f'{momentum}\n            "weight_decay": decay,'
+    return f'{momentum}\n            "weight_decay": 0.0,\n            "shrinkage": decay,  # see train_step'
+
+
+_SHRINK = """
+    # Decoupled decay, which SGD does not have: it acts on the weights, not through the momentum.
+    with torch.no_grad():
+        for group in update.param_groups:
+            for parameter in group["params"]:
+                parameter.mul_(1 - group["lr"] * group["shrinkage"])"""
+
+
+def _schedule(schedule: ScheduleSpec) -> str:
+    match schedule:
+        case ConstantSchedule():
+            return "    return 1.0"
+        case WarmupSchedule(warmup_fraction=fraction):
+            return f"    return min(1.0, (step + 1) / ({fraction!r} * STEPS))"
+        case CosineSchedule(warmup_fraction=fraction, floor=floor):
+            return (
+                f"    warmup, floor = {fraction!r} * STEPS, {floor!r}\n"
+                "    if step + 1 < warmup:\n"
+                "        return (step + 1) / warmup\n"
+                "    progress = min(max((step + 1 - warmup) / (STEPS - warmup), 0.0), 1.0)\n"
+                "    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2"
+            )
+
+
+_FILE = Template('''"""$header
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+FEATURES, CLASSES, WIDTH, DEPTH = $features, $classes, $width, $depth
+STEPS, BATCH_SIZE = $steps, $batch_size
+CLIP_NORM = $clip_norm
+SEED = $seed
+READOUT_MULTIPLIER = $multiplier
+
+# Tensor -> (std of its normal initial values, peak learning rate, weight decay, eps)
+TENSORS = {
+$tensors
+}
+
+
+class MLP(nn.Module):
+    """DEPTH hidden layers of WIDTH units and a linear readout with a forward multiplier."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Linear(FEATURES if index == 0 else WIDTH, WIDTH) for index in range(DEPTH)
+        )
+        self.readout = nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, inputs):
+        """Logits [batch, CLASSES] of inputs [batch, FEATURES]."""
+        hidden = inputs
+        for layer in self.layers:
+            hidden = $activation(layer(hidden))
+        # Scaling the readout's input scales what its weight contributes, and its weight's gradient, but not its bias.
+        return self.readout(hidden * READOUT_MULTIPLIER)
+
+
+def build_model():
+    """The model, not yet initialised."""
+    return MLP()
+
+
+def initialise(model, seed=SEED):
+    """Draw the initial weights: one CPU generator, tensors in the order of TENSORS, in float32, zeros drawn by nobody."""
+    generator = torch.Generator().manual_seed(seed)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, (std, _, _, _) in TENSORS.items():
+            shape = parameters[name].shape
+            values = torch.randn(shape, generator=generator) * std if std > 0 else torch.zeros(shape)
+            parameters[name].copy_(values)
+
+
+def parameter_groups(model):
+    """One optimizer group for each tensor."""
+    parameters = dict(model.named_parameters())
+    return [
+        {
+            "params": [parameters[name]],
+            "lr": learning_rate,
+$groups
+        }
+        for name, (_, learning_rate, decay, eps) in TENSORS.items()
+    ]
+
+
+def optimizer(model):
+    """The optimizer over these groups. Clip by CLIP_NORM before its steps, as train_step does."""
+    return torch.optim.$optimizer(parameter_groups(model))
+
+
+def multiplier(step):
+    """Learning-rate multiplier of a step, counted from 0."""
+$schedule
+
+
+def scheduler(update):
+    """Multiplies every group's own peak learning rate; call its step() after each optimizer step."""
+    return torch.optim.lr_scheduler.LambdaLR(update, multiplier)
+
+
+def train_step(model, update, schedule, inputs, labels):
+    """One update on one batch; returns its loss in nats, before the update."""
+    update.zero_grad()
+    loss = functional.cross_entropy(model(inputs), labels)
+    loss.backward()
+    if CLIP_NORM is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)$shrink
+    update.step()
+    schedule.step()
+    return loss.item()
+''')
