@@ -28,7 +28,7 @@ from windtunnel.types.spec import ConstantSchedule, CosineSchedule, WarmupSchedu
 ParameterGroup = dict[str, Any]
 
 
-class PlanMismatch(ValueError):  # noqa: N818 - reads as a sentence where it is raised
+class PlanMismatch(ValueError):
     """The plan was made for another model, or for another optimizer."""
 
 
@@ -248,7 +248,8 @@ StepHook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
 
 
 def _refuse_closure(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-    if any(argument is not None for argument in (*args, *kwargs.values())):
+    _, *given = args  # the optimizer itself comes first
+    if any(argument is not None for argument in (*given, *kwargs.values())):
         raise TypeError("step() takes no closure here: its gradients would escape the clipping; compute them before")
 
 

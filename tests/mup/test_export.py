@@ -1,0 +1,112 @@
+"""Exports read back as the plan, and the torch file trains as ``windtunnel.torch`` does, in a process of its own."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.nn import functional
+
+import windtunnel.torch
+from hpo.models import MLP
+from hpo.mup.export import export
+from hpo.tasks import load
+from windtunnel.types import TransferPlan
+
+# What a user of such a file would write: one step on each batch of digits. All files run in one fresh process.
+LOOP = """
+import json, runpy, sys
+import torch
+
+torch.set_num_threads(1)
+batches = torch.load("batches.pt")
+
+def run(path):
+    file = runpy.run_path(path)
+    model = file["build_model"]()
+    file["initialise"](model, 7)
+    update = file["optimizer"](model)
+    schedule = file["scheduler"](update)
+    return [file["train_step"](model, update, schedule, inputs, labels) for inputs, labels in zip(*batches)]
+
+print(json.dumps({path: run(path) for path in sys.argv[1:]}))
+assert "windtunnel" not in sys.modules and "hpo" not in sys.modules
+"""
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
+    "adamw": ({"inner": {"steps": 5}}, {"learning_rate.hidden": 0.02, "output_multiplier": 2.0}),
+    "independent": (
+        {"optimizer": {"decay": "independent", "clip_norm": None}, "schedule": {"name": "constant"}},
+        {"weight_decay": 0.05},
+    ),
+    "adam": ({"optimizer": {"name": "adam", "decay": "decoupled"}, "model": {"activation": "gelu", "depth": 3}}, {}),
+    "sgd": (
+        {"optimizer": {"name": "sgd"}, "schedule": {"name": "warmup", "warmup_fraction": 0.5}, "inner": {"steps": 8}},
+        {"learning_rate": 0.1},
+    ),
+    "decoupled_sgd": ({"optimizer": {"name": "sgd", "decay": "decoupled"}, "model": {"depth": 1}}, {"weight_decay": 0.5}),
+}
+
+
+def batches() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    train = load("digits").train
+    return [part.clone() for part in train.inputs[:320].split(64)], [part.clone() for part in train.labels[:320].split(64)]
+
+
+def losses_of_the_library(plan: TransferPlan) -> list[float]:
+    model = MLP(plan.features, plan.classes, plan.width, plan.depth, plan.model.activation)
+    update = windtunnel.torch.optimizer(model, plan, seed=7)
+    schedule = windtunnel.torch.schedule(update, plan)
+    losses = []
+    for inputs, labels in zip(*batches(), strict=True):
+        update.zero_grad()
+        loss = functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        update.step()
+        schedule.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_torch_files_train_as_the_library_does_in_a_process_without_it(finish, plan_of, tmp_path: Path) -> None:
+    plans = {f"{name}.py": plan_of(finish(fields, tuned), width=256) for name, (fields, tuned) in CASES.items()}
+    for name, plan in plans.items():
+        (tmp_path / name).write_text(export(plan, "torch"))
+    (tmp_path / "loop.py").write_text(LOOP)
+    torch.save(batches(), tmp_path / "batches.pt")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "loop.py", *plans], cwd=tmp_path, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for name, plan in plans.items():
+        assert found[name] == losses_of_the_library(plan), name
+
+
+def test_the_torch_file_imports_torch_and_the_standard_library_only(finish, plan_of) -> None:
+    tree = ast.parse(export(plan_of(finish({}), width=256), "torch"))
+    plain = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    parts = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert plain | parts == {"math", "torch", "torch.nn"}
+
+
+def test_json_and_yaml_read_back_as_the_same_plan(finish, plan_of) -> None:
+    plan = plan_of(finish({}, {"learning_rate.hidden": 1e-05, "weight_decay": 1e-3}), width=256, depth=4, steps=1000)
+    assert TransferPlan.model_validate_json(export(plan, "json")) == plan
+    assert TransferPlan.model_validate(yaml.safe_load(export(plan, "yaml"))) == plan
+
+
+def test_a_forced_plan_says_so_in_its_file(finish, plan_of) -> None:
+    text = export(plan_of(finish({}, verdict="fail"), width=256, force=True), "torch")
+    assert "coordinate check: fail, plan forced" in text
+    compile(text, "plan.py", "exec")
+
+
+def test_an_unknown_format_is_named(finish, plan_of) -> None:
+    with pytest.raises(ValueError, match="no export format 'onnx'; allowed: json, yaml, torch"):
+        export(plan_of(finish({}), width=256), "onnx")
