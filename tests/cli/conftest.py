@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from service.app import create_app
+from service.serve import background
+from service.settings import ServiceSettings
+from store import schema
 from windtunnel.cli.app import app
-from windtunnel.client import Client, Job, Pacing
+from windtunnel.client import Client, Pacing
 
 SMALL = {
     "task": "digits",
@@ -119,14 +123,27 @@ def finished(server: Server) -> str:
         return job.id
 
 
+@pytest.fixture(scope="session")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a service without a worker: jobs stay queued."""
+    settings = ServiceSettings(data_dir=tmp_path_factory.mktemp("idle"), event_poll=0.02)
+    schema.upgrade(settings.url)
+    with background(create_app(settings)) as url:
+        yield url
+
+
 @pytest.fixture
-def long_job(server: Server) -> Iterator[Job]:
-    """A job that would run for hours; cancelled in the end."""
-    with Client(server.url) as client:
-        job = client.jobs.create(SMALL | {"name": "long [red]job[/]", "outer": {"steps": 1000}})
-        yield job
-        job.cancel()
-        list(job.events())
+def ask_idle(run: Callable[..., Result], idle: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command line against the service without a worker."""
+    monkeypatch.setenv("WINDTUNNEL_URL", idle)
+    return run
+
+
+@pytest.fixture
+def queued(idle: str) -> str:
+    """Id of a job that waits for a worker."""
+    with Client(idle) as client:
+        return client.jobs.create(SMALL | {"name": "long [red]job[/]"}).id
 
 
 @pytest.fixture

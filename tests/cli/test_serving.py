@@ -1,0 +1,130 @@
+"""``serve`` and ``worker`` as processes: a job's whole way, and orderly ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from windtunnel.client import Client, Job
+
+
+def windtunnel(url: str, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    program = [sys.executable, "-m", "windtunnel", *args]
+    return subprocess.run(program, input=stdin, capture_output=True, text=True, env=os.environ | {"WINDTUNNEL_URL": url})
+
+
+def until_it_runs(job: Job) -> None:
+    """Return when the job has made its first outer step."""
+    next(job.follow())
+
+
+def test_a_job_flies_from_submit_to_plan_and_sigterm_ends_the_server(serve, small):
+    server = serve("--threads", "1")
+    submitted = windtunnel(server.url, "submit", "-", stdin=json.dumps(small))
+    assert submitted.returncode == 0, submitted.stderr
+    job_id = submitted.stdout.strip()
+    other = windtunnel(server.url, "submit", "--task", "digits", "--set", "outer.steps=1000").stdout.strip()
+
+    followed = windtunnel(server.url, "follow", job_id)
+    assert followed.returncode == 0, followed.stderr
+    assert "step 2/2 loss" in followed.stdout
+
+    shown = json.loads(windtunnel(server.url, "show", job_id, "--json").stdout)
+    assert (shown["state"], shown["result"]["spec"]["model"]["width"]) == ("succeeded", 16)
+
+    plan = windtunnel(server.url, "plan", job_id, "--width", "128", "--force", "--format", "torch")
+    assert plan.returncode == 0, plan.stderr
+    compile(plan.stdout, "plan.py", "exec")
+
+    cancelled = windtunnel(server.url, "cancel", other)
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert windtunnel(server.url, "follow", other).returncode == 1
+
+    assert server.stop() == 0, server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+    assert windtunnel(server.url, "list").returncode == 3
+
+
+def test_a_job_goes_on_when_the_server_is_started_again(serve, small):
+    first = serve("--threads", "1")
+    with Client(first.url) as client:
+        job = client.jobs.create(small | {"outer": {"steps": 1000}})
+        until_it_runs(job)
+    assert first.stop() == 0, first.log.read_text()
+    second = serve("--threads", "1")
+    with Client(second.url) as client:
+        again = client.jobs.get(job.id)
+        seen = 0
+        for event in again.events():
+            assert event.seq == seen + 1
+            seen = event.seq
+            if event.type == "outer_step" and again.refresh().wire.attempts == 2:
+                again.cancel()
+        assert again.refresh().state == "cancelled"
+
+
+def test_a_worker_runs_the_jobs_of_a_server_without_one(serve, small, tmp_path):
+    server = serve("--no-worker")
+    with Client(server.url) as client:
+        job = client.jobs.create(small)
+        program = [
+            sys.executable,
+            "-m",
+            "windtunnel",
+            "worker",
+            "--data-dir",
+            str(server.folder / "data"),
+            "--threads",
+            "1",
+        ]
+        with (tmp_path / "worker-log").open("wb") as log:
+            worker = subprocess.Popen(program, stderr=log)
+        try:
+            assert job.wait(timeout=120, progress=False).best
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            status = worker.wait(60)
+    assert status == 0, (tmp_path / "worker-log").read_text()
+
+
+def test_a_taken_port_ends_in_7(run):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = run("serve", "--no-worker", "--port", str(other.getsockname()[1]))
+    assert done.exit_code == 7
+    assert "--port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "args"),
+    [
+        ("WINDTUNNEL_PORT", "many", ("serve", "--no-worker")),
+        ("WINDTUNNEL_HOST", "0.0.0.0", ("serve", "--no-worker")),
+        ("WINDTUNNEL_SLOTS", "0", ("worker",)),
+        ("WINDTUNNEL_DATABASE_URL", "mysql://x", ("serve",)),
+    ],
+)
+def test_a_malformed_setting_ends_in_2_and_names_the_variable(run, monkeypatch, name, value, args):
+    monkeypatch.setenv(name, value)
+    done = run(*args)
+    assert done.exit_code == 2
+    assert name in done.stderr
+    assert value in done.stderr
+
+
+def test_workers_and_no_worker_contradict_each_other(run):
+    done = run("serve", "--no-worker", "--workers", "2")
+    assert done.exit_code == 2
+    assert "--no-worker" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_database_that_does_not_answer_ends_in_7(run, command):
+    done = run(command, "--database-url", "postgresql://ada:s3cret@127.0.0.1:9/wt")
+    assert done.exit_code == 7
+    assert "cannot open the database" in done.stderr
+    assert "s3cret" not in done.stderr

@@ -1,0 +1,73 @@
+"""``submit`` against a real server."""
+
+import json
+
+import pytest
+
+
+def test_a_task_is_enough_and_the_id_is_all_that_standard_output_holds(ask_idle):
+    done = ask_idle("submit", "--task", "digits")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("job_")
+    assert f"windtunnel follow {done.stdout.strip()}" in done.stderr
+
+
+def test_files_options_and_overrides_are_laid_over_each_other(ask_idle, tmp_path):
+    (tmp_path / "spec.yaml").write_text("task: digits\nname: from file\ninner: {steps: 5, seeds: 2}\n")
+    done = ask_idle("submit", "spec.yaml", "--name", "from option", "--set", "inner.steps=7", "--json")
+    job = json.loads(done.stdout)
+    assert (job["name"], job["spec"]["inner"]["steps"], job["spec"]["inner"]["seeds"]) == ("from option", 7, 2)
+
+
+def test_standard_input_is_a_file_too(ask_idle):
+    done = ask_idle("submit", "-", "--json", input='{"task": "digits"}')
+    assert json.loads(done.stdout)["spec"]["task"] == "digits"
+    assert done.exit_code == 0
+
+
+def test_bad_fields_are_a_table_of_pointer_given_and_allowed(ask_idle):
+    done = ask_idle("submit", "--task", "digits", "--set", "model.width=-3", "--set", "widht=3")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert any(line.startswith("/model/width  -3") and "allowed" in line for line in lines)
+    assert any(line.startswith("/widht") and "unknown field" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ((), "mnist5k"),
+        (("--task", "digits", "--follow", "--wait"), "choose one"),
+        (("--task", "digits", "--timeout", "5"), "--wait"),
+        (("none.json",), "cannot read none.json"),
+        (("--set", "task"), "no assignment"),
+    ],
+)
+def test_what_cannot_be_submitted_ends_in_2(run, args, complaint):
+    done = run("submit", *args)
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+
+
+def test_wait_ends_with_the_result(ask, small):
+    done = ask("submit", "-", "--wait", "--json", input=json.dumps(small))
+    assert done.exit_code == 0, done.output
+    job = json.loads(done.stdout)
+    assert job["state"] == "succeeded"
+    assert job["result"]["best"]["hyperparameters"]
+
+
+def test_wait_that_is_too_short_ends_in_6(ask_idle):
+    done = ask_idle("submit", "--task", "digits", "--wait", "--timeout", "0")
+    assert done.exit_code == 6
+    assert "goes on" in done.stderr
+
+
+def test_follow_prints_a_line_for_each_outer_step_then_the_result(ask, small):
+    done = ask("submit", "-", "--follow", input=json.dumps(small))
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("step ")] == ["0/2", "1/2", "2/2"]
+    assert any(line.startswith("validation ") for line in lines)
+    assert any(line.startswith("learning_rate.hidden ") for line in lines)
