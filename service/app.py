@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -36,6 +36,21 @@ class Dispatcher(Protocol):
         """Let go of every job so that another worker can go on, and return when that is done."""
 
 
+class Application(FastAPI):
+    """FastAPI whose OpenAPI document gives problems their own media type."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    for status in answers.PROBLEMS:
+                        content = operation["responses"][status]["content"]
+                        content[answers.PROBLEM_TYPE] = content.pop("application/json")
+        return super().openapi()
+
+
 def create_app(
     settings: ServiceSettings, *, database: Database | None = None, dispatcher: Dispatcher | None = None
 ) -> FastAPI:
@@ -61,7 +76,7 @@ def create_app(
             if database is None:
                 shared.dispose()
 
-    app = FastAPI(
+    app = Application(
         title="Windtunnel",
         version=windtunnel.__version__,
         description="Tune small, fly large.",

@@ -6,23 +6,13 @@ Every function takes wire types and a theme and returns a ``plotly.graph_objects
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Literal
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from windtunnel.figure_style import ACCENT, INK, MUTED, OTHER_COLOURS, ROLE_COLOURS, Theme, layout, log_axis, step_axis
 from windtunnel.types import CoordinateCheck, LossEstimate, OuterStep, ScheduleCurve, TuneResult
 
-Theme = Literal["light", "dark"]
-
-INK: dict[Theme, dict[str, str]] = {
-    "light": {"text": "#16232b", "soft": "#5c6c76", "grid": "#e4e9ec", "line": "#c3ccd2"},
-    "dark": {"text": "#e6edf1", "soft": "#93a4af", "grid": "#24323b", "line": "#3a4a55"},
-}
-ACCENT, MUTED = "#0f8b8d", "#8796a0"
-ROLE_COLOURS = {"input": "#3b82d6", "hidden": "#0f8b8d", "output": "#e07a3f", "vector": "#8b6cd9", "scalar": "#d1496b"}
-"""One colour a role in every figure; readable on light and on dark."""
-OTHER_COLOURS = ("#0f8b8d", "#e07a3f", "#3b82d6", "#8b6cd9", "#d1496b", "#7a9a2b", "#c79a17", "#5f7f95")
 NEAR_ONE = frozenset({"momentum", "beta1", "beta2"})
 """Hyperparameters whose distance to one is what matters: drawn as one minus the value."""
 
@@ -68,7 +58,8 @@ def loss(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figure:
             "title": {"text": "cost, plain runs", "font": {"size": 12}},
             "tickfont": {"color": INK[theme]["soft"]},
         },
-        legend={"y": 0.99, "yanchor": "top", "x": 0.99, "xanchor": "right", "orientation": "v"},
+        xaxis=step_axis(at),
+        legend={"y": -0.2, "yanchor": "top"},
         margin={"t": 56},
     )
     return figure
@@ -84,7 +75,7 @@ def scout(step: OuterStep, *, theme: Theme = "light") -> go.Figure:
         raise ValueError(f"outer step {step.outer_step} has no scout sweep; only step 0 of a job with outer.scout has one")
     rates, losses = step.sweep["learning_rate"], step.sweep["loss"]
     figure = _figure(theme, x="learning rate", y="validation loss, nats", height=280)
-    figure.update_xaxes(type="log")
+    figure.update_xaxes(log_axis(rates))
     figure.add_scatter(x=rates, y=losses, mode="lines+markers", name="sweep", line={"color": ACCENT, "width": 2.2})
     if losses:
         best = min(range(len(losses)), key=losses.__getitem__)
@@ -129,11 +120,11 @@ def hyperparameters(
             col=1,
         )
         seen.add(part)
-    figure.update_layout(_layout(theme, height=90 + 190 * rows))
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power", minor={"showgrid": False})
+    figure.update_layout(layout(theme, height=90 + 190 * rows))
     for row, name in enumerate(names, 1):
-        figure.update_yaxes(title_text=_title(name), row=row, col=1)
-    figure.update_xaxes(title_text="outer step", row=rows, col=1)
+        values = [_drawn(name, step.hyperparameters[label]) for step in steps for label in labels if _name(label) == name]
+        figure.update_yaxes(log_axis(values), title_text=_title(name), row=row, col=1)
+    figure.update_xaxes(step_axis([step.outer_step for step in steps]), row=rows, col=1)
     return figure
 
 
@@ -150,10 +141,10 @@ def gradients(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figur
         values = [getattr(step, field) for step in measured]
         line = {"color": ROLE_COLOURS[role]}
         figure.add_scatter(x=at, y=values, mode="lines+markers", name=name, line=line, row=2, col=1)
-    figure.update_layout(_layout(theme, height=380))
-    figure.update_yaxes(type="log", title_text="norm", exponentformat="power", row=1, col=1)
+    figure.update_layout(layout(theme, height=380))
+    figure.update_yaxes(log_axis(norms), title_text="norm", row=1, col=1)
     figure.update_yaxes(range=[-0.05, 1.05], title_text="share", row=2, col=1)
-    figure.update_xaxes(title_text="outer step", row=2, col=1)
+    figure.update_xaxes(step_axis(at), row=2, col=1)
     return figure
 
 
@@ -173,7 +164,7 @@ def coordinate_check(check: CoordinateCheck, *, theme: Theme = "light") -> go.Fi
         line = {"color": OTHER_COLOURS[index % len(OTHER_COLOURS)], "width": 2.2}
         figure.add_scatter(x=check.widths, y=sizes, mode="lines+markers", name=module, line=line)
     figure.update_xaxes(type="log", tickvals=check.widths, ticktext=[str(width) for width in check.widths])
-    figure.update_yaxes(type="log", exponentformat="power")
+    figure.update_yaxes(log_axis([size for sizes in check.sizes.values() for size in sizes]))
     return figure
 
 
@@ -214,41 +205,19 @@ def tuning(result: TuneResult, *, theme: Theme = "light") -> go.Figure:
         figure.add_scatter(
             x=values, y=shown, mode="markers", marker=marker, name=name, legendgroup=name, showlegend=False, row=1, col=2
         )
-    figure.update_layout(_layout(theme, height=max(340, 110 + 26 * len(labels))))
+    figure.update_layout(layout(theme, height=max(340, 110 + 26 * len(labels))))
     figure.update_layout(margin={"t": 70}, legend={"y": 1.18})
-    figure.update_xaxes(type="log", exponentformat="power", row=1, col=2)
+    values = [_drawn(_name(label), point.hyperparameters[label]) for _, point, _ in ends for label in labels]
+    figure.update_xaxes(log_axis(values), row=1, col=2)
     figure.update_yaxes(autorange="reversed", automargin=True, row=1, col=2)
     return figure
 
 
 def _figure(theme: Theme, *, x: str, y: str, height: int) -> go.Figure:
-    figure = go.Figure(layout=_layout(theme, height=height))
+    figure = go.Figure(layout=layout(theme, height=height))
     figure.update_xaxes(title_text=x)
     figure.update_yaxes(title_text=y)
     return figure
-
-
-def _layout(theme: Theme, *, height: int) -> dict[str, Any]:
-    ink = INK[theme]
-    axis = {
-        "gridcolor": ink["grid"],
-        "linecolor": ink["line"],
-        "zeroline": False,
-        "automargin": True,
-        "title": {"font": {"size": 12}, "standoff": 8},
-        "tickfont": {"color": ink["soft"]},
-    }
-    template = go.layout.Template(layout={"xaxis": axis, "yaxis": axis, "colorway": OTHER_COLOURS})
-    return {
-        "template": template,
-        "height": height,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 12, "color": ink["text"]},
-        "margin": {"l": 56, "r": 16, "t": 24, "b": 48},
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-        "hoverlabel": {"font": {"size": 12}},
-    }
 
 
 def _name(label: str) -> str:

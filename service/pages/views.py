@@ -5,7 +5,6 @@ import shlex
 from typing import Any
 
 from hpo.mup.export import export
-
 from service.jobs.schemas import JobsQuery
 from service.pages.history import history, outer_steps
 from service.pages.sentences import sentence
@@ -75,6 +74,7 @@ def plan_view(database: Database, plan_id: str) -> dict[str, Any]:
     return {
         "plan": plan,
         "job": job,
+        "quantities": list(dict.fromkeys(quantity for role in plan.roles for quantity in role.formulas)),
         "exports": [(kind, ending, export(plan, kind)) for kind, ending in (("torch", "py"), ("yaml", "yaml"))],
         "shown_tensors": SHOWN_TENSORS,
     }

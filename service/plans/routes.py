@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from hpo.mup.export import export
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from hpo.errors import Refused
+from hpo.mup.export import export
 from hpo.mup.transfer import make_plan
 from service.answers import PROBLEMS, invalid, problem
 from service.dependencies import DatabaseDependency, JobId, PlanId

@@ -1,0 +1,68 @@
+"""A population that does not fit is refused with the field to shrink and a value that fits."""
+
+import re
+
+import pytest
+
+from service.jobs.admission import population_errors, size_in_words
+from windtunnel.types import JobSpec
+from windtunnel.types.sizing import population_bytes
+
+GIB = 2**30
+
+
+def test_default_job_fits():
+    assert population_errors(JobSpec(task="digits"), 4 * GIB) == []
+
+
+def test_value_named_as_the_largest_that_fits_is_the_largest_that_fits():
+    spec = JobSpec(task="mnist5k", model={"width": 2048})
+    errors = population_errors(spec, 4 * GIB)
+    assert errors[0].pointer == "/model/width"
+    assert errors[0].given == 2048
+    assert "allowed: 4.0 GiB" in errors[0].message
+    width = int(re.search(r"at most width ([\d,]+) fits", errors[0].message)[1].replace(",", ""))
+
+    def needed(width: int) -> int:
+        return population_bytes(JobSpec(task="mnist5k", model={"width": width}), 4 * GIB)
+
+    assert needed(width) <= 4 * GIB < needed(width + 1)
+
+
+def test_every_field_that_suffices_alone_is_named_at_most_three_of_them():
+    spec = JobSpec(
+        task="synthetic", inner={"seeds": 64, "batch_size": 4096}, model={"width": 1024}, outer={"finish_seeds": 256}
+    )
+    errors = population_errors(spec, 4 * GIB)
+    assert 1 < len(errors) <= 3
+    for error in errors:
+        section, name = error.pointer.split("/")[1:]
+        value = int(re.search(rf"at most {name} ([\d,]+) fits", error.message)[1].replace(",", ""))
+        smaller = spec.model_dump(mode="json")
+        smaller[section][name] = value
+        assert population_bytes(JobSpec.model_validate(smaller), 4 * GIB) <= 4 * GIB
+
+
+def test_values_that_only_fit_together_fit_together():
+    spec = JobSpec(task="mnist5k", model={"width": 8192, "depth": 32}, inner={"seeds": 64, "steps": 100_000})
+    errors = population_errors(spec, 4 * GIB)
+    assert {"/model/width", "/inner/steps"} <= {error.pointer for error in errors}
+    advice = re.search(r"for example, (.*) fit together", errors[0].message)[1]
+    smaller = spec.model_dump(mode="json")
+    sections = {"width": "model", "depth": "model", "seeds": "inner", "steps": "inner", "batch_size": "inner"}
+    for part in re.findall(r"(\w+) ([\d,]+)(?:, |$)", advice):
+        smaller[sections[part[0]]][part[0]] = int(part[1].replace(",", ""))
+    assert population_bytes(JobSpec.model_validate(smaller), 4 * GIB) <= 4 * GIB
+
+
+def test_limit_below_any_job_is_said_to_be_so():
+    errors = population_errors(JobSpec(task="mnist5k"), 1000)
+    assert "the smallest job of this kind does not fit either" in errors[0].message
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (1023, "1,023 bytes"), (1024, "1.0 KiB"), (4 * GIB, "4.0 GiB"), (5000 * GIB, "5,000.0 GiB")],
+)
+def test_sizes_read_in_the_largest_unit_that_fits(size, words):
+    assert size_in_words(size) == words

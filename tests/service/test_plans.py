@@ -1,0 +1,70 @@
+"""The routes of transfer plans."""
+
+import pytest
+import yaml
+
+PROBLEM = "application/problem+json"
+
+
+def test_plan_is_made_kept_and_listed(client, work):
+    job_id = work.succeeded()
+    answer = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 1024, "steps": 500})
+    assert answer.status_code == 201
+    plan = answer.json()
+    assert answer.headers["location"] == f"/v1/plans/{plan['id']}"
+    assert (plan["width"], plan["depth"], plan["steps"], plan["forced"]) == (1024, 2, 500, False)
+    assert client.get(answer.headers["location"]).json() == plan
+    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": [plan]}
+    assert client.get(f"/v1/jobs/{job_id}").json()["plans"] == [plan["id"]]
+
+
+def test_plan_is_exported_in_each_format(client, work):
+    plan = client.post(f"/v1/jobs/{work.succeeded()}/plans", json={"width": 128}).json()
+    as_yaml = client.get(f"/v1/plans/{plan['id']}?format=yaml")
+    assert as_yaml.headers["content-type"].startswith("application/yaml")
+    assert yaml.safe_load(as_yaml.text)["id"] == plan["id"]
+    as_torch = client.get(f"/v1/plans/{plan['id']}?format=torch")
+    assert as_torch.headers["content-type"] == "text/x-python; charset=utf-8"
+    compile(as_torch.text, "plan.py", "exec")
+    wrong = client.get(f"/v1/plans/{plan['id']}?format=tourch")
+    assert wrong.json()["errors"][0]["message"] == (
+        "format cannot be 'tourch'; did you mean 'torch'? allowed: json, yaml, torch"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "pointer"),
+    [
+        ({"width": 4}, "/width"),
+        ({"width": 128, "depth": 1}, "/depth"),
+        ({}, "/width"),
+        ({"width": 128, "forse": True}, "/forse"),
+    ],
+)
+def test_target_out_of_reach_is_refused_by_field(client, work, target, pointer):
+    job_id = work.succeeded()
+    answer = client.post(f"/v1/jobs/{job_id}/plans", json=target)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": []}
+
+
+def test_failed_coordinate_check_refuses_the_plan_unless_forced(client, work):
+    job_id = work.succeeded(verdict="fail")
+    refused = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 1024})
+    assert (refused.status_code, refused.headers["content-type"]) == (409, PROBLEM)
+    assert refused.json()["type"] == "transfer-refused"
+    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": []}
+    forced = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 1024, "force": True})
+    assert (forced.status_code, forced.json()["forced"]) == (201, True)
+
+
+def test_plan_of_a_job_without_a_result_is_a_conflict(client, work):
+    answer = client.post(f"/v1/jobs/{work.running().job_id}/plans", json={"width": 1024})
+    assert (answer.status_code, answer.json()["type"], answer.json()["state"]) == (409, "not-finished", "running")
+
+
+def test_unknown_plan_is_not_found(client):
+    for plan_id in ("plan_00000000000000000000000000", "nonsense", "%00"):
+        answer = client.get(f"/v1/plans/{plan_id}")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)

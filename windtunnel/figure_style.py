@@ -1,0 +1,61 @@
+"""The look of every figure: ink for light and dark pages, one colour a role, axes with ticks that people can read."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+Theme = Literal["light", "dark"]
+
+INK: dict[Theme, dict[str, str]] = {
+    "light": {"text": "#16232b", "soft": "#5c6c76", "grid": "#e4e9ec", "line": "#c3ccd2"},
+    "dark": {"text": "#e6edf1", "soft": "#93a4af", "grid": "#24323b", "line": "#3a4a55"},
+}
+ACCENT, MUTED = "#0f8b8d", "#8796a0"
+ROLE_COLOURS = {"input": "#3b82d6", "hidden": "#0f8b8d", "output": "#e07a3f", "vector": "#8b6cd9", "scalar": "#d1496b"}
+"""One colour a role in every figure; readable on light and on dark."""
+OTHER_COLOURS = ("#0f8b8d", "#e07a3f", "#3b82d6", "#8b6cd9", "#d1496b", "#7a9a2b", "#c79a17", "#5f7f95")
+
+
+def layout(theme: Theme, *, height: int) -> dict[str, Any]:
+    """Layout of a figure on a transparent background, ``height`` pixels high."""
+    ink = INK[theme]
+    axis = {
+        "gridcolor": ink["grid"],
+        "linecolor": ink["line"],
+        "zeroline": False,
+        "automargin": True,
+        "title": {"font": {"size": 12}, "standoff": 8},
+        "tickfont": {"color": ink["soft"]},
+    }
+    template = go.layout.Template(layout={"xaxis": axis, "yaxis": axis, "colorway": OTHER_COLOURS})
+    return {
+        "template": template,
+        "height": height,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 12, "color": ink["text"]},
+        "margin": {"l": 56, "r": 16, "t": 24, "b": 48},
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        "hoverlabel": {"font": {"size": 12}},
+    }
+
+
+def step_axis(steps: Sequence[int]) -> dict[str, Any]:
+    """Axis of outer steps: whole numbers only, about ten of them."""
+    span = max(steps, default=1) - min(steps, default=0)
+    return {"title": {"text": "outer step"}, "tick0": 0, "dtick": max(1, math.ceil(span / 10)), "tickformat": "d"}
+
+
+def log_axis(values: Sequence[float | None]) -> dict[str, Any]:
+    """Logarithmic axis with a handful of labelled ticks: powers of ten over a wide range, 1-2-5 over a narrow one."""
+    positive = [value for value in values if value is not None and value > 0]
+    if not positive:
+        return {"type": "log"}
+    low, high = math.log10(min(positive)), math.log10(max(positive))
+    decades = range(math.floor(low) - 1, math.ceil(high) + 2)
+    digits = (1,) if high - low > 2.5 else (1, 3) if high - low > 1.2 else (1, 2, 5)
+    stride = max(1, math.ceil((high - low) / 6))
+    ticks = [digit * 10.0**decade for decade in decades if decade % stride == 0 for digit in digits]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
