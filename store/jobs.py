@@ -96,7 +96,10 @@ def page(
 
     Raises:
         InvalidCursor: the cursor is not the ``next_cursor`` of a page.
+        ValueError: ``limit`` is below 1.
     """
+    if limit < 1:
+        raise ValueError(f"a page has at least 1 job, got limit {limit}")
     query = select(*_SHOWN).order_by(jobs.c.id.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(jobs.c.state == state)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from store.dialect import SUPPORTED, parse_url
+from store.dialect import parse_url
 from store.errors import SettingsError
 
 PREFIX = "WINDTUNNEL_"
@@ -33,6 +33,11 @@ class StoreSettings(BaseSettings):
             parse_url(url)
         return url
 
+    @field_validator("data_dir")
+    @classmethod
+    def _at_home(cls, folder: Path) -> Path:
+        return folder.expanduser()
+
     @property
     def url(self) -> str:
         """The database's address in force."""
@@ -56,6 +61,3 @@ def read(kind: type[Kind], **given: Any) -> Kind:
 def _explain(location: tuple[int | str, ...], message: str, given: object) -> str:
     name = PREFIX + str(location[0]).upper() if location else f"the {PREFIX}* settings"
     return f"{name}: {message.removeprefix('Value error, ')}; given {given!r}"
-
-
-__all__ = ["PREFIX", "SUPPORTED", "StoreSettings", "read"]

@@ -81,7 +81,7 @@ def postgresql_server() -> Iterator[str]:
             _wait_until_ready(binaries, folder, server)
             yield f"postgresql://windtunnel@/{{name}}?host={folder}"
         finally:
-            server.send_signal(signal.SIGINT)  # fast shutdown
+            server.send_signal(signal.SIGQUIT)  # immediate shutdown: nothing in it is worth a last checkpoint
             server.wait(timeout=30)
     finally:
         log.close()

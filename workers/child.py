@@ -15,6 +15,9 @@ from workers.settings import WorkerSettings
 
 PIPE_READ = 4096
 
+SAFETY = 1 / 6
+"""Share of the lease's life before its end at which a process whose lease was not renewed ends."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -24,22 +27,25 @@ class Child:
     Args:
         settings: passed on through the environment.
         lease: the job to run; its thread count is the one that holds.
+        lease_left: seconds for which the lease is good now; then the process ends, unless ``renew`` is called.
 
     Raises:
         OSError: the process could not be started.
     """
 
-    def __init__(self, settings: WorkerSettings, lease: Lease) -> None:
+    def __init__(self, settings: WorkerSettings, lease: Lease, lease_left: float) -> None:
         self._dots, dots = os.pipe()
         self._nudged, self._nudge = socket.socketpair()
         self._nudge.setblocking(False)
         self._closing = threading.Lock()
         command = [sys.executable, "-m", "workers.run_slice", "--job", lease.job_id, "--epoch", str(lease.epoch)]
         command += ["--worker", lease.worker_id, "--threads", str(lease.threads), "--dots", str(dots)]
+        command += ["--lease-left", str(lease_left), "--lease-renewed", str(safe(settings.lease_ttl))]
         try:
             self.process = subprocess.Popen(  # noqa: S603
                 command,
                 stdin=subprocess.PIPE,
+                bufsize=0,
                 pass_fds=(dots,),
                 start_new_session=True,
                 env=_environment(settings, lease.threads),
@@ -64,6 +70,12 @@ class Child:
                     return False
                 self.advanced_at = time.monotonic()
         return True
+
+    def renew(self) -> None:
+        """Tell it that the lease goes on."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has just ended
+            self.process.stdin.write(b".")
 
     def nudge(self) -> None:
         """Make ``watch`` return now."""
@@ -103,6 +115,11 @@ class Child:
         with self._closing:
             self._nudged.close()
             self._nudge.close()
+
+
+def safe(seconds: float) -> float:
+    """Share of a lease's life in which the process may go on without a renewal, so that it has ended before the lease."""
+    return seconds * (1 - SAFETY)
 
 
 def _environment(settings: WorkerSettings, threads: int) -> dict[str, str]:

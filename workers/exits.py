@@ -11,3 +11,6 @@ LEASE_LOST = 11
 
 ORPHANED = 12
 """Its supervisor has gone."""
+
+UNRENEWED = 13
+"""Its supervisor did not say in time that the lease goes on: the database, or the supervisor, does not answer."""

@@ -10,6 +10,7 @@ from store.database import Database
 from store.errors import StoreError
 from store.settings import read
 from workers.local import LocalDispatcher
+from workers.patience import DATABASE_ERRORS
 from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -42,14 +43,16 @@ def run(settings: WorkerSettings) -> int:
 
 
 def main() -> int:
-    """Run a worker with the settings of the environment."""
+    """Run a worker with the settings of the environment; 2 where they cannot work."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         return run(read(WorkerSettings))
     except StoreError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+    except DATABASE_ERRORS as error:
+        sys.stderr.write(f"the database cannot be opened; see WINDTUNNEL_DATABASE_URL and WINDTUNNEL_DATA_DIR: {error}\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The job process: ``python -m workers.run_slice --job ID --epoch N --worker NAME --threads N``. A supervisor starts it.
+"""The job process, ``python -m workers.run_slice``: one attempt at one job. A supervisor starts it.
 
-Standard input is the lifeline: the supervisor holds the other end, and when that closes this process ends at once.
+Standard input is the lifeline: the supervisor puts a byte on it with each renewal of the lease. When it closes, or the
+lease is about to run out by the monotonic clock, this process ends at once, wherever it is: all it writes, it writes
+in transactions.
 Each inner step puts a dot on the pipe ``--dots``, so that the supervisor sees it advance. Database and folders come
 from the environment, where passwords do not show in the list of processes.
 """
@@ -8,6 +10,7 @@ from the environment, where passwords do not show in the list of processes.
 import argparse
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -30,7 +33,10 @@ DOT_INTERVAL = 0.1
 """Least seconds between two dots."""
 
 
-class StopRequested(Exception):  # noqa: N818
+PIPE_READ = 4096
+
+
+class StopRequested(Exception):
     """The supervisor or the job's owner wants this process to stop."""
 
 
@@ -69,13 +75,21 @@ class Pulse:
             return
 
 
-def hold_lifeline() -> None:
-    """End this process, wherever it is, when the supervisor's end of standard input closes."""
+def hold_lifeline(first: float, later: float) -> None:
+    """End this process when its supervisor has gone, or has not renewed the lease.
+
+    Args:
+        first: seconds for which the lease is good now.
+        later: seconds for which it is good after each renewal.
+    """
 
     def wait() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        os._exit(exits.ORPHANED)
+        lifeline, good_for = sys.stdin.fileno(), first
+        while select.select([lifeline], [], [], good_for)[0]:
+            if not os.read(lifeline, PIPE_READ):
+                os._exit(exits.ORPHANED)
+            good_for = later
+        os._exit(exits.UNRENEWED)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
@@ -168,12 +182,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epoch", type=int, required=True)
     parser.add_argument("--worker", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--lease-left", type=float, required=True, help="seconds for which the lease is good now")
+    parser.add_argument("--lease-renewed", type=float, required=True, help="seconds it is good after a renewal")
     parser.add_argument("--dots", type=int, required=True, help="file descriptor of the pipe that shows inner steps")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     pulse = Pulse(given.dots)
     signal.signal(signal.SIGTERM, pulse.ask_to_stop)
-    hold_lifeline()
+    hold_lifeline(given.lease_left, given.lease_renewed)
     try:
         run(read(StoreSettings), Lease(given.job, given.epoch, given.worker, given.threads), pulse)
     except LeaseLost as lost:

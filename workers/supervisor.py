@@ -16,7 +16,7 @@ from store.errors import LeaseLost
 from store.leases import Lease
 from windtunnel.types import Failure
 from workers import exits
-from workers.child import Child
+from workers.child import Child, safe
 from workers.patience import DATABASE_ERRORS, patiently
 from workers.settings import WorkerSettings
 
@@ -25,10 +25,7 @@ log = logging.getLogger(__name__)
 RETRY_BEAT = 1.0
 """Seconds until a beat that met a database error is tried again."""
 
-SAFETY = 1 / 6
-"""Share of the lease's life before its end at which a process that could not be kept is stopped."""
-
-Reason = Literal["ended", "drain", "cancel", "stalled", "unreachable", "lost"]
+Reason = Literal["ended", "drain", "cancel", "stalled", "lost"]
 """Why watching a process came to its end."""
 
 
@@ -65,7 +62,7 @@ class Supervisor:
             return
         log.info("job %s: epoch %d begins", job_id, lease.epoch)
         try:
-            child = Child(self.settings, lease)
+            child = Child(self.settings, lease, began + safe(self.settings.lease_ttl) - time.monotonic())
         except OSError as error:
             failure = Failure(type="crashed", message=f"the job process could not be started: {error}")
             self._settle(lambda s: leases.crashed(s, lease, failure), lease)
@@ -82,12 +79,11 @@ class Supervisor:
     def _watch(self, child: Child, lease: Lease, began: float) -> Reason:
         """Keep the lease while the process lives and advances; why that ended. The process may still be ending then."""
         settings = self.settings
-        safe_until = began + settings.lease_ttl * (1 - SAFETY)
         next_beat, kill_at = began + settings.beat, inf
         asked: Reason = "ended"
         while True:
             stalled_at = child.advanced_at + settings.stall_timeout
-            if not child.watch(min(next_beat, kill_at, safe_until, stalled_at) - time.monotonic()):
+            if not child.watch(min(next_beat, kill_at, stalled_at) - time.monotonic()):
                 return asked
             now = time.monotonic()
             if now >= child.advanced_at + settings.stall_timeout:
@@ -103,13 +99,10 @@ class Supervisor:
                     log.warning("job %s: beat failed, trying again: %s", lease.job_id, error)
                     next_beat = now + min(RETRY_BEAT, settings.beat)
                 else:
-                    safe_until = now + settings.lease_ttl * (1 - SAFETY)
+                    child.renew()
                     next_beat = now + settings.beat
                     if cancel and asked == "ended":
                         asked, kill_at = "cancel", self._ask(child)
-            if time.monotonic() >= safe_until:
-                child.kill()
-                return "unreachable"
             if self._draining and asked == "ended":
                 asked, kill_at = "drain", self._ask(child)
             if now >= kill_at:
@@ -136,8 +129,8 @@ class Supervisor:
                 self._settle(lambda s: leases.crashed(s, lease, failure), lease)
             case "drain" | "cancel":  # release knows of a cancel, too
                 self._settle(lambda s: leases.release(s, lease, "the worker stops"), lease)
-            case "unreachable":
-                self._settle(lambda s: leases.release(s, lease, "the database could not be reached"), lease)
+            case "ended" if status == exits.UNRENEWED:
+                self._settle(lambda s: leases.release(s, lease, "the lease could not be renewed in time"), lease)
             case "ended" if status == exits.STOPPED:
                 self._settle(lambda s: leases.release(s, lease, "the job process was asked to stop"), lease)
             case "ended" if status != exits.LEASE_LOST:

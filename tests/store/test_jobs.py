@@ -131,6 +131,11 @@ def test_a_page_that_ends_exactly_at_the_last_job_has_no_next_one(database: Data
         assert jobs.page(s, limit=2).next_cursor is not None
 
 
+def test_a_page_of_nothing_is_refused(database: Database) -> None:
+    with database.snapshot() as s, pytest.raises(ValueError, match="at least 1"):
+        jobs.page(s, limit=0)
+
+
 def test_pages_filter_by_state_and_task(database: Database, lease: Lease) -> None:
     with database.transaction() as s:
         other = jobs.submit(s, JobSpec(task="synthetic")).id

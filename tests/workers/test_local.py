@@ -44,6 +44,7 @@ def state(database: Database, job_id: str) -> str:
         return jobs.get(s, job_id).state
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_two_slots_run_two_jobs_to_their_end(local: LocalDispatcher, database: Database, tiny: JobSpec) -> None:
     waiting = [submit(database, tiny.model_copy(update={"seed": seed})) for seed in range(2)]
     assert not local.alive

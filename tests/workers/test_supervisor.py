@@ -154,6 +154,20 @@ def test_a_supervisor_whose_lease_is_lost_kills_its_process_and_writes_nothing(
     assert types(sqlite, queued) == before
 
 
+def test_a_process_whose_lease_cannot_be_renewed_ends_by_itself_and_the_job_goes_back(
+    watch, settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    watched = watch(settings.model_copy(update={"lease_ttl": 2.0}))
+    process = watched.started()
+    with sqlite.transaction() as s:
+        jobs.get(s, queued)  # the write lock is ours, no beat gets through
+        wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    watched.ended()
+    with sqlite.snapshot() as s:
+        put_back = events.last(s, queued, "requeued")
+    assert put_back is not None and put_back["reason"] == "the lease could not be renewed in time"
+
+
 def test_a_killed_process_is_a_crash_that_names_the_signal(
     watch, settings: WorkerSettings, sqlite: Database, queued: str
 ) -> None:

@@ -1,0 +1,152 @@
+"""Real worker processes to kill and suspend, and the result that an undisturbed run gives."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hpo.study import Study
+from store import events, jobs
+from store.database import Database
+from windtunnel.types import Job, JobEvent, JobSpec, TuneResult
+
+PATIENCE = 120.0
+"""Seconds until something that must happen counts as not happening."""
+
+SPEC = JobSpec.model_validate(
+    {
+        "task": "digits",
+        "model": {"width": 16},
+        "inner": {"steps": 30, "seeds": 2},
+        "outer": {"steps": 4, "finish_seeds": 2},
+    }
+)
+
+
+def timeless(result: TuneResult) -> TuneResult:
+    """The result without the one number that no two runs share."""
+    return result.model_copy(update={"cost": result.cost.model_copy(update={"wall_seconds": 0.0})})
+
+
+@pytest.fixture(scope="session")
+def undisturbed() -> TuneResult:
+    """What the job gives when nobody touches it."""
+    study = Study(SPEC, threads=1)
+    for _ in study:
+        pass
+    return timeless(study.finish())
+
+
+class Watch:
+    """One job in a database, looked at from outside."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        with database.transaction() as s:
+            self.job_id = jobs.submit(s, SPEC).id
+
+    @property
+    def job(self) -> Job:
+        """As it stands."""
+        with self.database.snapshot() as s:
+            return jobs.get(s, self.job_id)
+
+    @property
+    def log(self) -> list[JobEvent]:
+        """Its events."""
+        with self.database.snapshot() as s:
+            return events.after(s, self.job_id, 0)
+
+    @property
+    def types(self) -> list[str]:
+        """Types of its events."""
+        return [event.type for event in self.log]
+
+    @property
+    def steps(self) -> list[int]:
+        """The outer steps that it told of, in order."""
+        return [event.data["outer_step"] for event in self.log if event.type == "outer_step"]
+
+    @property
+    def result(self) -> TuneResult:
+        """What it ended with."""
+        with self.database.snapshot() as s:
+            found = jobs.result(s, self.job_id)
+        assert found is not None, (self.job.state, self.job.failure)
+        return timeless(found)
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait until something is true of the job; an error where it ends badly first."""
+        deadline = time.monotonic() + PATIENCE
+        while not true():
+            assert time.monotonic() < deadline, self.types
+            assert self.job.state != "failed", self.job.failure
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def watch(database: Database) -> Watch:
+    """A job that waits."""
+    return Watch(database)
+
+
+class Worker:
+    """A worker process as ``windtunnel worker`` starts it."""
+
+    def __init__(self, url: str, data_dir: Path) -> None:
+        environment = {
+            **os.environ,
+            "WINDTUNNEL_DATABASE_URL": url,
+            "WINDTUNNEL_DATA_DIR": str(data_dir),
+            "WINDTUNNEL_THREADS": "1",
+            "WINDTUNNEL_POLL": "0.05",
+            "WINDTUNNEL_BEAT": "0.3",
+            "WINDTUNNEL_LEASE_TTL": "4",
+            "WINDTUNNEL_GRACE": "20",
+        }
+        self.process = psutil.Popen([sys.executable, "-m", "workers.main"], env=environment)
+
+    def child(self) -> psutil.Process | None:
+        """The job process, if there is one."""
+        found = [child for child in self.process.children() if child.status() != psutil.STATUS_ZOMBIE]
+        return found[0] if found else None
+
+    def end(self) -> None:
+        """Whatever it does now, it and its child are gone afterwards."""
+        if self.process.poll() is None:
+            for child in self.process.children():
+                child.kill()
+            self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def start_worker(database_url: str, tmp_path: Path) -> Iterator[Callable[[], Worker]]:
+    """Starts workers on the test's database; all of them end with the test."""
+    started: list[Worker] = []
+
+    def start() -> Worker:
+        started.append(Worker(database_url, tmp_path))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.end()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Has it ended (its parent may not have noticed)?"""
+    try:
+        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture
+def gone() -> Callable[[psutil.Process], bool]:
+    """Tells whether a process has ended."""
+    return is_gone
