@@ -15,7 +15,6 @@ from windtunnel.cli.databases import upgrade
 def findings(run, monkeypatch, free_port):
     """Runs the doctor; gives its exit code and its findings by name."""
     monkeypatch.setenv("WINDTUNNEL_PORT", str(free_port))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
     def look(*args: str) -> tuple[int, dict[str, dict[str, str]]]:
         done = run("doctor", "--json", *args)
@@ -115,8 +114,7 @@ def test_the_client_alone_is_a_healthy_installation(findings, monkeypatch):
     assert "database" not in found
 
 
-def test_people_get_a_table(run, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+def test_people_get_a_table(run):
     done = run("doctor", "--url", "http://127.0.0.1:9")
     assert any(line.startswith("ok  ") and "python" in line for line in done.stdout.splitlines())
     assert Path("data").exists() is False

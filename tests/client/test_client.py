@@ -2,7 +2,7 @@
 
 import pytest
 
-from windtunnel import Client
+from windtunnel import Client, ServerError
 from windtunnel.types import TASKS
 
 
@@ -20,6 +20,13 @@ def test_the_address_comes_from_the_argument_then_the_environment_then_the_defau
 
 def test_the_tasks_of_the_service_are_the_built_in_ones(client):
     assert {task.name: task for task in client.tasks()} == TASKS
+
+
+def test_a_server_is_ready_or_says_why_not(client, script, scripted):
+    client.ready()
+    script.problem(503, "not-ready")
+    with pytest.raises(ServerError, match="503"):
+        scripted.ready()
 
 
 def test_a_closed_client_does_not_work_on(service):

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import httpx
-
 from windtunnel import __version__
 from windtunnel.cli import databases
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.extras import missing, requirements
-from windtunnel.client import Client, WindtunnelError
+from windtunnel.client import Client, Pacing, ServerError, WindtunnelError
 
 if TYPE_CHECKING:
     from service.settings import ServiceSettings
@@ -169,14 +167,11 @@ def _port(settings: "ServiceSettings", server_runs: bool) -> Finding:
 
 def _server(url: str | None) -> Finding:
     try:
-        with Client(url, timeout=5) as client:
-            address = client.base_url
-            names = [task.name for task in client.tasks()]
-            ready = httpx.get(f"{address}/readyz", timeout=5, trust_env=False)
+        with Client(url, timeout=5, pacing=Pacing(retries=0)) as client:
+            client.ready()
+            tasks = ", ".join(task.name for task in client.tasks())
+            return Finding("server", "ok", f"{client.base_url} is ready, tasks: {tasks}")
+    except ServerError as error:
+        return Finding("server", "problem", str(error))
     except WindtunnelError as error:
         return Finding("server", "warn", str(error))
-    except httpx.HTTPError as error:
-        return Finding("server", "warn", f"{address}: {error}")
-    if ready.is_success:
-        return Finding("server", "ok", f"{address} is ready, tasks: {', '.join(names)}")
-    return Finding("server", "problem", f"{address} is not ready: {ready.json().get('detail', ready.text)}")

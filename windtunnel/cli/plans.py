@@ -126,7 +126,7 @@ def _parts(made: Plan) -> list[RenderableType]:
         ("training", f"{made.steps:,} steps of batch {made.batch_size}, {made.optimizer}, {made.schedule.name} schedule"),
         ("optimizer", ", ".join(f"{name} {output.number(value)}" for name, value in _optimizer(made))),
         ("coordinate check", "none" if check is None else f"{check.verdict}, widths {', '.join(map(str, check.widths))}"),
-        ("cost of tuning", f"{made.tuning_share:.1%} of one run of the large model"),
+        ("cost of tuning", _cost(made.tuning_share)),
     ]
     headings = ("role", "tensors", "learning rate", "weight decay", "init std", "eps", "multiplier")
     parts: list[RenderableType] = [
@@ -134,7 +134,8 @@ def _parts(made: Plan) -> list[RenderableType]:
         Text(),
         output.table(headings, map(_row, made.rows), right=headings[1:]),
         Text(),
-        output.table(("role", "quantity", "formula (m = width ratio)"), _formulas(made.rows)),
+        _formulas(made.rows),
+        Text(f"m = {made.width_ratio:g}, width of the target over width of the proxy", style="dim"),
     ]
     if made.not_covered:
         parts.append(Text("\nnot covered by the theory", style="bold"))
@@ -165,5 +166,12 @@ def _moved(base: float | None, value: float | None) -> str:
     return target if base is None else f"{output.number(base)} -> {target}"
 
 
-def _formulas(rows: list[RoleRow]) -> list[tuple[str, str, str]]:
-    return [(row.role, quantity, formula) for row in rows for quantity, formula in row.formulas.items()]
+def _formulas(rows: list[RoleRow]) -> RenderableType:
+    """The formulas behind the values, one row a role."""
+    quantities = list(dict.fromkeys(quantity for row in rows for quantity in row.formulas))
+    headings = ("formulas", *[quantity.replace("_", " ") for quantity in quantities])
+    return output.table(headings, [(row.role, *[row.formulas.get(name, "-") for name in quantities]) for row in rows])
+
+
+def _cost(share: float) -> str:
+    return f"{share:.1%} of one run of the large model" if share < 1 else f"{share:.1f} runs of the large model"

@@ -57,7 +57,9 @@ def print_outcome(job: Job, *, as_json: bool) -> None:
         output.print_json(as_document(job, result))
     elif result is not None:
         output.show(*summary(result))
-        output.say(f"next: windtunnel plan {job.id} --width {8 * result.spec.model.width} --format torch", style="dim")
+        # A job with a target has made its plan already.
+        size = "" if job.plans else f" --width {8 * result.spec.model.width}"
+        output.say(f"next: windtunnel plan {job.id}{size} --format torch", style="dim")
     else:
         output.say(ending(job.wire), style="bold red")
     _exit_like(job)

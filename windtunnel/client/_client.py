@@ -49,6 +49,14 @@ class Client:
         """The tasks that a job may name."""
         return self._transport.parse(Items[TaskInfo], self._transport.get(path("tasks"))).items
 
+    def ready(self) -> None:
+        """Return where the server can take and run jobs.
+
+        Raises:
+            ServerError: it cannot; the message says what is wrong.
+        """
+        self._transport.get("/readyz")
+
     def close(self) -> None:
         """Give back the connections; handles that came from this client cannot be used afterwards."""
         self._transport.close()

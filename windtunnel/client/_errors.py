@@ -1,8 +1,5 @@
 """What can go wrong between a user and the service: one hierarchy, one class for each thing to react to."""
 
-# An exception is named after what happened; that it is an error is what `except` says.
-# ruff: noqa: N818
-
 from collections.abc import Sequence
 
 from windtunnel.types import Failure, FieldError, Problem
