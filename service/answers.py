@@ -123,7 +123,7 @@ def _validation(request: Request, error: RequestValidationError) -> ProblemError
 
 def request_models(endpoint: Any) -> dict[str, type[BaseModel]]:
     """Request models of an endpoint by where they are read from: ``body`` or ``query``."""
-    models = {}
+    models: dict[str, type[BaseModel]] = {}
     for parameter in inspect.signature(endpoint).parameters.values():
         annotation, *markers = typing.get_args(parameter.annotation) or (parameter.annotation,)
         if isinstance(annotation, type) and issubclass(annotation, RequestModel):

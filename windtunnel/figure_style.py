@@ -49,13 +49,28 @@ def step_axis(steps: Sequence[int]) -> dict[str, Any]:
 
 
 def log_axis(values: Sequence[float | None]) -> dict[str, Any]:
-    """Logarithmic axis with a handful of labelled ticks: powers of ten over a wide range, 1-2-5 over a narrow one."""
+    """Logarithmic axis with a handful of labelled ticks: powers of ten over a wide range, even steps over a narrow one."""
     positive = [value for value in values if value is not None and value > 0]
     if not positive:
         return {"type": "log"}
-    low, high = math.log10(min(positive)), math.log10(max(positive))
-    decades = range(math.floor(low) - 1, math.ceil(high) + 2)
-    digits = (1,) if high - low > 2.5 else (1, 3) if high - low > 1.2 else (1, 2, 5)
-    stride = max(1, math.ceil((high - low) / 6))
-    ticks = [digit * 10.0**decade for decade in decades if decade % stride == 0 for digit in digits]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    least, most = min(positive), max(positive)
+    decades = math.log10(most / least)
+    if decades < 0.8:
+        ticks = _even_ticks(least, most)
+    else:
+        digits = (1,) if decades > 2.5 else (1, 3) if decades > 1.5 else (1, 2, 5)
+        stride = max(1, math.ceil(decades / 6))
+        exponents = range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 2)
+        ticks = [digit * 10.0**exponent for exponent in exponents if exponent % stride == 0 for digit in digits]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:.6g}" for tick in ticks]}
+
+
+def _even_ticks(least: float, most: float) -> list[float]:
+    """About five round numbers from below ``least`` to above ``most``; the number itself where they are the same."""
+    if most - least < 1e-9 * most:
+        return [least]
+    rough = (most - least) / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(digit * unit for digit in (1, 2, 5, 10) if digit * unit >= rough)
+    first, last = math.floor(least / step), math.ceil(most / step)
+    return [index * step for index in range(max(1, first), last + 1)]

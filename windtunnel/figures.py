@@ -74,7 +74,7 @@ def scout(step: OuterStep, *, theme: Theme = "light") -> go.Figure:
     if step.sweep is None:
         raise ValueError(f"outer step {step.outer_step} has no scout sweep; only step 0 of a job with outer.scout has one")
     rates, losses = step.sweep["learning_rate"], step.sweep["loss"]
-    figure = _figure(theme, x="learning rate", y="validation loss, nats", height=280)
+    figure = _figure(theme, x="learning rate", y="validation loss, nats", height=330)
     figure.update_xaxes(log_axis(rates))
     figure.add_scatter(x=rates, y=losses, mode="lines+markers", name="sweep", line={"color": ACCENT, "width": 2.2})
     if losses:
@@ -141,7 +141,7 @@ def gradients(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figur
         values = [getattr(step, field) for step in measured]
         line = {"color": ROLE_COLOURS[role]}
         figure.add_scatter(x=at, y=values, mode="lines+markers", name=name, line=line, row=2, col=1)
-    figure.update_layout(layout(theme, height=380))
+    figure.update_layout(layout(theme, height=330))
     figure.update_yaxes(log_axis(norms), title_text="norm", row=1, col=1)
     figure.update_yaxes(range=[-0.05, 1.05], title_text="share", row=2, col=1)
     figure.update_xaxes(step_axis(at), row=2, col=1)
@@ -150,7 +150,7 @@ def gradients(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figur
 
 def schedule(curve: ScheduleCurve, *, theme: Theme = "light") -> go.Figure:
     """Learning-rate multiplier over normalised time, before and after the tuning."""
-    figure = _figure(theme, x="share of the run", y="learning-rate multiplier", height=280)
+    figure = _figure(theme, x="share of the run", y="learning-rate multiplier", height=330)
     figure.add_scatter(x=curve.times, y=curve.start, mode="lines", name="start", line={"color": MUTED, "dash": "dot"})
     figure.add_scatter(x=curve.times, y=curve.best, mode="lines", name="tuned", line={"color": ACCENT, "width": 2.4})
     figure.update_yaxes(rangemode="tozero")
@@ -159,7 +159,7 @@ def schedule(curve: ScheduleCurve, *, theme: Theme = "light") -> go.Figure:
 
 def coordinate_check(check: CoordinateCheck, *, theme: Theme = "light") -> go.Figure:
     """Mean absolute change of each module's output over width, log-log: flat lines are what a transfer needs."""
-    figure = _figure(theme, x="width", y=f"mean |change| after {check.steps} steps", height=320)
+    figure = _figure(theme, x="width", y=f"mean |change| after {check.steps} steps", height=330)
     for index, (module, sizes) in enumerate(check.sizes.items()):
         line = {"color": OTHER_COLOURS[index % len(OTHER_COLOURS)], "width": 2.2}
         figure.add_scatter(x=check.widths, y=sizes, mode="lines+markers", name=module, line=line)

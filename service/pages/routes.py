@@ -1,7 +1,7 @@
 """Routes of the status page: pages as HTML, figures as JSON for plotly."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import model_validator
@@ -16,6 +16,7 @@ from service.pages.rendering import render
 from service.pages.views import job_view, jobs_view, plan_view
 from store import jobs, plans
 from windtunnel import figures
+from windtunnel.figure_style import Theme
 from windtunnel.types import OuterStep, Problem, TuneResult
 from windtunnel.types.base import Request as RequestModel
 
@@ -35,7 +36,7 @@ class PageQuery(JobsQuery):
 class FigureQuery(RequestModel):
     """How to draw a figure."""
 
-    theme: Literal["light", "dark"] = "light"
+    theme: Theme = "light"
 
 
 @router.get("/")
@@ -87,33 +88,33 @@ def _json(figure: Any) -> Response:
     return Response(figure.to_json(), media_type="application/json", headers={"cache-control": "no-store"})
 
 
-def _loss(steps: list[OuterStep], _: TuneResult | None, theme: figures.Theme) -> Any:
+def _loss(steps: list[OuterStep], _: TuneResult | None, theme: Theme) -> Any:
     return figures.loss(steps, theme=theme) if steps else None
 
 
-def _hyperparameters(steps: list[OuterStep], result: TuneResult | None, theme: figures.Theme) -> Any:
+def _hyperparameters(steps: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
     roles = {tensor.name: tensor.role for tensor in result.proxy.tensors} if result else {}
     return figures.hyperparameters(steps, roles=roles, theme=theme) if steps else None
 
 
-def _gradients(steps: list[OuterStep], _: TuneResult | None, theme: figures.Theme) -> Any:
+def _gradients(steps: list[OuterStep], _: TuneResult | None, theme: Theme) -> Any:
     return figures.gradients(steps, theme=theme) if any(step.gradient_norm is not None for step in steps) else None
 
 
-def _scout(steps: list[OuterStep], _: TuneResult | None, theme: figures.Theme) -> Any:
+def _scout(steps: list[OuterStep], _: TuneResult | None, theme: Theme) -> Any:
     return figures.scout(steps[0], theme=theme) if steps and steps[0].sweep else None
 
 
-def _schedule(_: list[OuterStep], result: TuneResult | None, theme: figures.Theme) -> Any:
+def _schedule(_: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
     return figures.schedule(result.schedule, theme=theme) if result else None
 
 
-def _coordinate_check(_: list[OuterStep], result: TuneResult | None, theme: figures.Theme) -> Any:
+def _coordinate_check(_: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
     check = result.coordinate_check if result else None
     return figures.coordinate_check(check, theme=theme) if check else None
 
 
-JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, figures.Theme], Any]] = {
+JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, Theme], Any]] = {
     "loss": _loss,
     "hyperparameters": _hyperparameters,
     "gradients": _gradients,

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -10,7 +11,7 @@ from windtunnel.types import TASKS, JobSpec, Target
 
 EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
 
-SHOWN = {
+SHOWN: dict[str, Any] = {
     "name": True,
     "task": True,
     "model": {"family", "width", "depth"},

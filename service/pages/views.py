@@ -75,7 +75,7 @@ def plan_view(database: Database, plan_id: str) -> dict[str, Any]:
         "plan": plan,
         "job": job,
         "quantities": list(dict.fromkeys(quantity for role in plan.roles for quantity in role.formulas)),
-        "exports": [(kind, ending, export(plan, kind)) for kind, ending in (("torch", "py"), ("yaml", "yaml"))],
+        "exports": [("torch", "py", export(plan, "torch")), ("yaml", "yaml", export(plan, "yaml"))],
         "shown_tensors": SHOWN_TENSORS,
     }
 

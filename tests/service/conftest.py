@@ -98,6 +98,8 @@ def tune_result(spec: JobSpec, verdict: str) -> TuneResult:
 class Jobs:
     """Takes jobs through their lives by the store's own transitions, as a worker would."""
 
+    outer_step = staticmethod(outer_step)
+
     def __init__(self, database: Database) -> None:
         self.database = database
 

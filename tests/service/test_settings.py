@@ -14,7 +14,9 @@ def test_loopback_addresses_may_be_bound(host):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "tunnel.example", ""])
 def test_public_bind_is_refused_with_the_reason_and_the_way_out(host):
-    with pytest.raises(SettingsError, match="without keys anybody could start jobs.*allowed: 127.0.0.1, ::1, localhost"):
+    with pytest.raises(
+        SettingsError, match=r"without keys anybody could start jobs.*allowed: 127\.0\.0\.1, ::1, localhost"
+    ):
         read(ServiceSettings, host=host)
 
 
@@ -27,7 +29,7 @@ def test_environment_is_read(monkeypatch):
 
 def test_malformed_value_names_the_variable(monkeypatch):
     monkeypatch.setenv("WINDTUNNEL_PORT", "80000")
-    with pytest.raises(SettingsError, match="WINDTUNNEL_PORT.*65535.*given '80000'"):
+    with pytest.raises(SettingsError, match=r"WINDTUNNEL_PORT.*65535.*given '80000'"):
         read(ServiceSettings)
 
 

@@ -1,0 +1,196 @@
+"""The status page in a real browser: submit, watch live, plan, cancel, on a desk and on a phone, light and dark."""
+
+import json
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from service.pages.submission import example_text
+from windtunnel.types import JobSpec
+
+SMALL = {
+    "name": "small flight",
+    "task": "digits",
+    "model": {"width": 16, "depth": 2},
+    "inner": {"steps": 30, "batch_size": 32, "seeds": 2},
+    "outer": {"steps": 4, "finish_seeds": 2},
+    "target": {"width": 64, "steps": 100},
+}
+TINY = {
+    "name": "finished flight",
+    "task": "digits",
+    "model": {"width": 8, "depth": 2},
+    "inner": {"steps": 8, "batch_size": 16, "seeds": 2},
+    "outer": {"steps": 2, "finish_seeds": 2},
+    "target": {"width": 16},
+}
+LONG = {
+    "name": "long flight",
+    "task": "digits",
+    "model": {"width": 16},
+    "inner": {"steps": 200, "batch_size": 32, "seeds": 2},
+    "outer": {"steps": 1000},
+}
+PATIENCE = 120_000
+DRAWN = ".plot .main-svg"
+REFUSED = ("status of 422", "status of 409")
+
+pytestmark = pytest.mark.timeout(200)
+
+
+def submit(page: Page, spec: dict) -> str:
+    """Type a spec, start the job, and return its id from the address of the page that opens."""
+    page.get_by_label("What to tune").fill(json.dumps(spec, indent=2))
+    page.get_by_role("button", name="Start the job").click()
+    page.wait_for_url("**/jobs/job_*")
+    return page.url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def finished(site: str) -> str:
+    """Id of a job that a real worker has finished, with its plan."""
+    job_id = httpx.post(f"{site}/v1/jobs", json=TINY).json()["id"]
+    with httpx.stream("GET", f"{site}/v1/jobs/{job_id}/events", timeout=120) as answer:
+        assert "event: succeeded" in answer.iter_lines()
+    return job_id
+
+
+def test_submit_watch_it_finish_live_and_open_its_plan(site, open_page, tmp_path):
+    page = open_page(site)
+    submit(page, SMALL)
+    page.evaluate("window.sameDocument = true")
+    state = page.locator("#state .badge")
+    expect(page.get_by_role("heading", name="small flight")).to_be_visible()
+    expect(page.locator(f"#figure-loss {DRAWN}").first).to_be_visible(timeout=PATIENCE)
+    expect(state).to_have_text("succeeded", timeout=PATIENCE)
+    expect(page.locator("#result")).to_contain_text("Test loss")
+    expect(page.locator("#values")).to_contain_text("learning_rate.hidden")
+    expect(page.locator(f"#figure-schedule {DRAWN}").first).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    assert page.evaluate("window.sameDocument"), "the page was loaded again: it did not follow the job live"
+    page.screenshot(path=tmp_path / "job.png", full_page=True)
+    page.locator("#plans a").first.click()
+    page.wait_for_url("**/plans/plan_*")
+    expect(page.get_by_role("heading", name="Plan for width 64")).to_be_visible()
+    expect(page.locator(DRAWN).first).to_be_visible()
+    expect(page.locator("#export-torch")).to_contain_text("import torch")
+
+
+def test_running_job_is_cancelled_from_its_page(site, open_page):
+    page = open_page(site)
+    job_id = submit(page, LONG)
+    state = page.locator("#state .badge")
+    expect(state).to_have_text("running", timeout=PATIENCE)
+    page.get_by_role("button", name="Cancel").click()
+    expect(state).to_have_text("cancelled", timeout=PATIENCE)
+    assert httpx.get(f"{site}/v1/jobs/{job_id}").json()["state"] == "cancelled"
+
+
+def test_untouched_form_is_a_job_and_a_waiting_job_is_cancelled(idle, open_page):
+    page = open_page(idle)
+    page.get_by_role("button", name="Start the job").click()
+    page.wait_for_url("**/jobs/job_*")
+    job = httpx.get(page.url.replace("/jobs/", "/v1/jobs/")).json()
+    assert job["spec"] == JobSpec.model_validate_json(example_text()).model_dump(mode="json")
+    expect(page.locator("#state .badge")).to_have_text("queued")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#state .badge")).to_have_text("cancelled")
+
+
+def test_mistakes_are_shown_by_field_and_the_text_stays(idle, open_page):
+    page = open_page(idle, expected=REFUSED)
+    text = json.dumps({"task": "digits", "model": {"widht": 32, "depth": -1}})
+    spec = page.get_by_label("What to tune")
+    spec.fill(text)
+    page.get_by_role("button", name="Start the job").click()
+    errors = page.locator("#submit .errors")
+    expect(errors).to_contain_text("did you mean 'width'?")
+    expect(errors).to_contain_text("/model/depth depth is -1; allowed: 1 to 32")
+    expect(spec).to_have_value(text)
+    page.get_by_role("button", name="/model/widht").click()
+    assert page.evaluate("document.activeElement.id") == "spec"
+    selected = page.evaluate(
+        "(() => { const e = document.activeElement; return e.value.slice(e.selectionStart, e.selectionEnd) })()"
+    )
+    assert selected == "widht"
+    spec.fill('{"task": }')
+    page.get_by_role("button", name="Start the job").click()
+    expect(errors).to_contain_text("This is not JSON")
+    assert httpx.get(f"{idle}/v1/jobs?state=queued").json()["items"] == []
+
+
+def test_plan_is_made_from_the_page_and_a_bad_target_is_shown_at_its_field(site, finished, open_page):
+    page = open_page(f"{site}/jobs/{finished}", expected=REFUSED)
+    page.get_by_label("Width").fill("4")
+    page.get_by_role("button", name="Make a plan").click()
+    expect(page.locator("#plans .errors")).to_contain_text("width 4 is below the proxy's 8")
+    assert page.get_by_label("Width").get_attribute("aria-invalid") == "true"
+    page.get_by_label("Width").fill("256")
+    page.get_by_label("even if the check did not pass").check()
+    page.get_by_role("button", name="Make a plan").click()
+    page.wait_for_url("**/plans/plan_*")
+    expect(page.get_by_role("heading", name="Plan for width 256")).to_be_visible()
+
+
+def test_list_filters_and_shows_the_trend(site, finished, open_page):
+    page = open_page(site)
+    row = page.get_by_role("row").filter(has_text="finished flight")
+    expect(row).to_contain_text("succeeded")
+    expect(row.get_by_role("img", name="loss over outer steps")).to_be_visible()
+    page.get_by_label("State").select_option("queued")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_text("finished flight")).to_have_count(0)
+
+
+def test_list_shows_a_new_job_without_a_reload(idle, open_page):
+    page = open_page(idle)
+    httpx.post(f"{idle}/v1/jobs", json={"task": "synthetic", "name": "from elsewhere"})
+    expect(page.get_by_role("link", name="from elsewhere")).to_be_visible(timeout=15_000)
+
+
+def test_form_is_used_by_keyboard_alone(idle, open_page):
+    page = open_page(idle)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.get_by_label("What to tune").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Start the job"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs/job_*")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_no_page_is_wider_than_its_screen(site, finished, open_page, width, tmp_path):
+    plan_id = httpx.get(f"{site}/v1/jobs/{finished}").json()["plans"][0]
+    page = open_page(site, viewport={"width": width, "height": 800})
+    for name, path in (("jobs", "/"), ("job", f"/jobs/{finished}"), ("plan", f"/plans/{plan_id}")):
+        page.goto(site + path)
+        if name != "jobs":
+            expect(page.locator(DRAWN).first).to_be_visible()
+        page.screenshot(path=tmp_path / f"{name}-{width}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+def test_dark_screens_get_a_dark_page_and_dark_charts(site, finished, open_page, tmp_path):
+    page = open_page(f"{site}/jobs/{finished}", color_scheme="dark")
+    expect(page.locator(f"#figure-loss {DRAWN}").first).to_be_visible()
+    page.screenshot(path=tmp_path / "dark.png", full_page=True)
+
+    def lightness(property_name: str, selector: str) -> float:
+        script = f"getComputedStyle(document.querySelector('{selector}')).{property_name}"
+        return sum(int(part) for part in page.evaluate(script).strip("rgba()").split(",")[:3]) / 765
+
+    title = "#figure-loss .xtitle"
+    assert lightness("backgroundColor", "body") < 0.2
+    assert lightness("fill", title) > 0.7
+    page.emulate_media(color_scheme="light")
+    expect(page.locator(title)).to_have_css("fill", "rgb(22, 35, 43)")
+    assert lightness("backgroundColor", "body") > 0.9
+
+
+def test_page_reads_without_javascript(site, finished, open_page):
+    page = open_page(f"{site}/jobs/{finished}", java_script_enabled=False)
+    expect(page.locator("#result")).to_contain_text("Test loss")
+    expect(page.locator("#values")).to_contain_text("weight_decay.hidden")
+    expect(page.locator("#progress")).to_contain_text("100 %")

@@ -1,0 +1,155 @@
+"""Figures show the numbers they are given, in both themes, without torch or numpy."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from windtunnel import figures
+from windtunnel.figure_style import log_axis, step_axis
+from windtunnel.types import CoordinateCheck, LossEstimate, OuterStep, ScheduleCurve
+
+CHECK = CoordinateCheck(
+    verdict="pass",
+    widths=[64, 128],
+    steps=3,
+    seeds=2,
+    learning_rate=0.01,
+    slopes=[],
+    sizes={"layers.0": [0.1, 0.2], "readout": [1.0, 1.0]},
+    losses=[1.0, 0.9],
+)
+
+
+def step(number: int, loss: float | None = 0.5, sweep: dict[str, list[float]] | None = None) -> OuterStep:
+    return OuterStep(
+        outer_step=number,
+        outer_steps=3,
+        loss=loss,
+        stderr=0.02,
+        seeds=4,
+        dropped_members=0,
+        hyperparameters={"learning_rate.hidden": 0.01, "learning_rate.layers.1.weight": 0.02, "beta1": 0.9},
+        gradient={},
+        gradient_norm=0.3 if number else None,
+        bounded_share=0.1 if number else None,
+        mean_scale=0.9 if number else None,
+        step_length=0.1,
+        moved=True,
+        rolled_back=False,
+        sweep=sweep,
+        run_equivalents=5.0 * number,
+    )
+
+
+STEPS = [step(0, 0.9, {"learning_rate": [0.01, 0.1, 1.0], "loss": [1.0, 0.4, 2.0]}), step(1, 0.5), step(2, 0.6)]
+
+
+def drawn(figure) -> dict:
+    return json.loads(figure.to_json())
+
+
+def trace(figure, name: str) -> dict:
+    return next(entry for entry in drawn(figure)["data"] if entry.get("name") == name)
+
+
+def test_loss_has_error_bars_the_best_so_far_and_a_cost_axis():
+    figure = figures.loss(STEPS)
+    assert trace(figure, "loss")["y"] == [0.9, 0.5, 0.6]
+    assert trace(figure, "loss")["error_y"]["array"] == [0.02, 0.02, 0.02]
+    assert trace(figure, "best so far")["y"] == [0.9, 0.5, 0.5]
+    assert drawn(figure)["layout"]["xaxis2"]["ticktext"] == ["0", "5", "10"]
+
+
+def test_step_at_which_every_run_diverged_is_a_gap():
+    figure = figures.loss([step(0, None), step(1, 0.5), step(2, None)])
+    assert trace(figure, "loss")["y"] == [None, 0.5, None]
+    assert trace(figure, "best so far")["y"] == [None, 0.5, 0.5]
+
+
+def test_scout_marks_the_best_rate():
+    assert trace(figures.scout(STEPS[0]), "start")["x"] == [0.1]
+    with pytest.raises(ValueError, match="outer step 1 has no scout sweep"):
+        figures.scout(STEPS[1])
+
+
+def test_hyperparameters_have_a_row_a_name_on_log_axes_and_a_colour_a_role():
+    figure = figures.hyperparameters(STEPS, roles={"layers.1.weight": "hidden"})
+    layout = drawn(figure)["layout"]
+    assert (layout["yaxis"]["type"], layout["yaxis2"]["type"]) == ("log", "log")
+    assert trace(figure, "hidden")["line"]["color"] == trace(figure, "layers.1.weight")["line"]["color"]
+
+
+def test_betas_are_drawn_as_their_distance_to_one():
+    figure = figures.hyperparameters(STEPS)
+    assert trace(figure, "all")["y"] == pytest.approx([0.1, 0.1, 0.1])
+    assert drawn(figure)["layout"]["yaxis2"]["title"]["text"] == "1 − beta1"
+
+
+def test_gradients_leave_out_steps_without_one():
+    assert trace(figures.gradients(STEPS), "gradient norm")["x"] == [1, 2]
+
+
+def test_coordinate_check_has_a_line_a_module():
+    figure = figures.coordinate_check(CHECK)
+    assert trace(figure, "layers.0")["y"] == [0.1, 0.2]
+    assert drawn(figure)["layout"]["xaxis"]["type"] == "log"
+
+
+def test_comparison_lets_the_lowest_loss_stand_out():
+    losses = {name: LossEstimate(mean=mean, stderr=0.1, seeds=3) for name, mean in (("default", 0.9), ("plan", 0.4))}
+    bars = drawn(figures.comparison(losses))["data"][0]
+    assert bars["y"] == [0.9, 0.4]
+    assert bars["marker"]["color"][0] != bars["marker"]["color"][1]
+
+
+def test_schedule_shows_before_and_after():
+    figure = figures.schedule(ScheduleCurve(times=[0, 1], start=[1, 0.1], best=[1, 0.3]))
+    assert (trace(figure, "start")["y"], trace(figure, "tuned")["y"]) == ([1, 0.1], [1, 0.3])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_figure_lies_on_the_page_itself(theme):
+    for figure in (
+        figures.loss(STEPS, theme=theme),
+        figures.loss([], theme=theme),
+        figures.hyperparameters(STEPS, theme=theme),
+        figures.hyperparameters([], theme=theme),
+        figures.gradients([], theme=theme),
+        figures.coordinate_check(CHECK, theme=theme),
+    ):
+        layout = drawn(figure)["layout"]
+        assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.01, 0.09], ["0.01", "0.02", "0.05", "0.1"]),
+        ([1e-5, 1.0], ["1e-05", "0.0001", "0.001", "0.01", "0.1", "1"]),
+        ([0.0, 0.0401, 0.0619], ["0.04", "0.05", "0.06", "0.07"]),
+        ([0.01, 0.01], ["0.01"]),
+    ],
+)
+def test_log_axes_have_ticks_to_read(values, ticks):
+    axis = log_axis(values)
+    assert axis["type"] == "log"
+    assert set(ticks) <= set(axis["ticktext"])
+    assert len([tick for tick in axis["tickvals"] if min(v for v in values if v) <= tick <= max(values)]) <= 7
+
+
+def test_log_axis_of_nothing_leaves_the_ticks_to_plotly():
+    assert log_axis([0.0, None]) == {"type": "log"}
+
+
+def test_outer_steps_are_whole_numbers_on_their_axis():
+    assert step_axis([0, 1, 2])["dtick"] == 1
+    assert step_axis(list(range(101)))["dtick"] == 10
+    assert step_axis([])["dtick"] == 1
+
+
+def test_figures_need_plotly_only():
+    program = "import sys, windtunnel.figures; print(sorted({'torch', 'numpy', 'pandas', 'sqlalchemy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,271 @@
+"""The status page: complete without JavaScript, escaped, and safe under its own policy."""
+
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+from sqlalchemy import insert
+
+from service.pages.assets import PLOTLY, STATIC
+from service.pages.rendering import duration, estimate, number, percent
+from service.pages.sparkline import sparkline
+from service.pages.submission import example_text, field_help
+from store import events
+from store.tables import metrics
+from windtunnel.types import JobSpec
+
+
+class Reader(HTMLParser):
+    """Collects the tags and the text of a page, and checks that tags are closed."""
+
+    VOID = frozenset({"meta", "link", "input", "br", "path", "polyline"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip():
+            self.words.append(" ".join(data.split()))
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def page(client, path, status=200) -> Reader:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    return Reader(answer.text)
+
+
+@pytest.fixture
+def plan_id(client, work):
+    return client.post(f"/v1/jobs/{work.succeeded()}/plans", json={"width": 1024, "depth": 3}).json()["id"]
+
+
+def test_job_list_shows_every_job_with_its_numbers(client, work):
+    work.succeeded(name="first flight")
+    work.queued(task="synthetic")
+    text = page(client, "/").text
+    for words in ("first flight", "succeeded", "0.500 ± 0.010", "queued", "synthetic", "untitled"):
+        assert words in text
+
+
+def test_job_list_without_jobs_says_how_to_start(client):
+    assert "No job yet" in page(client, "/").text
+
+
+def test_job_list_is_filtered_by_a_form_with_blanks_and_paged(client, work):
+    made = [work.queued(name=f"number {index}") for index in range(3)]
+    work.succeeded(name="done")
+    assert "done" not in page(client, "/?state=queued&task=").text.split("New job")[0]
+    first = page(client, "/?state=queued&limit=2")
+    older = next(attributes["href"] for tag, attributes in first.tags if tag == "a" and attributes.get("rel") == "next")
+    assert "state=queued" in older and "limit=2" in older
+    assert "number 0" in page(client, older).text
+    assert len(made) == 3
+
+
+def test_bad_filter_is_a_page_that_says_so(client):
+    text = page(client, "/?state=gone", status=422).text
+    assert "/state" in text and "queued, running" in text
+
+
+def test_job_page_shows_its_numbers_without_javascript(client, work):
+    job_id = work.succeeded(name="first flight", target={"width": 512})
+    text = page(client, f"/jobs/{job_id}").text
+    for words in (
+        "first flight",
+        "0.500 ± 0.010",
+        "0.250 ± 0.010",
+        "90.0 %",
+        "learning_rate.hidden",
+        "bounded adjoint",
+        "31 hyperparameters",
+        "25.0 % of steps bounded",
+        "test-worker",
+        "step 1 of 3: loss 0.500 ± 0.010",
+        f"/v1/jobs/{job_id}",
+        "Make a plan",
+    ):
+        assert words in text, words
+
+
+def test_running_job_can_be_cancelled_from_its_page_and_an_ended_one_cannot(client, work):
+    running, ended = work.running().job_id, work.succeeded()
+    buttons = [attributes.get("data-post") for tag, attributes in page(client, f"/jobs/{running}").tags if tag == "button"]
+    assert f"/v1/jobs/{running}/cancel" in buttons
+    assert "Cancel" not in page(client, f"/jobs/{ended}").text
+
+
+def test_failed_job_says_why_and_what_to_try(client, work):
+    text = page(client, f"/jobs/{work.failed()}").text
+    assert "every run diverged" in text and "lower the rate" in text
+
+
+def test_plan_page_shows_roles_tensors_formulas_and_doubts(client, plan_id):
+    text = page(client, f"/plans/{plan_id}").text
+    for words in (
+        "Plan for width 1,024",
+        "layers.1.weight",
+        "1024 × 1024",
+        "Formulas",
+        "taken for granted",
+        "Not covered",
+        "torch",
+    ):
+        assert words in text, words
+
+
+@pytest.mark.parametrize("path", ["/jobs/nothing", "/plans/nothing", "/jobs/job_00000000000000000000000000"])
+def test_unknown_thing_is_a_page_for_people(client, path):
+    assert "There is no such thing" in page(client, path, status=404).text
+
+
+def test_unknown_path_is_a_page_for_browsers_and_json_for_programs(client):
+    assert client.get("/nope", headers={"accept": "text/html,*/*"}).headers["content-type"].startswith("text/html")
+    assert client.get("/nope").headers["content-type"] == "application/problem+json"
+
+
+def test_names_are_text_and_never_markup(client, work):
+    name = "<script>alert(1)</script>\"'"
+    job_id = work.succeeded(name=name)
+    for path in ("/", f"/jobs/{job_id}"):
+        body = client.get(path).text
+        assert "<script>alert" not in body
+        assert name in Reader(body).text
+
+
+def test_pages_hold_no_inline_script_style_or_handler(client, work, plan_id):
+    for path in ("/", f"/jobs/{work.succeeded()}", f"/plans/{plan_id}", "/jobs/nothing"):
+        for tag, attributes in Reader(client.get(path).text).tags:
+            assert not any(name.startswith("on") or name == "style" for name in attributes), (path, tag)
+            assert tag != "style"
+            assert tag != "script" or attributes.get("src"), path
+
+
+def test_every_file_that_a_page_names_is_there_and_kept_long(client, work, plan_id):
+    named = set()
+    for path in ("/", f"/jobs/{work.succeeded()}", f"/plans/{plan_id}"):
+        tags = Reader(client.get(path).text).tags
+        named |= {value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")}
+    files = {address for address in named if address and address.startswith("/static/")}
+    assert any("plotly.min.js" in address for address in files)
+    for address in files:
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert client.get("/favicon.ico").headers["content-type"] == "image/svg+xml"
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2Fapp.py", "%2e%2e/app.py", "favicon.svg%00"])
+def test_no_other_file_is_served(client, name):
+    assert client.get(f"/static/{name}").status_code == 404
+
+
+def test_figures_follow_the_theme_and_are_empty_before_the_first_step(client, work, plan_id):
+    job_id, waiting = work.succeeded(), work.queued()
+    drawn = {}
+    for name in ("loss", "hyperparameters", "gradients", "scout", "schedule", "coordinate_check"):
+        drawn[name] = client.get(f"/jobs/{job_id}/figures/{name}.json").json()
+        assert drawn[name]["data"]
+        assert client.get(f"/jobs/{waiting}/figures/{name}.json").status_code == 204
+    assert client.get(f"/plans/{plan_id}/figures/coordinate_check.json").json()["data"]
+    dark = client.get(f"/jobs/{job_id}/figures/loss.json?theme=dark").json()
+    assert dark["layout"]["font"] != drawn["loss"]["layout"]["font"]
+    assert dark["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+    assert client.get(f"/jobs/{job_id}/figures/nothing.json").status_code == 404
+    assert client.get(f"/jobs/{job_id}/figures/loss.json?theme=blue").headers["content-type"] == "application/problem+json"
+
+
+def test_spec_in_the_form_is_a_job_that_the_api_takes(client):
+    text = re.search(r"<textarea[^>]*>(.*?)</textarea>", client.get("/").text, re.DOTALL)[1]
+    answer = client.post("/v1/jobs", content=html.unescape(text), headers={"content-type": "application/json"})
+    assert answer.status_code == 201
+    assert answer.json()["spec"] == JobSpec.model_validate_json(example_text()).model_dump(mode="json")
+
+
+def test_field_help_says_what_each_field_allows():
+    allowed = {field.path: field.allowed for field in field_help()}
+    assert allowed["model.width"] == "4 to 8,192"
+    assert allowed["search.scope"] == "global, role, tensor"
+    assert allowed["outer.scout"] == "true, false"
+
+
+def test_own_javascript_stays_small_and_plotly_comes_from_its_own_package():
+    lines = sum(len(path.read_text().splitlines()) for path in STATIC.glob("*.js"))
+    assert lines < 200
+    assert PLOTLY.stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (0.003, "0.003"),
+        (1.25e-7, "1.25e-07"),
+        (12345.678, "12,346"),
+        (0.1, "0.1"),
+        (1e9, "1e+09"),
+        (5e-324, "4.941e-324"),
+    ],
+)
+def test_numbers_read_as_people_write_them(value, text):
+    assert number(value) == text
+
+
+def test_estimates_are_rounded_to_their_error():
+    assert estimate(0.123456, 0.0021) == "0.1235 ± 0.0021"
+    assert estimate(2.0, 0.0) == "2"
+    assert estimate(None, None) == "–"
+    assert percent(0.5) == "50.0 %"
+    assert [duration(seconds) for seconds in (None, 0.52, 42, 200, 7500)] == [
+        "–",
+        "0.5 s",
+        "42 s",
+        "3 min 20 s",
+        "2 h 5 min",
+    ]
+
+
+def test_sparkline_spans_its_box_and_is_empty_for_a_single_point():
+    assert sparkline([1.0]) == ""
+    assert sparkline([2.0, 1.0, 1.5]) == "3.0,3.0 48.0,23.0 93.0,13.0"
+    assert sparkline([1.0, 1.0]) == "3.0,3.0 93.0,3.0"
+
+
+def test_page_of_a_job_with_100_000_points_opens_in_half_a_second(client, sqlite, work):
+    lease = work.running(outer={"steps": 1000})
+    labels = [f"learning_rate.layers.{index}.weight" for index in range(100)]
+    step = work.outer_step(1).model_dump(mode="json")
+    with sqlite.transaction() as session:
+        for number in range(2, 1000):
+            values = dict.fromkeys(labels, 0.01)
+            data = {**step, "outer_step": number, "hyperparameters": values, "gradient": values}
+            events.append(session, lease.job_id, "outer_step", data)
+        series = [{"job_id": lease.job_id, "series": "loss", "step": n, "value": 1 / n} for n in range(2, 100_000)]
+        session.execute(insert(metrics), series)
+    for path in ("/", f"/jobs/{lease.job_id}"):
+        client.get("/healthz")
+        took = min(client.get(path).elapsed.total_seconds() for _ in range(3))
+        assert took < 0.5, path
