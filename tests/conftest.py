@@ -1,25 +1,23 @@
 """Databases for every test: SQLite files, and a private PostgreSQL started from the binaries on this machine."""
 
-import itertools
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import delete, text
 
 from store import schema
 from store.database import Database
+from store.tables import metadata
 
 # Worker processes of the tests share few cores; this is also what keeps their numbers the same on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-_numbers = itertools.count(1)
 
 
 def _missing(what: str) -> None:
@@ -53,7 +51,7 @@ def _unprivileged() -> tuple[int, int] | None:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """Address of a fresh PostgreSQL server that ends with the tests; ``{name}`` stands for the database."""
+    """Address of an empty database on a fresh PostgreSQL server that ends with the tests."""
     binaries = _postgresql_folder()
     if binaries is None:
         _missing("PostgreSQL is not installed (apt-get install postgresql)")
@@ -79,7 +77,8 @@ def postgresql_server() -> Iterator[str]:
         server = subprocess.Popen([binaries / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=folder, **user)
         try:
             _wait_until_ready(binaries, folder, server)
-            yield f"postgresql://windtunnel@/{{name}}?host={folder}"
+            subprocess.run([binaries / "createdb", "-h", folder, "-U", "windtunnel", "windtunnel"], check=True)
+            yield f"postgresql://windtunnel@/windtunnel?host={folder}"
         finally:
             server.send_signal(signal.SIGQUIT)  # immediate shutdown: nothing in it is worth a last checkpoint
             server.wait(timeout=30)
@@ -102,27 +101,27 @@ def _wait_until_ready(binaries: Path, folder: Path, server: subprocess.Popen[byt
 
 
 @pytest.fixture(scope="session")
-def make_postgresql(postgresql_server: str) -> Iterator[Callable[[], str]]:
-    """Makes databases with the newest schema, from a template that is migrated once."""
-    admin = create_engine(
-        postgresql_server.format(name="postgres").replace("postgresql:", "postgresql+psycopg:"),
-        isolation_level="AUTOCOMMIT",
-    )
+def postgresql_shared(postgresql_server: str) -> str:
+    """Address of that database with the newest schema: all tests share it, for making one costs more than most tests."""
+    schema.upgrade(postgresql_server)
+    return postgresql_server
 
-    def run(statement: str) -> None:
-        with admin.connect() as connection:
-            connection.execute(text(statement))
 
-    run("CREATE DATABASE template_windtunnel")
-    schema.upgrade(postgresql_server.format(name="template_windtunnel"))
-
-    def make() -> str:
-        name = f"windtunnel_{next(_numbers)}"
-        run(f"CREATE DATABASE {name} TEMPLATE template_windtunnel")
-        return postgresql_server.format(name=name)
-
-    yield make
-    admin.dispose()
+def _empty(url: str) -> None:
+    """Bring the shared database back to the newest schema and no rows, whatever a test did to it."""
+    database = Database(url)
+    current = schema.is_current(database)
+    with database.transaction() as s:
+        s.execute(text("SET lock_timeout = '30s'"))  # a test that left a transaction open fails here, and hangs nothing
+        if current:
+            for table in reversed(metadata.sorted_tables):
+                s.execute(delete(table))
+        else:
+            s.execute(text("DROP SCHEMA public CASCADE"))
+            s.execute(text("CREATE SCHEMA public"))
+    database.dispose()
+    if not current:
+        schema.upgrade(url)
 
 
 @pytest.fixture(scope="session")
@@ -142,9 +141,10 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgresql_url(make_postgresql: Callable[[], str]) -> str:
-    """Address of a fresh PostgreSQL database with the newest schema."""
-    return make_postgresql()
+def postgresql_url(postgresql_shared: str) -> Iterator[str]:
+    """Address of an empty PostgreSQL database with the newest schema."""
+    yield postgresql_shared
+    _empty(postgresql_shared)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

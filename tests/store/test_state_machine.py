@@ -143,7 +143,7 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
     run_state_machine_as_test(
         Jobs,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=20,
             deadline=None,
             derandomize=True,
