@@ -24,7 +24,7 @@ SMALL = {
     "task": "digits",
     "name": "small",
     "model": {"width": 16, "depth": 2},
-    "inner": {"steps": 20, "batch_size": 32, "seeds": 2},
+    "inner": {"steps": 8, "batch_size": 32, "seeds": 2},
     "outer": {"steps": 2, "finish_seeds": 2},
 }
 """A job of a few seconds."""

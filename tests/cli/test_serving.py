@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -50,22 +51,24 @@ def test_a_job_flies_from_submit_to_plan_and_sigterm_ends_the_server(serve, smal
     assert windtunnel(server.url, "list").returncode == 3
 
 
-def test_a_job_goes_on_when_the_server_is_started_again(serve, small):
+def test_a_job_goes_on_when_the_server_is_started_again_and_its_follower_does_not_notice(serve, small):
     first = serve("--threads", "1")
-    with Client(first.url) as client:
+    with Client(first.url) as follower, Client(first.url) as client, ThreadPoolExecutor(1) as aside:
         job = client.jobs.create(small | {"outer": {"steps": 1000}})
+        followed = aside.submit(lambda: list(follower.jobs.get(job.id).events()))
         until_it_runs(job)
-    assert first.stop() == 0, first.log.read_text()
-    second = serve("--threads", "1")
-    with Client(second.url) as client:
-        again = client.jobs.get(job.id)
-        seen = 0
-        for event in again.events():
-            assert event.seq == seen + 1
-            seen = event.seq
-            if event.type == "outer_step" and again.refresh().wire.attempts == 2:
-                again.cancel()
-        assert again.refresh().state == "cancelled"
+        assert first.stop() == 0, first.log.read_text()
+        serve("--threads", "1", "--port", first.url.rpartition(":")[2])
+        for event in job.events():
+            if event.type == "outer_step" and job.refresh().wire.attempts == 2:
+                job.cancel()
+        events = followed.result(timeout=60)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    steps = [event.data["outer_step"] for event in events if event.type == "outer_step"]
+    assert steps == list(range(len(steps)))
+    kinds = [event.type for event in events]
+    assert kinds.count("started") == 2
+    assert kinds[-1] == "cancelled"
 
 
 def test_a_worker_runs_the_jobs_of_a_server_without_one(serve, small, tmp_path):

@@ -51,7 +51,7 @@ def test_what_cannot_be_submitted_ends_in_2(run, args, complaint):
 
 
 def test_wait_ends_with_the_result(ask, small):
-    done = ask("submit", "-", "--wait", "--json", input=json.dumps(small))
+    done = ask("submit", "-", "--wait", "--json", input=json.dumps(small | {"parametrization": "standard"}))
     assert done.exit_code == 0, done.output
     job = json.loads(done.stdout)
     assert job["state"] == "succeeded"

@@ -68,8 +68,8 @@ def test_wait_ends_after_its_timeout_and_leaves_the_job_alone(script, scripted, 
 
 def test_wait_outlives_a_server_restart(script, scripted, job_json, time):
     script.answer(200, job_json).answer(200, job_json)
-    for _ in range(8):
-        script.drop()
+    for _ in range(4):
+        script.drop().problem(503)
     script.answer(200, job_json | {"state": "cancelled"})
     with pytest.raises(JobCancelled):
         scripted.jobs.get("job_1").wait(progress=False)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from windtunnel.client._errors import ApiError, ConnectionFailed, UnexpectedAnswer
 from windtunnel.client._pacing import Patience
 from windtunnel.client._sse import messages
-from windtunnel.client._transport import TRY_LATER, Items, Transport, path
+from windtunnel.client._transport import Items, Transport, is_away, path
 from windtunnel.types import TERMINAL_STATES, Job, JobEvent, OuterStep
 
 PAGE = 1000
@@ -44,10 +44,8 @@ def follow_events(transport: Transport, job_id: str, after: int = 0) -> Iterator
             # The stream ended in order, but not with the job: the server is shutting down, or there is nothing to tell.
             if _exhausted(transport, job_id, seen):
                 return
-        except ConnectionFailed as error:
-            lost = error
-        except ApiError as error:
-            if error.status not in TRY_LATER:
+        except (ConnectionFailed, ApiError) as error:
+            if not is_away(error):
                 raise
             lost = error
         patience.pause(lost)

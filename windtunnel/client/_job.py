@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from windtunnel.client._errors import ConnectionFailed, JobCancelled, JobFailed, WaitTimeout
+from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
 from windtunnel.client._events import follow_events, outer_step
 from windtunnel.client._pacing import Patience
 from windtunnel.client._plan import Plan, create_plan
 from windtunnel.client._progress import JobProgress, standard_error
 from windtunnel.client._result import Result
-from windtunnel.client._transport import Transport, path
+from windtunnel.client._transport import Transport, is_away, path
 from windtunnel.types import (
     TERMINAL_STATES,
     CurrentPoint,
@@ -137,10 +137,12 @@ class Job:
         patience = Patience(pacing)
         begin = pacing.monotonic()
         while True:
-            lost: ConnectionFailed | None = None
+            lost: WindtunnelError | None = None
             try:
                 self.refresh()
-            except ConnectionFailed as error:
+            except (ConnectionFailed, ApiError) as error:
+                if not is_away(error):
+                    raise
                 lost = error
             else:
                 patience.progress()

@@ -168,6 +168,11 @@ class Transport:
         return api_error(problem, retry_after)
 
 
+def is_away(error: ConnectionFailed | ApiError) -> bool:
+    """Is the server only away for now, such as while it restarts?"""
+    return isinstance(error, ConnectionFailed) or error.status in TRY_LATER
+
+
 def path(*segments: str) -> str:
     """``/v1/...`` from its parts, each quoted.
 
