@@ -47,7 +47,9 @@ class Guard:
             answer = JSONResponse(content, refused.status, HEADERS, media_type="application/problem+json")
             await answer(scope, receive, send)
             return
-        await self.app(scope, _limited(receive), _with_headers(send))
+        # HEAD is GET without the body, which the server leaves out by itself.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        await self.app(inner, _limited(receive), _with_headers(send))
 
     def _refusal(self, method: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")

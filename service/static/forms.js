@@ -86,6 +86,10 @@ document.addEventListener("click", async (event) => {
     return;
   }
   button.disabled = true;
-  await post(button.dataset.post);
+  const done = await post(button.dataset.post).catch(() => ({ ok: false }));
+  if (!done.ok) {
+    button.textContent = "Did not work; try again";
+    button.disabled = false;
+  }
   document.dispatchEvent(new Event("windtunnel:changed"));
 });

@@ -160,16 +160,17 @@ def test_form_is_used_by_keyboard_alone(idle, open_page):
     page.wait_for_url("**/jobs/job_*")
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_no_page_is_wider_than_its_screen(site, finished, open_page, width, tmp_path):
+def test_no_page_is_wider_than_its_screen(site, finished, open_page, tmp_path):
     plan_id = httpx.get(f"{site}/v1/jobs/{finished}").json()["plans"][0]
-    page = open_page(site, viewport={"width": width, "height": 800})
-    for name, path in (("jobs", "/"), ("job", f"/jobs/{finished}"), ("plan", f"/plans/{plan_id}")):
+    page = open_page(site, expected=("status of 404",))
+    for name, path in (("jobs", "/"), ("job", f"/jobs/{finished}"), ("plan", f"/plans/{plan_id}"), ("problem", "/jobs/x")):
         page.goto(site + path)
-        if name != "jobs":
+        if name in ("job", "plan"):
             expect(page.locator(DRAWN).first).to_be_visible()
-        page.screenshot(path=tmp_path / f"{name}-{width}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        for width in (1280, 768, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+        page.screenshot(path=tmp_path / f"{name}-360.png", full_page=True)
 
 
 def test_dark_screens_get_a_dark_page_and_dark_charts(site, finished, open_page, tmp_path):

@@ -95,6 +95,13 @@ def test_every_answer_has_the_security_headers(client, work):
     assert refused.headers["x-frame-options"] == "DENY"
 
 
+def test_head_is_get_without_the_body(client):
+    answer = client.head("/v1/tasks")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == client.get("/v1/tasks").headers["content-length"]
+    assert client.head("/v1/nothing").status_code == 404
+
+
 def test_policy_allows_no_script_but_ours():
     policy = HEADERS["content-security-policy"]
     assert "script-src 'self';" in policy
