@@ -1,0 +1,1 @@
+"""Maximal update parametrization: what was tuned on a small proxy, carried to a large model. Imports no torch by itself."""

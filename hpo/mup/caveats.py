@@ -28,7 +28,7 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
         Assumption(
             quantity="width",
             value=target.width / spec.model.width,
-            formula="m = target width / proxy width",
+            formula="m = m_in = target fan-in / proxy fan-in, m_out likewise for fan-out",
             assumption="both widths are large enough for averages over units to be close to their limits"
             if spec.parametrization == "mup"
             else "none: under the standard parametrization values are copied, and their optimum moves with the width",
@@ -62,7 +62,7 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             Assumption(
                 quantity="depth",
                 value=target.depth,
-                formula=f"layers {spec.model.depth} to {target.depth - 1} take the values of layers.{last}",
+                formula=f"every layer beyond layers.{last} takes the values of layers.{last}",
                 assumption="an added hidden layer wants what the proxy's last hidden layer wants",
             )
         )
@@ -102,7 +102,7 @@ def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: st
     spec, check = result.spec, result.coordinate_check
     found: list[str] = []
     if objection is not None:
-        found.append(f"Forced. {objection}.")
+        found.append(f"Forced: {objection}.")
     if check is not None and check.verdict == "inconclusive" and target.width != spec.model.width:
         found.append(
             f"The coordinate check is inconclusive over widths {check.widths}: some slopes lie between the limits. Compare "

@@ -79,14 +79,15 @@ class RoleRule:
     eps: Power
     multiplier: Power
 
-    def formulas(self) -> dict[Quantity, str]:
-        """Quantity -> formula; eta, lambda, eps, sigma0 and alpha stand for the proxy's values."""
+    def formulas(self, role: Role) -> dict[Quantity, str]:
+        """Quantity -> formula; eta, lambda, eps, sigma0 and alpha (the output multiplier) stand for the proxy's values."""
+        decay = "no rule" if self.weight_decay is None else self.weight_decay.formula("lambda")
         return {
-            "init_std": self.init_std.formula("sigma0"),
+            "init_std": "0" if role in ZERO_INITIALISED else self.init_std.formula("sigma0"),
             "learning_rate": self.learning_rate.formula("eta"),
-            "weight_decay": "no rule" if self.weight_decay is None else self.weight_decay.formula("lambda"),
+            "weight_decay": "0" if role in UNDECAYED else decay,
             "eps": self.eps.formula("eps"),
-            "multiplier": self.multiplier.formula("alpha"),
+            "multiplier": self.multiplier.formula("alpha") if role == "output" else "1",
         }
 
 

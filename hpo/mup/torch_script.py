@@ -4,6 +4,7 @@ The file does what ``windtunnel.torch`` does with the same plan, number for numb
 weights, and the same batches give the same losses.
 """
 
+import textwrap
 from pprint import pformat
 from string import Template
 
@@ -44,12 +45,13 @@ _ACTIVATIONS = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "t
 
 def _header(plan: TransferPlan) -> str:
     check = "no coordinate check" if plan.coordinate_check is None else f"coordinate check: {plan.coordinate_check.verdict}"
+    forced = ", plan forced" if plan.forced else ""
     lines = [
         f"Model and optimizer of transfer plan {plan.id}, tuned on {plan.task!r}.",
         "",
-        f"An MLP of width {plan.width} and depth {plan.depth} under {plan.parametrization}; its values were tuned at width "
-        f"{plan.model.width} and depth {plan.model.depth}",
-        f"({check}{', plan forced' if plan.forced else ''}). Needs torch only.",
+        f"An MLP of width {plan.width} and depth {plan.depth}, parametrization {plan.parametrization!r}. Its values were",
+        f"tuned at width {plan.model.width} and depth {plan.model.depth} ({check}{forced}).",
+        "Needs torch only.",
         "",
         "    model = build_model()",
         "    initialise(model, SEED)",
@@ -60,7 +62,7 @@ def _header(plan: TransferPlan) -> str:
     ]
     if plan.not_covered:
         lines += ["", "What the theory behind these values does not cover:"]
-        lines += [f"* {sentence}" for sentence in plan.not_covered]
+        lines += [textwrap.fill(f"* {sentence}", 110, subsequent_indent="  ") for sentence in plan.not_covered]
     # The text becomes a docstring: nothing in it may end the string or escape out of it.
     return "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
 
@@ -160,7 +162,7 @@ def build_model():
 
 
 def initialise(model, seed=SEED):
-    """Draw the initial weights: one CPU generator, tensors in the order of TENSORS, in float32, zeros drawn by nobody."""
+    """Draw the initial weights: one CPU generator, tensors in the order of TENSORS, in float32; zeros are not drawn."""
     generator = torch.Generator().manual_seed(seed)
     parameters = dict(model.named_parameters())
     with torch.no_grad():

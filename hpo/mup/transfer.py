@@ -153,7 +153,7 @@ def _role_row(
         multiplier=common(lambda row: row.multiplier),
         base_learning_rate=_common([base_value(spec, values, "learning_rate", fact) for fact in proxy]),
         base_weight_decay=_common([base_value(spec, values, "weight_decay", fact) for fact in proxy]),
-        formulas={name: text for name, text in rule.formulas().items() if name not in hidden},
+        formulas={name: text for name, text in rule.formulas(role).items() if name not in hidden},
     )
 
 

@@ -29,7 +29,12 @@ def test_without_labels_every_value_is_the_specs() -> None:
 
 
 def test_the_narrowest_label_wins() -> None:
-    labels = {"learning_rate": 1.0, "learning_rate.hidden": 2.0, "learning_rate.layers.0.weight": 3.0}
+    labels = {
+        "learning_rate": 1.0,
+        "learning_rate.input": 9.0,
+        "learning_rate.hidden": 2.0,
+        "learning_rate.layers.0.weight": 3.0,
+    }
     rows = by_name(resolve(spec(), labels, base, base))
     assert rows["layers.0.weight"].learning_rate == 3.0
     assert rows["layers.1.weight"].learning_rate == 2.0

@@ -18,6 +18,7 @@ from hpo.mup.rules import Parametrization, Power, base_init_std, role_rule, tens
 from hpo.mup.slopes import log_log_slope
 from hpo.tasks import load
 from windtunnel.types import DecayKind, JobSpec, OptimizerName, TensorFacts
+from windtunnel.types.results import Role
 
 FEATURES, CLASSES, BASE, TARGET, DEPTH = 20, 5, 64, 512, 3
 base = mlp_tensors(FEATURES, CLASSES, BASE, DEPTH)
@@ -182,18 +183,27 @@ def test_gradients_under_mup_shrink_as_adams_eps_does() -> None:
 
 
 def test_formulas_are_those_of_the_table() -> None:
-    hidden = role_rule("mup", "adamw", "decoupled", "hidden").formulas()
-    assert hidden == {
+    def formulas(optimizer: OptimizerName, decay: DecayKind, role: Role) -> dict[str, str]:
+        return dict(role_rule("mup", optimizer, decay, role).formulas(role))
+
+    assert formulas("adamw", "decoupled", "hidden") == {
         "init_std": "sigma0 / sqrt(m)",
         "learning_rate": "eta / m",
         "weight_decay": "lambda * m",
         "eps": "eps / m_out",
-        "multiplier": "alpha",
+        "multiplier": "1",
     }
-    assert role_rule("mup", "sgd", "l2", "hidden").formulas()["learning_rate"] == "eta * m_out / m_in"
-    assert role_rule("mup", "sgd", "l2", "input").formulas()["weight_decay"] == "lambda / m_out"
-    assert role_rule("mup", "adamw", "independent", "output").formulas()["multiplier"] == "alpha / m"
-    assert role_rule("mup", "adam", "l2", "hidden").formulas()["weight_decay"] == "no rule"
+    assert formulas("adamw", "decoupled", "vector") == {
+        "init_std": "0",
+        "learning_rate": "eta",
+        "weight_decay": "0",
+        "eps": "eps / m_out",
+        "multiplier": "1",
+    }
+    assert formulas("sgd", "l2", "hidden")["learning_rate"] == "eta * m_out / m_in"
+    assert formulas("sgd", "l2", "input")["weight_decay"] == "lambda / m_out"
+    assert formulas("adamw", "independent", "output")["multiplier"] == "alpha / m"
+    assert formulas("adam", "l2", "hidden")["weight_decay"] == "no rule"
     assert Power(fan_in=2).formula("x") == "x * m^2"
 
 

@@ -88,7 +88,7 @@ def test_a_failed_check_refuses_unless_forced_and_the_plan_carries_the_failure(f
     plan = plan_of(result, width=256, force=True)
     assert plan.forced
     assert plan.coordinate_check is not None and plan.coordinate_check.verdict == "fail"
-    assert plan.not_covered[0].startswith("Forced. the coordinate check failed")
+    assert plan.not_covered[0].startswith("Forced: the coordinate check failed")
 
 
 def test_no_check_and_no_muP_refuse_unless_forced(finish, plan_of) -> None:
@@ -131,7 +131,7 @@ def test_added_depth_and_other_horizons_are_said_openly(finish, plan_of) -> None
     assert "From 2 to 6 hidden layers" in text
     assert "tuned over 200 steps are used over 4000" in text
     assumed = {entry.quantity: entry for entry in plan.assumptions}
-    assert assumed["depth"].formula == "layers 2 to 5 take the values of layers.1"
+    assert assumed["depth"].formula == "every layer beyond layers.1 takes the values of layers.1"
     assert assumed["steps"].value == 4000
     assert {"width", "batch_size", "weight_decay", "beta1", "beta2", "clip_norm", "warmup_fraction"} <= assumed.keys()
     same = plan_of(finish({}, TUNED), width=128)
