@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
@@ -65,11 +65,15 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
         self.initial_state, self.update = RULES[spec.optimizer.name]
-        shape = spec.model
         with torch.device("meta"):
-            self.model = MLP(data.features, data.classes, shape.width, shape.depth, shape.activation)
+            self.model = self.build_module()
         self.inputs = data.train.inputs.to(dtype)
         self.labels = data.train.labels
+
+    def build_module(self) -> nn.Module:
+        """A module with the layout's tensors; its own initial values mean nothing."""
+        shape, data = self.spec.model, self.data
+        return MLP(data.features, data.classes, shape.width, shape.depth, shape.activation)
 
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
         """Initial values and batch order of one member for each seed path (job seed, purpose, outer step, index).

@@ -81,7 +81,7 @@ class _Sweep:
         multiplier = tables.output_multiplier.detach().requires_grad_()
         with torch.enable_grad():
             value, _ = problem.evaluate(parameters, multiplier, problem.data.validation)
-            slope, by_multiplier = torch.autograd.grad(value.sum(), [parameters, multiplier])
+            slope, by_multiplier = torch.autograd.grad(value.sum(), [parameters, multiplier], materialize_grads=True)
         rest = tuple(torch.zeros_like(part) for part in state[1:])
         return value.detach(), cls((slope, *rest), tables, by_multiplier)
 
@@ -97,7 +97,7 @@ class _Sweep:
         gradient = problem.layout.join([slope.detach() for slope in slopes])
         elementwise, to_gradient = self._through_update(problem, tables, state, gradient, step)
         *curved, by_multiplier = torch.autograd.grad(
-            slopes, [*leaves, multiplier], grad_outputs=problem.layout.split(to_gradient)
+            slopes, [*leaves, multiplier], grad_outputs=problem.layout.split(to_gradient), materialize_grads=True
         )
         hessian = problem.layout.join(curved)
         if growth is not None:

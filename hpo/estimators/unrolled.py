@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from hpo.coefficients import Coefficients
 from hpo.estimators.protocol import Estimate
 from hpo.inner import Draw, InnerProblem, OnStep, silent
-from hpo.models import MLP
 
 
 class DifferentiableAdamW(DifferentiableOptimizer):  # type: ignore[misc]
@@ -77,11 +76,13 @@ class Unrolled:
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
             tables = problem.coefficients(leaf)
-            initial = problem.layout.split(problem.initial(draw, tables)[0])
-            model, groups = _module(problem, [part[0].detach() for part in initial])
+            start = problem.initial(draw, tables)[0]
+            # higher differentiates the loss in the parameters, so they take part in the graph also where no init is searched.
+            initial = [part[0] for part in problem.layout.split(start if start.requires_grad else start.requires_grad_())]
+            model, groups = _module(problem, [part.detach() for part in initial])
             optimizer = OPTIMIZERS[problem.spec.optimizer.name](groups, lr=1.0)
             with higher.innerloop_ctx(model, optimizer, copy_initial_weights=False) as (patched, differentiable):
-                patched.update_params([part[0] for part in initial])
+                patched.update_params(initial)
                 for step in range(problem.steps):
                     loss = self._loss(problem, patched.fast_params, tables, problem.batch(draw, step))
                     differentiable.step(
@@ -104,8 +105,7 @@ class Unrolled:
 
 def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module, list[dict[str, Any]]]:
     """A real module with those weights, and one parameter group a tensor, in the layout's order."""
-    shape, data = problem.spec.model, problem.data
-    model = MLP(data.features, data.classes, shape.width, shape.depth, shape.activation).to(problem.dtype)
+    model = problem.build_module().to(problem.dtype)
     model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)))
     named = dict(model.named_parameters())
     return model, [{"params": [named[name]]} for name in problem.layout.names]

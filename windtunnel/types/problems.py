@@ -22,7 +22,7 @@ class Problem(Response):
     title: str
     status: int
     detail: str
-    errors: list[FieldError] = []
+    errors: tuple[FieldError, ...] = ()
 
 
 def json_pointer(location: Iterable[str | int]) -> str:

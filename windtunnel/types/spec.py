@@ -342,6 +342,6 @@ class JobSpec(Request):
         if depth > 1 and proxy.depth == 1:
             raise misfit(
                 f"{path}/depth",
-                f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none to tune; tune a proxy of depth 2",
+                f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none; tune a proxy of depth 2",
                 depth,
             )

@@ -1,0 +1,182 @@
+"""The study as a whole: it improves, resumes bit for bit, refuses foreign states, never sees the test split."""
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from hpo.errors import Diverged, InvalidData
+from hpo.study import Study
+from hpo.tasks import Split, load
+from windtunnel.types import JobSpec, OuterStep, Progress, TuneResult
+
+TINY: dict[str, Any] = {
+    "task": "digits",
+    "model": {"width": 16, "depth": 2},
+    "inner": {"steps": 24, "batch_size": 32, "seeds": 2},
+    "outer": {"steps": 3, "finish_seeds": 2},
+    "seed": 5,
+}
+
+
+def study(**fields: Any) -> Study:
+    return Study(JobSpec.model_validate({**TINY, **fields}), threads=1)
+
+
+def without_clock(result: TuneResult) -> dict[str, Any]:
+    found = result.model_dump(mode="json")
+    del found["cost"]["wall_seconds"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> tuple[list[OuterStep], TuneResult]:
+    whole = study()
+    steps = list(whole)
+    return steps, whole.finish()
+
+
+def test_outer_steps_are_numbered_from_the_start_to_the_last(undisturbed) -> None:
+    steps, _ = undisturbed
+    assert [step.outer_step for step in steps] == [0, 1, 2, 3]
+    assert steps[0].sweep is not None and steps[0].gradient == {} and steps[0].gradient_norm is None
+    assert all(set(step.gradient) == set(step.hyperparameters) for step in steps[1:])
+    costs = [step.run_equivalents for step in steps]
+    assert costs == sorted(costs) and costs[0] > 0
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
+def test_a_study_resumed_after_any_outer_step_ends_bit_for_bit_like_an_undisturbed_one(undisturbed, stop: int) -> None:
+    steps, result = undisturbed
+    first = study()
+    before = [step for _, step in zip(range(stop), first, strict=False)]
+    second = study()
+    second.load_state_dict(first.state_dict())
+    after = list(second)
+    assert before + after == steps
+    assert without_clock(second.finish()) == without_clock(result)
+
+
+def test_a_study_stopped_in_the_middle_of_a_step_goes_on_from_its_last_state(undisturbed) -> None:
+    steps, result = undisturbed
+    calls = 0
+
+    class KilledError(Exception):
+        pass
+
+    def kill(progress: Progress) -> None:
+        nonlocal calls
+        calls += progress.phase == "tune"
+        if calls == 170:
+            raise KilledError
+
+    victim = Study(JobSpec.model_validate(TINY), threads=1, on_progress=kill)
+    steps_done = iter(victim)
+    for _ in range(2):
+        next(steps_done)
+        saved = victim.state_dict()
+    with pytest.raises(KilledError):
+        list(steps_done)
+    heir = study()
+    heir.load_state_dict(saved)
+    assert list(heir) == steps[2:]
+    assert without_clock(heir.finish()) == without_clock(result)
+
+
+def test_the_test_split_is_seen_by_no_outer_step_and_no_choice() -> None:
+    data = load("digits")
+    poisoned = replace(data, test=Split(torch.full_like(data.test.inputs, torch.nan), data.test.labels))
+    clean, blind = study(), Study(JobSpec.model_validate(TINY), threads=1, data=poisoned)
+    assert list(clean) == list(blind)
+    assert clean.finish().best.hyperparameters == blind.finish().best.hyperparameters
+
+
+def test_progress_runs_from_nought_to_one_and_never_back() -> None:
+    seen: list[Progress] = []
+    watched = Study(JobSpec.model_validate(TINY), threads=1, on_progress=seen.append)
+    list(watched)
+    watched.finish()
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0.0 and fractions[-1] == 1.0
+    assert list(dict.fromkeys(progress.phase for progress in seen)) == ["scout", "tune", "finish", "check", "done"]
+    assert max(later - earlier for earlier, later in itertools.pairwise(fractions)) < 0.2
+
+
+@pytest.mark.slow
+def test_tuning_improves_a_poor_start_by_more_than_its_error() -> None:
+    fields: dict[str, Any] = {
+        "optimizer": {"name": "adamw", "learning_rate": 5e-4},
+        "inner": {"steps": 40, "batch_size": 32, "seeds": 4},
+        "outer": {"steps": 6, "scout": False},
+    }
+    tuned = study(**fields)
+    list(tuned)
+    result = tuned.finish()
+    before, after = result.start.validation, result.best.validation
+    assert after.mean < 0.5 * before.mean
+    assert before.mean - after.mean > 5 * (before.stderr + after.stderr)
+    assert result.best.test.mean < 0.5 * result.start.test.mean
+
+
+def test_the_higher_engine_runs_a_whole_job() -> None:
+    whole = study(
+        method={"engine": "higher"},
+        inner={"steps": 6, "batch_size": 16, "seeds": 2},
+        outer={"steps": 1, "scout": False, "finish_seeds": 2},
+    )
+    steps = list(whole)
+    result = whole.finish()
+    assert steps[1].bounded_share is None and result.chaos is None
+    assert (result.estimator.engine, result.estimator.adjoint) == ("higher", "exact")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"optimizer": {"name": "sgd"}, "parametrization": "standard"},
+        {"optimizer": {"name": "adam"}, "schedule": {"name": "constant"}, "search": [{"name": "beta2"}]},
+        {"task": "breast-cancer", "model": {"width": 8, "depth": 1}, "schedule": {"name": "warmup"}},
+        {"task": "synthetic", "method": {"adjoint": "exact", "checkpointing": "sqrt"}, "optimizer": {"clip_norm": None}},
+        {
+            "optimizer": {"decay": "independent"},
+            "search": [{"name": "weight_decay", "scope": "tensor"}],
+            "inner": {"seeds": 1},
+        },
+    ],
+    ids=["sgd", "adam", "one layer", "exact adjoint", "one seed"],
+)
+def test_every_kind_of_job_ends_with_a_finite_result(fields: dict[str, Any]) -> None:
+    inner = {"steps": 8, "batch_size": 16, "seeds": 2, **fields.pop("inner", {})}
+    whole = study(**fields, inner=inner, outer={"steps": 1, "finish_seeds": 2})
+    list(whole)
+    result = whole.finish()
+    assert result.best.validation.mean <= result.start.validation.mean
+    assert (result.coordinate_check is None) == (fields.get("parametrization") == "standard")
+
+
+def test_a_job_whose_every_run_diverges_says_so_and_what_to_do() -> None:
+    hopeless = study(
+        optimizer={"name": "sgd", "clip_norm": None, "learning_rate": 80.0},
+        search=[{"name": "learning_rate", "low": 50, "high": 100}],
+    )
+    with pytest.raises(Diverged, match="diverged at each of 16 learning rates") as error:
+        list(hopeless)
+    assert "lower the low end" in str(error.value.hint)
+
+
+def test_a_state_of_another_spec_a_damaged_state_and_a_missing_file_are_refused() -> None:
+    files = study().state_dict()
+    with pytest.raises(InvalidData, match="another spec"):
+        study(seed=6).load_state_dict(files)
+    with pytest.raises(InvalidData, match=r"lacks state\.json"):
+        study().load_state_dict({"state.safetensors": files["state.safetensors"]})
+    with pytest.raises(InvalidData, match="damaged"):
+        study().load_state_dict({**files, "state.safetensors": files["state.safetensors"][:5]})
+
+
+def test_finishing_early_is_an_error_of_the_caller() -> None:
+    with pytest.raises(RuntimeError, match="still to do"):
+        study().finish()
