@@ -77,7 +77,7 @@ class Unrolled:
         with torch.enable_grad():
             tables = problem.coefficients(leaf)
             start = problem.initial(draw, tables)[0]
-            # higher differentiates the loss in the parameters, so they take part in the graph also where no init is searched.
+            # higher differentiates in the parameters: they are part of the graph also where no init is searched.
             initial = [part[0] for part in problem.layout.split(start if start.requires_grad else start.requires_grad_())]
             model, groups = _module(problem, [part.detach() for part in initial])
             optimizer = OPTIMIZERS[problem.spec.optimizer.name](groups, lr=1.0)
