@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 import threading
 import time
@@ -12,6 +13,9 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32, in lower case on the wire: no letter that looks like a digit, and it sorts like the number."""
 
 RANDOM_BITS = 80
+
+JOB_ID = re.compile("job_[0-9a-z]{26}")
+"""What a job's id looks like."""
 
 _lock = threading.Lock()
 _last = 0

@@ -203,6 +203,6 @@ def _decode_cursor(cursor: str) -> str:
         job_id = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise InvalidCursor(cursor) from error
-    if not job_id.startswith("job_") or _encode_cursor(job_id) != cursor:
+    if not identifiers.JOB_ID.fullmatch(job_id) or _encode_cursor(job_id) != cursor:
         raise InvalidCursor(cursor)
     return job_id

@@ -126,6 +126,8 @@ def _environment(settings: WorkerSettings, threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        # Threads that wait for each other must sleep: on a busy machine, spinning ones made a job crawl.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "WINDTUNNEL_DATABASE_URL": settings.url,
         "WINDTUNNEL_DATA_DIR": str(settings.data_dir.absolute()),
         "WINDTUNNEL_MAX_POPULATION_BYTES": str(settings.max_population_bytes),

@@ -21,7 +21,7 @@ class WorkerSettings(StoreSettings):
     slots: int = Field(1, ge=1, le=1024)
     """Jobs that run at the same time."""
     threads: int | None = Field(None, ge=1, le=1024)
-    """Compute threads of each job; the default shares the cores among the slots."""
+    """Compute threads of each job; by default the slots share all cores but one, which the service and the user need."""
     poll: float = Field(0.5, gt=0)
     """Between two looks for jobs that wait."""
     lease_ttl: float = Field(60.0, gt=0)
@@ -45,4 +45,4 @@ class WorkerSettings(StoreSettings):
     @property
     def threads_per_job(self) -> int:
         """Compute threads in force."""
-        return self.threads or max(1, available_cores() // self.slots)
+        return self.threads or max(1, (available_cores() - 1) // self.slots)

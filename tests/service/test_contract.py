@@ -46,6 +46,7 @@ def test_pages_of_jobs_are_stable(either, work_on_either):
     first = either.get("/v1/jobs?limit=2").json()
     work_on_either.queued()
     second = either.get("/v1/jobs", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert either.get("/v1/jobs?cursor=am9iXwA").status_code == 422
     assert [job["id"] for job in first["items"] + second["items"]] == made[:0:-1]
 
 

@@ -145,7 +145,7 @@ def test_pages_filter_by_state_and_task(database: Database, lease: Lease) -> Non
         assert jobs.page(s, state="running", task="synthetic").items == []
 
 
-@pytest.mark.parametrize("cursor", ["", "job_1", "???", "bm9uc2Vuc2U", "é", "am9iXzE=", "4pi6"])
+@pytest.mark.parametrize("cursor", ["", "job_1", "???", "bm9uc2Vuc2U", "é", "am9iXzE=", "4pi6", "am9iXwA"])
 def test_a_made_up_cursor_is_refused(database: Database, cursor: str) -> None:
     with database.snapshot() as s, pytest.raises(InvalidCursor):
         jobs.page(s, cursor=cursor)

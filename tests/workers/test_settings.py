@@ -9,7 +9,7 @@ from workers.settings import WorkerSettings, available_cores
 
 def test_slots_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WINDTUNNEL_SLOTS", "1")
-    assert read(WorkerSettings).threads_per_job == available_cores()
+    assert read(WorkerSettings).threads_per_job == max(1, available_cores() - 1)
     assert read(WorkerSettings, slots=1000).threads_per_job == 1
     assert read(WorkerSettings, threads=3).threads_per_job == 3
 
