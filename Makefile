@@ -13,24 +13,27 @@ help:
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
 
+# What it takes to run: service, workers, client.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,worker]'
 	touch $@
 
-# The package whose numbers the muP tests assert; its own dependencies are plotting libraries that no test needs.
-$(VENV)/.oracles: $(VENV)/.installed
+# What it takes to change it. The package mup is there for its numbers, which tests assert; its own dependencies are
+# plotting libraries that no test needs.
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps mup==1.0.0
 	touch $@
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.demo
 
-test: $(VENV)/.oracles system
+test: $(VENV)/.dev system
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.oracles
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

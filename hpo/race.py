@@ -14,6 +14,8 @@ from torch import Tensor
 LENGTHS = (0.3, 0.8, 2.0)
 """Largest coordinate of a candidate's move, in unconstrained units (one unit of a log coordinate is a factor e)."""
 FINALISTS = 2
+MARGIN = 0.5
+"""By how many standard errors of the paired difference a candidate must beat the present point."""
 
 
 def free_gradient(gradient: Tensor, point: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -92,7 +94,10 @@ def race(
         losses = torch.cat([losses, judge(finalists, slice(1, len(present_losses)))], dim=1)
     means = losses.mean(dim=1)
     winner = int(means.argmin())
-    if not means[winner] < stay.loss:
+    gains = present_losses - losses[winner]
+    noise = float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+    # The best of many candidates always looks a little better than the present point, if only by luck.
+    if not float(gains.mean()) > MARGIN * noise:
         return stay
     moved = finalists[winner]
     return Race(moved, float((moved - present).abs().max()), float(means[winner]))

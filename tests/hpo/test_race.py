@@ -52,6 +52,18 @@ def test_the_present_point_stays_where_nothing_beats_it() -> None:
     assert torch.equal(found.point, present) and found.length == 0.0
 
 
+def test_a_gain_that_the_seeds_do_not_agree_on_is_no_win() -> None:
+    present, candidate = torch.tensor([1.0, 0.0]), torch.tensor([0.9, 0.0])
+    losses = {1.0: torch.tensor([5.0, 5.0, 5.0]), 0.9: torch.tensor([0.0, 9.0, 5.9])}
+
+    def noisy(points: torch.Tensor, which: slice) -> torch.Tensor:
+        return torch.stack([losses[round(float(point[0]), 1)][which] for point in points])
+
+    assert race(present, losses[1.0], [candidate], noisy).length == 0.0
+    losses[0.9] = torch.tensor([4.9, 4.9, 4.9])
+    assert race(present, losses[1.0], [candidate], noisy).length == pytest.approx(0.1)
+
+
 def test_a_candidate_with_one_diverged_run_cannot_win() -> None:
     present = torch.tensor([2.0, 0.0])
 
