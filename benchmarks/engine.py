@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- engine: begin -->", "<!-- engine: end -->"
+from benchmarks.page import write
+
 TASKS = ("digits", "mnist5k")
 STEPS = 200
 BATCH = 64
@@ -48,7 +48,7 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for rows in order:
             optimizer.zero_grad()
-            cross_entropy(model(data.train.inputs[rows]), data.train.labels[rows]).backward()
+            cross_entropy(model(data.train.inputs[rows]), data.train.labels[rows]).backward()  # type: ignore[no-untyped-call]
             clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -154,13 +154,6 @@ def cpu_lines() -> list[str]:
     return info.read_text().splitlines() if info.exists() else []
 
 
-def write(lines: list[str]) -> None:
-    """Replace the generated part of docs/benchmarks.md."""
-    text = PAGE.read_text()
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    PAGE.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after)
-
-
 def main() -> None:
     """Measure everything, or one thing for the parent process."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,7 +166,7 @@ def main() -> None:
         return
     print(machine(), flush=True)
     stamp = f"Measured {time.strftime('%Y-%m-%d')} by `make bench` on {machine()}."
-    write([stamp, "", *one_member_table(), "", *population_table()])
+    write("engine", [stamp, "", *one_member_table(), "", *population_table()])
 
 
 if __name__ == "__main__":

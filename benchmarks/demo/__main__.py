@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -119,7 +120,7 @@ def fly(result: Result, plan: Plan) -> dict[str, Outcome]:
     with Progress(*columns, console=console) as progress:
         for name, contender in found.items():
             bar = progress.add_task(f"width {plan.width}: {name}", total=len(SEEDS) * plan.steps)
-            models = [train(contender, data, seed, lambda bar=bar: progress.advance(bar)) for seed in SEEDS]
+            models = [train(contender, data, seed, partial(progress.advance, bar)) for seed in SEEDS]
             outcomes[name] = Outcome(judge(models, data.validation), judge(models, data.test))
     return outcomes
 

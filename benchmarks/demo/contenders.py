@@ -12,8 +12,7 @@ import windtunnel.torch
 from hpo.models import MLP
 from hpo.mup.transfer import make_plan
 from hpo.tasks import Split, TaskData
-from windtunnel import Plan, Result
-from windtunnel.types import LossEstimate, OptimizerSpec, Target, TransferPlan
+from windtunnel.types import LossEstimate, OptimizerSpec, Target, TransferPlan, TuneResult
 
 TORCH_DEFAULT_RATE, TORCH_DEFAULT_DECAY = 1e-3, 1e-2
 """What torch.optim.AdamW does when nobody tells it otherwise."""
@@ -29,14 +28,12 @@ class Outcome:
     test: LossEstimate
 
 
-def contenders(result: Result, plan: Plan) -> dict[str, TransferPlan]:
+def contenders(result: TuneResult, plan: TransferPlan) -> dict[str, TransferPlan]:
     """Name -> plan. All share model, data, steps, schedule and clipping; only the hyperparameters differ."""
     standard = result.spec.model_copy(update={"parametrization": "standard"})
     untuned = standard.model_copy(
         update={
-            "optimizer": OptimizerSpec(
-                name="adamw", learning_rate=TORCH_DEFAULT_RATE, weight_decay=TORCH_DEFAULT_DECAY
-            )
+            "optimizer": OptimizerSpec(name="adamw", learning_rate=TORCH_DEFAULT_RATE, weight_decay=TORCH_DEFAULT_DECAY)
         }
     )
     nothing_tuned = result.best.model_copy(update={"hyperparameters": {}})
@@ -59,7 +56,7 @@ def contenders(result: Result, plan: Plan) -> dict[str, TransferPlan]:
     }
 
 
-def train(plan: TransferPlan, data: TaskData, seed: int, on_step: Callable[[], None]) -> MLP:
+def train(plan: TransferPlan, data: TaskData, seed: int, on_step: Callable[[], object]) -> MLP:
     """One run at the target, written as a user of the plan writes it."""
     model = MLP(plan.features, plan.classes, plan.width, plan.depth, plan.model.activation)
     optimizer = windtunnel.torch.optimizer(model, plan, seed=seed)
@@ -70,7 +67,7 @@ def train(plan: TransferPlan, data: TaskData, seed: int, on_step: Callable[[], N
     order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
     for rows in order[: plan.steps * plan.batch_size].view(plan.steps, plan.batch_size):
         optimizer.zero_grad()
-        cross_entropy(model(data.train.inputs[rows]), data.train.labels[rows]).backward()
+        cross_entropy(model(data.train.inputs[rows]), data.train.labels[rows]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         on_step()
