@@ -10,9 +10,10 @@ from typing import get_args
 from hpo.errors import Refused
 from hpo.mup.growth import counterparts
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED, base_init_std, tensor_rules
+from windtunnel.types.hyperparameters import SCOPED, HyperparameterName
 from windtunnel.types.plans import TensorRow
 from windtunnel.types.results import TensorFacts
-from windtunnel.types.spec import SCOPED, HyperparameterName, JobSpec
+from windtunnel.types.spec import JobSpec
 
 
 def resolve(

@@ -7,7 +7,7 @@ from hpo.errors import Refused
 from hpo.mup.roles import mlp_tensors
 from hpo.space import BIJECTIONS, Space, constrain, unconstrain
 from windtunnel.types import JobSpec
-from windtunnel.types.spec import DEFAULT_RANGES
+from windtunnel.types.hyperparameters import DEFAULT_RANGES
 
 TENSORS = mlp_tensors(features=5, classes=3, width=8, depth=2)
 

@@ -1,6 +1,7 @@
 """Wire types: what a job asks for, what it reports, what it returns. Pydantic only, no torch."""
 
 from windtunnel.types.events import EventType, JobEvent, OuterStep
+from windtunnel.types.hyperparameters import HyperparameterName, Scope
 from windtunnel.types.jobs import (
     TERMINAL_STATES,
     Attempt,
@@ -33,7 +34,6 @@ from windtunnel.types.spec import (
     ConstantSchedule,
     CosineSchedule,
     DecayKind,
-    HyperparameterName,
     InnerSpec,
     JobSpec,
     MethodSpec,
@@ -42,7 +42,6 @@ from windtunnel.types.spec import (
     OptimizerSpec,
     OuterSpec,
     ScheduleSpec,
-    Scope,
     SearchItem,
     Target,
     WarmupSchedule,
