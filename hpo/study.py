@@ -12,6 +12,7 @@ from hpo.estimators import Estimator, Reverse, Unrolled
 from hpo.evaluation import SeedPath, judge, mean_and_stderr
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
+from hpo.memory import allocation_failures_named
 from hpo.mup.coordcheck import check_steps, coordinate_check
 from hpo.mup.roles import mlp_tensors
 from hpo.mup.rules import base_init_std
@@ -88,7 +89,8 @@ class Study:
 
     def __iter__(self) -> Iterator[OuterStep]:
         while self.outer_step <= self.spec.outer.steps:
-            step = self._begin() if self._trail is None else self._advance(self._trail)
+            with allocation_failures_named(self.spec):
+                step = self._begin() if self._trail is None else self._advance(self._trail)
             self.outer_step += 1
             self.account.lap()
             yield step
@@ -162,11 +164,16 @@ class Study:
 
         Raises:
             Diverged: no candidate has a finite run on the fresh seeds.
+            OutOfMemory: a population does not fit.
             RuntimeError: outer steps are still to do.
         """
         if self._trail is None or self._start is None or self.outer_step <= self.spec.outer.steps:
             raise RuntimeError(f"outer step {self.outer_step} of {self.spec.outer.steps} is still to do")
-        points = _candidates(self._trail, self._start)
+        with allocation_failures_named(self.spec):
+            return self._finish(self._trail, self._start)
+
+    def _finish(self, trail: Trail, start: Visit) -> TuneResult:
+        points = _candidates(trail, start)
         count = self.spec.outer.finish_seeds
         work = len(points) * count * self.spec.inner.steps
         self.account.enter("finish", self.spec.outer.steps, work)

@@ -1,0 +1,32 @@
+"""Running out of memory, told as an error of our own with what would need less."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from hpo.errors import OutOfMemory
+from windtunnel.types import JobSpec
+
+SIGNS = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
+"""What torch's CPU allocator says; it has no exception type of its own."""
+
+
+@contextmanager
+def allocation_failures_named(spec: JobSpec) -> Iterator[None]:
+    """Turn an allocation that failed into ``OutOfMemory``; every other error passes through.
+
+    Raises:
+        OutOfMemory: torch could not allocate a tensor.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in str(error) for sign in SIGNS):
+            raise
+        raise OutOfMemory(
+            f"out of memory with {spec.inner.seeds} seeds of a proxy of width {spec.model.width} and depth "
+            f"{spec.model.depth} over {spec.inner.steps} steps",
+            f"use fewer inner.seeds ({max(1, spec.inner.seeds // 2)} need half of it), a smaller model.width, or "
+            "method.checkpointing 'sqrt'",
+        ) from error

@@ -1,0 +1,43 @@
+"""Running out of memory is an error of its own, with what would need less."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hpo.errors import OutOfMemory
+from hpo.memory import allocation_failures_named
+from windtunnel.types import JobSpec
+
+STARVED = """
+import resource
+from hpo.errors import OutOfMemory
+from hpo.study import Study
+from windtunnel.types import JobSpec
+
+spec = JobSpec.model_validate({"task": "digits", "inner": {"steps": 2000, "seeds": 8}, "outer": {"scout": False},
+                               "method": {"checkpointing": "none"}})
+study = Study(spec, threads=1)
+steps = iter(study)
+next(steps)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000, used + 200_000_000))
+try:
+    next(steps)
+except OutOfMemory as error:
+    print(error.message, "|", error.hint)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process, which Linux enforces")
+def test_a_population_that_does_not_fit_says_so_and_what_needs_less() -> None:
+    found = subprocess.run([sys.executable, "-c", STARVED], check=True, capture_output=True, text=True)
+    assert "out of memory with 8 seeds of a proxy of width 64" in found.stdout
+    assert "4 need half of it" in found.stdout
+
+
+def test_other_errors_pass_through() -> None:
+    spec = JobSpec(task="digits")
+    with pytest.raises(RuntimeError, match="something else") as error, allocation_failures_named(spec):
+        raise RuntimeError("something else")
+    assert not isinstance(error.value, OutOfMemory)
