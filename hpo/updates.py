@@ -70,14 +70,18 @@ def adam(state: State, gradient: Tensor, coefficients: StepCoefficients, step: i
     assert beta1 is not None and beta2 is not None and eps is not None
     gradient = _with_l2(gradient, parameters, coefficients)
     first = torch.lerp(gradient, first, beta1.expand_as(first))
-    second = torch.addcmul(second * beta2, gradient, gradient * (1 - beta2))
-    # sqrt has no derivative at 0, where a parameter has never had a gradient: its root is 0 and counts as constant.
-    alive = second > 0
-    root = torch.where(alive, second, 1.0).sqrt() * alive
+    second = torch.lerp(gradient.square(), second, beta2.expand_as(second))
+    root = _root(second) if torch.is_grad_enabled() else second.sqrt()
     denominator = root / (1 - beta2 ** (step + 1)).sqrt() + eps
     rate = coefficients.learning_rate / (1 - beta1 ** (step + 1))
     kept = _shrunk(parameters, coefficients)
     return torch.addcdiv(kept, rate * first, denominator, value=-1), first, second
+
+
+def _root(second: Tensor) -> Tensor:
+    """Square root whose derivative at 0 is 0: there a parameter has never had a gradient, and its root is a constant."""
+    alive = second > 0
+    return torch.where(alive, second, 1.0).sqrt() * alive
 
 
 def _with_l2(gradient: Tensor, parameters: Tensor, coefficients: StepCoefficients) -> Tensor:
