@@ -8,19 +8,23 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from service.problems import field_errors
 from service.security import HEADERS
-from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound, PlanNotFound
+from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, PlanNotFound
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
 
 log = logging.getLogger("windtunnel.service")
 
 PROBLEM_TYPE = "application/problem+json"
+
+RETRY_AFTER = "2"
+"""Seconds to leave a database alone that did not answer."""
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "What was wrong with the request", "model": Problem},
@@ -137,14 +141,28 @@ def _http(request: Request, error: HTTPException) -> ProblemError:
         case 404:
             answer = problem(404, "not-found", "There is no such thing", f"there is nothing at {path}")
         case 405:
-            allowed = (error.headers or {}).get("Allow", "")
+            allowed = _methods(request)
             detail = f"{request.method} is not allowed at {path}; allowed: {allowed}"
             answer = problem(405, "method-not-allowed", "The method is not allowed here", detail)
+            answer.headers = {"allow": allowed}
         case 413:
             answer = problem(413, "too-large", "The body is too large", error.detail)
         case status:
             answer = problem(status, "bad-request", "The request cannot be read", error.detail)
-    answer.headers = dict(error.headers or {})
+    return answer
+
+
+def _methods(request: Request) -> str:
+    """Methods of every route at the request's path; the router names those of the first one only."""
+    here = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(request.url.path)]
+    return ", ".join(sorted({method for route in here for method in route.methods or ()}))
+
+
+def _away(request: Request, error: Exception) -> ProblemError:
+    log.warning("%s %s: the database does not answer: %s", request.method, request.url.path, error)
+    detail = "the database does not answer; the server's log says why. Send the request again in a moment"
+    answer = problem(503, "database-away", "The database does not answer", detail)
+    answer.headers = {"retry-after": RETRY_AFTER}
     return answer
 
 
@@ -162,6 +180,7 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     PlanNotFound: _not_found,
     IdempotencyConflict: _conflict,
     InvalidCursor: _bad_cursor,
+    **dict.fromkeys(DATABASE_ERRORS, _away),
     Exception: _failed,
 }
 """What a request can end in -> the problem it is answered with."""

@@ -1,4 +1,10 @@
-"""What can go wrong in the store, typed, with a sentence that says what to do."""
+"""What can go wrong in the store, typed, with a sentence that says what to do; and the errors of a driver that pass."""
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+DATABASE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
+"""The database is away, restarts, or is too busy: the same may work a moment later. Any other error is a bug."""
 
 
 class StoreError(Exception):

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from store import leases
 from store import workers as fleet
 from store.database import Database
-from store.errors import LeaseLost
+from store.errors import DATABASE_ERRORS, LeaseLost
 from workers import identity
-from workers.patience import DATABASE_ERRORS
 from workers.settings import WorkerSettings
 from workers.supervisor import Supervisor
 

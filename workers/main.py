@@ -7,10 +7,9 @@ import threading
 
 from store import schema
 from store.database import Database
-from store.errors import StoreError
+from store.errors import DATABASE_ERRORS, StoreError
 from store.settings import read
 from workers.local import LocalDispatcher
-from workers.patience import DATABASE_ERRORS
 from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)

@@ -5,13 +5,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from store.errors import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
-
-DATABASE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
-"""The server is away, restarts, or is too busy. Anything else is a bug and is not tried again."""
 
 SHORTEST, LONGEST = 0.05, 2.0
 """Seconds between two tries: the first pause, and the longest."""

@@ -14,10 +14,11 @@ from store import checkpoints as pointers
 from store import events, jobs, leases, metrics, plans
 from store.checkpoints import Checkpoint
 from store.database import Database
+from store.errors import DATABASE_ERRORS
 from store.leases import Lease
 from windtunnel.types import CurrentPoint, Failure, OuterStep, Progress, TransferPlan, TuneResult
 from workers import checkpoints as files
-from workers.patience import DATABASE_ERRORS, patiently
+from workers.patience import patiently
 
 log = logging.getLogger(__name__)
 

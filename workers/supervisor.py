@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 
 from store import leases
 from store.database import Database
-from store.errors import LeaseLost
+from store.errors import DATABASE_ERRORS, LeaseLost
 from store.leases import Lease
 from windtunnel.types import Failure
 from workers import exits
 from workers.child import Child, safe
-from workers.patience import DATABASE_ERRORS, patiently
+from workers.patience import patiently
 from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -10,7 +11,10 @@ from starlette.concurrency import run_in_threadpool
 
 from store import events, jobs
 from store.database import Database
+from store.errors import DATABASE_ERRORS
 from windtunnel.types import TERMINAL_STATES, JobEvent
+
+log = logging.getLogger("windtunnel.service")
 
 BATCH = 500
 KEEPALIVE_SECONDS = 10.0
@@ -29,6 +33,8 @@ async def stream(
 ) -> AsyncIterator[bytes]:
     """Every event with seq above ``after``, once and in order; ends after the last event of an ended job.
 
+    It also ends when the database does not answer: the reader comes back with its Last-Event-ID.
+
     Args:
         database: where the log is.
         job_id: whose log.
@@ -40,7 +46,11 @@ async def stream(
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     spoken = time.monotonic()
     while not stopping.is_set() and not await disconnected():
-        batch, ended = await run_in_threadpool(_look, database, job_id, after)
+        try:
+            batch, ended = await run_in_threadpool(_look, database, job_id, after)
+        except DATABASE_ERRORS as error:
+            log.warning("events of job %s: the database does not answer: %s", job_id, error)
+            return
         for event in batch:
             after = event.seq
             yield format_sse_event(id=str(event.seq), event=event.type, data_str=event.model_dump_json())

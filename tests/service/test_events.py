@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
+from sqlalchemy import text
 
 from service.app import create_app
 from service.jobs import events as stream_module
@@ -131,3 +132,23 @@ def test_reader_that_connects_again_to_a_restarted_server_misses_nothing(sqlite,
                 seen.append(next(found)["id"])
                 seen.append(next(found)["id"])
     assert seen == ["1", "2", "3", "4"]
+
+
+def test_a_stream_ends_in_order_when_the_database_goes_away_and_is_refused_until_it_is_back(sqlite, settings, work):
+    lease = work.running()
+    with background(create_app(settings, database=sqlite)) as url, httpx.Client(base_url=url, timeout=10) as client:
+        with client.stream("GET", f"/v1/jobs/{lease.job_id}/events", headers=SSE) as answer:
+            lines = answer.iter_lines()
+            received = frames(lines)
+            seen = [int(next(received)["id"]) for _ in range(4)]
+            with sqlite.transaction() as session:
+                session.execute(text("ALTER TABLE jobs RENAME TO elsewhere"))
+            assert list(received) == []
+        refused = client.get(f"/v1/jobs/{lease.job_id}/events", headers=SSE)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+        with sqlite.transaction() as session:
+            session.execute(text("ALTER TABLE elsewhere RENAME TO jobs"))
+        work.succeed(lease)
+        headers = SSE | {"last-event-id": str(seen[-1])}
+        with client.stream("GET", f"/v1/jobs/{lease.job_id}/events", headers=headers) as answer:
+            assert [int(frame["id"]) for frame in frames(answer.iter_lines())] == [seen[-1] + 1]

@@ -4,10 +4,14 @@ import json
 import socket
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from store.tables import metadata
+from service.app import create_app
+from service.serve import background
+from store.database import Database
+from store.tables import jobs, metadata
 
 PROBLEM = "application/problem+json"
 
@@ -195,6 +199,30 @@ def test_method_and_path_that_do_not_exist_are_problems(client):
     assert client.get("/v1/nothing").headers["content-type"] == PROBLEM
 
 
+def test_a_database_that_does_not_answer_is_a_503_and_not_a_bug(settings, tmp_path):
+    unreachable = Database(f"postgresql://nobody@/none?host={tmp_path}")
+    with background(create_app(settings, database=unreachable)) as url, httpx.Client(base_url=url) as client:
+        job = "/v1/jobs/job_01m80sj274xfrgzs2apwfkgcwp"
+        answers = [client.post("/v1/jobs", json={"task": "digits"}), client.get("/v1/jobs"), client.get(job)]
+        for answer in answers:
+            assert (answer.status_code, answer.headers["content-type"], answer.headers["retry-after"]) == (
+                503,
+                PROBLEM,
+                "2",
+            )
+            assert answer.json()["type"] == "database-away"
+        page = client.get("/")
+        assert (page.status_code, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+        assert "the database does not answer" in page.text
+    unreachable.dispose()
+
+
+def test_a_refused_method_names_those_of_every_route_at_the_path(client):
+    answer = client.delete("/v1/jobs")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    assert answer.json()["detail"] == "DELETE is not allowed at /v1/jobs; allowed: GET, POST"
+
+
 def test_tasks_and_workers_are_listed(client):
     assert [task["name"] for task in client.get("/v1/tasks").json()["items"]] == [
         "breast-cancer",
@@ -216,12 +244,12 @@ def test_every_documented_answer_of_a_bad_request_is_a_problem(client):
 
 
 def test_failure_of_the_server_is_a_problem_without_its_insides(client, sqlite):
-    with sqlite.transaction() as session:
-        session.connection().exec_driver_sql("DROP TABLE metrics")
     job_id = client.post("/v1/jobs", json={"task": "digits"}).json()["id"]
-    answer = client.get(f"/v1/jobs/{job_id}/metrics")
+    with sqlite.transaction() as session:
+        session.execute(update(jobs).values(spec={"task": "nobody knows this task"}))
+    answer = client.get(f"/v1/jobs/{job_id}")
     assert (answer.status_code, answer.headers["content-type"]) == (500, PROBLEM)
-    assert "metrics" not in answer.json()["detail"]
+    assert "nobody knows" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
