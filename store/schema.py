@@ -37,8 +37,8 @@ def downgrade(url: str) -> None:
 
 def current_revision(database: Database) -> str | None:
     """The revision that the database has; None before the first migration."""
-    with database.engine.connect() as connection:
-        return _revision(connection)
+    with database.snapshot() as s:
+        return _revision(s.connection())
 
 
 def is_current(database: Database) -> bool:

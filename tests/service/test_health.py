@@ -1,5 +1,7 @@
 """Liveness and readiness."""
 
+import time
+
 import httpx
 
 from service.app import create_app
@@ -48,6 +50,14 @@ def test_not_ready_when_the_database_does_not_answer(settings, tmp_path):
         assert answer.status_code == 503
         assert "does not answer" in answer.json()["detail"]
     unreachable.dispose()
+
+
+def test_a_probe_waits_for_no_writer(client, sqlite):
+    with sqlite.transaction():
+        begin = time.monotonic()
+        assert client.get("/readyz").status_code == 200
+        # A probe that took the write lock would wait for the five seconds of SQLite's busy timeout.
+        assert time.monotonic() - begin < 4
 
 
 def test_dispatcher_lives_as_long_as_the_server_and_is_looked_at(sqlite, settings):
