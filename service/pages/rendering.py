@@ -42,6 +42,14 @@ def percent(share: float | None, places: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{places}f} %"
 
 
+def runs_of_target(share: float) -> str:
+    """A cost in runs of the target: 3.4 % of a target run, 12.5 target runs."""
+    if share < 1:
+        return f"{percent(share)} of a target run"
+    runs = number(share, 3)
+    return f"{runs} target run" if runs == "1" else f"{runs} target runs"
+
+
 def clock(moment: datetime | None) -> str:
     """A time to the second, UTC."""
     return "–" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -85,6 +93,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": number,
         "percent": percent,
+        "runs_of_target": runs_of_target,
         "clock": clock,
         "ago": ago,
         "duration": duration,

@@ -112,6 +112,8 @@ def _loss_line(series: list[Any]) -> str:
 def _recipes(job: Job, base_url: str) -> dict[str, str]:
     """Commands that start the same job again and read this one."""
     spec = job.spec.model_dump(mode="json", exclude_defaults=True)
+    if "schedule" in spec:  # its name is each kind's default, and says which kind it is
+        spec["schedule"]["name"] = job.spec.schedule.name
     body = shlex.quote(json.dumps(spec))
     root = base_url.rstrip("/")
     return {

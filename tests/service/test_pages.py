@@ -1,5 +1,6 @@
 """The status page: complete without JavaScript, escaped, and safe under its own policy."""
 
+import ast
 import html
 import re
 from html.parser import HTMLParser
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from service.pages.assets import PLOTLY, STATIC
-from service.pages.rendering import duration, estimate, number, percent
+from service.pages.rendering import duration, estimate, number, percent, runs_of_target
 from service.pages.sparkline import sparkline
 from service.pages.submission import example_text, field_help
 from store import events
@@ -120,6 +121,33 @@ def test_running_job_can_be_cancelled_from_its_page_and_an_ended_one_cannot(clie
 def test_failed_job_says_why_and_what_to_try(client, work):
     text = page(client, f"/jobs/{work.failed()}").text
     assert "every run diverged" in text and "lower the rate" in text
+
+
+SCHEDULES = [
+    {"name": "constant"},
+    {"name": "warmup"},
+    {"name": "warmup", "warmup_fraction": 0.2},
+    {"name": "cosine", "floor": 0.5},
+    {"name": "cosine"},
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_recipes_of_a_job_page_ask_for_the_same_job_again(client, work, schedule):
+    asked = JobSpec.model_validate({"task": "digits", "schedule": schedule, "optimizer": {"name": "sgd"}})
+    text = html.unescape(client.get(f"/jobs/{work.queued(schedule=schedule, optimizer=asked.optimizer)}").text)
+    sent = re.search(r"-d '(\{.*\})'", text)
+    written = re.search(r"jobs\.create\((\{.*\})\)", text)
+    assert JobSpec.model_validate_json(sent[1]) == asked
+    assert JobSpec.model_validate(ast.literal_eval(written[1])) == asked
+
+
+def test_a_tuning_that_cost_more_than_the_target_run_is_told_in_runs():
+    assert [runs_of_target(share) for share in (0.034, 1.0, 12.46)] == [
+        "3.4 % of a target run",
+        "1 target run",
+        "12.5 target runs",
+    ]
 
 
 def test_plan_page_shows_roles_tensors_formulas_and_doubts(client, plan_id):
