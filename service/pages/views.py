@@ -2,6 +2,8 @@
 
 import json
 import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from hpo.mup.export import export
@@ -12,12 +14,14 @@ from service.pages.sparkline import sparkline
 from service.pages.submission import example_text, field_help
 from store import jobs, metrics, plans, workers
 from store.database import Database
-from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult
+from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
 
 STATES: tuple[JobState, ...] = ("queued", "running", "succeeded", "failed", "cancelled")
 SPARKLINE_POINTS = 40
 LOG_LINES = 200
 SHOWN_TENSORS = 60
+SILENT = 60.0
+"""Seconds without a word after which a worker is not counted as there: it was killed, or cannot reach the database."""
 
 
 def jobs_view(database: Database, query: JobsQuery) -> dict[str, Any]:
@@ -26,12 +30,14 @@ def jobs_view(database: Database, query: JobsQuery) -> dict[str, Any]:
         page = jobs.page(session, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
         lines = {job.id: _loss_line(metrics.points(session, job.id, ["loss"], SPARKLINE_POINTS)) for job in page.items}
         fleet = workers.listing(session)
+    there, silent = present(fleet, datetime.now(UTC))
     active = any(job.state not in TERMINAL_STATES for job in page.items)
     kept = {"state": query.state, "task": query.task, "limit": query.limit if query.limit != 50 else None}
     return {
         "page": page,
         "lines": lines,
-        "workers": fleet,
+        "workers": there,
+        "silent": silent,
         "active": active,
         "query": query,
         "kept": {name: value for name, value in kept.items() if value is not None},
@@ -92,6 +98,12 @@ JOB_FIGURES = {
     ),
 }
 """Figure of the job page -> (title, what it shows)."""
+
+
+def present(fleet: Sequence[WorkerInfo], now: datetime) -> tuple[list[WorkerInfo], int]:
+    """The workers that are there, and how many have fallen silent."""
+    there = [worker for worker in fleet if (now - worker.seen_at).total_seconds() < SILENT]
+    return there, len(fleet) - len(there)
 
 
 def hyperparameter_rows(

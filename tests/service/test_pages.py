@@ -3,17 +3,19 @@
 import ast
 import html
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from service.pages.assets import PLOTLY, STATIC
 from service.pages.rendering import duration, estimate, number, percent, runs_of_target
 from service.pages.sparkline import sparkline
 from service.pages.submission import example_text, field_help
 from store import events
-from store.tables import metrics
+from store import workers as fleet
+from store.tables import metrics, workers
 from windtunnel.types import JobSpec
 
 
@@ -73,6 +75,15 @@ def test_job_list_shows_every_job_with_its_numbers(client, work):
 
 def test_job_list_without_jobs_says_how_to_start(client):
     assert "No job yet" in page(client, "/").text
+
+
+def test_a_worker_that_has_fallen_silent_is_not_counted_as_there(client, sqlite):
+    assert "No worker reports" in page(client, "/").text
+    with sqlite.transaction() as session:
+        for name in ("lives", "killed"):
+            fleet.seen(session, name, host=name, device="cpu", threads=1, started_at=datetime.now(UTC), job_id=None)
+        session.execute(update(workers).where(workers.c.id == "killed").values(seen_at=workers.c.seen_at - 61))
+    assert "1 worker: cpu on lives (1 silent for a minute or more)" in page(client, "/").text
 
 
 def test_job_list_is_filtered_by_a_form_with_blanks_and_paged(client, work):
