@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from hpo.study import Study
 from store import events, jobs, leases, metrics, plans
@@ -241,6 +242,24 @@ def test_an_error_that_nobody_foresaw_is_a_crash_with_its_name(
     run(settings, lease, Pulse(dots))
     assert types(sqlite, lease) == ["queued", "started", "crashed", "requeued"]
     assert "NotADirectoryError" in told(sqlite, lease)[2].data["failure"]["message"]
+
+
+def test_memory_that_is_refused_is_a_failure_of_its_own_that_no_other_try_would_cure(
+    settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim, dots: int
+) -> None:
+    class Greedy(Pulse):
+        """Wants 128 TiB, which no process may address."""
+
+        def __call__(self, progress: Progress) -> None:
+            torch.empty(1 << 45)
+
+    lease = claimed(tiny)
+    run(settings, lease, Greedy(dots))
+    with sqlite.snapshot() as s:
+        job = jobs.get(s, lease.job_id)
+    assert job.state == "failed" and job.failure is not None
+    assert job.failure.type == "out_of_memory"
+    assert "inner.seeds" in (job.failure.hint or "")
 
 
 def test_a_supervisor_that_is_suspended_does_not_suspend_its_process(dots: int) -> None:
