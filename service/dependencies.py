@@ -1,15 +1,13 @@
 """What routes ask for: the open database, the settings, ids that can exist."""
 
-import re
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from service.settings import ServiceSettings
+from store import identifiers
 from store.database import Database
 from store.errors import JobNotFound, PlanNotFound
-
-ULID = "[0-9a-z]{26}"
 
 
 def _database(request: Request) -> Database:
@@ -24,13 +22,13 @@ def _settings(request: Request) -> ServiceSettings:
 
 def _job_id(job_id: str) -> str:
     # What has another form is in no database, and may hold bytes that a database refuses to be asked for.
-    if not re.fullmatch(f"job_{ULID}", job_id):
+    if not identifiers.JOB_ID.fullmatch(job_id):
         raise JobNotFound(job_id)
     return job_id
 
 
 def _plan_id(plan_id: str) -> str:
-    if not re.fullmatch(f"plan_{ULID}", plan_id):
+    if not identifiers.PLAN_ID.fullmatch(plan_id):
         raise PlanNotFound(plan_id)
     return plan_id
 

@@ -14,8 +14,8 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 RANDOM_BITS = 80
 
-JOB_ID = re.compile("job_[0-9a-z]{26}")
-"""What a job's id looks like."""
+JOB_ID, PLAN_ID = re.compile("job_[0-9a-z]{26}"), re.compile("plan_[0-9a-z]{26}")
+"""What the ids look like."""
 
 _lock = threading.Lock()
 _last = 0
