@@ -1,8 +1,10 @@
 """The two base models of the wire: strict for what comes in, plain for what goes out."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -21,6 +23,18 @@ class Request(BaseModel):
     """Comes in over the wire: an unknown field is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, data: Any) -> Any:
+        # To Python, true is the number 1; who sends it for a number meant something else.
+        for name, value in data.items() if isinstance(data, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None:
+                wanted = set(get_args(field.annotation) or (field.annotation,)) - {NoneType}
+                if wanted <= {int, float}:
+                    raise misfit(f"/{name}", f"{name} must be a number, got {str(value).lower()}", value)
+        return data
 
 
 class Response(BaseModel):

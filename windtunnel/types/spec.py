@@ -246,7 +246,29 @@ class JobSpec(Request):
             )
         if self.target is not None:
             self.check_target(self.target, "/target")
+            self._check_that_rules_reach(self.target)
         return self
+
+    def _check_that_rules_reach(self, target: Target) -> None:
+        """A job that could only end without its plan is refused before it spends anything."""
+        if target.width == self.model.width:
+            return
+        if self.parametrization == "standard":
+            raise misfit(
+                "/parametrization",
+                "parametrization 'standard' has no rule for another width, so this target would get no plan; "
+                "use 'mup', or leave target out",
+                "standard",
+            )
+        rule = self.optimizer
+        decays = rule.weight_decay > 0 or any(item.name == "weight_decay" for item in self.search)
+        if rule.name == "adam" and rule.decay_kind == "l2" and decays:
+            raise misfit(
+                "/optimizer/decay",
+                "L2 decay inside adam has no rule for another width, so this target would get no plan; "
+                "use decay 'decoupled' or 'independent', or leave target out",
+                "l2",
+            )
 
     def _check_search_item(self, index: int, item: SearchItem) -> None:
         rule, name, path = self.optimizer, item.name, f"/search/{index}/name"

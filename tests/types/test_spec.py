@@ -1,0 +1,74 @@
+"""JobSpec: one word is enough, and what cannot work is refused at the field to change."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from windtunnel.types import TASKS, JobSpec
+
+
+def misfit_of(**fields: Any) -> tuple[str, str]:
+    """(path below the model that refuses, message) of the only complaint."""
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate({"task": "digits", **fields})
+    # pydantic adds that a list whose item is bad is too short; the service leaves that out.
+    (error,) = [error for error in caught.value.errors() if error["type"] == "misfit"]
+    return error["ctx"]["path"], error["msg"]
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_a_task_alone_is_a_whole_job(task: str) -> None:
+    spec = JobSpec.model_validate({"task": task})
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "complaint"),
+    [
+        ({"inner": {"batch_size": 5000}}, "/inner/batch_size", "larger than the 1078 training examples"),
+        ({"optimizer": {"name": "adamw", "decay": "l2"}}, "/decay", "allowed for adamw: decoupled, independent"),
+        ({"optimizer": {"name": "sgd", "eps": 1e-8}}, "/eps", "no setting of optimizer 'sgd'; allowed: momentum"),
+        ({"search": [{"name": "beta1", "scope": "role"}]}, "/scope", "beta1 is global"),
+        ({"search": [{"name": "learning_rate", "low": 0.1, "high": 0.01}]}, "/low", "low 0.1 and high 0.01"),
+        ({"search": [{"name": "learning_rate", "high": 1000}]}, "/high", "leaves what is allowed: 1e-09 to 100"),
+        ({"search": [{"name": "momentum"}]}, "/search/0/name", "a hyperparameter of sgd, not of adamw"),
+        ({"search": [{"name": "eps"}, {"name": "eps"}]}, "/search/1/name", "searched twice"),
+        (
+            {"search": [{"name": "floor"}], "schedule": {"name": "constant"}},
+            "/search/0/name",
+            "schedule 'constant' has no floor",
+        ),
+        (
+            {"search": [{"name": "clip_norm"}], "optimizer": {"clip_norm": None}},
+            "/search/0/name",
+            "optimizer.clip_norm is null",
+        ),
+        (
+            {"search": [{"name": "eps"}], "optimizer": {"eps": 0.5}},
+            "/optimizer/eps",
+            "outside its search range 1e-12 to 0.01",
+        ),
+        ({"target": {"width": 32}}, "/target/width", "below the proxy's 64"),
+        ({"target": {"width": 128, "depth": 1}}, "/target/depth", "below the proxy's 2"),
+        ({"model": {"depth": 1}, "target": {"width": 128, "depth": 3}}, "/target/depth", "tune a proxy of depth 2"),
+        ({"parametrization": "standard", "target": {"width": 128}}, "/parametrization", "would get no plan"),
+        ({"optimizer": {"name": "adam"}, "target": {"width": 128}}, "/optimizer/decay", "would get no plan"),
+        ({"method": {"engine": "higher", "adjoint": "bounded"}}, "/adjoint", "needs engine 'population'"),
+        ({"method": {"engine": "higher", "checkpointing": "sqrt"}}, "/checkpointing", "needs engine 'population'"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_the_field_to_change(fields: dict[str, Any], path: str, complaint: str) -> None:
+    found, message = misfit_of(**fields)
+    assert found == path and complaint in message
+
+
+def test_without_decay_adam_may_have_a_target() -> None:
+    JobSpec.model_validate(
+        {
+            "task": "digits",
+            "optimizer": {"name": "adam", "weight_decay": 0},
+            "search": [{"name": "learning_rate"}],
+            "target": {"width": 128},
+        }
+    )
