@@ -37,6 +37,8 @@ def test_unknown_field_without_a_near_name_lists_the_allowed_ones():
         ({"model": {"width": -3}}, "/model/width", "width is -3; allowed: 4 to 8,192", -3),
         ({"inner": {"steps": "x"}}, "/inner/steps", "steps must be a whole number, got 'x'; allowed: 2 to 100,000", "x"),
         ({"inner": {"seeds": 1.5}}, "/inner/seeds", "seeds must be a whole number, got 1.5; allowed: 1 to 64", 1.5),
+        ({"inner": {"seeds": True}}, "/inner/seeds", "seeds must be a number, got true", True),
+        ({"optimizer": {"beta1": False}}, "/optimizer/beta1", "beta1 must be a number, got false", False),
         ({"seed": 2**31}, "/seed", "seed is 2147483648; allowed: at least 0 and below 2,147,483,648", 2**31),
         ({"model": []}, "/model", "model must be an object, got a list", []),
         ({"model": None}, "/model", "model must be an object, got null", None),
