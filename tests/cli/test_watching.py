@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from windtunnel.cli.watching import step_line
+from windtunnel.types import OuterStep
+
 
 def on_a_terminal(*args: str, url: str) -> tuple[int, str]:
     """Exit status and what was written to a terminal."""
@@ -33,3 +36,25 @@ def test_follow_on_a_terminal_shows_a_bar_and_the_hyperparameters(server, finish
     assert status == 0
     for part in ("done", "100%", "learning_rate.hidden", "best (step"):
         assert part in text
+
+
+def test_a_step_whose_runs_all_diverged_has_a_line_without_a_loss():
+    step = OuterStep(
+        outer_step=2,
+        outer_steps=5,
+        loss=None,
+        stderr=0.0,
+        seeds=0,
+        dropped_members=4,
+        hyperparameters={"learning_rate": 0.5},
+        gradient={"learning_rate": 0.0},
+        gradient_norm=0.0,
+        bounded_share=None,
+        mean_scale=None,
+        step_length=0.0,
+        moved=True,
+        rolled_back=True,
+        run_equivalents=40.0,
+    )
+    assert step_line(step) == "step 2/5 every run diverged cost 40.0 learning_rate=0.5"
+    assert step_line(step.model_copy(update={"loss": 0.25})) == "step 2/5 loss 0.2500 ± 0.0000 cost 40.0 learning_rate=0.5"

@@ -30,7 +30,7 @@ def follow_job(job: Job, *, as_json: bool) -> None:
         _live(job)
     else:
         for step in job.follow():
-            typer.echo(_line(step))
+            typer.echo(step_line(step))
     job.refresh()
     print_outcome(job, as_json=False)
 
@@ -118,12 +118,11 @@ def _live(job: Job) -> None:
             live.update(Group(progress.bar, *points(wire)))
 
 
-def _line(step: OuterStep) -> str:
+def step_line(step: OuterStep) -> str:
+    """An outer step in one line, for output that is no terminal."""
     values = " ".join(f"{label}={value:.4g}" for label, value in step.hyperparameters.items())
-    return (
-        f"step {step.outer_step}/{step.outer_steps} loss {step.loss:.4f} ± {step.stderr:.4f} "
-        f"cost {step.run_equivalents:.1f} {values}"
-    )
+    loss = "every run diverged" if step.loss is None else f"loss {step.loss:.4f} ± {step.stderr:.4f}"
+    return f"step {step.outer_step}/{step.outer_steps} {loss} cost {step.run_equivalents:.1f} {values}"
 
 
 def _loss(estimate: LossEstimate) -> str:

@@ -68,9 +68,13 @@ class Result(TuneResult):
             case "schedule":
                 figure = figures.schedule(self.schedule)
             case "scout":
-                if not self.spec.outer.scout:
-                    raise InvalidRequest("this job had no scout (outer.scout is false), so there is no sweep to plot")
-                figure = figures.scout(self.steps()[0])
+                start = self.steps()[0]
+                if start.sweep is None:
+                    raise InvalidRequest(
+                        "this job had no scout, so there is no sweep to plot: outer.scout is false or the search has no "
+                        "learning_rate"
+                    )
+                figure = figures.scout(start)
             case "coordinate_check":
                 if self.coordinate_check is None:
                     raise InvalidRequest("the standard parametrization has no coordinate check to plot")
