@@ -14,7 +14,8 @@ from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
 from windtunnel.types import JobEvent, JobSpec, Progress, TuneResult
-from workers.run_slice import Pulse, StopRequested, run
+from workers.record import Record
+from workers.run_slice import Pulse, StopRequested, _transfer, run
 from workers.settings import WorkerSettings
 
 Claim = Callable[[JobSpec | str], Lease]
@@ -224,12 +225,16 @@ def test_a_job_whose_runs_all_diverge_fails_with_that_type_and_a_hint(
 
 
 def test_a_refused_transfer_is_told_and_the_job_still_succeeds(
-    settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim, pulse: Pulse
+    settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim
 ) -> None:
-    target = JobSpec(task="digits", target={"width": 128}).target
-    lease = claimed(tiny.model_copy(update={"target": target, "parametrization": "standard"}))
-    run(settings, lease, pulse)
-    assert types(sqlite, lease)[-3:] == ["finishing", "plan_refused", "succeeded"]
+    spec = tiny.model_copy(update={"target": JobSpec(task="digits", target={"width": 128}).target})
+    found = undisturbed(spec)
+    assert found.coordinate_check is not None
+    failed = found.coordinate_check.model_copy(update={"verdict": "fail"})  # no real spec makes it fail on purpose
+    lease = claimed(spec)
+    record = Record(sqlite, lease, settings.data_dir, "0" * 64)
+    record.succeed(found, *_transfer(found.model_copy(update={"coordinate_check": failed}), lease))
+    assert types(sqlite, lease)[-2:] == ["plan_refused", "succeeded"]
     refusal = told(sqlite, lease)[-2].data
     assert refusal["type"] == "refused" and refusal["message"]
 
