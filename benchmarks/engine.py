@@ -1,13 +1,12 @@
 """``python -m benchmarks.engine``: what a hypergradient costs, in seconds and memory, beside plain torch training.
 
-Every figure comes from a fresh process on one thread: peak memory is the growth of its largest resident size over what it
-had before the work began. Each measurement is repeated, the fastest run counts. Writes the table into docs/benchmarks.md.
+Every figure comes from a fresh process on one thread, under Linux: peak memory is the growth of its largest resident size over
+what it had before the work began. Each measurement is repeated, the fastest run counts. Writes the table into docs/benchmarks.md.
 """
 
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -24,10 +23,15 @@ REPEATS = 5
 ONE_MEMBER = ("torch loop", "reverse, every state", "reverse, sqrt states", "higher")
 
 
-def peak_bytes() -> int:
-    """Largest resident size of this process so far."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if platform.system() == "Darwin" else size * 1024
+def resident(field: str) -> int:
+    """A size of this process in bytes, from Linux: VmRSS now, VmHWM the largest since it was last reset."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return int(line.split()[1]) * 1024
+
+
+def reset_peak() -> None:
+    """Let VmHWM begin anew: what loading the data once took is not part of the measurement."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def torch_loop(task: str, steps: int) -> Callable[[], None]:
@@ -88,12 +92,13 @@ def measure(task: str, kind: str, members: int, steps: int) -> dict[str, float]:
     run = torch_loop(task, steps) if kind == "torch loop" else engine(task, steps, members, kind)
     warm = torch_loop(task, 2) if kind == "torch loop" else engine(task, 2, min(members, 2), kind)
     warm()
-    before, seconds = peak_bytes(), float("inf")
+    reset_peak()
+    before, seconds = resident("VmRSS"), float("inf")
     for _ in range(REPEATS):
         began = time.perf_counter()
         run()
         seconds = min(seconds, time.perf_counter() - began)
-    return {"seconds": seconds, "megabytes": (peak_bytes() - before) / 1e6}
+    return {"seconds": seconds, "megabytes": (resident("VmHWM") - before) / 1e6}
 
 
 def in_fresh_process(task: str, kind: str, members: int) -> dict[str, float]:
