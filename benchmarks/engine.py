@@ -1,7 +1,7 @@
 """``python -m benchmarks.engine``: what a hypergradient costs, in seconds and memory, beside plain torch training.
 
-Every figure comes from a fresh process on one thread, under Linux: peak memory is the growth of its largest resident size over
-what it had before the work began. Each measurement is repeated, the fastest run counts. Writes the table into docs/benchmarks.md.
+Every figure comes from a fresh process on one thread, under Linux: peak memory is the growth of its largest resident size
+over what it had before the work began. Each measurement is repeated, the fastest run counts. Writes docs/benchmarks.md.
 """
 
 import argparse
