@@ -98,7 +98,7 @@ def advance(
     mean, stderr, count = mean_and_stderr(losses[sound])
     dropped = len(seeds) - count
     if count == 0:
-        return _lost(trail, len(seeds), len(space))
+        return _lost(trail, losses, len(space))
     trail = replace(trail, lost=0, visits=(*trail.visits, Visit(outer_step, trail.point, mean, stderr)))
     gradient = estimate.gradient[sound].double().mean(dim=0)
     seen = Move(mean, stderr, count, dropped, gradient, *_chaos(estimate, sound))
@@ -124,16 +124,22 @@ def advance(
     return trail, replace(seen, length=outcome.length)
 
 
-def _lost(trail: Trail, seeds: int, coordinates: int) -> tuple[Trail, Move]:
-    """Every run at the present point diverged: back to the best point, or give up."""
+def _lost(trail: Trail, losses: Tensor, coordinates: int) -> tuple[Trail, Move]:
+    """No member at the present point gave a loss and a gradient: back to the best point, or give up."""
     if trail.best is None or trail.lost + 1 >= LOST_STEPS:
+        times = f"{trail.lost + 1} outer steps in a row"
+        if losses.isfinite().any():
+            raise Diverged(
+                f"the hypergradient overflowed for every seed that trained, {times}",
+                "use method.adjoint 'bounded', fewer inner.steps, or a lower high end of learning_rate in search",
+            )
         raise Diverged(
-            f"all {seeds} training runs of an outer step diverged, {trail.lost + 1} outer steps in a row",
+            f"all {len(losses)} training runs of an outer step diverged, {times}",
             "lower the high end of learning_rate in search, add warmup, clip at a smaller norm, or use more seeds",
         )
     back = replace(_return_to(trail, trail.best), lost=trail.lost + 1)
     nothing = torch.zeros(coordinates, dtype=torch.float64)
-    return back, Move(math.inf, 0.0, 0, seeds, nothing, None, None, rolled_back=True)
+    return back, Move(math.inf, 0.0, 0, len(losses), nothing, None, None, rolled_back=True)
 
 
 def _guard(trail: Trail, mean: float, stderr: float) -> tuple[Trail, bool]:

@@ -92,6 +92,14 @@ def test_a_step_without_a_finite_run_goes_back_and_the_third_in_a_row_gives_up(p
     assert error.value.hint
 
 
+def test_gradients_that_overflow_where_runs_do_not_are_told_apart(problem) -> None:
+    best = Visit(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.1)
+    state = trail(problem, best, lost=2)
+    with pytest.raises(Diverged, match="hypergradient overflowed") as error:
+        advance(problem, Told([1.0] * 4, [math.inf, 1.0]), state, SEEDS, 3, 32, account())
+    assert "adjoint 'bounded'" in str(error.value.hint)
+
+
 def test_the_trust_region_shrinks_after_a_race_that_nobody_won_but_not_to_nothing(problem) -> None:
     state = trail(problem)
     # A loss of 0 at the present point cannot be beaten by a real run.
