@@ -76,10 +76,15 @@ def _field_error(error: Mapping[str, Any], place: Place) -> FieldError:
         case "literal_error":
             message = _wrong_choice(_name(path), given, (allowed_values(place.field) or context["expected"]).split(", "))
         case "too_short" | "too_long" | "string_too_short" | "string_too_long":
-            message = f"{_name(path)} has {_length(given)}; allowed: {allowed_values(place.field)}"
+            message = f"{_name(path)} has {_length(given)}; allowed: {allowed_values(place.field) or _bound(context)}"
         case _:
             message = _wrong_value(kind, error["msg"], given, place)
     return FieldError(pointer=json_pointer(path), message=message, given=presentable(given))
+
+
+def _bound(context: Mapping[str, Any]) -> str:
+    """The length that pydantic itself names, for what is no field of a model, such as a header."""
+    return f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
 
 
 def _unknown_field(name: str, model: type[BaseModel] | None) -> str:

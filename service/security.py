@@ -80,11 +80,12 @@ def _foreign(headers: Headers, host: str) -> Problem | None:
     site = headers.get("sec-fetch-site", "none")
     if (origin is None or urlsplit(origin).netloc.lower() == host.lower()) and site in ("none", "same-origin"):
         return None
+    page = "another site's page" if origin is None else f"a page of '{origin}'"
     return Problem(
         type="foreign-origin",
         title="Another site may not write here",
         status=403,
-        detail=f"the request comes from a page of '{origin}'; allowed: pages of '{host}', and programs that send no Origin",
+        detail=f"the request comes from {page}; allowed: pages of '{host}', and programs that send no Origin",
     )
 
 

@@ -66,6 +66,13 @@ def test_a_malformed_setting_is_named(findings, monkeypatch):
     assert "many" in found["settings"]["message"]
 
 
+def test_a_malformed_worker_setting_is_named(findings, monkeypatch):
+    monkeypatch.setenv("WINDTUNNEL_SLOTS", "many")
+    code, found = findings()
+    assert code == 1
+    assert found["settings"]["status"] == "problem" and "WINDTUNNEL_SLOTS" in found["settings"]["message"]
+
+
 def test_a_database_of_another_version_is_worth_knowing(findings, monkeypatch, tmp_path):
     sqlite3.connect(tmp_path / "old.db").close()
     monkeypatch.setenv("WINDTUNNEL_DATABASE_URL", f"sqlite:///{tmp_path}/old.db")

@@ -108,6 +108,12 @@ def test_same_idempotency_key_with_another_spec_is_refused(client):
     assert answer.json()["type"] == "idempotency-conflict"
 
 
+def test_empty_idempotency_key_is_refused_with_what_is_allowed(client):
+    answer = client.post("/v1/jobs", json={"task": "digits"}, headers={"Idempotency-Key": ""})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["message"].endswith("allowed: at least 1")
+
+
 def test_idempotency_key_that_is_too_long_is_refused(client):
     answer = client.post("/v1/jobs", json={"task": "digits"}, headers={"Idempotency-Key": "k" * 201})
     assert answer.status_code == 422

@@ -54,6 +54,7 @@ def test_write_from_another_site_is_refused(client, work, headers):
     for path in ("/v1/jobs", f"/v1/jobs/{job_id}/cancel"):
         answer = client.post(path, json={"task": "digits"}, headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (403, "foreign-origin")
+        assert "None" not in answer.json()["detail"]
     assert [job["state"] for job in client.get("/v1/jobs").json()["items"]] == ["queued"]
 
 

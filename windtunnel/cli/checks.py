@@ -100,6 +100,14 @@ def _place(server_runs: bool) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"data folder {settings.data_dir.absolute()}")
     yield _folder(settings.data_dir.absolute())
     yield _database(settings)
+    if not missing("worker"):
+        from workers.settings import WorkerSettings
+
+        try:
+            found = read(WorkerSettings)
+            yield Finding("workers", "ok", f"{found.slots} at a time, {found.threads_per_job} threads each")
+        except SettingsError as error:
+            yield Finding("settings", "problem", str(error), "correct the variable, or unset it")
     if not missing("server"):
         from service.settings import ServiceSettings
 

@@ -50,7 +50,7 @@ def serve(
     """Run the service, its status page and workers on this machine. Needs no other service.
 
     Creates or upgrades the database first. Ctrl-C or SIGTERM ends it in order: running jobs keep their
-    checkpoint and go on when it is started again. Every option can also be set by its WINDTUNNEL_ variable.
+    checkpoint and go on when it is started again. Options left out are read from WINDTUNNEL_ variables.
 
     \b
     Examples:
