@@ -21,7 +21,7 @@ from hpo.study import Study
 from hpo.tasks import load
 from windtunnel.types import JobSpec, Target, TransferPlan, TuneResult
 
-SETTINGS = ((2, 200, 200), (2, 200, 800), (3, 100, 100), (4, 100, 100))
+SETTINGS = ((2, 200, 200), (2, 200, 800), (3, 100, 100), (3, 100, 400), (4, 100, 100))
 """(depth, steps of the proxy, steps of the target)"""
 JOB_SEEDS = (0, 1)
 TARGET_SEEDS = range(3)

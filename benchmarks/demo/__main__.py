@@ -30,14 +30,14 @@ START_SECONDS = 60
 SPEC = {
     "name": "demo: digits, width 64 to 1024",
     "task": "digits",
-    "model": {"family": "mlp", "width": 64, "depth": 2},
+    "model": {"family": "mlp", "width": 64, "depth": 3},
     "optimizer": {"name": "adamw"},
-    "inner": {"steps": 200, "batch_size": 64, "seeds": 8},
+    "inner": {"steps": 100, "batch_size": 64, "seeds": 8},
     "search": [{"name": "learning_rate", "scope": "role"}, {"name": "weight_decay", "scope": "role"}],
     "outer": {"steps": 6},
-    "target": {"width": 1024, "depth": 2, "steps": 800},
+    "target": {"width": 1024, "depth": 3, "steps": 400},
 }
-SEEDS = range(2)
+SEEDS = range(3)
 
 console = Console(highlight=False)
 
