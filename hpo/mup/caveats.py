@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from hpo.mup.resolve import global_value
 from windtunnel.types.hyperparameters import HyperparameterName
+from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import Assumption
 from windtunnel.types.results import TuneResult
-from windtunnel.types.spec import JobSpec, ModelSpec
+from windtunnel.types.spec import JobSpec
 
 DECAY_CONVENTIONS = {
     "decoupled": "w <- w - s * lr * lambda * w at schedule multiplier s: lr * lambda is the same at every width",

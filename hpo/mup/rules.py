@@ -25,8 +25,8 @@ from math import prod, sqrt
 from typing import Literal
 
 from hpo.mup.growth import Growth, counterparts, growth_of
+from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import Role, TensorFacts
-from windtunnel.types.spec import DecayKind, OptimizerName
 
 Parametrization = Literal["mup", "standard"]
 Quantity = Literal["init_std", "learning_rate", "weight_decay", "eps", "multiplier"]

@@ -1,5 +1,6 @@
 """Wire types: what a job asks for, what it reports, what it returns. Pydantic only, no torch."""
 
+from windtunnel.types.estimators import ESTIMATORS, EstimatorInfo, EstimatorName
 from windtunnel.types.events import EventType, JobEvent, OuterStep
 from windtunnel.types.hyperparameters import HyperparameterName, Scope
 from windtunnel.types.jobs import (
@@ -15,8 +16,12 @@ from windtunnel.types.jobs import (
     Progress,
     WorkerInfo,
 )
+from windtunnel.types.method import MethodSpec
+from windtunnel.types.model import Family, ModelSpec
+from windtunnel.types.optimizer import DecayKind, OptimizerName, OptimizerSpec
 from windtunnel.types.plans import Assumption, RoleRow, TensorRow, TransferPlan
 from windtunnel.types.problems import FieldError, Problem
+from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.results import (
     CoordinateCheck,
     CoordinateSlope,
@@ -33,13 +38,8 @@ from windtunnel.types.results import (
 from windtunnel.types.spec import (
     ConstantSchedule,
     CosineSchedule,
-    DecayKind,
     InnerSpec,
     JobSpec,
-    MethodSpec,
-    ModelSpec,
-    OptimizerName,
-    OptimizerSpec,
     OuterSpec,
     ScheduleSpec,
     SearchItem,
@@ -49,6 +49,7 @@ from windtunnel.types.spec import (
 from windtunnel.types.tasks import TASKS, TaskInfo
 
 __all__ = [
+    "ESTIMATORS",
     "TASKS",
     "TERMINAL_STATES",
     "Assumption",
@@ -61,9 +62,12 @@ __all__ = [
     "CurrentPoint",
     "DecayKind",
     "EstimatorChoice",
+    "EstimatorInfo",
+    "EstimatorName",
     "EventType",
     "Failure",
     "FailureType",
+    "Family",
     "FieldError",
     "HyperparameterName",
     "InnerSpec",
@@ -85,6 +89,7 @@ __all__ = [
     "Progress",
     "Provenance",
     "ProxyFacts",
+    "RegularizationSpec",
     "RoleRow",
     "ScheduleCurve",
     "ScheduleSpec",

@@ -1,4 +1,4 @@
-"""The hyperparameters that can be searched: names, scopes, ranges."""
+"""The hyperparameters that can be searched: names, scopes, ranges, and where in a training run each one acts."""
 
 from typing import Literal
 
@@ -13,6 +13,13 @@ HyperparameterName = Literal[
     "clip_norm",
     "init_scale",
     "output_multiplier",
+    "embedding_multiplier",
+    "attention_multiplier",
+    "l2",
+    "dropout",
+    "label_smoothing",
+    "input_noise",
+    "mixture_weight",
     "warmup_fraction",
     "floor",
 ]
@@ -27,6 +34,13 @@ DEFAULT_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "clip_norm": (1e-2, 100.0),
     "init_scale": (0.05, 20.0),
     "output_multiplier": (0.05, 20.0),
+    "embedding_multiplier": (0.05, 20.0),
+    "attention_multiplier": (0.05, 20.0),
+    "l2": (1e-6, 1.0),
+    "dropout": (0.001, 0.8),
+    "label_smoothing": (0.001, 0.5),
+    "input_noise": (0.001, 2.0),
+    "mixture_weight": (0.05, 20.0),
     "warmup_fraction": (0.01, 0.9),
     "floor": (0.001, 1.0),
 }
@@ -42,10 +56,35 @@ HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "clip_norm": (1e-6, 1e6),
     "init_scale": (1e-3, 1e3),
     "output_multiplier": (1e-3, 1e3),
+    "embedding_multiplier": (1e-3, 1e3),
+    "attention_multiplier": (1e-3, 1e3),
+    "l2": (1e-9, 100.0),
+    "dropout": (1e-4, 0.95),
+    "label_smoothing": (1e-5, 0.95),
+    "input_noise": (1e-5, 100.0),
+    "mixture_weight": (1e-3, 1e3),
     "warmup_fraction": (1e-4, 0.999),
     "floor": (1e-4, 1.0),
 }
 """What a range may span at most: outside of it the hyperparameter has no meaning or no precision."""
 
-SCOPED: frozenset[HyperparameterName] = frozenset({"learning_rate", "weight_decay", "init_scale"})
+SCOPED: frozenset[HyperparameterName] = frozenset({"learning_rate", "weight_decay", "init_scale", "eps", "l2"})
 """Hyperparameters that may have a value for each role or tensor; the others are global."""
+
+MULTIPLIERS: frozenset[HyperparameterName] = frozenset(
+    {"init_scale", "output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight"}
+)
+"""Factors on something that is there anyway: 1 wherever they are not searched."""
+
+REGULARISERS: dict[HyperparameterName, float] = {
+    "l2": 1e-4,
+    "dropout": 0.1,
+    "label_smoothing": 0.05,
+    "input_noise": 0.1,
+}
+"""Terms that are off unless a job asks for them, with the start of a search that begins from off."""
+
+IN_THE_LOSS: frozenset[HyperparameterName] = frozenset(
+    {"output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight", *REGULARISERS}
+)
+"""Hyperparameters of the training loss as a function of the weights: what implicit differentiation can answer."""

@@ -4,8 +4,10 @@ from datetime import datetime
 from typing import Literal
 
 from windtunnel.types.base import Response
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
-from windtunnel.types.spec import DecayKind, ModelSpec, OptimizerName, ScheduleSpec
+from windtunnel.types.spec import ScheduleSpec
 
 
 class TensorRow(Response):

@@ -95,6 +95,13 @@ class TensorFacts(Response):
     name: str
     shape: list[int]
     role: Role
+    group: str | None = None
+    """A finer name within the role, where the family has one: ``qkv``, ``attention-out``, ``mlp-in``, ``mlp-out``."""
+
+    @property
+    def part(self) -> str:
+        """What the scope ``role`` calls it: its group, else its role."""
+        return self.group or self.role
 
 
 class ProxyFacts(Response):

@@ -1,81 +1,26 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, SCOPED, HyperparameterName, Scope
+from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
+from windtunnel.types.hyperparameters import (
+    DEFAULT_RANGES,
+    HARD_RANGES,
+    MULTIPLIERS,
+    REGULARISERS,
+    SCOPED,
+    HyperparameterName,
+    Scope,
+)
+from windtunnel.types.method import MethodSpec
+from windtunnel.types.model import ModelSpec, with_defaults
+from windtunnel.types.optimizer import OptimizerSpec
+from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.tasks import TASKS
-
-OptimizerName = Literal["sgd", "adam", "adamw"]
-DecayKind = Literal["decoupled", "l2", "independent"]
-
-
-class ModelSpec(Request):
-    """The proxy: the small model that is trained here."""
-
-    family: Literal["mlp"] = "mlp"
-    width: int = Field(64, ge=4, le=8192, description="Units of each hidden layer.")
-    depth: int = Field(2, ge=1, le=32, description="Number of hidden layers.")
-    activation: Literal["relu", "gelu", "tanh"] = "relu"
-
-
-class OptimizerSpec(Request):
-    """The update rule, and the values of the hyperparameters that are not searched.
-
-    A searched hyperparameter starts from the value given here, except that the learning rate starts
-    where the scout finds the lowest loss.
-    """
-
-    name: OptimizerName = "adamw"
-    decay: DecayKind | None = Field(
-        None,
-        description="decoupled: w -= lr*wd*w (AdamW). l2: wd*w is added to the gradient. independent: w -= wd*w. "
-        "Default: decoupled for adamw, l2 for sgd and adam.",
-    )
-    learning_rate: float = Field(0.003, gt=0, le=100)
-    weight_decay: float = Field(0.01, ge=0, le=1000)
-    momentum: float | None = Field(None, ge=0, lt=1, description="SGD only; 0.9 by default.")
-    beta1: float | None = Field(None, ge=0, lt=1, description="Adam and AdamW only; 0.9 by default.")
-    beta2: float | None = Field(None, ge=0, lt=1, description="Adam and AdamW only; 0.999 by default.")
-    eps: float | None = Field(None, gt=0, le=1, description="Adam and AdamW only; 1e-8 by default.")
-    clip_norm: float | None = Field(1.0, gt=0, description="Clip threshold on the global gradient norm; null: none.")
-
-    @model_validator(mode="after")
-    def _belongs_to_rule(self) -> Self:
-        if self.name == "adamw" and self.decay == "l2":
-            raise misfit(
-                "/decay",
-                "decay 'l2' with optimizer 'adamw' is a contradiction; allowed for adamw: decoupled, independent "
-                "(choose optimizer 'adam' for L2 in the gradient)",
-                "l2",
-            )
-        if self.name == "sgd":
-            foreign = [name for name in ("beta1", "beta2", "eps") if getattr(self, name) is not None]
-        else:
-            foreign = ["momentum"] if self.momentum is not None else []
-        if foreign:
-            allowed = "momentum" if self.name == "sgd" else "beta1, beta2, eps"
-            raise misfit(
-                f"/{foreign[0]}",
-                f"{foreign[0]} is no setting of optimizer {self.name!r}; allowed: {allowed}",
-                getattr(self, foreign[0]),
-            )
-        return self
-
-    @property
-    def decay_kind(self) -> DecayKind:
-        """The decay rule in force."""
-        if self.decay is not None:
-            return self.decay
-        return "decoupled" if self.name == "adamw" else "l2"
-
-    def default(self, name: HyperparameterName) -> float | None:
-        """Value of an optimizer hyperparameter that is not searched; None where it is switched off."""
-        fallback = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-        value: float | None = getattr(self, name)
-        return fallback.get(name) if value is None else value
 
 
 class ConstantSchedule(Request):
@@ -141,43 +86,6 @@ class SearchItem(Request):
         return (low if self.low is None else self.low, high if self.high is None else self.high)
 
 
-class MethodSpec(Request):
-    """How the hypergradient is computed."""
-
-    estimator: Literal["auto", "reverse"] = "auto"
-    engine: Literal["population", "higher"] = Field(
-        "population",
-        description="population: all seeds as one batched computation, state-replay adjoint. "
-        "higher: the full unrolled graph of one seed at a time, the parity oracle; slow and memory-hungry.",
-    )
-    adjoint: Literal["bounded", "exact"] | None = Field(
-        None, description="Default: bounded for the population engine, exact for higher (the only one it has)."
-    )
-    checkpointing: Literal["auto", "none", "sqrt"] = Field(
-        "auto", description="Which optimizer states the forward pass keeps: every one, or every sqrt(steps)-th."
-    )
-    growth_budget: float = Field(10.0, gt=1, le=1e6, description="Growth of the bounded adjoint over a whole run.")
-
-    @model_validator(mode="after")
-    def _engine_can(self) -> Self:
-        if self.engine == "higher" and self.adjoint == "bounded":
-            raise misfit("/adjoint", "adjoint 'bounded' needs engine 'population'; engine 'higher' is exact", "bounded")
-        if self.engine == "higher" and self.checkpointing != "auto":
-            raise misfit(
-                "/checkpointing",
-                f"checkpointing {self.checkpointing!r} needs engine 'population'; engine 'higher' keeps the whole graph",
-                self.checkpointing,
-            )
-        return self
-
-    @property
-    def adjoint_kind(self) -> Literal["bounded", "exact"]:
-        """The adjoint in force."""
-        if self.adjoint is not None:
-            return self.adjoint
-        return "exact" if self.engine == "higher" else "bounded"
-
-
 class OuterSpec(Request):
     """The optimization of the hyperparameters."""
 
@@ -205,16 +113,25 @@ class JobSpec(Request):
     parametrization: Literal["mup", "standard"] = "mup"
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = CosineSchedule()
+    regularization: RegularizationSpec = RegularizationSpec()
     inner: InnerSpec = InnerSpec()
     search: tuple[SearchItem, ...] = Field(
         (SearchItem(name="learning_rate", scope="role"), SearchItem(name="weight_decay", scope="role")),
         min_length=1,
-        max_length=16,
+        max_length=32,
     )
     method: MethodSpec = MethodSpec()
     outer: OuterSpec = OuterSpec()
     target: Target | None = None
     seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_of_task(cls, data: Any) -> Any:
+        # What a request leaves out of the model follows from the task, which the model's own type does not know.
+        if isinstance(data, Mapping) and data.get("task") in TASKS:
+            return {**data, "model": with_defaults(data.get("model"), TASKS[data["task"]].families)}
+        return data
 
     @field_validator("name")
     @classmethod
@@ -232,16 +149,29 @@ class JobSpec(Request):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        task = TASKS[self.task]
+        if self.model.family not in task.families:
+            raise misfit(
+                "/model/family",
+                f"family {self.model.family!r} cannot learn task {self.task!r}; allowed: {', '.join(task.families)}",
+                self.model.family,
+            )
+        if self.regularization.label_smoothing > 0 and task.kind == "regression":
+            raise misfit(
+                "/regularization/label_smoothing",
+                f"task {self.task!r} is a regression: it has no labels to smooth",
+                self.regularization.label_smoothing,
+            )
         names = [item.name for item in self.search]
         for index, item in enumerate(self.search):
             if item.name in names[:index]:
                 raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
             self._check_search_item(index, item)
-        examples = TASKS[self.task].train_examples
-        if self.inner.batch_size > examples:
+        if self.inner.batch_size > task.train_examples:
             raise misfit(
                 "/inner/batch_size",
-                f"batch_size {self.inner.batch_size} is larger than the {examples} training examples of {self.task!r}",
+                f"batch_size {self.inner.batch_size} is larger than the {task.train_examples} training examples of "
+                f"{self.task!r}",
                 self.inner.batch_size,
             )
         if self.target is not None:
@@ -271,7 +201,7 @@ class JobSpec(Request):
             )
 
     def _check_search_item(self, index: int, item: SearchItem) -> None:
-        rule, name, path = self.optimizer, item.name, f"/search/{index}/name"
+        rule, task, name, path = self.optimizer, TASKS[self.task], item.name, f"/search/{index}/name"
         if name == "momentum" and rule.name != "sgd":
             raise misfit(path, f"momentum is a hyperparameter of sgd, not of {rule.name}; it has beta1 and beta2", name)
         if name in ("beta1", "beta2", "eps") and rule.name == "sgd":
@@ -280,9 +210,18 @@ class JobSpec(Request):
             raise misfit(path, "clip_norm is searched but optimizer.clip_norm is null (no clipping)", name)
         if name in ("warmup_fraction", "floor") and not hasattr(self.schedule, name):
             raise misfit(path, f"schedule {self.schedule.name!r} has no {name}", name)
+        if name == "attention_multiplier" and self.model.family != "transformer":
+            raise misfit(
+                path, f"attention_multiplier is a hyperparameter of transformers, not of {self.model.family}", name
+            )
+        if name == "label_smoothing" and task.kind == "regression":
+            raise misfit(path, f"label_smoothing needs labels; task {self.task!r} is a regression", name)
+        if name == "mixture_weight" and len(task.sources) < 2:
+            raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)
+        self._check_that_estimator_can(name, path)
         low, high = item.range
         start = self.start_value(name)
-        owner = "schedule" if name in ("warmup_fraction", "floor") else "optimizer"
+        owner = self._owner(name)
         settings = getattr(self, owner)
         # Compared with the default, not with what the request spelled out: a spec that is written out in full and read
         # back must stay valid.
@@ -294,10 +233,36 @@ class JobSpec(Request):
                 f"/{owner}/{name}", f"the start {start:g} of {name} is outside its search range {low:g} to {high:g}", start
             )
 
+    def _check_that_estimator_can(self, name: HyperparameterName, path: str) -> None:
+        """An estimator that cannot answer is refused by name, with those that can: it would answer 0."""
+        kind: EstimatorName = "higher" if self.method.uses_higher else self.method.estimator
+        info = ESTIMATORS[kind]
+        if not info.can(name):
+            raise misfit(
+                path,
+                f"estimator {kind!r} cannot differentiate {name}: {info.why}; estimators that can: "
+                f"{', '.join(that_can(name))}",
+                name,
+            )
+
+    @staticmethod
+    def _owner(name: HyperparameterName) -> str:
+        """The part of the spec that holds the value of a hyperparameter."""
+        if name in REGULARISERS:
+            return "regularization"
+        return "schedule" if name in ("warmup_fraction", "floor") else "optimizer"
+
+    def searches(self, name: HyperparameterName) -> bool:
+        """Whether a hyperparameter is tuned."""
+        return any(item.name == name for item in self.search)
+
     def start_value(self, name: HyperparameterName) -> float | None:
         """Start of a searched, value of an unsearched hyperparameter; None where it is switched off."""
-        if name in ("init_scale", "output_multiplier"):
+        if name in MULTIPLIERS:
             return 1.0
+        if name in REGULARISERS:
+            given = self.regularization.value(name)
+            return given or (REGULARISERS[name] if self.searches(name) else None)
         if name in ("warmup_fraction", "floor"):
             value: float | None = getattr(self.schedule, name, None)
             return value

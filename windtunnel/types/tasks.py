@@ -3,6 +3,9 @@
 from typing import Literal
 
 from windtunnel.types.base import Response
+from windtunnel.types.model import Family
+
+TaskKind = Literal["classification", "regression", "language"]
 
 
 class TaskInfo(Response):
@@ -10,15 +13,21 @@ class TaskInfo(Response):
 
     name: str
     title: str
-    kind: Literal["classification"] = "classification"
+    kind: TaskKind = "classification"
     features: int
-    """Length of one example, flattened."""
+    """Length of one example, flattened; for text its context in tokens."""
+    image: tuple[int, int, int] | None = None
+    """(channels, height, width) of an example that is one."""
     classes: int
+    """Of labels; for text the vocabulary; for regression 1."""
+    sources: tuple[str, ...] = ()
+    """Where examples come from, by name: what mixture weights act on."""
     train_examples: int
     validation_examples: int
     test_examples: int
     source: str
-    families: tuple[str, ...] = ("mlp",)
+    families: tuple[Family, ...] = ("mlp",)
+    """Model families that can learn it; the first is the default."""
 
 
 TASKS: dict[str, TaskInfo] = {

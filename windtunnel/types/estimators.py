@@ -1,0 +1,160 @@
+"""The catalogue of estimators: what each costs, what it can and cannot answer, which settings it takes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from windtunnel.types.hyperparameters import IN_THE_LOSS, HyperparameterName
+
+EstimatorName = Literal[
+    "auto",
+    "reverse",
+    "higher",
+    "forward",
+    "truncated",
+    "greedy",
+    "implicit",
+    "es",
+    "pes",
+    "finite_difference",
+]
+MethodSetting = Literal[
+    "adjoint",
+    "checkpointing",
+    "growth_budget",
+    "window",
+    "samples",
+    "sigma",
+    "solver",
+    "solver_steps",
+    "damping",
+]
+
+
+@dataclass(frozen=True)
+class EstimatorInfo:
+    """One row of the catalogue. In its formulas T is steps, S the size of the optimizer state, c a gradient, k the
+    number of hyperparameters."""
+
+    name: EstimatorName
+    title: str
+    time: str
+    memory: str
+    bias: str
+    source: str
+    settings: tuple[MethodSetting, ...] = ()
+    only: frozenset[HyperparameterName] | None = None
+    """The hyperparameters that it can differentiate; None: all of them."""
+    never: frozenset[HyperparameterName] = frozenset()
+    """Those that it cannot."""
+    why: str = ""
+    """Why it cannot differentiate the others."""
+
+    def can(self, name: HyperparameterName) -> bool:
+        """Whether it can differentiate that hyperparameter."""
+        return name not in self.never and (self.only is None or name in self.only)
+
+
+ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
+    info.name: info
+    for info in (
+        EstimatorInfo(
+            "auto",
+            "chosen by the job: bounded reverse mode and a sampler in one portfolio",
+            "as of its parts",
+            "as of its parts",
+            "as of its parts",
+            "",
+            settings=("adjoint", "checkpointing", "growth_budget"),
+        ),
+        EstimatorInfo(
+            "reverse",
+            "reverse mode by state replay",
+            "4 T c (sqrt: 5 T c)",
+            "sqrt(T) S, T S, or T S / N",
+            "none when exact; bounded: shrinks what chaos inflates",
+            "Maclaurin et al. 2015; Franceschi et al. 2017",
+            settings=("adjoint", "checkpointing", "growth_budget"),
+        ),
+        EstimatorInfo(
+            "higher",
+            "reverse mode through the whole unrolled graph, by the package higher",
+            "3 to 5 T c",
+            "T (S + activations)",
+            "none",
+            "Grefenstette et al. 2019",
+        ),
+        EstimatorInfo(
+            "forward",
+            "forward mode: one tangent for each hyperparameter, or a few random ones",
+            "T c (1 + 3 k), or T c (1 + 3 samples)",
+            "(1 + k) S, or (1 + samples) S",
+            "none; random tangents: variance",
+            "Franceschi et al. 2017; Shen et al. 2024, (FG)^2U",
+            settings=("samples",),
+        ),
+        EstimatorInfo(
+            "truncated",
+            "reverse mode through the last steps only",
+            "T c + 3 window c",
+            "window S",
+            "short horizon",
+            "Shaban et al. 2019",
+            settings=("window",),
+            never=frozenset({"init_scale"}),
+            why="the initial weights lie before the window",
+        ),
+        EstimatorInfo(
+            "greedy",
+            "one-step lookahead at every step (hypergradient descent, T1-T2)",
+            "3 T c",
+            "S",
+            "strong: each step is judged by the loss right after it",
+            "Baydin et al. 2018; Luketina et al. 2016",
+            never=frozenset({"init_scale"}),
+            why="the initial weights are no update's doing",
+        ),
+        EstimatorInfo(
+            "implicit",
+            "implicit differentiation at the trained weights",
+            "T c + 2 solver_steps c",
+            "S",
+            "as far as training is from a stationary point, and the solve from exact",
+            "Lorraine et al. 2020; Hataya & Yamada 2023 (Nystrom)",
+            settings=("solver", "solver_steps", "damping"),
+            only=IN_THE_LOSS,
+            why="a stationary point of the training loss does not depend on how it was reached, so the answer would be 0",
+        ),
+        EstimatorInfo(
+            "es",
+            "evolution strategies: antithetic Gaussian perturbations of whole runs",
+            "2 samples T c",
+            "S a member",
+            "smoothing over sigma",
+            "Salimans et al. 2017",
+            settings=("samples", "sigma"),
+        ),
+        EstimatorInfo(
+            "pes",
+            "persistent evolution strategies: perturbations of windows, accumulated over the run",
+            "2 samples T c",
+            "S a member",
+            "smoothing over sigma",
+            "Vicol et al. 2021",
+            settings=("samples", "sigma", "window"),
+        ),
+        EstimatorInfo(
+            "finite_difference",
+            "central differences, coordinate by coordinate",
+            "2 k T c",
+            "S",
+            "rounding and curvature over sigma",
+            "",
+            settings=("sigma",),
+        ),
+    )
+}
+
+
+def that_can(name: HyperparameterName) -> list[EstimatorName]:
+    """Estimators that can differentiate a hyperparameter."""
+    return [info.name for info in ESTIMATORS.values() if info.can(name)]
