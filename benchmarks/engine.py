@@ -42,7 +42,7 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
     from torch.nn.functional import cross_entropy
     from torch.nn.utils import clip_grad_norm_
 
-    from hpo.models import MLP
+    from hpo.families import MLP
     from hpo.tasks import load
 
     data = load(task)

@@ -4,8 +4,8 @@ The engine differentiates a run with respect to the tables here; the ordinary ba
 the hypergradient, whatever the scope, the bijection or the schedule.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,60 +16,60 @@ from hpo.space import ROLES_WITHOUT, Space
 from hpo.updates import StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec
 
+Tables = Mapping[str, Tensor]
+
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Tables for a whole run. T updates, n tensors."""
+    """Tables for a whole run, by where they act. T updates, n tensors."""
 
-    learning_rate: Tensor
-    """[T, members, n]"""
-    shrink: Tensor | None
-    """[T, members, n]; None without decoupled or independent decay."""
-    l2: Tensor | None
-    """[members, n]; None without L2."""
-    init_scale: Tensor
-    """[members, n]"""
-    output_multiplier: Tensor
-    """[members]"""
-    clip_norm: Tensor | None
-    """[members, 1]; None without clipping."""
-    momentum: Tensor | None
-    """[members, 1], as are the three below; None where the rule has none."""
-    beta1: Tensor | None
-    beta2: Tensor | None
-    eps: Tensor | None
+    initial: Tables
+    """On the initial weights: ``init_scale`` [members, n]."""
+    loss: Tables
+    """Inside the training loss: ``output_multiplier``, ``embedding_multiplier``, ``attention_multiplier``, ``dropout``,
+    ``input_noise``, ``label_smoothing`` [members]; ``l2`` [members, n]; ``mixture_weight`` [members, sources]. One that is
+    off is absent."""
+    update: Tables
+    """In every update alike: ``clip_norm``, ``momentum``, ``beta1``, ``beta2`` [members, 1]; ``eps`` [members, 1], or
+    [members, n] where tensors differ in it; ``coupled_decay``, the optimizer's own L2, [members, n]."""
+    scheduled: Tables
+    """In the updates, over time: ``learning_rate``, and ``shrink`` where decay is decoupled or independent,
+    [T, members, n]."""
 
     def tables(self) -> dict[str, Tensor]:
-        """The tables that are in use, by name."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: table for name, table in found.items() if table is not None}
+        """All of them, by name."""
+        return {**self.initial, **self.loss, **self.update, **self.scheduled}
 
     def detached(self) -> "Coefficients":
         """The same numbers without their graph."""
-        return replace(self, **{name: table.detach() for name, table in self.tables().items()})
+        return Coefficients(*(detached(group) for group in (self.initial, self.loss, self.update, self.scheduled)))
 
     def at(self, step: int) -> dict[str, Tensor]:
-        """Tables of one update: those that change over time at that step, [members, n]; the others as they are."""
-        used = {name: table for name, table in self.tables().items() if name not in BEFORE_THE_UPDATE}
-        return {name: table[step] if name in OVER_TIME else table for name, table in used.items()}
+        """Tables of one update: those over time at that step, [members, n]; the others as they are."""
+        return {**self.update, **{name: table[step] for name, table in self.scheduled.items()}}
 
 
-OVER_TIME = frozenset({"learning_rate", "shrink"})
-BEFORE_THE_UPDATE = frozenset({"init_scale", "output_multiplier"})
-"""Tables that act on the initial state or inside the loss, not in the update rule."""
+def detached(tables: Tables) -> dict[str, Tensor]:
+    """The same numbers without their graph."""
+    return {name: table.detach() for name, table in tables.items()}
 
 
-def expanded(tables: Mapping[str, Tensor], layout: Layout) -> StepCoefficients:
+def expanded(tables: Tables, layout: Layout) -> StepCoefficients:
     """What ``Coefficients.at`` gives, with one value a parameter where it had one a tensor."""
+
+    def per_parameter(name: str) -> Tensor | None:
+        table = tables.get(name)
+        return table if table is None or table.shape[1] == 1 else layout.expand(table)
+
     return StepCoefficients(
         learning_rate=layout.expand(tables["learning_rate"]),
-        shrink=layout.expand(tables["shrink"]) if "shrink" in tables else None,
-        l2=layout.expand(tables["l2"]) if "l2" in tables else None,
+        shrink=per_parameter("shrink"),
+        l2=per_parameter("coupled_decay"),
         clip_norm=tables.get("clip_norm"),
         momentum=tables.get("momentum"),
         beta1=tables.get("beta1"),
         beta2=tables.get("beta2"),
-        eps=tables.get("eps"),
+        eps=per_parameter("eps"),
     )
 
 
@@ -82,60 +82,96 @@ def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) ->
         layout: the tensors of the proxy.
         points: unconstrained coordinates, [members, k]; the result is differentiable in them.
     """
-    values = space.values(points)
-    every_tensor = range(len(layout.tensors))
-
-    def column(name: HyperparameterName) -> Tensor | None:
-        """Value of a global hyperparameter, [members]; None where it is switched off."""
-        for index, item in enumerate(space.hyperparameters):
-            if item.name == name:
-                return values[:, index]
-        fixed = spec.start_value(name)
-        return None if fixed is None else torch.full_like(points[:, 0], fixed)
-
-    def per_tensor(name: HyperparameterName) -> Tensor:
-        """Value of a scoped hyperparameter for each tensor, [members, n]; 0 where it does not act."""
-        return torch.stack([_value_for(name, spec, space, values, layout, tensor) for tensor in every_tensor], dim=1)
-
-    shape = {name: found for name in _searched_shape(space) if (found := column(name)) is not None}
-    schedule = multipliers(spec.schedule, spec.inner.steps, {str(k): v for k, v in shape.items()}, points)[:, :, None]
-    learning_rate = schedule * per_tensor("learning_rate")
-    decay = per_tensor("weight_decay")
+    chosen = _Values(spec, space, layout, space.values(points))
+    schedule = multipliers(spec.schedule, spec.inner.steps, chosen.schedule_shape(), points)[:, :, None]
+    learning_rate = schedule * chosen.per_tensor("learning_rate")
+    decay = chosen.per_tensor("weight_decay")
     kind = spec.optimizer.decay_kind
-    shrink = {"decoupled": learning_rate * decay, "independent": schedule * decay}.get(kind)
-    output = column("output_multiplier")
-    assert output is not None
-
-    def broadcast(name: HyperparameterName) -> Tensor | None:
-        found = column(name)
-        return None if found is None else found[:, None]
-
-    is_sgd = spec.optimizer.name == "sgd"
-    return Coefficients(
-        learning_rate=learning_rate,
-        shrink=shrink,
-        l2=decay if kind == "l2" else None,
-        init_scale=per_tensor("init_scale"),
-        output_multiplier=output,
-        clip_norm=broadcast("clip_norm"),
-        momentum=broadcast("momentum") if is_sgd else None,
-        beta1=None if is_sgd else broadcast("beta1"),
-        beta2=None if is_sgd else broadcast("beta2"),
-        eps=None if is_sgd else broadcast("eps"),
-    )
+    scheduled = {"learning_rate": learning_rate}
+    if kind != "l2":
+        scheduled["shrink"] = learning_rate * decay if kind == "decoupled" else schedule * decay
+    own: tuple[HyperparameterName, ...] = ("momentum",) if spec.optimizer.name == "sgd" else ("beta1", "beta2")
+    columns = {name: chosen.column(name) for name in ("clip_norm", *own)}
+    update: dict[str, Tensor] = {name: column[:, None] for name, column in columns.items() if column is not None}
+    if spec.optimizer.name != "sgd":
+        update["eps"] = chosen.per_tensor("eps") if chosen.is_scoped("eps") else chosen.sole("eps")[:, None]
+    if kind == "l2":
+        update["coupled_decay"] = decay
+    return Coefficients({"init_scale": chosen.per_tensor("init_scale")}, _in_the_loss(chosen), update, scheduled)
 
 
-def _searched_shape(space: Space) -> Sequence[HyperparameterName]:
-    return [item.name for item in space.hyperparameters if item.name in ("warmup_fraction", "floor")]
+FORWARD: tuple[HyperparameterName, ...] = (
+    "output_multiplier",
+    "embedding_multiplier",
+    "attention_multiplier",
+    "dropout",
+    "input_noise",
+    "label_smoothing",
+)
 
 
-def _value_for(
-    name: HyperparameterName, spec: JobSpec, space: Space, values: Tensor, layout: Layout, tensor: int
-) -> Tensor:
-    facts = layout.tensors[tensor]
-    for index, item in enumerate(space.hyperparameters):
-        if item.name == name and item.acts_on(facts):
-            return values[:, index]
-    fixed = 0.0 if facts.role in ROLES_WITHOUT.get(name, frozenset()) else spec.start_value(name)
-    assert fixed is not None
-    return torch.full_like(values[:, 0], fixed)
+def _in_the_loss(chosen: "_Values") -> dict[str, Tensor]:
+    """Tables of the training loss; a multiplier that is not searched is 1, and absent like a regulariser that is off."""
+    spec = chosen.spec
+    tables: dict[str, Tensor] = {}
+    for name in FORWARD:
+        column = chosen.column(name)
+        if column is not None and (spec.searches(name) or not name.endswith("multiplier")):
+            tables[name] = column
+    if spec.start_value("l2") is not None:
+        tables["l2"] = chosen.per_tensor("l2")
+    items = enumerate(chosen.space.hyperparameters)
+    weights = [chosen.values[:, index] for index, item in items if item.name == "mixture_weight"]
+    if weights:
+        tables["mixture_weight"] = torch.stack(weights, dim=1)
+    return tables
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Hyperparameter values of a population, and where to look them up."""
+
+    spec: JobSpec
+    space: Space
+    layout: Layout
+    values: Tensor
+    """[members, k]"""
+
+    def column(self, name: HyperparameterName) -> Tensor | None:
+        """Value of a global hyperparameter, [members]; None where it is switched off."""
+        for index, item in enumerate(self.space.hyperparameters):
+            if item.name == name:
+                return self.values[:, index]
+        fixed = self.spec.start_value(name)
+        return None if fixed is None else torch.full_like(self.values[:, 0], fixed)
+
+    def sole(self, name: HyperparameterName) -> Tensor:
+        """Value of a global hyperparameter that cannot be switched off, [members]."""
+        column = self.column(name)
+        assert column is not None
+        return column
+
+    def is_scoped(self, name: HyperparameterName) -> bool:
+        """Whether tensors may differ in it."""
+        return any(item.name == name and item.scope != "global" for item in self.space.hyperparameters)
+
+    def per_tensor(self, name: HyperparameterName) -> Tensor:
+        """Value of a scoped hyperparameter for each tensor, [members, n]; 0 where it does not act."""
+        return torch.stack([self._for_tensor(name, tensor) for tensor in range(len(self.layout.tensors))], dim=1)
+
+    def _for_tensor(self, name: HyperparameterName, tensor: int) -> Tensor:
+        facts = self.layout.tensors[tensor]
+        for index, item in enumerate(self.space.hyperparameters):
+            if item.name == name and item.acts_on(facts):
+                return self.values[:, index]
+        fixed = 0.0 if facts.role in ROLES_WITHOUT.get(name, frozenset()) else self.spec.start_value(name)
+        assert fixed is not None
+        return torch.full_like(self.values[:, 0], fixed)
+
+    def schedule_shape(self) -> dict[str, Tensor]:
+        """Searched shape parameters of the schedule by name, each [members]."""
+        return {
+            item.name: self.values[:, index]
+            for index, item in enumerate(self.space.hyperparameters)
+            if item.name in ("warmup_fraction", "floor")
+        }

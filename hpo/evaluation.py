@@ -57,9 +57,9 @@ def judge(
         rows = torch.tensor([point for point, _ in chunk])
         trained = problem.train(points[rows], draw.select([seed for _, seed in chunk]), on_step)
         with torch.no_grad():
-            parts.append(problem.evaluate(trained.parameters, trained.output_multiplier, problem.data.validation))
+            parts.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation))
             if with_test is not None:
-                tests.append(problem.evaluate(trained.parameters, trained.output_multiplier, with_test))
+                tests.append(problem.evaluate(trained.parameters, trained.loss, with_test))
     shape = (len(points), len(seeds))
     losses, accuracies = (torch.cat(column).double().view(shape) for column in zip(*parts, strict=True))
     if not tests:
@@ -87,4 +87,5 @@ def loss_estimate(losses: Tensor, accuracies: Tensor) -> LossEstimate:
     """Wire form of the losses [seeds] of one point, diverged runs left out."""
     mean, stderr, count = mean_and_stderr(losses)
     kept = accuracies[losses.isfinite()]
-    return LossEstimate(mean=mean, stderr=stderr, seeds=count, accuracy=float(kept.mean()) if count else None)
+    share = float(kept.mean()) if count else math.nan
+    return LossEstimate(mean=mean, stderr=stderr, seeds=count, accuracy=None if math.isnan(share) else share)

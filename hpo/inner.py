@@ -1,25 +1,33 @@
 """The inner problem: training runs of the proxy, many members as one batched computation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn import functional
 
 from hpo.clipping import clip_by_global_norm
-from hpo.coefficients import Coefficients, coefficients, expanded
+from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded
+from hpo.families import build
 from hpo.layout import Layout
-from hpo.models import MLP
-from hpo.seeding import generator_of
-from hpo.space import Space
+from hpo.losses import accuracy, mixed, per_example
+from hpo.seeding import generator_of, generator_of_step, number_of
+from hpo.space import ROLES_WITHOUT, Space
 from hpo.tasks import Split, TaskData
 from hpo.updates import RULES, State
-from windtunnel.types import JobSpec
+from windtunnel.types import TASKS, JobSpec
 
 OnStep = Callable[[int], None]
 """Called after every inner step with the number of member-steps done; it may raise to stop the run."""
+
+NOISY = ("dropout", "input_noise")
+"""Regularisers that need random numbers at every step."""
+NOISE = 7
+"""Last part of the seed path of a member's noise."""
+DIALS = ("attention_multiplier", *NOISY)
+"""Tables of the loss that act inside the model's forward pass."""
 
 
 def silent(member_steps: int) -> None:
@@ -34,10 +42,27 @@ class Draw:
     """Initial parameters at unit init scale, [members, P]."""
     batches: Tensor
     """Indices of training examples, [members, T, batch]."""
+    streams: tuple[int, ...]
+    """Seed of each member's noise during training."""
 
     def select(self, rows: Sequence[int]) -> "Draw":
         """The draw of some members, in the order given; a member may be taken more than once."""
-        return Draw(self.noise[list(rows)], self.batches[list(rows)])
+        chosen = list(rows)
+        return Draw(self.noise[chosen], self.batches[chosen], tuple(self.streams[row] for row in chosen))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training loss is taken over."""
+
+    inputs: Tensor
+    """[members, batch, features]; token ids for text."""
+    labels: Tensor
+    """[members, batch]; [members, batch, context] for text."""
+    sources: Tensor | None = None
+    """Data source of each example, [members, batch]; None where no mixture is weighted."""
+    noise: Mapping[str, Tensor] = field(default_factory=dict)
+    """Standard normal numbers for the model's regularisers, each [members, ...]."""
 
 
 class InnerProblem:
@@ -67,13 +92,20 @@ class InnerProblem:
         self.initial_state, self.update = RULES[spec.optimizer.name]
         with torch.device("meta"):
             self.model = self.build_module()
-        self.inputs = data.train.inputs.to(dtype)
-        self.labels = data.train.labels
+        self.task = TASKS[spec.task]
+        tokens = self.task.kind == "language"
+        self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
+        self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
+        self.sources = data.train.sources if spec.searches("mixture_weight") else None
+        if self.sources is not None:
+            self.shares = torch.bincount(self.sources, minlength=len(self.task.sources)).to(dtype) / len(self.sources)
+        noisy = [name for name in NOISY if spec.start_value(name) is not None]
+        self.noise_shapes = self.model.noise_shapes(self.batch_size, noisy) if noisy else {}
+        self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in ROLES_WITHOUT["l2"]]
 
     def build_module(self) -> nn.Module:
         """A module with the layout's tensors; its own initial values mean nothing."""
-        shape, data = self.spec.model, self.data
-        return MLP(data.features, data.classes, shape.width, shape.depth, shape.activation)
+        return build(self.spec.model, TASKS[self.spec.task])
 
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
         """Initial values and batch order of one member for each seed path (job seed, purpose, outer step, index).
@@ -92,7 +124,7 @@ class InnerProblem:
             noises.append(torch.cat(parts).to(self.dtype))
             order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
             batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))
-        return Draw(torch.stack(noises), torch.stack(batches))
+        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, NOISE)) for seed in seeds))
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Coefficients of a population at unconstrained points [members, k], in this problem's dtype."""
@@ -100,52 +132,98 @@ class InnerProblem:
 
     def initial(self, draw: Draw, table: Coefficients) -> State:
         """State before the first update; differentiable in the init scale."""
-        return self.initial_state(draw.noise * self.layout.expand(table.init_scale))
+        return self.initial_state(draw.noise * self.layout.expand(table.initial["init_scale"]))
 
-    def batch(self, draw: Draw, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs [members, batch, features] and labels [members, batch] of one step."""
+    def batch(self, draw: Draw, step: int) -> Batch:
+        """Examples and noise of one step; the same for the same member and step, whoever trains beside it."""
         index = draw.batches[:, step]
-        return self.inputs[index], self.labels[index]
+        sources = None if self.sources is None else self.sources[index]
+        return Batch(self.inputs[index], self.labels[index], sources, self._noise(draw, step))
 
-    def logits(self, tensors: Sequence[Tensor], output_multiplier: Tensor, inputs: Tensor) -> Tensor:
-        """Logits [members, batch, classes]; inputs are [members, batch, features], or [batch, features] for all alike."""
+    def _noise(self, draw: Draw, step: int) -> dict[str, Tensor]:
+        if not self.noise_shapes:
+            return {}
+        sizes = [prod(shape) for shape in self.noise_shapes.values()]
+        rows = [torch.randn(sum(sizes), generator=generator_of_step(stream, step)) for stream in draw.streams]
+        parts = torch.split_with_sizes(torch.stack(rows).to(self.dtype), sizes, dim=1)
+        shapes = self.noise_shapes.items()
+        return {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes, strict=True)}
+
+    def outputs(
+        self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Outputs of the model: [members, batch, classes], for text [members, batch, context, classes].
+
+        Args:
+            tensors: parameters, each [members, *shape].
+            loss: tables of the loss; those of the forward pass are used.
+            inputs: [members, batch, features], or [batch, features] for all alike.
+            noise: of the regularisers; None: they are off.
+        """
+        scaled = self._multiplied(tensors, loss)
+        wanted = DIALS if noise is not None else DIALS[:1]
+        dials = {name: loss[name] for name in wanted if name in loss}
         names = self.layout.names
 
-        def one(parameters: Sequence[Tensor], multiplier: Tensor, features: Tensor) -> Tensor:
-            named = dict(zip(names, parameters, strict=True))
-            named["readout.weight"] = named["readout.weight"] * multiplier
-            outputs: Tensor = functional_call(self.model, named, (features,))
-            return outputs
+        def one(
+            parameters: Sequence[Tensor], settings: Mapping[str, Tensor], random: Mapping[str, Tensor], features: Tensor
+        ) -> Tensor:
+            arguments = (features, settings, random)
+            found: Tensor = functional_call(self.model, dict(zip(names, parameters, strict=True)), arguments)
+            return found
 
-        if output_multiplier.shape[0] == 1:
+        drawn = dict(noise or {})
+        shared = self._is_shared(inputs)
+        if tensors[0].shape[0] == 1:
             # A population of one pays for batching and gains nothing.
-            alone = inputs if inputs.dim() == 2 else inputs[0]
-            return one([tensor[0] for tensor in tensors], output_multiplier[0], alone)[None]
-        axis = None if inputs.dim() == 2 else 0
-        return vmap(one, in_dims=(0, 0, axis))(list(tensors), output_multiplier, inputs)
+            first = [{name: table[0] for name, table in group.items()} for group in (dials, drawn)]
+            return one([tensor[0] for tensor in scaled], *first, inputs if shared else inputs[0])[None]
+        return vmap(one, in_dims=(0, 0, 0, None if shared else 0))(scaled, dials, drawn, inputs)
 
-    def training_loss(self, tensors: Sequence[Tensor], output_multiplier: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Mean cross-entropy of each member's own batch in nats, [members]."""
-        inputs, labels = batch
-        logits = self.logits(tensors, output_multiplier, inputs)
-        members, size = labels.shape
-        losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        return losses.view(members, size).mean(dim=1)
+    def _is_shared(self, inputs: Tensor) -> bool:
+        return inputs.dim() == self.inputs.dim()
 
-    def evaluate(self, parameters: Tensor, output_multiplier: Tensor, split: Split) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy in nats and accuracy on a whole split, each [members]; the loss is differentiable."""
-        logits = self.logits(self.layout.split(parameters), output_multiplier, split.inputs.to(self.dtype))
-        members = logits.shape[0]
-        labels = split.labels.expand(members, -1)
-        losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        accuracy = (logits.detach().argmax(dim=2) == labels).to(self.dtype).mean(dim=1)
-        return losses.view(members, -1).mean(dim=1), accuracy
+    def _multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
+        """Parameters as the forward pass uses them: times the multiplier of their role, where it is searched."""
+        factors = {"output": loss.get("output_multiplier"), "input": loss.get("embedding_multiplier")}
+        found = []
+        for tensor, fact in zip(tensors, self.layout.tensors, strict=True):
+            factor = factors.get(fact.role)
+            found.append(tensor if factor is None else tensor * factor.view(-1, *[1] * (tensor.dim() - 1)))
+        return found
 
-    def gradient(self, parameters: Tensor, table: Coefficients, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
+        """Training loss of each member on its own batch, regularisers included, [members]; nats for classes and text."""
+        outputs = self.outputs(tensors, loss, batch.inputs, batch.noise)
+        losses = per_example(self.task.kind, outputs, batch.labels, loss.get("label_smoothing"))
+        if batch.sources is None:
+            mean = losses.mean(dim=1)
+        else:
+            mean = mixed(losses, batch.sources, loss["mixture_weight"], self.shares)
+        return mean + self._penalty(tensors, loss["l2"]) if "l2" in loss else mean
+
+    def _penalty(self, tensors: Sequence[Tensor], l2: Tensor) -> Tensor:
+        """lambda / 2 |w|^2 over matrices, [members]."""
+        squares = [tensors[index].flatten(1).square().sum(dim=1) for index in self.penalised]
+        return (l2[:, self.penalised] * torch.stack(squares, dim=1)).sum(dim=1) / 2
+
+    def evaluate(self, parameters: Tensor, loss: Tables, split: Split) -> tuple[Tensor, Tensor]:
+        """Mean loss without regularisers and accuracy on a whole split, each [members]; the loss is differentiable.
+
+        Nats for classes and text; mean squared error, and accuracy NaN, for regression.
+        """
+        kind = self.task.kind
+        inputs = split.inputs if kind == "language" else split.inputs.to(self.dtype)
+        labels = split.labels.to(self.dtype) if kind == "regression" else split.labels
+        outputs = self.outputs(self.layout.split(parameters), loss, inputs)
+        labels = labels.expand(len(outputs), *labels.shape)
+        return per_example(kind, outputs, labels).mean(dim=1), accuracy(kind, outputs.detach(), labels)
+
+    def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""
         leaves = [part.detach().requires_grad_() for part in self.layout.split(parameters)]
         with torch.enable_grad():
-            loss = self.training_loss(leaves, table.output_multiplier, batch).sum()
+            loss = self.training_loss(leaves, table.loss, batch).sum()
         return self.layout.join(torch.autograd.grad(loss, leaves))
 
     def apply_update(self, state: State, gradient: Tensor, tables: Mapping[str, Tensor], step: int) -> State:
@@ -179,7 +257,7 @@ class InnerProblem:
         state = self.initial(draw, table)
         for step in range(self.steps if steps is None else steps):
             state = self.advance(state, table, draw, step, step + 1, on_step)[-1]
-        return TrainedMembers(state[0], table.output_multiplier)
+        return TrainedMembers(state[0], detached(table.loss))
 
 
 @dataclass(frozen=True)
@@ -188,5 +266,5 @@ class TrainedMembers:
 
     parameters: Tensor
     """[members, P]"""
-    output_multiplier: Tensor
-    """[members]"""
+    loss: Tables
+    """What evaluation needs of the coefficients: the tables of the loss."""

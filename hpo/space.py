@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpo.errors import Refused
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED
-from windtunnel.types import HyperparameterName, JobSpec, Scope, TensorFacts
+from windtunnel.types import TASKS, HyperparameterName, JobSpec, Scope, TensorFacts
 from windtunnel.types.results import Role
 
 Bijection = Literal["log", "logit", "complement_logit"]
@@ -25,6 +25,13 @@ BIJECTIONS: dict[HyperparameterName, Bijection] = {
     "clip_norm": "log",
     "init_scale": "log",
     "output_multiplier": "log",
+    "embedding_multiplier": "log",
+    "attention_multiplier": "log",
+    "l2": "log",
+    "dropout": "logit",
+    "label_smoothing": "logit",
+    "input_noise": "log",
+    "mixture_weight": "log",
     "warmup_fraction": "logit",
     "floor": "log",
 }
@@ -32,6 +39,7 @@ BIJECTIONS: dict[HyperparameterName, Bijection] = {
 ROLES_WITHOUT: dict[HyperparameterName, frozenset[Role]] = {
     "weight_decay": UNDECAYED,
     "init_scale": ZERO_INITIALISED,
+    "l2": UNDECAYED,
 }
 """Roles that a hyperparameter does not act on."""
 
@@ -65,7 +73,7 @@ class Hyperparameter:
     name: HyperparameterName
     scope: Scope
     key: str
-    """The role or tensor it acts on; empty for the global scope."""
+    """The role (or group), the tensor or the data source it acts on; empty where there is one value for all."""
     start: float
     low: float
     high: float
@@ -88,7 +96,7 @@ class Hyperparameter:
             case "global":
                 return True
             case "role":
-                return tensor.role == self.key
+                return tensor.part == self.key
             case "tensor":
                 return tensor.name == self.key
 
@@ -120,10 +128,12 @@ class Space:
             subject = [tensor for tensor in tensors if tensor.role not in ROLES_WITHOUT.get(item.name, frozenset())]
             keys: dict[str, None]
             match item.scope:
+                case _ if item.name == "mixture_weight":
+                    keys = dict.fromkeys(TASKS[spec.task].sources)
                 case "global":
                     keys = {"": None}
                 case "role":
-                    keys = dict.fromkeys(tensor.role for tensor in subject)
+                    keys = dict.fromkeys(tensor.part for tensor in subject)
                 case "tensor":
                     keys = dict.fromkeys(tensor.name for tensor in subject)
             if not keys:

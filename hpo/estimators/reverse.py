@@ -6,13 +6,14 @@ loss, so only one step's activations are ever alive (Maclaurin et al. 2015; Fran
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from hpo.coefficients import OVER_TIME, Coefficients
+from hpo.coefficients import Coefficients
 from hpo.estimators.protocol import Estimate
 from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.updates import State
@@ -67,46 +68,46 @@ class Reverse:
 class _Sweep:
     """The backward pass at one moment: adjoint of the state, and cotangents of the coefficient tables."""
 
-    def __init__(self, adjoint: State, tables: Coefficients, output_multiplier: Tensor) -> None:
+    def __init__(self, adjoint: State, tables: Coefficients, loss: Mapping[str, Tensor]) -> None:
         self.adjoint = adjoint
-        self.cotangents = {name: torch.zeros_like(table) for name, table in tables.tables().items()}
-        self.cotangents["output_multiplier"] = output_multiplier
-        self.bounded = torch.zeros_like(output_multiplier)
-        self.scales = torch.zeros_like(output_multiplier)
+        self.cotangents = {name: torch.zeros_like(table) for name, table in tables.tables().items()} | dict(loss)
+        self.bounded = adjoint[0].new_zeros(len(adjoint[0]))
+        self.scales = torch.zeros_like(self.bounded)
 
     @classmethod
     def at_end(cls, problem: InnerProblem, tables: Coefficients, state: State) -> tuple[Tensor, "_Sweep"]:
         """Validation loss [members], and the sweep that starts from its gradient."""
         parameters = state[0].detach().requires_grad_()
-        multiplier = tables.output_multiplier.detach().requires_grad_()
+        leaves = {name: table.detach().requires_grad_() for name, table in tables.loss.items()}
         with torch.enable_grad():
-            value, _ = problem.evaluate(parameters, multiplier, problem.data.validation)
-            slope, by_multiplier = torch.autograd.grad(value.sum(), [parameters, multiplier], materialize_grads=True)
+            value, _ = problem.evaluate(parameters, leaves, problem.data.validation)
+            slope, *direct = torch.autograd.grad(value.sum(), [parameters, *leaves.values()], materialize_grads=True)
         rest = tuple(torch.zeros_like(part) for part in state[1:])
-        return value.detach(), cls((slope, *rest), tables, by_multiplier)
+        return value.detach(), cls((slope, *rest), tables, dict(zip(leaves, direct, strict=True)))
 
     def back(
         self, problem: InnerProblem, tables: Coefficients, draw: Draw, state: State, step: int, growth: float | None
     ) -> None:
         """Pull the adjoint back through update number ``step``, which began from ``state``."""
         leaves = [part.detach().requires_grad_() for part in problem.layout.split(state[0])]
-        multiplier = tables.output_multiplier.detach().requires_grad_()
+        knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items()}
         with torch.enable_grad():
-            loss = problem.training_loss(leaves, multiplier, problem.batch(draw, step)).sum()
+            loss = problem.training_loss(leaves, knobs, problem.batch(draw, step)).sum()
             slopes = torch.autograd.grad(loss, leaves, create_graph=True)
         gradient = problem.layout.join([slope.detach() for slope in slopes])
         elementwise, to_gradient = self._through_update(problem, tables, state, gradient, step)
-        *curved, by_multiplier = torch.autograd.grad(
-            slopes, [*leaves, multiplier], grad_outputs=problem.layout.split(to_gradient), materialize_grads=True
+        found = torch.autograd.grad(
+            slopes, [*leaves, *knobs.values()], grad_outputs=problem.layout.split(to_gradient), materialize_grads=True
         )
-        hessian = problem.layout.join(curved)
+        hessian, mixed = problem.layout.join(found[: len(leaves)]), dict(zip(knobs, found[len(leaves) :], strict=True))
         if growth is not None:
             scale = bounded_scale(elementwise[0], hessian, growth)
             self.bounded += scale < 1
             self.scales += scale
             hessian = hessian * scale[:, None]
-            by_multiplier = by_multiplier * scale
-        self.cotangents["output_multiplier"] += by_multiplier
+            mixed = {name: part * scale.view(-1, *[1] * (part.dim() - 1)) for name, part in mixed.items()}
+        for name, part in mixed.items():
+            self.cotangents[name] += part
         self.adjoint = (elementwise[0] + hessian, *elementwise[1:])
 
     def _through_update(
@@ -119,7 +120,7 @@ class _Sweep:
             after = problem.apply_update(tuple(inputs[:-1]), inputs[-1], leaves, step)
             found = torch.autograd.grad(after, [*inputs, *leaves.values()], grad_outputs=self.adjoint)
         for name, cotangent in zip(leaves, found[len(inputs) :], strict=True):
-            if name in OVER_TIME:
+            if name in tables.scheduled:
                 self.cotangents[name][step] = cotangent
             else:
                 self.cotangents[name] += cotangent

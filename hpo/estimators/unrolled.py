@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hpo.coefficients import Coefficients
 from hpo.estimators.protocol import Estimate
-from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.inner import Batch, Draw, InnerProblem, OnStep, silent
 
 
 class DifferentiableAdamW(DifferentiableOptimizer):  # type: ignore[misc]
@@ -88,19 +88,17 @@ class Unrolled:
                     differentiable.step(
                         loss,
                         override=_settings(tables, step, problem),
-                        grad_callback=lambda gradients: _clipped(gradients, tables.clip_norm),
+                        grad_callback=lambda gradients: _clipped(gradients, tables.update.get("clip_norm")),
                     )
                     on_step(1)
                 final = [part[None] for part in patched.fast_params]
-                value, _ = problem.evaluate(problem.layout.join(final), tables.output_multiplier, problem.data.validation)
+                value, _ = problem.evaluate(problem.layout.join(final), tables.loss, problem.data.validation)
                 (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient
 
     @staticmethod
-    def _loss(
-        problem: InnerProblem, parameters: Sequence[Tensor], tables: Coefficients, batch: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        return problem.training_loss([part[None] for part in parameters], tables.output_multiplier, batch).sum()
+    def _loss(problem: InnerProblem, parameters: Sequence[Tensor], tables: Coefficients, batch: Batch) -> Tensor:
+        return problem.training_loss([part[None] for part in parameters], tables.loss, batch).sum()
 
 
 def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module, list[dict[str, Any]]]:
@@ -115,16 +113,17 @@ def _settings(tables: Coefficients, step: int, problem: InnerProblem) -> dict[st
     """Settings of every parameter group at one step, in the form that ``higher`` calls override."""
     count = len(problem.layout.tensors)
     zeros = [0.0] * count
+    scheduled, update = tables.scheduled, tables.update
     settings: dict[str, list[Any]] = {
-        "lr": list(tables.learning_rate[step, 0]),
-        "shrink": zeros if tables.shrink is None else list(tables.shrink[step, 0]),
-        "l2": zeros if tables.l2 is None else list(tables.l2[0]),
+        "lr": list(scheduled["learning_rate"][step, 0]),
+        "shrink": list(scheduled["shrink"][step, 0]) if "shrink" in scheduled else zeros,
+        "l2": list(update["coupled_decay"][0]) if "coupled_decay" in update else zeros,
     }
-    if tables.momentum is not None:
-        settings["momentum"] = [tables.momentum[0, 0]]
-    if tables.beta1 is not None and tables.beta2 is not None and tables.eps is not None:
-        settings["betas"] = [(tables.beta1[0, 0], tables.beta2[0, 0])]
-        settings["eps"] = [tables.eps[0, 0]]
+    if "momentum" in update:
+        settings["momentum"] = [update["momentum"][0, 0]]
+    else:
+        settings["betas"] = [(update["beta1"][0, 0], update["beta2"][0, 0])]
+        settings["eps"] = list(update["eps"][0])
     return settings
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from hpo.inner import OnStep, silent
 from hpo.layout import Layout
-from hpo.models import MLP
+from hpo.families import MLP
 from hpo.mup.apply import effective, initialise
 from hpo.mup.resolve import global_value, resolve
 from hpo.mup.roles import mlp_tensors

@@ -28,7 +28,7 @@ def torch_loop(problem: InnerProblem, draw: Draw, member: int) -> torch.Tensor:
         optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.optimizer.name](groups, lr=rate)
     with torch.no_grad():
         table = problem.coefficients(problem.space.start()[None])
-    multiplier = table.learning_rate[:, 0, 0] / rate
+    multiplier = table.scheduled["learning_rate"][:, 0, 0] / rate
     for step in range(problem.steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * float(multiplier[step])
@@ -68,7 +68,7 @@ def test_a_diverged_member_leaves_the_others_untouched(build_problem) -> None:
     points = torch.stack([problem.space.start(), wild])
     draw = problem.draw([(0, 0), (0, 0)])
     trained = problem.train(points, draw)
-    losses, _ = problem.evaluate(trained.parameters, trained.output_multiplier, problem.data.validation)
+    losses, _ = problem.evaluate(trained.parameters, trained.loss, problem.data.validation)
     assert not losses[1] < 1e3
     alone = problem.train(points[:1], draw.select([0])).parameters
     torch.testing.assert_close(trained.parameters[:1], alone, rtol=1e-10, atol=1e-13)

@@ -49,10 +49,10 @@ class Quadratic(InnerProblem):
     def build_module(self) -> nn.Module:
         return Weight()
 
-    def training_loss(self, tensors, output_multiplier, batch):
+    def training_loss(self, tensors, loss, batch):
         return (self.curvature * tensors[0][:, 0].square()).sum(1) / 2
 
-    def evaluate(self, parameters, output_multiplier, split):
+    def evaluate(self, parameters, loss, split):
         return (self.curvature * parameters.square()).sum(1) / 2, torch.zeros(len(parameters))
 
 
@@ -106,7 +106,7 @@ def central_differences(problem: InnerProblem, points: torch.Tensor, draw) -> to
 
     def loss(at: torch.Tensor) -> torch.Tensor:
         trained = problem.train(at, draw)
-        return problem.evaluate(trained.parameters, trained.output_multiplier, problem.data.validation)[0]
+        return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0]
 
     # Wide enough for rounding, narrow enough that no step's gradient norm crosses the clip threshold on the way.
     width, columns = 2e-4, []

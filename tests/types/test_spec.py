@@ -54,8 +54,8 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
         ({"model": {"depth": 1}, "target": {"width": 128, "depth": 3}}, "/target/depth", "tune a proxy of depth 2"),
         ({"parametrization": "standard", "target": {"width": 128}}, "/parametrization", "would get no plan"),
         ({"optimizer": {"name": "adam"}, "target": {"width": 128}}, "/optimizer/decay", "would get no plan"),
-        ({"method": {"engine": "higher", "adjoint": "bounded"}}, "/adjoint", "needs engine 'population'"),
-        ({"method": {"engine": "higher", "checkpointing": "sqrt"}}, "/checkpointing", "needs engine 'population'"),
+        ({"method": {"engine": "higher", "adjoint": "bounded"}}, "/adjoint", "no setting of 'higher'"),
+        ({"method": {"engine": "higher", "checkpointing": "sqrt"}}, "/checkpointing", "no setting of 'higher'"),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_field_to_change(fields: dict[str, Any], path: str, complaint: str) -> None:

@@ -53,7 +53,7 @@ class MethodSpec(Request):
         None,
         ge=1,
         le=10_000,
-        description="Iterations (cg, neumann) or rank (nystrom) of the implicit solve; 20 by default.",
+        description="Iterations (cg, neumann) or rank (nystrom) of the solve; 20 by default.",
     )
     damping: float | None = Field(
         None, ge=0, le=100, description="Added to the Hessian's diagonal in the implicit solve; 0.001 by default."

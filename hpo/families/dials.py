@@ -1,0 +1,53 @@
+"""Hyperparameters that act inside the forward pass, and the randomness they need.
+
+A dial that is absent is off. The noise is drawn outside, so that a forward pass is a function of its arguments alone, and
+differentiable in the dials with the noise held fixed.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from torch import Tensor
+
+Dials = Mapping[str, Tensor]
+"""Name -> 0-dim tensor."""
+Noise = Mapping[str, Tensor]
+"""``input`` and ``dropout.<place>`` -> standard normal values."""
+NO_DIALS: Dials = MappingProxyType({})
+NO_NOISE: Noise = MappingProxyType({})
+
+
+def gaussian_dropout(hidden: Tensor, rate: Tensor, noise: Tensor) -> Tensor:
+    """``hidden * (1 + sqrt(p / (1 - p)) * eps)``: multiplicative noise with the mean and variance of dropout at rate p.
+
+    Bernoulli dropout multiplies by 0 or 1 / (1 - p), which has mean 1 and variance p / (1 - p), and no derivative in p
+    (Srivastava et al. 2014, section 10). The square root has no derivative at p = 0.
+
+    Args:
+        hidden: any shape.
+        rate: p in (0, 1), 0-dim.
+        noise: standard normal, of hidden's shape.
+    """
+    return hidden * (1 + (rate / (1 - rate)).sqrt() * noise)
+
+
+def add_noise(inputs: Tensor, deviation: Tensor, noise: Tensor) -> Tensor:
+    """``inputs + sigma * eps``, with noise of the inputs' shape."""
+    return inputs + deviation * noise
+
+
+def noisy(inputs: Tensor, dials: Dials, noise: Noise) -> Tensor:
+    """The inputs under the dial ``input_noise``, and as they are without it."""
+    return add_noise(inputs, dials["input_noise"], noise["input"]) if "input_noise" in dials else inputs
+
+
+def dropped(hidden: Tensor, place: str, dials: Dials, noise: Noise) -> Tensor:
+    """Hidden values at one place of a model under the dial ``dropout``, and as they are without it."""
+    return gaussian_dropout(hidden, dials["dropout"], noise[f"dropout.{place}"]) if "dropout" in dials else hidden
+
+
+def check_dials(dials: Dials, allowed: tuple[str, ...]) -> None:
+    """Raise ValueError on a dial that a family does not have: it would be ignored."""
+    unknown = sorted(set(dials) - set(allowed))
+    if unknown:
+        raise ValueError(f"no dial {', '.join(map(repr, unknown))} in this family; allowed: {', '.join(allowed)}")

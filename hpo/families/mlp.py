@@ -1,0 +1,53 @@
+"""The multilayer perceptron."""
+
+from collections.abc import Collection
+
+from torch import Tensor, nn
+
+from hpo.families.dials import Dials, Noise, dropped, noisy
+from hpo.families.family import Family, Record
+from hpo.families.nonlinearity import ACTIVATIONS
+
+
+class MLP(Family):
+    """``depth`` hidden layers of ``width`` units with biases, then a linear readout.
+
+    Dropout acts on the output of every hidden layer after its nonlinearity, input noise on the features.
+
+    Args:
+        features: length of one input.
+        classes: number of logits; 1 for a regression.
+        width: units of each hidden layer.
+        depth: number of hidden layers, at least 1.
+        activation: a name in ``ACTIVATIONS``.
+    """
+
+    dials = ("dropout", "input_noise")
+
+    def __init__(self, features: int, classes: int, width: int, depth: int, activation: str = "relu") -> None:
+        super().__init__()
+        fans = [features, *[width] * (depth - 1)]
+        self.layers = nn.ModuleList(nn.Linear(fan_in, width) for fan_in in fans)
+        self.readout = nn.Linear(width, classes)
+        self.activation = ACTIVATIONS[activation]
+        self.features, self.width = features, width
+
+    def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:
+        """Logits [batch, classes] of inputs [batch, features]."""
+        hidden = noisy(inputs, dials, noise)
+        for index, layer in enumerate(self.layers):
+            place = f"layers.{index}"
+            hidden = layer(hidden)
+            record(place, hidden)
+            hidden = dropped(self.activation(hidden), place, dials, noise)
+        logits: Tensor = self.readout(hidden)
+        return logits
+
+    def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
+        """``input`` [batch, features]; ``dropout.layers.i`` [batch, width]."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if "input_noise" in dials:
+            shapes["input"] = (batch, self.features)
+        if "dropout" in dials:
+            shapes |= {f"dropout.layers.{index}": (batch, self.width) for index in range(len(self.layers))}
+        return shapes

@@ -1,0 +1,58 @@
+"""Training and evaluation losses by kind of task, written out so that every derivative of them exists.
+
+``torch.nn.functional.mse_loss`` has no forward-over-reverse derivative; cross-entropy has all of them.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from windtunnel.types.tasks import TaskKind
+
+
+def per_example(kind: TaskKind, outputs: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Loss of each example: cross-entropy in nats, for text averaged over its tokens; squared error for regression.
+
+    Args:
+        kind: of the task.
+        outputs: [members, batch, classes]; [members, batch, context, classes] for text; [members, batch, 1] for regression.
+        labels: [members, batch]; [members, batch, context] for text.
+        smoothing: share of the target spread over all classes (Szegedy et al. 2016, section 7), [members]; None: none.
+
+    Returns:
+        [members, batch]
+    """
+    if kind == "regression":
+        return (outputs.squeeze(-1) - labels).square()
+    flat = outputs.reshape(-1, outputs.shape[-1])
+    losses = functional.cross_entropy(flat, labels.reshape(-1), reduction="none").view(labels.shape)
+    if smoothing is not None:
+        spread = -functional.log_softmax(outputs, dim=-1).mean(dim=-1)
+        share = smoothing.view(-1, *[1] * (losses.dim() - 1))
+        losses = (1 - share) * losses + share * spread
+    return losses if losses.dim() == 2 else losses.mean(dim=2)
+
+
+def accuracy(kind: TaskKind, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Share of labels (of tokens, for text) with the highest logit, [members]; NaN for regression, which has none."""
+    if kind == "regression":
+        return torch.full_like(outputs[:, 0, 0], torch.nan)
+    return (outputs.argmax(dim=-1) == labels).to(outputs.dtype).flatten(1).mean(dim=1)
+
+
+def mixed(losses: Tensor, sources: Tensor, weights: Tensor, shares: Tensor) -> Tensor:
+    """Mean loss with a weight for each data source, normalised so that the weights average to 1 over the training set.
+
+    Only ratios of weights matter: sum_i w_(s_i) loss_i / (batch * sum_s share_s w_s).
+
+    Args:
+        losses: [members, batch].
+        sources: source of each example, [members, batch].
+        weights: [members, sources].
+        shares: share of each source in the training set, [sources].
+
+    Returns:
+        [members]
+    """
+    chosen = torch.gather(weights, 1, sources)
+    return (chosen * losses).mean(dim=1) / (weights * shares).sum(dim=1)
