@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench system clean help
+.PHONY: demo test lint serve bench peers system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -12,6 +12,7 @@ help:
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
+	@echo "make peers  the same beside other libraries, in an environment of their own"
 
 # What it takes to run: service, workers, client.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -45,6 +46,18 @@ serve: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.engine
 
+# Other libraries, with this project beside them. betty-ml says Python < 3.11 but runs on 3.11: nothing of it is compiled.
+PEERS := benchmarks/peers/.venv
+$(PEERS)/.installed: benchmarks/peers/requirements.txt pyproject.toml constraints.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(PEERS)/bin/python -m pip install --quiet -c constraints.txt -e '.[worker]' -r benchmarks/peers/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --no-deps --ignore-requires-python betty-ml==0.2.1
+	touch $@
+
+peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m benchmarks.peers
+
 # chromium and PostgreSQL for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
 system:
 	@missing=""; \
@@ -57,4 +70,4 @@ system:
 	fi
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(PEERS) demo

@@ -1,0 +1,136 @@
+"""The contenders: each turns a run into a function that does the work once and says what it found."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from benchmarks.peers.problem import Run, mean_loss
+from hpo.estimators import Estimator, Reverse, Unrolled
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Validation loss after the run, and its derivatives; None where the library cannot give one."""
+
+    loss: float
+    by_rate: float | None = None
+    """By the logarithm of the learning rate."""
+    by_l2: float | None = None
+    """By the logarithm of the L2 weight."""
+
+
+Work = Callable[[], Outcome]
+
+
+def torch_loop(run: Run, dtype: torch.dtype = torch.float32, shift: tuple[float, float] = (0.0, 0.0)) -> Work:
+    """Plain training as users of torch write it; ``shift`` moves (log learning rate, log L2)."""
+    rate, l2 = (math.exp(value + moved) for value, moved in zip(run.point.tolist(), shift, strict=True))
+
+    def work() -> Outcome:
+        module = run.module(dtype)
+        optimizer = native_optimizer(run, module, rate, l2)
+        for step in range(len(run.order)):
+            inputs, labels = run.batch(step, dtype)
+            optimizer.zero_grad()
+            mean_loss(module(inputs), labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        inputs, labels = run.validation(dtype)
+        with torch.no_grad():
+            return Outcome(float(mean_loss(module(inputs), labels)))
+
+    return work
+
+
+def native_optimizer(run: Run, module: nn.Module, rate: float, l2: float) -> torch.optim.Optimizer:
+    """torch's optimizer; its weight decay is the gradient of the L2 term."""
+    named = dict(module.named_parameters())
+    free = [parameter for name, parameter in named.items() if name not in run.decayed]
+    groups = [{"params": [named[name] for name in run.decayed], "weight_decay": l2}, {"params": free, "weight_decay": 0.0}]
+    if run.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=run.momentum)
+    return torch.optim.Adam(groups, lr=rate)
+
+
+STEP = 1e-5
+"""Of the central differences, in natural logarithms: in float64 their error is some 1e-8 of the derivative."""
+
+
+def central_differences(run: Run) -> Work:
+    """The reference: plain torch training in float64, twice for each hyperparameter."""
+
+    def work() -> Outcome:
+        def slope(up: tuple[float, float]) -> float:
+            down = (-up[0], -up[1])
+            ends = [torch_loop(run, torch.float64, shift)().loss for shift in (up, down)]
+            return (ends[0] - ends[1]) / (2 * STEP)
+
+        return Outcome(torch_loop(run, torch.float64)().loss, slope((STEP, 0.0)), slope((0.0, STEP)))
+
+    return work
+
+
+def ours(run: Run, estimator: Estimator) -> Work:
+    """One of this project's estimators."""
+    draw = run.draw
+
+    def work() -> Outcome:
+        found = estimator.estimate(run.problem, run.point[None], draw)
+        return Outcome(float(found.value), *found.gradient[0].tolist())
+
+    return work
+
+
+def torchopt_unrolled(run: Run) -> Work:
+    """torchopt: the whole graph, through its functional optimizer."""
+    import torchopt
+
+    module = run.module()
+    names = [name for name, _ in module.named_parameters()]
+    decayed = [names.index(name) for name in run.decayed]
+
+    def work() -> Outcome:
+        point = run.point.float().requires_grad_()
+        rate, l2 = point.exp()
+        rule = torchopt.sgd(rate, momentum=run.momentum) if run.optimizer == "sgd" else torchopt.adam(rate)
+        optimizer = torchopt.FuncOptimizer(rule)
+        parameters = tuple(parameter.detach().clone().requires_grad_() for parameter in module.parameters())
+
+        def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+            inputs, labels = batch
+            logits: Tensor = functional_call(module, dict(zip(names, parameters, strict=True)), (inputs,))
+            return mean_loss(logits, labels)
+
+        for step in range(len(run.order)):
+            penalty = sum((parameters[index].square().sum() for index in decayed), torch.zeros(()))
+            parameters = optimizer.step(loss(run.batch(step)) + l2 / 2 * penalty, parameters)
+        value = loss(run.validation())
+        (gradient,) = torch.autograd.grad(value, point)
+        return Outcome(value.item(), *gradient.tolist())
+
+    return work
+
+
+def betty_implicit(run: Run, method: dict[str, Any]) -> Work:
+    """betty: implicit differentiation at the end of the run. The learning rate is no part of the loss: it cannot be had."""
+    from benchmarks.peers.betty_levels import differentiate
+
+    return lambda: Outcome(*differentiate(run, method))
+
+
+CONTENDERS: dict[str, Callable[[Run], Work]] = {
+    "torch loop": torch_loop,
+    "central differences, float64": central_differences,
+    "reverse, every state": lambda run: ours(run, Reverse("none", "exact")),
+    "reverse, sqrt states": lambda run: ours(run, Reverse("sqrt", "exact")),
+    "higher": lambda run: ours(run, Unrolled()),
+    "torchopt": torchopt_unrolled,
+    "betty, darts": lambda run: betty_implicit(run, {"type": "darts"}),
+    "betty, cg": lambda run: betty_implicit(run, {"type": "cg", "cg_iterations": 20}),
+    "betty, neumann": lambda run: betty_implicit(run, {"type": "neumann", "neumann_iterations": 20, "neumann_alpha": 0.1}),
+}
+REFERENCE = "central differences, float64"

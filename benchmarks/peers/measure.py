@@ -1,0 +1,70 @@
+"""``python -m benchmarks.peers.measure``: one contender's time, memory and derivatives, in its own process, as JSON."""
+
+import argparse
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+
+from benchmarks.engine import reset_peak, resident
+from benchmarks.peers.contenders import CONTENDERS, Outcome, Work, torch_loop
+from benchmarks.peers.problem import MODELS, OPTIMIZERS, STEPS, Optimizer, build
+
+LEAST_RUNS = 3
+LEAST_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one contender took and found."""
+
+    seconds: float
+    """Of the fastest run."""
+    torch_seconds: float
+    """Of the fastest plain run of torch; both kinds took turns in the same process."""
+    megabytes: float
+    """Growth of the resident size over what the process held before the first run."""
+    outcome: Outcome
+
+
+def timed(work: Work) -> tuple[float, Outcome]:
+    """(seconds, outcome) of one run."""
+    began = time.perf_counter()
+    outcome = work()
+    return time.perf_counter() - began, outcome
+
+
+def measure(model: str, optimizer: Optimizer, contender: str, steps: int = STEPS) -> Measured:
+    """Measure in this process, on one thread, after a short warm run of the same kind."""
+    torch.set_num_threads(1)
+    run, brief = build(model, optimizer, steps), build(model, optimizer, 2)
+    plain, work = torch_loop(run), CONTENDERS[contender](run)
+    torch_loop(brief)()
+    CONTENDERS[contender](brief)()
+    reset_peak()
+    before = resident("VmRSS")
+    seconds, outcome = timed(work)
+    megabytes = (resident("VmHWM") - before) / 1e6
+    torch_seconds = math.inf
+    runs, started = 0, time.perf_counter()
+    while runs < LEAST_RUNS or time.perf_counter() - started < LEAST_SECONDS:
+        torch_seconds = min(torch_seconds, timed(plain)[0])
+        seconds = min(seconds, timed(work)[0])
+        runs += 1
+    return Measured(seconds, torch_seconds, megabytes, outcome)
+
+
+def main() -> None:
+    """Print what the parent process asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=list(MODELS), required=True)
+    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), required=True)
+    parser.add_argument("--contender", choices=list(CONTENDERS), required=True)
+    asked = parser.parse_args()
+    print(json.dumps(asdict(measure(asked.model, asked.optimizer, asked.contender))))
+
+
+if __name__ == "__main__":
+    main()
