@@ -1,20 +1,19 @@
 """Study: a job's spec in, outer steps out, one at a time; stop it anywhere, load its state, and it goes on bit for bit."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hpo.account import Account, OnProgress
 from hpo.errors import Diverged
-from hpo.estimators import Estimator, Reverse, Unrolled
+from hpo.estimators.choice import choose_estimator
 from hpo.evaluation import SeedPath, judge, mean_and_stderr
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.memory import allocation_failures_named
 from hpo.mup.coordcheck import check_steps, coordinate_check
-from hpo.mup.roles import mlp_tensors
+from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.outer import Move, Trail, Visit, advance
 from hpo.race import FINALISTS, LENGTHS
@@ -25,8 +24,8 @@ from hpo.scout import FINALISTS as SCOUT_FINALISTS
 from hpo.scout import scout, short_steps
 from hpo.space import Space
 from hpo.tasks import TaskData, load
-from windtunnel.types import CoordinateCheck, Cost, EstimatorChoice, JobSpec, OuterStep, ProxyFacts, TuneResult
-from windtunnel.types.sizing import checkpointing_kind, plain_members
+from windtunnel.types import TASKS, CoordinateCheck, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
+from windtunnel.types.sizing import plain_members
 
 SCOUT, MOVE, FINISH = 0, 1, 2
 """Purpose of a run: the second part of its seed path, so that no two purposes ever share a seed."""
@@ -68,7 +67,7 @@ class Study:
         torch.set_num_threads(threads)
         self.spec, self.threads = spec, threads
         self.data = load(spec.task) if data is None else data
-        self.tensors = mlp_tensors(self.data.features, self.data.classes, spec.model.width, spec.model.depth)
+        self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
         self.space = Space.from_spec(spec, self.tensors)
         self.problem = self._problem(spec, dtype)
         self.account = Account(spec.outer.steps, spec.inner.steps, on_progress)
@@ -242,25 +241,3 @@ def _candidates(trail: Trail, start: Visit) -> Tensor:
         if not any(torch.equal(point, other) for other in found):
             found.append(point)
     return torch.stack(found)
-
-
-def choose_estimator(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]:
-    """The estimator of a job, and why it was chosen."""
-    method = spec.method
-    asked = "asked for" if method.estimator != "auto" else "chosen by auto: every hyperparameter of the space is continuous"
-    if method.engine == "higher":
-        reason = f"{asked}; engine higher differentiates the whole unrolled graph, one seed at a time"
-        return Unrolled(), EstimatorChoice(
-            estimator="reverse", engine="higher", adjoint="exact", checkpointing="graph", reason=reason
-        )
-    storage: Literal["none", "sqrt"] = "none" if checkpointing_kind(spec, max_bytes) == "none" else "sqrt"
-    kept = "keeps every optimizer state" if storage == "none" else "keeps about every sqrt(steps)-th optimizer state"
-    why = "as asked for" if method.checkpointing != "auto" else f"by {max_bytes / GIBIBYTE:.3g} GiB of memory"
-    estimator = Reverse(storage, method.adjoint_kind, method.growth_budget)
-    return estimator, EstimatorChoice(
-        estimator="reverse",
-        engine="population",
-        adjoint=method.adjoint_kind,
-        checkpointing=storage,
-        reason=f"{asked}, and its cost does not grow with their number; {kept}, {why}",
-    )
