@@ -5,11 +5,11 @@ from collections.abc import Collection
 from torch import Tensor, nn
 
 from hpo.families.dials import Dials, Noise, dropped, noisy
-from hpo.families.family import Family, Record
 from hpo.families.nonlinearity import ACTIVATIONS
+from hpo.families.proxy import Proxy, Record
 
 
-class MLP(Family):
+class MLP(Proxy):
     """``depth`` hidden layers of ``width`` units with biases, then a linear readout.
 
     Dropout acts on the output of every hidden layer after its nonlinearity, input noise on the features.

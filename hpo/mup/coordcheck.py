@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
+from hpo.families import MLP
 from hpo.inner import OnStep, silent
 from hpo.layout import Layout
-from hpo.families import MLP
 from hpo.mup.apply import effective, initialise
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.resolve import global_value, resolve
-from hpo.mup.roles import mlp_tensors
 from hpo.mup.slopes import finite, measured_slope, overall
 from hpo.seeding import generator_of
 from hpo.tasks import TaskData, load

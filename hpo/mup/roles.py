@@ -3,36 +3,9 @@
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from windtunnel.types.results import Role, TensorFacts
+from windtunnel.types.results import Role
 
 Shape = Sequence[int]
-
-
-def mlp_tensors(features: int, classes: int, width: int, depth: int) -> list[TensorFacts]:
-    """Tensors of an MLP with ``depth`` hidden layers, in the order of the module's ``named_parameters``.
-
-    ``layers.0.weight`` [width, features], ``layers.i.weight`` [width, width], ``layers.i.bias`` [width],
-    ``readout.weight`` [classes, width], ``readout.bias`` [classes].
-
-    Raises:
-        ValueError: a size is below 1.
-    """
-    sizes = {"features": features, "classes": classes, "width": width, "depth": depth}
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} of an MLP is {size}; allowed: at least 1")
-    tensors: list[TensorFacts] = []
-    for index in range(depth):
-        fan_in, role = (features, "input") if index == 0 else (width, "hidden")
-        tensors.append(_facts(f"layers.{index}.weight", [width, fan_in], role))
-        tensors.append(_facts(f"layers.{index}.bias", [width], "vector"))
-    tensors.append(_facts("readout.weight", [classes, width], "output"))
-    tensors.append(_facts("readout.bias", [classes], "scalar"))
-    return tensors
-
-
-def _facts(name: str, shape: list[int], role: str) -> TensorFacts:
-    return TensorFacts.model_validate({"name": name, "shape": shape, "role": role})
 
 
 def infer_roles(

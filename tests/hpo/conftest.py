@@ -8,7 +8,7 @@ import torch
 
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.mup.roles import mlp_tensors
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.rules import base_init_std
 from hpo.space import Space
 from hpo.tasks import load

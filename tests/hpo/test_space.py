@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hpo.errors import Refused
-from hpo.mup.roles import mlp_tensors
+from hpo.mup.proxies import mlp_tensors
 from hpo.space import BIJECTIONS, Space, constrain, unconstrain
 from windtunnel.types import JobSpec
 from windtunnel.types.hyperparameters import DEFAULT_RANGES

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from hpo.mup.roles import mlp_tensors
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.transfer import make_plan
 from windtunnel.types import (
     TASKS,

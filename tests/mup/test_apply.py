@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 import windtunnel.torch
+from hpo.families import MLP
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.models import MLP
 from hpo.mup.apply import effective, initialise
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.resolve import resolve
-from hpo.mup.roles import mlp_tensors
 from hpo.mup.rules import base_init_std
 from hpo.space import Space
 from hpo.tasks import load

@@ -3,8 +3,8 @@
 import pytest
 
 from hpo.errors import Refused
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.resolve import check_labels, resolve
-from hpo.mup.roles import mlp_tensors
 from windtunnel.types import JobSpec, TensorRow
 
 base = mlp_tensors(64, 10, 64, 2)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hpo.models import MLP
-from hpo.mup.roles import infer_roles, mlp_tensors
+from hpo.families import MLP
+from hpo.mup.proxies import mlp_tensors
+from hpo.mup.roles import infer_roles
 from windtunnel.types import TensorFacts
 
 

