@@ -83,7 +83,7 @@ def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) ->
         points: unconstrained coordinates, [members, k]; the result is differentiable in them.
     """
     chosen = _Values(spec, space, layout, space.values(points))
-    schedule = multipliers(spec.schedule, spec.inner.steps, chosen.schedule_shape(), points)[:, :, None]
+    schedule = _schedule(chosen)[:, :, None]
     learning_rate = schedule * chosen.per_tensor("learning_rate")
     decay = chosen.per_tensor("weight_decay")
     kind = spec.optimizer.decay_kind
@@ -98,6 +98,12 @@ def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) ->
     if kind == "l2":
         update["coupled_decay"] = decay
     return Coefficients({"init_scale": chosen.per_tensor("init_scale")}, _in_the_loss(chosen), update, scheduled)
+
+
+def _schedule(chosen: "_Values") -> Tensor:
+    """Multiplier of every update, [T, members]."""
+    spec, shape = chosen.spec, chosen.space.schedule_shape(chosen.values)
+    return multipliers(spec.schedule, spec.inner.steps, shape, chosen.values, spec.tokens_per_step)
 
 
 FORWARD: tuple[HyperparameterName, ...] = (
@@ -167,11 +173,3 @@ class _Values:
         fixed = 0.0 if facts.role in ROLES_WITHOUT.get(name, frozenset()) else self.spec.start_value(name)
         assert fixed is not None
         return torch.full_like(self.values[:, 0], fixed)
-
-    def schedule_shape(self) -> dict[str, Tensor]:
-        """Searched shape parameters of the schedule by name, each [members]."""
-        return {
-            item.name: self.values[:, index]
-            for index, item in enumerate(self.space.hyperparameters)
-            if item.name in ("warmup_fraction", "floor")
-        }

@@ -46,14 +46,10 @@ def evaluation(space: Space, point: Tensor, judged: Judged, row: int) -> PointEv
 def schedule_curve(spec: JobSpec, space: Space, start: Tensor, best: Tensor) -> ScheduleCurve:
     """The learning-rate multiplier at the start and at the best point over normalised time."""
     points = torch.stack([start, best])
-    values = space.values(points)
-    shape = {
-        item.name: values[:, column]
-        for column, item in enumerate(space.hyperparameters)
-        if item.name in ("warmup_fraction", "floor")
-    }
+    shape = space.schedule_shape(space.values(points))
     steps = min(spec.inner.steps, CURVE_POINTS)
-    curve = multipliers(spec.schedule, steps, {str(name): value for name, value in shape.items()}, points)
+    tokens_per_step = spec.tokens_per_step * spec.inner.steps / steps
+    curve = multipliers(spec.schedule, steps, shape, points, tokens_per_step)
     times = [(step + 1) / steps for step in range(steps)]
     return ScheduleCurve(times=times, start=curve[:, 0].tolist(), best=curve[:, 1].tolist())
 

@@ -11,6 +11,7 @@ from hpo.errors import Refused
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED
 from windtunnel.types import TASKS, HyperparameterName, JobSpec, Scope, TensorFacts
 from windtunnel.types.results import Role
+from windtunnel.types.schedules import ShapeName, is_shape
 
 Bijection = Literal["log", "logit", "complement_logit"]
 """log: positive scales. logit: shares in (0, 1). complement_logit: logit(1 - x) for averages that live near 1 (betas)."""
@@ -34,6 +35,10 @@ BIJECTIONS: dict[HyperparameterName, Bijection] = {
     "mixture_weight": "log",
     "warmup_fraction": "logit",
     "floor": "log",
+    "decay_gamma": "log",
+    "cycle_length": "logit",
+    "decay_fraction": "logit",
+    "knot": "log",
 }
 
 ROLES_WITHOUT: dict[HyperparameterName, frozenset[Role]] = {
@@ -73,7 +78,8 @@ class Hyperparameter:
     name: HyperparameterName
     scope: Scope
     key: str
-    """The role (or group), the tensor or the data source it acts on; empty where there is one value for all."""
+    """The role (or group), the tensor or the data source it acts on, or the number of a knot; empty where there is one
+    value for all."""
     start: float
     low: float
     high: float
@@ -121,15 +127,15 @@ class Space:
         found: list[Hyperparameter] = []
         for item in spec.search:
             low, high = item.range
-            start = spec.start_value(item.name)
-            if start is None:
+            if spec.start_value(item.name) is None:
                 raise Refused(f"{item.name} is searched but switched off in this spec")
-            start = min(max(start, low), high)
             subject = [tensor for tensor in tensors if tensor.role not in ROLES_WITHOUT.get(item.name, frozenset())]
             keys: dict[str, None]
             match item.scope:
                 case _ if item.name == "mixture_weight":
                     keys = dict.fromkeys(TASKS[spec.task].sources)
+                case _ if item.name == "knot":
+                    keys = dict.fromkeys(spec.knot_keys)
                 case "global":
                     keys = {"": None}
                 case "role":
@@ -138,7 +144,10 @@ class Space:
                     keys = dict.fromkeys(tensor.name for tensor in subject)
             if not keys:
                 raise Refused(f"{item.name} with scope {item.scope!r} acts on no tensor of this proxy")
-            found += [Hyperparameter(item.name, item.scope, key, start, low, high) for key in keys]
+            for key in keys:
+                start = spec.start_value(item.name, key)
+                assert start is not None
+                found.append(Hyperparameter(item.name, item.scope, key, min(max(start, low), high), low, high))
         return cls(found)
 
     def __len__(self) -> int:
@@ -161,6 +170,14 @@ class Space:
         """Hyperparameter values [..., k] of unconstrained coordinates [..., k]; differentiable."""
         columns = [constrain(point[..., i], item.bijection) for i, item in enumerate(self.hyperparameters)]
         return torch.stack(columns, dim=-1)
+
+    def schedule_shape(self, values: Tensor) -> dict[ShapeName, Tensor]:
+        """The searched shape parameters of the schedule among values [members, k]: each [members], knots [members, n]."""
+        columns: dict[ShapeName, list[Tensor]] = {}
+        for index, item in enumerate(self.hyperparameters):
+            if is_shape(item.name):
+                columns.setdefault(item.name, []).append(values[:, index])
+        return {name: torch.stack(found, dim=1) if name == "knot" else found[0] for name, found in columns.items()}
 
     def as_dict(self, point: Tensor) -> dict[str, float]:
         """Label -> value of one point [k]."""

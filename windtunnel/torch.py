@@ -12,7 +12,6 @@ Needs torch and the wire types, nothing else::
         schedule.step()
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -22,8 +21,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from windtunnel import schedules
 from windtunnel.types.plans import TensorRow, TransferPlan
-from windtunnel.types.spec import ConstantSchedule, CosineSchedule, WarmupSchedule
 
 ParameterGroup = dict[str, Any]
 
@@ -106,20 +105,10 @@ def schedule(optimizer: Optimizer, plan: TransferPlan) -> LambdaLR:
 def multiplier(plan: TransferPlan, step: int) -> float:
     """Learning-rate multiplier of an optimizer step, counted from 0; after the last step its final value.
 
-    Warmup over W = warmup_fraction * steps (not rounded): (step + 1) / W up to 1. Cosine, with p the share of the time
-    after the warmup: floor + (1 - floor) (1 + cos(pi p)) / 2.
+    Schedules stretch over ``plan.steps``: their lengths are shares of the run. ``gpt3`` with token counts does not, and it
+    goes on after the last step.
     """
-    match plan.schedule:
-        case ConstantSchedule():
-            return 1.0
-        case WarmupSchedule(warmup_fraction=fraction):
-            return min(1.0, (step + 1) / (fraction * plan.steps))
-        case CosineSchedule(warmup_fraction=fraction, floor=floor):
-            warmup = fraction * plan.steps
-            if step + 1 < warmup:
-                return (step + 1) / warmup
-            progress = min(max((step + 1 - warmup) / (plan.steps - warmup), 0.0), 1.0)
-            return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+    return schedules.multiplier(plan.schedule, step, plan.steps, plan.tokens_per_step)
 
 
 class ScaleInput:

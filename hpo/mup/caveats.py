@@ -7,6 +7,7 @@ from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import Assumption
 from windtunnel.types.results import TuneResult
+from windtunnel.types.schedules import GPT3Schedule, ShapeName
 from windtunnel.types.spec import JobSpec
 
 DECAY_CONVENTIONS = {
@@ -41,15 +42,7 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             formula="as in the proxy",
             assumption="the large run uses the same batch size; no rule for another one was applied",
         ),
-        Assumption(
-            quantity="steps",
-            value=steps,
-            formula="schedule(step / steps)",
-            assumption=f"the proxy ran for as many steps ({inner.steps})"
-            if steps == inner.steps
-            else f"the schedule is stretched from {inner.steps} to {steps} steps; no exponent of the horizon was fitted, "
-            "and a longer run usually wants a lower learning rate",
-        ),
+        _horizon(spec, steps),
         Assumption(
             quantity="weight_decay",
             value=None,
@@ -57,6 +50,7 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             assumption="biases are not decayed; over another number of steps the total shrinkage changes with it",
         ),
     ]
+    found += [_shape(spec, values, name) for name in spec.schedule.shape]
     found += [entry for name, text in CARRIED.items() if (entry := _carried(spec, values, name, text)) is not None]
     if target.depth > spec.model.depth:
         last = spec.model.depth - 1
@@ -77,9 +71,20 @@ CARRIED: dict[HyperparameterName, str] = {
     "beta2": "the time scale of averages, in steps, does not depend on the width",
     "clip_norm": "the global gradient norm tends to a limit as the width grows, and the same share of steps is clipped",
     "output_multiplier": "alpha of the readout is a property of the task, not of the width",
-    "warmup_fraction": "the warmup is a share of the run",
-    "floor": "the last learning rate is a share of the peak, the same for every tensor",
 }
+
+SHAPES: dict[ShapeName, tuple[str, str]] = {
+    "warmup_fraction": ("as in the proxy", "the warmup is a share of the run"),
+    "floor": ("as in the proxy", "the lowest learning rate is a share of the peak, the same for every tensor"),
+    "decay_gamma": ("as in the proxy", "the learning rate falls by as much over the run, however long the run is"),
+    "cycle_length": ("as in the proxy", "a cycle is a share of the run: a longer run has as many cycles"),
+    "decay_fraction": ("as in the proxy", "the decay at the end is a share of the run"),
+    "knot": (
+        "all knots as in the proxy",
+        "the form of the schedule over the share of the run does not depend on its length",
+    ),
+}
+"""Shape parameter of the schedule -> formula, and what carrying it over takes for granted."""
 
 
 def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterName, text: str) -> Assumption | None:
@@ -90,6 +95,33 @@ def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterNam
     if value is None:
         return None
     return Assumption(quantity=name, value=value, formula="as in the proxy", assumption=text)
+
+
+def _horizon(spec: JobSpec, steps: int) -> Assumption:
+    proxy = spec.inner.steps
+    counted = isinstance(spec.schedule, GPT3Schedule) and spec.schedule.decay_tokens is not None
+    if steps == proxy:
+        text = f"the proxy ran for as many steps ({proxy})"
+    else:
+        moved = (
+            f"the schedule counts tokens and is not stretched from {proxy} to {steps} steps"
+            if counted
+            else f"the schedule is stretched from {proxy} to {steps} steps"
+        )
+        text = f"{moved}; no exponent of the horizon was fitted, and a longer run usually wants a lower learning rate"
+    formula = "schedule(step * batch_size * context)" if counted else "schedule(step / steps)"
+    return Assumption(quantity="steps", value=steps, formula=formula, assumption=text)
+
+
+def _shape(spec: JobSpec, values: Mapping[str, float], name: ShapeName) -> Assumption:
+    formula, text = SHAPES[name]
+    # Knots have no one value; they are in the plan's schedule.
+    return Assumption(
+        quantity=name,
+        value=None if name == "knot" else global_value(spec, values, name),
+        formula=formula,
+        assumption=text,
+    )
 
 
 def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: str | None) -> list[str]:

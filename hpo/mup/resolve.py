@@ -96,6 +96,8 @@ def check_labels(labels: Mapping[str, float], base: Sequence[TensorFacts]) -> No
         if name not in known:
             raise ValueError(f"no hyperparameter {name!r} (label {label!r}); allowed: {', '.join(known)}")
         scopes = _scopes(name, base) if name in SCOPED else []
+        if name == "knot" and scope.isdecimal():
+            continue
         if scope and scope not in scopes:
             raise ValueError(f"label {label!r}: {name} has no scope {scope!r}; allowed: {', '.join(scopes) or 'none'}")
 

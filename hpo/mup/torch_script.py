@@ -4,12 +4,15 @@ The file does what ``windtunnel.torch`` does with the same plan, number for numb
 weights, and the same batches give the same losses.
 """
 
+import inspect
+import re
 import textwrap
 from pprint import pformat
 from string import Template
 
+from windtunnel import schedules
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.spec import ConstantSchedule, CosineSchedule, ScheduleSpec, WarmupSchedule
+from windtunnel.types.schedules import GPT3Schedule
 
 
 def torch_script(plan: TransferPlan) -> str:
@@ -35,7 +38,8 @@ def torch_script(plan: TransferPlan) -> str:
         tensors=_tensors(plan),
         groups=_sgd_groups(plan) if is_sgd else _adam_groups(plan),
         optimizer={"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[plan.optimizer],
-        schedule=_schedule(plan.schedule),
+        parts=_parts(plan),
+        schedule=_schedule(plan),
         shrink=_SHRINK if shrinks else "",
     )
 
@@ -100,20 +104,25 @@ _SHRINK = """
                 parameter.mul_(1 - group["lr"] * group["shrinkage"])"""
 
 
-def _schedule(schedule: ScheduleSpec) -> str:
-    match schedule:
-        case ConstantSchedule():
-            return "    return 1.0"
-        case WarmupSchedule(warmup_fraction=fraction):
-            return f"    return min(1.0, (step + 1) / ({fraction!r} * STEPS))"
-        case CosineSchedule(warmup_fraction=fraction, floor=floor):
-            return (
-                f"    warmup, floor = {fraction!r} * STEPS, {floor!r}\n"
-                "    if step + 1 < warmup:\n"
-                "        return (step + 1) / warmup\n"
-                "    progress = min(max((step + 1 - warmup) / (STEPS - warmup), 0.0), 1.0)\n"
-                "    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2"
-            )
+def _parts(plan: TransferPlan) -> str:
+    """Source of the schedule's function and of what it uses."""
+    rule = schedules.RULES[plan.schedule.name]
+    source = _source(rule)
+    used = [part for part in schedules.PARTS if part is not rule and f"{part.__name__}(" in source]
+    return "\n\n\n".join([*(_source(part) for part in used), source])
+
+
+def _source(function: schedules.Rule) -> str:
+    # What is said to a linter means nothing in another file.
+    return re.sub(r"  # noqa.*", "", inspect.getsource(function)).rstrip()
+
+
+def _schedule(plan: TransferPlan) -> str:
+    """Body of ``multiplier``: a call with the plan's own values."""
+    given = schedules.arguments(plan.schedule, plan.steps, plan.tokens_per_step)
+    time = "step + 1" if isinstance(plan.schedule, GPT3Schedule) else "min(step + 1, STEPS)"
+    values = [time, "STEPS", *(f"{name}={value!r}" for name, value in given.items())]
+    return f"    return {schedules.RULES[plan.schedule.name].__name__}({', '.join(values)})"
 
 
 _FILE = Template('''"""$header
@@ -188,6 +197,9 @@ $groups
 def optimizer(model):
     """The optimizer over these groups. Clip by CLIP_NORM before its steps, as train_step does."""
     return torch.optim.$optimizer(parameter_groups(model))
+
+
+$parts
 
 
 def multiplier(step):

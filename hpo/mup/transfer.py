@@ -7,12 +7,13 @@ from math import prod
 from hpo.errors import Refused
 from hpo.mup.caveats import assumptions, not_covered
 from hpo.mup.resolve import base_value, global_value, resolve
-from hpo.mup.roles import mlp_tensors
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.rules import role_rule
 from hpo.mup.slopes import FAILS
 from windtunnel.types.plans import RoleRow, TensorRow, TransferPlan
 from windtunnel.types.results import Role, TensorFacts, TuneResult
-from windtunnel.types.spec import ConstantSchedule, CosineSchedule, JobSpec, ScheduleSpec, Target, WarmupSchedule
+from windtunnel.types.schedules import AnySchedule, ShapeName
+from windtunnel.types.spec import JobSpec, Target
 
 
 def make_plan(
@@ -66,6 +67,7 @@ def make_plan(
         depth=depth,
         steps=steps,
         batch_size=spec.inner.batch_size,
+        context=spec.context,
         width_ratio=target.width / spec.model.width,
         features=proxy.features,
         classes=proxy.classes,
@@ -117,12 +119,14 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
     return None
 
 
-def tuned_schedule(result: TuneResult) -> ScheduleSpec:
+def tuned_schedule(result: TuneResult) -> AnySchedule:
     """The job's schedule with the tuned shape in place of the given one."""
-    schedule, values = result.spec.schedule, result.best.hyperparameters
-    shape = {name: values[name] for name in ("warmup_fraction", "floor") if name in values}
-    kind: type[ConstantSchedule] | type[WarmupSchedule] | type[CosineSchedule] = type(schedule)
-    return kind.model_validate(schedule.model_dump() | shape)
+    spec, values = result.spec, result.best.hyperparameters
+    shape: dict[ShapeName, float | list[float]] = {name: values[name] for name in spec.schedule.shape if name in values}
+    knots = [values[f"knot.{key}"] for key in spec.knot_keys if f"knot.{key}" in values]
+    if knots:
+        shape["knot"] = knots
+    return spec.schedule.with_shape(shape)
 
 
 def role_rows(

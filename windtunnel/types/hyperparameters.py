@@ -22,6 +22,10 @@ HyperparameterName = Literal[
     "mixture_weight",
     "warmup_fraction",
     "floor",
+    "decay_gamma",
+    "cycle_length",
+    "decay_fraction",
+    "knot",
 ]
 
 DEFAULT_RANGES: dict[HyperparameterName, tuple[float, float]] = {
@@ -43,6 +47,10 @@ DEFAULT_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "mixture_weight": (0.05, 20.0),
     "warmup_fraction": (0.01, 0.9),
     "floor": (0.001, 1.0),
+    "decay_gamma": (0.001, 1.0),
+    "cycle_length": (0.05, 0.95),
+    "decay_fraction": (0.02, 0.95),
+    "knot": (0.001, 3.0),
 }
 """Search range of a hyperparameter when the request gives none: (low, high)."""
 
@@ -65,6 +73,10 @@ HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "mixture_weight": (1e-3, 1e3),
     "warmup_fraction": (1e-4, 0.999),
     "floor": (1e-4, 1.0),
+    "decay_gamma": (1e-6, 1.0),
+    "cycle_length": (1e-3, 0.999),
+    "decay_fraction": (1e-3, 0.999),
+    "knot": (1e-6, 100.0),
 }
 """What a range may span at most: outside of it the hyperparameter has no meaning or no precision."""
 

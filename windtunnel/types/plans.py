@@ -7,7 +7,7 @@ from windtunnel.types.base import Response
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
-from windtunnel.types.spec import ScheduleSpec
+from windtunnel.types.schedules import ScheduleSpec
 
 
 class TensorRow(Response):
@@ -67,6 +67,8 @@ class TransferPlan(Response):
     depth: int
     steps: int
     batch_size: int
+    context: int = 1
+    """Tokens of an example; where the task has no context, one example counts as one token."""
     width_ratio: float
     """m: target width over proxy width."""
     features: int
@@ -94,3 +96,8 @@ class TransferPlan(Response):
     forced: bool
     """True where the coordinate check did not pass and the request said force."""
     provenance: Provenance
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of one update: batch size times context."""
+        return self.batch_size * self.context

@@ -1,7 +1,7 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,31 +20,15 @@ from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import ModelSpec, with_defaults
 from windtunnel.types.optimizer import OptimizerSpec
 from windtunnel.types.regularization import RegularizationSpec
+from windtunnel.types.schedules import (
+    FIELDS,
+    CosineSchedule,
+    GPT3Schedule,
+    KnotsSchedule,
+    ScheduleSpec,
+    is_shape,
+)
 from windtunnel.types.tasks import TASKS
-
-
-class ConstantSchedule(Request):
-    """Multiplier 1 at every step."""
-
-    name: Literal["constant"] = "constant"
-
-
-class WarmupSchedule(Request):
-    """Linear from 0 to 1 over the warmup, then 1."""
-
-    name: Literal["warmup"] = "warmup"
-    warmup_fraction: float = Field(0.05, gt=0, lt=1)
-
-
-class CosineSchedule(Request):
-    """Linear warmup, then a half cosine from 1 down to the floor."""
-
-    name: Literal["cosine"] = "cosine"
-    warmup_fraction: float = Field(0.05, ge=0, lt=1)
-    floor: float = Field(0.1, ge=0, le=1, description="Last multiplier, as a share of the peak.")
-
-
-ScheduleSpec = Annotated[ConstantSchedule | WarmupSchedule | CosineSchedule, Field(discriminator="name")]
 
 
 class InnerSpec(Request):
@@ -174,6 +158,7 @@ class JobSpec(Request):
                 f"{self.task!r}",
                 self.inner.batch_size,
             )
+        self._check_that_warmup_ends()
         if self.target is not None:
             self.check_target(self.target, "/target")
             self._check_that_rules_reach(self.target)
@@ -200,6 +185,20 @@ class JobSpec(Request):
                 "l2",
             )
 
+    def _check_that_warmup_ends(self) -> None:
+        """Token counts of a published run make no sense for a proxy a million times shorter."""
+        if not isinstance(self.schedule, GPT3Schedule) or self.schedule.warmup_tokens is None:
+            return
+        tokens, inner, task = self.tokens_per_step * self.inner.steps, self.inner, TASKS[self.task]
+        if self.schedule.warmup_tokens >= tokens:
+            each = f"{task.features} tokens" if task.kind == "language" else "one token, for the task has no context"
+            raise misfit(
+                "/schedule/warmup_tokens",
+                f"warmup_tokens {self.schedule.warmup_tokens:,} must be below the {tokens:,} tokens of this run: "
+                f"{inner.steps:,} steps of {inner.batch_size:,} examples, and an example of {self.task!r} is {each}",
+                self.schedule.warmup_tokens,
+            )
+
     def _check_search_item(self, index: int, item: SearchItem) -> None:
         rule, task, name, path = self.optimizer, TASKS[self.task], item.name, f"/search/{index}/name"
         if name == "momentum" and rule.name != "sgd":
@@ -208,30 +207,29 @@ class JobSpec(Request):
             raise misfit(path, f"{name} is a hyperparameter of adam and adamw, not of sgd", name)
         if name == "clip_norm" and rule.clip_norm is None:
             raise misfit(path, "clip_norm is searched but optimizer.clip_norm is null (no clipping)", name)
-        if name in ("warmup_fraction", "floor") and not hasattr(self.schedule, name):
-            raise misfit(path, f"schedule {self.schedule.name!r} has no {name}", name)
+        if is_shape(name) and name not in self.schedule.shape:
+            has = ", ".join(self.schedule.shape) or "nothing to search"
+            raise misfit(path, f"schedule {self.schedule.name!r} has no {name}; it has {has}", name)
         if name == "attention_multiplier" and self.model.family != "transformer":
-            raise misfit(
-                path, f"attention_multiplier is a hyperparameter of transformers, not of {self.model.family}", name
-            )
+            raise misfit(path, f"attention_multiplier belongs to transformers, not to family {self.model.family!r}", name)
         if name == "label_smoothing" and task.kind == "regression":
             raise misfit(path, f"label_smoothing needs labels; task {self.task!r} is a regression", name)
         if name == "mixture_weight" and len(task.sources) < 2:
             raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)
         self._check_that_estimator_can(name, path)
         low, high = item.range
-        start = self.start_value(name)
-        owner = self._owner(name)
+        owner, field = self._owner(name), FIELDS[name] if is_shape(name) else name
         settings = getattr(self, owner)
         # Compared with the default, not with what the request spelled out: a spec that is written out in full and read
         # back must stay valid.
         is_default = (
-            name not in type(settings).model_fields or getattr(settings, name) == type(settings).model_fields[name].default
+            field not in type(settings).model_fields
+            or getattr(settings, field) == type(settings).model_fields[field].default
         )
-        if start is not None and not is_default and not low <= start <= high:
-            raise misfit(
-                f"/{owner}/{name}", f"the start {start:g} of {name} is outside its search range {low:g} to {high:g}", start
-            )
+        for start in [] if is_default else self._starts(name):
+            if not low <= start <= high:
+                message = f"the start {start:g} of {name} is outside its search range {low:g} to {high:g}"
+                raise misfit(f"/{owner}/{field}", message, start)
 
     def _check_that_estimator_can(self, name: HyperparameterName, path: str) -> None:
         """An estimator that cannot answer is refused by name, with those that can: it would answer 0."""
@@ -245,27 +243,52 @@ class JobSpec(Request):
                 name,
             )
 
+    def _starts(self, name: HyperparameterName) -> list[float]:
+        starts = (self.start_value(name, key) for key in (self.knot_keys if name == "knot" else [""]))
+        return [start for start in starts if start is not None]
+
     @staticmethod
     def _owner(name: HyperparameterName) -> str:
         """The part of the spec that holds the value of a hyperparameter."""
         if name in REGULARISERS:
             return "regularization"
-        return "schedule" if name in ("warmup_fraction", "floor") else "optimizer"
+        return "schedule" if is_shape(name) else "optimizer"
+
+    @property
+    def knot_keys(self) -> list[str]:
+        """One key for each knot of the schedule: "0", "1", ...; none where it has no knots."""
+        return [str(knot) for knot in range(len(self.schedule.knots))] if isinstance(self.schedule, KnotsSchedule) else []
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of one update: batch size times context. Where a task has no context, one example counts as one token."""
+        return self.inner.batch_size * self.context
+
+    @property
+    def context(self) -> int:
+        """Tokens of an example; 1 where the task has no context."""
+        task = TASKS[self.task]
+        return task.features if task.kind == "language" else 1
 
     def searches(self, name: HyperparameterName) -> bool:
         """Whether a hyperparameter is tuned."""
         return any(item.name == name for item in self.search)
 
-    def start_value(self, name: HyperparameterName) -> float | None:
-        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off."""
+    def start_value(self, name: HyperparameterName, key: str = "") -> float | None:
+        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off.
+
+        Args:
+            name: the hyperparameter.
+            key: which of several values of that name, where their starts differ: the number of a knot.
+        """
         if name in MULTIPLIERS:
             return 1.0
         if name in REGULARISERS:
             given = self.regularization.value(name)
             return given or (REGULARISERS[name] if self.searches(name) else None)
-        if name in ("warmup_fraction", "floor"):
-            value: float | None = getattr(self.schedule, name, None)
-            return value
+        if is_shape(name):
+            value = self.schedule.value(name) if name in self.schedule.shape else None
+            return value[int(key or 0)] if isinstance(value, tuple) else value
         return self.optimizer.default(name)
 
     def check_target(self, target: Target, path: str) -> None:
