@@ -16,6 +16,7 @@ from service.jobs.routes import router as jobs
 from service.pages.routes import problem_page
 from service.pages.routes import router as pages
 from service.plans.routes import router as plans
+from service.schedules.routes import router as schedules
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.tasks.routes import router as tasks
@@ -92,6 +93,6 @@ def create_app(
     app.state.problem_page = problem_page
     app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
     answers.install(app)
-    for router in (jobs, plans, tasks, fleet, health, pages):
+    for router in (jobs, plans, tasks, schedules, fleet, health, pages):
         app.include_router(router)
     return app

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.fields import allowed_values, locate
-from windtunnel.types import TASKS, JobSpec, Target
+from windtunnel.types import SCHEDULES, TASKS, JobSpec, Target
 
 EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
 
@@ -72,7 +72,7 @@ def _allowed(path: str) -> str:
     if path == "task":
         return ", ".join(sorted(TASKS))
     if path == "schedule.name":
-        return "constant, warmup, cosine"
+        return ", ".join(SCHEDULES)
     first, _, last = path.partition(".")
     location = (first, 0, last) if first == "search" else (first, last)
     return allowed_values(locate(_SPEC, location).field) or "true, false"

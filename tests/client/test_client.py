@@ -3,7 +3,8 @@
 import pytest
 
 from windtunnel import Client, ServerError
-from windtunnel.types import TASKS
+from windtunnel.types import SCHEDULES, TASKS
+from windtunnel.types.schedules import described
 
 
 def test_the_address_comes_from_the_argument_then_the_environment_then_the_default(monkeypatch):
@@ -20,6 +21,10 @@ def test_the_address_comes_from_the_argument_then_the_environment_then_the_defau
 
 def test_the_tasks_of_the_service_are_the_built_in_ones(client):
     assert {task.name: task for task in client.tasks()} == TASKS
+
+
+def test_the_schedules_of_the_service_are_described_as_the_types_describe_themselves(client):
+    assert client.schedules() == [described(name) for name in SCHEDULES]
 
 
 def test_a_server_is_ready_or_says_why_not(client, script, scripted):

@@ -12,6 +12,7 @@ from service.app import create_app
 from service.serve import background
 from store.database import Database
 from store.tables import jobs, metadata
+from windtunnel.types import SCHEDULES
 
 PROBLEM = "application/problem+json"
 
@@ -237,6 +238,15 @@ def test_tasks_and_workers_are_listed(client):
         "synthetic",
     ]
     assert client.get("/v1/workers").json() == {"items": []}
+
+
+def test_schedules_are_listed_with_formula_searchable_shape_and_schema(client):
+    items = {item["name"]: item for item in client.get("/v1/schedules").json()["items"]}
+    assert set(items) == set(SCHEDULES)
+    knots = items["knots"]
+    assert knots["searchable"] == ["warmup_fraction", "knot"]
+    assert knots["schema"]["properties"]["knots"]["maxItems"] == 32
+    assert knots["title"] == "Knots" and "log(knots)" in knots["formula"]
 
 
 def test_every_documented_answer_of_a_bad_request_is_a_problem(client):

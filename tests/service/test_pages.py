@@ -16,7 +16,7 @@ from service.pages.submission import example_text, field_help
 from store import events
 from store import workers as fleet
 from store.tables import metrics, workers
-from windtunnel.types import JobSpec
+from windtunnel.types import SCHEDULES, JobSpec
 
 
 class Reader(HTMLParser):
@@ -134,16 +134,19 @@ def test_failed_job_says_why_and_what_to_try(client, work):
     assert "every run diverged" in text and "lower the rate" in text
 
 
-SCHEDULES = [
+ASKED_SCHEDULES = [
     {"name": "constant"},
     {"name": "warmup"},
     {"name": "warmup", "warmup_fraction": 0.2},
     {"name": "cosine", "floor": 0.5},
     {"name": "cosine"},
+    *({"name": name} for name in SCHEDULES),
+    {"name": "knots", "knots": [1, 0.5, 0.1]},
+    {"name": "gpt3", "warmup_tokens": 100, "decay_tokens": 9000},
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", ASKED_SCHEDULES)
 def test_recipes_of_a_job_page_ask_for_the_same_job_again(client, work, schedule):
     asked = JobSpec.model_validate({"task": "digits", "schedule": schedule, "optimizer": {"name": "sgd"}})
     text = html.unescape(client.get(f"/jobs/{work.queued(schedule=schedule, optimizer=asked.optimizer)}").text)

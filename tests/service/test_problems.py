@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from service.problems import field_errors, misfit_error
-from windtunnel.types import FieldError, JobSpec, Target
+from windtunnel.types import SCHEDULES, FieldError, JobSpec, Target
 
 
 def errors_of(**spec) -> list[FieldError]:
@@ -99,12 +99,33 @@ def test_field_with_the_name_of_the_tag_keeps_its_place_in_the_pointer():
 def test_unknown_member_of_a_union_lists_the_members():
     error = only(schedule={"name": "cosin"})
     assert error.pointer == "/schedule/name"
-    assert error.message == "name cannot be 'cosin'; did you mean 'cosine'? allowed: constant, warmup, cosine"
+    assert error.message == f"name cannot be 'cosin'; did you mean 'cosine'? allowed: {', '.join(SCHEDULES)}"
     assert error.given == "cosin"
 
 
 def test_missing_tag_is_asked_for():
-    assert only(schedule={"floor": 0.2}).message == "name is missing; allowed: constant, warmup, cosine"
+    assert only(schedule={"floor": 0.2}).message == f"name is missing; allowed: {', '.join(SCHEDULES)}"
+
+
+def test_what_a_schedule_lacks_or_cannot_be_is_told_by_field():
+    error = only(schedule={"name": "knots", "knots": [1, 0, 2]})
+    assert (error.pointer, error.given) == ("/schedule/knots/1", 0)
+    assert only(schedule={"name": "knots", "knots": [1]}).message == "knots has 1 item; allowed: 2 to 32 items"
+    late = only(schedule={"name": "multistep", "milestones": [0.5, 0.2]})
+    assert (late.pointer, late.message) == (
+        "/schedule/milestones",
+        "milestones are [0.5, 0.2]; allowed: each later than the one before",
+    )
+    alone = only(schedule={"name": "gpt3", "warmup_tokens": 5})
+    assert (alone.pointer, "both or neither" in alone.message) == ("/schedule/decay_tokens", True)
+    search = only(schedule={"name": "exponential"}, search=[{"name": "floor"}])
+    assert search.message == "schedule 'exponential' has no floor; it has warmup_fraction, decay_gamma"
+
+
+def test_a_warmup_of_tokens_that_outlasts_the_run_says_how_tokens_are_counted():
+    error = only(schedule={"name": "gpt3", "warmup_tokens": 375_000_000, "decay_tokens": 260_000_000_000})
+    assert error.pointer == "/schedule/warmup_tokens"
+    assert "200 steps of 64 examples, and an example of 'digits' is one token" in error.message
 
 
 def test_misfit_deep_in_the_request_points_at_the_field_to_change():

@@ -8,7 +8,7 @@ from windtunnel.client._jobs import Jobs
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._transport import Items, Transport, path
-from windtunnel.types import TaskInfo
+from windtunnel.types import ScheduleInfo, TaskInfo
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -48,6 +48,10 @@ class Client:
     def tasks(self) -> list[TaskInfo]:
         """The tasks that a job may name."""
         return self._transport.parse(Items[TaskInfo], self._transport.get(path("tasks"))).items
+
+    def schedules(self) -> list[ScheduleInfo]:
+        """The schedules that a job may name, with their formulas, searchable shape parameters and settings."""
+        return self._transport.parse(Items[ScheduleInfo], self._transport.get(path("schedules"))).items
 
     def ready(self) -> None:
         """Return where the server can take and run jobs.

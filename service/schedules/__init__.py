@@ -1,0 +1,1 @@
+"""Schedules: what the learning rate can do over a run."""
