@@ -1,52 +1,26 @@
-"""Load a task by name: raw arrays from its source, one fixed split, standardised on the training part."""
+"""Load a task by name: its three parts, checked against the catalogue."""
 
 import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from hpo.errors import InvalidData
 from hpo.tasks import images, synthetic, tables
-from windtunnel.types.tasks import TASKS
+from hpo.tasks.pooled import Pooled
+from hpo.tasks.python_text import python_text
+from hpo.tasks.split import Parts, Split
+from windtunnel.types.tasks import TASKS, TaskInfo
 
-RawData = tuple[Tensor, Tensor]
-"""(inputs [n, features] float32, labels [n] int64)."""
-
-SPLIT_SEED = 20_240_229
-"""Every job of a task sees the same three parts; the job's seed never moves an example between them."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a task comes from and how its inputs are scaled."""
-
-    read: Callable[[], RawData]
-    per_feature: bool
-    """Standardise each feature by itself (measurements in different units) or all by one mean and deviation (pixels)."""
-
-
-SOURCES: dict[str, Source] = {
-    "digits": Source(images.digits, per_feature=False),
-    "mnist5k": Source(images.mnist5k, per_feature=False),
-    "breast-cancer": Source(tables.breast_cancer, per_feature=True),
-    "synthetic": Source(synthetic.teacher, per_feature=False),
+READERS: dict[str, Callable[[TaskInfo], Parts]] = {
+    "digits": Pooled(images.digits, per_feature=False),
+    "mnist5k": Pooled(images.mnist5k, per_feature=False),
+    "breast-cancer": Pooled(tables.breast_cancer, per_feature=True),
+    "diabetes": Pooled(tables.diabetes, per_feature=True),
+    "python-text": python_text,
+    "synthetic": Pooled(synthetic.teacher, per_feature=False),
 }
-
-
-@dataclass(frozen=True)
-class Split:
-    """One part of a data set."""
-
-    inputs: Tensor
-    """[examples, features], float32."""
-    labels: Tensor
-    """[examples], int64."""
-
-    def __len__(self) -> int:
-        return self.labels.shape[0]
+"""Where a task comes from."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +48,10 @@ def load(name: str) -> TaskData:
     Raises:
         InvalidData: the name is unknown, or the source is not what the catalogue says.
     """
-    if name not in SOURCES:
-        raise InvalidData(f"no task {name!r}", f"allowed: {', '.join(sorted(SOURCES))}")
-    source, info = SOURCES[name], TASKS[name]
-    inputs, labels = source.read()
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    sizes = [info.train_examples, info.validation_examples, info.test_examples]
-    if sum(sizes) != len(labels) or inputs.shape[1] != info.features:
-        raise InvalidData(
-            f"task {name!r}: the installed package ships {len(labels)} examples of {inputs.shape[1]} features, "
-            f"expected {sum(sizes)} of {info.features}",
-            "install the package versions of constraints.txt",
-        )
-    parts = torch.split_with_sizes(order, sizes)
-    known = inputs[parts[0]]
-    axes = 0 if source.per_feature else (0, 1)
-    mean, deviation = known.mean(axes), known.std(axes)
-    scaled = (inputs - mean) / deviation.clamp_min(1e-6)
-    train, validation, test = (Split(scaled[part].contiguous(), labels[part].contiguous()) for part in parts)
+    if name not in READERS:
+        raise InvalidData(f"no task {name!r}", f"allowed: {', '.join(sorted(READERS))}")
+    info = TASKS[name]
+    train, validation, test = READERS[name](info)
     digest = hashlib.sha256()
     for split in (train, validation, test):
         digest.update(split.inputs.numpy().tobytes())

@@ -9,7 +9,7 @@ import torch
 
 from hpo.errors import Diverged, InvalidData
 from hpo.study import Study
-from hpo.tasks import Split, load
+from hpo.tasks import load
 from windtunnel.types import JobSpec, OuterStep, Progress, TuneResult
 
 TINY: dict[str, Any] = {
@@ -87,7 +87,7 @@ def test_a_study_stopped_in_the_middle_of_a_step_goes_on_from_its_last_state(und
 
 def test_the_test_split_is_seen_by_no_outer_step_and_no_choice() -> None:
     data = load("digits")
-    poisoned = replace(data, test=Split(torch.full_like(data.test.inputs, torch.nan), data.test.labels))
+    poisoned = replace(data, test=replace(data.test, inputs=torch.full_like(data.test.inputs, torch.nan)))
     clean, blind = study(), Study(JobSpec.model_validate(TINY), threads=1, data=poisoned)
     assert list(clean) == list(blind)
     assert clean.finish().best.hyperparameters == blind.finish().best.hyperparameters
