@@ -26,7 +26,7 @@ from windtunnel.cli.exits import ExitCode
 from windtunnel.types import TASKS, EventType, HyperparameterName, JobSpec
 from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, SCOPED
 from windtunnel.types.jobs import FailureType, Job
-from windtunnel.types.spec import ScheduleSpec
+from windtunnel.types.schedules import FIELDS, SCHEDULES, ScheduleSpec
 from workers.local import LocalDispatcher
 from workers.settings import WorkerSettings
 
@@ -115,6 +115,29 @@ def test_every_schedule_is_named():
     union = get_args(ScheduleSpec)[0] if get_origin(ScheduleSpec) is Annotated else ScheduleSpec
     table = cells(REFERENCE["spec"], "schedules")
     assert {kind.model_fields["name"].default for kind in get_args(union)} <= set(table)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_has_its_section_with_formula_fields_defaults_and_what_is_searchable(name):
+    kind, page = SCHEDULES[name], REFERENCE["schedules"]
+    section = page.split(f"\n## {name}\n", 1)[1].split("\n## ", 1)[0]
+    assert section.lstrip().startswith(f"`{kind.formula}`")
+    assert "torch" in section
+    rows = cells(page, name)
+    assert set(rows) == set(kind.model_fields) - {"name"}
+    for field, (default, _, meaning) in rows.items():
+        value = kind.model_fields[field].default
+        shown = json.dumps(value) if not isinstance(value, str) else value
+        assert f"`{shown}`" in default, field
+        assert ("Searchable" in meaning) == (field in {FIELDS[item] for item in kind.shape}), field
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_shape_parameter_says_which_schedules_have_it(name):
+    told = cells(REFERENCE["spec"], "search")[name][4]
+    named = set(re.split(r"[, ]+", told)) & set(SCHEDULES)
+    having = {kind for kind, described in SCHEDULES.items() if name in described.shape}
+    assert having == (set(SCHEDULES) - named if "but" in told else named)
 
 
 def test_every_route_is_named_and_no_other(tmp_path):
