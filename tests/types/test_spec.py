@@ -72,3 +72,9 @@ def test_without_decay_adam_may_have_a_target() -> None:
             "target": {"width": 128},
         }
     )
+
+
+def test_an_example_of_text_has_its_context_in_tokens_and_any_other_is_one_token():
+    text = JobSpec(task="python-text", inner={"batch_size": 4})
+    assert text.tokens_per_step == 4 * TASKS["python-text"].features
+    assert JobSpec(task="digits", inner={"batch_size": 4}).tokens_per_step == 4
