@@ -5,7 +5,10 @@ from typing import Protocol
 
 from torch import Tensor
 
+from hpo.errors import Refused
 from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.space import Space
+from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
 
 
 @dataclass(frozen=True)
@@ -17,16 +20,46 @@ class Estimate:
     gradient: Tensor
     """d value / d unconstrained coordinate, [members, k]."""
     cost: float
-    """Gradient evaluations spent, over all members; a Hessian-vector product counts as two."""
+    """Gradient evaluations spent, over all members: gradients of a training batch. A Hessian-vector product, or the
+    derivative of a gradient along one tangent, counts as two; a larger batch in proportion to its size. The one evaluation
+    on the validation split at the end of a run is not counted, for every estimator has it."""
     bounded_share: Tensor | None = None
     """Share of backward steps whose Hessian term was scaled down, [members]; None for an exact adjoint."""
     mean_scale: Tensor | None = None
     """Mean scale of the Hessian term over backward steps, [members]; None for an exact adjoint."""
+    stderr: Tensor | None = None
+    """Standard error of the gradient over the estimator's own random numbers, [members, k]; infinite where one sample
+    tells nothing of it; None where the estimator has none."""
+    diverged: Tensor | None = None
+    """Share of perturbed pairs left out because a run of theirs did not stay finite, [members]; None where nothing is
+    perturbed at random."""
+    residual: Tensor | None = None
+    """|b - A x| / |b| of the linear system as it was left, [members]; None where none is solved."""
 
 
 class Estimator(Protocol):
     """Differentiates the validation loss through the training run."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """Estimate at unconstrained points [members, k], one draw each."""
+        """Estimate at unconstrained points [members, k], one draw each.
+
+        Raises:
+            Refused: the space has a hyperparameter that this estimator cannot differentiate.
+        """
         ...
+
+    def member_steps(self, problem: InnerProblem) -> int:
+        """Member-steps that ``on_step`` is told of, for each member."""
+        ...
+
+
+def refuse_what_it_cannot(name: EstimatorName, space: Space) -> None:
+    """Raise ``Refused`` where an estimator would answer 0 for want of a derivative, with those that can."""
+    info = ESTIMATORS[name]
+    for item in space.hyperparameters:
+        if not info.can(item.name):
+            able = ", ".join(that_can(item.name))
+            raise Refused(
+                f"estimator {name!r} cannot differentiate {item.label}: {info.why}",
+                f"use an estimator that can ({able}), or leave {item.name} out of the search",
+            )

@@ -1,0 +1,41 @@
+"""Random directions of a member, and the mean of what they gave with its standard error."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hpo.inner import Draw
+from hpo.seeding import generator_of
+
+PERTURBATION = 11
+"""Last part of the seed path of a member's perturbations."""
+
+
+def perturbations(draw: Draw, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Standard normal numbers, [members, *shape]; a member's own, whoever is estimated beside it."""
+    generators = [generator_of((stream, PERTURBATION)) for stream in draw.streams]
+    rows = [torch.randn(*shape, generator=generator, dtype=torch.float64) for generator in generators]
+    return torch.stack(rows).to(dtype)
+
+
+def average(terms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean over samples, its standard error, and the share of samples left out.
+
+    A sample that is not finite (a run of it diverged) is left out, which leaves the estimate of the losses where training
+    works; a member without one finite sample gets NaN.
+
+    Args:
+        terms: one estimate a sample, [members, samples, k].
+
+    Returns:
+        ([members, k], [members, k], [members]); the error of a single sample is infinite.
+    """
+    sound = terms.isfinite().all(dim=2)
+    count = sound.sum(dim=1)[:, None].to(terms.dtype)
+    kept = torch.where(sound[..., None], terms, 0.0)
+    mean = kept.sum(dim=1) / count
+    spread = torch.where(sound[..., None], terms - mean[:, None], 0.0).square().sum(dim=1)
+    stderr = (spread / (count * (count - 1).clamp(min=1))).sqrt()
+    return mean, torch.where(count > 1, stderr, math.inf), 1 - sound.to(terms.dtype).mean(dim=1)

@@ -1,0 +1,42 @@
+"""Central differences, coordinate by coordinate: nothing to derive, nothing to get wrong, 2 k runs."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.runs import POPULATION, final_losses
+from hpo.inner import Draw, InnerProblem, OnStep, silent
+
+
+@dataclass(frozen=True)
+class FiniteDifference:
+    """(L(x + sigma e_i) - L(x - sigma e_i)) / (2 sigma), both runs with the member's own draw.
+
+    The error is sigma^2 / 6 times the third derivative, and rounding over sigma: in float32 a sigma below 0.001 drowns.
+    """
+
+    sigma: float = 0.01
+    """Half the distance of the two runs, in unconstrained units."""
+    population: int = POPULATION
+    """Runs trained as one computation, at most."""
+
+    def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
+        """See the protocol."""
+        refuse_what_it_cannot("finite_difference", problem.space)
+        members, coordinates = points.shape
+        offsets = self.sigma * torch.eye(coordinates, dtype=points.dtype)
+        # The present point first, then pairs of neighbours: [members, 1 + 2 k, k].
+        moves = torch.stack([offsets, -offsets], dim=1).flatten(0, 1)
+        moves = torch.cat([torch.zeros_like(moves[:1]), moves])
+        rows = [member for member in range(members) for _ in moves]
+        places = (points[:, None] + moves).flatten(0, 1)
+        losses = final_losses(problem, places, rows, draw, self.population, on_step).to(points.dtype).view(members, -1)
+        pairs = losses[:, 1:].view(members, coordinates, 2)
+        gradient = (pairs[..., 0] - pairs[..., 1]) / (2 * self.sigma)
+        return Estimate(losses[:, 0], gradient, cost=float(members * self.member_steps(problem)))
+
+    def member_steps(self, problem: InnerProblem) -> int:
+        """See the protocol."""
+        return (1 + 2 * len(problem.space)) * problem.steps
