@@ -46,19 +46,25 @@ def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
 def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> dict[str, TensorFacts]:
     """For each target tensor, by name, the proxy's tensor whose values it takes.
 
-    That is the one of the same name; for a layer beyond the proxy's depth (``layers.5.weight``), the same tensor of
-    the proxy's last layer.
+    That is the one of the same name; for a layer or block beyond the proxy's depth (``layers.5.weight``,
+    ``blocks.5.qkv.weight``), the same tensor of the proxy's last layer or block.
 
     Raises:
         ValueError: a target tensor has no counterpart, or another role or rank there.
     """
     known = {fact.name: fact for fact in base}
-    last = max((index for fact in base if (index := _layer(fact.name)) is not None), default=-1)
+    last: dict[str, int] = {}
+    for fact in base:
+        if (place := _place(fact.name)) is not None:
+            stack, index = place
+            last[stack] = max(index, last.get(stack, 0))
     pairs: dict[str, TensorFacts] = {}
     for fact in target:
-        index = _layer(fact.name)
-        beyond = index is not None and index > last >= 0
-        name = fact.name.replace(f"layers.{index}.", f"layers.{last}.", 1) if beyond else fact.name
+        name = fact.name
+        if (place := _place(name)) is not None:
+            stack, index = place
+            if index > last.get(stack, index):
+                name = name.replace(f"{stack}.{index}.", f"{stack}.{last[stack]}.", 1)
         if name not in known:
             raise ValueError(f"the proxy has no tensor for {fact.name!r} of the target; it has: {', '.join(known)}")
         found = known[name]
@@ -72,7 +78,8 @@ def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> 
     return pairs
 
 
-def _layer(name: str) -> int | None:
-    """3 for ``layers.3.weight``; None for a tensor outside the stack of layers."""
-    parts = name.split(".")
-    return int(parts[1]) if len(parts) == 3 and parts[0] == "layers" and parts[1].isdigit() else None
+def _place(name: str) -> tuple[str, int] | None:
+    """("layers", 3) for ``layers.3.weight``; None for a tensor outside of a stack of layers or blocks."""
+    stack, _, rest = name.partition(".")
+    index, _, inside = rest.partition(".")
+    return (stack, int(index)) if stack in ("layers", "blocks") and index.isdigit() and inside else None

@@ -13,6 +13,9 @@ LARGEST_UNPATCHED = 16
 EXPANSION = 4
 """Units of a transformer block's MLP over the width."""
 
+EMBEDDINGS = ("token_embedding.weight", "position_embedding.weight")
+"""Tables stored as [entries, width], of which rows are looked up."""
+
 
 def proxy_tensors(model: ModelSpec, task: TaskInfo) -> list[TensorFacts]:
     """Tensors of a family's module in the order of its ``named_parameters``.
@@ -90,8 +93,8 @@ def transformer_tensors(context: int, classes: int, width: int, depth: int) -> l
     """
     _check_sizes("a transformer", context=context, classes=classes, width=width, depth=depth)
     tensors = [
-        _fact("token_embedding.weight", [classes, width], "input"),
-        _fact("position_embedding.weight", [context, width], "input", "position"),
+        _fact(EMBEDDINGS[0], [classes, width], "input"),
+        _fact(EMBEDDINGS[1], [context, width], "input", "position"),
     ]
     shapes = {
         "qkv": [3 * width, width],

@@ -25,6 +25,7 @@ from math import prod, sqrt
 from typing import Literal
 
 from hpo.mup.growth import Growth, counterparts, growth_of
+from hpo.mup.proxies import EMBEDDINGS
 from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import Role, TensorFacts
 
@@ -184,7 +185,7 @@ def tensor_rules(
 
     Args:
         base: tensors of the proxy.
-        target: tensors of the model to train; a hidden layer that the proxy does not have follows the proxy's last one.
+        target: tensors of the model to train; a layer or block that the proxy does not have follows the proxy's last one.
 
     Raises:
         ValueError: a target tensor has no counterpart in the base, another role or rank there, or grew where its role
@@ -215,8 +216,15 @@ GAIN = {"relu": 2.0, "gelu": 2.0, "tanh": 1.0}
 """Variance that keeps a layer's output at the size of its input (He et al. 2015; LeCun et al. 1998 for tanh)."""
 
 
+NOT_ACTIVATED: frozenset[str] = frozenset({"qkv", "attention-out", "mlp-in"})
+"""Groups whose inputs are normalised values, or averages of such, and did not go through the activation: gain 1."""
+
+
 def base_init_std(fact: TensorFacts, activation: str) -> float:
-    """sigma0 of a tensor at the base width: sqrt(gain / fan_in) for input and hidden matrices, 0 for readout and biases.
+    """sigma0 of a tensor at the base width: 0 for readout and biases, 1 for embeddings, else sqrt(gain / fan_in).
+
+    The fan-in of a convolution counts the entries of its window; a row of an embedding table is looked up, not summed
+    over.
 
     Raises:
         ValueError: an activation without a known gain.
@@ -225,4 +233,7 @@ def base_init_std(fact: TensorFacts, activation: str) -> float:
         raise ValueError(f"no init gain for activation {activation!r}; allowed: {', '.join(GAIN)}")
     if fact.role in ZERO_INITIALISED:
         return 0.0
-    return sqrt(GAIN[activation] / prod(fact.shape[1:]))
+    if fact.name in EMBEDDINGS:
+        return 1.0
+    gain = 1.0 if fact.group in NOT_ACTIVATED else GAIN[activation]
+    return sqrt(gain / prod(fact.shape[1:]))
