@@ -54,8 +54,8 @@ def progress(time: float, steps: int, warmup_fraction: float) -> float:
 
 
 def completed(periods: float) -> int:
-    """Periods that are over; one that ends right now is not. Less than a millionth of a period counts as rounding."""
-    return max(0, math.ceil(periods - 1e-6) - 1)
+    """Periods that are over; one that ends right now is not. A millionth of the time counts as rounding."""
+    return max(0, math.ceil(periods * (1 - 1e-6)) - 1)
 
 
 def constant(time: float, steps: int) -> float:  # noqa: ARG001 - all have the same first arguments

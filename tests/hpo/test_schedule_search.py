@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from hpo.estimators import Reverse
 from hpo.mup.transfer import make_plan
 from hpo.space import Space
 from hpo.study import Study
@@ -66,6 +67,46 @@ def test_a_study_tunes_the_shape_and_the_plan_carries_it(name: str) -> None:
     run = [plain.multiplier(plan.schedule, step, plan.steps, plan.tokens_per_step) for step in range(plan.steps)]
     assert run == pytest.approx(result.schedule.best, abs=1e-12)
     assert {item.quantity for item in plan.assumptions} >= set(spec.schedule.shape)
+
+
+SHAPED: dict[str, dict[str, Any]] = {
+    "warmup": {"warmup_fraction": 0.31},
+    "step": {"warmup_fraction": 0.31},
+    "multistep": {"warmup_fraction": 0.31},
+    "exponential": {"warmup_fraction": 0.31},
+    "cosine": {"warmup_fraction": 0.31},
+    "cosine-restarts": {"warmup_fraction": 0.31, "cycle_length": 0.37, "cycle_multiplier": 1.5, "decay_gamma": 0.6},
+    "cyclic": {"cycle_length": 0.37},
+    "inverse-sqrt": {"warmup_fraction": 0.31},
+    "warmup-stable-decay": {"warmup_fraction": 0.31, "decay_fraction": 0.45, "floor": 0.1, "decay_shape": "1-sqrt"},
+    "gpt3": {},
+    "knots": {"warmup_fraction": 0.31},
+}
+"""Away from kinks for runs of twelve steps."""
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_the_hypergradient_of_the_shape_is_that_of_finite_differences_over_whole_runs(build_problem, name: str) -> None:
+    problem = build_problem(
+        model={"width": 6, "depth": 2, "activation": "tanh"},
+        optimizer={"learning_rate": 0.02, "eps": 1e-4},
+        schedule={"name": name, **SHAPED[name]},
+        inner={"steps": 12, "batch_size": 16, "seeds": 1},
+        search=[{"name": item} for item in SCHEDULES[name].shape],
+    )
+    draw = problem.draw([(0, 0)])
+    point = problem.space.start()[None]
+    found = Reverse("none", "exact").estimate(problem, point, draw)
+
+    def loss(at: torch.Tensor) -> torch.Tensor:
+        trained = problem.train(at, draw)
+        return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0]
+
+    width = 1e-4
+    steps = torch.eye(point.shape[1], dtype=point.dtype) * width
+    numeric = torch.stack([(loss(point + step) - loss(point - step)) / (2 * width) for step in steps], dim=1)
+    assert (numeric.abs() > 1e-7).all(), "a parameter without effect would prove nothing"
+    torch.testing.assert_close(found.gradient, numeric, rtol=1e-5, atol=1e-9)
 
 
 def test_knots_have_starts_of_their_own_within_one_range() -> None:

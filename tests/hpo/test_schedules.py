@@ -173,14 +173,6 @@ def test_every_default_is_finite_and_within_bounds_at_any_length(name: str, step
     assert ((found >= 0) & (found <= 1)).all() and found[0] > 0
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_rounding_in_single_precision_moves_no_jump(name: str) -> None:
-    schedule = SCHEDULES[name]()
-    for steps in (30, 100, 700):
-        single = multipliers(schedule, steps, {}, ONE.float(), 1)[:, 0]
-        torch.testing.assert_close(single.double(), curve(name, steps=steps), rtol=1e-4, atol=1e-4)
-
-
 EDGES: list[dict[str, Any]] = [
     *({"name": name} for name in SCHEDULES),
     {"name": "cosine", "warmup_fraction": 0.333, "floor": 0},
@@ -189,7 +181,10 @@ EDGES: list[dict[str, Any]] = [
     {"name": "multistep", "milestones": [0.1, 0.2, 0.3, 0.7]},
     {"name": "cosine-restarts", "cycle_length": 0.1, "cycle_multiplier": 1.7, "decay_gamma": 0.6},
     {"name": "cosine-restarts", "cycle_length": 0.07, "cycle_multiplier": 1},
+    {"name": "cosine-restarts", "cycle_length": 0.1, "cycle_multiplier": 1.1, "warmup_fraction": 0},
+    {"name": "cosine-restarts", "cycle_length": 0.01, "cycle_multiplier": 1, "warmup_fraction": 0},
     {"name": "cyclic", "cycle_length": 3, "floor": 0},
+    {"name": "cyclic", "cycle_length": 0.01, "decay_gamma": 1},
     {"name": "warmup-stable-decay", "decay_shape": "1-sqrt", "decay_fraction": 0.9, "warmup_fraction": 0.5},
     {"name": "gpt3", "warmup_tokens": 0, "decay_tokens": 1},
     {"name": "gpt3", "warmup_tokens": 130, "decay_tokens": 10**9},
@@ -204,6 +199,14 @@ def test_the_large_run_evaluates_the_same_numbers_without_torch(settings: dict[s
     tuned = multipliers(schedule, steps, {}, ONE, 64)[:, 0]
     run = [plain.multiplier(schedule, update, steps, 64) for update in range(steps)]
     assert_equal(tuned, torch.tensor(run, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("settings", EDGES, ids=str)
+@pytest.mark.parametrize("steps", [30, 700, 100_000])
+def test_rounding_in_single_precision_moves_no_jump(settings: dict[str, Any], steps: int) -> None:
+    schedule = SCHEDULES[settings["name"]].model_validate(settings)
+    single, double = (multipliers(schedule, steps, {}, like, 64)[:, 0] for like in (ONE.float(), ONE))
+    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "gpt3"])
