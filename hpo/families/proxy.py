@@ -11,7 +11,7 @@ Record = Callable[[str, Tensor], None]
 """Told the name of a module and its output before the nonlinearity."""
 
 
-class Proxy(nn.Module, ABC):
+class Proxy(ABC, nn.Module):
     """A model whose width and depth can be chosen; its weights are left to the parametrization to initialise.
 
     Forward passes are pure: no buffers, no batch statistics, no control flow on values. So they run under
@@ -38,10 +38,11 @@ class Proxy(nn.Module, ABC):
         check_dials(dials, self.dials)
         return self.compute(inputs, dials, noise, lambda *_: None)
 
-    def activations(self, inputs: Tensor) -> dict[str, Tensor]:
+    def activations(self, inputs: Tensor, dials: Dials = NO_DIALS) -> dict[str, Tensor]:
         """Output of every layer with a weight before its nonlinearity, by module name; ``readout`` gives the logits."""
+        check_dials(dials, self.dials)
         found: dict[str, Tensor] = {}
-        found["readout"] = self.compute(inputs, NO_DIALS, NO_NOISE, found.__setitem__)
+        found["readout"] = self.compute(inputs, dials, NO_NOISE, found.__setitem__)
         return found
 
     @abstractmethod
