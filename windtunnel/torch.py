@@ -10,6 +10,9 @@ Needs torch and the wire types, nothing else::
         cross_entropy(model(inputs), labels).backward()
         optimizer.step()
         schedule.step()
+
+What acts in the forward pass or in the loss is the model's and the loop's to do; ``plan.in_your_loop`` says what there is.
+``criterion`` is the plan's loss, ``GaussianDropout`` and ``GaussianNoise`` are its regularisers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +25,21 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from windtunnel import schedules
+from windtunnel.torch_loss import GaussianDropout, GaussianNoise, criterion
 from windtunnel.types.plans import TensorRow, TransferPlan
+
+__all__ = [
+    "GaussianDropout",
+    "GaussianNoise",
+    "PlanMismatch",
+    "ScaleInput",
+    "ScaleOutput",
+    "apply",
+    "criterion",
+    "multiplier",
+    "optimizer",
+    "schedule",
+]
 
 ParameterGroup = dict[str, Any]
 
@@ -51,13 +68,18 @@ def apply(
 
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed, and the model is left as it was), or the plan's
-            decay is one that ``torch.optim.SGD`` does not have.
+            decay is one that ``torch.optim.SGD`` does not have, or the plan has an L2 penalty.
         ValueError: both a seed and a generator were given.
     """
     if plan.optimizer == "sgd" and plan.decay != "l2" and _decays(plan):
         raise PlanMismatch(
             f"the plan's decay is {plan.decay}, and torch.optim.SGD has only L2; use "
             "windtunnel.torch.optimizer(model, plan), which initialises the model and adds that decay to every step"
+        )
+    if any(row.l2 > 0 for row in plan.tensors):
+        raise PlanMismatch(
+            "the plan has an L2 penalty in its training loss, which no optimizer group can hold; use "
+            "windtunnel.torch.optimizer(model, plan), which adds its gradient before every step"
         )
     return _apply(model, plan, _generator(plan, seed, generator))
 
@@ -67,8 +89,9 @@ def optimizer(
 ) -> Optimizer:
     """``apply``, then the plan's optimizer over its groups.
 
-    Before every step it clips the gradients by the plan's global norm. Under SGD with decoupled or independent decay,
-    which ``torch.optim.SGD`` does not have, it then shrinks the weights (``w <- (1 - lr wd) w``, not through the momentum).
+    Before every step it adds the gradient of the plan's L2 penalty and clips by the plan's global norm. Under SGD with
+    decoupled or independent decay, which ``torch.optim.SGD`` does not have, it then shrinks the weights
+    (``w <- (1 - lr wd) w``, not through the momentum).
     ``step`` takes no closure.
 
     To go on from a checkpoint, call this on the fresh model and then load both state dicts.
@@ -80,12 +103,16 @@ def optimizer(
         generator: as for ``apply``.
 
     Raises:
-        PlanMismatch: as ``apply``, but no decay is refused.
+        PlanMismatch: as ``apply``, but no decay or penalty is refused. Also at the first step where the multiplier of an
+            embedding had no effect, because the model reads its weight without calling the module.
         ValueError: both a seed and a generator were given.
     """
     groups = _apply(model, plan, _generator(plan, seed, generator))
     built: Optimizer = {"sgd": SGD, "adam": Adam, "adamw": AdamW}[plan.optimizer](groups)
     built.register_step_pre_hook(_refuse_closure)
+    built.register_step_pre_hook(_check_that_embeddings_are_called(model))
+    if any(row.l2 > 0 for row in plan.tensors):
+        built.register_step_pre_hook(_penalise_before_step)
     if plan.clip_norm is not None:
         parameters = dict(model.named_parameters())
         built.register_step_pre_hook(_clip_before_step([parameters[row.name] for row in plan.tensors], plan.clip_norm))
@@ -112,9 +139,10 @@ def multiplier(plan: TransferPlan, step: int) -> float:
 
 
 class ScaleInput:
-    """Forward pre-hook that scales the input of a linear layer: by c, it computes (c W) x + b, and W's gradient gets the c.
+    """Forward pre-hook that scales the input of a linear or convolution layer.
 
-    That is exact for any update rule and clip threshold, and the stored weight stays what the plan says.
+    By c, the layer computes (c W) x + b, and W's gradient gets the c. That is exact for any update rule and clip threshold,
+    and the stored weight stays what the plan says.
     """
 
     def __init__(self, factor: float) -> None:
@@ -130,6 +158,19 @@ class ScaleInput:
         return tuple(value * self.factor for value in args), {key: value * self.factor for key, value in kwargs.items()}
 
 
+class ScaleOutput:
+    """Forward hook that scales what an embedding gives: its inputs are indices."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self.used = False
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ARG002
+        """Scale the output."""
+        self.used = True
+        return output * self.factor
+
+
 def _apply(model: nn.Module, plan: TransferPlan, generator: torch.Generator) -> list[ParameterGroup]:
     parameters = dict(model.named_parameters())
     _check(parameters, plan)
@@ -142,7 +183,7 @@ def _apply(model: nn.Module, plan: TransferPlan, generator: torch.Generator) -> 
             parameters[row.name].copy_(values)
     for row in plan.tensors:
         if row.name in owners:
-            _scale_input(owners[row.name], row.multiplier)
+            _scale(owners[row.name], row.multiplier)
     return list(_groups(parameters, plan))
 
 
@@ -178,24 +219,33 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan) -> None:
         raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")
 
 
-def _owner(model: nn.Module, row: TensorRow) -> nn.Linear:
-    """The linear layer whose weight this is: the only kind of module whose output is linear in its input and its weight."""
+LINEAR_IN_THEIR_INPUT = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def _owner(model: nn.Module, row: TensorRow) -> nn.Module:
+    """The layer whose weight this is: of a kind whose output is linear in its weight."""
     path, _, attribute = row.name.rpartition(".")
     module = model.get_submodule(path)
-    if not isinstance(module, nn.Linear) or attribute != "weight":
+    if not isinstance(module, (*LINEAR_IN_THEIR_INPUT, nn.Embedding)) or attribute != "weight":
         raise PlanMismatch(
-            f"{row.name} has forward multiplier {row.multiplier:g}, which needs it to be the weight of an nn.Linear; it "
-            f"belongs to a {type(module).__name__}"
+            f"{row.name} has forward multiplier {row.multiplier:g}, which needs it to be the weight of an nn.Linear, a "
+            f"convolution or an nn.Embedding; it belongs to a {type(module).__name__}"
         )
     return module
 
 
-def _scale_input(module: nn.Linear, factor: float) -> None:
+def _scale(module: nn.Module, factor: float) -> None:
     # Found on the module and not in a table of ours, so that a copy of an applied model is not scaled twice.
     for key in [key for key, hook in module._forward_pre_hooks.items() if isinstance(hook, ScaleInput)]:
         del module._forward_pre_hooks[key]
         module._forward_pre_hooks_with_kwargs.pop(key, None)
-    if factor != 1:
+    for key in [key for key, hook in module._forward_hooks.items() if isinstance(hook, ScaleOutput)]:
+        del module._forward_hooks[key]
+    if factor == 1:
+        return
+    if isinstance(module, nn.Embedding):
+        module.register_forward_hook(ScaleOutput(factor))
+    else:
         module.register_forward_pre_hook(ScaleInput(factor), with_kwargs=True)
 
 
@@ -205,16 +255,17 @@ def _decays(plan: TransferPlan) -> bool:
 
 def _groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[ParameterGroup]:
     """One group for all tensors with the same settings, in the plan's order."""
-    alike: dict[tuple[float, float, float | None], list[str]] = {}
+    alike: dict[tuple[float, float, float, float | None], list[str]] = {}
     for row in plan.tensors:
         # torch shrinks by lr * weight_decay; independent decay shrinks by weight_decay times the schedule alone.
         decay = row.weight_decay / row.learning_rate if plan.decay == "independent" else row.weight_decay
-        alike.setdefault((row.learning_rate, decay, row.eps), []).append(row.name)
-    for (learning_rate, decay, eps), names in alike.items():
+        alike.setdefault((row.learning_rate, decay, row.l2, row.eps), []).append(row.name)
+    for (learning_rate, decay, penalty, eps), names in alike.items():
         group: ParameterGroup = {
             "params": [parameters[name] for name in names],
             "tensors": names,
             "lr": learning_rate,
+            "l2": penalty,
         }
         if plan.optimizer == "sgd":
             is_l2 = plan.decay == "l2"
@@ -247,6 +298,29 @@ def _clip_before_step(parameters: list[Tensor], threshold: float) -> StepHook:
         clip_grad_norm_(parameters, threshold)
 
     return clip
+
+
+@torch.no_grad()
+def _penalise_before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and group["l2"] > 0:
+                parameter.grad.add_(parameter, alpha=group["l2"])
+
+
+def _check_that_embeddings_are_called(model: nn.Module) -> StepHook:
+    """A table that is read without calling its module escapes its multiplier: say so before it has done harm."""
+
+    def check(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        for name, module in model.named_modules():
+            for hook in module._forward_hooks.values():
+                if isinstance(hook, ScaleOutput) and not hook.used:
+                    raise PlanMismatch(
+                        f"{name}.weight has forward multiplier {hook.factor:g}, but no forward pass has called {name}: "
+                        "call the module instead of reading its weight"
+                    )
+
+    return check
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hpo.mup.resolve import global_value
+from hpo.mup.resolve import attention_multiplier, global_value, mixture_weights, regularization
 from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import Assumption
@@ -50,8 +50,26 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             assumption="biases are not decayed; over another number of steps the total shrinkage changes with it",
         ),
     ]
+    if _penalises(spec, values):
+        found.append(
+            Assumption(
+                quantity="l2",
+                value=None,
+                formula="lambda / 2 |w|^2 in the loss: lr * lambda is the same at every width",
+                assumption="biases are not penalised; the penalty's gradient is clipped together with the loss's",
+            )
+        )
     found += [_shape(spec, values, name) for name in spec.schedule.shape]
     found += [entry for name, text in CARRIED.items() if (entry := _carried(spec, values, name, text)) is not None]
+    if mixture_weights(spec, values):
+        found.append(
+            Assumption(
+                quantity="mixture_weight",
+                value=None,
+                formula="every source as in the proxy",
+                assumption="what a source is worth does not depend on the size of the model that learns from it",
+            )
+        )
     if target.depth > spec.model.depth:
         last = spec.model.depth - 1
         found.append(
@@ -71,7 +89,16 @@ CARRIED: dict[HyperparameterName, str] = {
     "beta2": "the time scale of averages, in steps, does not depend on the width",
     "clip_norm": "the global gradient norm tends to a limit as the width grows, and the same share of steps is clipped",
     "output_multiplier": "alpha of the readout is a property of the task, not of the width",
+    "embedding_multiplier": "what enters the first layer keeps its size at every width",
+    "attention_multiplier": "d_head is the same at every width, and with it the size of the attention logits",
+    "dropout": "copied: the rate that a wider model wants is its own",
+    "label_smoothing": "copied: how sure a model should be is a property of the labels",
+    "input_noise": "copied: how much the inputs may be blurred is a property of the data",
 }
+"""Hyperparameter without a rule -> what carrying its value over as it is takes for granted."""
+
+OPTIONAL: frozenset[HyperparameterName] = frozenset({"embedding_multiplier", "attention_multiplier"})
+"""Multipliers that a plan does not mention where they are 1."""
 
 SHAPES: dict[ShapeName, tuple[str, str]] = {
     "warmup_fraction": ("as in the proxy", "the warmup is a share of the run"),
@@ -91,8 +118,8 @@ def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterNam
     is_sgd = spec.optimizer.name == "sgd"
     if name in (("beta1", "beta2") if is_sgd else ("momentum",)):
         return None
-    value = global_value(spec, values, name)
-    if value is None:
+    value = attention_multiplier(spec, values) if name == "attention_multiplier" else global_value(spec, values, name)
+    if value is None or (name in OPTIONAL and value == 1):
         return None
     return Assumption(quantity=name, value=value, formula="as in the proxy", assumption=text)
 
@@ -124,6 +151,59 @@ def _shape(spec: JobSpec, values: Mapping[str, float], name: ShapeName) -> Assum
     )
 
 
+def _penalises(spec: JobSpec, values: Mapping[str, float]) -> bool:
+    labels = [label for label in values if label.partition(".")[0] == "l2"]
+    return any(values[label] > 0 for label in labels) or spec.regularization.l2 > 0
+
+
+def in_your_loop(spec: JobSpec, values: Mapping[str, float]) -> list[str]:
+    """What no optimizer can do: sentences about the forward pass and the loss of training, with the values to use.
+
+    An exported torch file does all of it by itself; a model and loop of one's own have to.
+    """
+    terms, found = regularization(spec, values), []
+    attention = attention_multiplier(spec, values)
+    if attention is not None:
+        found.append(
+            f"Attention logits are {attention:.6g} * q.k / d_head with d_head {spec.model.head} at every width: divided by "
+            "d_head, not by its root."
+        )
+    if terms.dropout is not None:
+        rate = terms.dropout
+        found.append(
+            f"Dropout: while training, multiply by 1 + {(rate / (1 - rate)) ** 0.5:.6g} * standard normal noise, which is "
+            f"dropout at rate {rate:.6g} in mean and variance (windtunnel.torch.GaussianDropout), "
+            f"{PLACES[spec.model.family]}."
+        )
+    if terms.input_noise is not None:
+        place = "the sum of the embeddings" if spec.model.family == "transformer" else "the standardised inputs"
+        found.append(
+            f"Input noise: while training, add Gaussian noise of deviation {terms.input_noise:.6g} to {place} "
+            "(windtunnel.torch.GaussianNoise)."
+        )
+    if terms.label_smoothing is not None:
+        found.append(f"Label smoothing {terms.label_smoothing:.6g} in the training loss (windtunnel.torch.criterion).")
+    if mixture_weights(spec, values):
+        found.append(
+            "The training loss weights each example by its source, normalised so that the weights average to 1 over the "
+            "training data (windtunnel.torch.criterion)."
+        )
+    if _penalises(spec, values):
+        found.append(
+            "L2: lambda / 2 |w|^2 of each tensor is part of the training loss, before clipping "
+            "(windtunnel.torch.optimizer adds its gradient)."
+        )
+    return found
+
+
+PLACES = {
+    "mlp": "after the nonlinearity of every hidden layer",
+    "resnet": "between the two convolutions of every block",
+    "transformer": "on what attention and MLP add to the residual stream",
+}
+"""Family -> where its dropout acts."""
+
+
 def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: str | None) -> list[str]:
     """Sentences about what nobody has shown, those that this very transfer strains first.
 
@@ -133,7 +213,7 @@ def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: st
         steps: its number of optimizer steps.
         objection: why this plan would have been refused without force; None where it would not.
     """
-    spec, check = result.spec, result.coordinate_check
+    spec, check, values = result.spec, result.coordinate_check, result.best.hyperparameters
     found: list[str] = []
     if objection is not None:
         found.append(f"Forced: {objection}.")
@@ -153,6 +233,14 @@ def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: st
             "learning rate or the decay."
         )
     found.append("Data: a larger or other data set than the proxy's, and more passes over it.")
+    tuned = [name for name in ("dropout", "label_smoothing", "input_noise") if global_value(spec, values, name) is not None]
+    if tuned and target.width != spec.model.width:
+        found.append(
+            f"{' and '.join(name.replace('_', ' ') for name in tuned).capitalize()}: no rule of width is known for "
+            f"{'it' if len(tuned) == 1 else 'them'}; a wider model often wants more."
+        )
+    if mixture_weights(spec, values):
+        found.append("Mixture: a larger model learns rare sources with less weight; theory has no rule.")
     found.append("Regularisation: the best weight decay also depends on how far the larger model can overfit.")
     found.append("Batch size: another batch size than the proxy's wants another learning rate.")
     return found

@@ -1,19 +1,28 @@
 """Hyperparameters by label -> the values of every single tensor, at any width. Imports no torch.
 
-Labels: ``learning_rate`` (all tensors), ``learning_rate.hidden`` (a role), ``learning_rate.layers.1.weight`` (a tensor);
-likewise ``weight_decay`` and ``init_scale``. The narrowest label wins. What has no label takes the value of the spec.
+Labels: ``learning_rate`` (all tensors), ``learning_rate.hidden`` (a role), ``learning_rate.qkv`` (a group of a role),
+``learning_rate.layers.1.weight`` (a tensor); likewise every other hyperparameter with scopes. The narrowest label wins.
+What has no label takes the value of the spec.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from hpo.errors import Refused
 from hpo.mup.growth import counterparts
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED, base_init_std, tensor_rules
-from windtunnel.types.hyperparameters import SCOPED, HyperparameterName
-from windtunnel.types.plans import TensorRow
-from windtunnel.types.results import TensorFacts
+from windtunnel.types.hyperparameters import REGULARISERS, SCOPED, HyperparameterName
+from windtunnel.types.plans import PlanRegularization, TensorRow
+from windtunnel.types.results import Role, TensorFacts
 from windtunnel.types.spec import JobSpec
+from windtunnel.types.tasks import TASKS
+
+IDLE: dict[str, frozenset[Role]] = {
+    "weight_decay": UNDECAYED,
+    "l2": UNDECAYED,
+    "init_scale": ZERO_INITIALISED,
+}
+"""Roles that a scoped hyperparameter does not act on; for decays their value is 0, whatever was asked for matrices."""
 
 
 def resolve(
@@ -28,58 +37,82 @@ def resolve(
         target: tensors of the model to train; with ``target == base`` every value is exactly the proxy's own.
 
     Raises:
-        ValueError: a label that names no hyperparameter or tensor, or tensors that do not match.
-        Refused: a weight decay that has no rule for another width (L2 inside Adam).
+        ValueError: a label that names no hyperparameter, tensor, source or knot, or tensors that do not match.
+        Refused: a weight decay or an L2 penalty that has no rule for another width (both inside Adam).
     """
-    check_labels(hyperparameters, base)
-    rules = tensor_rules(spec.parametrization, spec.optimizer.name, spec.optimizer.decay_kind, base, target)
+    check_labels(spec, hyperparameters, base)
+    name, decay_kind = spec.optimizer.name, spec.optimizer.decay_kind
+    rules = tensor_rules(spec.parametrization, name, decay_kind, base, target)
+    # The penalty's gradient goes through the update like that of any loss: its rule is that of L2 decay.
+    penalty_rules = tensor_rules(spec.parametrization, name, "l2", base, target)
     pairs = counterparts(base, target)
-    output_multiplier = global_value(spec, hyperparameters, "output_multiplier")
-    eps = None if spec.optimizer.name == "sgd" else global_value(spec, hyperparameters, "eps")
+    multipliers = {
+        "output": global_value(spec, hyperparameters, "output_multiplier"),
+        "input": global_value(spec, hyperparameters, "embedding_multiplier"),
+    }
     rows: list[TensorRow] = []
     for fact in target:
         rule, source = rules[fact.name], pairs[fact.name]
-        decay = base_value(spec, hyperparameters, "weight_decay", source)
-        if decay > 0 and rule.weight_decay is None:
-            raise Refused(
-                f"L2 decay inside {spec.optimizer.name} has no rule for another width: Adam divides {decay:g} * w by the "
-                f"gradient's size, which falls with the width at another rate than w does (tensor {fact.name!r})",
-                "tune with decay 'decoupled' or 'independent', which have a rule, or with weight_decay 0",
-            )
         init_std = base_init_std(source, spec.model.activation)
+        decay = base_value(spec, hyperparameters, "weight_decay", source)
+        penalty = base_value(spec, hyperparameters, "l2", source)
+        eps = None if name == "sgd" else base_value(spec, hyperparameters, "eps", source) * rule.eps
         rows.append(
             TensorRow(
                 name=fact.name,
                 shape=list(fact.shape),
                 role=fact.role,
+                group=fact.group,
                 init="normal" if init_std > 0 else "zeros",
                 init_std=init_std * rule.init_std * base_value(spec, hyperparameters, "init_scale", source),
                 learning_rate=base_value(spec, hyperparameters, "learning_rate", source) * rule.learning_rate,
-                weight_decay=decay * (rule.weight_decay or 0.0),
-                eps=None if eps is None else eps * rule.eps,
-                multiplier=rule.multiplier * (output_multiplier or 1.0) if fact.role == "output" else rule.multiplier,
+                weight_decay=_carried(decay, rule.weight_decay, f"L2 decay inside {name}", fact),
+                l2=_carried(penalty, penalty_rules[fact.name].weight_decay, f"an L2 penalty under {name}", fact),
+                eps=eps,
+                multiplier=rule.multiplier * (multipliers.get(fact.role) or 1.0),
             )
         )
     return rows
 
 
-def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName, fact: TensorFacts) -> float:
-    """Value of ``learning_rate``, ``weight_decay`` or ``init_scale`` for one tensor of the proxy.
+def _carried(value: float, factor: float | None, what: str, fact: TensorFacts) -> float:
+    """A decay or penalty at the target's width.
 
-    The weight decay of vectors and scalars is 0: shrinking a bias or a gain regularises nothing.
+    Raises:
+        Refused: it is on, and no rule carries it.
     """
-    if name == "weight_decay" and fact.role in UNDECAYED:
+    if value > 0 and factor is None:
+        raise Refused(
+            f"{what} has no rule for another width: Adam divides {value:g} * w by the gradient's size, which falls with "
+            f"the width at another rate than w does (tensor {fact.name!r})",
+            "tune with optimizer.decay 'decoupled' or 'independent', which have a rule, and without L2 in the loss",
+        )
+    return value * (factor or 0.0)
+
+
+def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName, fact: TensorFacts) -> float:
+    """Value of a hyperparameter with scopes for one tensor of the proxy.
+
+    The weight decay and the L2 of vectors and scalars are 0: shrinking a bias or a gain regularises nothing. An L2 that is
+    switched off is 0, too.
+    """
+    if name in ("weight_decay", "l2") and fact.role in IDLE[name]:
         return 0.0
     label = label_for(name, fact, hyperparameters)
     value = spec.start_value(name) if label is None else hyperparameters[label]
+    if value is None and name in REGULARISERS:
+        return 0.0
     if value is None:
         raise ValueError(f"{name} has no value: it is neither among the hyperparameters nor in the spec")
     return value
 
 
 def label_for(name: HyperparameterName, fact: TensorFacts, labels: Mapping[str, float]) -> str | None:
-    """The label among ``labels`` that decides about this tensor: tensor before role before global; None where none does."""
-    candidates = (f"{name}.{fact.name}", f"{name}.{fact.role}", name)
+    """The label among ``labels`` that decides about this tensor; None where none does.
+
+    Tensor before group, group before role, role before global.
+    """
+    candidates = (f"{name}.{fact.name}", f"{name}.{fact.part}", f"{name}.{fact.role}", name)
     return next((label for label in candidates if label in labels), None)
 
 
@@ -88,22 +121,47 @@ def global_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hype
     return hyperparameters[name] if name in hyperparameters else spec.start_value(name)
 
 
-def check_labels(labels: Mapping[str, float], base: Sequence[TensorFacts]) -> None:
+def attention_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float]) -> float | None:
+    """Factor on the attention logits; None for families without attention."""
+    return global_value(spec, hyperparameters, "attention_multiplier") if spec.model.family == "transformer" else None
+
+
+def regularization(spec: JobSpec, hyperparameters: Mapping[str, float]) -> PlanRegularization:
+    """Regularisers that act in the forward pass and in the loss. They are copied: no rule of width is known for them."""
+    return PlanRegularization(
+        dropout=global_value(spec, hyperparameters, "dropout"),
+        label_smoothing=global_value(spec, hyperparameters, "label_smoothing"),
+        input_noise=global_value(spec, hyperparameters, "input_noise"),
+    )
+
+
+def mixture_weights(spec: JobSpec, hyperparameters: Mapping[str, float]) -> dict[str, float]:
+    """Weight of each data source, by name; empty where none was searched."""
+    labels = {source: f"mixture_weight.{source}" for source in TASKS[spec.task].sources}
+    return {source: hyperparameters[label] for source, label in labels.items() if label in hyperparameters}
+
+
+def check_labels(spec: JobSpec, labels: Iterable[str], base: Sequence[TensorFacts]) -> None:
     """Raise ValueError on a label that decides about nothing, so that no tuned value is lost in silence."""
     known = get_args(HyperparameterName)
     for label in labels:
         name, _, scope = label.partition(".")
         if name not in known:
             raise ValueError(f"no hyperparameter {name!r} (label {label!r}); allowed: {', '.join(known)}")
-        scopes = _scopes(name, base) if name in SCOPED else []
-        if name == "knot" and scope.isdecimal():
-            continue
-        if scope and scope not in scopes:
+        scopes = _scopes(spec, name, base)
+        needs_one = name in ("mixture_weight", "knot")
+        if scope not in scopes and (scope or needs_one):
             raise ValueError(f"label {label!r}: {name} has no scope {scope!r}; allowed: {', '.join(scopes) or 'none'}")
 
 
-def _scopes(name: str, base: Sequence[TensorFacts]) -> list[str]:
-    """Roles and tensors of the proxy that a scoped hyperparameter acts on."""
-    idle = {"weight_decay": UNDECAYED, "init_scale": ZERO_INITIALISED}.get(name, frozenset())
-    subject = [fact for fact in base if fact.role not in idle]
-    return [*dict.fromkeys(fact.role for fact in subject), *(fact.name for fact in subject)]
+def _scopes(spec: JobSpec, name: str, base: Sequence[TensorFacts]) -> list[str]:
+    """What may follow the name of a hyperparameter: parts, roles and tensors that it acts on, sources, or knots."""
+    if name == "mixture_weight":
+        return list(TASKS[spec.task].sources)
+    if name == "knot":
+        return spec.knot_keys
+    if name not in SCOPED:
+        return []
+    subject = [fact for fact in base if fact.role not in IDLE.get(name, frozenset())]
+    wide = [*(fact.part for fact in subject), *(fact.role for fact in subject)]
+    return [*dict.fromkeys(wide), *(fact.name for fact in subject)]

@@ -10,6 +10,8 @@ import textwrap
 from pprint import pformat
 from string import Template
 
+from hpo.mup.script_loss import arguments, loss_source
+from hpo.mup.script_models import model_source
 from windtunnel import schedules
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.schedules import GPT3Schedule
@@ -25,17 +27,14 @@ def torch_script(plan: TransferPlan) -> str:
     shrinks = is_sgd and plan.decay != "l2"
     return _FILE.substitute(
         header=_header(plan),
-        features=plan.features,
-        classes=plan.classes,
-        width=plan.width,
-        depth=plan.depth,
-        activation=_ACTIVATIONS[plan.model.activation],
+        model=model_source(plan),
         steps=plan.steps,
         batch_size=plan.batch_size,
         clip_norm=repr(plan.clip_norm),
         seed=plan.provenance.seed,
-        multiplier=repr(next(row.multiplier for row in plan.tensors if row.role == "output")),
         tensors=_tensors(plan),
+        loss=loss_source(plan),
+        weighted=arguments(plan),
         groups=_sgd_groups(plan) if is_sgd else _adam_groups(plan),
         optimizer={"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[plan.optimizer],
         parts=_parts(plan),
@@ -44,16 +43,18 @@ def torch_script(plan: TransferPlan) -> str:
     )
 
 
-_ACTIVATIONS = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "torch.tanh"}
+_ARTICLES = {"mlp": "An MLP", "resnet": "A resnet", "transformer": "A transformer"}
 
 
 def _header(plan: TransferPlan) -> str:
     check = "no coordinate check" if plan.coordinate_check is None else f"coordinate check: {plan.coordinate_check.verdict}"
     forced = ", plan forced" if plan.forced else ""
+    weighted = bool(plan.mixture_weights)
     lines = [
         f"Model and optimizer of transfer plan {plan.id}, tuned on {plan.task!r}.",
         "",
-        f"An MLP of width {plan.width} and depth {plan.depth}, parametrization {plan.parametrization!r}. Its values were",
+        f"{_ARTICLES[plan.model.family]} of width {plan.width} and depth {plan.depth}, parametrization "
+        f"{plan.parametrization!r}. Its values were",
         f"tuned at width {plan.model.width} and depth {plan.model.depth} ({check}{forced}).",
         "Needs torch only.",
         "",
@@ -61,9 +62,12 @@ def _header(plan: TransferPlan) -> str:
         "    initialise(model, SEED)",
         "    update = optimizer(model)",
         "    schedule = scheduler(update)",
-        "    for inputs, labels in batches:  # STEPS batches of BATCH_SIZE examples",
-        "        loss = train_step(model, update, schedule, inputs, labels)",
+        f"    for inputs, labels{', sources' if weighted else ''} in batches:  # STEPS batches of BATCH_SIZE examples",
+        f"        loss = train_step(model, update, schedule, inputs, labels{', sources, shares' if weighted else ''})",
     ]
+    if plan.in_your_loop:
+        lines += ["", "This file's model and training_loss do all of this; code of your own has to:"]
+        lines += [textwrap.fill(f"* {sentence}", 110, subsequent_indent="  ") for sentence in plan.in_your_loop]
     if plan.not_covered:
         lines += ["", "What the theory behind these values does not cover:"]
         lines += [textwrap.fill(f"* {sentence}", 110, subsequent_indent="  ") for sentence in plan.not_covered]
@@ -122,7 +126,8 @@ def _schedule(plan: TransferPlan) -> str:
     given = schedules.arguments(plan.schedule, plan.steps, plan.tokens_per_step)
     time = "step + 1" if isinstance(plan.schedule, GPT3Schedule) else "min(step + 1, STEPS)"
     values = [time, "STEPS", *(f"{name}={value!r}" for name, value in given.items())]
-    return f"    return {schedules.RULES[plan.schedule.name].__name__}({', '.join(values)})"
+    call = f"    return {schedules.RULES[plan.schedule.name].__name__}"
+    return f"{call}(\n" + "".join(f"        {value},\n" for value in values) + "    )"
 
 
 _FILE = Template('''"""$header
@@ -134,11 +139,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-FEATURES, CLASSES, WIDTH, DEPTH = $features, $classes, $width, $depth
 STEPS, BATCH_SIZE = $steps, $batch_size
 CLIP_NORM = $clip_norm
 SEED = $seed
-READOUT_MULTIPLIER = $multiplier
 
 # Tensor -> (std of its normal initial values, peak learning rate, weight decay, eps)
 TENSORS = {
@@ -146,28 +149,7 @@ $tensors
 }
 
 
-class MLP(nn.Module):
-    """DEPTH hidden layers of WIDTH units and a linear readout with a forward multiplier."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Linear(FEATURES if index == 0 else WIDTH, WIDTH) for index in range(DEPTH)
-        )
-        self.readout = nn.Linear(WIDTH, CLASSES)
-
-    def forward(self, inputs):
-        """Logits [batch, CLASSES] of inputs [batch, FEATURES]."""
-        hidden = inputs
-        for layer in self.layers:
-            hidden = $activation(layer(hidden))
-        # Scaling the readout's input scales what its weight contributes, and its weight's gradient, but not its bias.
-        return self.readout(hidden * READOUT_MULTIPLIER)
-
-
-def build_model():
-    """The model, not yet initialised."""
-    return MLP()
+$model
 
 
 def initialise(model, seed=SEED):
@@ -212,10 +194,14 @@ def scheduler(update):
     return torch.optim.lr_scheduler.LambdaLR(update, multiplier)
 
 
-def train_step(model, update, schedule, inputs, labels):
-    """One update on one batch; returns its loss in nats, before the update."""
+$loss
+
+
+def train_step(model, update, schedule, inputs, labels$weighted):
+    """One update on one batch; returns its training loss, before the update."""
+    model.train()
     update.zero_grad()
-    loss = functional.cross_entropy(model(inputs), labels)
+    loss = training_loss(model, inputs, labels$weighted)
     loss.backward()
     if CLIP_NORM is not None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)$shrink

@@ -5,15 +5,23 @@ from datetime import datetime
 from math import prod
 
 from hpo.errors import Refused
-from hpo.mup.caveats import assumptions, not_covered
-from hpo.mup.resolve import base_value, global_value, resolve
-from hpo.mup.proxies import mlp_tensors
+from hpo.mup.caveats import assumptions, in_your_loop, not_covered
+from hpo.mup.proxies import proxy_tensors
+from hpo.mup.resolve import (
+    attention_multiplier,
+    base_value,
+    global_value,
+    mixture_weights,
+    regularization,
+    resolve,
+)
 from hpo.mup.rules import role_rule
 from hpo.mup.slopes import FAILS
 from windtunnel.types.plans import RoleRow, TensorRow, TransferPlan
 from windtunnel.types.results import Role, TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
 from windtunnel.types.spec import JobSpec, Target
+from windtunnel.types.tasks import TASKS
 
 
 def make_plan(
@@ -48,14 +56,14 @@ def make_plan(
     depth = target.depth or spec.model.depth
     steps = target.steps or spec.inner.steps
     proxy = result.proxy
-    tensors = mlp_tensors(proxy.features, proxy.classes, target.width, depth)
+    plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
+    tensors = proxy_tensors(plan_size, TASKS[spec.task])
     rows = resolve(spec, best.hyperparameters, proxy.tensors, tensors)
     objection = gate(result, target)
     if objection is not None and not force:
         raise objection
     is_sgd = spec.optimizer.name == "sgd"
     values = best.hyperparameters
-    plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
     return TransferPlan(
         id=plan_id,
         job_id=job_id,
@@ -77,6 +85,9 @@ def make_plan(
         beta1=None if is_sgd else global_value(spec, values, "beta1"),
         beta2=None if is_sgd else global_value(spec, values, "beta2"),
         clip_norm=global_value(spec, values, "clip_norm"),
+        regularization=regularization(spec, values),
+        mixture_weights=mixture_weights(spec, values),
+        attention_multiplier=attention_multiplier(spec, values),
         schedule=tuned_schedule(result),
         roles=role_rows(spec, values, proxy.tensors, rows),
         tensors=rows,
@@ -87,6 +98,7 @@ def make_plan(
         assumptions=assumptions(spec, values, plan_size, steps),
         not_covered=not_covered(result, plan_size, steps, None if objection is None else objection.message),
         coordinate_check=result.coordinate_check,
+        in_your_loop=in_your_loop(spec, values),
         forced=objection is not None,
         provenance=result.provenance,
     )
@@ -152,6 +164,7 @@ def _role_row(
         tensors=len(rows),
         learning_rate=common(lambda row: row.learning_rate),
         weight_decay=common(lambda row: row.weight_decay),
+        l2=common(lambda row: row.l2),
         eps=common(lambda row: row.eps),
         init_std=common(lambda row: row.init_std),
         multiplier=common(lambda row: row.multiplier),

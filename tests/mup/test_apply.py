@@ -138,10 +138,55 @@ def test_a_plan_at_the_proxys_size_trains_as_the_engine_did(finish, plan_of, fie
     start = problem.layout.split(draw.noise)
     model.load_state_dict({name: tensor[0] for name, tensor in zip(problem.layout.names, start, strict=True)})
     for step in range(12):
-        inputs, labels = problem.batch(draw, step)
+        batch = problem.batch(draw, step)
         optimizer.zero_grad()
-        functional.cross_entropy(model(inputs[0]), labels[0]).backward()
+        functional.cross_entropy(model(batch.inputs[0]), batch.labels[0]).backward()
         optimizer.step()
         schedule.step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach(), expected[name][0], rtol=1e-7, atol=1e-9)
+
+
+REGULARISED = {"l2": 0.03, "label_smoothing": 0.1}
+WEIGHTS = {f"mixture_weight.{digit}": 0.5 + 0.2 * digit for digit in range(10)}
+
+
+def test_a_plan_with_penalty_smoothing_and_mixture_trains_as_the_engine_did(finish, plan_of) -> None:
+    """The same oracle with everything that acts in the loss and the forward pass but noise, and eps by role."""
+    tuned = {"embedding_multiplier": 1.6, "label_smoothing": 0.1, "eps.hidden": 1e-4, **WEIGHTS}
+    tuned |= {f"eps.{role}": 1e-6 for role in ("input", "vector", "output", "scalar")}
+    tuned |= {"l2.input": 0.02, "l2.hidden": 0.05, "l2.output": 0.1}
+    search = [
+        {"name": "embedding_multiplier"},
+        {"name": "label_smoothing"},
+        {"name": "l2", "scope": "role"},
+        {"name": "eps", "scope": "role"},
+        {"name": "mixture_weight"},
+    ]
+    fields = {"regularization": REGULARISED, "inner": {"steps": 12, "batch_size": 32}, "search": search}
+    result = finish({**fields, "optimizer": {"clip_norm": 0.5}}, tuned)
+    spec, tensors, data = result.spec, result.proxy.tensors, load("digits")
+    std = [base_init_std(fact, spec.model.activation) for fact in tensors]
+    space = Space.from_spec(spec, tensors)
+    problem = InnerProblem(spec, Layout(tensors), std, space, data, torch.float64)
+    draw = problem.draw([(0, 1)])
+    trained = problem.train(space.from_dict(tuned)[None], draw)
+    expected = dict(zip(problem.layout.names, problem.layout.split(trained.parameters), strict=True))
+
+    plan = plan_of(result, width=64)
+    assert plan.mixture_weights == {str(digit): 0.5 + 0.2 * digit for digit in range(10)}
+    model = MLP(64, 10, 64, 2).double()
+    optimizer = windtunnel.torch.optimizer(model, plan)
+    schedule = windtunnel.torch.schedule(optimizer, plan)
+    shares = dict(zip(plan.mixture_weights, problem.shares.tolist(), strict=True))
+    loss = windtunnel.torch.criterion(plan, shares)
+    start = problem.layout.split(draw.noise)
+    model.load_state_dict({name: tensor[0] for name, tensor in zip(problem.layout.names, start, strict=True)})
+    for step in range(12):
+        batch = problem.batch(draw, step)
+        optimizer.zero_grad()
+        loss(model(batch.inputs[0]), batch.labels[0], batch.sources[0]).backward()
+        optimizer.step()
+        schedule.step()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.detach(), expected[name][0], rtol=1e-6, atol=1e-8)

@@ -3,8 +3,8 @@
 import pytest
 
 from hpo.errors import Refused
-from hpo.mup.proxies import mlp_tensors
-from hpo.mup.resolve import check_labels, resolve
+from hpo.mup.proxies import mlp_tensors, transformer_tensors
+from hpo.mup.resolve import base_value, check_labels, resolve
 from windtunnel.types import JobSpec, TensorRow
 
 base = mlp_tensors(64, 10, 64, 2)
@@ -88,8 +88,87 @@ def test_l2_inside_adam_stays_on_the_proxy() -> None:
         ("weight_decay.vector", "no scope 'vector'; allowed: input, hidden, output"),
         ("init_scale.output", "no scope 'output'; allowed: input, hidden"),
         ("beta1.hidden", "beta1 has no scope 'hidden'; allowed: none"),
+        ("l2.scalar", "no scope 'scalar'; allowed: input, hidden, output"),
+        ("mixture_weight", "mixture_weight has no scope ''; allowed: 0, 1, 2"),
+        ("mixture_weight.ten", "mixture_weight has no scope 'ten'; allowed: 0, 1, 2"),
+        ("knot.0", "knot has no scope '0'; allowed: none"),
     ],
 )
 def test_a_label_that_decides_about_nothing_is_an_error(label: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_labels({label: 0.1}, base)
+        check_labels(spec(), {label: 0.1}, base)
+
+
+def test_known_sources_knots_parts_and_roles_are_labels() -> None:
+    knots = spec(schedule={"name": "knots", "knots": [1.0, 0.5, 0.1]})
+    check_labels(knots, ["knot.0", "knot.2", "mixture_weight.7", "eps.hidden", "l2.layers.1.weight"], base)
+    with pytest.raises(ValueError, match="knot has no scope '3'; allowed: 0, 1, 2"):
+        check_labels(knots, ["knot.3"], base)
+
+
+TEXT = transformer_tensors(8, 20, 32, 1)
+
+
+def test_a_tensor_goes_before_its_group_its_group_before_its_role_and_its_role_before_all() -> None:
+    labels = {
+        "learning_rate": 1.0,
+        "learning_rate.hidden": 0.5,
+        "learning_rate.qkv": 0.25,
+        "learning_rate.blocks.0.mlp_in.weight": 0.125,
+        "learning_rate.position": 0.1,
+    }
+    named = {fact.name: fact for fact in TEXT}
+    found = {name: base_value(spec(), labels, "learning_rate", fact) for name, fact in named.items()}
+    assert found == {
+        "token_embedding.weight": 1.0,
+        "position_embedding.weight": 0.1,
+        "blocks.0.qkv.weight": 0.25,
+        "blocks.0.attention_out.weight": 0.5,
+        "blocks.0.mlp_in.weight": 0.125,
+        "blocks.0.mlp_out.weight": 0.5,
+        "readout.weight": 1.0,
+        "readout.bias": 1.0,
+    }
+
+
+def test_the_embedding_multiplier_is_that_of_every_input_tensor_and_does_not_go_with_the_width() -> None:
+    labels = {"embedding_multiplier": 3.0, "output_multiplier": 2.0}
+    rows = by_name(resolve(spec(), labels, TEXT, transformer_tensors(8, 20, 64, 1)))
+    assert {name for name, row in rows.items() if row.multiplier == 3.0} == {
+        "token_embedding.weight",
+        "position_embedding.weight",
+    }
+    assert rows["readout.weight"].multiplier == 1.0
+    assert rows["blocks.0.qkv.weight"].multiplier == 1.0
+    assert rows["blocks.0.qkv.weight"].group == "qkv"
+
+
+def test_eps_by_role_keeps_its_ratio_to_the_gradient() -> None:
+    labels = {"eps.input": 1e-6, "eps.scalar": 1e-4}
+    rows = by_name(resolve(spec(), labels, base, wide))
+    growth = wide[0].shape[0] / base[0].shape[0]
+    assert rows["layers.0.weight"].eps == pytest.approx(1e-6 / growth)
+    assert rows["layers.1.weight"].eps == pytest.approx(1e-8 / growth)
+    assert rows["readout.bias"].eps == 1e-4
+
+
+def test_an_l2_penalty_under_sgd_keeps_lr_times_lambda_and_inside_adam_stays_on_the_proxy() -> None:
+    sgd = spec(optimizer={"name": "sgd"})
+    labels = {"l2.hidden": 0.01, "l2.input": 0.02, "l2.output": 0.03}
+    proxy, target = by_name(resolve(sgd, labels, base, base)), by_name(resolve(sgd, labels, base, wide))
+    assert {name: row.l2 for name, row in proxy.items()} == {
+        "layers.0.weight": 0.02,
+        "layers.0.bias": 0.0,
+        "layers.1.weight": 0.01,
+        "layers.1.bias": 0.0,
+        "readout.weight": 0.03,
+        "readout.bias": 0.0,
+    }
+    for name, row in target.items():
+        assert row.l2 * row.learning_rate == pytest.approx(proxy[name].l2 * proxy[name].learning_rate)
+    assert resolve(spec(), labels, base, base)
+    with pytest.raises(Refused, match="an L2 penalty under adamw has no rule"):
+        resolve(spec(), labels, base, wide)
+    given = spec(regularization={"l2": 0.1})
+    with pytest.raises(Refused, match="an L2 penalty under adamw has no rule"):
+        resolve(given, {}, base, wide)

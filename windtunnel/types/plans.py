@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from windtunnel.types.base import Response
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName
@@ -16,11 +18,15 @@ class TensorRow(Response):
     name: str
     shape: list[int]
     role: Role
+    group: str | None = None
+    """A finer name within the role, such as ``qkv``."""
     init: Literal["normal", "zeros"]
     init_std: float
     learning_rate: float
     """Peak learning rate, before the schedule's multiplier."""
     weight_decay: float
+    l2: float = 0.0
+    """lambda of lambda / 2 |w|^2 in the training loss, before clipping."""
     eps: float | None
     """None under SGD."""
     multiplier: float
@@ -35,6 +41,7 @@ class RoleRow(Response):
     learning_rate: float | None
     """None where the tensors of this role differ; see the tensor rows. Likewise below."""
     weight_decay: float | None
+    l2: float | None = 0.0
     eps: float | None
     init_std: float | None
     multiplier: float | None
@@ -51,6 +58,17 @@ class Assumption(Response):
     value: float | None
     formula: str
     assumption: str
+
+
+class PlanRegularization(Response):
+    """What acts in the training loss and the forward pass of training, and nowhere in an optimizer. None: off."""
+
+    dropout: float | None = None
+    """Rate p of multiplicative Gaussian noise of variance p / (1 - p)."""
+    label_smoothing: float | None = None
+    """Share of the target spread over all classes."""
+    input_noise: float | None = None
+    """Standard deviation of Gaussian noise on the inputs; on the sum of the embeddings for text."""
 
 
 class TransferPlan(Response):
@@ -79,6 +97,11 @@ class TransferPlan(Response):
     beta1: float | None
     beta2: float | None
     clip_norm: float | None
+    regularization: PlanRegularization = PlanRegularization()
+    mixture_weights: dict[str, float] = Field(default_factory=dict)
+    """Weight of each data source in the training loss, by name; only ratios matter. Empty: all alike."""
+    attention_multiplier: float | None = None
+    """Factor on the attention logits q.k / d_head; None for families without attention."""
     schedule: ScheduleSpec
     roles: list[RoleRow]
     tensors: list[TensorRow]
@@ -93,6 +116,8 @@ class TransferPlan(Response):
     not_covered: list[str]
     """What the theory behind the transfer says nothing about."""
     coordinate_check: CoordinateCheck | None
+    in_your_loop: list[str] = Field(default_factory=list)
+    """What the training loop and the model have to do themselves, for no optimizer can."""
     forced: bool
     """True where the coordinate check did not pass and the request said force."""
     provenance: Provenance

@@ -184,6 +184,13 @@ class JobSpec(Request):
                 "use decay 'decoupled' or 'independent', or leave target out",
                 "l2",
             )
+        if rule.name != "sgd" and self.start_value("l2") is not None:
+            raise misfit(
+                "/regularization/l2",
+                f"an L2 penalty under {rule.name} has no rule for another width, so this target would get no plan; "
+                "use weight_decay with decay 'decoupled' or 'independent', or leave target out",
+                self.regularization.l2,
+            )
 
     def _check_that_warmup_ends(self) -> None:
         """Token counts of a published run make no sense for a proxy a million times shorter."""
@@ -279,7 +286,7 @@ class JobSpec(Request):
 
         Args:
             name: the hyperparameter.
-            key: which of several values of that name, where their starts differ: the number of a knot.
+            key: which of several values of that name, where their starts differ: the number of a knot, by default the first.
         """
         if name in MULTIPLIERS:
             return 1.0

@@ -1,0 +1,75 @@
+"""The training loss of an exported torch file, with the plan's label smoothing, mixture weights and L2. No torch here."""
+
+from pprint import pformat
+
+from windtunnel.types.plans import TransferPlan
+from windtunnel.types.tasks import TASKS
+
+
+def arguments(plan: TransferPlan) -> str:
+    """What ``training_loss`` takes beside the model, the inputs and the labels."""
+    return ", sources, shares" if plan.mixture_weights else ""
+
+
+def loss_source(plan: TransferPlan) -> str:
+    """Source of ``training_loss`` and of the tables that it looks up."""
+    lines = [f"def training_loss(model, inputs, labels{arguments(plan)}):", *(_indented(_body(plan)))]
+    return "\n\n\n".join([*_tables(plan), "\n".join(lines)])
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" if line else "" for line in lines]
+
+
+def _penalties(plan: TransferPlan) -> dict[str, float]:
+    return {row.name: row.l2 for row in plan.tensors if row.l2 > 0}
+
+
+def _tables(plan: TransferPlan) -> list[str]:
+    found = []
+    if penalties := _penalties(plan):
+        shown = pformat(penalties, sort_dicts=False)
+        found.append(f"# Tensor -> lambda of lambda / 2 |w|^2 in the training loss\nPENALTIES = {shown}")
+    if plan.mixture_weights:
+        shown = pformat(plan.mixture_weights, sort_dicts=False)
+        found.append(f"# Data source -> its weight in the training loss\nMIXTURE = {shown}")
+    return found
+
+
+def _body(plan: TransferPlan) -> list[str]:
+    kind = TASKS[plan.task].kind
+    title = "Mean squared error of a batch" if kind == "regression" else "Cross-entropy of a batch in nats"
+    if plan.mixture_weights:
+        lines = [
+            f'"""{title}, each example weighted by its source.',
+            "",
+            "``sources`` [batch] are indices into MIXTURE, ``shares`` [sources] the shares of the training data.",
+            '"""',
+            *_losses(plan, "losses"),
+            "weights = torch.tensor(list(MIXTURE.values()))",
+            "loss = (weights[sources] * losses).mean() / (weights * shares).sum()",
+        ]
+    else:
+        lines = [f'"""{title}."""', *_losses(plan, "loss")]
+    if _penalties(plan):
+        lines += [
+            "for name, parameter in model.named_parameters():",
+            "    if name in PENALTIES:",
+            "        loss = loss + PENALTIES[name] / 2 * parameter.square().sum()",
+        ]
+    return [*lines, "return loss"]
+
+
+def _losses(plan: TransferPlan, name: str) -> list[str]:
+    """``loss``, the mean over the batch, or ``losses``, one an example."""
+    each = name == "losses"
+    smoothing = plan.regularization.label_smoothing
+    options = ', reduction="none"' * each + (f", label_smoothing={smoothing!r}" if smoothing is not None else "")
+    match TASKS[plan.task].kind:
+        case "regression":
+            return [f"{name} = (model(inputs).squeeze(-1) - labels).square()" + ("" if each else ".mean()")]
+        case "classification":
+            return [f"{name} = functional.cross_entropy(model(inputs), labels{options})"]
+        case "language":
+            call = f"functional.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(){options})"
+            return [f"{name} = {call}" + (".view(labels.shape).mean(1)" if each else "")]

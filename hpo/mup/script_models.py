@@ -1,0 +1,185 @@
+"""The models of an exported torch file: each family written out in plain torch, with the plan's dials in it. No torch here.
+
+They compute what ``hpo.families`` computes, with the same tensor names; a multiplier scales what goes into a layer, or what
+comes out of an embedding, so that a bias beside it stays as it is.
+"""
+
+from string import Template
+
+from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
+from windtunnel.types.plans import TransferPlan
+from windtunnel.types.tasks import TASKS
+
+NONLINEARITY = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "torch.tanh"}
+
+
+def model_source(plan: TransferPlan) -> str:
+    """Source of the model's constants, of what it is made of, and of ``build_model``."""
+    noises = plan.regularization
+    parts = []
+    if noises.dropout is not None:
+        parts.append(_DROPOUT.substitute(rate=repr(noises.dropout)))
+    if noises.input_noise is not None:
+        parts.append(_INPUT_NOISE.substitute(deviation=repr(noises.input_noise)))
+    if plan.model.family != "mlp":
+        parts.append(_NORMALISED)
+    return "\n\n\n".join([_constants(plan), *parts, _model(plan), _BUILD.substitute(name=NAMES[plan.model.family])])
+
+
+NAMES = {"mlp": "MLP", "resnet": "ResNet", "transformer": "Transformer"}
+
+
+def _multiplier(plan: TransferPlan, role: str) -> float:
+    return next(row.multiplier for row in plan.tensors if row.role == role)
+
+
+def _constants(plan: TransferPlan) -> str:
+    lines = [f"WIDTH, DEPTH, CLASSES = {plan.width}, {plan.depth}, {plan.classes}"]
+    task = TASKS[plan.task]
+    if plan.model.family == "resnet" and task.image is not None:
+        lines.append(f"CHANNELS, HEIGHT, BREADTH = {', '.join(map(str, task.image))}")
+    elif plan.model.family == "transformer":
+        lines.append(f"CONTEXT, D_HEAD = {plan.features}, {plan.model.head}")
+        lines.append(f"ATTENTION_MULTIPLIER = {1.0 if plan.attention_multiplier is None else plan.attention_multiplier!r}")
+    else:
+        lines.append(f"FEATURES = {plan.features}")
+    lines.append(f"INPUT_MULTIPLIER, READOUT_MULTIPLIER = {_multiplier(plan, 'input')!r}, {_multiplier(plan, 'output')!r}")
+    return "\n".join(lines)
+
+
+def _model(plan: TransferPlan) -> str:
+    terms = plan.regularization
+    task = TASKS[plan.task]
+    kernel, stride = stem_size(task.image) if task.image is not None else (1, 1)
+
+    def dropped(value: str) -> str:
+        return value if terms.dropout is None else f"dropout({value}, self.training)"
+
+    def noisy(value: str) -> str:
+        return value if terms.input_noise is None else f"input_noise({value}, self.training)"
+
+    activation = NONLINEARITY[plan.model.activation]
+    match plan.model.family:
+        case "mlp":
+            return _MLP.substitute(inputs=noisy("inputs"), hidden=dropped(f"{activation}(layer(hidden))"))
+        case "resnet":
+            return _RESNET.substitute(
+                inputs=noisy("inputs"),
+                between=dropped(f"{activation}(normalised(branch, 3))"),
+                activation=activation,
+                kernel=KERNEL,
+                stem=f"{kernel}, {stride}, padding={kernel // 2 if stride == 1 else 0}",
+            )
+        case "transformer":
+            return _TRANSFORMER.substitute(
+                embeddings=noisy("INPUT_MULTIPLIER * (tokens + positions)"),
+                attention=dropped("block.attention_out(attention(block.qkv(normalised(hidden, 1))))"),
+                mlp=dropped(f"block.mlp_out({activation}(block.mlp_in(normalised(hidden, 1))))"),
+                expansion=EXPANSION,
+            )
+
+
+_DROPOUT = Template('''def dropout(hidden, training, rate=$rate):
+    """Multiplicative Gaussian noise with the mean and variance of dropout at that rate, while training."""
+    if not training:
+        return hidden
+    return hidden * (1 + math.sqrt(rate / (1 - rate)) * torch.randn_like(hidden))''')
+
+_INPUT_NOISE = Template('''def input_noise(inputs, training, deviation=$deviation):
+    """Gaussian noise on the inputs, while training."""
+    return inputs + deviation * torch.randn_like(inputs) if training else inputs''')
+
+_NORMALISED = '''def normalised(hidden, dimensions):
+    """Mean 0 and variance 1 over the last dimensions of each example, without gain or bias."""
+    return functional.layer_norm(hidden, hidden.shape[-dimensions:])'''
+
+_BUILD = Template('''def build_model():
+    """The model, not yet initialised."""
+    return $name()''')
+
+_MLP = Template('''class MLP(nn.Module):
+    """DEPTH hidden layers of WIDTH units and a linear readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Linear(FEATURES if index == 0 else WIDTH, WIDTH) for index in range(DEPTH)
+        )
+        self.readout = nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, inputs):
+        """Outputs [batch, CLASSES] of inputs [batch, FEATURES]."""
+        # Scaling a layer's input scales what its weight contributes, and its weight's gradient, but not its bias.
+        hidden = $inputs * INPUT_MULTIPLIER
+        for layer in self.layers:
+            hidden = $hidden
+        return self.readout(hidden * READOUT_MULTIPLIER)''')
+
+_RESNET = Template('''class Block(nn.Module):
+    """The two convolutions of a residual block."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(WIDTH, WIDTH, $kernel, padding=$kernel // 2, bias=False)
+        self.second = nn.Conv2d(WIDTH, WIDTH, $kernel, padding=$kernel // 2, bias=False)
+
+
+class ResNet(nn.Module):
+    """A convolution stem, DEPTH residual blocks of WIDTH channels, mean over positions, linear readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(CHANNELS, WIDTH, $stem, bias=False)
+        self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
+        self.readout = nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, inputs):
+        """Outputs [batch, CLASSES] of flattened images [batch, CHANNELS * HEIGHT * BREADTH]."""
+        pixels = $inputs
+        hidden = self.stem(pixels.reshape(-1, CHANNELS, HEIGHT, BREADTH) * INPUT_MULTIPLIER)
+        for block in self.blocks:
+            branch = block.first($activation(normalised(hidden, 3)))
+            hidden = hidden + block.second($between)
+        pooled = $activation(normalised(hidden, 3)).mean((2, 3))
+        # Scaling the readout's input scales what its weight contributes, and its weight's gradient, but not its bias.
+        return self.readout(pooled * READOUT_MULTIPLIER)''')
+
+_TRANSFORMER = Template('''class Block(nn.Module):
+    """The weights of attention and MLP of one block."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+        self.attention_out = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.mlp_in = nn.Linear(WIDTH, $expansion * WIDTH, bias=False)
+        self.mlp_out = nn.Linear($expansion * WIDTH, WIDTH, bias=False)
+
+
+def attention(qkv):
+    """Causal attention of heads of D_HEAD; logits are divided by D_HEAD, not by its root."""
+    batch, context, _ = qkv.shape
+    q, k, v = qkv.view(batch, context, 3, -1, D_HEAD).permute(2, 0, 3, 1, 4).unbind(0)
+    mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=ATTENTION_MULTIPLIER / D_HEAD)
+    return mixed.transpose(1, 2).reshape(batch, context, -1)
+
+
+class Transformer(nn.Module):
+    """A decoder-only transformer: DEPTH pre-norm blocks of WIDTH, learned positions, untied readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.token_embedding = nn.Embedding(CLASSES, WIDTH)
+        self.position_embedding = nn.Embedding(CONTEXT, WIDTH)
+        self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
+        self.readout = nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, inputs):
+        """Logits [batch, context, CLASSES] of the token after each of tokens [batch, context]."""
+        tokens = self.token_embedding(inputs)
+        positions = self.position_embedding.weight[: inputs.shape[1]]
+        hidden = $embeddings
+        for block in self.blocks:
+            hidden = hidden + $attention
+            hidden = hidden + $mlp
+        # Scaling the readout's input scales what its weight contributes, and its weight's gradient, but not its bias.
+        return self.readout(normalised(hidden, 1) * READOUT_MULTIPLIER)''')
