@@ -286,7 +286,7 @@ class JobSpec(Request):
 
         Args:
             name: the hyperparameter.
-            key: which of several values of that name, where their starts differ: the number of a knot, by default the first.
+            key: which of several values of that name, where their starts differ: a knot's number, by default the first.
         """
         if name in MULTIPLIERS:
             return 1.0
