@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench peers system clean help
+.PHONY: demo test lint serve bench peers anytime system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -12,7 +12,8 @@ help:
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
-	@echo "make peers  the same beside other libraries, in an environment of their own"
+	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
+	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
 
 # What it takes to run: service, workers, client.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -57,6 +58,11 @@ $(PEERS)/.installed: benchmarks/peers/requirements.txt pyproject.toml constraint
 
 peers: $(PEERS)/.installed
 	$(PEERS)/bin/python -m benchmarks.peers
+
+WORKERS ?= 1
+anytime: $(PEERS)/.installed $(VENV)/.dev
+	$(PEERS)/bin/python -m benchmarks.anytime --workers $(WORKERS)
+	$(BIN)/python -m benchmarks.anytime.figure
 
 # chromium and PostgreSQL for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
 system:

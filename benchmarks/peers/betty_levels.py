@@ -1,7 +1,7 @@
 """The run as a two-level problem of betty: training below, the L2 weight above.
 
-Of betty 0.2.1 only ``ImplicitProblem`` works: ``IterativeProblem`` and ``HigherIterativeProblem``, which would unroll, read an
-attribute ``_fp16`` that this version never sets.
+Of betty 0.2.1 only ``ImplicitProblem`` works: ``IterativeProblem`` and ``HigherIterativeProblem``, which would unroll, read
+an attribute ``_fp16`` that this version never sets.
 """
 
 import logging
@@ -81,10 +81,10 @@ def differentiate(run: Run, method: dict[str, Any]) -> tuple[float, None, float]
     validation = Validation(
         "penalty", Config(), weight, torch.optim.SGD(weight.parameters(), lr=0.0), train_data_loader=[run.validation()]
     )
+    levels = {"u2l": {validation: [training]}, "l2u": {training: [validation]}}
     logging.disable(logging.INFO)
-    Engine(
-        [validation, training],
-        EngineConfig(train_iters=steps, strategy="cpu"),
-        {"u2l": {validation: [training]}, "l2u": {training: [validation]}},
-    ).run()
+    try:
+        Engine([validation, training], EngineConfig(train_iters=steps, strategy="cpu"), levels).run()
+    finally:
+        logging.disable(logging.NOTSET)
     return validation.loss, None, validation.slope

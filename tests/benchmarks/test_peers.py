@@ -34,6 +34,8 @@ def test_unrolled_derivatives_are_those_of_plain_torch_training(contender: str, 
     assert found.by_l2 == pytest.approx(reference.by_l2, rel=1e-3)
 
 
+# Betty imports parts of torch that torch itself compiles in deprecated ways.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_betty_trains_the_same_run_and_has_no_derivative_by_the_learning_rate(optimizer: Optimizer) -> None:
     pytest.importorskip("betty", reason="betty-ml is installed by make peers only")

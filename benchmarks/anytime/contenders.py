@@ -1,0 +1,147 @@
+"""The contenders: each yields its incumbent after everything it does, at counted cost.
+
+All of them search the same box of unconstrained coordinates (log, logit). The samplers pay one plain run a trial, on one
+seed for all trials of a repeat, and their first trial is the job's start; a run that diverged or ended above the ceiling
+counts as the ceiling, so that no sampler has to model an infinity.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from hpo.errors import Diverged
+from hpo.evaluation import SeedPath, judge
+from hpo.study import Study
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+TRIAL = 101
+"""Purpose of a trial's seed: no run of a job has it."""
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """What a contender would return now."""
+
+    cost: float
+    """Spent so far, in run-equivalents: gradient evaluations over those of one plain run."""
+    point: Tensor
+    """[k]"""
+    loss: float
+    """What the contender believes of it, nats."""
+
+
+Contender = Callable[[Study, int], Iterator[Incumbent]]
+"""(study, budget in run-equivalents) -> incumbents of rising cost, until the budget is spent."""
+
+
+def ceiling(study: Study) -> float:
+    """Nats that a useless run counts as: twice the loss of guessing evenly."""
+    return 2 * math.log(study.data.classes)
+
+
+def losses_of(study: Study, points: Tensor, seeds: list[SeedPath]) -> Tensor:
+    """Validation losses of plain runs up to the ceiling, [points, seeds]."""
+    found = judge(study.problem, points, seeds, study.population, lambda _: None).validation
+    return found.clamp(max=ceiling(study))
+
+
+def windtunnel(study: Study, budget: int) -> Iterator[Incumbent]:
+    """This project: after each outer step, the point that the step found its search at.
+
+    That point has won a race on common seeds against the one before. The lowest loss ever seen would rather be the
+    luckiest: the scout's winner is judged on the seeds that chose it.
+    """
+    try:
+        for step in study:
+            believed = math.inf if step.loss is None else step.loss
+            yield Incumbent(step.run_equivalents, study.space.from_dict(step.hyperparameters), believed)
+            if step.run_equivalents >= budget:
+                return
+    except Diverged:
+        # The job gives up; what it has found stays.
+        return
+
+
+def random_search(study: Study, budget: int) -> Iterator[Incumbent]:
+    """The start, then points drawn evenly from the box; trained in populations, as nothing has to wait for a result."""
+    space, repeat = study.space, study.spec.seed
+    share = torch.rand(budget - 1, len(space), generator=torch.Generator().manual_seed(repeat), dtype=torch.float64)
+    points = torch.cat([space.start()[None], space.low + share * (space.high - space.low)])
+    best, loss = points[0], math.inf
+    for begin in range(0, budget, study.population):
+        chunk = points[begin : begin + study.population]
+        for place, found in enumerate(losses_of(study, chunk, [trial_seed(study)])[:, 0].tolist()):
+            if found < loss:
+                best, loss = chunk[place], found
+            yield Incumbent(begin + place + 1, best, loss)
+
+
+def trial_seed(study: Study) -> SeedPath:
+    """The seed of every trial of a repeat."""
+    return (study.spec.seed, TRIAL, 0, 0)
+
+
+def sampled(make_sampler: Callable[[Study], "BaseSampler"]) -> Contender:
+    """A contender from one of Optuna's samplers, one trial after another."""
+
+    def contender(study: Study, budget: int) -> Iterator[Incumbent]:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        space = study.space
+        ends = dict(zip(space.labels, zip(space.low.tolist(), space.high.tolist(), strict=True), strict=True))
+        search = optuna.create_study(sampler=make_sampler(study))
+        search.enqueue_trial(dict(zip(space.labels, space.start().tolist(), strict=True)))
+        best, loss = space.start(), math.inf
+        for number in range(budget):
+            trial = search.ask()
+            coordinates = [trial.suggest_float(label, *ends[label]) for label in space.labels]
+            point = torch.tensor(coordinates, dtype=torch.float64)
+            found = float(losses_of(study, point[None], [trial_seed(study)]))
+            search.tell(trial, found)
+            if found < loss:
+                best, loss = point, found
+            yield Incumbent(number + 1, best, loss)
+
+    return contender
+
+
+def tpe(study: Study) -> "BaseSampler":
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), as Optuna ships it."""
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=study.spec.seed)
+
+
+def cma_es(study: Study) -> "BaseSampler":
+    """CMA-ES (Hansen & Ostermeier 2001) from the start, a sixth of the box wide, as Optuna ships it."""
+    from optuna.samplers import CmaEsSampler
+
+    start = dict(zip(study.space.labels, study.space.start().tolist(), strict=True))
+    with warnings.catch_warnings():
+        # Optuna 4.9 deprecates x0 without a replacement of its own; 6.0 is to remove it.
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".x0. has been deprecated")
+        return CmaEsSampler(x0=start, seed=study.spec.seed)
+
+
+def gaussian_process(study: Study) -> "BaseSampler":
+    """Bayesian optimization by a Gaussian process with log expected improvement, as Optuna ships it."""
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=study.spec.seed)
+
+
+CONTENDERS: dict[str, Contender] = {
+    "Windtunnel": windtunnel,
+    "TPE": sampled(tpe),
+    "GP": sampled(gaussian_process),
+    "CMA-ES": sampled(cma_es),
+    "random search": random_search,
+}

@@ -1,0 +1,86 @@
+"""The problems: what is trained, what is tuned, and how much each contender may spend."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.study import Study
+from windtunnel.types import JobSpec
+
+STEPS = 300
+START_RATE = 0.01
+ENDLESS = 1000
+"""Outer steps of this project's job: the budget ends it, not their number."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One panel of the comparison."""
+
+    title: str
+    spec: dict[str, Any]
+    """A job spec; seed, start, inner and outer steps are filled in, unless it has its own."""
+    checkpoints: tuple[int, ...] = (10, 20, 40, 60, 100, 150, 200, 300)
+    """Run-equivalents at which the incumbent is judged; the last is the whole budget."""
+
+    @property
+    def budget(self) -> int:
+        """Run-equivalents that a contender may spend."""
+        return self.checkpoints[-1]
+
+    def study(self, repeat: int) -> Study:
+        """This project's job, and the space and training runs for every contender."""
+        spec = {
+            "inner": {"steps": STEPS},
+            "optimizer": {"learning_rate": START_RATE},
+            "outer": {"steps": ENDLESS},
+            **self.spec,
+            "seed": repeat,
+        }
+        return Study(JobSpec.model_validate(spec))
+
+
+RATE_AND_DECAY = [{"name": "learning_rate"}, {"name": "weight_decay"}]
+BY_ROLE = [{"name": "learning_rate", "scope": "role"}, {"name": "weight_decay", "scope": "role"}]
+MOMENTS_AND_CLIP = [{"name": "beta1"}, {"name": "beta2"}, {"name": "clip_norm"}]
+EVERYTHING = [
+    *BY_ROLE,
+    *MOMENTS_AND_CLIP,
+    {"name": "init_scale", "scope": "role"},
+    {"name": "eps"},
+    {"name": "output_multiplier"},
+    {"name": "attention_multiplier"},
+    {"name": "embedding_multiplier"},
+    {"name": "warmup_fraction"},
+    {"name": "floor"},
+]
+BRIEF_BATCH = {"steps": STEPS, "batch_size": 8}
+"""Of the transformer, whose runs would take a quarter of a minute at the default batch."""
+
+PROBLEMS: dict[str, Problem] = {
+    "mlp-2": Problem(
+        "MLP, mnist5k, 2 hyperparameters",
+        {"task": "mnist5k", "search": RATE_AND_DECAY},
+        checkpoints=(10, 20, 40, 60, 100, 150),
+    ),
+    "mlp-11": Problem("MLP, mnist5k, 11 hyperparameters", {"task": "mnist5k", "search": [*BY_ROLE, *MOMENTS_AND_CLIP]}),
+    "resnet": Problem(
+        "residual network, mnist5k, 10 hyperparameters",
+        {
+            "task": "mnist5k",
+            "model": {"family": "resnet"},
+            "inner": {"steps": STEPS, "batch_size": 32},
+            "search": [*BY_ROLE, *MOMENTS_AND_CLIP],
+        },
+        checkpoints=(10, 20, 40, 60, 100, 150),
+    ),
+    "transformer-2": Problem(
+        "transformer, python-text, 2 hyperparameters",
+        {"task": "python-text", "inner": BRIEF_BATCH, "search": RATE_AND_DECAY},
+        checkpoints=(10, 20, 40, 60),
+    ),
+    "transformer-30": Problem(
+        "transformer, python-text, 30 hyperparameters",
+        {"task": "python-text", "inner": BRIEF_BATCH, "search": EVERYTHING},
+        checkpoints=(10, 20, 40, 60, 100, 150),
+    ),
+}
