@@ -128,9 +128,9 @@ class Study:
 
     def _advance(self, trail: Trail) -> OuterStep:
         count, steps = self.spec.inner.seeds, self.spec.inner.steps
-        passes = 2 + (self.choice.checkpointing == "sqrt")
         racing = len(LENGTHS) * 2 + FINALISTS * (count - 1)
-        self.account.enter("tune", self.outer_step, (passes * count + racing) * steps)
+        estimating = count * self.estimator.member_steps(self.problem)
+        self.account.enter("tune", self.outer_step, estimating + racing * steps)
         seeds = self.seeds(MOVE, self.outer_step, count)
         after, move = advance(self.problem, self.estimator, trail, seeds, self.outer_step, self.population, self.account)
         self._trail = after

@@ -14,6 +14,8 @@ from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.inner import Batch, Draw, InnerProblem, OnStep, silent
 from hpo.updates import State
 
+OUTPUT_ALONE: Any = (None, 0)
+"""The output does not depend on the tangent; its derivative does."""
 Distribution = Literal["rademacher", "gaussian"]
 
 
@@ -108,11 +110,10 @@ def one_step(problem: InnerProblem, batch: Batch, step: int) -> Callable[[State,
 
 
 def pushed_forward(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """(output, its derivatives along each tangent); every leaf of the tangents has one leading axis more than the primals'."""
+    """(output, its derivative along each tangent); leaves of the tangents have one leading axis more than the primals'."""
 
-    def along(each: tuple[Any, ...]) -> tuple[Any, Any]:
-        found: tuple[Any, Any] = jvp(function, primals, each)
-        return found
+    def along(each: tuple[Any, ...]) -> Any:
+        return jvp(function, primals, each)
 
-    found: tuple[Any, Any] = vmap(along, out_dims=(None, 0))(tangents)
+    found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE)(tangents)
     return found

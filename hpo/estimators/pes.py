@@ -21,7 +21,7 @@ class PersistentEvolutionStrategies:
     What is wanted is the validation loss at the end alone. So l_w is the change of the validation loss over a window,
     L_w - L_(w-1), with L_1 itself for the first, which begins with the perturbed initial weights: the windows sum to the
     final loss. The estimate is unbiased for the gradient of that loss smoothed by an independent Gaussian of width sigma
-    in every window. Summed by parts it is sum_w eps_w (L_end - L_(w-1)): the loss before a perturbation acts is its baseline.
+    in every window. Summed by parts it is sum_w eps_w (L_end - L_(w-1)): the loss before a perturbation is its baseline.
 
     Each estimate follows the particles through a whole run at one point, so no gradient is stale.
     """
@@ -50,7 +50,7 @@ class PersistentEvolutionStrategies:
             terms.append(self._pairs(problem, points[rows[chunk]], draw.select(rows[chunk]), flat[chunk], on_step))
         gradient, stderr, diverged = average(torch.cat(terms).view(members, self.samples, coordinates))
         # Validation losses inside the run are this estimator's own; a forward pass is a third of a gradient.
-        share = len(problem.data.validation.labels) / problem.batch_size / 3
+        share = len(problem.data.validation) / problem.batch_size / 3
         inside = 2 * self.samples * (windows - 1) * share
         cost = members * (self.member_steps(problem) + inside)
         return Estimate(value.to(points.dtype), gradient, cost, stderr=stderr, diverged=diverged)

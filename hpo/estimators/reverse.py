@@ -58,11 +58,17 @@ class Reverse:
                 sweep.back(problem, fixed, draw, states.pop(), step, growth)
                 on_step(members)
         gradient = sweep.pull_back(tables, initial, leaf)
-        replayed = 0 if segment == 1 else steps - len(range(0, steps, segment))
-        cost = float(members * (4 * steps + replayed))
+        # A backward step takes a gradient and a Hessian-vector product where on_step was told of one step.
+        cost = float(members * (self.member_steps(problem) + 2 * steps))
         if growth is None:
             return Estimate(value, gradient, cost)
         return Estimate(value, gradient, cost, sweep.bounded / steps, sweep.scales / steps)
+
+    def member_steps(self, problem: InnerProblem) -> int:
+        """See the protocol."""
+        steps = problem.steps
+        segment = 1 if self.checkpointing == "none" else math.isqrt(steps - 1) + 1
+        return 2 * steps + (0 if segment == 1 else steps - len(range(0, steps, segment)))
 
 
 class _Sweep:

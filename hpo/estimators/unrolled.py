@@ -14,7 +14,7 @@ from higher.optim import DifferentiableOptimizer
 from torch import Tensor, nn
 
 from hpo.coefficients import Coefficients
-from hpo.estimators.protocol import Estimate
+from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.inner import Batch, Draw, InnerProblem, OnStep, silent
 
 
@@ -68,9 +68,14 @@ class Unrolled:
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol. Members are differentiated one after another."""
+        refuse_what_it_cannot("higher", problem.space)
         found = [self._one(problem, points[row : row + 1], draw.select([row]), on_step) for row in range(len(points))]
         values, gradients = zip(*found, strict=True)
         return Estimate(torch.cat(values), torch.cat(gradients), cost=float(3 * problem.steps * len(points)))
+
+    def member_steps(self, problem: InnerProblem) -> int:
+        """See the protocol."""
+        return problem.steps
 
     def _one(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep) -> tuple[Tensor, Tensor]:
         leaf = points.detach().clone().requires_grad_()

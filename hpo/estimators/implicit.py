@@ -1,0 +1,153 @@
+"""Implicit differentiation at the trained weights: what a stationary point of the training loss owes to that loss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hpo.coefficients import Coefficients
+from hpo.estimators.antithetic import perturbations
+from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.pullback import Pullback
+from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom, orthonormal
+from hpo.inner import NOISY, Batch, Draw, InnerProblem, OnStep, silent
+from hpo.seeding import generator_of_step
+
+Solver = Literal["cg", "neumann", "nystrom"]
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """dL_val / dx = direct - (d2 L_train / dx dw) (H + damping I)^-1 grad_w L_val, by the implicit function theorem.
+
+    Exact where training has reached a point at which the training gradient vanishes and the solve is exact (Larsen et al.
+    1996; Pedregosa 2016; Lorraine et al. 2020). H belongs to one fixed batch: ``examples`` of the training set, evenly
+    spaced, or all of it. A training batch would not do: its gradient does not vanish where the mean's does, and its Hessian
+    has no more rank than it has outputs. Every product of a solve is over the same examples, for a solver needs one matrix.
+
+    Dropout and input noise get one draw of their noise for each of those examples, the member's own, held through the
+    solve: the mean over examples stands in for the mean over noise.
+
+    Decay by the optimizer shifts the stationary point where it is a gradient's worth of w: L2 in every rule, and decoupled
+    or independent decay under SGD. There it is part of H. Under Adam the latter has no loss of which the weights would be
+    stationary, and is left out.
+    """
+
+    solver: Solver = "cg"
+    """cg: conjugate gradients. neumann: a power series. nystrom: a low-rank inverse."""
+    solver_steps: int = 20
+    """Iterations of cg, terms of neumann, rank of nystrom."""
+    damping: float = 1e-3
+    """Added to the diagonal of the Hessian."""
+    examples: int = 1024
+    """Training examples of the system, at most."""
+
+    def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
+        """See the protocol."""
+        refuse_what_it_cannot("implicit", problem.space)
+        leaf = points.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            tables = problem.coefficients(leaf)
+            initial = problem.initial(draw, tables)
+        fixed, pullback, members = tables.detached(), Pullback(tables), len(points)
+        state = tuple(part.detach() for part in initial)
+        for step in range(problem.steps):
+            state = problem.advance(state, fixed, draw, step, step + 1, on_step)[-1]
+        value, (slope, *_) = pullback.validation_slope(problem, state)
+        system = _System(problem, fixed, draw, state[0], self.examples, on_step)
+        product = Counted(system.product)
+        solution = self._solve(product, slope, draw)
+        rest = slope - product(solution) - self.damping * solution
+        pullback.add({name: -part for name, part in system.mixed(solution).items()})
+        gradient = pullback.to_coordinates(leaf)
+        # The gradient of the system, its products with the Hessian, and one mixed product, over a batch of that size.
+        inside = (1 + 2 * (product.count + 1)) * system.size / problem.batch_size
+        residual = rest.norm(dim=1) / slope.norm(dim=1)
+        return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual)
+
+    def _solve(self, product: Counted, right: Tensor, draw: Draw) -> Tensor:
+        """(H + damping I)^-1 b, [members, P]."""
+
+        def damped(vector: Tensor) -> Tensor:
+            return product(vector) + self.damping * vector
+
+        match self.solver:
+            case "cg":
+                return conjugate_gradient(damped, right, self.solver_steps)
+            case "neumann":
+                return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right.dtype))
+            case "nystrom":
+                parameters = right.shape[1]
+                sketch = orthonormal(perturbations(draw, (parameters, min(self.solver_steps, parameters)), right.dtype))
+                return nystrom(product, right, self.damping, sketch)
+
+    def member_steps(self, problem: InnerProblem) -> int:
+        """See the protocol."""
+        return problem.steps + 1 + self.solver_steps + POWER_STEPS * (self.solver == "neumann")
+
+
+class _System:
+    """The training loss around the trained weights, as a graph that many products go through."""
+
+    def __init__(
+        self, problem: InnerProblem, tables: Coefficients, draw: Draw, parameters: Tensor, examples: int, on_step: OnStep
+    ) -> None:
+        self._layout, self._on_step, self._members = problem.layout, on_step, len(parameters)
+        self._decay = _decay(problem, tables)
+        self._leaves = [part.detach().requires_grad_() for part in problem.layout.split(parameters)]
+        self._knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items()}
+        batch = system_batch(problem, draw, examples)
+        self.size = batch.labels.shape[1]
+        with torch.enable_grad():
+            loss = problem.training_loss(self._leaves, self._knobs, batch).sum()
+            self._slopes = torch.autograd.grad(loss, self._leaves, create_graph=True)
+
+    def product(self, vector: Tensor) -> Tensor:
+        """H v, [members, P]."""
+        found = self._pulled(self._leaves, vector)
+        self._on_step(self._members)
+        image = self._layout.join(found)
+        return image if self._decay is None else image + self._decay * vector
+
+    def mixed(self, vector: Tensor) -> Mapping[str, Tensor]:
+        """d <v, grad_w L_train> / d tables of the loss."""
+        return dict(zip(self._knobs, self._pulled([*self._knobs.values()], vector), strict=True))
+
+    def _pulled(self, wanted: list[Tensor], vector: Tensor) -> tuple[Tensor, ...]:
+        parts = self._layout.split(vector)
+        return torch.autograd.grad(self._slopes, wanted, grad_outputs=parts, retain_graph=True, materialize_grads=True)
+
+
+def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
+    """Evenly spaced examples of the training set, the same for all members, with each member's own noise."""
+    total, members = len(problem.labels), len(draw.streams)
+    count = min(examples, total)
+    rows = torch.arange(count, device=problem.labels.device) * total // count
+    labels = problem.labels[rows].expand(members, *problem.labels[rows].shape)
+    sources = None if problem.sources is None else problem.sources[rows].expand(members, -1)
+    noisy = [name for name in NOISY if problem.spec.start_value(name) is not None]
+    shapes = problem.model.noise_shapes(count, noisy) if noisy else {}
+    noise: dict[str, Tensor] = {}
+    if shapes:
+        sizes = [prod(shape) for shape in shapes.values()]
+        # No update has this number: the noise is none that the weights were trained with.
+        generators = [generator_of_step(stream, problem.steps) for stream in draw.streams]
+        drawn = torch.stack([torch.randn(sum(sizes), generator=generator) for generator in generators]).to(problem.dtype)
+        parts = torch.split_with_sizes(drawn, sizes, dim=1)
+        noise = {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+    return Batch(problem.inputs[rows], labels, sources, noise)
+
+
+def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
+    """Diagonal that the optimizer's own decay adds to H, [members, P]; None where there is none, or none to be had."""
+    if "coupled_decay" in tables.update:
+        return problem.layout.expand(tables.update["coupled_decay"])
+    if problem.spec.optimizer.name == "sgd":
+        rates, shrink = tables.scheduled["learning_rate"], tables.scheduled["shrink"]
+        # w <- w - rate g - shrink w stands still where g + (shrink / rate) w = 0, the same ratio at all times.
+        place = rates.amax(dim=(1, 2)).argmax()
+        return problem.layout.expand(shrink[place] / rates[place])
+    return None

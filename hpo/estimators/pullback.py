@@ -1,0 +1,106 @@
+"""One update pulled back by automatic differentiation alone, and what gathers in the tables on the way."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from hpo.coefficients import Coefficients
+from hpo.inner import Draw, InnerProblem
+from hpo.updates import State
+
+Judge = Callable[[Tensor], Tensor]
+"""Parameters [members, P] -> gradient [members, P] of the loss by which they are judged."""
+
+
+class Pullback:
+    """Cotangents of a run's tables, gathered from the updates that are pulled back.
+
+    Args:
+        tables: with the graph that leads back to the coordinates.
+    """
+
+    def __init__(self, tables: Coefficients) -> None:
+        self._tables = tables
+        self._fixed = tables.detached()
+        self._cotangents = {name: torch.zeros_like(table) for name, table in self._fixed.tables().items()}
+        self._in_the_loss = [name for name, table in tables.loss.items() if table.requires_grad]
+
+    @property
+    def needs_mixed(self) -> bool:
+        """Whether the training gradient itself depends on a coordinate."""
+        return bool(self._in_the_loss)
+
+    def validation_slope(self, problem: InnerProblem, state: State) -> tuple[Tensor, State]:
+        """Validation loss [members] and its gradient by the state; adds what the loss's own tables have directly in it."""
+        parameters = state[0].detach().requires_grad_()
+        knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
+        with torch.enable_grad():
+            value, _ = problem.evaluate(parameters, knobs, problem.data.validation)
+            slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
+        self.add(dict(zip(knobs, direct, strict=True)))
+        return value.detach(), (slope, *(torch.zeros_like(part) for part in state[1:]))
+
+    def add(self, cotangents: Mapping[str, Tensor]) -> None:
+        """Count these in, by name of the table."""
+        for name, part in cotangents.items():
+            self._cotangents[name] += part
+
+    def through_step(self, problem: InnerProblem, draw: Draw, state: State, step: int, adjoint: State) -> State:
+        """Adjoint of the state before update number ``step``, from that of the state after it: exact, Hessian and all."""
+        leaves = [part.detach().requires_grad_() for part in state]
+        with torch.enable_grad():
+            parameters = problem.layout.split(leaves[0])
+            knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
+            loss = problem.training_loss(parameters, knobs, problem.batch(draw, step)).sum()
+            gradient = problem.layout.join(torch.autograd.grad(loss, parameters, create_graph=True))
+            after, now = self._update(problem, tuple(leaves), gradient, step)
+        return self._gather(after, leaves, knobs, now, step, adjoint)
+
+    def step_judged(self, problem: InnerProblem, draw: Draw, state: State, step: int, judge: Judge) -> State:
+        """State after update number ``step``, whose tables alone get a share of what ``judge`` says of it.
+
+        The state that the update began from counts as given.
+        """
+        given = [part.detach() for part in state]
+        with torch.enable_grad():
+            knobs = {name: self._fixed.loss[name].detach().requires_grad_() for name in self._in_the_loss}
+            parameters = [part.requires_grad_() for part in problem.layout.split(given[0].clone())]
+            loss = problem.training_loss(parameters, {**self._fixed.loss, **knobs}, problem.batch(draw, step)).sum()
+            gradient = problem.layout.join(torch.autograd.grad(loss, parameters, create_graph=self.needs_mixed))
+            after, now = self._update(problem, tuple(given), gradient, step)
+        reached = tuple(part.detach() for part in after)
+        adjoint = (judge(reached[0]), *(torch.zeros_like(part) for part in after[1:]))
+        self._gather(after, [], knobs, now, step, adjoint)
+        return reached
+
+    def _update(self, problem: InnerProblem, state: State, gradient: Tensor, step: int) -> tuple[State, dict[str, Tensor]]:
+        """State after clip and update with a graph, and the tables of that step as its leaves."""
+        now = {name: table.detach().requires_grad_() for name, table in self._fixed.at(step).items()}
+        return problem.apply_update(state, gradient, now, step), now
+
+    def _gather(
+        self,
+        after: State,
+        leaves: list[Tensor],
+        knobs: dict[str, Tensor],
+        now: dict[str, Tensor],
+        step: int,
+        adjoint: State,
+    ) -> State:
+        """Pull ``after`` back: adds to the cotangents of the tables, and returns the adjoint of the leaves."""
+        wanted = [*leaves, *knobs.values(), *now.values()]
+        found = torch.autograd.grad(after, wanted, grad_outputs=adjoint, materialize_grads=True)
+        for name, part in zip([*knobs, *now], found[len(leaves) :], strict=True):
+            if name in self._fixed.scheduled:
+                self._cotangents[name][step] += part
+            else:
+                self._cotangents[name] += part
+        return tuple(found[: len(leaves)])
+
+    def to_coordinates(self, leaf: Tensor) -> Tensor:
+        """Hypergradient [members, k] by the coordinates that the tables were made from; initial weights count as given."""
+        live = {name: table for name, table in self._tables.tables().items() if table.requires_grad}
+        cotangents = [self._cotangents[name] for name in live]
+        (gradient,) = torch.autograd.grad([*live.values()], [leaf], grad_outputs=cotangents)
+        return gradient.detach()

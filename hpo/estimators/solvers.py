@@ -1,0 +1,130 @@
+"""Approximate solves of A x = b for many members at once, A known by its products alone."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Product = Callable[[Tensor], Tensor]
+"""v -> A v, each member by itself, [members, P] -> [members, P]. A is symmetric."""
+
+POWER_STEPS = 10
+"""Products that the Neumann series spends on the size of the largest eigenvalue."""
+
+
+def conjugate_gradient(product: Product, right: Tensor, steps: int) -> Tensor:
+    """At most ``steps`` iterations from 0 of the conjugate gradient method in its residual-minimising form.
+
+    Conjugate residuals (Stiefel 1955; Saad 2003, algorithm 6.20) take as many products as plain conjugate gradients
+    (Hestenes & Stiefel 1952) and end at the same solution. On the way they give the x of least |b - A x| in the Krylov
+    space, also where A is not positive definite, as the Hessian of a network in training is not: there the plain form
+    divides by curvatures near 0. A member stops where its residual is down to rounding.
+
+    Args:
+        product: of A.
+        right: b, [members, P].
+        steps: products spent, at most.
+    """
+    found, rest, direction = torch.zeros_like(right), right, right
+    image = product(right)
+    pushed = image
+    inner = _dot(rest, image)
+    floor = _dot(right, right) * torch.finfo(right.dtype).eps ** 2
+    for step in range(steps):
+        size = _dot(pushed, pushed)
+        live = (_dot(rest, rest) > floor) & (size > 0) & (inner != 0)
+        length = torch.where(live, inner / torch.where(live, size, 1.0), 0.0)
+        found = found + length * direction
+        rest = rest - length * pushed
+        if step + 1 == steps or not live.any():
+            break
+        image = product(rest)
+        after = _dot(rest, image)
+        turn = torch.where(live, after / torch.where(live, inner, 1.0), 0.0)
+        direction, pushed = rest + turn * direction, image + turn * pushed
+        inner = torch.where(live, after, 0.0)
+    return found
+
+
+def neumann(product: Product, right: Tensor, steps: int, start: Tensor) -> Tensor:
+    """x = a sum_(j <= steps) (I - a A)^j b (Lorraine et al. 2020), with a = 1 / |largest eigenvalue| of each member.
+
+    It converges where A is positive definite, at the rate 1 - smallest / largest eigenvalue.
+
+    Args:
+        product: of A.
+        right: b, [members, P].
+        steps: terms beyond the first.
+        start: random, [members, P]: where the power iteration for the largest eigenvalue begins.
+    """
+    vector = start
+    for _ in range(POWER_STEPS):
+        vector = product(vector / vector.norm(dim=1, keepdim=True))
+    largest = vector.norm(dim=1, keepdim=True)
+    rate = torch.where(largest > 0, 1 / torch.where(largest > 0, largest, 1.0), 0.0)
+    term = rate * right
+    found = term
+    for _ in range(steps):
+        term = term - rate * product(term)
+        found = found + term
+    return found
+
+
+def nystrom(product: Product, right: Tensor, damping: float, sketch: Tensor) -> Tensor:
+    """(H + rho I)^-1 b by the Nystrom approximation of H: no iteration, no step size.
+
+    H ~ C M^-1 C^T with C = H S, M = S^T C for a random sketch S of r columns (Hataya & Yamada 2023; there S picks columns
+    of H. Here it is Gaussian and orthonormal, for a column that belongs to a dead unit or a constant pixel is 0). With
+    U diag(l) U^T its eigendecomposition, x = U diag(1 / (l + rho)) U^T b + (b - U U^T b) / (l_r + rho): what the sketch
+    has not seen counts as curved like the least of what it has (Frangella et al. 2023, section 5), where the plain inverse
+    would divide it by rho alone. Directions of the sketch in which H curves downward are left out.
+
+    Args:
+        product: of H, without damping.
+        right: b, [members, P].
+        damping: rho.
+        sketch: S, [members, P, r].
+    """
+    columns = torch.stack([product(sketch[:, :, rank]) for rank in range(sketch.shape[2])], dim=2).double()
+    middle = sketch.double().mT @ columns
+    curvature, turn = torch.linalg.eigh((middle + middle.mT) / 2)
+    upward = curvature > curvature.amax(dim=1, keepdim=True) * curvature.shape[1] * torch.finfo(right.dtype).eps
+    scale = torch.where(upward, torch.where(upward, curvature, 1.0).rsqrt(), 0.0)
+    basis, root, _ = torch.linalg.svd((columns @ turn) * scale[:, None], full_matrices=False)
+    # Columns left out are 0 and sort last.
+    kept = torch.arange(root.shape[1]) < upward.sum(dim=1, keepdim=True)
+    values = root.square()
+    least = torch.where(kept, values, math.inf).amin(dim=1, keepdim=True)
+    wide = right.double()
+    seen = torch.where(kept, (basis.mT @ wide[:, :, None])[:, :, 0], 0.0)
+    known = (basis @ (seen / (values + damping)).where(kept, 0.0)[:, :, None])[:, :, 0]
+    unknown = (wide - (basis @ seen[:, :, None])[:, :, 0]) / (least + damping)
+    found: Tensor = (known + unknown).to(right.dtype)
+    return found
+
+
+def orthonormal(normal: Tensor) -> Tensor:
+    """An orthonormal basis of the span of Gaussian columns, [members, P, r]."""
+    basis: Tensor = torch.linalg.qr(normal).Q
+    return basis
+
+
+@dataclass
+class Counted:
+    """A product that counts how often it was asked for."""
+
+    product: Product
+    count: int = 0
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """A v."""
+        self.count += 1
+        return self.product(vector)
+
+
+def _dot(left: Tensor, right: Tensor) -> Tensor:
+    """Of each member, [members, 1]."""
+    found: Tensor = torch.linalg.vecdot(left, right)[:, None]
+    return found

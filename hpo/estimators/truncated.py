@@ -1,0 +1,47 @@
+"""Truncated reverse mode: only the last steps of the run are differentiated."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.pullback import Pullback
+from hpo.inner import Draw, InnerProblem, OnStep, silent
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """Exact adjoint through the last ``window`` updates; the state before them counts as given (Shaban et al. 2019).
+
+    What a hyperparameter did earlier is left out: short-horizon bias (Wu et al. 2018). A window of the whole run or more
+    is exact reverse mode, but for the initial weights, which always count as given.
+    """
+
+    window: int = 20
+    """Updates to go back through."""
+
+    def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
+        """See the protocol."""
+        refuse_what_it_cannot("truncated", problem.space)
+        leaf = points.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            tables = problem.coefficients(leaf)
+            initial = problem.initial(draw, tables)
+        fixed, pullback = tables.detached(), Pullback(tables)
+        steps, members = problem.steps, len(points)
+        first = max(0, steps - self.window)
+        state = tuple(part.detach() for part in initial)
+        for step in range(first):
+            state = problem.advance(state, fixed, draw, step, step + 1, on_step)[-1]
+        states = problem.advance(state, fixed, draw, first, steps, on_step)
+        value, adjoint = pullback.validation_slope(problem, states.pop())
+        for step in reversed(range(first, steps)):
+            adjoint = pullback.through_step(problem, draw, states.pop(), step, adjoint)
+            on_step(members)
+        gradient = pullback.to_coordinates(leaf)
+        return Estimate(value, gradient, cost=float(members * (steps + 3 * (steps - first))))
+
+    def member_steps(self, problem: InnerProblem) -> int:
+        """See the protocol."""
+        return problem.steps + min(problem.steps, self.window)
