@@ -51,12 +51,11 @@ def with_defaults(given: Any, families: tuple[Family, ...]) -> Any:
     """A model as requested, filled up with the defaults of its family; anything but a mapping passes through.
 
     Args:
-        given: what the request has under ``model``; None where it has nothing.
+        given: what the request has under ``model``; an empty mapping where it has nothing.
         families: of the task; the first is the default.
     """
-    if given is None:
-        given = {}
     if not isinstance(given, dict):
         return given
-    family = given.get("family", families[0])
-    return {"family": family, **FAMILY_DEFAULTS.get(family, {}), **given}
+    family: Any = given.get("family", families[0])
+    defaults = FAMILY_DEFAULTS.get(family, {}) if isinstance(family, str) else {}
+    return {"family": family, **defaults, **given}

@@ -113,8 +113,9 @@ class JobSpec(Request):
     @classmethod
     def _model_of_task(cls, data: Any) -> Any:
         # What a request leaves out of the model follows from the task, which the model's own type does not know.
-        if isinstance(data, Mapping) and data.get("task") in TASKS:
-            return {**data, "model": with_defaults(data.get("model"), TASKS[data["task"]].families)}
+        task = data.get("task") if isinstance(data, Mapping) else None
+        if isinstance(task, str) and task in TASKS:
+            return {**data, "model": with_defaults(data.get("model", {}), TASKS[task].families)}
         return data
 
     @field_validator("name")
