@@ -9,7 +9,7 @@ from windtunnel.types.base import Request, misfit
 Family = Literal["mlp", "resnet", "transformer"]
 Activation = Literal["relu", "gelu", "tanh"]
 
-FAMILY_DEFAULTS: dict[Family, dict[str, Any]] = {
+FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"width": 64, "depth": 2, "activation": "relu"},
     "resnet": {"width": 16, "depth": 2, "activation": "relu"},
     "transformer": {"width": 48, "depth": 2, "activation": "gelu", "d_head": 16},
