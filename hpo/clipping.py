@@ -7,6 +7,12 @@ STABILITY = 1e-6
 """Added to the norm, as torch.nn.utils.clip_grad_norm_ does."""
 
 
+def clip_scale(gradient: Tensor, threshold: Tensor) -> Tensor:
+    """min(1, threshold / (norm + 1e-6)), [members, 1]; without a derivative."""
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+    return (threshold / (norm + STABILITY)).clamp(max=1.0)
+
+
 def clip_by_global_norm(gradient: Tensor, threshold: Tensor) -> Tensor:
     """Scale each member's gradient by min(1, threshold / (norm + 1e-6)).
 

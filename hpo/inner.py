@@ -5,24 +5,24 @@ from dataclasses import dataclass, field
 from math import prod
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch import Tensor
 
 from hpo.clipping import clip_by_global_norm
 from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded
-from hpo.families import build
+from hpo.families import NO_NOISE, Proxy, build
 from hpo.layout import Layout
 from hpo.losses import accuracy, mixed, per_example
 from hpo.seeding import generator_of, generator_of_step, number_of
 from hpo.space import ROLES_WITHOUT, Space
+from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
 from hpo.updates import RULES, State
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.types import TASKS, HyperparameterName, JobSpec
 
 OnStep = Callable[[int], None]
 """Called after every inner step with the number of member-steps done; it may raise to stop the run."""
 
-NOISY = ("dropout", "input_noise")
+NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise")
 """Regularisers that need random numbers at every step."""
 NOISE = 7
 """Last part of the seed path of a member's noise."""
@@ -90,6 +90,7 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
         self.initial_state, self.update = RULES[spec.optimizer.name]
+        self.in_place = STEPS[spec.optimizer.name]
         with torch.device("meta"):
             self.model = self.build_module()
         self.task = TASKS[spec.task]
@@ -103,7 +104,7 @@ class InnerProblem:
         self.noise_shapes = self.model.noise_shapes(self.batch_size, noisy) if noisy else {}
         self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in ROLES_WITHOUT["l2"]]
 
-    def build_module(self) -> nn.Module:
+    def build_module(self) -> Proxy:
         """A module with the layout's tensors; its own initial values mean nothing."""
         return build(self.spec.model, TASKS[self.spec.task])
 
@@ -160,28 +161,10 @@ class InnerProblem:
             inputs: [members, batch, features], or [batch, features] for all alike.
             noise: of the regularisers; None: they are off.
         """
-        scaled = self._multiplied(tensors, loss)
-        wanted = DIALS if noise is not None else DIALS[:1]
-        dials = {name: loss[name] for name in wanted if name in loss}
-        names = self.layout.names
-
-        def one(
-            parameters: Sequence[Tensor], settings: Mapping[str, Tensor], random: Mapping[str, Tensor], features: Tensor
-        ) -> Tensor:
-            arguments = (features, settings, random)
-            found: Tensor = functional_call(self.model, dict(zip(names, parameters, strict=True)), arguments)
-            return found
-
-        drawn = dict(noise or {})
-        shared = self._is_shared(inputs)
-        if tensors[0].shape[0] == 1:
-            # A population of one pays for batching and gains nothing.
-            first = [{name: table[0] for name, table in group.items()} for group in (dials, drawn)]
-            return one([tensor[0] for tensor in scaled], *first, inputs if shared else inputs[0])[None]
-        return vmap(one, in_dims=(0, 0, 0, None if shared else 0))(scaled, dials, drawn, inputs)
-
-    def _is_shared(self, inputs: Tensor) -> bool:
-        return inputs.dim() == self.inputs.dim()
+        wanted: tuple[str, ...] = DIALS if noise is not None else DIALS[:1]
+        dials: dict[str, Tensor] = {name: loss[name] for name in wanted if name in loss}
+        scaled, shared = self._multiplied(tensors, loss), inputs.dim() == self.inputs.dim()
+        return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
 
     def _multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
         """Parameters as the forward pass uses them: times the multiplier of their role, where it is searched."""
@@ -221,7 +204,9 @@ class InnerProblem:
 
     def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""
-        leaves = [part.detach().requires_grad_() for part in self.layout.split(parameters)]
+        return self._gradient_at(self.layout.leaves(parameters), table, batch)
+
+    def _gradient_at(self, leaves: Sequence[Tensor], table: Coefficients, batch: Batch) -> Tensor:
         with torch.enable_grad():
             loss = self.training_loss(leaves, table.loss, batch).sum()
         return self.layout.join(torch.autograd.grad(loss, leaves))
@@ -234,13 +219,26 @@ class InnerProblem:
         return self.update(state, gradient, terms, step)
 
     @torch.no_grad()
+    def step_(self, state: State, gradient: Tensor, table: Coefficients, step: int) -> None:
+        """Clip and update in place, without a graph: what ``apply_update`` gives, to rounding. Uses the gradient up."""
+        self.in_place(state, gradient, table.at(step), self.layout, step)
+
+    @torch.no_grad()
+    def reach(self, state: State, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep) -> State:
+        """State after updates ``start`` ... ``stop - 1``, in memory of its own; nothing is recorded for autograd."""
+        running = tuple(part.clone() for part in state)
+        # The leaves share their memory with the running parameters, so they move along.
+        leaves = self.layout.leaves(running[0])
+        for step in range(start, stop):
+            self.step_(running, self._gradient_at(leaves, table, self.batch(draw, step)), table, step)
+            on_step(len(running[0]))
+        return running
+
     def advance(self, state: State, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep) -> list[State]:
         """States after updates ``start`` ... ``stop - 1``, the given one first; nothing is recorded for autograd."""
         states = [state]
         for step in range(start, stop):
-            gradient = self.gradient(states[-1][0], table, self.batch(draw, step))
-            states.append(self.apply_update(states[-1], gradient, table.at(step), step))
-            on_step(gradient.shape[0])
+            states.append(self.reach(states[-1], table, draw, step, step + 1, on_step))
         return states
 
     @torch.no_grad()
@@ -254,9 +252,8 @@ class InnerProblem:
             steps: stop after so many updates of the same schedule; the whole run by default.
         """
         table = self.coefficients(points)
-        state = self.initial(draw, table)
-        for step in range(self.steps if steps is None else steps):
-            state = self.advance(state, table, draw, step, step + 1, on_step)[-1]
+        stop = self.steps if steps is None else steps
+        state = self.reach(self.initial(draw, table), table, draw, 0, stop, on_step)
         return TrainedMembers(state[0], detached(table.loss))
 
 

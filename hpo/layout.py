@@ -31,6 +31,10 @@ class Layout:
         parts = torch.split_with_sizes(flat, self.sizes, dim=1)
         return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
+    def leaves(self, flat: Tensor) -> list[Tensor]:
+        """The views of ``split`` as leaves to differentiate by; they share their memory with ``flat``."""
+        return [part.requires_grad_() for part in self.split(flat.detach())]
+
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
         """Inverse of ``split``."""
         return torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
@@ -42,3 +46,28 @@ class Layout:
         return torch.cat(
             [column[:, None].expand(members, size) for column, size in zip(columns, self.sizes, strict=True)], dim=1
         )
+
+    def multiply_(self, flat: Tensor, per_tensor: Tensor) -> Tensor:
+        """Multiply each tensor of a flat [members, P] by its value of [members, tensors], or all by [members, 1]; in place.
+
+        ``expand`` would write, and every kernel then read, another vector of the size of the parameters.
+        """
+        if per_tensor.shape[1] == 1:
+            return flat.mul_(per_tensor)
+        torch._foreach_mul_(self._slices(flat), per_tensor.tensor_split(per_tensor.shape[1], dim=1))
+        return flat
+
+    def add_(self, flat: Tensor, per_tensor: Tensor) -> Tensor:
+        """Add to each tensor of a flat [members, P] its value of [members, tensors], or to all [members, 1]; in place."""
+        if per_tensor.shape[1] == 1:
+            return flat.add_(per_tensor)
+        torch._foreach_add_(self._slices(flat), per_tensor.tensor_split(per_tensor.shape[1], dim=1))
+        return flat
+
+    def sums(self, flat: Tensor) -> Tensor:
+        """Sum over each tensor of a flat [members, P], [members, tensors]: the transpose of ``expand``."""
+        return torch.cat([part.sum(dim=1, keepdim=True) for part in self._slices(flat)], dim=1)
+
+    def _slices(self, flat: Tensor) -> tuple[Tensor, ...]:
+        """Views [members, size], in order."""
+        return torch.split_with_sizes(flat, self.sizes, dim=1)

@@ -24,13 +24,20 @@ def per_example(kind: TaskKind, outputs: Tensor, labels: Tensor, smoothing: Tens
     """
     if kind == "regression":
         return (outputs.squeeze(-1) - labels).square()
-    flat = outputs.reshape(-1, outputs.shape[-1])
-    losses = functional.cross_entropy(flat, labels.reshape(-1), reduction="none").view(labels.shape)
+    losses = _cross_entropy(outputs, labels)
     if smoothing is not None:
         spread = -functional.log_softmax(outputs, dim=-1).mean(dim=-1)
         share = smoothing.view(-1, *[1] * (losses.dim() - 1))
         losses = (1 - share) * losses + share * spread
     return losses if losses.dim() == 2 else losses.mean(dim=2)
+
+
+def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    if outputs.dim() == 3:
+        # Examples last: a softmax over 10 neighbouring numbers is 6 times slower than 10 rows of many.
+        return functional.cross_entropy(outputs.mT, labels, reduction="none")
+    flat = outputs.reshape(-1, outputs.shape[-1])
+    return functional.cross_entropy(flat, labels.reshape(-1), reduction="none").view(labels.shape)
 
 
 def accuracy(kind: TaskKind, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """The multilayer perceptron."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from hpo.families.dials import Dials, Noise, dropped, noisy
+from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, dropped, noisy
 from hpo.families.nonlinearity import ACTIVATIONS
 from hpo.families.proxy import Proxy, Record
 
@@ -42,6 +43,24 @@ class MLP(Proxy):
             hidden = dropped(self.activation(hidden), place, dials, noise)
         logits: Tensor = self.readout(hidden)
         return logits
+
+    def population(
+        self, tensors: Sequence[Tensor], inputs: Tensor, *, shared: bool, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE
+    ) -> Tensor:
+        """One batched product a layer, with examples last: so the gradients of the weights come out as the weights lie.
+
+        See ``Proxy.population``; against ``vmap`` of ``forward`` it saves a copy of every gradient.
+        """
+        check_dials(dials, self.dials)
+        dials = {name: dial[:, None, None] for name, dial in dials.items()}
+        hidden = noisy(inputs, dials, noise).mT
+        hidden = hidden.expand(len(tensors[0]), *hidden.shape[-2:])
+        *layers, (weight, bias) = zip(tensors[::2], tensors[1::2], strict=True)
+        noise = {name: part.mT for name, part in noise.items()}
+        for index, (below, shift) in enumerate(layers):
+            hidden = self.activation(torch.baddbmm(shift[:, :, None], below, hidden))
+            hidden = dropped(hidden, f"layers.{index}", dials, noise)
+        return torch.baddbmm(bias[:, :, None], weight, hidden).mT
 
     def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
         """``input`` [batch, features]; ``dropout.layers.i`` [batch, width]."""

@@ -1,9 +1,10 @@
 """What every family of models offers to the engine and to the coordinate check."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials
 
@@ -43,6 +44,34 @@ class Proxy(ABC, nn.Module):
         check_dials(dials, self.dials)
         found: dict[str, Tensor] = {}
         found["readout"] = self.compute(inputs, dials, NO_NOISE, found.__setitem__)
+        return found
+
+    def population(
+        self, tensors: Sequence[Tensor], inputs: Tensor, *, shared: bool, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE
+    ) -> Tensor:
+        """Logits of every member of a population, each with its own weights: ``forward`` for all of them at once.
+
+        Args:
+            tensors: weights in the order of ``named_parameters``, each [members, *shape].
+            inputs: [members, batch, features] or tokens [members, batch, context]; without members where shared.
+            shared: whether all members see the same inputs.
+            dials: those that are on, each [members].
+            noise: tensors of ``noise_shapes(batch, dials)`` with members in front.
+
+        Returns:
+            [members, batch, classes]; for a language model [members, batch, context, classes].
+        """
+        names = [name for name, _ in self.named_parameters()]
+
+        def one(weights: Sequence[Tensor], settings: Dials, random: Noise, features: Tensor) -> Tensor:
+            found: Tensor = functional_call(self, dict(zip(names, weights, strict=True)), (features, settings, random))
+            return found
+
+        if len(tensors[0]) == 1:
+            # A population of one pays for batching and gains nothing.
+            settings, random = ({name: table[0] for name, table in group.items()} for group in (dials, noise))
+            return one([tensor[0] for tensor in tensors], settings, random, inputs if shared else inputs[0])[None]
+        found: Tensor = vmap(one, in_dims=(0, 0, 0, None if shared else 0))(tensors, dict(dials), dict(noise), inputs)
         return found
 
     @abstractmethod

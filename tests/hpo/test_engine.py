@@ -32,9 +32,9 @@ def torch_loop(problem: InnerProblem, draw: Draw, member: int) -> torch.Tensor:
     for step in range(problem.steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * float(multiplier[step])
-        inputs, labels = problem.batch(draw, step)
+        batch = problem.batch(draw, step)
         optimizer.zero_grad()
-        functional.cross_entropy(model(inputs[member]), labels[member]).backward()
+        functional.cross_entropy(model(batch.inputs[member]), batch.labels[member]).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     return torch.cat([named[name].detach().flatten() for name in problem.layout.names])
