@@ -1,8 +1,9 @@
 """Coordinate check: do activations, and what training changes in them, keep their size when the width grows?
 
 Tensor Programs V, appendix D: a few steps on one fixed batch at a large learning rate, over a ladder of widths. The runs
-use the job's own optimizer, init scales and output multiplier, with two differences: one learning rate for every tensor,
-so that no role hides behind a larger one, and neither decay nor clipping, which damp the growth that is looked for.
+use the job's own optimizer, init scales and multipliers, with two differences: one learning rate for every tensor,
+so that no role hides behind a larger one, and neither decay nor clipping nor regularisers, which damp the growth that is
+looked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,29 +14,26 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn import functional
 
-from hpo.families import MLP
+from hpo.families import NO_DIALS, Dials, Proxy, build
 from hpo.inner import OnStep, silent
 from hpo.layout import Layout
+from hpo.losses import per_example
 from hpo.mup.apply import effective, initialise
-from hpo.mup.proxies import mlp_tensors
+from hpo.mup.ladder import BATCHES, CONTEXT, ladder
+from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import global_value, resolve
 from hpo.mup.slopes import finite, measured_slope, overall
 from hpo.seeding import generator_of
 from hpo.tasks import TaskData, load
 from hpo.updates import RULES, StepCoefficients
 from windtunnel.types import CoordinateCheck, HyperparameterName, JobSpec, OptimizerName, TensorFacts, TensorRow
-from windtunnel.types.sizing import mlp_parameters
 from windtunnel.types.tasks import TASKS
 
 LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
 """Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
 divided by 4 until the narrowest model learns from its steps."""
-SEEDS, STEPS, BATCH = 3, 4, 128
-MOST_PARAMETERS = 8_000_000
-"""Over all widths of a ladder; bounds the check to seconds on one core and to some hundred megabytes."""
-SMALLEST, DOUBLINGS, FEWEST_WIDTHS = 64, 4, 4
+SEEDS, STEPS = 3, 4
 PURPOSE = 7_301
 """Second part of the seed path, so that the check shares no seed with the job's runs."""
 
@@ -55,30 +53,6 @@ class Trace:
     def learns(self) -> bool:
         """Whether the loss is lower after the last step than before the first."""
         return isfinite(self.losses[-1]) and self.losses[-1] < self.losses[0]
-
-
-def ladder(spec: JobSpec) -> list[int]:
-    """Widths of the check: doublings of the proxy's width, at least four widths.
-
-    They begin at 64 or above (below, a model's own fluctuations hide the law), and go over four doublings as far as
-    ``MOST_PARAMETERS`` allows. A large proxy is checked at and below its width.
-    """
-    task, depth = TASKS[spec.task], spec.model.depth
-
-    def parameters(width: int) -> int:
-        return mlp_parameters(task.features, task.classes, width, depth)
-
-    lowest = spec.model.width
-    while lowest < SMALLEST:
-        lowest *= 2
-    while parameters(lowest) > MOST_PARAMETERS // 2:
-        lowest //= 2
-    widths = [lowest]
-    while len(widths) <= DOUBLINGS and sum(map(parameters, [*widths, 2 * widths[-1]])) <= MOST_PARAMETERS:
-        widths.append(2 * widths[-1])
-    while len(widths) < FEWEST_WIDTHS:
-        widths.insert(0, max(widths[0] // 2, 1))
-    return widths
 
 
 def check_steps(spec: JobSpec) -> int:
@@ -151,18 +125,18 @@ def coordinate_check(
 
 
 class _Activations(nn.Module):
-    """The outputs of every linear layer as the value of a functional call: no hooks."""
+    """The outputs of every layer as the value of a functional call: no hooks."""
 
-    def __init__(self, model: MLP) -> None:
+    def __init__(self, model: Proxy, dials: Dials) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.dials = model, dials
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
-        return self.model.activations(inputs)
+        return self.model.activations(inputs, self.dials)
 
 
 def _kept(hyperparameters: Mapping[str, float]) -> dict[str, float]:
-    replaced = ("learning_rate", "weight_decay")
+    replaced = ("learning_rate", "weight_decay", "l2")
     return {label: value for label, value in hyperparameters.items() if label.partition(".")[0] not in replaced}
 
 
@@ -179,19 +153,20 @@ class _Probe:
 
     def rows(self, width: int, learning_rate: float) -> list[TensorRow]:
         """The rule table at one width."""
-        sizes, model = (self.data.features, self.data.classes), self.spec.model
-        values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0}
-        base, target = mlp_tensors(*sizes, model.width, model.depth), mlp_tensors(*sizes, width, model.depth)
-        return resolve(self.spec, values, base, target)
+        values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}
+        task, base = TASKS[self.spec.task], self.spec.model
+        target = base.model_copy(update={"width": width})
+        return resolve(self.spec, values, proxy_tensors(base, task), proxy_tensors(target, task))
 
     def trace(self, width: int, learning_rate: float) -> Trace:
         """Train at one width from the same seeds as at any other."""
         rows = self.rows(width, learning_rate)
         layout = Layout([TensorFacts(name=row.name, shape=row.shape, role=row.role) for row in rows])
-        inputs, labels = self.data.train.inputs[:BATCH].float(), self.data.train.labels[:BATCH]
-        shape = self.spec.model
+        task, shape = TASKS[self.spec.task], self.spec.model.model_copy(update={"width": width})
+        inputs, labels = self._batch()
+        dials = self._dials()
         with torch.device("meta"):
-            model = _Activations(MLP(self.data.features, self.data.classes, width, shape.depth, shape.activation))
+            model = _Activations(build(shape, task), dials)
 
         def outputs_of(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
             named = effective(dict(zip(layout.names, tensors, strict=True)), rows)
@@ -207,7 +182,7 @@ class _Probe:
         for step in range(self.steps + 1):
             leaves = [tensor.detach().requires_grad_() for tensor in layout.split(state[0])]
             found = vmap(outputs_of)(leaves)
-            loss = functional.cross_entropy(found["readout"].flatten(0, 1), labels.repeat(self.seeds))
+            loss = per_example(task.kind, found["readout"], labels).mean()
             outputs.append({module: output.detach() for module, output in found.items()})
             losses.append(loss.item())
             if step < self.steps:
@@ -220,6 +195,21 @@ class _Probe:
             change={name: [_size(found[name] - outputs[0][name]) for found in outputs[1:]] for name in outputs[0]},
             losses=losses,
         )
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
+        train, size = self.data.train, BATCHES[self.spec.model.family]
+        inputs, labels = train.inputs[:size], train.labels[:size]
+        if TASKS[self.spec.task].kind == "language":
+            inputs, labels = inputs[:, :CONTEXT], labels[:, :CONTEXT]
+        return inputs, labels.expand(self.seeds, *labels.shape)
+
+    def _dials(self) -> Dials:
+        """The multiplier of attention acts at every width alike; regularisers are left out, as decay is."""
+        if self.spec.model.family != "transformer":
+            return NO_DIALS
+        value = global_value(self.spec, self.hyperparameters, "attention_multiplier")
+        return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
         """[seeds, P]"""

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from hpo.mup import rules
-from hpo.mup.coordcheck import MOST_PARAMETERS, check_steps, coordinate_check, ladder
+from hpo.mup.coordcheck import check_steps, coordinate_check
+from hpo.mup.ladder import MOST_PARAMETERS, cost, ladder
 from hpo.mup.slopes import LARGEST, judge, log_log_slope, measured_slope, overall
 from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.sizing import mlp_parameters
@@ -32,6 +33,41 @@ def test_mup_passes_and_standard_parametrization_fails(optimizer) -> None:
     standard = coordinate_check(spec(optimizer=optimizer, parametrization="standard"), {})
     assert standard.verdict == "fail"
     assert last(standard)["readout"] > 0.3
+
+
+FAMILIES = {"resnet": {"model": {"family": "resnet"}}, "transformer": {"task": "python-text"}}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_passes_under_mup_and_fails_under_standard_parametrization(family: str) -> None:
+    mup = coordinate_check(spec(**FAMILIES[family], optimizer=ADAM), {})
+    assert mup.verdict == "pass", last(mup)
+    assert len(mup.widths) == 4
+    standard = coordinate_check(spec(**FAMILIES[family], optimizer=ADAM, parametrization="standard"), {}, mup.widths[:3])
+    assert standard.verdict == "fail"
+    hidden = {module: slope for module, slope in last(standard).items() if module.startswith("blocks.")}
+    assert all(slope > 0.3 for slope in hidden.values()), hidden
+
+
+def test_multipliers_of_a_transformer_act_at_every_width() -> None:
+    """They change what is trained and leave the law as it is."""
+    tuned = {"attention_multiplier": 4.0, "embedding_multiplier": 0.5, "learning_rate.qkv": 1.0, "init_scale.position": 0.3}
+    check = coordinate_check(spec(**FAMILIES["transformer"]), tuned, [48, 96, 192])
+    assert check.sizes != coordinate_check(spec(**FAMILIES["transformer"]), {}, [48, 96, 192]).sizes
+    assert all(abs(slope) < 0.3 for slope in last(check).values())
+
+
+def test_regularisers_are_no_part_of_the_check() -> None:
+    """L2 inside Adam has no rule for another width, which refuses a plan and not the check."""
+    terms = {"l2": 0.1, "dropout": 0.5, "input_noise": 0.3, "label_smoothing": 0.2}
+    plain = coordinate_check(spec(), {}, [64, 128])
+    assert coordinate_check(spec(regularization=terms), {"l2.hidden": 0.2, "dropout": 0.4}, [64, 128]) == plain
+
+
+def test_the_check_of_a_regression_is_that_of_its_squared_error() -> None:
+    check = coordinate_check(spec(task="diabetes"), {})
+    assert check.verdict == "pass"
+    assert all(loss < 1.0 for loss in check.losses)
 
 
 def test_reference_slopes_of_adam_at_its_second_step() -> None:
@@ -119,6 +155,31 @@ def test_ladders_double_have_four_widths_and_stay_affordable(width: int, depth: 
     assert len(widths) >= 4
     assert all(large in (2 * small, 2 * small + 1) for small, large in pairwise(widths))
     assert sum(mlp_parameters(784, 10, each, depth) for each in widths) <= 1.5 * MOST_PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ("digits", {"family": "resnet"}),
+        ("mnist5k", {"family": "resnet", "width": 512, "depth": 8}),
+        ("python-text", {}),
+        ("python-text", {"width": 80, "depth": 32}),
+        ("python-text", {"width": 1024, "d_head": 64, "depth": 8}),
+    ],
+)
+def test_ladders_of_images_and_texts_stay_affordable_and_cut_no_head(task: str, model: dict[str, object]) -> None:
+    job = spec(task=task, model=model)
+    widths = ladder(job)
+    assert len(widths) >= 4
+    assert all(low < high for low, high in pairwise(widths))
+    assert sum(cost(job, width) for width in widths) <= 1.5
+    if task == "python-text":
+        assert all(width % job.model.head == 0 for width in widths)
+
+
+def test_a_head_that_cannot_be_halved_gives_widths_of_one_to_four_heads() -> None:
+    job = spec(task="python-text", model={"width": 512, "d_head": 512, "depth": 4})
+    assert ladder(job) == [512, 1024, 1536, 2048]
 
 
 def test_widths_that_do_not_rise_are_refused() -> None:

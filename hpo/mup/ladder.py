@@ -1,0 +1,63 @@
+"""Widths and batch of a coordinate check: wide enough for the law to show, cheap enough for one core. Imports no torch."""
+
+from math import prod
+
+from hpo.mup.proxies import proxy_tensors, stem_size
+from windtunnel.types.model import Family
+from windtunnel.types.spec import JobSpec
+from windtunnel.types.tasks import TASKS
+
+BATCHES: dict[Family, int] = {"mlp": 128, "resnet": 8, "transformer": 4}
+"""Examples of the one batch: fewer of those that use every weight at each of their positions."""
+CONTEXT = 8
+"""Tokens of an example. Tokens at other places are all but uncorrelated inputs, and the law of large widths sets in where
+the width is large against their number."""
+MOST_WORK = 2_000_000_000
+"""Multiply-adds of one forward pass of one batch, over all widths; bounds the check to seconds on one core."""
+MOST_PARAMETERS = 8_000_000
+"""Over all widths of a ladder; bounds the memory to some hundred megabytes."""
+SMALLEST: dict[Family, int] = {"mlp": 64, "resnet": 32, "transformer": 48}
+"""Below, a model's own fluctuations hide the law. A convolution sums over nine inputs a channel."""
+DOUBLINGS, FEWEST_WIDTHS = 4, 4
+
+
+def ladder(spec: JobSpec) -> list[int]:
+    """Widths of the check: doublings of the proxy's width, at least four widths.
+
+    They begin at ``SMALLEST`` or above, and go over four doublings as far as ``MOST_WORK`` and ``MOST_PARAMETERS`` allow.
+    A large proxy is checked at and below its width. Where heads cannot be halved any more, the widths are those of one to
+    four heads.
+    """
+    head = spec.model.head if spec.model.family == "transformer" else 1
+
+    def half(width: int) -> int:
+        return max(width // head // 2, 1) * head
+
+    lowest = spec.model.width
+    while lowest < SMALLEST[spec.model.family]:
+        lowest *= 2
+    while cost(spec, lowest) > 1 / 2 and half(lowest) < lowest:
+        lowest = half(lowest)
+    widths = [lowest]
+    while len(widths) <= DOUBLINGS and sum(cost(spec, width) for width in [*widths, 2 * widths[-1]]) <= 1:
+        widths.append(2 * widths[-1])
+    while len(widths) < FEWEST_WIDTHS:
+        if half(widths[0]) == widths[0]:
+            return [widths[0] * count for count in range(1, FEWEST_WIDTHS + 1)]
+        widths.insert(0, half(widths[0]))
+    return widths
+
+
+def cost(spec: JobSpec, width: int) -> float:
+    """Share of ``MOST_WORK`` or of ``MOST_PARAMETERS``, whichever is larger, that one width takes."""
+    task, model = TASKS[spec.task], spec.model
+    tensors = proxy_tensors(model.model_copy(update={"width": width}), task)
+    parameters = sum(prod(fact.shape) for fact in tensors)
+    match model.family:
+        case "mlp":
+            positions = 1
+        case "resnet":
+            positions = task.features // stem_size(task.image)[1] ** 2 // task.image[0] if task.image else 1
+        case "transformer":
+            positions = min(CONTEXT, task.features)
+    return max(parameters / MOST_PARAMETERS, parameters * positions * BATCHES[model.family] / MOST_WORK)
