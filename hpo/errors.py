@@ -23,6 +23,10 @@ class Refused(HpoError):
     """The method cannot answer this question, or the evidence speaks against the answer."""
 
 
+class CertificateFailed(HpoError):
+    """The hypergradient is not what finite differences of the same training runs say."""
+
+
 class InvalidData(HpoError):
     """A data set or a checkpoint is not what it claims to be."""
 

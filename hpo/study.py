@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hpo.account import Account, OnProgress
+from hpo.certificate import certificate, certify
 from hpo.errors import Diverged
 from hpo.estimators.choice import choose_estimator
 from hpo.evaluation import SeedPath, judge, mean_and_stderr
@@ -24,7 +25,8 @@ from hpo.scout import FINALISTS as SCOUT_FINALISTS
 from hpo.scout import scout, short_steps
 from hpo.space import Space
 from hpo.tasks import TaskData, load
-from windtunnel.types import TASKS, CoordinateCheck, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
+from windtunnel.types import TASKS, CertificatePoint, CoordinateCheck, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
+from windtunnel.types.results import CertifiedPoint
 from windtunnel.types.sizing import plain_members
 
 SCOUT, MOVE, FINISH = 0, 1, 2
@@ -52,6 +54,7 @@ class Study:
 
     Raises:
         Refused: the search acts on no tensor of this proxy.
+        CertificateFailed: while iterating, at outer step 0: the hypergradient at the start is wrong.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Study:
         self._trail: Trail | None = None
         self._start: Visit | None = None
         self._readings = Readings()
+        self._certified: CertificatePoint | None = None
         self.outer_step = 0
 
     def _problem(self, spec: JobSpec, dtype: torch.dtype) -> InnerProblem:
@@ -120,6 +124,7 @@ class Study:
                 f"all {count} training runs at the start diverged",
                 "start from a lower optimizer.learning_rate, or let the scout choose one (outer.scout: true)",
             )
+        self._certified = self._certify(point, "start")
         self._start = Visit(0, point, mean, stderr)
         self._trail = Trail(point, torch.zeros_like(point), torch.zeros_like(point), visits=(self._start,))
         self._readings = self._readings.dropping(count - survivors)
@@ -163,6 +168,7 @@ class Study:
 
         Raises:
             Diverged: no candidate has a finite run on the fresh seeds.
+            CertificateFailed: the hypergradient is not what finite differences say.
             OutOfMemory: a population does not fit.
             RuntimeError: outer steps are still to do.
         """
@@ -185,6 +191,7 @@ class Study:
         if self.spec.parametrization == "mup":
             self.account.enter("check", self.spec.outer.steps, check_steps(self.spec))
             check = coordinate_check(self.spec, values, on_step=self.account.step, data=self.data)
+        certified = [self._certified or self._certify(points[0], "start"), self._certify(points[best], "best")]
         wall_seconds = self.account.lap()
         result = TuneResult(
             spec=self.spec,
@@ -193,6 +200,7 @@ class Study:
             schedule=schedule_curve(self.spec, self.space, points[0], points[best]),
             estimator=self.choice,
             chaos=self._readings.chaos(),
+            certificate=certificate(self.estimator, certified),
             cost=Cost(
                 run_equivalents=self.account.run_equivalents,
                 gradient_evaluations=self.account.spent,
@@ -210,6 +218,10 @@ class Study:
         )
         self.account.enter("done", self.spec.outer.steps, 1)
         return result
+
+    def _certify(self, point: Tensor, which: CertifiedPoint) -> CertificatePoint:
+        """Check the engine there; at the start before anything is spent on gradients."""
+        return certify(self.problem, self.estimator, point, which, self.population, self.account.step)
 
     def state_dict(self) -> dict[str, bytes]:
         """The state between two outer steps as named files."""

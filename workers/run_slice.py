@@ -142,7 +142,7 @@ def _spec(database: Database, lease: Lease) -> JobSpec:
 
 def _failure(error: Exception) -> Failure:
     """An error of the numerics as the wire shows it."""
-    from hpo.errors import Diverged, HpoError, InvalidData, OutOfMemory, Refused
+    from hpo.errors import CertificateFailed, Diverged, HpoError, InvalidData, OutOfMemory, Refused
 
     assert isinstance(error, HpoError)
     match error:
@@ -152,6 +152,8 @@ def _failure(error: Exception) -> Failure:
             return Failure(type="refused", message=error.message, hint=error.hint)
         case InvalidData():
             return Failure(type="invalid_data", message=error.message, hint=error.hint)
+        case CertificateFailed():
+            return Failure(type="certificate_failed", message=error.message, hint=error.hint)
         case OutOfMemory():
             return Failure(type="out_of_memory", message=error.message, hint=error.hint or SMALLER)
         case _:

@@ -224,6 +224,19 @@ def test_a_job_whose_runs_all_diverge_fails_with_that_type_and_a_hint(
     assert types(sqlite, lease) == ["queued", "started", "failed"]
 
 
+def test_a_hypergradient_that_differences_contradict_fails_the_job_before_its_first_step(
+    settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.certificate.TOLERANCE", 0.0)
+    lease = claimed(tiny)
+    run(settings, lease, pulse)
+    with sqlite.snapshot() as s:
+        job = jobs.get(s, lease.job_id)
+    assert job.state == "failed" and job.failure is not None
+    assert job.failure.type == "certificate_failed" and "relative error" in job.failure.message and job.failure.hint
+    assert types(sqlite, lease) == ["queued", "started", "failed"]
+
+
 def test_a_refused_transfer_is_told_and_the_job_still_succeeds(
     settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim
 ) -> None:

@@ -80,11 +80,13 @@ def summary(result: Result) -> list[RenderableType]:
     values = [
         (label, output.number(start.get(label)), output.number(value)) for label, value in result.hyperparameters.items()
     ]
+    proof = [] if result.certificate is None else [Text(f"certificate: {result.certificate.sentence}")]
     return [
         output.table(("loss (nats)", "start", "best"), losses, right=("start", "best")),
         Text(),
         output.table(("hyperparameter", "start", "best"), values, right=("start", "best")),
         Text(f"\ncost {result.cost.run_equivalents:.1f} runs of the proxy, {result.cost.wall_seconds:.0f} s"),
+        *proof,
     ]
 
 

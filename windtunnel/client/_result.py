@@ -101,6 +101,8 @@ class Result(TuneResult):
         for label, value in self.hyperparameters.items():
             before = f"{start[label]:.4g} -> " if label in start else ""
             lines.append(f"  {label:<{width}}  {before}{value:.4g}")
+        if self.certificate is not None:
+            lines.append(f"  certificate: {self.certificate.sentence}")
         return "\n".join(lines) + ">"
 
     __str__ = __repr__

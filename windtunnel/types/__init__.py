@@ -23,6 +23,8 @@ from windtunnel.types.plans import Assumption, RoleRow, TensorRow, TransferPlan
 from windtunnel.types.problems import FieldError, Problem
 from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.results import (
+    Certificate,
+    CertificatePoint,
     CoordinateCheck,
     CoordinateSlope,
     Cost,
@@ -70,6 +72,8 @@ __all__ = [
     "AnySchedule",
     "Assumption",
     "Attempt",
+    "Certificate",
+    "CertificatePoint",
     "ConstantSchedule",
     "CoordinateCheck",
     "CoordinateSlope",

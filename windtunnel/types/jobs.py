@@ -8,7 +8,9 @@ from windtunnel.types.spec import JobSpec
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 TERMINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
-FailureType = Literal["diverged", "out_of_memory", "crashed", "poison", "refused", "invalid_data", "quota"]
+FailureType = Literal[
+    "diverged", "out_of_memory", "crashed", "poison", "refused", "invalid_data", "certificate_failed", "quota"
+]
 
 
 class Failure(Response):

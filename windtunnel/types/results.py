@@ -64,6 +64,44 @@ class ChaosReading(Response):
     """Mean scale s in [0, 1] of the Hessian term; 1 is the exact adjoint."""
 
 
+CertifiedPoint = Literal["start", "best"]
+
+
+class CertificatePoint(Response):
+    """The hypergradient at one point against finite differences, over a short run of the job in float64."""
+
+    point: CertifiedPoint
+    direction: Literal["random", "gradient"]
+    """Of two directions, the one with the larger error."""
+    reverse: float
+    """Derivative of the validation loss along the direction, by the exact adjoint."""
+    finite_difference: float
+    """The same by five-point central differences of training runs."""
+    relative_error: float
+    """Of the two, relative to the gradient's norm, or to a thousandth of the loss where that is larger."""
+    doubt: float
+    """How far two neighbouring widths of the differences are apart, relative likewise."""
+    steps: int
+    passed: bool
+
+
+class Certificate(Response):
+    """Reverse against finite differences at the start and at the best point. A job that fails it has no result."""
+
+    engine: Literal["population", "higher"]
+    tolerance: float
+    """Largest relative error that passes."""
+    points: list[CertificatePoint]
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        errors = ", ".join(
+            f"{point.relative_error:.0e} at the {point.point} ({point.steps} steps)" for point in self.points
+        )
+        return f"reverse against finite differences in float64: relative error {errors}; allowed {self.tolerance:.0e}"
+
+
 class CoordinateSlope(Response):
     """Growth of one module's activations with width: the log-log slope at one step."""
 
@@ -134,6 +172,8 @@ class TuneResult(Response):
     estimator: EstimatorChoice
     chaos: ChaosReading | None
     """None for the exact adjoint."""
+    certificate: Certificate | None = None
+    """None in a result that was stored by a version without certificates."""
     cost: Cost
     proxy: ProxyFacts
     coordinate_check: CoordinateCheck | None

@@ -1,0 +1,235 @@
+"""The certificate of a job: its hypergradient against finite differences of its own training runs, in float64.
+
+Both sides take the same short run: the job's proxy, data, optimizer, clipping and regularisers, at the job's point, with
+at most ``STEPS`` updates whose coefficients are rows spread over the whole of the job's tables, so that every part of the
+schedule has its say. Over a full run near the edge of chaos no difference quotient settles and there would be nothing to
+compare; over 20 steps it does, and those steps go through every line of the engine that a long run goes through.
+
+The adjoint is exact. What is certified is the engine: training step, update rule, clipping, schedule, storage. What an
+estimator leaves out on purpose (the bounded adjoint, a window, a smoothing) is its documented bias, no error.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hpo.coefficients import Coefficients
+from hpo.errors import CertificateFailed
+from hpo.estimators import Estimator, Reverse, Unrolled
+from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.seeding import generator_of
+from windtunnel.types import Certificate, CertificatePoint
+from windtunnel.types.results import CertifiedPoint
+
+STEPS = 20
+SHORTEST = 2
+"""Where the differences do not settle over ``STEPS`` updates, half as many are tried, down to so many."""
+TOLERANCE = 1e-6
+"""Largest relative error that passes. A sound engine was seen at 1e-10 to 3e-7, the most where gradients are small."""
+FLAT = 1e-3
+"""Errors are relative to the gradient's norm, or to this share of the loss where that is larger."""
+SETTLED = TOLERANCE / 10
+"""Two rules so close, in the same relative units, end the search for a good width."""
+WIDTHS = (1.6e-5, 4e-6, 1e-6)
+"""Half widths to begin with, in unconstrained units."""
+MORE_WIDTHS = (2.5e-7, 6.25e-8, 6.4e-5, 2.56e-4)
+"""Then these, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
+MEMBERS = 2
+"""A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
+PURPOSE = 90
+"""Second part of the seed paths: no run of the tuning has it."""
+
+Loss = Callable[[Tensor], Tensor]
+"""Offsets along a direction [n] -> validation losses [n]."""
+
+
+class ShortRun(InnerProblem):
+    """A job's run with few updates: evenly spread rows of its tables over time, the first of its batches.
+
+    Args:
+        whole: the job's problem, of any dtype.
+        steps: number of updates, at most those of the whole.
+    """
+
+    def __init__(self, whole: InnerProblem, steps: int) -> None:
+        super().__init__(whole.spec, whole.layout, whole.init_std, whole.space, whole.data, torch.float64)
+        self.rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
+        self.steps = steps
+
+    def coefficients(self, points: Tensor) -> Coefficients:
+        """See ``InnerProblem``; tables over time have one row for each update of the short run."""
+        found = super().coefficients(points)
+        return replace(found, scheduled={name: table[self.rows] for name, table in found.scheduled.items()})
+
+
+def certify(
+    problem: InnerProblem,
+    estimator: Estimator,
+    point: Tensor,
+    which: CertifiedPoint,
+    population: int,
+    on_step: OnStep = silent,
+) -> CertificatePoint:
+    """Compare the exact hypergradient with finite differences, along itself and along a random direction.
+
+    Args:
+        problem: the job's.
+        estimator: the job's; ``exact`` says what of it is certified.
+        point: unconstrained coordinates, [k].
+        which: name of the point.
+        population: members trained as one computation, at most.
+        on_step: called after every inner step.
+
+    Returns:
+        The direction of larger error.
+
+    Raises:
+        CertificateFailed: they disagree, or the differences settle at no length of run.
+    """
+    for member in range(MEMBERS):
+        found = _longest_settled(problem, exact(estimator), point, which, member, population, on_step)
+        if found.passed:
+            return found
+    raise CertificateFailed(
+        f"at the {which} point, over {found.steps} steps, the hypergradient is {found.reverse:.9g} along the "
+        f"{found.direction} direction and finite differences say {found.finite_difference:.9g}: relative error "
+        f"{found.relative_error:.1e}, doubt of the differences {found.doubt:.1e}, allowed {TOLERANCE:.0e}",
+        "no hypergradient of this job can be trusted. A task or model of your own must be differentiable through every "
+        "operation: nothing detached, no random numbers of its own. Otherwise report this spec as a defect",
+    )
+
+
+def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Certificate:
+    """What a result shows of the points that passed."""
+    engine = "higher" if isinstance(estimator, Unrolled) else "population"
+    return Certificate(engine=engine, tolerance=TOLERANCE, points=list(points))
+
+
+def exact(estimator: Estimator) -> Estimator:
+    """The exact reverse mode of an estimator's engine, with its storage.
+
+    An estimator that is no reverse mode trains through the population engine, so that is certified.
+    """
+    match estimator:
+        case Unrolled():
+            return estimator
+        case Reverse():
+            return replace(estimator, adjoint="exact")
+        case _:
+            return Reverse("sqrt", "exact")
+
+
+def _longest_settled(
+    problem: InnerProblem,
+    estimator: Estimator,
+    point: Tensor,
+    which: CertifiedPoint,
+    member: int,
+    population: int,
+    on_step: OnStep,
+) -> CertificatePoint:
+    """The comparison on one member, over the longest run whose differences settle; the shortest where none does."""
+    steps = min(STEPS, problem.steps)
+    while True:
+        run = ShortRun(problem, steps)
+        draw = run.draw([(problem.spec.seed, PURPOSE, member)])
+        found = _compare(run, estimator, draw, point, which, population, on_step)
+        if found.doubt <= TOLERANCE or steps <= SHORTEST:
+            return found
+        steps = max(steps // 2, SHORTEST)
+
+
+def _compare(
+    run: ShortRun,
+    estimator: Estimator,
+    draw: Draw,
+    point: Tensor,
+    which: CertifiedPoint,
+    population: int,
+    on_step: OnStep,
+) -> CertificatePoint:
+    """Both directions on one short run; the one of larger doubt, or of larger error where both have settled."""
+    estimate = estimator.estimate(run, point[None], draw, on_step)
+    gradient = estimate.gradient[0].double()
+    least = max(float(gradient.norm()), FLAT * abs(float(estimate.value[0])))
+    noise = torch.randn(len(point), generator=generator_of((run.spec.seed, PURPOSE)), dtype=torch.float64)
+    found: list[CertificatePoint] = []
+    for name, direction in (("random", noise), ("gradient", gradient)):
+        length = direction.norm()
+        # Where nothing has a slope, any direction is the gradient's.
+        unit = direction / length if length > 0 else noise / noise.norm()
+        along = _losses(run, draw, point, unit, population, on_step)
+        numeric, doubt = slope(along, least)
+        reverse = float(gradient @ unit)
+        error = abs(reverse - numeric) / max(least, abs(numeric))
+        found.append(
+            CertificatePoint(
+                point=which,
+                direction="random" if name == "random" else "gradient",
+                reverse=reverse,
+                finite_difference=numeric,
+                relative_error=error,
+                doubt=doubt,
+                steps=run.steps,
+                passed=max(error, doubt) <= TOLERANCE,
+            )
+        )
+    return max(found, key=lambda point: (max(point.doubt, TOLERANCE), point.relative_error))
+
+
+def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: int, on_step: OnStep) -> Loss:
+    """The validation loss along a line through the point."""
+
+    def along(offsets: Tensor) -> Tensor:
+        points = point + offsets[:, None] * unit
+        parts = []
+        for chunk in torch.split(points, population):
+            trained = run.train(chunk, draw.select([0] * len(chunk)), on_step)
+            with torch.no_grad():
+                parts.append(run.evaluate(trained.parameters, trained.loss, run.data.validation)[0])
+        return torch.cat(parts)
+
+    return along
+
+
+def slope(loss: Loss, least: float) -> tuple[float, float]:
+    """Derivative at 0 by central differences, and its doubt: how far the two rules that agree best are apart.
+
+    Neighbouring half widths h < H make a five-point rule, (r^2 d(h) - d(H)) / (r^2 - 1) with r = H / h and d the central
+    difference, exact to the fourth order. Kinks (a gradient norm that crosses the clip threshold) and jumps (a ReLU that
+    switches, and with it the training gradient) spoil the wide rules, rounding the narrow ones. The two neighbouring
+    rules that agree best are believed: an accident is another one at every width.
+
+    Args:
+        loss: along a line.
+        least: slope that the doubt is relative to at least.
+
+    Returns:
+        (derivative, doubt relative to the larger of its size and ``least``).
+    """
+    differences: dict[float, float] = {}
+    best = (0.0, float("inf"))
+    for wanted in (WIDTHS, *((width,) for width in MORE_WIDTHS)):
+        widths = torch.tensor(wanted, dtype=torch.float64)
+        ahead, behind = loss(torch.cat([widths, -widths])).double().chunk(2)
+        differences |= zip(wanted, ((ahead - behind) / (2 * widths)).tolist(), strict=True)
+        best = _best_pair(differences, least)
+        if best[1] <= SETTLED:
+            break
+    return best
+
+
+def _best_pair(differences: dict[float, float], least: float) -> tuple[float, float]:
+    """The neighbouring five-point rules that agree best: (their mean, their relative distance)."""
+    widths = sorted(differences, reverse=True)
+    rules = []
+    for wide, narrow in itertools.pairwise(widths):
+        square = (wide / narrow) ** 2
+        rules.append((square * differences[narrow] - differences[wide]) / (square - 1))
+    pairs = [((a + b) / 2, abs(a - b) / max(abs(a + b) / 2, least)) for a, b in itertools.pairwise(rules)]
+    # A NaN (a run beside the point diverged) compares as false everywhere: it must not win.
+    return min(pairs, key=lambda pair: float("inf") if math.isnan(pair[1]) else pair[1])
