@@ -82,7 +82,7 @@ class Transformer(Proxy):
     def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:
         """Logits [batch, context, classes] of the token after each of tokens [batch, context]."""
         tokens = self.token_embedding(inputs)
-        positions = self.position_embedding.weight[: inputs.shape[1]]
+        positions = self.position_embedding(torch.arange(inputs.shape[-1], device=inputs.device))
         record("token_embedding", tokens)
         record("position_embedding", positions)
         hidden = noisy(tokens + positions, dials, noise)

@@ -71,13 +71,14 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             )
         )
     if target.depth > spec.model.depth:
-        last = spec.model.depth - 1
+        layer, stack = ("hidden layer", "layers") if spec.model.family == "mlp" else ("block", "blocks")
+        last = f"{stack}.{spec.model.depth - 1}"
         found.append(
             Assumption(
                 quantity="depth",
                 value=target.depth,
-                formula=f"every layer beyond layers.{last} takes the values of layers.{last}",
-                assumption="an added hidden layer wants what the proxy's last hidden layer wants",
+                formula=f"every {layer.split()[-1]} beyond {last} takes the values of {last}",
+                assumption=f"an added {layer} wants what the proxy's last {layer} wants",
             )
         )
     return found
@@ -204,6 +205,19 @@ PLACES = {
 """Family -> where its dropout acts."""
 
 
+def _deeper(proxy: ModelSpec, depth: int) -> str:
+    start = "Depth: the rules are for width."
+    if proxy.family == "mlp":
+        return (
+            f"{start} From {proxy.depth} to {depth} hidden layers without residual branches nothing is known to keep its "
+            "optimum; each added layer copies the proxy's last one."
+        )
+    return (
+        f"{start} From {proxy.depth} to {depth} residual blocks no branch is scaled down, so the sum of the branches grows "
+        "with the depth and the best learning rate may fall; each added block copies the proxy's last one."
+    )
+
+
 def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: str | None) -> list[str]:
     """Sentences about what nobody has shown, those that this very transfer strains first.
 
@@ -223,10 +237,7 @@ def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: st
             "two widths with these values before the large run."
         )
     if target.depth > spec.model.depth:
-        found.append(
-            f"Depth: the rules are for width. From {spec.model.depth} to {target.depth} hidden layers without residual "
-            "branches nothing is known to keep its optimum; each added layer copies the proxy's last one."
-        )
+        found.append(_deeper(spec.model, target.depth))
     if steps != spec.inner.steps:
         found.append(
             f"Horizon: values tuned over {spec.inner.steps} steps are used over {steps}; theory has no rule for the "

@@ -176,7 +176,7 @@ class Transformer(nn.Module):
     def forward(self, inputs):
         """Logits [batch, context, CLASSES] of the token after each of tokens [batch, context]."""
         tokens = self.token_embedding(inputs)
-        positions = self.position_embedding.weight[: inputs.shape[1]]
+        positions = self.position_embedding(torch.arange(inputs.shape[1], device=inputs.device))
         hidden = $embeddings
         for block in self.blocks:
             hidden = hidden + $attention

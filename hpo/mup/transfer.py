@@ -6,7 +6,7 @@ from math import prod
 
 from hpo.errors import Refused
 from hpo.mup.caveats import assumptions, in_your_loop, not_covered
-from hpo.mup.proxies import proxy_tensors
+from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import (
     attention_multiplier,
     base_value,
@@ -186,5 +186,5 @@ def tuning_share(result: TuneResult, tensors: Sequence[TensorFacts], steps: int)
 
 
 def _matrix_entries(tensors: Sequence[TensorFacts]) -> int:
-    """Multiply-adds of one forward pass of one example."""
-    return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1)
+    """Multiply-adds of the matrices at one position of one example; rows of an embedding are looked up."""
+    return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and fact.name not in EMBEDDINGS)

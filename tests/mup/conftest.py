@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from hpo.mup.proxies import mlp_tensors
+from hpo.mup.proxies import proxy_tensors
 from hpo.mup.transfer import make_plan
 from windtunnel.types import (
     TASKS,
@@ -69,7 +69,7 @@ def finished(
 ) -> TuneResult:
     spec = JobSpec.model_validate({"task": "digits"} | fields)
     task = TASKS[spec.task]
-    tensors = mlp_tensors(task.features, task.classes, spec.model.width, spec.model.depth)
+    tensors = proxy_tensors(spec.model, task)
     loss = LossEstimate(mean=0.2, stderr=0.01, seeds=8, accuracy=0.95)
     point = PointEvaluation(hyperparameters=hyperparameters or {}, validation=loss, test=loss)
     return TuneResult(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import windtunnel.torch
-from hpo.families import MLP
+from hpo.families import MLP, build
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.mup.apply import effective, initialise
@@ -17,7 +17,7 @@ from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std
 from hpo.space import Space
 from hpo.tasks import load
-from windtunnel.types import JobSpec, TransferPlan
+from windtunnel.types import TASKS, JobSpec, TransferPlan
 
 WIDTHS = [64, 128, 512]
 
@@ -190,3 +190,50 @@ def test_a_plan_with_penalty_smoothing_and_mixture_trains_as_the_engine_did(fini
         schedule.step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach(), expected[name][0], rtol=1e-6, atol=1e-8)
+
+
+FAMILIES: dict[str, dict[str, object]] = {
+    "resnet": {"model": {"family": "resnet", "width": 8, "depth": 2, "activation": "gelu"}},
+    "transformer": {"task": "python-text", "model": {"width": 32, "depth": 2}},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_plan_of_every_family_trains_as_the_engine_did(finish, plan_of, family: str) -> None:
+    """A module with the family's names, applied at the proxy's size: multipliers, groups and schedule are the engine's."""
+    tuned = {
+        "learning_rate.input": 0.01,
+        "learning_rate.hidden": 0.02,
+        "learning_rate.output": 0.03,
+        "output_multiplier": 1.7,
+        "embedding_multiplier": 0.6,
+    }
+    if family == "transformer":
+        tuned |= {f"learning_rate.{part}": 0.02 for part in ("position", "qkv", "attention-out", "mlp-in", "mlp-out")}
+        del tuned["learning_rate.hidden"]
+    searched = [{"name": "learning_rate", "scope": "role"}, {"name": "output_multiplier"}, {"name": "embedding_multiplier"}]
+    fields = {**FAMILIES[family], "inner": {"steps": 6, "batch_size": 8}, "search": searched}
+    result = finish(fields, tuned | {"learning_rate.scalar": 0.04})
+    spec, tensors, data = result.spec, result.proxy.tensors, load(result.spec.task)
+    space = Space.from_spec(spec, tensors)
+    std = [base_init_std(fact, spec.model.activation) for fact in tensors]
+    problem = InnerProblem(spec, Layout(tensors), std, space, data, torch.float64)
+    draw = problem.draw([(0, 1)])
+    trained = problem.train(space.from_dict(result.best.hyperparameters)[None], draw)
+    expected = dict(zip(problem.layout.names, problem.layout.split(trained.parameters), strict=True))
+
+    plan = plan_of(result, width=spec.model.width)
+    model = build(spec.model, TASKS[spec.task]).double()
+    optimizer = windtunnel.torch.optimizer(model, plan)
+    schedule = windtunnel.torch.schedule(optimizer, plan)
+    start = problem.layout.split(draw.noise)
+    model.load_state_dict({name: tensor[0] for name, tensor in zip(problem.layout.names, start, strict=True)})
+    for step in range(6):
+        batch = problem.batch(draw, step)
+        optimizer.zero_grad()
+        functional.cross_entropy(model(batch.inputs[0]).flatten(0, -2), batch.labels[0].flatten()).backward()
+        optimizer.step()
+        schedule.step()
+    for name, parameter in model.named_parameters():
+        # Adam divides first gradients by their own size, rounding included; eps 1e-8 bounds what that does.
+        torch.testing.assert_close(parameter.detach(), expected[name][0], rtol=1e-5, atol=1e-7, msg=name)

@@ -13,10 +13,10 @@ import yaml
 from torch.nn import functional
 
 import windtunnel.torch
-from hpo.models import MLP
+from hpo.families import MLP, build
 from hpo.mup.export import export
 from hpo.tasks import load
-from windtunnel.types import TransferPlan
+from windtunnel.types import TASKS, TransferPlan
 
 # What a user of such a file would write: one step on each batch of digits. All files run in one fresh process.
 LOOP = """
@@ -110,3 +110,38 @@ def test_a_forced_plan_says_so_in_its_file(finish, plan_of) -> None:
 def test_an_unknown_format_is_named(finish, plan_of) -> None:
     with pytest.raises(ValueError, match="no export format 'onnx'; allowed: json, yaml, torch"):
         export(plan_of(finish({}), width=256), "onnx")
+
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "resnet": {"model": {"family": "resnet", "width": 8, "depth": 1}},
+    "patched resnet": {"task": "mnist5k", "model": {"family": "resnet", "width": 8, "depth": 1, "activation": "tanh"}},
+    "transformer": {"task": "python-text", "model": {"width": 32, "depth": 1}},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_models_of_torch_files_are_the_families_with_the_plans_multipliers(finish, plan_of, family: str) -> None:
+    """The file's model and ours, both initialised from the plan, give the same losses over a few updates."""
+    tuned = {"learning_rate": 0.02, "output_multiplier": 2.0, "embedding_multiplier": 0.7}
+    tuned |= {"attention_multiplier": 3.0} if family == "transformer" else {}
+    plan = plan_of(finish(FAMILIES[family], tuned), width=64, depth=2)
+    file: dict[str, Any] = {"__name__": "plan"}
+    exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
+    theirs = file["build_model"]()
+    file["initialise"](theirs, 7)
+    update = file["optimizer"](theirs)
+    clock = file["scheduler"](update)
+
+    model = build(plan.model.model_copy(update={"width": plan.width, "depth": plan.depth}), TASKS[plan.task])
+    optimizer = windtunnel.torch.optimizer(model, plan, seed=7)
+    schedule = windtunnel.torch.schedule(optimizer, plan)
+    dials = {} if plan.attention_multiplier is None else {"attention_multiplier": torch.tensor(plan.attention_multiplier)}
+    train = load(plan.task).train
+    for step in range(4):
+        inputs, labels = (part[16 * step : 16 * step + 16] for part in (train.inputs, train.labels))
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(inputs, dials).flatten(0, -2), labels.flatten())
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        assert file["train_step"](theirs, update, clock, inputs, labels) == pytest.approx(loss.item(), rel=1e-4)

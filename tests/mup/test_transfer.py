@@ -1,6 +1,7 @@
 """Transfer plans: identity at the proxy, the table elsewhere, the gate, and what a plan says it took for granted."""
 
 import pytest
+import torch
 from pydantic_core import PydanticCustomError
 
 from hpo.errors import Refused
@@ -144,3 +145,74 @@ def test_tuning_share_is_work_over_work(finish, plan_of) -> None:
     proxy, target = 64 * 64 + 64 * 64 + 64 * 10, 64 * 1024 + 1024 * 1024 + 1024 * 10
     assert plan.tuning_share == pytest.approx(300 * 200 * proxy / (2000 * target))
     assert plan.parameters == target + 1024 + 1024 + 10
+
+
+RESNET = {"model": {"family": "resnet", "width": 16, "depth": 2}}
+TEXT = {"task": "python-text", "model": {"width": 32, "depth": 2}}
+
+
+def test_a_plan_of_a_resnet_scales_filters_by_their_channels_and_copies_the_last_block(finish, plan_of) -> None:
+    tuned = {
+        "learning_rate.input": 0.01,
+        "learning_rate.hidden": 0.02,
+        "learning_rate.blocks.1.second.weight": 0.04,
+        "weight_decay": 0.1,
+        "embedding_multiplier": 3.0,
+    }
+    plan = plan_of(finish(RESNET, tuned), width=64, depth=4)
+    rows = {row.name: row for row in plan.tensors}
+    assert [row.shape for row in plan.tensors][:3] == [[64, 1, 3, 3], [64, 64, 3, 3], [64, 64, 3, 3]]
+    assert (rows["stem.weight"].learning_rate, rows["stem.weight"].multiplier) == (0.01, 3.0)
+    assert rows["blocks.0.second.weight"].learning_rate == 0.02 / 4
+    # Blocks 2 and 3 follow block 1, tensor by tensor.
+    for block in (1, 2, 3):
+        assert rows[f"blocks.{block}.first.weight"].learning_rate == 0.02 / 4
+        assert rows[f"blocks.{block}.second.weight"].learning_rate == 0.04 / 4
+        assert rows[f"blocks.{block}.second.weight"].weight_decay == 0.1 * 4
+        assert rows[f"blocks.{block}.second.weight"].init_std == pytest.approx((2 / (9 * 64)) ** 0.5)
+    assert rows["readout.weight"].multiplier == 1 / 4
+    assumed = {entry.quantity: entry for entry in plan.assumptions}
+    assert assumed["depth"].formula == "every block beyond blocks.1 takes the values of blocks.1"
+    text = " ".join(plan.not_covered)
+    assert "From 2 to 4 residual blocks" in text and "hidden layers" not in text
+
+
+def test_a_plan_of_a_transformer_keeps_embeddings_and_the_size_of_a_head(finish, plan_of) -> None:
+    tuned = {
+        "learning_rate.position": 0.05,
+        "learning_rate.qkv": 0.01,
+        "learning_rate.mlp-out": 0.02,
+        "init_scale.qkv": 2.0,
+    }
+    plan = plan_of(finish(TEXT, tuned | {"attention_multiplier": 1.5}), width=128, depth=3)
+    rows = {row.name: row for row in plan.tensors}
+    assert rows["token_embedding.weight"].shape == [97, 128]
+    embeddings = [rows["token_embedding.weight"], rows["position_embedding.weight"]]
+    assert [(row.init_std, row.learning_rate, row.multiplier) for row in embeddings] == [(1, 0.003, 1), (1, 0.05, 1)]
+    for block in range(3):
+        assert rows[f"blocks.{block}.qkv.weight"].learning_rate == 0.01 / 4
+        assert rows[f"blocks.{block}.qkv.weight"].init_std == pytest.approx(2 / 128**0.5)
+        # Its inputs went through GELU, which halves their square; fan-in and width grow alike.
+        assert rows[f"blocks.{block}.mlp_out.weight"].init_std == pytest.approx((2 / 512) ** 0.5)
+        assert rows[f"blocks.{block}.mlp_out.weight"].learning_rate == 0.02 / 4
+    assert (plan.attention_multiplier, plan.model.head) == (1.5, 16)
+    assert plan.parameters == sum(torch.Size(row.shape).numel() for row in plan.tensors)
+
+
+def test_looking_up_an_embedding_is_no_work(finish, plan_of) -> None:
+    plan = plan_of(finish(TEXT), width=32)
+    proxy = 2 * 12 * 32 * 32 + 97 * 32
+    assert plan.tuning_share == pytest.approx(300 * 200 * proxy / (200 * proxy))
+
+
+def test_a_transformers_target_keeps_whole_heads(finish, plan_of) -> None:
+    with pytest.raises(PydanticCustomError, match="width 72 is no multiple of d_head 16"):
+        plan_of(finish(TEXT), width=72)
+
+
+@pytest.mark.parametrize("fields", [RESNET, TEXT])
+def test_one_block_is_enough_to_copy_from(finish, plan_of, fields) -> None:
+    one = {**fields, "model": {**fields["model"], "depth": 1}}
+    assert plan_of(finish(one), width=64, depth=3).depth == 3
+    with pytest.raises(PydanticCustomError, match="a proxy of depth 1 has none"):
+        plan_of(finish({"model": {"depth": 1}}), width=64, depth=3)

@@ -309,11 +309,17 @@ class JobSpec(Request):
                 f"width {target.width} is below the proxy's {proxy.width}; allowed: at least that",
                 target.width,
             )
+        if proxy.family == "transformer" and target.width % proxy.head:
+            raise misfit(
+                f"{path}/width",
+                f"width {target.width} is no multiple of d_head {proxy.head}, which is the same at every width",
+                target.width,
+            )
         if depth < proxy.depth:
             raise misfit(
                 f"{path}/depth", f"depth {depth} is below the proxy's {proxy.depth}; allowed: at least that", depth
             )
-        if depth > 1 and proxy.depth == 1:
+        if depth > 1 and proxy.depth == 1 and proxy.family == "mlp":
             raise misfit(
                 f"{path}/depth",
                 f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none; tune a proxy of depth 2",
