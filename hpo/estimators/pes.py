@@ -9,6 +9,7 @@ from hpo.coefficients import Coefficients
 from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
+from hpo.evaluation import diverged_to_infinity
 from hpo.inner import Draw, InnerProblem, OnStep, silent
 
 
@@ -70,7 +71,8 @@ class PersistentEvolutionStrategies:
             for step in range(start, min(start + self.window, problem.steps)):
                 state = problem.advance(state, table, both, step, step + 1, on_step)[-1]
             with torch.no_grad():
-                losses = problem.evaluate(state[0], table.loss, problem.data.validation)[0].to(points.dtype)
+                losses = problem.evaluate(state[0], table.loss, problem.data.validation)[0]
+            losses = diverged_to_infinity(losses.to(points.dtype))
             difference = (losses[: len(points)] - losses[len(points) :]) / (2 * self.sigma)
             total += eps[:, : window + 1].sum(dim=1) * (difference - before)[:, None]
             before = difference

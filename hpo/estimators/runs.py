@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hpo.evaluation import diverged_to_infinity
 from hpo.inner import Draw, InnerProblem, OnStep
 
 POPULATION = 32
@@ -14,7 +15,7 @@ POPULATION = 32
 def final_losses(
     problem: InnerProblem, points: Tensor, rows: Sequence[int], draw: Draw, population: int, on_step: OnStep
 ) -> Tensor:
-    """Validation loss after whole runs, [n], in the problem's dtype.
+    """Validation loss after whole runs, [n], in the problem's dtype; infinite where a run diverged.
 
     Args:
         problem: the inner problem.
@@ -30,4 +31,4 @@ def final_losses(
         trained = problem.train(points[chunk], draw.select(rows[chunk]), on_step)
         with torch.no_grad():
             losses.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0])
-    return torch.cat(losses)
+    return diverged_to_infinity(torch.cat(losses))

@@ -1,0 +1,223 @@
+"""Inner problems whose hypergradients are known, and every estimator of the catalogue."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hpo.coefficients import Coefficients
+from hpo.inner import Draw, InnerProblem
+from hpo.layout import Layout
+from hpo.mup.proxies import proxy_tensors
+from hpo.mup.rules import base_init_std
+from hpo.space import Hyperparameter, Space
+from hpo.tasks import Split, TaskData, load
+from windtunnel.types import TASKS, JobSpec, TensorFacts
+
+VALIDATION_EXAMPLES = 12
+"""So few that the loss on them costs no more than a training step."""
+
+
+class Linear(nn.Module):
+    """So many numbers."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.readout = nn.Linear(size, 1, bias=False)
+
+
+class WithoutNetwork(InnerProblem):
+    """A training problem over a few numbers, written down and not learned from data.
+
+    Args:
+        size: how many numbers are trained.
+        searched: names of global hyperparameters, or a space.
+        fields: of the job.
+    """
+
+    def __init__(self, size: int, searched: list[str] | Space, **fields: Any) -> None:
+        self.size = size
+        spec = JobSpec.model_validate(
+            {
+                "task": "breast-cancer",
+                "schedule": {"name": "constant"},
+                "inner": {"steps": 17, "batch_size": 1, "seeds": 2},
+                "search": [{"name": "learning_rate"}],
+                **({"search": [{"name": name} for name in searched]} if isinstance(searched, list) else {}),
+                **fields,
+                "optimizer": {"name": "sgd", "momentum": 0.0, "clip_norm": None, **fields.get("optimizer", {})},
+            }
+        )
+        facts = [TensorFacts(name="readout.weight", shape=[1, size], role="hidden")]
+        space = Space.from_spec(spec, facts) if isinstance(searched, list) else searched
+        super().__init__(spec, Layout(facts), [1.0], space, load(spec.task), torch.float64)
+
+    def build_module(self) -> Any:
+        return Linear(self.size)
+
+
+class Quadratic(WithoutNetwork):
+    """Training and validation loss sum(a w^2) / 2, whatever the data: runs have a closed form."""
+
+    curvature = torch.tensor([0.3, 1.0, 2.5], dtype=torch.float64)
+
+    def __init__(self, learning_rate: float, weight_decay: float, steps: int = 17) -> None:
+        rule = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        inner = {"steps": steps, "batch_size": 1, "seeds": 2}
+        super().__init__(3, ["learning_rate", "weight_decay"], optimizer=rule, inner=inner)
+
+    def training_loss(self, tensors, loss, batch):
+        return (self.curvature * tensors[0][:, 0].square()).sum(1) / 2
+
+    def evaluate(self, parameters, loss, split):
+        return (self.curvature * parameters.square()).sum(1) / 2, torch.zeros(len(parameters))
+
+
+class Ridge(WithoutNetwork):
+    """Least squares with L2: |X w - y|^2 / (2 n) + lambda |w|^2 / 2, started at its solution, where training stays."""
+
+    def __init__(self, l2: float, optimizer: dict[str, Any] | None = None, steps: int = 17) -> None:
+        generator = torch.Generator().manual_seed(1)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        self.x, self.x_validation = normal(40, 6), normal(25, 6)
+        truth = normal(6)
+        self.y = self.x @ truth + 0.5 * normal(40)
+        self.y_validation = self.x_validation @ truth + 0.5 * normal(25)
+        rule = {"learning_rate": 0.05, "weight_decay": 0.0, **(optimizer or {})}
+        inner = {"steps": steps, "batch_size": 1, "seeds": 2}
+        super().__init__(6, ["l2"], optimizer=rule, regularization={"l2": l2}, inner=inner)
+
+    def solution(self, l2: Tensor) -> Tensor:
+        gram = self.x.T @ self.x / len(self.x) + l2 * torch.eye(6, dtype=torch.float64)
+        return torch.linalg.solve(gram, self.x.T @ self.y / len(self.x))
+
+    def validation(self, weights: Tensor) -> Tensor:
+        return (weights @ self.x_validation.T - self.y_validation).square().mean(dim=-1) / 2
+
+    def initial(self, draw: Draw, table: Coefficients) -> tuple[Tensor, ...]:
+        decay = self.spec.optimizer.weight_decay
+        solved = [self.solution(l2 + decay) for l2 in table.loss["l2"][:, 0].detach()]
+        return self.initial_state(torch.stack(solved))
+
+    def training_loss(self, tensors, loss, batch):
+        weights = tensors[0][:, 0]
+        fit = (weights @ self.x.T - self.y).square().mean(dim=1) / 2
+        return fit + loss["l2"][:, 0] * weights.square().sum(dim=1) / 2
+
+    def evaluate(self, parameters, loss, split):
+        return self.validation(parameters), torch.zeros(len(parameters))
+
+
+def knots(count: int, start: float) -> Space:
+    """One log learning rate for each step."""
+    return Space([Hyperparameter("knot", "global", str(step), start, 1e-6, 100.0) for step in range(count)])
+
+
+class NoisyQuadratic(WithoutNetwork):
+    """The noisy quadratic model (Wu et al. 2018, section 2): mean and variance of SGD's weights, exactly.
+
+    L = sum h (w - c)^2 / 2 with c ~ N(0, 1 / h), h = (1, 0.01). With the rate a_t the mean of w goes to (1 - a h) mean and
+    its variance to (1 - a h)^2 variance + (a h)^2 / h; the expected loss is sum h (mean^2 + variance + 1 / h) / 2, never
+    below 1. Trained are (mean, mean, variance, variance). Each step has a learning rate of its own.
+    """
+
+    curvature = torch.tensor([1.0, 0.01], dtype=torch.float64)
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(4, knots(steps, 0.1), inner={"steps": steps, "batch_size": 1, "seeds": 1})
+
+    def coefficients(self, points: Tensor) -> Coefficients:
+        return Coefficients({}, {}, {}, {"learning_rate": points.exp().T[:, :, None]})
+
+    def initial(self, draw: Draw, table: Coefficients) -> tuple[Tensor, ...]:
+        return (torch.tensor([100.0, 100.0, 0.0, 0.0], dtype=torch.float64).repeat(len(draw.streams), 1),)
+
+    def training_loss(self, tensors, loss, batch):
+        return 0.0 * tensors[0].sum(dim=(1, 2))
+
+    def apply_update(self, state, gradient, tables, step):
+        mean, variance = state[0].split(2, dim=1)
+        shrink = tables["learning_rate"] * self.curvature
+        return (torch.cat([(1 - shrink) * mean, (1 - shrink) ** 2 * variance + shrink**2 / self.curvature], dim=1),)
+
+    def evaluate(self, parameters, loss, split):
+        mean, variance = parameters.split(2, dim=1)
+        return (self.curvature * (mean.square() + variance) + 1).sum(1) / 2, torch.zeros(len(parameters))
+
+
+class InfluenceBalancing(WithoutNetwork):
+    """x <- A x + theta (1 x 10, -1 x 13), A with 0.5 on the diagonal and above it; the loss is (x_0 - 1)^2 / 2.
+
+    The first units pull x_0 up at once, the more numerous others down, later: in the long run x_0 = -6 theta (Tallec &
+    Ollivier 2017, section 4; Vicol et al. 2021, section 5.1). theta is the learning rate.
+    """
+
+    units, positive = 23, 10
+
+    def __init__(self, theta: float, steps: int) -> None:
+        self.matrix = 0.5 * torch.eye(self.units, dtype=torch.float64)
+        self.matrix += 0.5 * torch.diag(torch.ones(self.units - 1, dtype=torch.float64), 1)
+        self.signs = torch.cat([torch.ones(self.positive), -torch.ones(self.units - self.positive)]).double()
+        inner = {"steps": steps, "batch_size": 1, "seeds": 1}
+        super().__init__(self.units, ["learning_rate"], optimizer={"learning_rate": theta}, inner=inner)
+
+    def initial(self, draw: Draw, table: Coefficients) -> tuple[Tensor, ...]:
+        return self.initial_state(torch.ones(len(draw.streams), self.units, dtype=torch.float64))
+
+    def training_loss(self, tensors, loss, batch):
+        return 0.0 * tensors[0].sum(dim=(1, 2))
+
+    def apply_update(self, state, gradient, tables, step):
+        return (state[0] @ self.matrix.T + tables["learning_rate"] * self.signs, state[1])
+
+    def evaluate(self, parameters, loss, split):
+        return (parameters[:, 0] - 1).square() / 2, torch.zeros(len(parameters))
+
+
+def brief(data: TaskData, examples: int = VALIDATION_EXAMPLES) -> TaskData:
+    """The task with the first few validation examples only."""
+    split = data.validation
+    return replace(data, validation=Split(split.inputs[:examples], split.labels[:examples], split.sources[:examples]))
+
+
+BuildProxy = Callable[..., InnerProblem]
+
+
+@pytest.fixture
+def build_proxy() -> BuildProxy:
+    """(dtype, spec fields) -> the inner problem of a job of any family, with a short validation split."""
+
+    def build(dtype: torch.dtype = torch.float64, **fields: Any) -> InnerProblem:
+        spec = JobSpec.model_validate({"task": "digits", **fields})
+        tensors = proxy_tensors(spec.model, TASKS[spec.task])
+        std = [base_init_std(tensor, spec.model.activation) for tensor in tensors]
+        space = Space.from_spec(spec, tensors)
+        return InnerProblem(spec, Layout(tensors), std, space, brief(load(spec.task)), dtype)
+
+    return build
+
+
+@pytest.fixture
+def build_quadratic() -> type[Quadratic]:
+    return Quadratic
+
+
+@pytest.fixture
+def build_ridge() -> type[Ridge]:
+    return Ridge
+
+
+@pytest.fixture
+def build_noisy_quadratic() -> type[NoisyQuadratic]:
+    return NoisyQuadratic
+
+
+@pytest.fixture
+def build_influence() -> type[InfluenceBalancing]:
+    return InfluenceBalancing
