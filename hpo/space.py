@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,36 +9,9 @@ from torch import Tensor
 from hpo.errors import Refused
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED
 from windtunnel.types import TASKS, HyperparameterName, JobSpec, Scope, TensorFacts
+from windtunnel.types.hyperparameters import BIJECTIONS, Bijection
 from windtunnel.types.results import Role
 from windtunnel.types.schedules import ShapeName, is_shape
-
-Bijection = Literal["log", "logit", "complement_logit"]
-"""log: positive scales. logit: shares in (0, 1). complement_logit: logit(1 - x) for averages that live near 1 (betas)."""
-
-BIJECTIONS: dict[HyperparameterName, Bijection] = {
-    "learning_rate": "log",
-    "weight_decay": "log",
-    "momentum": "complement_logit",
-    "beta1": "complement_logit",
-    "beta2": "complement_logit",
-    "eps": "log",
-    "clip_norm": "log",
-    "init_scale": "log",
-    "output_multiplier": "log",
-    "embedding_multiplier": "log",
-    "attention_multiplier": "log",
-    "l2": "log",
-    "dropout": "logit",
-    "label_smoothing": "logit",
-    "input_noise": "log",
-    "mixture_weight": "log",
-    "warmup_fraction": "logit",
-    "floor": "log",
-    "decay_gamma": "log",
-    "cycle_length": "logit",
-    "decay_fraction": "logit",
-    "knot": "log",
-}
 
 ROLES_WITHOUT: dict[HyperparameterName, frozenset[Role]] = {
     "weight_decay": UNDECAYED,

@@ -23,11 +23,11 @@ from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
 from hpo.scout import FINALISTS as SCOUT_FINALISTS
 from hpo.scout import scout, short_steps
+from hpo.sizing.memory import plain_members
 from hpo.space import Space
 from hpo.tasks import TaskData, load
 from windtunnel.types import TASKS, CertificatePoint, CoordinateCheck, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
-from windtunnel.types.sizing import plain_members
 
 SCOUT, MOVE, FINISH = 0, 1, 2
 """Purpose of a run: the second part of its seed path, so that no two purposes ever share a seed."""

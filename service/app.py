@@ -10,6 +10,8 @@ from starlette.concurrency import run_in_threadpool
 
 import windtunnel
 from service import answers
+from service.estimates.routes import router as estimates
+from service.estimators.routes import router as estimators
 from service.fleet.routes import router as fleet
 from service.health.routes import router as health
 from service.jobs.routes import router as jobs
@@ -93,6 +95,6 @@ def create_app(
     app.state.problem_page = problem_page
     app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
     answers.install(app)
-    for router in (jobs, plans, tasks, schedules, fleet, health, pages):
+    for router in (jobs, plans, tasks, estimators, estimates, schedules, fleet, health, pages):
         app.include_router(router)
     return app

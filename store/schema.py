@@ -14,8 +14,8 @@ from store.database import Database
 from store.errors import SchemaError
 
 
-def upgrade(url: str) -> None:
-    """Bring the database to the newest schema, making it where there is none. Many processes may do it at once.
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database to the newest schema or up to a revision, making it where there is none. Many processes may do it at once.
 
     Raises:
         ValueError: the address is malformed or names another kind of database.
@@ -24,7 +24,7 @@ def upgrade(url: str) -> None:
     with dialect.migration(url) as connection:
         config = _config(connection)
         _check_known(_revision(connection), config)
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def downgrade(url: str) -> None:

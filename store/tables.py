@@ -140,6 +140,7 @@ workers = Table(
     Column("device", String(100), nullable=False),
     Column("threads", Integer, nullable=False),
     Column("job_id", String(40)),
+    _json("speed"),  # as its last job process measured it
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
 )

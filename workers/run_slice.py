@@ -19,7 +19,7 @@ import traceback
 from math import inf
 from typing import NoReturn
 
-from store import identifiers, jobs
+from store import identifiers, jobs, workers
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
@@ -111,6 +111,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
     record = patiently(lambda: Record(database, lease, settings.data_dir, spec_sha256(spec)), inf)
     pulse.record = record
     try:
+        _measure(database, lease)
         study = Study(spec, threads=lease.threads, max_bytes=settings.max_population_bytes, on_progress=pulse)
         record.resume(study.load_state_dict, InvalidData)
         for step in study:
@@ -138,6 +139,22 @@ SMALLER = "a smaller model.width, inner.batch_size or inner.seeds, or method.che
 def _spec(database: Database, lease: Lease) -> JobSpec:
     with database.snapshot() as s:
         return jobs.get(s, lease.job_id).spec
+
+
+def _measure(database: Database, lease: Lease) -> None:
+    """Tell how fast this worker computes, for estimates of jobs to come; a tenth of a second."""
+    import torch
+
+    from hpo.calibration import measure_speed
+
+    torch.set_num_threads(lease.threads)
+    speed = measure_speed()
+
+    def write() -> None:
+        with database.transaction() as s:
+            workers.measured(s, lease.worker_id, speed)
+
+    patiently(write, inf)
 
 
 def _failure(error: Exception) -> Failure:

@@ -1,7 +1,5 @@
 """Which estimator a job gets, with the settings in force and the reason."""
 
-from typing import Literal
-
 from hpo.estimators.es import EvolutionStrategies
 from hpo.estimators.finite_difference import FiniteDifference
 from hpo.estimators.forward import Forward
@@ -12,9 +10,9 @@ from hpo.estimators.protocol import Estimator
 from hpo.estimators.reverse import Reverse
 from hpo.estimators.truncated import Truncated
 from hpo.estimators.unrolled import Unrolled
+from hpo.sizing.memory import plain_members, storage_in_force
 from windtunnel.types import EstimatorChoice, EstimatorName, JobSpec
 from windtunnel.types.method import MethodSpec, Solver
-from windtunnel.types.sizing import checkpointing_kind, plain_members
 
 GIBIBYTE = 2**30
 SOLVERS: dict[Solver, str] = {
@@ -48,15 +46,16 @@ def choose_estimator(spec: JobSpec, max_bytes: int) -> tuple[Estimator, Estimato
 
 def _reverse(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]:
     method = spec.method
-    storage: Literal["none", "sqrt"] = "none" if checkpointing_kind(spec, max_bytes) == "none" else "sqrt"
-    kept = "keeps every optimizer state" if storage == "none" else "keeps about every sqrt(steps)-th optimizer state"
+    storage = storage_in_force(spec, max_bytes)
+    every = {"none": "every", "sqrt": "about every sqrt(steps)-th"}.get(str(storage), f"every {storage}-th")
+    kept = f"keeps {every} optimizer state"
     memory = "as asked for" if method.checkpointing != "auto" else f"by {max_bytes / GIBIBYTE:.3g} GiB of memory"
     asked = "asked for" if method.estimator != "auto" else "chosen by auto: every hyperparameter of the space is continuous"
     choice = EstimatorChoice(
         estimator="reverse",
         engine="population",
         adjoint=method.adjoint_kind,
-        checkpointing=storage,
+        checkpointing=str(storage),
         reason=f"{asked}, and its cost does not grow with their number; {kept}, {memory}",
     )
     return Reverse(storage, method.adjoint_kind, method.growth_budget), choice

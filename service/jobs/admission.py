@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.sizing.memory import estimator_in_force, population_bytes, storage_in_force
 from windtunnel.types import FieldError, JobSpec
-from windtunnel.types.sizing import population_bytes
 
 MOST_NAMED = 3
 """Fields named in one refusal: the first is the one that helps most."""
@@ -27,6 +27,10 @@ class Lever:
         """The value that the request gave."""
         given: int = getattr(getattr(spec, self.section), self.name)
         return given
+
+    def step(self, spec: JobSpec) -> int:
+        """Distance of allowed values: a transformer's heads are not cut."""
+        return spec.model.head if self.name == "width" and spec.model.family == "transformer" else 1
 
     def set(self, spec: JobSpec, value: int) -> JobSpec:
         """The same request with another value here. Not validated: only its size is of interest."""
@@ -53,6 +57,9 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
     needed = population_bytes(spec, limit)
     if needed <= limit:
         return []
+    storage = _storage_error(spec, limit)
+    if storage is not None:
+        return [storage]
     alone = [(lever, _largest(spec, lever, limit)) for lever in LEVERS]
     enough = [(lever, value) for lever, value in alone if value is not None]
     size = f"the population needs {size_in_words(needed)}; allowed: {size_in_words(limit)}"
@@ -92,7 +99,9 @@ def _largest(spec: JobSpec, lever: Lever, limit: int) -> int | None:
     def fits(value: int) -> bool:
         return population_bytes(lever.set(spec, value), limit) <= limit
 
-    return _bisect(lever.least, lever.value(spec), fits)
+    step = lever.step(spec)
+    found = _bisect(max(1, -(-lever.least // step)), lever.value(spec) // step, lambda count: fits(count * step))
+    return None if found is None else found * step
 
 
 def _bisect(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
@@ -107,12 +116,34 @@ def _bisect(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
 def _shrunk(spec: JobSpec, limit: int) -> JobSpec:
     """Halve the field that is furthest above its default, again and again, until the job fits or no field helps."""
     while (needed := population_bytes(spec, limit)) > limit:
-        options = [(lever, lever.set(spec, max(lever.least, lever.value(spec) // 2))) for lever in LEVERS]
+        options = [(lever, lever.set(spec, _half(lever, spec))) for lever in LEVERS]
         smaller = [(lever, halved) for lever, halved in options if population_bytes(halved, limit) < needed]
         if not smaller:
             break
         _, spec = max(smaller, key=lambda option: option[0].value(spec) / option[0].value(_DEFAULT))
     return spec
+
+
+def _half(lever: Lever, spec: JobSpec) -> int:
+    """About half of the value, and an allowed one."""
+    step = lever.step(spec)
+    return max(lever.least, step, lever.value(spec) // 2 // step * step)
+
+
+def _storage_error(spec: JobSpec, limit: int) -> FieldError | None:
+    """The storage of the reverse pass that would do, where another one than was asked for does."""
+    if estimator_in_force(spec) != "reverse" or storage_in_force(spec, limit) == "sqrt":
+        return None
+    leaner = spec.model_copy(update={"method": spec.method.model_copy(update={"checkpointing": "sqrt"})})
+    needed, less = population_bytes(spec, limit), population_bytes(leaner, limit)
+    if less > limit:
+        return None
+    given = spec.method.checkpointing
+    message = (
+        f"with checkpointing {given} the population needs {size_in_words(needed)}; allowed: {size_in_words(limit)}; with "
+        f"all else as it is, checkpointing sqrt fits in {size_in_words(less)}"
+    )
+    return FieldError(pointer="/method/checkpointing", message=message, given=given)
 
 
 _DEFAULT = JobSpec(task="digits")

@@ -2,15 +2,16 @@
 
 import math
 from itertools import pairwise
+from math import prod
 
 import pytest
 
 from hpo.mup import rules
 from hpo.mup.coordcheck import check_steps, coordinate_check
 from hpo.mup.ladder import MOST_PARAMETERS, cost, ladder
+from hpo.mup.proxies import mlp_tensors
 from hpo.mup.slopes import LARGEST, judge, log_log_slope, measured_slope, overall
 from windtunnel.types import CoordinateCheck, JobSpec
-from windtunnel.types.sizing import mlp_parameters
 
 
 def spec(**fields) -> JobSpec:
@@ -154,7 +155,7 @@ def test_ladders_double_have_four_widths_and_stay_affordable(width: int, depth: 
     widths = ladder(job)
     assert len(widths) >= 4
     assert all(large in (2 * small, 2 * small + 1) for small, large in pairwise(widths))
-    assert sum(mlp_parameters(784, 10, each, depth) for each in widths) <= 1.5 * MOST_PARAMETERS
+    assert sum(prod(fact.shape) for each in widths for fact in mlp_tensors(784, 10, each, depth)) <= 1.5 * MOST_PARAMETERS
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from hpo.sizing.memory import population_bytes
 from service.jobs.admission import population_errors, size_in_words
 from windtunnel.types import JobSpec
-from windtunnel.types.sizing import population_bytes
 
 GIB = 2**30
 

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from store import jobs, schema
+from store import jobs, schema, workers
 from store.database import Database
 from store.errors import SchemaError
 from store.tables import metadata
@@ -42,6 +42,19 @@ def test_the_migrated_checks_are_the_ones_the_tables_describe(database: Database
         if database.engine.dialect.name == "sqlite":  # PostgreSQL words them in its own way
             assert found == wanted
     described.dispose()
+
+
+def test_workers_of_the_first_schema_live_on_without_a_speed(database: Database, database_url: str) -> None:
+    schema.downgrade(database_url)
+    schema.upgrade(database_url, "0001")
+    with database.transaction() as s:
+        s.execute(
+            text("INSERT INTO workers (id, host, device, threads, started_at, seen_at) VALUES ('w', 'h', 'cpu', 1, 1, 9e9)")
+        )
+    schema.upgrade(database_url)
+    with database.snapshot() as s:
+        (worker,) = workers.listing(s)
+    assert (worker.id, worker.speed) == ("w", None)
 
 
 def test_upgrading_again_changes_nothing(database: Database, database_url: str, submitted: str) -> None:

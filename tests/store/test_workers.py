@@ -7,6 +7,7 @@ from sqlalchemy import update
 from store import workers
 from store.database import Database
 from store.tables import workers as table
+from windtunnel.types.estimates import MachineSpeed
 
 STARTED = datetime(2024, 2, 29, 12, tzinfo=UTC)
 
@@ -25,6 +26,19 @@ def test_a_worker_is_listed_once_with_what_it_does_now(database: Database) -> No
     assert (first.id, first.job_id, first.started_at, first.threads) == ("a", "job_1", STARTED, 2)
     assert (second.id, second.job_id) == ("b", None)
     assert first.seen_at > STARTED
+
+
+def test_a_workers_speed_stays_when_it_is_seen_again(database: Database) -> None:
+    speed = MachineSpeed(dispatch_seconds=1e-5, flops_per_second=5e10, bytes_per_second=1e10)
+    seen(database, "a")
+    with database.transaction() as s:
+        assert workers.listing(s)[0].speed is None
+        workers.measured(s, "a", speed)
+        workers.measured(s, "unknown", speed)
+    seen(database, "a", "job_1")
+    with database.snapshot() as s:
+        (worker,) = workers.listing(s)
+    assert worker.speed == speed and worker.job_id == "job_1"
 
 
 def test_a_worker_that_stops_leaves_the_list(database: Database) -> None:

@@ -100,3 +100,34 @@ IN_THE_LOSS: frozenset[HyperparameterName] = frozenset(
     {"output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight", *REGULARISERS}
 )
 """Hyperparameters of the training loss as a function of the weights: what implicit differentiation can answer."""
+
+Bijection = Literal["log", "logit", "complement_logit"]
+"""log: positive scales. logit: shares in (0, 1). complement_logit: logit(1 - x) for averages that live near 1 (betas)."""
+
+BIJECTIONS: dict[HyperparameterName, Bijection] = {
+    "learning_rate": "log",
+    "weight_decay": "log",
+    "momentum": "complement_logit",
+    "beta1": "complement_logit",
+    "beta2": "complement_logit",
+    "eps": "log",
+    "clip_norm": "log",
+    "init_scale": "log",
+    "output_multiplier": "log",
+    "embedding_multiplier": "log",
+    "attention_multiplier": "log",
+    "l2": "log",
+    "dropout": "logit",
+    "label_smoothing": "logit",
+    "input_noise": "log",
+    "mixture_weight": "log",
+    "warmup_fraction": "logit",
+    "floor": "log",
+    "decay_gamma": "log",
+    "cycle_length": "logit",
+    "decay_fraction": "logit",
+    "knot": "log",
+}
+
+SOURCED: dict[HyperparameterName, str] = {"mixture_weight": "data source", "knot": "knot of the schedule"}
+"""Global hyperparameters with several values: one for each of these."""

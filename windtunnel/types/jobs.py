@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from windtunnel.types.base import Response
+from windtunnel.types.estimates import MachineSpeed
 from windtunnel.types.spec import JobSpec
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
@@ -100,3 +101,5 @@ class WorkerInfo(Response):
     started_at: datetime
     seen_at: datetime
     job_id: str | None
+    speed: MachineSpeed | None = None
+    """As its last job process measured it; None before the first."""

@@ -1,0 +1,1 @@
+"""What a job takes, before anything is spent: memory, work, seconds. Arithmetic only; imports no torch."""

@@ -1,0 +1,85 @@
+"""Sizes of a job that follow from its spec: parameters, optimizer state, activations, coordinates."""
+
+from dataclasses import dataclass
+from math import prod
+
+from hpo.mup.proxies import EXPANSION, proxy_tensors, stem_size
+from hpo.mup.resolve import IDLE
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.spec import JobSpec, SearchItem
+from windtunnel.types.tasks import TASKS, TaskInfo
+
+STATE = {"sgd": 2, "adam": 3, "adamw": 3}
+"""Copies of the parameters in an optimizer's state, the parameters themselves included."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Numbers of one example and one member in one forward pass."""
+
+    saved: int
+    """Floats that a training pass keeps for its backward pass."""
+    live: int
+    """Most floats alive at once where no graph is kept."""
+    multiply_adds: int
+
+
+def parameters(spec: JobSpec) -> int:
+    """Parameters of the proxy."""
+    return sum(prod(fact.shape) for fact in proxy_tensors(spec.model, TASKS[spec.task]))
+
+
+def state_copies(spec: JobSpec) -> int:
+    """Copies of the parameters in the optimizer's state."""
+    return STATE[spec.optimizer.name]
+
+
+def footprint(model: ModelSpec, task: TaskInfo) -> Footprint:
+    """What one example takes in the family's forward pass."""
+    width, depth, classes = model.width, model.depth, task.classes
+    matrices = [prod(fact.shape) for fact in proxy_tensors(model, task) if len(fact.shape) > 1]
+    match model.family:
+        case "mlp":
+            return Footprint(
+                saved=task.features + 2 * depth * width + 3 * classes,
+                live=3 * width + 2 * classes,
+                multiply_adds=sum(matrices),
+            )
+        case "resnet":
+            assert task.image is not None
+            _, stride = stem_size(task.image)
+            positions = prod(side // stride for side in task.image[1:])
+            return Footprint(
+                saved=task.features + (7 * depth + 3) * width * positions + 3 * classes,
+                live=12 * width * positions,
+                multiply_adds=positions * sum(matrices),
+            )
+        case "transformer":
+            context, heads = task.features, width // model.head
+            attention = 3 * heads * context
+            token = (3 + 18 * depth) * width + depth * attention + 3 * classes
+            live = 12 * width + 5 * heads * context + classes
+            # Of two products of a query with all keys and of the weights with all values, each context * width.
+            used = depth * (4 + 2 * EXPANSION) * width * width + width * classes + 2 * depth * context * width
+            return Footprint(saved=context * token, live=context * live, multiply_adds=context * used)
+
+
+def coordinates(spec: JobSpec) -> int:
+    """k: number of single hyperparameters that the search items stand for."""
+    return sum(_coordinates(spec, item) for item in spec.search)
+
+
+def _coordinates(spec: JobSpec, item: SearchItem) -> int:
+    if item.name == "mixture_weight":
+        return len(TASKS[spec.task].sources)
+    if item.name == "knot":
+        return len(spec.knot_keys)
+    facts = proxy_tensors(spec.model, TASKS[spec.task])
+    subject = [fact for fact in facts if fact.role not in IDLE.get(item.name, frozenset())]
+    match item.scope:
+        case "global":
+            return 1
+        case "role":
+            return len({fact.part for fact in subject})
+        case "tensor":
+            return len(subject)

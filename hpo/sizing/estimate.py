@@ -1,0 +1,79 @@
+"""The estimate of a job: phases, seconds, memory. Imports no torch."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from hpo.sizing.counts import coordinates, parameters
+from hpo.sizing.memory import (
+    Memory,
+    estimator_bytes,
+    estimator_in_force,
+    plain_members,
+    population_bytes,
+    storage_in_force,
+)
+from hpo.sizing.seconds import evaluation_seconds, hypergradient_factor, step_seconds
+from hpo.sizing.work import Phase, phases
+from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, MemoryEstimate, PhaseEstimate
+from windtunnel.types.problems import FieldError
+from windtunnel.types.spec import JobSpec
+from windtunnel.types.tasks import TASKS
+
+STARTUP_SECONDS = 4.0
+"""From the claim of a job to its first inner step: a process starts and loads torch and the data."""
+
+
+def estimate(
+    spec: JobSpec, limit: int, speed: MachineSpeed | None, measured_by: str | None, changes: Sequence[FieldError]
+) -> Estimate:
+    """What the job takes.
+
+    Args:
+        spec: the job.
+        limit: memory for populations, bytes.
+        speed: of the worker that would run it; None: of the reference core.
+        measured_by: the worker whose speed it is.
+        changes: what would have to change for the job to fit; empty where it does.
+    """
+    machine = REFERENCE if speed is None else speed
+    parts = phases(spec, limit)
+    run = spec.inner.steps
+    storage = storage_in_force(spec, limit)
+    kind = estimator_in_force(spec)
+    peak = population_bytes(spec, limit)
+    listed = [
+        PhaseEstimate(
+            phase=part.name, run_equivalents=part.gradient_evaluations / run, seconds=phase_seconds(spec, part, machine)
+        )
+        for part in parts
+    ]
+    return Estimate(
+        task=spec.task,
+        estimator=kind,
+        checkpointing=str(storage) if kind == "reverse" else "-",
+        parameters=parameters(spec),
+        hyperparameters=coordinates(spec),
+        phases=listed,
+        run_equivalents=sum(part.run_equivalents for part in listed),
+        seconds=STARTUP_SECONDS + sum(part.seconds for part in listed),
+        memory=MemoryEstimate(
+            peak=peak,
+            plain=plain_members(spec) * Memory(spec).plain,
+            hypergradient=estimator_bytes(spec, limit),
+            limit=limit,
+            members=plain_members(spec),
+            fits=peak <= limit,
+        ),
+        changes=list(changes),
+        speed=machine,
+        measured_by=measured_by,
+    )
+
+
+def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
+    """Training, hypergradients, and the evaluation of every run on the validation split at its end."""
+    task, seeds, members = TASKS[spec.task], spec.inner.seeds, plain_members(spec)
+    plain = phase.plain * step_seconds(spec, speed, members)
+    differentiated = phase.differentiated * step_seconds(spec, speed, seeds) * hypergradient_factor(spec)
+    runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0
+    return plain + differentiated + runs * evaluation_seconds(spec, speed, members, task.validation_examples)

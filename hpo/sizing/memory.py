@@ -1,0 +1,164 @@
+"""Peak memory of a job's populations in bytes, above what the process itself takes.
+
+The formulas count what is alive at the worst moment of each phase. Their factors were measured on a CPU as growth of the
+resident size; tests hold them to 30 % of it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from hpo.sizing.counts import coordinates, footprint, parameters, state_copies
+from windtunnel.types.estimators import EstimatorName
+from windtunnel.types.model import Family
+from windtunnel.types.spec import JobSpec
+from windtunnel.types.tasks import TASKS
+
+Storage = Literal["none", "sqrt"] | int
+BYTES = 4
+MOST_PLAIN_MEMBERS = 32
+MOST_PLAIN_PARAMETERS = 4_000_000
+"""A plain population stops growing where arithmetic, not dispatch, already takes the time."""
+MOST_PLAIN_BYTES = 2**29
+"""Nor does a larger one help where activations no longer fit in a cache by far."""
+
+UPDATE = 10
+"""Copies of the parameters that a plain step touches: states before and after, gradient, coefficients, temporaries."""
+BACKWARD_UPDATE = 25
+"""The same of one step of the reverse pass, with cotangents."""
+GRADIENT: dict[Family, float] = {"mlp": 1.2, "resnet": 1.9, "transformer": 1.2}
+"""Floats alive in a training step, over those that its forward pass keeps."""
+SECOND_ORDER = 6.0
+"""The same of a step that is differentiated twice."""
+TANGENT = 2.0
+"""The same of one tangent of forward mode."""
+SLOPE: dict[Family, float] = {"mlp": 1.3, "resnet": 2.0, "transformer": 1.0}
+"""The same of the validation loss with its gradient."""
+GRAPH_STATE, GRAPH_SAVED = 8.0, 6.0
+"""Copies of state and kept floats that every step of a full graph holds."""
+
+
+def states_kept(steps: int, storage: Storage) -> int:
+    """States alive at once in the reverse pass: all of them, or a segment and its checkpoints."""
+    if storage == "none":
+        return steps + 1
+    segment = math.isqrt(max(steps - 1, 0)) + 1 if storage == "sqrt" else min(storage, steps)
+    return segment + math.ceil(steps / segment) + 1
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Sizes of one job in bytes, for one member where nothing else is said."""
+
+    spec: JobSpec
+
+    @property
+    def parameters(self) -> int:
+        """The parameters."""
+        return BYTES * parameters(self.spec)
+
+    @property
+    def state(self) -> int:
+        """The optimizer's state."""
+        return state_copies(self.spec) * self.parameters
+
+    @property
+    def saved(self) -> int:
+        """What the forward pass of a training step keeps."""
+        return BYTES * footprint(self.spec.model, TASKS[self.spec.task]).saved * self.spec.inner.batch_size
+
+    @property
+    def order(self) -> int:
+        """Indices of the training examples of every step, and the tables of coefficients over time."""
+        inner, tensors = self.spec.inner, 20
+        return inner.steps * (8 * inner.batch_size + 4 * BYTES * tensors)
+
+    def evaluation(self, examples: int) -> int:
+        """Loss on a whole split, without a graph."""
+        return BYTES * footprint(self.spec.model, TASKS[self.spec.task]).live * examples
+
+    @property
+    def plain(self) -> int:
+        """A training run, and the evaluation of its result on validation and test split."""
+        family, task = self.spec.model.family, TASKS[self.spec.task]
+        training = UPDATE * self.parameters + GRADIENT[family] * self.saved
+        judging = self.state + self.evaluation(max(task.validation_examples, task.test_examples))
+        return int(max(training, judging)) + self.order
+
+    @property
+    def slope(self) -> int:
+        """The gradient of the validation loss at the end of a run."""
+        task, family = TASKS[self.spec.task], self.spec.model.family
+        saved = BYTES * footprint(self.spec.model, task).saved
+        return int(4 * self.parameters + SLOPE[family] * saved * task.validation_examples)
+
+    def reverse(self, states: int) -> int:
+        """A reverse pass that holds so many states at once."""
+        back = BACKWARD_UPDATE * self.parameters + SECOND_ORDER * self.saved
+        return int(states * self.state + max(back, self.slope)) + 2 * self.order
+
+    def forward(self, tangents: int) -> int:
+        """A run with so many tangents."""
+        each = UPDATE * self.parameters + TANGENT * GRADIENT[self.spec.model.family] * self.saved
+        return int((1 + tangents) * each) + self.evaluation(TASKS[self.spec.task].validation_examples) * (1 + tangents)
+
+    def graph(self) -> int:
+        """The full unrolled graph of a run."""
+        return int(self.spec.inner.steps * (GRAPH_STATE * self.state + GRAPH_SAVED * self.saved)) + self.slope
+
+    def implicit(self) -> int:
+        """A graph of the training gradient on the system's examples, and the vectors of the solve."""
+        task, method = TASKS[self.spec.task], self.spec.method
+        examples = min(1024, task.train_examples)
+        saved = BYTES * footprint(self.spec.model, task).saved * examples
+        vectors = 3 * method.iterations if method.solver_kind == "nystrom" else 8
+        return int(SECOND_ORDER * saved + (BACKWARD_UPDATE + vectors) * self.parameters) + self.slope
+
+
+def plain_members(spec: JobSpec) -> int:
+    """Members that plain runs (scout, race, finish, samplers) train as one computation, at most."""
+    by_size = min(MOST_PLAIN_MEMBERS, MOST_PLAIN_PARAMETERS // parameters(spec))
+    return max(1, min(by_size, MOST_PLAIN_BYTES // Memory(spec).plain))
+
+
+def estimator_in_force(spec: JobSpec) -> EstimatorName:
+    """The estimator that differentiates: ``auto`` is reverse mode beside a sampler."""
+    if spec.method.uses_higher:
+        return "higher"
+    return "reverse" if spec.method.estimator == "auto" else spec.method.estimator
+
+
+def storage_in_force(spec: JobSpec, limit: int) -> Storage:
+    """Storage of the reverse pass: as asked for; ``auto`` keeps every state where that fits in an eighth of the limit."""
+    if spec.method.checkpointing != "auto":
+        return spec.method.checkpointing
+    states = (spec.inner.steps + 1) * Memory(spec).state * spec.inner.seeds
+    return "none" if states <= limit // 8 else "sqrt"
+
+
+def estimator_bytes(spec: JobSpec, limit: int) -> int:
+    """Peak of the hypergradient of all seeds."""
+    memory, steps, method = Memory(spec), spec.inner.steps, spec.method
+    members = spec.inner.seeds
+    match estimator_in_force(spec):
+        case "auto" | "reverse":
+            each = memory.reverse(states_kept(steps, storage_in_force(spec, limit)))
+        case "truncated":
+            each = memory.reverse(min(method.window_steps, steps) + 1)
+        case "greedy":
+            each = memory.reverse(2) + coordinates(spec) * memory.parameters // 2
+        case "forward":
+            each = memory.forward(coordinates(spec) if method.samples is None else method.samples)
+        case "implicit":
+            each = memory.implicit()
+        case "higher":
+            # One seed after the other.
+            members, each = 1, memory.graph() + members * memory.order
+        case "es" | "pes" | "finite_difference":
+            members, each = plain_members(spec), memory.plain
+    return members * each
+
+
+def population_bytes(spec: JobSpec, limit: int) -> int:
+    """Peak of the whole job: of its plain populations and of its hypergradient, whichever is larger."""
+    return max(plain_members(spec) * Memory(spec).plain, estimator_bytes(spec, limit))

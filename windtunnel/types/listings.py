@@ -1,0 +1,102 @@
+"""What can be asked for, as lists with everything that a form or a program needs: estimators and hyperparameters."""
+
+from typing import Any, get_args
+
+from pydantic import Field
+
+from windtunnel.types.base import Response
+from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
+from windtunnel.types.hyperparameters import (
+    BIJECTIONS,
+    DEFAULT_RANGES,
+    HARD_RANGES,
+    SCOPED,
+    SOURCED,
+    Bijection,
+    HyperparameterName,
+    Scope,
+)
+from windtunnel.types.method import MethodSpec
+
+
+class EstimatorListing(Response):
+    """One estimator, as listed by ``GET /v1/estimators``."""
+
+    name: EstimatorName
+    title: str
+    time: str
+    """T: steps; c: a training gradient; k: hyperparameters."""
+    memory: str
+    """S: the optimizer's state."""
+    bias: str
+    source: str
+    settings: list[str]
+    can: list[HyperparameterName]
+    cannot: list[HyperparameterName]
+    why: str
+    """Why it cannot differentiate those."""
+    json_schema: dict[str, Any] = Field(alias="schema")
+    """JSON schema of its settings in ``method``."""
+
+
+class HyperparameterListing(Response):
+    """One hyperparameter, as listed by ``GET /v1/hyperparameters``."""
+
+    name: HyperparameterName
+    scopes: list[Scope]
+    each: str | None
+    """What a global item has one value for each of: data sources, knots; None where it is one value."""
+    low: float
+    """Default range of the search."""
+    high: float
+    least: float
+    """What a range may span at most."""
+    most: float
+    bijection: Bijection
+    """Coordinate of gradients and moves: log x, logit x, or logit(1 - x)."""
+    estimators: list[EstimatorName]
+    """Those that can differentiate it."""
+
+
+def listed_estimators() -> list[EstimatorListing]:
+    """Every estimator, in the order of the catalogue."""
+    names, schema = get_args(HyperparameterName), MethodSpec.model_json_schema()
+    return [
+        EstimatorListing(
+            name=info.name,
+            title=info.title,
+            time=info.time,
+            memory=info.memory,
+            bias=info.bias,
+            source=info.source,
+            settings=list(info.settings),
+            can=[name for name in names if info.can(name)],
+            cannot=[name for name in names if not info.can(name)],
+            why=info.why,
+            schema={
+                "type": "object",
+                "properties": {name: schema["properties"][name] for name in info.settings},
+                "additionalProperties": False,
+            },
+        )
+        for info in ESTIMATORS.values()
+    ]
+
+
+def listed_hyperparameters() -> list[HyperparameterListing]:
+    """Every hyperparameter that can be searched."""
+    scopes = list(get_args(Scope))
+    return [
+        HyperparameterListing(
+            name=name,
+            scopes=scopes if name in SCOPED else ["global"],
+            each=SOURCED.get(name),
+            low=low,
+            high=high,
+            least=HARD_RANGES[name][0],
+            most=HARD_RANGES[name][1],
+            bijection=BIJECTIONS[name],
+            estimators=that_can(name),
+        )
+        for name, (low, high) in DEFAULT_RANGES.items()
+    ]
