@@ -40,6 +40,10 @@ class Coefficients:
         """All of them, by name."""
         return {**self.initial, **self.loss, **self.update, **self.scheduled}
 
+    def live(self) -> dict[str, Tensor]:
+        """Those that depend on a coordinate."""
+        return {name: table for name, table in self.tables().items() if table.requires_grad}
+
     def detached(self) -> "Coefficients":
         """The same numbers without their graph."""
         return Coefficients(*(detached(group) for group in (self.initial, self.loss, self.update, self.scheduled)))

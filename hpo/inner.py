@@ -77,6 +77,13 @@ class InnerProblem:
         dtype: float32 for work, float64 for oracles.
     """
 
+    closed_form = True
+    """Whether an update is a rule of ``hpo.updates`` after a clip; else it is ``apply_update`` of a subclass alone."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.closed_form = cls.apply_update is InnerProblem.apply_update
+
     def __init__(
         self,
         spec: JobSpec,
@@ -177,15 +184,17 @@ class InnerProblem:
 
     def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
         """Training loss of each member on its own batch, regularisers included, [members]; nats for classes and text."""
-        outputs = self.outputs(tensors, loss, batch.inputs, batch.noise)
+        mean = self.fit(self.outputs(tensors, loss, batch.inputs, batch.noise), loss, batch)
+        return mean + self.penalty(tensors, loss["l2"]) if "l2" in loss else mean
+
+    def fit(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
+        """Training loss of the model's outputs, [members]; all of it but the penalty."""
         losses = per_example(self.task.kind, outputs, batch.labels, loss.get("label_smoothing"))
         if batch.sources is None:
-            mean = losses.mean(dim=1)
-        else:
-            mean = mixed(losses, batch.sources, loss["mixture_weight"], self.shares)
-        return mean + self._penalty(tensors, loss["l2"]) if "l2" in loss else mean
+            return losses.mean(dim=1)
+        return mixed(losses, batch.sources, loss["mixture_weight"], self.shares)
 
-    def _penalty(self, tensors: Sequence[Tensor], l2: Tensor) -> Tensor:
+    def penalty(self, tensors: Sequence[Tensor], l2: Tensor) -> Tensor:
         """lambda / 2 |w|^2 over matrices, [members]."""
         squares = [tensors[index].flatten(1).square().sum(dim=1) for index in self.penalised]
         return (l2[:, self.penalised] * torch.stack(squares, dim=1)).sum(dim=1) / 2
@@ -221,7 +230,19 @@ class InnerProblem:
     @torch.no_grad()
     def step_(self, state: State, gradient: Tensor, table: Coefficients, step: int) -> None:
         """Clip and update in place, without a graph: what ``apply_update`` gives, to rounding. Uses the gradient up."""
-        self.in_place(state, gradient, table.at(step), self.layout, step)
+        if self.closed_form:
+            self.in_place(state, gradient, table.at(step), self.layout, step)
+            return
+        after = self.apply_update(state, gradient, table.at(step), step)
+        for part, moved in zip(state, after, strict=True):
+            part.copy_(moved)
+
+    @torch.no_grad()
+    def stepped(self, state: State, gradient: Tensor, table: Coefficients, step: int) -> State:
+        """``step_`` that leaves the given state and gradient alone."""
+        after = tuple(part.clone() for part in state)
+        self.step_(after, gradient.clone(), table, step)
+        return after
 
     @torch.no_grad()
     def reach(self, state: State, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep) -> State:

@@ -33,6 +33,11 @@ class Estimate:
     diverged: Tensor | None = None
     """Share of perturbed pairs left out because a run of theirs did not stay finite, [members]; None where nothing is
     perturbed at random."""
+    growth: Tensor | None = None
+    """ln of the factor by which each backward step, not bounded, would have lengthened the adjoint of the parameters,
+    [T, members], by number of the update; None where no adjoint goes back step by step."""
+    scales: Tensor | None = None
+    """Scale in [0, 1] of the Hessian term at each backward step, [T, members]; None for an exact adjoint."""
     residual: Tensor | None = None
     """|b - A x| / |b| of the linear system as it was left, [members]; None where none is solved."""
 

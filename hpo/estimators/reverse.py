@@ -2,35 +2,42 @@
 
 The run goes forward without a graph and keeps optimizer states; then it goes back step by step. The adjoint of one
 update needs the vector-Jacobian product of the elementwise update rule and one Hessian-vector product of the training
-loss, so only one step's activations are ever alive (Maclaurin et al. 2015; Franceschi et al. 2017, reverse-HG).
+loss (Maclaurin et al. 2015; Franceschi et al. 2017, reverse-HG).
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hpo.coefficients import Coefficients
+from hpo.estimators.adjoint import Applied, pull_back
 from hpo.estimators.protocol import Estimate
+from hpo.estimators.tape import Tape
 from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.updates import State
+from windtunnel.types.hyperparameters import IN_THE_LOSS
 
 
 @dataclass(frozen=True)
 class Reverse:
-    """Reverse mode with ``checkpointing`` "none" (every state is kept) or "sqrt" (every sqrt(T)-th, the rest replayed).
+    """Reverse mode by replay.
+
+    ``checkpointing`` says which optimizer states the forward pass keeps: "none" every one, "sqrt" every sqrt(T)-th, a
+    number N every N-th. The rest are replayed, one segment at a time.
 
     The "bounded" adjoint lets the adjoint of the parameters grow by at most ``growth_budget`` over a run: each backward
     step lambda <- a + s h, with a from the update rule and h the Hessian-vector product, takes the largest s in [0, 1]
     for which |lambda| <= (1 + ln(growth_budget) / T) |a|. Near the edge of chaos the exact adjoint (s = 1) is noise of
-    any size; where nothing grows the two are equal.
+    any size; where nothing grows the two are equal. "gauss_newton" is bounded too, with h from the Gauss-Newton matrix
+    of the training loss, which leaves out the curvature of the model.
     """
 
-    checkpointing: Literal["none", "sqrt"] = "sqrt"
-    adjoint: Literal["bounded", "exact"] = "bounded"
+    checkpointing: Literal["none", "sqrt"] | int = "sqrt"
+    adjoint: Literal["bounded", "exact", "gauss_newton"] = "bounded"
     growth_budget: float = 10.0
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
@@ -39,109 +46,119 @@ class Reverse:
         with torch.enable_grad():
             tables = problem.coefficients(leaf)
             initial = problem.initial(draw, tables)
-        fixed = tables.detached()
-        steps, members = problem.steps, points.shape[0]
-        segment = 1 if self.checkpointing == "none" else math.isqrt(steps - 1) + 1
-        kept: list[State] = []
-        state: State = tuple(part.detach() for part in initial)
-        for start in range(0, steps, segment):
-            kept.append(state)
-            # The last segment is about to be replayed anyway, but its end is what the loss is taken at.
-            for step in range(start, min(start + segment, steps)):
-                state = problem.advance(state, fixed, draw, step, step + 1, on_step)[-1]
-        value, sweep = _Sweep.at_end(problem, fixed, state)
-        growth = math.log(self.growth_budget) / steps if self.adjoint == "bounded" else None
-        for start in reversed(range(0, steps, segment)):
-            stop = min(start + segment, steps)
-            states = problem.advance(kept.pop(), fixed, draw, start, stop - 1, on_step)
+        fixed, steps, starts = tables.detached(), problem.steps, self._starts(problem.steps)
+        kept: list[State] = [tuple(part.detach() for part in initial)]
+        for start, following in pairwise(starts):
+            kept.append(problem.reach(kept[-1], fixed, draw, start, following, on_step))
+        states = problem.advance(kept.pop(), fixed, draw, starts[-1], steps, on_step)
+        sweep = _Sweep(problem, tables, draw, states.pop(), self)
+        stop = steps
+        for start in reversed(starts):
+            if start != starts[-1]:
+                states = problem.advance(kept.pop(), fixed, draw, start, stop - 1, on_step)
             for step in reversed(range(start, stop)):
-                sweep.back(problem, fixed, draw, states.pop(), step, growth)
-                on_step(members)
-        gradient = sweep.pull_back(tables, initial, leaf)
-        # A backward step takes a gradient and a Hessian-vector product where on_step was told of one step.
-        cost = float(members * (self.member_steps(problem) + 2 * steps))
-        if growth is None:
-            return Estimate(value, gradient, cost)
-        return Estimate(value, gradient, cost, sweep.bounded / steps, sweep.scales / steps)
+                sweep.back(states.pop(), step)
+                on_step(len(points))
+            stop = start
+        return sweep.estimate(initial, leaf, len(points) * self.cost(problem))
+
+    def _starts(self, steps: int) -> range:
+        """The steps at which states are kept."""
+        match self.checkpointing:
+            case "none":
+                return range(steps)
+            case "sqrt":
+                return range(0, steps, math.isqrt(steps - 1) + 1)
+            case int(every):
+                return range(0, steps, every)
+
+    def limit(self, steps: int) -> float | None:
+        """tau: the log growth that one backward step may have; None: any."""
+        return None if self.adjoint == "exact" else math.log(self.growth_budget) / steps
+
+    def cost(self, problem: InnerProblem) -> float:
+        """Gradient evaluations of one member: those of the runs, and for each backward step a curvature product.
+
+        A Hessian-vector product counts as two, a Gauss-Newton product as the two thirds of a gradient that a forward or a
+        backward pass through the derivatives is, twice; with mixed derivatives it needs the former as well.
+        """
+        mixed = any(item.name in IN_THE_LOSS for item in problem.space.hyperparameters)
+        product = 2.0 if self.adjoint != "gauss_newton" else 4 / 3 + (2.0 if mixed else 0.0)
+        return self.member_steps(problem) + product * problem.steps
 
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
-        steps = problem.steps
-        segment = 1 if self.checkpointing == "none" else math.isqrt(steps - 1) + 1
-        return 2 * steps + (0 if segment == 1 else steps - len(range(0, steps, segment)))
+        starts = self._starts(problem.steps)
+        return 2 * problem.steps + starts[-1] - (len(starts) - 1)
 
 
 class _Sweep:
-    """The backward pass at one moment: adjoint of the state, and cotangents of the coefficient tables."""
+    """The backward pass at one moment: adjoint of the state, and cotangents of the coefficient tables.
 
-    def __init__(self, adjoint: State, tables: Coefficients, loss: Mapping[str, Tensor]) -> None:
-        self.adjoint = adjoint
-        self.cotangents = {name: torch.zeros_like(table) for name, table in tables.tables().items()} | dict(loss)
-        self.bounded = adjoint[0].new_zeros(len(adjoint[0]))
-        self.scales = torch.zeros_like(self.bounded)
+    Args:
+        problem: whose run is gone back through.
+        tables: of the run, with the graph that leads back to the coordinates.
+        draw: of the run.
+        end: state after the last update.
+        how: settings of the adjoint.
+    """
 
-    @classmethod
-    def at_end(cls, problem: InnerProblem, tables: Coefficients, state: State) -> tuple[Tensor, "_Sweep"]:
-        """Validation loss [members], and the sweep that starts from its gradient."""
-        parameters = state[0].detach().requires_grad_()
-        leaves = {name: table.detach().requires_grad_() for name, table in tables.loss.items()}
+    def __init__(self, problem: InnerProblem, tables: Coefficients, draw: Draw, end: State, how: Reverse) -> None:
+        self.problem, self.tables, self.fixed, self.draw, self.after = problem, tables, tables.detached(), draw, end
+        self.record = Tape.record_fit if how.adjoint == "gauss_newton" else Tape.record
+        self.limit = how.limit(problem.steps)
+        self.wanted = tables.live()
+        self.in_the_update = [name for name in self.wanted if name in tables.update or name in tables.scheduled]
+        self.cotangents = {name: torch.zeros_like(table) for name, table in self.wanted.items()}
+        parameters = end[0].detach().requires_grad_()
+        knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items() if name in self.wanted}
         with torch.enable_grad():
-            value, _ = problem.evaluate(parameters, leaves, problem.data.validation)
-            slope, *direct = torch.autograd.grad(value.sum(), [parameters, *leaves.values()], materialize_grads=True)
-        rest = tuple(torch.zeros_like(part) for part in state[1:])
-        return value.detach(), cls((slope, *rest), tables, dict(zip(leaves, direct, strict=True)))
+            value, _ = problem.evaluate(parameters, {**self.fixed.loss, **knobs}, problem.data.validation)
+            slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
+        self.cotangents |= dict(zip(knobs, direct, strict=True))
+        self.value = value.detach()
+        self.adjoint: State = (slope, *(torch.zeros_like(part) for part in end[1:]))
+        self.growth = slope.new_zeros(problem.steps, len(slope))
+        self.scales = torch.ones_like(self.growth)
 
-    def back(
-        self, problem: InnerProblem, tables: Coefficients, draw: Draw, state: State, step: int, growth: float | None
-    ) -> None:
+    @torch.no_grad()
+    def back(self, state: State, step: int) -> None:
         """Pull the adjoint back through update number ``step``, which began from ``state``."""
-        leaves = [part.detach().requires_grad_() for part in problem.layout.split(state[0])]
-        knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items()}
-        with torch.enable_grad():
-            loss = problem.training_loss(leaves, knobs, problem.batch(draw, step)).sum()
-            slopes = torch.autograd.grad(loss, leaves, create_graph=True)
-        gradient = problem.layout.join([slope.detach() for slope in slopes])
-        elementwise, to_gradient = self._through_update(problem, tables, state, gradient, step)
-        found = torch.autograd.grad(
-            slopes, [*leaves, *knobs.values()], grad_outputs=problem.layout.split(to_gradient), materialize_grads=True
-        )
-        hessian, mixed = problem.layout.join(found[: len(leaves)]), dict(zip(knobs, found[len(leaves) :], strict=True))
-        if growth is not None:
-            scale = bounded_scale(elementwise[0], hessian, growth)
-            self.bounded += scale < 1
-            self.scales += scale
-            hessian = hessian * scale[:, None]
+        problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
+        tape = self.record(problem, self.fixed, self.wanted, self.draw, state, step)
+        update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
+        elementwise, to_gradient, found = pull_back(problem, update, self.adjoint, self.in_the_update)
+        curved, mixed = tape.curvature_product(to_gradient)
+        whole = elementwise[0] + curved
+        self.growth[step] = log_ratio(torch.linalg.vector_norm(whole, dim=1), length)
+        if self.limit is not None:
+            scale = self.scales[step] = bounded_scale(elementwise[0], curved, self.limit)
+            whole = torch.addcmul(elementwise[0], curved, scale[:, None])
             mixed = {name: part * scale.view(-1, *[1] * (part.dim() - 1)) for name, part in mixed.items()}
-        for name, part in mixed.items():
-            self.cotangents[name] += part
-        self.adjoint = (elementwise[0] + hessian, *elementwise[1:])
-
-    def _through_update(
-        self, problem: InnerProblem, tables: Coefficients, state: State, gradient: Tensor, step: int
-    ) -> tuple[State, Tensor]:
-        """Vector-Jacobian product of clip and update: adjoint of (state, gradient); adds to the cotangents."""
-        inputs = [part.detach().requires_grad_() for part in (*state, gradient)]
-        leaves = {name: table.detach().requires_grad_() for name, table in tables.at(step).items()}
-        with torch.enable_grad():
-            after = problem.apply_update(tuple(inputs[:-1]), inputs[-1], leaves, step)
-            found = torch.autograd.grad(after, [*inputs, *leaves.values()], grad_outputs=self.adjoint)
-        for name, cotangent in zip(leaves, found[len(inputs) :], strict=True):
-            if name in tables.scheduled:
-                self.cotangents[name][step] = cotangent
+        for name, part in (*found.items(), *mixed.items()):
+            if name in self.tables.scheduled:
+                self.cotangents[name][step] = part
             else:
-                self.cotangents[name] += cotangent
-        return tuple(found[: len(state)]), found[len(state)]
+                self.cotangents[name] += part
+        self.adjoint, self.after = (whole, *elementwise[1:]), state
 
-    def pull_back(self, tables: Coefficients, initial: State, leaf: Tensor) -> Tensor:
-        """Hypergradient [members, k]: through the tables and the initial state to the coordinates."""
-        outputs = {name: table for name, table in tables.tables().items() if table.requires_grad}
-        heads = [*outputs.values()]
-        cotangents = [self.cotangents[name] for name in outputs]
+    def estimate(self, initial: State, leaf: Tensor, cost: float) -> Estimate:
+        """The hypergradient, through the tables and the initial state to the coordinates ``leaf`` [members, k]."""
+        heads, cotangents = [*self.wanted.values()], [self.cotangents[name] for name in self.wanted]
         if initial[0].requires_grad:
             heads.append(initial[0])
             cotangents.append(self.adjoint[0])
         (gradient,) = torch.autograd.grad(heads, [leaf], grad_outputs=cotangents)
-        return gradient.detach()
+        if self.limit is None:
+            return Estimate(self.value, gradient, cost, growth=self.growth)
+        share = (self.scales < 1).to(self.scales.dtype).mean(dim=0)
+        mean = self.scales.mean(dim=0)
+        return Estimate(self.value, gradient, cost, share, mean, growth=self.growth, scales=self.scales)
+
+
+def log_ratio(after: Tensor, before: Tensor) -> Tensor:
+    """ln(after / before), [members]; 0 where ``before`` is 0: nothing is there to grow."""
+    return torch.where(before > 0, (after / before).log(), 0.0)
 
 
 def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor:

@@ -52,9 +52,9 @@ class MLP(Proxy):
         See ``Proxy.population``; against ``vmap`` of ``forward`` it saves a copy of every gradient.
         """
         check_dials(dials, self.dials)
+        examples = inputs[None] if shared else inputs
         dials = {name: dial[:, None, None] for name, dial in dials.items()}
-        hidden = noisy(inputs, dials, noise).mT
-        hidden = hidden.expand(len(tensors[0]), *hidden.shape[-2:])
+        hidden = noisy(examples, dials, noise).mT.expand(len(tensors[0]), -1, -1)
         *layers, (weight, bias) = zip(tensors[::2], tensors[1::2], strict=True)
         noise = {name: part.mT for name, part in noise.items()}
         for index, (below, shift) in enumerate(layers):

@@ -1,0 +1,119 @@
+"""The training gradient of one step together with the graph that its derivatives are taken from."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpo.coefficients import Coefficients
+from hpo.inner import Draw, InnerProblem
+from hpo.layout import Layout
+from hpo.updates import State
+
+Mixed = dict[str, Tensor]
+"""Derivative of <gradient, vector> by each table of the loss that was asked for, in the table's shape."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Training gradient at one state, differentiable once more.
+
+    Holds the activations of one step for as long as it lives.
+    """
+
+    step: int
+    state: State
+    gradient: Tensor
+    """[members, P]"""
+    layout: Layout
+    leaves: Sequence[Tensor]
+    knobs: dict[str, Tensor]
+    """Tables of the loss that are differentiated by."""
+    slopes: Sequence[Tensor]
+    """The gradient by tensor, with its graph."""
+    fit: "OutputSlope | None" = None
+    """None where the Hessian itself is wanted."""
+
+    @classmethod
+    def record(
+        cls, problem: InnerProblem, tables: Coefficients, wanted: Collection[str], draw: Draw, state: State, step: int
+    ) -> "Tape":
+        """Gradient for update number ``step`` at ``state``; ``wanted`` names the tables of the loss to differentiate by."""
+        leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
+        with torch.enable_grad():
+            loss = problem.training_loss(leaves, {**tables.loss, **knobs}, problem.batch(draw, step)).sum()
+            slopes = torch.autograd.grad(loss, leaves, create_graph=True)
+        gradient = problem.layout.join([slope.detach() for slope in slopes])
+        return cls(step, state, gradient, problem.layout, leaves, knobs, slopes)
+
+    @classmethod
+    def record_fit(
+        cls, problem: InnerProblem, tables: Coefficients, wanted: Collection[str], draw: Draw, state: State, step: int
+    ) -> "Tape":
+        """The same gradient, taken in two parts, by the outputs and through the model, for Gauss-Newton products."""
+        leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
+        loss, batch = {**tables.loss, **knobs}, problem.batch(draw, step)
+        with torch.enable_grad():
+            outputs = problem.outputs(leaves, loss, batch.inputs, batch.noise)
+            (slope,) = torch.autograd.grad(problem.fit(outputs, loss, batch).sum(), outputs, create_graph=True)
+            through_fit = torch.autograd.grad(outputs, leaves, grad_outputs=slope, create_graph=True)
+            slopes, penalty = list(through_fit), None
+            if "l2" in loss:
+                penalty = torch.autograd.grad(
+                    problem.penalty(leaves, loss["l2"]).sum(), leaves, create_graph=True, materialize_grads=True
+                )
+                slopes = [fit + more for fit, more in zip(through_fit, penalty, strict=True)]
+        gradient = problem.layout.join([part.detach() for part in slopes])
+        fit = OutputSlope(outputs, slope, through_fit, penalty)
+        return cls(step, state, gradient, problem.layout, leaves, knobs, slopes, fit)
+
+    def curvature_product(self, vector: Tensor) -> tuple[Tensor, Mixed]:
+        """Hessian, or Gauss-Newton matrix, of the training loss times a vector [members, P], and mixed derivatives.
+
+        The graph is used up.
+        """
+        parts = self.layout.split(vector)
+        if self.fit is not None:
+            return self._gauss_newton_product(self.fit, parts)
+        inputs = [*self.leaves, *self.knobs.values()]
+        found = torch.autograd.grad(self.slopes, inputs, grad_outputs=parts, materialize_grads=True)
+        count = len(self.leaves)
+        return self.layout.join(found[:count]), dict(zip(self.knobs, found[count:], strict=True))
+
+    def _gauss_newton_product(self, fit: "OutputSlope", parts: Sequence[Tensor]) -> tuple[Tensor, Mixed]:
+        """J^T H_out J v, where J is of the outputs by the parameters and H_out the Hessian of the loss by the outputs.
+
+        The gradient is J^T u with u the slope of the loss at the outputs, so its derivative by u along v is J v
+        (Schraudolph 2002 for the product; Townsend 2017 for J v from two reverse passes).
+        """
+        (pushed,) = torch.autograd.grad(fit.through_model, fit.slope, grad_outputs=parts, retain_graph=True)
+        (curved,) = torch.autograd.grad(fit.slope, fit.outputs, grad_outputs=pushed, retain_graph=True)
+        found = list(torch.autograd.grad(fit.outputs, self.leaves, grad_outputs=curved, retain_graph=True))
+        if fit.penalty is not None:
+            bent = torch.autograd.grad(
+                fit.penalty, self.leaves, grad_outputs=parts, retain_graph=True, materialize_grads=True
+            )
+            found = [product + more for product, more in zip(found, bent, strict=True)]
+        mixed: Mixed = {}
+        if self.knobs:
+            by_knob = torch.autograd.grad(self.slopes, [*self.knobs.values()], grad_outputs=parts, materialize_grads=True)
+            mixed = dict(zip(self.knobs, by_knob, strict=True))
+        return self.layout.join(found), mixed
+
+
+@dataclass(frozen=True)
+class OutputSlope:
+    """A gradient in two parts, each with its graph."""
+
+    outputs: Tensor
+    slope: Tensor
+    """Of the loss by the outputs, in their shape."""
+    through_model: Sequence[Tensor]
+    """Gradient of the fit by tensor: the transposed Jacobian of the outputs times the slope."""
+    penalty: Sequence[Tensor] | None
+    """Gradient of the penalty by tensor; None where there is none."""
+
+
+def _knobs(tables: Coefficients, wanted: Collection[str]) -> dict[str, Tensor]:
+    return {name: table.detach().requires_grad_() for name, table in tables.loss.items() if name in wanted}
