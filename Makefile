@@ -46,6 +46,7 @@ serve: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.chaos
 
 # Other libraries, with this project beside them. betty-ml says Python < 3.11 but runs on 3.11: nothing of it is compiled.
 PEERS := benchmarks/peers/.venv

@@ -1,0 +1,115 @@
+"""``python -m benchmarks.chaos``: how well each adjoint's hypergradient agrees with evolution strategies.
+
+Raw numbers stay in benchmarks/results/ and an interrupted measurement goes on; the tables go to docs/benchmarks.md.
+``--fresh gradients`` measures the adjoints anew against the stored reference, ``--fresh everything`` the reference too.
+"""
+
+import argparse
+import time
+
+import torch
+from torch import Tensor
+
+from benchmarks.chaos import adjoints, reference, rules
+from benchmarks.chaos.cases import CASES, SEEDS, STEPS, Case
+from benchmarks.engine import machine
+from benchmarks.page import write
+from benchmarks.stored import RESULTS, Row
+
+GROUP = 4
+"""Seeds of a job by default."""
+STORED = {
+    "nothing": (),
+    "gradients": ("chaos-gradients", "chaos-rules"),
+    "everything": ("chaos-gradients", "chaos-rules", "chaos-pairs"),
+}
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    """Of the angle between two gradients."""
+    return float(one @ other / (one.norm() * other.norm()))
+
+
+def agreement(gradients: Tensor, truth: Tensor) -> str:
+    """Cosine of the mean over seeds to the reference, and the ratio of their norms."""
+    mean = gradients.mean(dim=0)
+    return f"{cosine(mean, truth):.2f} ({ratio(mean, truth)})"
+
+
+def ratio(one: Tensor, other: Tensor) -> str:
+    """Of two norms, with as many digits as it deserves."""
+    found = float(one.norm() / other.norm())
+    return f"{found:.1f}" if found < 10 else f"{found:.0f}" if found < 1e4 else f"{found:.0e}"
+
+
+def grouped(gradients: Tensor, truth: Tensor) -> str:
+    """The same for the means of groups of seeds: cosine on average, and the lowest."""
+    found = [cosine(group.mean(dim=0), truth) for group in gradients.split(GROUP)]  # type: ignore[no-untyped-call]
+    return f"{sum(found) / len(found):.2f} (lowest {min(found):.2f})"
+
+
+def table(case: Case, pairs: list[Row], gradients: list[Row]) -> list[str]:
+    """Rows of one case: the noise of the reference itself, then every adjoint."""
+    truth = {rate: reference.smoothed(pairs, case, rate) for rate in case.rates}
+    names = {str(row["adjoint"]): None for row in gradients if row["case"] == case.name}
+    rows = [
+        f"| {case.title} | " + " | ".join(f"rate {rate:g}" for rate in case.rates) + " |",
+        "|---|" + "---:|" * len(case.rates),
+        "| pairs of the reference (dropped: a run diverged) | "
+        + " | ".join(f"{found.pairs} ({found.dropped})" for found in truth.values())
+        + " |",
+        "| reference, half against half | " + " | ".join(f"{cosine(*found.halves):.2f}" for found in truth.values()) + " |",
+    ]
+    for name in names:
+        found = {rate: adjoints.of(gradients, case, rate, name) for rate in case.rates}
+        cells = [agreement(mine, truth[rate].gradient) if len(mine) else "" for rate, mine in found.items()]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    for name in ("exact", "bounded"):
+        found = {rate: adjoints.of(gradients, case, rate, name) for rate in case.rates}
+        cells = [grouped(mine, truth[rate].gradient) if len(mine) else "" for rate, mine in found.items()]
+        rows.append(f"| {name}, means of {GROUP} seeds | " + " | ".join(cells) + " |")
+    return rows
+
+
+def readings(case: Case, gradients: list[Row]) -> list[str]:
+    """What a job reports of the bounded adjoint: share of bounded steps and mean scale, over seeds."""
+    rows = []
+    for rate in case.rates:
+        mine = [
+            row for row in gradients if (row["case"], float(row["rate"]), row["adjoint"]) == (case.name, rate, "bounded")
+        ]
+        if mine:
+            share, scale = (sum(float(row[key]) for row in mine) / len(mine) for key in ("bounded_share", "mean_scale"))
+            rows.append(f"| {case.title} | {rate:g} | {share:.2f} | {scale:.2f} |")
+    return rows
+
+
+def main() -> None:
+    """Measure what is missing, print the tables, write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fresh", choices=STORED, default="nothing", help="what to measure anew")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in STORED[asked.fresh]:
+        (RESULTS / f"{name}.csv").unlink(missing_ok=True)
+    pairs, gradients, others = reference.measure(), adjoints.measure(), rules.measure()
+    lines = [
+        f"Measured {time.strftime('%Y-%m-%d')} by `python -m benchmarks.chaos` on {machine()}: {SEEDS} seeds, {STEPS} "
+        f"steps, sigma {reference.SIGMA:g}. Cells: cosine to the reference (ratio of norms).",
+    ]
+    for case in CASES.values():
+        lines += ["", *table(case, pairs, gradients)]
+    lines += ["", "| the job's chaos reading | rate | share of bounded steps | mean scale |", "|---|---:|---:|---:|"]
+    for case in CASES.values():
+        lines += readings(case, gradients)
+    print("\n".join(lines))
+    write("chaos", lines)
+    lines = ["Other rules, on the same runs and seeds:"]
+    for case in CASES.values():
+        lines += ["", *table(case, pairs, others)]
+    print("\n".join(lines))
+    write("chaos-rules", lines)
+
+
+if __name__ == "__main__":
+    main()
