@@ -1,4 +1,4 @@
-"""Persistent evolution strategies: a perturbation for every window, accumulated over the run."""
+"""Persistent evolution strategies: a perturbation for every window of a run, and the memory of all of them."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,14 @@ from hpo.inner import Draw, InnerProblem, OnStep, silent
 class PersistentEvolutionStrategies:
     """Particles that get a fresh perturbation in every window and remember the sum of all they got (Vicol et al. 2021).
 
-    The loss of window w counts with the perturbations of windows 1 ... w, all that can have caused it:
-    mean over pairs of sum_w (xi_w / sigma) (l_w(+) - l_w(-)) / 2 with xi_w = eps_1 + ... + eps_w.
-    What is wanted is the validation loss at the end alone. So l_w is the change of the validation loss over a window,
-    L_w - L_(w-1), with L_1 itself for the first, which begins with the perturbed initial weights: the windows sum to the
-    final loss. The estimate is unbiased for the gradient of that loss smoothed by an independent Gaussian of width sigma
-    in every window. Summed by parts it is sum_w eps_w (L_end - L_(w-1)): the loss before a perturbation is its baseline.
+    A loss l_w of window w counts with the perturbations of windows 1 ... w, all that can have caused it:
+    sum_w (xi_w / sigma) (l_w(+) - l_w(-)) / 2 with xi_w = eps_1 + ... + eps_w, averaged over antithetic pairs.
+    What is wanted is the validation loss at the end alone, so l_w is its change over the window, L_w - L_(w-1), and L_1
+    itself for the first, which begins with the perturbed initial weights: the windows sum to the final loss. Summed by
+    parts that is sum_w eps_w (D_end - D_(w-1)) with D_w = (L_w(+) - L_w(-)) / (2 sigma): the state before a perturbation
+    acts serves as its baseline. A baseline is independent of that perturbation, so any factor on it leaves the estimate
+    unbiased for the gradient of the final loss smoothed by an independent Gaussian of width sigma in every window; the
+    factor here is the regression of D_end on D_(w-1) over the member's other pairs (1 where there is no other).
 
     Each estimate follows the particles through a whole run at one point, so no gradient is stale.
     """
@@ -45,38 +47,37 @@ class PersistentEvolutionStrategies:
         value = final_losses(problem, points, range(members), draw, self.population, on_step)
         rows = [member for member in range(members) for _ in range(self.samples)]
         flat, size = eps.flatten(0, 1), max(1, self.population // 2)
-        terms = []
+        found = []
         for start in range(0, len(rows), size):
             chunk = slice(start, start + size)
-            terms.append(self._pairs(problem, points[rows[chunk]], draw.select(rows[chunk]), flat[chunk], on_step))
-        gradient, stderr, diverged = average(torch.cat(terms).view(members, self.samples, coordinates))
+            found.append(self._differences(problem, points[rows[chunk]], draw.select(rows[chunk]), flat[chunk], on_step))
+        weights = less_baseline(torch.cat(found).view(members, self.samples, windows))
+        gradient, stderr, diverged = average((eps * weights[..., None]).sum(dim=2))
         # Validation losses inside the run are this estimator's own; a forward pass is a third of a gradient.
         share = len(problem.data.validation) / problem.batch_size / 3
         inside = 2 * self.samples * (windows - 1) * share
         cost = members * (self.member_steps(problem) + inside)
         return Estimate(value.to(points.dtype), gradient, cost, stderr=stderr, diverged=diverged)
 
-    def _pairs(self, problem: InnerProblem, points: Tensor, draw: Draw, eps: Tensor, on_step: OnStep) -> Tensor:
-        """Each pair's estimate, [pairs, k], of points [pairs, k] and standard normal eps [pairs, windows, k]."""
+    def _differences(self, problem: InnerProblem, points: Tensor, draw: Draw, eps: Tensor, on_step: OnStep) -> Tensor:
+        """D at the end of every window, [pairs, windows], of pairs at points [pairs, k] with eps [pairs, windows, k]."""
         both = draw.select([*range(len(points))] * 2)
         centre, signed = points.repeat(2, 1), torch.cat([eps, -eps])
         table = self._table(problem, centre, signed[:, 0])
         with torch.no_grad():
             state = problem.initial(both, table)
-        total, before = torch.zeros_like(points), points.new_zeros(len(points))
+        found = []
         for window in range(eps.shape[1]):
             if window:
                 table = self._table(problem, centre, signed[:, window])
             start = window * self.window
-            for step in range(start, min(start + self.window, problem.steps)):
-                state = problem.advance(state, table, both, step, step + 1, on_step)[-1]
+            stop = min(start + self.window, problem.steps)
+            state = problem.reach(state, table, both, start, stop, on_step)
             with torch.no_grad():
                 losses = problem.evaluate(state[0], table.loss, problem.data.validation)[0]
             losses = diverged_to_infinity(losses.to(points.dtype))
-            difference = (losses[: len(points)] - losses[len(points) :]) / (2 * self.sigma)
-            total += eps[:, : window + 1].sum(dim=1) * (difference - before)[:, None]
-            before = difference
-        return total
+            found.append((losses[: len(points)] - losses[len(points) :]) / (2 * self.sigma))
+        return torch.stack(found, dim=1)
 
     def _table(self, problem: InnerProblem, centre: Tensor, eps: Tensor) -> Coefficients:
         with torch.no_grad():
@@ -85,3 +86,20 @@ class PersistentEvolutionStrategies:
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
         return (1 + 2 * self.samples) * problem.steps
+
+
+def less_baseline(differences: Tensor) -> Tensor:
+    """D_end - factor_w D_(w-1) for every window, [members, samples, windows] like the differences D; D_0 is 0.
+
+    The factor of a pair comes from the other pairs of its member: sum D_end D_(w-1) / sum D_(w-1)^2. A pair with an
+    infinite or undefined D has no part in it, and stays undefined itself.
+    """
+    sound = differences.isfinite().all(dim=2, keepdim=True)
+    end = differences[..., -1:]
+    before = torch.cat([torch.zeros_like(end), differences[..., :-1]], dim=2)
+    products = torch.where(sound, end * before, 0.0)
+    squares = torch.where(sound, before.square(), 0.0)
+    among_others = [part.sum(dim=1, keepdim=True) - part for part in (products, squares)]
+    known = among_others[1] > 0
+    factor = torch.where(known, among_others[0] / torch.where(known, among_others[1], 1.0), 1.0)
+    return torch.where(sound, end - factor * before, torch.nan)

@@ -90,7 +90,10 @@ class Pullback:
     ) -> State:
         """Pull ``after`` back: adds to the cotangents of the tables, and returns the adjoint of the leaves."""
         wanted = [*leaves, *knobs.values(), *now.values()]
-        found = torch.autograd.grad(after, wanted, grad_outputs=adjoint, materialize_grads=True)
+        # A part of the state that the update passes on as it was given has no graph.
+        moved = [(part, pulled) for part, pulled in zip(after, adjoint, strict=True) if part.requires_grad]
+        heads, cotangents = zip(*moved, strict=True)
+        found = torch.autograd.grad(heads, wanted, grad_outputs=cotangents, materialize_grads=True)
         for name, part in zip([*knobs, *now], found[len(leaves) :], strict=True):
             if name in self._fixed.scheduled:
                 self._cotangents[name][step] += part

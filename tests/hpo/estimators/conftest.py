@@ -1,6 +1,6 @@
 """Inner problems whose hypergradients are known, and every estimator of the catalogue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from hpo.coefficients import Coefficients
-from hpo.inner import Draw, InnerProblem
+from hpo.estimators.adjoint import Applied, Cotangents
+from hpo.inner import Batch, Draw, InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.space import Hyperparameter, Space
 from hpo.tasks import Split, TaskData, load
+from hpo.updates import State
 from windtunnel.types import TASKS, JobSpec, TensorFacts
 
 VALIDATION_EXAMPLES = 12
@@ -114,41 +116,58 @@ class Ridge(WithoutNetwork):
         return self.validation(parameters), torch.zeros(len(parameters))
 
 
-def knots(count: int, start: float) -> Space:
-    """One log learning rate for each step."""
-    return Space([Hyperparameter("knot", "global", str(step), start, 1e-6, 100.0) for step in range(count)])
-
-
 class NoisyQuadratic(WithoutNetwork):
-    """The noisy quadratic model (Wu et al. 2018, section 2): mean and variance of SGD's weights, exactly.
+    """The noisy quadratic model (Wu et al. 2018, section 2): SGD on sum h (w - c)^2 / 2, a fresh c ~ N(0, 1 / h) each step.
 
-    L = sum h (w - c)^2 / 2 with c ~ N(0, 1 / h), h = (1, 0.01). With the rate a_t the mean of w goes to (1 - a h) mean and
-    its variance to (1 - a h)^2 variance + (a h)^2 / h; the expected loss is sum h (mean^2 + variance + 1 / h) / 2, never
-    below 1. Trained are (mean, mean, variance, variance). Each step has a learning rate of its own.
+    What SGD reaches is linear in the noise of every step, so its variance is a sum over steps of squares, each a number
+    that plain SGD trains without noise: coordinate 0 is the mean and starts at 10, coordinate t starts at 0 and is pulled
+    to one standard deviation at step t alone. The sum of their squares is E[w^2], exactly, and the expected loss
+    sum h (E[w^2] + 1 / h) / 2 is never below 1.
+
+    Args:
+        steps: T.
+        knots: log learning rates, evenly spaced over the run with straight lines between them; T for one at each step.
     """
 
     curvature = torch.tensor([1.0, 0.01], dtype=torch.float64)
 
-    def __init__(self, steps: int) -> None:
-        super().__init__(4, knots(steps, 0.1), inner={"steps": steps, "batch_size": 1, "seeds": 1})
+    def __init__(self, steps: int, knots: int) -> None:
+        rates = [Hyperparameter("knot", "global", str(knot), 1.0, 1e-6, 100.0) for knot in range(knots)]
+        place = torch.linspace(0, knots - 1, steps, dtype=torch.float64)
+        self.hats = (1 - (place[:, None] - torch.arange(knots)).abs()).clamp(min=0)
+        super().__init__(2 * (steps + 1), Space(rates), inner={"steps": steps, "batch_size": 1, "seeds": 1})
 
     def coefficients(self, points: Tensor) -> Coefficients:
-        return Coefficients({}, {}, {}, {"learning_rate": points.exp().T[:, :, None]})
+        still = torch.zeros(len(points), 1, dtype=torch.float64)
+        rates = (self.hats @ points.T).exp()
+        return Coefficients({}, {}, {"momentum": still}, {"learning_rate": rates[:, :, None]})
+
+    def greedy(self) -> Tensor:
+        """The rate of each step that leaves the lowest expected loss right after it, [T]."""
+        h, square, found = self.curvature, torch.full((2,), 100.0, dtype=torch.float64), []
+        for _ in range(self.steps):
+            rate = (h**2 * square).sum() / (h**3 * (square + 1 / h)).sum()
+            found.append(rate)
+            square = (1 - rate * h) ** 2 * square + (rate * h) ** 2 / h
+        return torch.stack(found)
 
     def initial(self, draw: Draw, table: Coefficients) -> tuple[Tensor, ...]:
-        return (torch.tensor([100.0, 100.0, 0.0, 0.0], dtype=torch.float64).repeat(len(draw.streams), 1),)
+        start = torch.zeros(len(draw.streams), 2, self.steps + 1, dtype=torch.float64)
+        start[:, :, 0] = 10.0
+        return self.initial_state(start.flatten(1))
+
+    def batch(self, draw: Draw, step: int) -> Batch:
+        pull = torch.zeros(2, self.steps + 1, dtype=torch.float64)
+        pull[:, step + 1] = self.curvature.rsqrt()
+        return Batch(pull, draw.batches[:, step])
 
     def training_loss(self, tensors, loss, batch):
-        return 0.0 * tensors[0].sum(dim=(1, 2))
-
-    def apply_update(self, state, gradient, tables, step):
-        mean, variance = state[0].split(2, dim=1)
-        shrink = tables["learning_rate"] * self.curvature
-        return (torch.cat([(1 - shrink) * mean, (1 - shrink) ** 2 * variance + shrink**2 / self.curvature], dim=1),)
+        away = tensors[0].view(-1, 2, self.steps + 1) - batch.inputs
+        return (self.curvature[:, None] * away.square()).sum(dim=(1, 2)) / 2
 
     def evaluate(self, parameters, loss, split):
-        mean, variance = parameters.split(2, dim=1)
-        return (self.curvature * (mean.square() + variance) + 1).sum(1) / 2, torch.zeros(len(parameters))
+        squares = parameters.view(-1, 2, self.steps + 1).square().sum(dim=2)
+        return (self.curvature * squares + 1).sum(1) / 2, torch.zeros(len(parameters))
 
 
 class InfluenceBalancing(WithoutNetwork):
@@ -171,10 +190,18 @@ class InfluenceBalancing(WithoutNetwork):
         return self.initial_state(torch.ones(len(draw.streams), self.units, dtype=torch.float64))
 
     def training_loss(self, tensors, loss, batch):
-        return 0.0 * tensors[0].sum(dim=(1, 2))
+        return 0.0 * tensors[0].square().sum(dim=(1, 2))
 
     def apply_update(self, state, gradient, tables, step):
         return (state[0] @ self.matrix.T + tables["learning_rate"] * self.signs, state[1])
+
+    def step_(self, state, gradient, table, step):
+        state[0].copy_(self.apply_update(state, gradient, table.at(step), step)[0])
+
+    def product(self, update: Applied, seen: Tensor, adjoint: State, wanted: Collection[str]) -> Cotangents:
+        """Vector-Jacobian product of the update, for reverse mode, which has those of the built-in rules by name."""
+        tables = {"learning_rate": (adjoint[0] * self.signs).sum(1, keepdim=True)}
+        return Cotangents((adjoint[0] @ self.matrix, adjoint[1]), torch.zeros_like(seen), tables)
 
     def evaluate(self, parameters, loss, split):
         return (parameters[:, 0] - 1).square() / 2, torch.zeros(len(parameters))
