@@ -26,7 +26,7 @@ class Block(nn.Module):
 
 
 class ResNet(Proxy):
-    """Convolution stem, ``depth`` residual blocks of two 3x3 convolutions, mean over positions, linear readout.
+    """Convolution stem, ``depth`` residual blocks of two 3x3 convolutions, mean over positions, norm, linear readout.
 
     Every example is normalised by itself over channels and positions, without gains. See ``stem_size`` for
     the stem. Dropout acts between the two convolutions of a block (as in wide residual networks, Zagoruyko and
@@ -70,7 +70,9 @@ class ResNet(Proxy):
             branch = block.second(dropped(self.activation(normalised(branch, 3)), place, dials, noise))
             record(f"{place}.second", branch)
             hidden = hidden + branch
-        logits: Tensor = self.readout(self.activation(normalised(hidden, 3)).mean((2, 3)))
+        # Means over positions are nearly the same for every example: normalised, they are told apart within a few steps.
+        pooled = normalised(self.activation(normalised(hidden, 3)).mean((2, 3)), 1)
+        logits: Tensor = self.readout(pooled)
         return logits
 
     def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:

@@ -20,7 +20,7 @@ from hpo.inner import OnStep, silent
 from hpo.layout import Layout
 from hpo.losses import per_example
 from hpo.mup.apply import effective, initialise
-from hpo.mup.ladder import BATCHES, CONTEXT, ladder
+from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import global_value, resolve
 from hpo.mup.slopes import finite, measured_slope, overall
@@ -33,7 +33,7 @@ from windtunnel.types.tasks import TASKS
 LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
 """Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
 divided by 4 until the narrowest model learns from its steps."""
-SEEDS, STEPS = 3, 4
+STEPS = 4
 PURPOSE = 7_301
 """Second part of the seed path, so that the check shares no seed with the job's runs."""
 
@@ -57,7 +57,7 @@ class Trace:
 
 def check_steps(spec: JobSpec) -> int:
     """Member-steps of a check with the defaults, for progress bars; a lower learning rate takes a few more."""
-    return len(ladder(spec)) * SEEDS * STEPS
+    return len(ladder(spec)) * SEEDS[spec.model.family] * STEPS
 
 
 def coordinate_check(
@@ -65,7 +65,7 @@ def coordinate_check(
     hyperparameters: Mapping[str, float],
     widths: Sequence[int] | None = None,
     *,
-    seeds: int = SEEDS,
+    seeds: int | None = None,
     steps: int = STEPS,
     learning_rate: float | None = None,
     on_step: OnStep = silent,
@@ -77,7 +77,7 @@ def coordinate_check(
         spec: the job; its parametrization is the one under test.
         hyperparameters: label -> value; learning rates and decays among them are not used (see the file's first lines).
         widths: at least two, rising; ``ladder(spec)`` by default.
-        seeds: initialisations averaged at each width.
+        seeds: initialisations averaged at each width; by default as many as ``SEEDS`` says.
         steps: optimizer updates.
         learning_rate: for every tensor of the proxy; by default ``LEARNING_RATES``, lowered until the narrowest
             model learns.
@@ -91,6 +91,7 @@ def coordinate_check(
     if len(widths) < 2 or any(a >= b for a, b in pairwise(widths)):
         raise ValueError(f"the widths of a coordinate check must rise and be at least two, got {widths}")
     data = load(spec.task) if data is None else data
+    seeds = SEEDS[spec.model.family] if seeds is None else seeds
     probe = _Probe(spec, _kept(hyperparameters), data, seeds, steps, on_step)
     large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
     rate = large if learning_rate is None else learning_rate

@@ -1,4 +1,4 @@
-"""Widths and batch of a coordinate check: wide enough for the law to show, cheap enough for one core. Imports no torch."""
+"""Widths, batch and seeds of a coordinate check: wide enough for the law, cheap enough for one core. Imports no torch."""
 
 from math import prod
 
@@ -9,6 +9,8 @@ from windtunnel.types.tasks import TASKS
 
 BATCHES: dict[Family, int] = {"mlp": 128, "resnet": 8, "transformer": 4}
 """Examples of the one batch: fewer of those that use every weight at each of their positions."""
+SEEDS: dict[Family, int] = {"mlp": 3, "resnet": 6, "transformer": 3}
+"""Initialisations at each width: the slopes of few channels over few images scatter by .1 with three."""
 CONTEXT = 8
 """Tokens of an example. Tokens at other places are all but uncorrelated inputs, and the law of large widths sets in where
 the width is large against their number."""

@@ -140,7 +140,7 @@ class ResNet(nn.Module):
         for block in self.blocks:
             branch = block.first($activation(normalised(hidden, 3)))
             hidden = hidden + block.second($between)
-        pooled = $activation(normalised(hidden, 3)).mean((2, 3))
+        pooled = normalised($activation(normalised(hidden, 3)).mean((2, 3)), 1)
         # Scaling the readout's input scales what its weight contributes, and its weight's gradient, but not its bias.
         return self.readout(pooled * READOUT_MULTIPLIER)''')
 

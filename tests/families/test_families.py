@@ -179,7 +179,7 @@ def test_derivatives_in_dials_are_finite_differences_with_the_noise_held_fixed(n
     def loss(value: Tensor) -> Tensor:
         return loss_of(name, settings | {dial: value}, noise)(member(parameters, 0), inputs[0], labels[0])
 
-    at, width = settings[dial], 1e-3
+    at, width = settings[dial], 2e-4
     near, far = (loss(at + step) - loss(at - step) for step in (width, 2 * width))
     expected = (8 * near - far) / (12 * width)
     found = grad(loss)(at)
