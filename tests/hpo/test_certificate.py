@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+import hpo.estimators.adjoint
 import hpo.inner
 from hpo import certificate
-from hpo.clipping import STABILITY
 from hpo.coefficients import Coefficients
 from hpo.errors import CertificateFailed
 from hpo.estimators import Reverse, Unrolled
@@ -76,11 +76,13 @@ def test_the_whole_schedule_is_in_the_short_run() -> None:
 def test_a_clip_norm_that_is_not_differentiated_fails(monkeypatch) -> None:
     """The error of a published library: the norm taken under no_grad."""
 
-    def constant_norm(gradient: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-        norm = gradient.detach().norm(dim=1, keepdim=True)
-        return gradient * (threshold / (norm + STABILITY)).clamp(max=1.0)
+    def only_scaled(clip: Any, adjoint: torch.Tensor) -> torch.Tensor:
+        to_threshold = honest(clip, adjoint.clone())
+        adjoint.mul_(clip.scale)
+        return to_threshold
 
-    monkeypatch.setattr(hpo.inner, "clip_by_global_norm", constant_norm)
+    honest = hpo.estimators.adjoint._Clip.pull_back_
+    monkeypatch.setattr(hpo.estimators.adjoint._Clip, "pull_back_", only_scaled)
     with pytest.raises(CertificateFailed, match="relative error") as error:
         certified(optimizer={"name": "sgd", "learning_rate": 0.1, "clip_norm": 0.5})
     assert "start point" in error.value.message and "differentiable" in str(error.value.hint)
