@@ -78,3 +78,12 @@ def test_an_example_of_text_has_its_context_in_tokens_and_any_other_is_one_token
     text = JobSpec(task="python-text", inner={"batch_size": 4})
     assert text.tokens_per_step == 4 * TASKS["python-text"].features
     assert JobSpec(task="digits", inner={"batch_size": 4}).tokens_per_step == 4
+
+
+def test_what_a_spec_leaves_out_follows_from_its_task() -> None:
+    text = JobSpec(task="python-text")
+    assert (text.model.family, text.model.width, text.inner.batch_size) == ("transformer", 48, 16)
+    digits = JobSpec.model_validate({"task": "digits", "model": {"family": "resnet"}, "inner": {"steps": 5}})
+    assert (digits.model.width, digits.inner.batch_size, digits.inner.steps) == (16, 64, 5)
+    for spec in (text, digits):
+        assert JobSpec.model_validate_json(spec.model_dump_json()) == spec

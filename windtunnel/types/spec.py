@@ -35,7 +35,7 @@ class InnerSpec(Request):
     """One training run of the proxy."""
 
     steps: int = Field(200, ge=2, le=100_000, description="Optimizer updates in a run.")
-    batch_size: int = Field(64, ge=1, le=65_536)
+    batch_size: int = Field(64, ge=1, le=65_536, description="Examples of an update; 16 by default for text.")
     seeds: int = Field(4, ge=1, le=64, description="Runs (initialisation and batch order) averaged at each point.")
 
 
@@ -111,12 +111,15 @@ class JobSpec(Request):
 
     @model_validator(mode="before")
     @classmethod
-    def _model_of_task(cls, data: Any) -> Any:
-        # What a request leaves out of the model follows from the task, which the model's own type does not know.
-        task = data.get("task") if isinstance(data, Mapping) else None
-        if isinstance(task, str) and task in TASKS:
-            return {**data, "model": with_defaults(data.get("model", {}), TASKS[task].families)}
-        return data
+    def _defaults_of_task(cls, data: Any) -> Any:
+        # What a request leaves out of the model and the run follows from the task, which their own types do not know.
+        name = data.get("task") if isinstance(data, Mapping) else None
+        if not isinstance(name, str) or name not in TASKS:
+            return data
+        task, inner = TASKS[name], data.get("inner", {})
+        if isinstance(inner, dict):
+            inner = {"batch_size": task.batch_size, **inner}
+        return {**data, "model": with_defaults(data.get("model", {}), task.families), "inner": inner}
 
     @field_validator("name")
     @classmethod

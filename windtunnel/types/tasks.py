@@ -28,6 +28,8 @@ class TaskInfo(Response):
     source: str
     families: tuple[Family, ...] = ("mlp",)
     """Model families that can learn it; the first is the default."""
+    batch_size: int = 64
+    """Of a run that does not ask for another."""
 
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -97,6 +99,7 @@ TASKS: dict[str, TaskInfo] = {
             test_examples=500,
             source="source files of the running Python's standard library, split by file",
             families=("transformer",),
+            batch_size=16,
         ),
         TaskInfo(
             name="synthetic",
