@@ -5,6 +5,7 @@ Raw numbers stay in benchmarks/results/ and an interrupted measurement goes on; 
 """
 
 import argparse
+import math
 import time
 
 import torch
@@ -28,6 +29,12 @@ STORED = {
 def cosine(one: Tensor, other: Tensor) -> float:
     """Of the angle between two gradients."""
     return float(one @ other / (one.norm() * other.norm()))
+
+
+def ceiling(halves: tuple[Tensor, Tensor]) -> str:
+    """Cosine that the true gradient would have to the whole reference, by Spearman and Brown: sqrt(2 r / (1 + r))."""
+    found = cosine(*halves)
+    return f"{math.sqrt(2 * found / (1 + found)):.2f}" if found > 0 else "none"
 
 
 def agreement(gradients: Tensor, truth: Tensor) -> str:
@@ -59,6 +66,7 @@ def table(case: Case, pairs: list[Row], gradients: list[Row]) -> list[str]:
         + " | ".join(f"{found.pairs} ({found.dropped})" for found in truth.values())
         + " |",
         "| reference, half against half | " + " | ".join(f"{cosine(*found.halves):.2f}" for found in truth.values()) + " |",
+        "| so the true gradient would have | " + " | ".join(ceiling(found.halves) for found in truth.values()) + " |",
     ]
     for name in names:
         found = {rate: adjoints.of(gradients, case, rate, name) for rate in case.rates}

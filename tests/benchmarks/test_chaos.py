@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.chaos import adjoints, cases, reference, rules
-from benchmarks.chaos.__main__ import agreement, grouped
+from benchmarks.chaos.__main__ import agreement, ceiling, grouped
 from hpo.estimators import Reverse
 
 STEPS, SEEDS = 9, 2
@@ -80,3 +80,13 @@ def test_agreement_is_told_as_cosine_and_ratio_of_norms() -> None:
     assert agreement(torch.tensor([[6.0, 8.0], [6.0, 8.0]]), truth) == "1.00 (2.0)"
     assert agreement(truth[None] * -2e5, truth) == "-1.00 (2e+05)"
     assert grouped(torch.tensor([[4.0, -3.0]] * 4 + [[3.0, 4.0]] * 4), truth) == "0.50 (lowest 0.00)"
+
+
+def test_the_ceiling_is_the_cosine_to_the_truth_that_noise_leaves() -> None:
+    """Two halves, each the truth plus noise: their own agreement tells that of their mean with the truth."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(200_000, generator=generator)
+    halves = tuple(truth + 1.5 * torch.randn(len(truth), generator=generator) for _ in range(2))
+    expected = agreement((sum(halves) / 2)[None], truth).split()[0]
+    assert float(ceiling((halves[0], halves[1]))) == pytest.approx(float(expected), abs=0.011)
+    assert ceiling((truth, -truth)) == "none"
