@@ -23,7 +23,7 @@ from store.database import Database
 from store.settings import PREFIX, StoreSettings
 from windtunnel.cli.app import app
 from windtunnel.cli.exits import ExitCode
-from windtunnel.types import TASKS, EventType, HyperparameterName, JobSpec
+from windtunnel.types import ESTIMATORS, TASKS, EventType, HyperparameterName, JobSpec
 from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, SCOPED
 from windtunnel.types.jobs import FailureType, Job
 from windtunnel.types.schedules import FIELDS, SCHEDULES, ScheduleSpec
@@ -138,6 +138,19 @@ def test_every_shape_parameter_says_which_schedules_have_it(name):
     named = set(re.split(r"[, ]+", told)) & set(SCHEDULES)
     having = {kind for kind, described in SCHEDULES.items() if name in described.shape}
     assert having == (set(SCHEDULES) - named if "but" in told else named)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_has_its_row_and_its_section(name):
+    info = ESTIMATORS[name]
+    title, time, memory, bias, settings, cannot, source = cells(REFERENCE["estimators"], "Catalogue")[name]
+    assert (title, time, memory, bias) == (info.title, info.time, info.memory, info.bias)
+    assert source == (info.source or "none")
+    assert re.findall(r"`(\w+)`", settings) == list(info.settings)
+    named = set(re.findall(r"`(\w+)`", cannot))
+    able = {item for item in get_args(HyperparameterName) if info.can(item)}
+    assert named == (able if cannot.startswith("all but") else set(get_args(HyperparameterName)) - able)
+    assert f"\n## {name}\n" in REFERENCE["estimators"]
 
 
 def test_every_route_is_named_and_no_other(tmp_path):
