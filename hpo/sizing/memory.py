@@ -24,17 +24,17 @@ MOST_PLAIN_BYTES = 2**29
 
 UPDATE = 10
 """Copies of the parameters that a plain step touches: states before and after, gradient, coefficients, temporaries."""
-BACKWARD_UPDATE = 25
+BACKWARD_UPDATE = 14
 """The same of one step of the reverse pass, with cotangents."""
 GRADIENT: dict[Family, float] = {"mlp": 1.2, "resnet": 1.9, "transformer": 1.2}
 """Floats alive in a training step, over those that its forward pass keeps."""
 SECOND_ORDER = 6.0
 """The same of a step that is differentiated twice."""
-TANGENT = 2.0
+TANGENT = 3.2
 """The same of one tangent of forward mode."""
-SLOPE: dict[Family, float] = {"mlp": 1.3, "resnet": 2.0, "transformer": 1.0}
+SLOPE: dict[Family, float] = {"mlp": 1.3, "resnet": 1.7, "transformer": 1.0}
 """The same of the validation loss with its gradient."""
-GRAPH_STATE, GRAPH_SAVED = 8.0, 6.0
+GRAPH_STATE, GRAPH_SAVED = 4.5, 2.5
 """Copies of state and kept floats that every step of a full graph holds."""
 
 
@@ -100,7 +100,8 @@ class Memory:
     def forward(self, tangents: int) -> int:
         """A run with so many tangents."""
         each = UPDATE * self.parameters + TANGENT * GRADIENT[self.spec.model.family] * self.saved
-        return int((1 + tangents) * each) + self.evaluation(TASKS[self.spec.task].validation_examples) * (1 + tangents)
+        judging = self.evaluation(TASKS[self.spec.task].validation_examples)
+        return int((1 + tangents) * max(each, judging)) + self.order
 
     def graph(self) -> int:
         """The full unrolled graph of a run."""
@@ -112,7 +113,7 @@ class Memory:
         examples = min(1024, task.train_examples)
         saved = BYTES * footprint(self.spec.model, task).saved * examples
         vectors = 3 * method.iterations if method.solver_kind == "nystrom" else 8
-        return int(SECOND_ORDER * saved + (BACKWARD_UPDATE + vectors) * self.parameters) + self.slope
+        return int(SECOND_ORDER / 2 * saved + (BACKWARD_UPDATE + vectors) * self.parameters) + self.slope
 
 
 def plain_members(spec: JobSpec) -> int:

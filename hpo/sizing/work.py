@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from hpo.mup.ladder import BATCHES, CONTEXT, ladder
+from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint
 from hpo.sizing.memory import estimator_in_force, storage_in_force
 from windtunnel.types.spec import JobSpec
@@ -21,7 +21,7 @@ CERTIFIED, CERTIFIED_STEPS, CERTIFYING_RUNS = 2, 20, 32
 """The certificate: short runs in float64 at two points; the runs that finite differences take there, as a rule."""
 DOUBLE = 2
 """Time and memory in float64 over float32."""
-CHECK_SEEDS, CHECK_STEPS = 3, 4
+CHECK_STEPS = 4
 """The coordinate check: a few steps at each width of its ladder."""
 
 
@@ -62,7 +62,7 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
     short = min(steps, CERTIFIED_STEPS)
     found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING_RUNS + 5) * short))
     if spec.parametrization == "mup":
-        found.append(Phase("check", CHECK_SEEDS * CHECK_STEPS * _check_weight(spec)))
+        found.append(Phase("check", SEEDS[spec.model.family] * CHECK_STEPS * _check_weight(spec)))
     return found
 
 

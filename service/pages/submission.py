@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from service.fields import allowed_values, locate
 from windtunnel.types import SCHEDULES, TASKS, JobSpec, Target
+from windtunnel.types.model import FAMILY_DEFAULTS
 
 EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
 
@@ -29,14 +30,16 @@ SHOWN: dict[str, Any] = {
 
 EXPLAINED = {
     "task": "data set, loss and model family",
-    "model.width": "units of a hidden layer of the proxy",
-    "model.depth": "hidden layers of the proxy",
+    "model.family": "kind of proxy; the task's first by default",
+    "model.width": "units of a hidden layer, channels, or the residual stream of the proxy",
+    "model.depth": "hidden layers, residual blocks or transformer blocks of the proxy",
     "optimizer.name": "update rule of both models",
     "schedule.name": "learning rate over a run",
     "inner.steps": "optimizer updates in one run of the proxy",
     "inner.batch_size": "examples in an update",
     "inner.seeds": "runs averaged at each point",
     "search.name": "a hyperparameter to tune",
+    "method.estimator": "how the hypergradient is computed",
     "search.scope": "one value for all, for each role, or for each tensor",
     "outer.steps": "hypergradient steps",
     "outer.scout": "sweep learning rates first",
@@ -71,6 +74,11 @@ def field_help() -> list[FieldHelp]:
 def _allowed(path: str) -> str:
     if path == "task":
         return ", ".join(sorted(TASKS))
+    if path == "model.family":
+        families = {
+            family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILY_DEFAULTS
+        }
+        return "; ".join(f"{family} for {', '.join(names)}" for family, names in families.items())
     if path == "schedule.name":
         return ", ".join(SCHEDULES)
     first, _, last = path.partition(".")

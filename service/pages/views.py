@@ -60,6 +60,7 @@ def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
         "job": job,
         "result": result,
         "steps": steps,
+        "has_arms": any(getattr(step, "arm", None) for step in steps),
         "rows": hyperparameter_rows(job, result, steps),
         "log": [(event, sentence(event)) for event in log[-LOG_LINES:]][::-1],
         "hidden_lines": max(0, len(log) - LOG_LINES),
@@ -82,6 +83,7 @@ def plan_view(database: Database, plan_id: str) -> dict[str, Any]:
         "job": job,
         "quantities": list(dict.fromkeys(quantity for role in plan.roles for quantity in role.formulas)),
         "exports": [("torch", "py", export(plan, "torch")), ("yaml", "yaml", export(plan, "yaml"))],
+        "penalised": any(row.l2 for row in plan.tensors),
         "shown_tensors": SHOWN_TENSORS,
     }
 

@@ -55,12 +55,24 @@ function content(form) {
   return body;
 }
 
-async function submit(form) {
+// What a job would take, in one sentence; where it does not fit, the fields that would have to change.
+function tell(form, { run_equivalents: runs, seconds, memory, estimator, hyperparameters, measured_by: worker, changes }) {
+  const size = (bytes) => `${Math.ceil(bytes / 2 ** 20).toLocaleString("en")} MiB`;
+  const time = seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+  const line = document.getElementById("estimate");
+  line.textContent = `About ${Math.round(runs).toLocaleString("en")} runs of the proxy and ${time} ${worker ? "on the worker here" : "on a reference core"}; `
+    + `${size(memory.peak)} of memory, ${size(memory.limit)} allowed; ${hyperparameters} hyperparameters, estimator ${estimator}.`;
+  line.hidden = false;
+  if (changes.length) show(form, "", changes);
+  else form.querySelector(".errors").hidden = true;
+}
+
+async function submit(form, address, done) {
   const button = form.querySelector("button.primary");
   button.disabled = true;
   try {
-    const { ok, content: answer } = await post(form.dataset.submit, content(form));
-    if (ok) location.assign(form.dataset.page + answer.id);
+    const { ok, content: answer } = await post(address, content(form));
+    if (ok) done(answer);
     else show(form, answer.detail, answer.errors);
   } catch (error) {
     const reason = error instanceof SyntaxError ? `This is not JSON: ${error.message}` : `The server does not answer: ${error.message}`;
@@ -73,12 +85,17 @@ async function submit(form) {
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("[data-submit]")) return;
   event.preventDefault();
-  submit(event.target);
+  const { submit: address, page } = event.target.dataset;
+  submit(event.target, address, (answer) => location.assign(page + answer.id));
 });
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-post], [data-copy]");
+  const button = event.target.closest("[data-post], [data-copy], [data-estimate]");
   if (!button) return;
+  if (button.dataset.estimate) {
+    submit(button.form, button.dataset.estimate, (answer) => tell(button.form, answer));
+    return;
+  }
   if (button.dataset.copy) {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Copied";

@@ -17,27 +17,30 @@ def register(app: typer.Typer) -> None:
     app.command("submit")(submit)
 
 
+Source = Annotated[
+    str | None,
+    typer.Argument(metavar="SPEC", help="JSON or YAML file with a job spec; - reads standard input.", show_default=False),
+]
+Task = Annotated[
+    str | None, typer.Option(help=f"What to tune on: {', '.join(TASKS)}. Enough without a file.", show_default=False)
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Set one field of the spec, over the file; dots lead inside, numbers count list items. Can be repeated.",
+        show_default=False,
+    ),
+]
+
+
 def submit(
-    spec: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SPEC", help="JSON or YAML file with a job spec; - reads standard input.", show_default=False
-        ),
-    ] = None,
+    spec: Source = None,
     *,
-    task: Annotated[
-        str | None, typer.Option(help=f"What to tune on: {', '.join(TASKS)}. Enough without a file.", show_default=False)
-    ] = None,
+    task: Task = None,
     name: Annotated[str | None, typer.Option(help="A name to find the job by.", show_default=False)] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="Set one field of the spec, over the file; dots lead inside, numbers count list items. Can be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    assignments: Assignments = None,
     follow: Annotated[bool, typer.Option("--follow", help="Watch the job until it ends.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job ends, then print what it found.")] = False,
     timeout: Timeout = None,
@@ -59,7 +62,7 @@ def submit(
         raise typer.BadParameter("choose one: --follow shows the way, --wait only the end", param_hint="--follow / --wait")
     if timeout is not None and not wait:
         raise typer.BadParameter("it is for --wait, which is not given", param_hint="--timeout")
-    wanted = _spec(spec, task, name, assignments or [])
+    wanted = wanted_spec(spec, task, name, assignments or [])
     with Client(url) as client:
         job = client.jobs.create(wanted)
         if follow:
@@ -78,7 +81,8 @@ def submit(
             )
 
 
-def _spec(source: str | None, task: str | None, name: str | None, assignments: list[str]) -> dict[str, Any]:
+def wanted_spec(source: str | None, task: str | None, name: str | None, assignments: list[str]) -> dict[str, Any]:
+    """The spec of a file, with what options say laid over it."""
     if source is None and task is None and not assignments:
         raise typer.BadParameter(f"give a file, or --task with one of: {', '.join(TASKS)}", param_hint="SPEC")
     wanted = {} if source is None else read_spec(source)

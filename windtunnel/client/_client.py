@@ -1,14 +1,17 @@
 """Client: the way into one Windtunnel server."""
 
 import os
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from windtunnel.client._jobs import Jobs
+from windtunnel.client._jobs import Jobs, request_body
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._transport import Items, Transport, path
-from windtunnel.types import ScheduleInfo, TaskInfo
+from windtunnel.types import JobSpec, ScheduleInfo, TaskInfo
+from windtunnel.types.estimates import Estimate
+from windtunnel.types.listings import EstimatorListing, HyperparameterListing
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -52,6 +55,28 @@ class Client:
     def schedules(self) -> list[ScheduleInfo]:
         """The schedules that a job may name, with their formulas, searchable shape parameters and settings."""
         return self._transport.parse(Items[ScheduleInfo], self._transport.get(path("schedules"))).items
+
+    def estimators(self) -> list[EstimatorListing]:
+        """The estimators that a job may name: cost, bias, settings, what each can differentiate, and why not."""
+        return self._transport.parse(Items[EstimatorListing], self._transport.get(path("estimators"))).items
+
+    def hyperparameters(self) -> list[HyperparameterListing]:
+        """What a job may search: ranges, scopes, the coordinate of the search, the estimators that can."""
+        return self._transport.parse(Items[HyperparameterListing], self._transport.get(path("hyperparameters"))).items
+
+    def estimate(self, spec: JobSpec | Mapping[str, Any] | None = None, /, **fields: Any) -> Estimate:
+        """What a job would take, before anything is spent: ``estimate(task="digits")`` or ``estimate(spec)``.
+
+        Args:
+            spec: a whole spec; or give its fields by name.
+            **fields: the fields of a JobSpec.
+
+        Raises:
+            ValidationFailed: a field is wrong; ``errors`` tells which, and what is allowed.
+            InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
+        """
+        body = request_body(spec, fields)
+        return self._transport.parse(Estimate, self._transport.post(path("estimates"), body))
 
     def ready(self) -> None:
         """Return where the server can take and run jobs.

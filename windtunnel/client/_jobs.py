@@ -37,9 +37,7 @@ class Jobs:
             ValidationFailed: a field is wrong; ``errors`` tells which, and what is allowed.
             InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
         """
-        if spec is not None and fields:
-            raise InvalidRequest(f"give a spec or fields by name, not both; got a spec and {', '.join(sorted(fields))}")
-        body = _as_json(fields if spec is None else spec)
+        body = request_body(spec, fields)
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return self._handle(self._transport.post(path("jobs"), body, headers))
 
@@ -73,6 +71,17 @@ class Jobs:
 
     def _handle(self, response: Any) -> Job:
         return Job(self._transport, self._transport.parse(WireJob, response))
+
+
+def request_body(spec: JobSpec | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec as JSON, given whole or by its fields.
+
+    Raises:
+        InvalidRequest: it is given both ways.
+    """
+    if spec is not None and fields:
+        raise InvalidRequest(f"give a spec or fields by name, not both; got a spec and {', '.join(sorted(fields))}")
+    return _as_json(fields if spec is None else spec)
 
 
 def _as_json(spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""Jobs in processes of their own, with what they took measured."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Measure = Callable[[dict[str, Any]], dict[str, Any]]
+
+JOB = """
+import ctypes, gc, json, sys, time
+from pathlib import Path
+
+import torch
+
+torch.set_num_threads(1)
+from hpo.calibration import measure_speed
+from hpo.study import Study
+from windtunnel.types import JobSpec
+
+
+def resident(field):
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return int(line.split()[1]) * 1024
+
+
+def run(fields):
+    study = Study(JobSpec.model_validate(fields))
+    for step in study:
+        pass
+    return study.finish()
+
+
+fields = json.loads(sys.argv[1])
+tiny = {**fields, "model": {**fields.get("model", {}), "width": 16}, "inner": {"steps": 2, "batch_size": 4, "seeds": 1}}
+run({**tiny, "outer": {"steps": 1, "finish_seeds": 2}})
+gc.collect()
+ctypes.CDLL("libc.so.6").malloc_trim(0)
+Path("/proc/self/clear_refs").write_text("5")
+before = measure_speed()
+size, began = resident("VmRSS"), time.perf_counter()
+result = run(fields)
+print(json.dumps({
+    "bytes": resident("VmHWM") - size,
+    "seconds": time.perf_counter() - began,
+    "run_equivalents": result.cost.run_equivalents,
+    "speeds": [speed.model_dump() for speed in (before, measure_speed())],
+}))
+"""
+
+
+@pytest.fixture(scope="session")
+def measure() -> Measure:
+    """Runs a whole job in a fresh process on one thread: bytes its peak grew by, seconds, run-equivalents, speeds.
+
+    A tiny job of the same kind runs first, so that libraries have loaded what they load once.
+    """
+
+    def measured(fields: dict[str, Any]) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-c", JOB, json.dumps(fields)], capture_output=True, text=True, timeout=280, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    return measured

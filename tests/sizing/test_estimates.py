@@ -1,0 +1,134 @@
+"""Estimates against jobs that were run: memory within 30 %, seconds and run-equivalents within a factor of two."""
+
+from math import prod, sqrt
+from typing import Any
+
+import pytest
+
+from hpo.families import build
+from hpo.layout import Layout
+from hpo.mup.proxies import proxy_tensors
+from hpo.race import FINALISTS, LENGTHS
+from hpo.sizing import work
+from hpo.sizing.counts import coordinates, parameters
+from hpo.sizing.estimate import STARTUP_SECONDS, estimate
+from hpo.sizing.memory import Memory, estimator_bytes, plain_members, states_kept, storage_in_force
+from hpo.space import Space
+from windtunnel.types import TASKS, JobSpec
+from windtunnel.types.estimates import REFERENCE, MachineSpeed
+from windtunnel.types.estimators import ESTIMATORS
+
+GIB = 2**30
+SPECS: dict[str, dict[str, Any]] = {
+    "mlp, many steps": {
+        "task": "mnist5k",
+        "model": {"width": 128, "depth": 2},
+        "inner": {"steps": 100, "batch_size": 16, "seeds": 2},
+        "outer": {"steps": 1, "finish_seeds": 2, "scout": False},
+        "method": {"estimator": "reverse", "checkpointing": "none"},
+    },
+    "transformer": {
+        "task": "python-text",
+        "model": {"width": 32, "depth": 1},
+        "inner": {"steps": 10, "batch_size": 32, "seeds": 2},
+        "outer": {"steps": 1, "finish_seeds": 2, "scout": False},
+        "method": {"estimator": "reverse", "checkpointing": "sqrt"},
+    },
+    "resnet": {
+        "task": "digits",
+        "model": {"family": "resnet", "width": 16, "depth": 1},
+        "inner": {"steps": 10, "batch_size": 128, "seeds": 2},
+        "outer": {"steps": 1, "finish_seeds": 2, "scout": False},
+        "method": {"estimator": "reverse", "checkpointing": "sqrt"},
+    },
+}
+
+
+def between(first: dict[str, float], second: dict[str, float]) -> MachineSpeed:
+    """What the machine gave while a job ran, from before and after: others may use it, too."""
+    return MachineSpeed(**{name: sqrt(first[name] * second[name]) for name in first})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPECS)
+def test_a_jobs_memory_and_time_are_what_was_estimated(measure, name) -> None:
+    spec = JobSpec.model_validate(SPECS[name])
+    found = measure(SPECS[name])
+    guess = estimate(spec, 4 * GIB, between(*found["speeds"]), "here", [])
+    seconds = guess.seconds - STARTUP_SECONDS
+    told = f"{name}: {found['bytes'] / 1e6:.0f} MB (estimated {guess.memory.peak / 1e6:.0f}), "
+    told += f"{found['seconds']:.1f} s (estimated {seconds:.1f}), "
+    told += f"{found['run_equivalents']:.1f} runs (estimated {guess.run_equivalents:.1f})"
+    assert 1 / 1.3 < guess.memory.peak / found["bytes"] < 1.3, told
+    assert 1 / 2 < seconds / found["seconds"] < 2, told
+    assert 1 / 2 < guess.run_equivalents / found["run_equivalents"] < 2, told
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("scope", ["global", "role", "tensor"])
+def test_sizes_are_those_of_the_module_and_of_the_space(name, scope) -> None:
+    searched = [{"name": part, "scope": scope} for part in ("learning_rate", "weight_decay", "init_scale", "l2")]
+    fields = SPECS[name] | {"search": [*searched, {"name": "mixture_weight"}, {"name": "floor"}]}
+    spec = JobSpec.model_validate(fields)
+    task = TASKS[spec.task]
+    tensors = proxy_tensors(spec.model, task)
+    assert parameters(spec) == sum(value.numel() for value in build(spec.model, task).parameters())
+    assert parameters(spec) == Layout(tensors).parameters == sum(prod(fact.shape) for fact in tensors)
+    assert coordinates(spec) == len(Space.from_spec(spec, tensors))
+
+
+def test_the_outer_loops_numbers_are_its_own() -> None:
+    from hpo import certificate, scout, study
+    from hpo.mup import coordcheck
+
+    assert (work.SWEEP, work.SWEEP_FINALISTS) == (study.SCOUT_RATES, scout.FINALISTS)
+    assert (work.SHORTEST, work.SHORT_SHARE) == (scout.SHORTEST, scout.SHORT_SHARE)
+    assert (2 * len(LENGTHS), FINALISTS) == (work.RACERS, work.RACE_FINALISTS)
+    assert work.CHECK_STEPS == coordcheck.STEPS
+    assert work.CERTIFIED_STEPS == certificate.STEPS
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10, 99, 100, 101, 1000])
+def test_states_kept_are_between_the_root_and_all(steps) -> None:
+    assert states_kept(steps, "none") == steps + 1
+    assert 2 * sqrt(steps) <= states_kept(steps, "sqrt") <= 2 * sqrt(steps) + 4
+    assert states_kept(steps, steps) == steps + 2
+    assert work.replayed(steps, "none") == work.replayed(steps, 1) == 0
+    assert 0 <= work.replayed(steps, "sqrt") < steps
+
+
+@pytest.mark.parametrize("kind", [name for name in ESTIMATORS if name != "implicit"])
+def test_every_estimator_has_an_estimate_and_more_of_everything_takes_more(kind) -> None:
+    def of(**inner: int) -> tuple[float, int]:
+        spec = JobSpec(task="digits", inner={"steps": 100, "seeds": 2, **inner}, method={"estimator": kind})
+        guess = estimate(spec, 4 * GIB, None, None, [])
+        assert guess.speed == REFERENCE and guess.measured_by is None
+        return guess.seconds, guess.memory.peak
+
+    (seconds, peak), (longer, _), (wider, more) = of(), of(steps=400), of(seeds=8, batch_size=256)
+    assert seconds < longer and seconds < wider
+    assert peak <= more
+
+
+def test_forward_memory_does_not_grow_with_the_steps_and_the_graphs_does() -> None:
+    def peak(estimator: str, steps: int) -> int:
+        spec = JobSpec(task="digits", inner={"steps": steps, "batch_size": 8}, method={"estimator": estimator})
+        return estimator_bytes(spec, 4 * GIB)
+
+    assert peak("forward", 1000) < 1.1 * peak("forward", 100)
+    assert peak("higher", 1000) > 5 * peak("higher", 100)
+
+
+def test_a_plain_population_shrinks_where_activations_are_large() -> None:
+    small, text = JobSpec(task="digits"), JobSpec(task="python-text")
+    assert plain_members(small) == 32
+    assert plain_members(text) * Memory(text).plain <= 2**29 < (plain_members(text) + 1) * Memory(text).plain
+
+
+def test_auto_keeps_every_state_where_an_eighth_of_the_limit_holds_them() -> None:
+    spec = JobSpec(task="digits")
+    needed = 8 * (spec.inner.steps + 1) * Memory(spec).state * spec.inner.seeds
+    assert storage_in_force(spec, needed) == "none"
+    assert storage_in_force(spec, needed - 8) == "sqrt"
+    asked = JobSpec(task="digits", method={"estimator": "reverse", "checkpointing": 7})
+    assert storage_in_force(asked, needed) == 7
