@@ -206,3 +206,61 @@ def test_no_hessian_term_needs_no_bound_and_no_adjoint_stays_zero() -> None:
     one, zero = torch.ones(1, 3), torch.zeros(1, 3)
     assert bounded_scale(one, zero, 0.01).item() == 1.0
     assert bounded_scale(zero, one, 0.01).item() == 0.0
+
+
+def test_every_nth_state_gives_the_same_bits_and_costs_what_it_replays(build_problem) -> None:
+    problem = search_problem(build_problem, "adamw")
+    draw = problem.draw([(0, 0), (0, 1)])
+    points = problem.space.start().expand(2, -1)
+    kept = Reverse("none").estimate(problem, points, draw)
+    # 20 steps in segments of 1, 3, 7, 20, 50: the last is never played twice, the first step of another is kept.
+    for every, replayed in ((1, 0), (3, 12), (7, 12), (20, 0), (50, 0)):
+        estimator, seen = Reverse(every), []
+        found = estimator.estimate(problem, points, draw, seen.append)
+        assert torch.equal(found.gradient, kept.gradient)
+        assert sum(seen) == 2 * estimator.member_steps(problem) == 2 * (2 * problem.steps + replayed)
+        assert found.cost == kept.cost + 2 * replayed
+
+
+def test_the_growth_of_each_step_multiplies_to_that_of_the_adjoint(build_problem) -> None:
+    """On a quadratic without momentum every step multiplies the adjoint by 1 - eta (a + lambda)."""
+    problem = Quadratic(learning_rate=0.9, weight_decay=1e-4)
+    draw = problem.draw([(0, 0), (0, 1)])
+    points = problem.space.start().expand(2, -1)
+    found = Reverse("sqrt", "exact").estimate(problem, points, draw)
+    assert found.growth is not None and found.growth.shape == (17, 2) and found.scales is None
+    factor = 1 - 0.9 * (problem.curvature + 1e-4)
+    slope = problem.curvature * factor**17 * draw.noise
+    lengths = torch.stack([(slope * factor**count).norm(dim=1) for count in range(18)])
+    # Going back, update number t is pulled back after 16 - t others.
+    expected = (lengths[1:] / lengths[:-1]).log().flip(0)
+    torch.testing.assert_close(found.growth, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_a_bounded_step_reports_its_growth_before_the_bound(build_problem) -> None:
+    problem = Quadratic(learning_rate=0.9, weight_decay=1e-4)
+    draw = problem.draw([(0, 0), (0, 1)])
+    points = problem.space.start().expand(2, -1)
+    found = Reverse("none", "bounded", growth_budget=2.0).estimate(problem, points, draw)
+    assert found.growth is not None and found.scales is not None and found.scales.shape == found.growth.shape
+    allowed = torch.tensor(1 + torch.log(torch.tensor(2.0)).item() / 17).log().double()
+    assert torch.equal(found.scales < 1, found.growth > allowed)
+    assert (found.scales < 1).any()
+    torch.testing.assert_close(found.mean_scale, found.scales.mean(dim=0))
+
+
+def test_gauss_newton_is_bounded_and_cheaper(build_problem) -> None:
+    problem = build_problem(
+        model={"width": 6, "depth": 2},
+        inner={"steps": 20, "batch_size": 16, "seeds": 2},
+        search=[{"name": "learning_rate", "scope": "role"}, {"name": "init_scale"}],
+    )
+    draw = problem.draw([(0, 0), (0, 1)])
+    points = problem.space.start().expand(2, -1)
+    bounded = Reverse("none", "bounded").estimate(problem, points, draw)
+    found = Reverse("none", "gauss_newton").estimate(problem, points, draw)
+    assert torch.equal(found.value, bounded.value)
+    assert not torch.equal(found.gradient, bounded.gradient)
+    assert torch.cosine_similarity(found.gradient.flatten(), bounded.gradient.flatten(), dim=0) > 0.9
+    assert found.scales is not None and (found.scales <= 1).all()
+    assert found.cost == pytest.approx(2 * (2 + 4 / 3) * problem.steps)
