@@ -1,5 +1,6 @@
 """The cost account of a job: gradient evaluations spent, and how far the present phase is."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -17,10 +18,11 @@ class Account:
         outer_steps: moves of the whole job.
         run: gradient evaluations of one plain run (the inner steps).
         on_progress: called after every inner step; may raise to stop the job.
+        budget: run-equivalents that scout and tuning may spend; None where the number of outer steps ends the job.
     """
 
-    def __init__(self, outer_steps: int, run: int, on_progress: OnProgress) -> None:
-        self.outer_steps, self.run, self.on_progress = outer_steps, run, on_progress
+    def __init__(self, outer_steps: int, run: int, on_progress: OnProgress, budget: float | None = None) -> None:
+        self.outer_steps, self.run, self.on_progress, self.budget = outer_steps, run, on_progress, budget
         self.spent = 0.0
         self.wall_seconds = 0.0
         self._phase: Phase = "waiting"
@@ -28,11 +30,17 @@ class Account:
         self._done = 0
         self._expected = 1.0
         self._since = time.monotonic()
+        self._furthest = 0.0
 
     @property
     def run_equivalents(self) -> float:
         """Cost so far, in plain runs."""
         return self.spent / self.run
+
+    @property
+    def left(self) -> float:
+        """Run-equivalents that the search may still spend; infinite without a budget."""
+        return math.inf if self.budget is None else self.budget - self.run_equivalents
 
     def spend(self, gradient_evaluations: float) -> None:
         """Book finished work."""
@@ -57,17 +65,35 @@ class Account:
 
     def report(self) -> None:
         """Tell the listener."""
-        within = min(self._done / self._expected, 1.0)
-        stages = self.outer_steps + 3
-        begun = {"waiting": 0, "scout": 0, "tune": self._outer_step, "finish": stages - 2, "check": stages - 1}
-        fraction = 1.0 if self._phase == "done" else (begun[self._phase] + within) / stages
+        # Booked work and work under way are not of one currency, so that a fraction may fall; the one reported does not.
+        self._furthest = max(self._furthest, self._fraction())
         self.on_progress(
             Progress(
                 outer_step=self._outer_step,
                 outer_steps=self.outer_steps,
                 inner_steps=self._done,
                 phase=self._phase,
-                fraction=fraction,
+                fraction=self._furthest,
                 run_equivalents=self.run_equivalents,
             )
         )
+
+    def _fraction(self) -> float:
+        """Share of the whole job that is done: steps or budget, then judging and checking as much as a step each."""
+        within = min(self._done / self._expected, 1.0)
+        if self._phase in ("waiting", "done"):
+            return float(self._phase == "done")
+        if self._phase in ("finish", "check"):
+            ends = (self._searched, (1 + self._searched) / 2, 1.0)
+            low, high = ends[:2] if self._phase == "finish" else ends[1:]
+            return low + within * (high - low)
+        if self.budget is None:
+            begun = 0 if self._phase == "scout" else self._outer_step
+            return self._searched * (begun + within) / (self.outer_steps + 1)
+        under_way = within * self._expected / self.run
+        return self._searched * min((self.run_equivalents + under_way) / self.budget, 1.0)
+
+    @property
+    def _searched(self) -> float:
+        """Fraction at which the search is over."""
+        return 0.9 if self.budget is not None else (self.outer_steps + 1) / (self.outer_steps + 3)

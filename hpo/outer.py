@@ -9,10 +9,11 @@ from torch import Tensor
 
 from hpo.account import Account
 from hpo.errors import Diverged
-from hpo.estimators import Estimate, Estimator
+from hpo.estimators import Estimator
 from hpo.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
 from hpo.inner import InnerProblem
 from hpo.race import LENGTHS, confidence, free_gradient, race, to_unit
+from hpo.readings import Chaos
 from hpo.space import Space
 
 MOMENTUM = 0.5
@@ -68,8 +69,7 @@ class Move:
     dropped: int
     gradient: Tensor
     """Mean hypergradient over the members that did not diverge, [k]."""
-    bounded_share: float | None
-    mean_scale: float | None
+    chaos: Chaos | None
     length: float = 0.0
     """Largest coordinate of the move taken; 0 where it stayed."""
     rolled_back: bool = False
@@ -101,7 +101,7 @@ def advance(
         return _lost(trail, losses, len(space))
     trail = replace(trail, lost=0, visits=(*trail.visits, Visit(outer_step, trail.point, mean, stderr)))
     gradient = estimate.gradient[sound].double().mean(dim=0)
-    seen = Move(mean, stderr, count, dropped, gradient, *_chaos(estimate, sound))
+    seen = Move(mean, stderr, count, dropped, gradient, Chaos.read(estimate, sound))
     trail, rolled_back = _guard(trail, mean, stderr)
     if rolled_back:
         return trail, replace(seen, rolled_back=True)
@@ -139,7 +139,7 @@ def _lost(trail: Trail, losses: Tensor, coordinates: int) -> tuple[Trail, Move]:
         )
     back = replace(_return_to(trail, trail.best), lost=trail.lost + 1)
     nothing = torch.zeros(coordinates, dtype=torch.float64)
-    return back, Move(math.inf, 0.0, 0, len(losses), nothing, None, None, rolled_back=True)
+    return back, Move(math.inf, 0.0, 0, len(losses), nothing, None, rolled_back=True)
 
 
 def _guard(trail: Trail, mean: float, stderr: float) -> tuple[Trail, bool]:
@@ -186,9 +186,3 @@ def _accumulate(trail: Trail, gradients: Tensor, space: Space) -> Trail:
         velocity=averaged(trail.velocity, gradients.mean(dim=0)),
         conviction=averaged(trail.conviction, confidence(gradients)),
     )
-
-
-def _chaos(estimate: Estimate, sound: Tensor) -> tuple[float | None, float | None]:
-    if estimate.bounded_share is None or estimate.mean_scale is None:
-        return None, None
-    return float(estimate.bounded_share[sound].mean()), float(estimate.mean_scale[sound].mean())

@@ -2,8 +2,47 @@
 
 from dataclasses import dataclass, replace
 
-from hpo.outer import Move
+import torch
+from torch import Tensor
+
+from hpo.estimators import Estimate
 from windtunnel.types.results import ChaosReading
+
+PARTS = 20
+"""Parts of a run in the profile of its chaos."""
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """What the bounded adjoint of one outer step read, averaged over members."""
+
+    bounded_share: float
+    mean_scale: float
+    exponent: float | None = None
+    """Mean of ln(growth of the adjoint) over backward steps, as if unbounded."""
+    profile: tuple[float, ...] = ()
+    """Share of bounded steps in each of ``PARTS`` equal parts of the run, from its begin to its end."""
+
+    @classmethod
+    def read(cls, estimate: Estimate, sound: Tensor) -> "Chaos | None":
+        """Of the members that did not diverge; None for an exact adjoint.
+
+        Args:
+            estimate: the hypergradients.
+            sound: which members count, [members].
+        """
+        if estimate.bounded_share is None or estimate.mean_scale is None or not sound.any():
+            return None
+        found = cls(float(estimate.bounded_share[sound].mean()), float(estimate.mean_scale[sound].mean()))
+        if estimate.growth is not None:
+            growth = estimate.growth[:, sound].double()
+            # A state whose adjoint is 0 grows by no factor at all.
+            found = replace(found, exponent=float(growth[growth.isfinite()].mean()) if growth.isfinite().any() else None)
+        if estimate.scales is not None:
+            bounded = (estimate.scales[:, sound] < 1).double().mean(dim=1)
+            parts = [bounded[len(bounded) * part // PARTS : len(bounded) * (part + 1) // PARTS] for part in range(PARTS)]
+            found = replace(found, profile=tuple(float(part.mean()) if len(part) else 0.0 for part in parts))
+        return found
 
 
 @dataclass(frozen=True)
@@ -14,25 +53,39 @@ class Readings:
     readings: int = 0
     bounded_share: float = 0.0
     mean_scale: float = 0.0
+    exponents: int = 0
+    exponent: float = 0.0
+    profile: tuple[float, ...] = ()
 
     def dropping(self, members: int) -> "Readings":
         """With so many more diverged members."""
         return replace(self, dropped=self.dropped + members)
 
-    def adding(self, move: Move) -> "Readings":
-        """With the readings of one more outer step."""
-        counted = self.dropping(move.dropped)
-        if move.bounded_share is None or move.mean_scale is None:
-            return counted
-        return replace(
-            counted,
+    def adding(self, chaos: Chaos | None) -> "Readings":
+        """With the reading of one more outer step; None where it bounded nothing."""
+        if chaos is None:
+            return self
+        found = replace(
+            self,
             readings=self.readings + 1,
-            bounded_share=self.bounded_share + move.bounded_share,
-            mean_scale=self.mean_scale + move.mean_scale,
+            bounded_share=self.bounded_share + chaos.bounded_share,
+            mean_scale=self.mean_scale + chaos.mean_scale,
         )
+        if chaos.exponent is not None:
+            found = replace(found, exponents=self.exponents + 1, exponent=self.exponent + chaos.exponent)
+        if chaos.profile:
+            sums = torch.tensor(self.profile or (0.0,) * PARTS, dtype=torch.float64)
+            added = sums + torch.tensor(chaos.profile, dtype=torch.float64)
+            found = replace(found, profile=tuple(added.tolist()))
+        return found
 
     def chaos(self) -> ChaosReading | None:
         """Means over outer steps; None for an exact adjoint, which bounds nothing."""
         if self.readings == 0:
             return None
-        return ChaosReading(bounded_share=self.bounded_share / self.readings, mean_scale=self.mean_scale / self.readings)
+        return ChaosReading(
+            bounded_share=self.bounded_share / self.readings,
+            mean_scale=self.mean_scale / self.readings,
+            growth_exponent=self.exponent / self.exponents if self.exponents else None,
+            bounded_profile=tuple(share / self.readings for share in self.profile),
+        )

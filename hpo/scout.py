@@ -11,6 +11,7 @@ from hpo.evaluation import judge
 from hpo.inner import InnerProblem, OnStep
 from hpo.space import Space
 
+RATES = 16
 FINALISTS = 4
 MORE_DECAY = (10.0, 100.0)
 SHORT_SHARE = 4

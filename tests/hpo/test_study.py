@@ -31,36 +31,59 @@ def without_clock(result: TuneResult) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
-def undisturbed() -> tuple[list[OuterStep], TuneResult]:
-    whole = study()
+PORTFOLIO: dict[str, Any] = {"outer": {"steps": 6, "finish_seeds": 2}}
+DESCENT: dict[str, Any] = {"method": {"estimator": "reverse"}}
+
+Undisturbed = tuple[dict[str, Any], list[OuterStep], TuneResult]
+
+
+@pytest.fixture(scope="module", params=[PORTFOLIO, DESCENT], ids=["portfolio", "descent"])
+def undisturbed(request: pytest.FixtureRequest) -> Undisturbed:
+    whole = study(**request.param)
     steps = list(whole)
-    return steps, whole.finish()
+    return request.param, steps, whole.finish()
 
 
-def test_outer_steps_are_numbered_from_the_start_to_the_last(undisturbed) -> None:
-    steps, _ = undisturbed
-    assert [step.outer_step for step in steps] == [0, 1, 2, 3]
+def test_outer_steps_are_numbered_from_the_start_to_the_last(undisturbed: Undisturbed) -> None:
+    _, steps, _ = undisturbed
+    assert [step.outer_step for step in steps] == list(range(steps[0].outer_steps + 1))
     assert steps[0].sweep is not None and steps[0].gradient == {} and steps[0].gradient_norm is None
-    assert all(set(step.gradient) == set(step.hyperparameters) for step in steps[1:])
+    assert [step.arm for step in steps][0] == "scout"
+    gradients = [step for step in steps if step.arm == "gradient"]
+    assert gradients and all(set(step.gradient) == set(step.hyperparameters) for step in gradients)
     costs = [step.run_equivalents for step in steps]
     assert costs == sorted(costs) and costs[0] > 0
 
 
+def test_the_portfolio_plays_both_arms_and_never_loses_its_best_point(undisturbed: Undisturbed) -> None:
+    fields, steps, result = undisturbed
+    if fields is DESCENT:
+        assert all(step.arm == "gradient" for step in steps[1:])
+        return
+    assert {step.arm for step in steps} == {"scout", "sampler", "gradient"}
+    assert all(step.gain is not None and step.gain >= 0 and step.reason for step in steps)
+    assert all(step.moved == (step.step_length > 0) == (step.gain > 0) for step in steps[1:])
+    assert steps[-1].spent is not None
+    assert sum(steps[-1].spent.values()) == pytest.approx(steps[-1].run_equivalents - steps[0].run_equivalents)
+    assert result.best.validation.mean <= result.start.validation.mean
+
+
 @pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
-def test_a_study_resumed_after_any_outer_step_ends_bit_for_bit_like_an_undisturbed_one(undisturbed, stop: int) -> None:
-    steps, result = undisturbed
-    first = study()
+def test_a_study_resumed_after_any_outer_step_ends_bit_for_bit_like_an_undisturbed_one(
+    undisturbed: Undisturbed, stop: int
+) -> None:
+    fields, steps, result = undisturbed
+    first = study(**fields)
     before = [step for _, step in zip(range(stop), first, strict=False)]
-    second = study()
+    second = study(**fields)
     second.load_state_dict(first.state_dict())
     after = list(second)
     assert before + after == steps
     assert without_clock(second.finish()) == without_clock(result)
 
 
-def test_a_study_stopped_in_the_middle_of_a_step_goes_on_from_its_last_state(undisturbed) -> None:
-    steps, result = undisturbed
+def test_a_study_stopped_in_the_middle_of_a_step_goes_on_from_its_last_state(undisturbed: Undisturbed) -> None:
+    fields, steps, result = undisturbed
     calls = 0
 
     class KilledError(Exception):
@@ -72,14 +95,14 @@ def test_a_study_stopped_in_the_middle_of_a_step_goes_on_from_its_last_state(und
         if calls == 170:
             raise KilledError
 
-    victim = Study(JobSpec.model_validate(TINY), threads=1, on_progress=kill)
+    victim = Study(JobSpec.model_validate({**TINY, **fields}), threads=1, on_progress=kill)
     steps_done = iter(victim)
     for _ in range(2):
         next(steps_done)
         saved = victim.state_dict()
     with pytest.raises(KilledError):
         list(steps_done)
-    heir = study()
+    heir = study(**fields)
     heir.load_state_dict(saved)
     assert list(heir) == steps[2:]
     assert without_clock(heir.finish()) == without_clock(result)
@@ -162,7 +185,7 @@ def test_a_job_whose_every_run_diverges_says_so_and_what_to_do() -> None:
         optimizer={"name": "sgd", "clip_norm": None, "learning_rate": 80.0},
         search=[{"name": "learning_rate", "low": 50, "high": 100}],
     )
-    with pytest.raises(Diverged, match="diverged at each of 16 learning rates") as error:
+    with pytest.raises(Diverged, match="diverged at each of 8 learning rates") as error:
         list(hopeless)
     assert "lower the low end" in str(error.value.hint)
 

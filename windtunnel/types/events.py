@@ -21,9 +21,15 @@ EventType = Literal[
     "cancelled",
 ]
 
+Arm = Literal["scout", "gradient", "sampler"]
+"""Who proposed what an outer step judged."""
+
 
 class OuterStep(Response):
     """One outer step: the loss at the point it began from, the gradient there, and where it went.
+
+    With estimator ``auto`` loss and hyperparameters are those of the incumbent, the best point known after the step; the
+    gradient is of the point where the step began.
 
     Step 0 is the start (the scout's sweep, where asked for); it has no gradient.
     """
@@ -48,6 +54,16 @@ class OuterStep(Response):
     rolled_back: bool
     sweep: dict[str, list[float]] | None = None
     """Step 0 with a scout: ``learning_rate`` and ``loss`` of the sweep (a diverged run is left out)."""
+    arm: Arm | None = None
+    """Which arm of the search this step was; None in rows that an older version stored."""
+    reason: str | None = None
+    """``auto``: why the step went to that arm."""
+    gain: float | None = None
+    """``auto``: by how much the loss of the incumbent fell, over the seeds that it and its successor were run with."""
+    candidates: int | None = None
+    """``auto``: points that the arm proposed."""
+    spent: dict[Arm, float] | None = None
+    """``auto``: run-equivalents of each arm so far, this step included."""
     run_equivalents: float
     """Cost of the job up to and including this step, in plain runs."""
 

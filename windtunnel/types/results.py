@@ -62,6 +62,10 @@ class ChaosReading(Response):
     """Share of backward steps whose Hessian term was scaled down."""
     mean_scale: float
     """Mean scale s in [0, 1] of the Hessian term; 1 is the exact adjoint."""
+    growth_exponent: float | None = None
+    """Mean ln of the factor by which one backward step, unbounded, lengthens the adjoint; above 0 is chaos."""
+    bounded_profile: tuple[float, ...] = ()
+    """Share of bounded steps in each of 20 equal parts of the run, from its begin to its end; empty in older results."""
 
 
 CertifiedPoint = Literal["start", "best"]

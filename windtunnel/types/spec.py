@@ -30,6 +30,8 @@ from windtunnel.types.schedules import (
 )
 from windtunnel.types.tasks import TASKS
 
+MOST_OUTER_STEPS = 1000
+
 
 class InnerSpec(Request):
     """One training run of the proxy."""
@@ -73,11 +75,27 @@ class SearchItem(Request):
 class OuterSpec(Request):
     """The optimization of the hyperparameters."""
 
-    steps: int = Field(12, ge=1, le=1000, description="Hypergradient steps after the scout.")
+    steps: int = Field(
+        12, ge=1, le=MOST_OUTER_STEPS, description="Outer steps after the scout, at most; 1000 by default with a budget."
+    )
+    budget: float | None = Field(
+        None,
+        ge=20,
+        le=1_000_000,
+        description="Run-equivalents for scout and outer steps; the job ends with the step that spends the last of it.",
+    )
     scout: bool = Field(
-        True, description="Sweep global learning rates first and start from the best, where the learning rate is searched."
+        True, description="Look around first (learning rates; with auto the whole space) and start from the best."
     )
     finish_seeds: int = Field(8, ge=2, le=256, description="Fresh seeds that judge the last candidates.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_of_budget(cls, data: Any) -> Any:
+        # A budget that is given must not be cut short by a number of steps that is not.
+        if isinstance(data, Mapping) and data.get("budget") is not None and "steps" not in data:
+            return {**data, "steps": MOST_OUTER_STEPS}
+        return data
 
 
 class Target(Request):

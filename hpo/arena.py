@@ -1,0 +1,89 @@
+"""Where points are judged: runs on a common panel of seeds, and duels with the incumbent that no single seed decides.
+
+A challenger is dropped by the first seed over which its mean is no better (racing on common random numbers; Hutter et al.
+2009, FocusedILS; Maron & Moore 1994): most challengers cost one run, and the incumbent has met every seed that counts.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hpo.account import Account
+from hpo.evaluation import SeedPath, judge
+from hpo.inner import InnerProblem
+from hpo.observations import Observations
+
+RUNS_PER_SEED = 15
+"""Run-equivalents after which a challenger must win over one seed more: cheap decisions early, sure ones later."""
+MARGIN = 0.5
+"""By how many standard errors of the paired difference a challenger must be better."""
+
+
+class Arena:
+    """Judges points of one inner problem.
+
+    Args:
+        problem: the inner problem.
+        panel: seed paths, the same for every point.
+        population: members trained as one computation, at most.
+        account: pays for every run.
+    """
+
+    def __init__(self, problem: InnerProblem, panel: Sequence[SeedPath], population: int, account: Account) -> None:
+        self.problem, self.panel, self.population, self.account = problem, list(panel), population, account
+        self.seen = Observations.none(len(problem.space), len(self.panel))
+        self.incumbent = 0
+        """Row of the best point so far."""
+        self.dropped = 0
+        """Runs that diverged since this was last set to 0."""
+
+    @property
+    def best(self) -> Tensor:
+        """The incumbent, [k]."""
+        return self.seen.points[self.incumbent]
+
+    @property
+    def seeds_that_count(self) -> int:
+        """Seeds over which a challenger must win by now."""
+        return min(len(self.panel), 2 + int(self.account.run_equivalents / RUNS_PER_SEED))
+
+    def run(self, rows: Sequence[int], seed: int) -> None:
+        """Train each point with one seed of the panel, unless that was done before."""
+        rows = [row for row in dict.fromkeys(rows) if not self.seen.is_run(row, seed)]
+        if not rows:
+            return
+        points, path = self.seen.points[rows], self.panel[seed]
+        losses = judge(self.problem, points, [path], self.population, self.account.step).validation[:, 0]
+        self.account.spend(len(rows) * self.problem.steps)
+        for row, loss in zip(rows, losses.tolist(), strict=True):
+            self.seen.record(row, seed, loss)
+        self.dropped += int((~losses.isfinite()).sum())
+
+    def challenge(self, rows: Sequence[int], first: int = 0) -> float:
+        """Points that were run with the seed ``first`` challenge the incumbent, the best of them first.
+
+        Returns:
+            By how much the mean loss over the common seeds fell, nats; 0 where the incumbent stays.
+        """
+        order = sorted(dict.fromkeys(rows), key=lambda row: float(self.seen.losses[row, first]))
+        return sum(self._duel(row, first) for row in order)
+
+    def _duel(self, row: int, first: int) -> float:
+        old = self.incumbent
+        if row == old:
+            return 0.0
+        met: list[int] = []
+        gains = torch.zeros(1)
+        for turn in range(self.seeds_that_count):
+            met.append((first + turn) % len(self.panel))
+            self.run([row, old], met[-1])
+            gains = self.seen.losses[old, met] - self.seen.losses[row, met]
+            # Both diverged: NaN, no win. The incumbent diverged: infinity, a win.
+            if not float(gains.mean()) > 0:
+                return 0.0
+        noise = float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 and gains.isfinite().all() else 0.0
+        if not float(gains.mean()) > MARGIN * noise:
+            return 0.0
+        self.incumbent = row
+        return float(gains[gains.isfinite()].mean()) if gains.isfinite().any() else 0.0

@@ -1,0 +1,115 @@
+"""Everything a job has judged: points, their losses seed by seed, hypergradients. One store for all arms of the portfolio.
+
+All points are judged on the same panel of seeds (common random numbers), in the same order: first seed 0, then seed 1,
+and so on as far as a point deserves it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from windtunnel.types.events import Arm
+
+
+@dataclass(frozen=True)
+class Slope:
+    """One hypergradient of one seed."""
+
+    row: int
+    """The point it was taken at."""
+    seed: int
+    gradient: Tensor
+    """[k]; not finite where the backward pass overflowed."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is a gradient at all."""
+        return bool(self.gradient.isfinite().all())
+
+
+@dataclass
+class Observations:
+    """Grows only.
+
+    Args:
+        points: [n, k].
+        losses: validation losses, [n, seeds]; NaN where a point was not run with a seed, infinity where it diverged.
+        arms: which arm proposed each point.
+    """
+
+    points: Tensor
+    losses: Tensor
+    arms: list[Arm] = field(default_factory=list)
+    slopes: list[Slope] = field(default_factory=list)
+
+    @classmethod
+    def none(cls, coordinates: int, seeds: int) -> "Observations":
+        """An empty store."""
+        return cls(torch.empty(0, coordinates, dtype=torch.float64), torch.empty(0, seeds, dtype=torch.float64))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def add(self, points: Tensor, arm: Arm) -> list[int]:
+        """Rows of new points [n, k]; a point that is known already keeps its row."""
+        rows: list[int] = []
+        for point in points:
+            known = (self.points == point).all(dim=1).nonzero().flatten().tolist()
+            if known:
+                rows.append(known[0])
+                continue
+            rows.append(len(self.points))
+            self.points = torch.cat([self.points, point[None]])
+            unknown = torch.full((1, self.losses.shape[1]), torch.nan, dtype=torch.float64)
+            self.losses = torch.cat([self.losses, unknown])
+            self.arms.append(arm)
+        return rows
+
+    def record(self, row: int, seed: int, loss: float) -> None:
+        """The loss of one run; infinity where it diverged."""
+        self.losses[row, seed] = loss
+
+    def is_run(self, row: int, seed: int) -> bool:
+        """Whether a point was run with a seed."""
+        return not bool(self.losses[row, seed].isnan())
+
+    def known(self, row: int) -> Tensor:
+        """Losses of a point over the seeds it was run with, [seeds run]."""
+        return self.losses[row][~self.losses[row].isnan()]
+
+    def levels(self) -> Tensor:
+        """One number a point, comparable between points run with different seeds, [n]; infinity where a run diverged.
+
+        The additive model: loss = level + effect of the seed: the effect is the mean difference to seed 0 over the points
+        that were run with both.
+        """
+        differences = self.losses - self.losses[:, :1]
+        # Where both runs diverged the difference is NaN, as where one is missing.
+        finite = differences.isfinite()
+        effect = torch.where(finite, differences, 0.0).sum(dim=0) / finite.sum(dim=0).clamp(min=1)
+        run = ~self.losses.isnan()
+        corrected = torch.where(run, self.losses - effect, 0.0)
+        return torch.where(run.any(dim=1), corrected.sum(dim=1) / run.sum(dim=1).clamp(min=1), torch.inf)
+
+    def slopes_at(self, row: int) -> list[Slope]:
+        """Hypergradients taken at a point, in the order they were taken."""
+        return [slope for slope in self.slopes if slope.row == row]
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything, as tensors and what JSON can say."""
+        tensors = {"points": self.points, "losses": self.losses}
+        if self.slopes:
+            tensors["gradients"] = torch.stack([slope.gradient for slope in self.slopes])
+        return tensors, {"arms": self.arms, "slopes": [[slope.row, slope.seed] for slope in self.slopes]}
+
+    @classmethod
+    def of_state(cls, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> "Observations":
+        """Inverse of ``state``."""
+        slopes = [
+            Slope(row, seed, gradient)
+            for (row, seed), gradient in zip(numbers["slopes"], tensors.get("gradients", []), strict=True)
+        ]
+        return cls(tensors["points"], tensors["losses"], list(numbers["arms"]), slopes)

@@ -1,0 +1,104 @@
+"""The portfolio's scout: a sweep of learning rates and a spread over the whole space, at a quarter of the horizon.
+
+A short run tells useless points from useful ones as well as a second seed of the full run does, for a quarter of the
+price; which of the useful ones is best it cannot tell. So it decides what is run in full, and no more.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from hpo.arena import Arena
+from hpo.errors import Diverged
+from hpo.observations import Observations
+from hpo.sampler import ELITES, consensus
+from hpo.setting import Setting
+
+RATES = 8
+"""Log-spaced global learning rates over the search range."""
+SPREAD = 16
+"""Points of a Sobol sequence over the box and their mirror images, at most; fewer in a space of few dimensions."""
+PER_DIMENSION = 4
+FINALISTS = 2
+"""Points that are run in full, beside the start and the consensus of the best."""
+
+
+def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float]] | None:
+    """Fill both arenas and leave the best point as the incumbent.
+
+    Returns:
+        Learning rates of the sweep that did not diverge and their losses; None where the learning rate is not searched.
+
+    Raises:
+        Diverged: every point diverged.
+    """
+    space, account, steps = setting.space, setting.account, setting.spec.inner.steps
+    rates = RATES if setting.spec.searches("learning_rate") else 0
+    spread = min(SPREAD, PER_DIMENSION * len(space))
+    finalists = 2 + FINALISTS
+    account.enter("scout", 0, (1 + rates + spread) * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
+    start = space.start()
+    swept = (
+        torch.stack([space.with_value(start, "learning_rate", rate) for rate in _grid(setting)]) if rates else start[None]
+    )
+    points = torch.cat(
+        [start[None], swept, space.low + _sobol(len(space), spread, setting.spec.seed) * (space.high - space.low)]
+    )
+    rows = short.seen.add(points, "scout")
+    short.run(rows, 0)
+    losses = short.seen.losses[:, 0]
+    ranked = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
+    chosen = [start, *(short.seen.points[row] for row in ranked[:FINALISTS])]
+    if ranked:
+        chosen.append(consensus(short.seen.points[ranked], losses[ranked], ELITES[0]))
+    entered = arena.seen.add(torch.stack(chosen), "scout")
+    arena.run(entered, 0)
+    arena.incumbent = min(entered, key=lambda row: float(arena.seen.losses[row, 0]))
+    if not arena.seen.losses[arena.incumbent, 0].isfinite():
+        low, high = (_grid(setting)[0], _grid(setting)[-1]) if rates else (0.0, 0.0)
+        where = f"at each of {rates} learning rates from {low:g} to {high:g}" if rates else f"at each of {len(rows)} points"
+        raise Diverged(
+            f"training diverged {where}",
+            "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
+        )
+    arena.challenge(entered)
+    if not rates:
+        return None
+    kept = [(rate, float(losses[row])) for rate, row in zip(_grid(setting), rows[1 : 1 + rates], strict=True)]
+    sound = [pair for pair in kept if math.isfinite(pair[1])]
+    return {"learning_rate": [rate for rate, _ in sound], "loss": [loss for _, loss in sound]}
+
+
+def _grid(setting: Setting) -> list[float]:
+    items = [item for item in setting.space.hyperparameters if item.name == "learning_rate"]
+    low, high = min(item.low for item in items), max(item.high for item in items)
+    grid: list[float] = torch.logspace(math.log10(low), math.log10(high), RATES, dtype=torch.float64).tolist()
+    return grid
+
+
+def _sobol(dimensions: int, count: int, seed: int) -> Tensor:
+    """Points of the unit cube [count, dimensions], count even: each with its mirror image."""
+    engine = SobolEngine(dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    half = engine.draw(count // 2, dtype=torch.float64)
+    return torch.cat([half, 1 - half])
+
+
+def told(full: Observations, short: Observations) -> tuple[Tensor, Tensor]:
+    """What the sampler is told: the points judged in full, and those that only a short run judged, as bad as it found them.
+
+    A short run's loss is set where the fully judged points of its rank are, but never above the better half: that
+    a point is good, only the full horizon can say.
+
+    Returns:
+        Points [n, k] and comparable losses [n].
+    """
+    levels, briefly = full.levels(), short.levels()
+    others = [row for row in range(len(short)) if not (full.points == short.points[row]).all(dim=1).any()]
+    finite = levels[levels.isfinite()]
+    if not others or len(finite) == 0:
+        return full.points, levels
+    share = briefly.argsort(stable=True).argsort(stable=True).double() / max(1, len(short) - 1)
+    guessed = torch.quantile(finite, 0.5 + share[others] / 2)
+    return torch.cat([full.points, short.points[others]]), torch.cat([levels, guessed])
