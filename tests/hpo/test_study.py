@@ -48,7 +48,7 @@ def test_outer_steps_are_numbered_from_the_start_to_the_last(undisturbed: Undist
     _, steps, _ = undisturbed
     assert [step.outer_step for step in steps] == list(range(steps[0].outer_steps + 1))
     assert steps[0].sweep is not None and steps[0].gradient == {} and steps[0].gradient_norm is None
-    assert [step.arm for step in steps][0] == "scout"
+    assert steps[0].arm == "scout"
     gradients = [step for step in steps if step.arm == "gradient"]
     assert gradients and all(set(step.gradient) == set(step.hyperparameters) for step in gradients)
     costs = [step.run_equivalents for step in steps]
