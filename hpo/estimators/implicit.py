@@ -12,7 +12,7 @@ from hpo.coefficients import Coefficients
 from hpo.estimators.antithetic import perturbations
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
-from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom, orthonormal
+from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
 from hpo.inner import NOISY, Batch, Draw, InnerProblem, OnStep, silent
 from hpo.seeding import generator_of_step
 
@@ -81,12 +81,13 @@ class Implicit:
                 return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right.dtype))
             case "nystrom":
                 parameters = right.shape[1]
-                sketch = orthonormal(perturbations(draw, (parameters, min(self.solver_steps, parameters)), right.dtype))
-                return nystrom(product, right, self.damping, sketch)
+                directions = perturbations(draw, (parameters, min(self.solver_steps, parameters)), right.dtype)
+                return nystrom(product, right, self.damping, directions)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
-        return problem.steps + 1 + self.solver_steps + POWER_STEPS * (self.solver == "neumann")
+        products = {"cg": self.solver_steps, "neumann": POWER_STEPS + self.solver_steps, "nystrom": 2 * self.solver_steps}
+        return problem.steps + 1 + products[self.solver]
 
 
 class _System:

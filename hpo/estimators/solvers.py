@@ -72,22 +72,24 @@ def neumann(product: Product, right: Tensor, steps: int, start: Tensor) -> Tenso
     return found
 
 
-def nystrom(product: Product, right: Tensor, damping: float, sketch: Tensor) -> Tensor:
+def nystrom(product: Product, right: Tensor, damping: float, directions: Tensor) -> Tensor:
     """(H + rho I)^-1 b by the Nystrom approximation of H: no iteration, no step size.
 
-    H ~ C M^-1 C^T with C = H S, M = S^T C for a random sketch S of r columns (Hataya & Yamada 2023; there S picks columns
-    of H. Here it is Gaussian and orthonormal, for a column that belongs to a dead unit or a constant pixel is 0). With
-    U diag(l) U^T its eigendecomposition, x = U diag(1 / (l + rho)) U^T b + (b - U U^T b) / (l_r + rho): what the sketch
-    has not seen counts as curved like the least of what it has (Frangella et al. 2023, section 5), where the plain inverse
-    would divide it by rho alone. Directions of the sketch in which H curves downward are left out.
+    H ~ C M^-1 C^T with C = H S, M = S^T C (Hataya & Yamada 2023; there S picks columns of H). Here S is an orthonormal
+    basis of H times random directions: one such turn towards the large eigenvalues makes up for their being few among many
+    (Halko et al. 2011, section 4.5). With U diag(l) U^T its eigendecomposition,
+    x = U diag(1 / (l + rho)) U^T b + (b - U U^T b) / (l_r + rho): what the basis has not seen counts as curved like the
+    least of what it has (Frangella et al. 2023, section 5), where the plain inverse would divide it by rho alone.
+    Directions in which H curves downward are left out.
 
     Args:
         product: of H, without damping.
         right: b, [members, P].
         damping: rho.
-        sketch: S, [members, P, r].
+        directions: random, [members, P, r]; two products are spent on each.
     """
-    columns = torch.stack([product(sketch[:, :, rank]) for rank in range(sketch.shape[2])], dim=2).double()
+    sketch = torch.linalg.qr(_images(product, directions)).Q
+    columns = _images(product, sketch).double()
     middle = sketch.double().mT @ columns
     curvature, turn = torch.linalg.eigh((middle + middle.mT) / 2)
     upward = curvature > curvature.amax(dim=1, keepdim=True) * curvature.shape[1] * torch.finfo(right.dtype).eps
@@ -105,10 +107,9 @@ def nystrom(product: Product, right: Tensor, damping: float, sketch: Tensor) -> 
     return found
 
 
-def orthonormal(normal: Tensor) -> Tensor:
-    """An orthonormal basis of the span of Gaussian columns, [members, P, r]."""
-    basis: Tensor = torch.linalg.qr(normal).Q
-    return basis
+def _images(product: Product, directions: Tensor) -> Tensor:
+    """Of each column, [members, P, r]."""
+    return torch.stack([product(directions[:, :, rank]) for rank in range(directions.shape[2])], dim=2)
 
 
 @dataclass

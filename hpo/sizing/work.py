@@ -6,21 +6,27 @@ from typing import Literal
 
 from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint
-from hpo.sizing.memory import estimator_in_force, storage_in_force
+from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, storage_in_force
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
 PhaseName = Literal["scout", "tune", "finish", "certify", "check"]
-SWEEP, SWEEP_FINALISTS, SHORTEST, SHORT_SHARE = 16, 4, 20, 4
-"""The scout: learning rates at a short horizon, points at the full one."""
+SHORTEST, SHORT_SHARE = 20, 4
+"""Steps of a scout's short runs: at least, and as a share of the run."""
+SWEEP, SWEEP_FINALISTS = 16, 4
+"""The scout of a named estimator: learning rates at a short horizon, points at the full one."""
+SURVEY, SURVEYED = 24, 5
+"""The scout of ``auto``: points at a short horizon, at most; runs at the full one beside the first judgement."""
 RACERS, RACE_FINALISTS = 6, 2
-"""An outer step: candidates on one seed, the best on the others."""
+"""An outer step of a named estimator: candidates on one seed, the best on the others."""
+AUTO_RUNS = 8
+"""Plain runs of an outer step of ``auto``: points of an arm, and what it takes to judge the best of them."""
+AUTO_GRADIENTS = 0.5
+"""Share of its outer steps that take a gradient."""
 LAST_CANDIDATES = 5
 """Points judged at the end: 2 to 8, by how often the search moved."""
-CERTIFIED, CERTIFIED_STEPS, CERTIFYING_RUNS = 2, 20, 32
-"""The certificate: short runs in float64 at two points; the runs that finite differences take there, as a rule."""
-DOUBLE = 2
-"""Time and memory in float64 over float32."""
+CERTIFIED, CERTIFYING = 2, 20
+"""The certificate: short runs at two points; how many at each, as a rule."""
 CHECK_STEPS = 4
 """The coordinate check: a few steps at each width of its ladder."""
 
@@ -48,22 +54,38 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
         spec: the job.
         limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
     """
-    steps, seeds = spec.inner.steps, spec.inner.seeds
-    scout = seeds * steps
-    if spec.outer.scout and spec.searches("learning_rate"):
-        short = min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
-        scout = SWEEP * short + SWEEP_FINALISTS * seeds * steps
-    racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
-    found = [
-        Phase("scout", scout),
-        Phase("tune", spec.outer.steps * racing, spec.outer.steps * seeds * hypergradient_cost(spec, limit)),
-        Phase("finish", min(LAST_CANDIDATES, 2 + spec.outer.steps) * spec.outer.finish_seeds * steps),
-    ]
+    steps = spec.inner.steps
+    is_auto = spec.method.estimator == "auto" and not spec.method.uses_higher
+    found = [_scout(spec, is_auto), _tune(spec, limit, is_auto)]
+    budget = spec.outer.budget
+    if budget is not None and (total := sum(part.gradient_evaluations for part in found) / steps) > budget:
+        found = [Phase(part.name, part.plain * budget / total, part.differentiated * budget / total) for part in found]
+    found.append(Phase("finish", min(LAST_CANDIDATES, 2 + spec.outer.steps) * spec.outer.finish_seeds * steps))
     short = min(steps, CERTIFIED_STEPS)
-    found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING_RUNS + 5) * short))
+    found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING + 5) * short))
     if spec.parametrization == "mup":
         found.append(Phase("check", SEEDS[spec.model.family] * CHECK_STEPS * _check_weight(spec)))
     return found
+
+
+def _scout(spec: JobSpec, is_auto: bool) -> Phase:
+    steps, seeds = spec.inner.steps, spec.inner.seeds
+    short = min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
+    if not spec.outer.scout or not (is_auto or spec.searches("learning_rate")):
+        return Phase("scout", seeds * steps)
+    if is_auto:
+        return Phase("scout", SURVEY * short + (SURVEYED + seeds) * steps)
+    return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps)
+
+
+def _tune(spec: JobSpec, limit: int, is_auto: bool) -> Phase:
+    steps, seeds = spec.inner.steps, spec.inner.seeds
+    cost = hypergradient_cost(spec, limit)
+    if is_auto:
+        gradients = AUTO_GRADIENTS * min(seeds, AUTO_SEEDS) * cost
+        return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
+    racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
+    return Phase("tune", spec.outer.steps * racing, spec.outer.steps * seeds * cost)
 
 
 def _check_weight(spec: JobSpec) -> float:
@@ -92,7 +114,9 @@ def hypergradient_cost(spec: JobSpec, limit: int) -> float:
             cost = steps * (3 + min(1.0, look))
         case "implicit":
             size = min(1024, task.train_examples) / spec.inner.batch_size
-            cost = steps + (1 + 2 * (method.iterations + 1)) * size
+            # Ten products for the largest eigenvalue, and a second look of the sketch; then the residual and what is mixed.
+            products = {"cg": method.iterations, "neumann": 10 + method.iterations, "nystrom": 2 * method.iterations}
+            cost = steps + (1 + 2 * (products[method.solver_kind] + 2)) * size
         case "es":
             cost = (1 + 2 * method.pairs) * steps
         case "pes":

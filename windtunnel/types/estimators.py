@@ -116,7 +116,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
         EstimatorInfo(
             "implicit",
             "implicit differentiation at the trained weights",
-            "T c + (5 + 2 solver_steps) c on 1,024 examples; neumann: 20 c more",
+            "T c + (5 + 2 solver_steps) c on 1,024 examples; neumann 20 c more, nystrom twice the steps",
             "S",
             "as far as training is from a stationary point, and the solve from exact",
             "Lorraine et al. 2020; Hataya & Yamada 2023 (Nystrom)",

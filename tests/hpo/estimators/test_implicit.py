@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hpo.estimators import Implicit, Reverse
 from hpo.estimators.implicit import system_batch
-from hpo.estimators.solvers import conjugate_gradient, neumann, nystrom, orthonormal
+from hpo.estimators.solvers import conjugate_gradient, neumann, nystrom
 
 # The ridge problem has 6 parameters: cg is done after 6 steps, and a sketch of rank 6 sees all of the Hessian.
 SOLVERS = {
@@ -159,8 +159,8 @@ def test_the_neumann_series_needs_no_step_size() -> None:
 def test_nystrom_of_a_low_rank_is_exact_on_what_it_sees_and_bounded_elsewhere() -> None:
     """Rank 2 of a matrix of rank 2: its span is solved exactly; the rest counts as curved like the weaker of the two."""
     matrix, right = spectrum(3.0, 1.0, 0.0, 0.0, 0.0)
-    sketch = orthonormal(torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    found = nystrom(lambda vector: vector @ matrix, right, 0.1, sketch)
+    directions = torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = nystrom(lambda vector: vector @ matrix, right, 0.1, directions)
     inverse = torch.linalg.inv(matrix + 0.1 * torch.eye(5, dtype=torch.float64))
     inside = torch.linalg.matrix_rank(matrix, hermitian=True)
     assert inside == 2
@@ -172,7 +172,7 @@ def test_nystrom_of_a_low_rank_is_exact_on_what_it_sees_and_bounded_elsewhere() 
 
 def test_nystrom_leaves_out_directions_that_curve_downward() -> None:
     matrix, right = spectrum(3.0, 1.0, -2.0)
-    sketch = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
-    found = nystrom(lambda vector: vector @ matrix, right, 1e-3, sketch)
+    directions = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    found = nystrom(lambda vector: vector @ matrix, right, 1e-3, directions)
     assert (found.norm(dim=1) <= right.norm(dim=1) / 1.0).all()
     assert (torch.linalg.vecdot(found, right) > 0).all()
