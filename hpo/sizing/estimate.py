@@ -8,6 +8,7 @@ from hpo.sizing.memory import (
     Memory,
     estimator_bytes,
     estimator_in_force,
+    is_auto,
     plain_members,
     population_bytes,
     storage_in_force,
@@ -49,7 +50,7 @@ def estimate(
     ]
     return Estimate(
         task=spec.task,
-        estimator=kind,
+        estimator="auto" if is_auto(spec) else kind,
         checkpointing=str(storage) if kind == "reverse" else "-",
         parameters=parameters(spec),
         hyperparameters=coordinates(spec),

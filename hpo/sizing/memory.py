@@ -34,6 +34,12 @@ TANGENT = 3.2
 """The same of one tangent of forward mode."""
 SLOPE: dict[Family, float] = {"mlp": 1.3, "resnet": 1.7, "transformer": 1.0}
 """The same of the validation loss with its gradient."""
+AUTO_SEEDS = 2
+"""Seeds that an outer step of ``auto`` differentiates at once."""
+CERTIFIED_STEPS, CERTIFYING_RUNS = 20, 6
+"""Of the certificate: steps of a run, runs at a time."""
+DOUBLE = 2
+"""Bytes and seconds in float64 over float32."""
 GRAPH_STATE, GRAPH_SAVED = 4.5, 2.5
 """Copies of state and kept floats that every step of a full graph holds."""
 
@@ -122,6 +128,11 @@ def plain_members(spec: JobSpec) -> int:
     return max(1, min(by_size, MOST_PLAIN_BYTES // Memory(spec).plain))
 
 
+def is_auto(spec: JobSpec) -> bool:
+    """Whether the job may take what serves: gradients, a sampler, or both."""
+    return spec.method.estimator == "auto" and not spec.method.uses_higher
+
+
 def estimator_in_force(spec: JobSpec) -> EstimatorName:
     """The estimator that differentiates: ``auto`` is reverse mode beside a sampler."""
     if spec.method.uses_higher:
@@ -140,7 +151,7 @@ def storage_in_force(spec: JobSpec, limit: int) -> Storage:
 def estimator_bytes(spec: JobSpec, limit: int) -> int:
     """Peak of the hypergradient of all seeds."""
     memory, steps, method = Memory(spec), spec.inner.steps, spec.method
-    members = spec.inner.seeds
+    members = min(spec.inner.seeds, AUTO_SEEDS) if is_auto(spec) else spec.inner.seeds
     match estimator_in_force(spec):
         case "auto" | "reverse":
             each = memory.reverse(states_kept(steps, storage_in_force(spec, limit)))
@@ -160,6 +171,22 @@ def estimator_bytes(spec: JobSpec, limit: int) -> int:
     return members * each
 
 
+def certificate_bytes(spec: JobSpec) -> int:
+    """Peak of the certificate: short runs in float64, and one member's reverse pass through them."""
+    short = spec.model_copy(
+        update={"inner": spec.inner.model_copy(update={"steps": min(spec.inner.steps, CERTIFIED_STEPS)})}
+    )
+    memory, task = Memory(short), TASKS[spec.task]
+    data = 0 if task.kind == "language" else BYTES * task.features * (task.train_examples + task.validation_examples)
+    runs = min(plain_members(spec), CERTIFYING_RUNS) * memory.plain
+    return DOUBLE * (data + max(runs, memory.reverse(CERTIFIED_STEPS + 1)))
+
+
 def population_bytes(spec: JobSpec, limit: int) -> int:
-    """Peak of the whole job: of its plain populations and of its hypergradient, whichever is larger."""
-    return max(plain_members(spec) * Memory(spec).plain, estimator_bytes(spec, limit))
+    """Peak of the whole job: of its plain populations, its hypergradient or its certificate, whichever is largest.
+
+    What an update of a plain population took stays with the process's allocator while a hypergradient is computed.
+    """
+    members, memory = plain_members(spec), Memory(spec)
+    retained = members * UPDATE * memory.parameters
+    return max(members * memory.plain, estimator_bytes(spec, limit) + retained, certificate_bytes(spec))

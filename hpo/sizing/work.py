@@ -6,7 +6,7 @@ from typing import Literal
 
 from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint
-from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, storage_in_force
+from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
@@ -55,8 +55,7 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
         limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
     """
     steps = spec.inner.steps
-    is_auto = spec.method.estimator == "auto" and not spec.method.uses_higher
-    found = [_scout(spec, is_auto), _tune(spec, limit, is_auto)]
+    found = [_scout(spec), _tune(spec, limit)]
     budget = spec.outer.budget
     if budget is not None and (total := sum(part.gradient_evaluations for part in found) / steps) > budget:
         found = [Phase(part.name, part.plain * budget / total, part.differentiated * budget / total) for part in found]
@@ -68,20 +67,20 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
     return found
 
 
-def _scout(spec: JobSpec, is_auto: bool) -> Phase:
+def _scout(spec: JobSpec) -> Phase:
     steps, seeds = spec.inner.steps, spec.inner.seeds
     short = min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
-    if not spec.outer.scout or not (is_auto or spec.searches("learning_rate")):
+    if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
         return Phase("scout", seeds * steps)
-    if is_auto:
+    if is_auto(spec):
         return Phase("scout", SURVEY * short + (SURVEYED + seeds) * steps)
     return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps)
 
 
-def _tune(spec: JobSpec, limit: int, is_auto: bool) -> Phase:
+def _tune(spec: JobSpec, limit: int) -> Phase:
     steps, seeds = spec.inner.steps, spec.inner.seeds
     cost = hypergradient_cost(spec, limit)
-    if is_auto:
+    if is_auto(spec):
         gradients = AUTO_GRADIENTS * min(seeds, AUTO_SEEDS) * cost
         return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
     racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps

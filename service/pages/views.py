@@ -15,6 +15,7 @@ from service.pages.submission import example_text, field_help
 from store import jobs, metrics, plans, workers
 from store.database import Database
 from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
+from windtunnel.types.results import ChaosReading
 
 STATES: tuple[JobState, ...] = ("queued", "running", "succeeded", "failed", "cancelled")
 SPARKLINE_POINTS = 40
@@ -60,6 +61,7 @@ def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
         "job": job,
         "result": result,
         "steps": steps,
+        "bounded_where": bounded_where(result.chaos if result else None),
         "has_arms": any(getattr(step, "arm", None) for step in steps),
         "rows": hyperparameter_rows(job, result, steps),
         "log": [(event, sentence(event)) for event in log[-LOG_LINES:]][::-1],
@@ -71,6 +73,18 @@ def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
         "target": job.spec.target,
         "figures": JOB_FIGURES,
     }
+
+
+def bounded_where(chaos: ChaosReading | None) -> str:
+    """Where in the run most backward steps were bounded; empty where nothing is known or nothing was bounded."""
+    profile = chaos.bounded_profile if chaos else ()
+    if not profile or max(profile) == 0:
+        return ""
+    largest = max(range(len(profile)), key=lambda part: profile[part])
+    width = 100 / len(profile)
+    return (
+        f"most of them {largest * width:.0f} to {(largest + 1) * width:.0f} % into the run ({100 * profile[largest]:.0f} %)"
+    )
 
 
 def plan_view(database: Database, plan_id: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from service.jobs.admission import population_errors, size_in_words
 from windtunnel.types import JobSpec
 
 GIB = 2**30
+REVERSE = {"estimator": "reverse"}
 
 
 def test_default_job_fits():
@@ -30,9 +31,7 @@ def test_value_named_as_the_largest_that_fits_is_the_largest_that_fits():
 
 
 def test_every_field_that_suffices_alone_is_named_at_most_three_of_them():
-    spec = JobSpec(
-        task="synthetic", inner={"seeds": 64, "batch_size": 4096}, model={"width": 1024}, outer={"finish_seeds": 256}
-    )
+    spec = JobSpec(task="synthetic", inner={"seeds": 64, "batch_size": 4096}, model={"width": 1024}, method=REVERSE)
     errors = population_errors(spec, 4 * GIB)
     assert 1 < len(errors) <= 3
     for error in errors:
@@ -44,7 +43,9 @@ def test_every_field_that_suffices_alone_is_named_at_most_three_of_them():
 
 
 def test_values_that_only_fit_together_fit_together():
-    spec = JobSpec(task="mnist5k", model={"width": 8192, "depth": 32}, inner={"seeds": 64, "steps": 100_000})
+    spec = JobSpec(
+        task="mnist5k", model={"width": 8192, "depth": 32}, inner={"seeds": 64, "steps": 100_000}, method=REVERSE
+    )
     errors = population_errors(spec, 4 * GIB)
     assert {"/model/width", "/inner/steps"} <= {error.pointer for error in errors}
     advice = re.search(r"for example, (.*) fit together", errors[0].message)[1]
