@@ -70,7 +70,7 @@ CASES: dict[str, dict[str, Any]] = {
         {"learning_rate": "role"},
         model={"family": "resnet", "width": 4, "depth": 1, "activation": "tanh"},
         inner={"steps": 4, "batch_size": 4, "seeds": 2},
-        optimizer={"learning_rate": 0.02, "weight_decay": 0.1, "eps": 1e-4},
+        optimizer={"learning_rate": 0.02, "weight_decay": 0.1, "clip_norm": None, "eps": 1e-4},
     ),
 }
 
