@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks.chaos.adjoints import written
 from benchmarks.chaos.cases import CASES, SEEDS, STEPS, Case, settings
 from benchmarks.stored import Cell, Row, stored
+from hpo.estimators import Reverse
 from hpo.estimators.reverse import bounded_scale
 from hpo.inner import silent
 from hpo.layout import Layout
@@ -56,6 +57,21 @@ def bounded(tau: float) -> Rule:
         plain, *buffers = moment.elementwise
         scale = bounded_scale(plain, moment.hessian, tau)
         return (plain + scale[:, None] * moment.hessian, *buffers)
+
+    return rule
+
+
+def bounded_by_profile(profile: Tensor) -> Rule:
+    """As ``bounded``, with a tau for each step that shares ln G in proportion to the growth that the exact adjoint showed.
+
+    Args:
+        profile: ln of that growth by number of the update, [T].
+    """
+    share = profile.clamp(min=0.0)
+    taus = (math.log(10) * share / share.sum()).tolist()
+
+    def rule(moment: Moment) -> State:
+        return bounded(taus[STEPS - 1 - moment.left])(moment)
 
     return rule
 
@@ -121,6 +137,7 @@ RULES: dict[str, Rule] = {
     "sum shortened, tau 0.0115": shortened(TAU),
     "discount 0.98": discounted(0.98),
     "discount 0.95": discounted(0.95),
+    "last 190 steps": last(190),
     "last 100 steps": last(100),
     "last 40 steps": last(40),
 }
@@ -221,10 +238,18 @@ def _units(rule: str, state: State, rate: Tensor, now: Mapping[str, Tensor], ste
         return (1 - beta1) * (root + floor) / rate, torch.zeros_like(root)
 
 
+def profile(case: Case, rate: float) -> Tensor:
+    """ln growth of the exact adjoint in each update, median over seeds, [T]."""
+    growth = Reverse(adjoint="exact").estimate(case.study(rate).problem, case.points(rate, SEEDS), case.draw(rate)).growth
+    assert growth is not None
+    return growth.median(dim=1).values
+
+
 def gradients(cell: Cell) -> Iterator[list[object]]:
     """Hypergradients of every rule and seed."""
     case, rate = CASES[str(cell[0])], float(str(cell[1]))
-    for name, swept in sweep(case, rate, RULES).items():
+    rules = RULES | {"bounded, tau by measured growth": bounded_by_profile(profile(case, rate))}
+    for name, swept in sweep(case, rate, rules).items():
         for seed in range(SEEDS):
             yield [name, seed, written(swept.gradient[seed])]
 

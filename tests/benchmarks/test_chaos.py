@@ -45,6 +45,7 @@ def test_rules_that_bind_nothing_are_exact_and_those_that_bind_shorten() -> None
         {
             "exact": rules.exact,
             "tensor": rules.by_tensor(loose),
+            "profile": rules.bounded_by_profile(torch.ones(STEPS)),
             "state": rules.whole_state(loose),
             "sum": rules.shortened(loose),
             "gamma": rules.discounted(1.0),
@@ -54,6 +55,9 @@ def test_rules_that_bind_nothing_are_exact_and_those_that_bind_shorten() -> None
     )
     for name in ("tensor", "state", "sum", "gamma"):
         torch.testing.assert_close(swept[name].gradient, swept["exact"].gradient, rtol=1e-5, atol=1e-7)
+    by_profile = swept["profile"].norms
+    assert (by_profile[-1] <= 10.5 * by_profile[0]).all()
+    assert not torch.equal(by_profile, swept["exact"].norms)
     assert (swept["short"].norms[1:] <= swept["short"].norms[:-1] * 1.01).all()
     assert (swept["none"].norms[1:] == 0).all()
 
