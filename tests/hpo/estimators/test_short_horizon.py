@@ -67,7 +67,7 @@ def test_greedy_ends_near_the_greedy_schedule(build_noisy_quadratic) -> None:
     point = problem.space.start().requires_grad_()
     optimizer = torch.optim.Rprop([point], lr=0.3, step_sizes=(1e-3, 1.0))
     values = []
-    for _ in range(30):
+    for _ in range(20):
         found = estimator.estimate(problem, point.detach()[None], draw)
         values.append(found.value.item())
         point.grad = found.gradient[0]
