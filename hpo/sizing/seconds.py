@@ -18,7 +18,7 @@ PASSES = 3
 """A step's products: forward, and two backward."""
 EFFICIENCY: dict[Family, float] = {"mlp": 0.6, "resnet": 0.3, "transformer": 0.3}
 """Share of the speed of large products that a family's own reach."""
-UPDATE_TRAFFIC = 60
+UPDATE_TRAFFIC = 30
 """Times that the parameters pass through memory in an update."""
 SAVED_TRAFFIC: dict[Family, int] = {"mlp": 8, "resnet": 14, "transformer": 32}
 """Times that what a forward pass keeps goes through memory."""

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch.func import functional_call
 from torch.nn import functional
 
 import windtunnel.torch
 from hpo.families import MLP, build
+from hpo.mup.apply import effective
 from hpo.mup.export import export
+from hpo.mup.proxies import proxy_tensors
 from hpo.tasks import load
-from windtunnel.types import TASKS, TransferPlan
+from windtunnel.types import TASKS, JobSpec, TransferPlan
 
 # What a user of such a file would write: one step on each batch of digits. All files run in one fresh process.
 LOOP = """
@@ -145,3 +148,72 @@ def test_models_of_torch_files_are_the_families_with_the_plans_multipliers(finis
         optimizer.step()
         schedule.step()
         assert file["train_step"](theirs, update, clock, inputs, labels) == pytest.approx(loss.item(), rel=1e-4)
+
+
+NOISY = {
+    "mlp": {"task": "digits", "model": {"width": 16, "depth": 2}},
+    "resnet": {"task": "digits", "model": {"family": "resnet", "width": 8, "depth": 2}},
+    "transformer": {"task": "python-text", "model": {"width": 32, "depth": 2}},
+}
+
+
+@pytest.mark.parametrize("family", NOISY)
+def test_the_files_model_is_the_familys_own_with_its_noise_and_multipliers(finish, plan_of, family: str) -> None:
+    """Same weights and same random numbers: what was tuned is what the file computes, in training and in evaluation."""
+    spec = JobSpec.model_validate(NOISY[family] | {"regularization": {"dropout": 0.3, "input_noise": 0.2}})
+    tuned = {"embedding_multiplier": 1.7, "output_multiplier": 0.6}
+    if family == "transformer":
+        tuned["attention_multiplier"] = 1.4
+    task = TASKS[spec.task]
+    result = finish({}, tuned)
+    facts = result.proxy.model_copy(update={"tensors": proxy_tensors(spec.model, task), "features": task.features})
+    proxy = facts.model_copy(update={"classes": task.classes})
+    plan = plan_of(result.model_copy(update={"spec": spec, "proxy": proxy}), width=spec.model.width)
+    file: dict[str, Any] = {"__name__": "plan"}
+    exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
+    model = file["build_model"]()
+    generator = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(part.shape, generator=generator) / 4 for name, part in model.named_parameters()}
+    model.load_state_dict(weights)
+    inputs = torch.randn(3, task.features, generator=generator)
+    if task.kind == "language":
+        inputs = torch.randint(task.classes, (3, task.features), generator=generator)
+    own = build(spec.model, task)
+    scaled = effective(weights, plan.tensors)
+    dials = {"dropout": torch.tensor(0.3), "input_noise": torch.tensor(0.2)}
+    dials |= {"attention_multiplier": torch.tensor(1.4)} if family == "transformer" else {}
+    shapes = own.noise_shapes(3, ["dropout", "input_noise"])
+    torch.manual_seed(5)
+    noise = {name: torch.randn(shape) for name, shape in shapes.items()}
+    torch.manual_seed(5)
+    noisy = model.train()(inputs)
+    torch.testing.assert_close(noisy, functional_call(own, scaled, (inputs, dials, noise)), rtol=1e-4, atol=1e-5)
+    quiet = {name: dial for name, dial in dials.items() if name == "attention_multiplier"}
+    expected = functional_call(own, scaled, (inputs, quiet))
+    torch.testing.assert_close(model.eval()(inputs), expected, rtol=1e-4, atol=1e-5)
+    assert (noisy - expected).abs().max() > 1e-2
+
+
+def test_the_files_loss_is_that_of_the_library_with_penalty_smoothing_and_sources(finish, plan_of) -> None:
+    tuned = {f"mixture_weight.{digit}": 0.5 + digit / 5 for digit in range(10)} | {"label_smoothing": 0.1}
+    tuned |= {"l2.input": 0.01, "l2.hidden": 0.02, "l2.output": 0.03}
+    search = [{"name": "mixture_weight"}, {"name": "label_smoothing"}, {"name": "l2", "scope": "role"}]
+    plan = plan_of(finish({"search": search, "optimizer": {"clip_norm": 0.3}}, tuned), width=64)
+    file: dict[str, Any] = {"__name__": "plan"}
+    exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
+    shares = {str(digit): 0.1 for digit in range(10)}
+    theirs, ours = file["build_model"](), MLP(64, 10, 64, 2)
+    file["initialise"](theirs, 7)
+    update, library = file["optimizer"](theirs), windtunnel.torch.optimizer(ours, plan, seed=7)
+    schedule, libraries = file["scheduler"](update), windtunnel.torch.schedule(library, plan)
+    loss = windtunnel.torch.criterion(plan, shares)
+    for inputs, labels in zip(*batches(), strict=True):
+        file["train_step"](theirs, update, schedule, inputs, labels, labels, torch.full((10,), 0.1))
+        library.zero_grad()
+        loss(ours(inputs), labels, labels).backward()
+        library.step()
+        libraries.step()
+    for first, second in zip(theirs.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="the plan has mixture weights for 0, 1"):
+        windtunnel.torch.criterion(plan)
