@@ -71,3 +71,13 @@ def test_follow_prints_a_line_for_each_outer_step_then_the_result(ask, small):
     assert [line.split()[1] for line in lines if line.startswith("step ")] == ["0/2", "1/2", "2/2"]
     assert any(line.startswith("validation ") for line in lines)
     assert any(line.startswith("learning_rate.hidden ") for line in lines)
+
+
+def test_an_estimate_is_told_by_phase_and_starts_nothing(ask_idle):
+    done = ask_idle("estimate", "--task", "digits", "--set", "inner.steps=50")
+    assert done.exit_code == 0
+    assert "runs of the proxy" in done.stdout and "scout" in done.stdout and "MiB" in done.stdout
+    large = ask_idle("estimate", "--task", "digits", "--set", "model.width=8192", "--json")
+    assert json.loads(large.stdout)["memory"]["fits"] is False
+    told = ask_idle("estimate", "--task", "digits", "--set", "model.width=8192")
+    assert "It does not fit" in told.stdout and "at most" in told.stdout

@@ -2,8 +2,9 @@
 
 import pytest
 
-from windtunnel import Client, ServerError
+from windtunnel import Client, InvalidRequest, ServerError
 from windtunnel.types import SCHEDULES, TASKS
+from windtunnel.types.listings import listed_estimators, listed_hyperparameters
 from windtunnel.types.schedules import described
 
 
@@ -39,3 +40,16 @@ def test_a_closed_client_does_not_work_on(service):
     client.close()
     with pytest.raises(RuntimeError, match="closed"):
         client.tasks()
+
+
+def test_estimators_and_hyperparameters_are_listed_as_the_types_list_themselves(client):
+    assert client.estimators() == listed_estimators()
+    assert client.hyperparameters() == listed_hyperparameters()
+
+
+def test_an_estimate_takes_a_spec_or_its_fields(client):
+    found = client.estimate(task="digits", inner={"steps": 50})
+    assert found == client.estimate({"task": "digits", "inner": {"steps": 50}})
+    assert found.memory.fits and found.run_equivalents > 10
+    with pytest.raises(InvalidRequest, match="not both"):
+        client.estimate({"task": "digits"}, task="digits")
