@@ -61,7 +61,7 @@ class Arena:
         self.dropped += int((~losses.isfinite()).sum())
 
     def challenge(self, rows: Sequence[int], first: int = 0) -> float:
-        """Points that were run with the seed ``first`` challenge the incumbent, the best of them first.
+        """Points that were run with the seed ``first`` (one of those that count) challenge the incumbent, the best of them first.
 
         Returns:
             By how much the mean loss over the common seeds fell, nats; 0 where the incumbent stays.
@@ -75,8 +75,9 @@ class Arena:
             return 0.0
         met: list[int] = []
         gains = torch.zeros(1)
-        for turn in range(self.seeds_that_count):
-            met.append((first + turn) % len(self.panel))
+        count = self.seeds_that_count
+        for turn in range(count):
+            met.append((first + turn) % count)
             self.run([row, old], met[-1])
             gains = self.seen.losses[old, met] - self.seen.losses[row, met]
             # Both diverged: NaN, no win. The incumbent diverged: infinity, a win.

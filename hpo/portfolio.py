@@ -27,6 +27,9 @@ from hpo.witness import CHAOTIC, NEAR, witnessed
 from windtunnel.types import OuterStep
 from windtunnel.types.events import Arm
 
+PANEL_SHARE = 2
+"""Seeds of the panel, over those a job asks for: the more points have been tried on few seeds, the luckier the best of them,
+so that late in a long search a point must win over twice as many."""
 BATCH = 4
 """Points that the sampler proposes in one outer step, beside the consensus of the best."""
 GRADIENT_SEEDS = 2
@@ -60,7 +63,7 @@ class Portfolio:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.readings = Readings()
-        panel = setting.seeds(PANEL, 0, setting.spec.inner.seeds)
+        panel = setting.seeds(PANEL, 0, PANEL_SHARE * setting.spec.inner.seeds)
         brief = setting.shorter(short_steps(setting.spec.inner.steps))
         self.arena, self.short = (
             Arena(problem, panel, setting.population, setting.account) for problem in (setting.problem, brief)
@@ -133,7 +136,7 @@ class Portfolio:
             found += propose(*told(arena.seen, self.short.seen), space.low, space.high, batch, seed)
         rows = arena.seen.add(space.clamp(torch.stack(found)), "sampler")
         # The seed changes from step to step, so that the sampler does not learn what is good for one of them.
-        first = outer_step % len(arena.panel)
+        first = outer_step % arena.seeds_that_count
         arena.run(rows, first)
         return Pull("sampler", reason, arena.challenge(rows, first), len(rows))
 

@@ -67,9 +67,13 @@ def test_a_diverged_challenger_loses_and_a_diverged_incumbent_too(arena: Arena) 
 
 def test_a_duel_starts_with_the_seed_it_was_called_for(arena: Arena) -> None:
     nan = math.nan
-    told(arena, [[nan, nan, 1.0, 1.0], [nan, nan, 0.9, 0.9], [nan, nan, nan, nan]])
-    assert arena.challenge([1], first=2) == pytest.approx(0.1)
-    assert arena.account.spent == 0
+    told(arena, [[nan, 1.0, 1.0, nan], [nan, 1.1, 0.7, nan], [nan, 0.9, 0.9, nan]])
+    spent = RUNS_PER_SEED * arena.problem.steps
+    arena.account.spend(spent)
+    # Over seeds 1 and 2 row 1 is ahead in the mean, but it is behind after the first of them.
+    assert arena.challenge([1], first=1) == 0.0 and arena.account.spent == spent
+    arena.challenge([2], first=1)
+    assert arena.account.spent == spent + 2 * arena.problem.steps
 
 
 def test_a_run_is_made_once_and_paid_for_once(arena: Arena) -> None:

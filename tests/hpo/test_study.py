@@ -203,3 +203,36 @@ def test_a_state_of_another_spec_a_damaged_state_and_a_missing_file_are_refused(
 def test_finishing_early_is_an_error_of_the_caller() -> None:
     with pytest.raises(RuntimeError, match="still to do"):
         study().finish()
+
+
+@pytest.mark.parametrize("estimator", ["auto", "reverse"])
+def test_a_budget_ends_the_search_with_the_step_that_spends_it(estimator: str) -> None:
+    inner = {"steps": 20, "batch_size": 16, "seeds": 2}
+    seen: list[Progress] = []
+    fields = {"inner": inner, "method": {"estimator": estimator}, "outer": {"budget": 45, "finish_seeds": 2}}
+    spec = JobSpec.model_validate({**TINY, **fields})
+    assert spec.outer.steps == 1000 and JobSpec.model_validate(spec.model_dump(mode="json")) == spec
+    whole = Study(spec, on_progress=seen.append)
+    costs = [step.run_equivalents for step in whole]
+    assert costs[-1] > 44 and all(cost <= 44 for cost in costs[:-1])
+    assert costs[-1] < 45 + 20
+    whole.finish()
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+
+def test_the_last_step_of_a_budget_proposes_no_more_points_than_it_pays_for() -> None:
+    inner = {"steps": 20, "batch_size": 16, "seeds": 1}
+    steps = list(study(inner=inner, outer={"budget": 25, "finish_seeds": 2}))
+    for before, step in itertools.pairwise(steps):
+        assert step.candidates is not None and step.candidates <= max(1, 25 - before.run_equivalents)
+
+
+def test_steps_that_are_given_limit_a_budget() -> None:
+    limited = study(inner={"steps": 8, "batch_size": 16, "seeds": 1}, outer={"budget": 1000, "steps": 1})
+    assert [step.outer_step for step in limited] == [0, 1] and limited.is_over
+
+
+def test_auto_without_a_learning_rate_in_the_search_still_looks_around() -> None:
+    steps = list(study(search=[{"name": "weight_decay"}, {"name": "clip_norm"}], outer={"steps": 1}))
+    assert steps[0].sweep is None and steps[0].candidates is not None and steps[0].candidates >= 3
