@@ -14,7 +14,7 @@ from hpo.evaluation import SeedPath, judge
 from hpo.inner import InnerProblem
 from hpo.observations import Observations
 
-RUNS_PER_SEED = 15
+RUNS_PER_SEED = 20
 """Run-equivalents after which a challenger must win over one seed more: cheap decisions early, sure ones later."""
 MARGIN = 0.5
 """By how many standard errors of the paired difference a challenger must be better."""

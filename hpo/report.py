@@ -14,7 +14,7 @@ from hpo.space import Space
 from windtunnel.types import JobSpec, PointEvaluation, Provenance, ScheduleCurve
 
 CURVE_POINTS = 201
-PACKAGES = ("windtunnel", "torch", "higher", "numpy", "scikit-learn", "mlxtend")
+PACKAGES = ("windtunnel", "torch", "higher", "numpy", "optuna", "scikit-learn", "mlxtend")
 
 
 def winner(judged: Judged) -> int:
