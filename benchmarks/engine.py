@@ -1,7 +1,8 @@
 """``python -m benchmarks.engine``: what a hypergradient costs, in seconds and memory, beside plain torch training.
 
-Every figure comes from a fresh process on one thread, under Linux: peak memory is the growth of its largest resident size
-over what it had before the work began. Each measurement is repeated, the fastest run counts. Writes docs/benchmarks.md.
+Every figure comes from a fresh process on one thread, under Linux. Times are of the processor, so that other processes
+delay nothing, and in turns with those of the torch loop that they are compared with; the fastest run of each counts. Peak
+memory is the growth of the largest resident size over what it was before the work began. Writes docs/benchmarks.md.
 """
 
 import argparse
@@ -11,18 +12,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.page import write
 
-TASKS = ("digits", "mnist5k")
-STEPS = 200
-BATCH = 64
-POPULATION = 32
-REPEATS = 5
-LEAST_SECONDS = 3.0
-"""A short run is repeated for so long: the fastest of a few could all fall into one busy moment."""
-ONE_MEMBER = ("torch loop", "reverse, every state", "reverse, sqrt states", "higher")
+if TYPE_CHECKING:
+    from hpo.study import Study
+
+
+@dataclass(frozen=True)
+class Run:
+    """A task with the default model of its family, and how long it is trained."""
+
+    model: str
+    steps: int
+    batch: int
+    population: int
+
+
+RUNS = {
+    "digits": Run("MLP", 200, 64, 32),
+    "mnist5k": Run("MLP", 200, 64, 32),
+    "python-text": Run("transformer", 100, 32, 4),
+}
+TURNS = 4
+LEAST_SECONDS, MOST_SECONDS = 3.0, 20.0
+"""A short run is repeated for so long: the fastest of a few could all fall into one busy moment. A long one is not."""
+ONE_MEMBER = ("reverse, every state", "reverse, sqrt states", "Gauss-Newton, every state", "higher")
 
 
 def resident(field: str) -> int:
@@ -36,25 +54,35 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
+def study_of(task: str, steps: int) -> "Study":
+    """A job of the default search space and optimizer."""
+    from hpo.study import Study
+    from windtunnel.types import JobSpec
+
+    return Study(JobSpec.model_validate({"task": task, "inner": {"steps": steps, "batch_size": RUNS[task].batch}}))
+
+
 def torch_loop(task: str, steps: int) -> Callable[[], None]:
     """A training loop as users of torch write it: AdamW, clipping, cosine schedule."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch.nn.utils import clip_grad_norm_
 
-    from hpo.families import MLP
-    from hpo.tasks import load
+    from hpo.families import build
+    from windtunnel.types import TASKS
 
-    data = load(task)
-    order = torch.randint(len(data.train), (steps, BATCH), generator=torch.Generator().manual_seed(0))
+    study = study_of(task, steps)
+    train = study.data.train
+    order = torch.randint(len(train), (steps, RUNS[task].batch), generator=torch.Generator().manual_seed(0))
 
     def run() -> None:
-        model = MLP(data.features, data.classes, 64, 2)
+        model = build(study.spec.model, TASKS[task])
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for rows in order:
             optimizer.zero_grad()
-            cross_entropy(model(data.train.inputs[rows]), data.train.labels[rows]).backward()  # type: ignore[no-untyped-call]
+            logits = model(train.inputs[rows])
+            cross_entropy(logits.flatten(0, -2), train.labels[rows].flatten()).backward()  # type: ignore[no-untyped-call]
             clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -65,16 +93,15 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
 def engine(task: str, steps: int, members: int, kind: str) -> Callable[[], None]:
     """The same run in this project's engine: plain, or with a hypergradient of the default search space."""
     from hpo.estimators import Estimator, Reverse, Unrolled
-    from hpo.study import Study
-    from windtunnel.types import JobSpec
 
-    study = Study(JobSpec.model_validate({"task": task, "inner": {"steps": steps, "batch_size": BATCH}}))
+    study = study_of(task, steps)
     problem = study.problem
     points = study.space.start().expand(members, -1)
     draw = problem.draw([(0, member) for member in range(members)])
     estimators: dict[str, Estimator] = {
         "reverse, every state": Reverse("none"),
         "reverse, sqrt states": Reverse("sqrt"),
+        "Gauss-Newton, every state": Reverse("none", "gauss_newton"),
         "higher": Unrolled(),
     }
     if kind == "plain":
@@ -86,23 +113,27 @@ def void(_: object) -> None:
     """Drop a result."""
 
 
-def measure(task: str, kind: str, members: int, steps: int) -> dict[str, float]:
-    """Seconds of the fastest of some runs, and peak memory in MB, in this process."""
+def measure(task: str, kind: str, members: int) -> dict[str, float]:
+    """Seconds of the fastest of some runs and of the torch loops between them, and peak memory in MB, in this process."""
     import torch
 
     torch.set_num_threads(1)
-    run = torch_loop(task, steps) if kind == "torch loop" else engine(task, steps, members, kind)
-    warm = torch_loop(task, 2) if kind == "torch loop" else engine(task, 2, min(members, 2), kind)
-    warm()
+    steps = RUNS[task].steps
+    runs = {"seconds": engine(task, steps, members, kind), "loop": torch_loop(task, steps)}
+    for warm in (engine(task, 2, min(members, 2), kind), torch_loop(task, 2)):
+        warm()
     reset_peak()
-    before, seconds = resident("VmRSS"), float("inf")
-    runs, started = 0, time.perf_counter()
-    while runs < REPEATS or time.perf_counter() - started < LEAST_SECONDS:
-        began = time.perf_counter()
-        run()
-        seconds = min(seconds, time.perf_counter() - began)
-        runs += 1
-    return {"seconds": seconds, "megabytes": (resident("VmHWM") - before) / 1e6}
+    before, best = resident("VmRSS"), dict.fromkeys(runs, float("inf"))
+    turns, started = 0, time.process_time()
+    while turns < 2 or (
+        (spent := time.process_time() - started) < MOST_SECONDS and (turns < TURNS or spent < LEAST_SECONDS)
+    ):
+        for name, run in runs.items():
+            began = time.process_time()
+            run()
+            best[name] = min(best[name], time.process_time() - began)
+        turns += 1
+    return {**best, "megabytes": (resident("VmHWM") - before) / 1e6}
 
 
 def in_fresh_process(task: str, kind: str, members: int) -> dict[str, float]:
@@ -114,18 +145,18 @@ def in_fresh_process(task: str, kind: str, members: int) -> dict[str, float]:
 
 
 def one_member_table() -> list[str]:
-    """Rows: a run of one member, plain and differentiated."""
+    """Rows: the hypergradient of a run of one member, against plain torch training."""
     rows = [
-        "| task | one run of 200 steps | seconds | of the torch loop | peak memory, MB |",
-        "|---|---|---:|---:|---:|",
+        "| task | model | steps, batch | hypergradient | seconds | torch loop, seconds | ratio | peak memory, MB |",
+        "|---|---|---|---|---:|---:|---:|---:|",
     ]
-    for task in TASKS:
-        found = {kind: in_fresh_process(task, kind, 1) for kind in ONE_MEMBER}
-        plain = found["torch loop"]["seconds"]
-        for kind, figures in found.items():
+    for task, run in RUNS.items():
+        for kind in ONE_MEMBER:
+            found = in_fresh_process(task, kind, 1)
+            seconds, loop = found["seconds"], found["loop"]
             rows.append(
-                f"| {task} | {kind} | {figures['seconds']:.3f} | {figures['seconds'] / plain:.1f}x "
-                f"| {figures['megabytes']:.0f} |"
+                f"| {task} | {run.model} | {run.steps}, {run.batch} | {kind} | {seconds:.3f} | {loop:.3f} "
+                f"| {seconds / loop:.1f}x | {found['megabytes']:.0f} |"
             )
             print(rows[-1], flush=True)
     return rows
@@ -134,16 +165,18 @@ def one_member_table() -> list[str]:
 def population_table() -> list[str]:
     """Rows: member-steps per second of a population against a lone loop."""
     rows = [
-        f"| task | torch loop, steps/s | population of {POPULATION}, member-steps/s | ratio | with a hypergradient, "
-        "runs' cost a member |",
-        "|---|---:|---:|---:|---:|",
+        "| task | members | torch loop, steps/s | population, member-steps/s | ratio | with a hypergradient (every state), "
+        "member-steps/s | of the torch loop's time a member |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for task in TASKS:
-        lone = STEPS / in_fresh_process(task, "torch loop", 1)["seconds"]
-        plain_seconds = in_fresh_process(task, "plain", POPULATION)["seconds"]
-        crowd = STEPS * POPULATION / plain_seconds
-        reverse = in_fresh_process(task, "reverse, sqrt states", POPULATION)["seconds"]
-        rows.append(f"| {task} | {lone:.0f} | {crowd:.0f} | {crowd / lone:.1f}x | {reverse / plain_seconds:.1f}x |")
+    for task, run in RUNS.items():
+        plain, reverse = (in_fresh_process(task, kind, run.population) for kind in ("plain", "reverse, every state"))
+        work = run.steps * run.population
+        rows.append(
+            f"| {task} | {run.population} | {run.steps / plain['loop']:.0f} | {work / plain['seconds']:.0f} "
+            f"| {run.population * plain['loop'] / plain['seconds']:.1f}x | {work / reverse['seconds']:.0f} "
+            f"| {reverse['seconds'] / run.population / reverse['loop']:.1f}x |"
+        )
         print(rows[-1], flush=True)
     return rows
 
@@ -171,7 +204,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=1)
     asked = parser.parse_args()
     if asked.measure:
-        print(json.dumps(measure(asked.task, asked.measure, asked.members, STEPS)))
+        print(json.dumps(measure(asked.task, asked.measure, asked.members)))
         return
     print(machine(), flush=True)
     stamp = f"Measured {time.strftime('%Y-%m-%d')} by `make bench` on {machine()}."
