@@ -15,7 +15,7 @@ from store.errors import SchemaError
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database to the newest schema or up to a revision, making it where there is none. Many processes may do it at once.
+    """Bring the database to the newest schema or up to a revision, making it where there is none. Many may do it at once.
 
     Raises:
         ValueError: the address is malformed or names another kind of database.
