@@ -61,7 +61,7 @@ class Arena:
         self.dropped += int((~losses.isfinite()).sum())
 
     def challenge(self, rows: Sequence[int], first: int = 0) -> float:
-        """Points that were run with the seed ``first`` (one of those that count) challenge the incumbent, the best of them first.
+        """Points that were run with the seed ``first`` (one of those that count) challenge the incumbent, the best first.
 
         Returns:
             By how much the mean loss over the common seeds fell, nats; 0 where the incumbent stays.

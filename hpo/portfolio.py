@@ -28,9 +28,9 @@ from windtunnel.types import OuterStep
 from windtunnel.types.events import Arm
 
 PANEL_SHARE = 2
-"""Seeds of the panel, over those a job asks for: the more points have been tried on few seeds, the luckier the best of them,
-so that late in a long search a point must win over twice as many."""
-BATCH = 4
+"""Seeds of the panel, over those a job asks for. The more points were tried on few seeds, the luckier the best of them, so
+that late in a long search a point must win over twice as many."""
+BATCH = 6
 """Points that the sampler proposes in one outer step, beside the consensus of the best."""
 GRADIENT_SEEDS = 2
 """Seeds differentiated in one outer step. One seed's gradient may point anywhere; two tell which signs they agree on."""

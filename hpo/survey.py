@@ -14,6 +14,7 @@ from hpo.arena import Arena
 from hpo.errors import Diverged
 from hpo.observations import Observations
 from hpo.sampler import ELITES, consensus
+from hpo.scout import MORE_DECAY
 from hpo.setting import Setting
 
 RATES = 8
@@ -37,7 +38,7 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
     space, account, steps = setting.space, setting.account, setting.spec.inner.steps
     rates = RATES if setting.spec.searches("learning_rate") else 0
     spread = min(SPREAD, PER_DIMENSION * len(space))
-    finalists = 2 + FINALISTS
+    finalists = 2 + FINALISTS + len(MORE_DECAY) * setting.spec.searches("weight_decay")
     account.enter("scout", 0, (1 + rates + spread) * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
     start = space.start()
     swept = (
@@ -53,6 +54,7 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
     chosen = [start, *(short.seen.points[row] for row in ranked[:FINALISTS])]
     if ranked:
         chosen.append(consensus(short.seen.points[ranked], losses[ranked], ELITES[0]))
+    chosen += _more_decay(setting, swept[int(losses[rows[1 : 1 + len(swept)]].argmin())])
     entered = arena.seen.add(torch.stack(chosen), "scout")
     arena.run(entered, 0)
     arena.incumbent = min(entered, key=lambda row: float(arena.seen.losses[row, 0]))
@@ -69,6 +71,12 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
     kept = [(rate, float(losses[row])) for rate, row in zip(_grid(setting), rows[1 : 1 + rates], strict=True)]
     sound = [pair for pair in kept if math.isfinite(pair[1])]
     return {"learning_rate": [rate for rate, _ in sound], "loss": [loss for _, loss in sound]}
+
+
+def _more_decay(setting: Setting, point: Tensor) -> list[Tensor]:
+    """The point with more weight decay, where that is searched: what decay does, only the full horizon shows."""
+    decays = [item.start for item in setting.space.hyperparameters if item.name == "weight_decay"]
+    return [setting.space.with_value(point, "weight_decay", min(decays) * factor) for factor in MORE_DECAY if decays]
 
 
 def _grid(setting: Setting) -> list[float]:
