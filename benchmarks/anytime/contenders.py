@@ -53,11 +53,7 @@ def losses_of(study: Study, points: Tensor, seeds: list[SeedPath]) -> Tensor:
 
 
 def windtunnel(study: Study, budget: int) -> Iterator[Incumbent]:
-    """This project: after each outer step, the point that the step found its search at.
-
-    That point has won a race on common seeds against the one before. The lowest loss ever seen would rather be the
-    luckiest: the scout's winner is judged on the seeds that chose it.
-    """
+    """This project: the incumbent after each outer step, which has beaten the one before on common seeds."""
     try:
         for step in study:
             believed = math.inf if step.loss is None else step.loss

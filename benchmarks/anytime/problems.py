@@ -8,8 +8,8 @@ from windtunnel.types import JobSpec
 
 STEPS = 300
 START_RATE = 0.01
-ENDLESS = 1000
-"""Outer steps of this project's job: the budget ends it, not their number."""
+FIRST_SEED = 100
+"""Job seed of repeat 0: the search's own constants were chosen on lower ones."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Problem:
 
     title: str
     spec: dict[str, Any]
-    """A job spec; seed, start, inner and outer steps are filled in, unless it has its own."""
+    """A job spec; seed, start, inner steps and budget are filled in, unless it has its own."""
     checkpoints: tuple[int, ...] = (10, 20, 40, 60, 100, 150, 200, 300)
     """Run-equivalents at which the incumbent is judged; the last is the whole budget."""
 
@@ -32,9 +32,9 @@ class Problem:
         spec = {
             "inner": {"steps": STEPS},
             "optimizer": {"learning_rate": START_RATE},
-            "outer": {"steps": ENDLESS},
+            "outer": {"budget": self.budget},
             **self.spec,
-            "seed": repeat,
+            "seed": FIRST_SEED + repeat,
         }
         return Study(JobSpec.model_validate(spec))
 
