@@ -1,12 +1,14 @@
 """``python -m benchmarks.chaos``: how well each adjoint's hypergradient agrees with evolution strategies.
 
 Raw numbers stay in benchmarks/results/ and an interrupted measurement goes on; the tables go to docs/benchmarks.md.
-``--fresh gradients`` measures the adjoints anew against the stored reference, ``--fresh everything`` the reference too.
+``--fresh gradients`` measures the adjoints anew against the stored reference, ``--fresh everything`` the reference too
+(an hour and a half of one core). ``--stored`` makes the tables of what there is.
 """
 
 import argparse
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from benchmarks.chaos import adjoints, reference, rules
 from benchmarks.chaos.cases import CASES, SEEDS, STEPS, Case
 from benchmarks.engine import machine
 from benchmarks.page import write
-from benchmarks.stored import RESULTS, Row
+from benchmarks.stored import RESULTS, Row, read
 
 GROUP = 4
 """Seeds of a job by default."""
@@ -29,6 +31,20 @@ STORED = {
 def cosine(one: Tensor, other: Tensor) -> float:
     """Of the angle between two gradients."""
     return float(one @ other / (one.norm() * other.norm()))
+
+
+def accord(gradients: Tensor) -> float:
+    """How far seeds agree on a direction: the mean cosine between two of them."""
+    units = gradients / gradients.norm(dim=1, keepdim=True)
+    count = len(units)
+    return float((units.sum(dim=0).square().sum() - count) / (count * (count - 1)))
+
+
+def agreed(choices: Sequence[Tensor], truth: Tensor) -> str:
+    """``grouped`` where each group takes the gradients that its own seeds agree on most; it sees no reference."""
+    groups = [torch.split(choice, GROUP) for choice in choices]
+    found = [cosine(max(options, key=accord).mean(dim=0), truth) for options in zip(*groups, strict=True)]
+    return f"{sum(found) / len(found):.2f} (lowest {min(found):.2f})"
 
 
 def ceiling(halves: tuple[Tensor, Tensor]) -> str:
@@ -72,10 +88,15 @@ def table(case: Case, pairs: list[Row], gradients: list[Row]) -> list[str]:
         found = {rate: adjoints.of(gradients, case, rate, name) for rate in case.rates}
         cells = [agreement(mine, truth[rate].gradient) if len(mine) else "" for rate, mine in found.items()]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
-    for name in ("exact", "bounded"):
+    for name in ("exact", "bounded", "bounded, tau 0") if "bounded" in names else ():
         found = {rate: adjoints.of(gradients, case, rate, name) for rate in case.rates}
         cells = [grouped(mine, truth[rate].gradient) if len(mine) else "" for rate, mine in found.items()]
         rows.append(f"| {name}, means of {GROUP} seeds | " + " | ".join(cells) + " |")
+    budgets = ("bounded", "bounded, tau 0")
+    if all(name in names for name in budgets):
+        choices = {rate: [adjoints.of(gradients, case, rate, name) for name in budgets] for rate in case.rates}
+        cells = [agreed(mine, truth[rate].gradient) if all(map(len, mine)) else "" for rate, mine in choices.items()]
+        rows.append(f"| bounded or tau 0, as {GROUP} seeds agree, means of them | " + " | ".join(cells) + " |")
     return rows
 
 
@@ -96,11 +117,19 @@ def main() -> None:
     """Measure what is missing, print the tables, write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fresh", choices=STORED, default="nothing", help="what to measure anew")
+    parser.add_argument("--stored", action="store_true", help="measure nothing: tables of what is stored")
     asked = parser.parse_args()
+    if asked.stored and asked.fresh != "nothing":
+        parser.error("--stored measures nothing, so nothing can be --fresh")
     torch.set_num_threads(1)
     for name in STORED[asked.fresh]:
         (RESULTS / f"{name}.csv").unlink(missing_ok=True)
-    pairs, gradients, others = reference.measure(), adjoints.measure(), rules.measure()
+    if asked.stored:
+        pairs, gradients, others = (
+            read(RESULTS / f"{name}.csv") for name in ("chaos-pairs", "chaos-gradients", "chaos-rules")
+        )
+    else:
+        pairs, gradients, others = reference.measure(), adjoints.measure(), rules.measure()
     lines = [
         f"Measured {time.strftime('%Y-%m-%d')} by `python -m benchmarks.chaos` on {machine()}: {SEEDS} seeds, {STEPS} "
         f"steps, sigma {reference.SIGMA:g}. Cells: cosine to the reference (ratio of norms).",

@@ -49,5 +49,5 @@ def of(rows: list[Row], case: Case, rate: float, adjoint: str) -> Tensor:
     """Gradients of the seeds, [seeds, k]; seeds whose gradient is not finite are left out, as a job leaves them out."""
     chosen = [row for row in rows if (row["case"], float(row["rate"]), row["adjoint"]) == (case.name, rate, adjoint)]
     found = [[float(value) for value in row["gradient"].split()] for row in chosen]
-    table = torch.tensor(found, dtype=torch.float64)
+    table = torch.tensor(found, dtype=torch.float64).reshape(len(found), len(found[0]) if found else 0)
     return table[table.isfinite().all(dim=1)]

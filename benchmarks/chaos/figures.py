@@ -24,7 +24,7 @@ SPANS = ((SMOOTH, 1.0), (ROUGH, 1.0), (ROUGH, 0.01))
 """(rate, half width in log learning rate) of each slice."""
 OFFSETS = 96
 ORANGE = OTHER_COLOURS[1]
-SHOWN = {"exact": ORANGE, "bounded": ACCENT, "gauss_newton": MUTED}
+SHOWN = {"exact": ORANGE, "bounded": ACCENT, "bounded, tau 0": OTHER_COLOURS[2], "gauss_newton": MUTED}
 
 
 def growth(cell: Cell) -> Iterator[list[object]]:
@@ -111,7 +111,7 @@ def draw_agreement(pairs: list[Row], gradients: list[Row]) -> go.Figure:
         bar = {"x": ticks, "name": name, "marker": {"color": SHOWN[name]}}
         figure.add_bar(**bar, y=cosines, row=1, col=1)
         figure.add_bar(**bar, y=ratios, showlegend=False, row=1, col=2)
-    figure.update_yaxes(range=[-0.2, 1], row=1, col=1)
+    figure.update_yaxes(range=[-0.3, 1], row=1, col=1)
     figure.update_yaxes(type="log", exponentformat="power", row=1, col=2)
     figure.update_xaxes(title="learning rate", type="category")
     return styled(figure, 980, 360)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.chaos import adjoints, cases, reference, rules
-from benchmarks.chaos.__main__ import agreement, ceiling, grouped
+from benchmarks.chaos.__main__ import accord, agreed, agreement, ceiling, grouped
 from hpo.estimators import Reverse
 
 STEPS, SEEDS = 9, 2
@@ -94,3 +94,10 @@ def test_the_ceiling_is_the_cosine_to_the_truth_that_noise_leaves() -> None:
     expected = agreement((sum(halves) / 2)[None], truth).split()[0]
     assert float(ceiling((halves[0], halves[1]))) == pytest.approx(float(expected), abs=0.011)
     assert ceiling((truth, -truth)) == "none"
+
+
+def test_seeds_choose_the_gradients_that_they_agree_on() -> None:
+    truth = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    scattered, alike = torch.eye(4), torch.tensor([[1.0, 0.1, 0.0, 0.0]]).expand(4, -1)
+    assert accord(scattered) == 0 and accord(alike) == pytest.approx(1.0)
+    assert agreed([scattered, alike], truth) == agreed([alike, scattered], truth) == "1.00 (lowest 1.00)"
