@@ -38,6 +38,10 @@ WIDTHS = (1.6e-5, 4e-6, 1e-6)
 """Half widths to begin with, in unconstrained units."""
 MORE_WIDTHS = (2.5e-7, 6.25e-8, 6.4e-5, 2.56e-4)
 """Then these, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
+NUDGE = 1e-3
+"""Both sides are taken so far beside the point, in every coordinate, give or take a half. A start is often a round number,
+where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them right;
+further away than any width above there is one."""
 MEMBERS = 2
 """A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
 PURPOSE = 90
@@ -90,6 +94,7 @@ def certify(
     Raises:
         CertificateFailed: they disagree, or the differences settle at no length of run.
     """
+    point = beside(point, problem.spec.seed)
     for member in range(MEMBERS):
         found = _longest_settled(problem, exact(estimator), point, which, member, population, on_step)
         if found.passed:
@@ -107,6 +112,12 @@ def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Cer
     """What a result shows of the points that passed."""
     engine = "higher" if isinstance(estimator, Unrolled) else "population"
     return Certificate(engine=engine, tolerance=TOLERANCE, points=list(points))
+
+
+def beside(point: Tensor, seed: int) -> Tensor:
+    """The point [k] moved by ``NUDGE``, give or take a half of it, up or down in each coordinate by chance."""
+    up, size = torch.rand(2, len(point), generator=generator_of((seed, PURPOSE, PURPOSE)), dtype=torch.float64)
+    return point + NUDGE * (0.5 + size) * torch.where(up < 0.5, -1.0, 1.0)
 
 
 def exact(estimator: Estimator) -> Estimator:

@@ -13,7 +13,7 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 
 def test_the_commands_are_there():
-    assert COMMANDS == ["serve", "worker", "submit", "list", "show", "follow", "cancel", "plan", "doctor"]
+    assert COMMANDS == ["serve", "worker", "submit", "estimate", "list", "show", "follow", "cancel", "plan", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -16,7 +16,7 @@ from hpo.study import Study
 from windtunnel.types import JobSpec
 
 spec = JobSpec.model_validate({"task": "digits", "inner": {"steps": 2000, "seeds": 8}, "outer": {"scout": False},
-                               "method": {"checkpointing": "none"}})
+                               "method": {"estimator": "reverse", "checkpointing": "none"}})
 study = Study(spec, threads=1)
 steps = iter(study)
 next(steps)

@@ -23,12 +23,12 @@ def only(**spec) -> FieldError:
 def test_unknown_field_is_answered_with_the_nearest_name_and_every_allowed_one():
     error = only(model={"widht": 32})
     assert error.pointer == "/model/widht"
-    assert error.message == "unknown field 'widht'; did you mean 'width'? allowed: family, width, depth, activation"
+    assert error.message == "unknown field 'widht'; did you mean 'width'? allowed: family, width, depth, activation, d_head"
     assert error.given == 32
 
 
 def test_unknown_field_without_a_near_name_lists_the_allowed_ones():
-    assert only(model={"zzz": 1}).message == "unknown field 'zzz'; allowed: family, width, depth, activation"
+    assert only(model={"zzz": 1}).message == "unknown field 'zzz'; allowed: family, width, depth, activation, d_head"
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,22 @@ def test_unknown_field_without_a_near_name_lists_the_allowed_ones():
         ({"seed": 2**31}, "/seed", "seed is 2147483648; allowed: at least 0 and below 2,147,483,648", 2**31),
         ({"model": []}, "/model", "model must be an object, got a list", []),
         ({"model": None}, "/model", "model must be an object, got null", None),
-        ({"search": 3}, "/search", "search must be a list, got 3; allowed: 1 to 16 items", 3),
-        ({"search": []}, "/search", "search has 0 items; allowed: 1 to 16 items", []),
+        ({"search": 3}, "/search", "search must be a list, got 3; allowed: 1 to 32 items", 3),
+        ({"search": []}, "/search", "search has 0 items; allowed: 1 to 32 items", []),
         ({"outer": {"scout": "perhaps"}}, "/outer/scout", "scout must be true or false, got 'perhaps'", "perhaps"),
         ({"optimizer": {"beta1": 1}}, "/optimizer/beta1", "beta1 is 1; allowed: at least 0 and below 1", 1),
         (
             {"method": {"adjoint": "bound"}},
             "/method/adjoint",
-            "adjoint cannot be 'bound'; did you mean 'bounded'? allowed: bounded, exact",
+            "adjoint cannot be 'bound'; did you mean 'bounded'? allowed: bounded, exact, gauss_newton",
             "bound",
         ),
-        ({"task": "digts"}, "/task", "no task 'digts'; allowed: breast-cancer, digits, mnist5k, synthetic", "digts"),
+        (
+            {"task": "digts"},
+            "/task",
+            "no task 'digts'; allowed: breast-cancer, diabetes, digits, mnist5k, python-text, synthetic",
+            "digts",
+        ),
         ({"task": 5}, "/task", "task must be a string, got 5", 5),
         ({"name": "x" * 201}, "/name", "name has 201 characters; allowed: at most 200 characters", "x" * 199 + "…"),
         (
