@@ -117,7 +117,8 @@ def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Cer
 def beside(point: Tensor, seed: int) -> Tensor:
     """The point [k] moved by ``NUDGE``, give or take a half of it, up or down in each coordinate by chance."""
     up, size = torch.rand(2, len(point), generator=generator_of((seed, PURPOSE, PURPOSE)), dtype=torch.float64)
-    return point + NUDGE * (0.5 + size) * torch.where(up < 0.5, -1.0, 1.0)
+    away: Tensor = NUDGE * (0.5 + size) * torch.where(up < 0.5, -1.0, 1.0)
+    return point + away
 
 
 def exact(estimator: Estimator) -> Estimator:
