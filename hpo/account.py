@@ -15,13 +15,13 @@ class Account:
     """Counts work and reports it. Everything it counts survives a checkpoint.
 
     Args:
-        outer_steps: moves of the whole job.
+        outer_steps: moves of the whole job; None where the budget alone ends it.
         run: gradient evaluations of one plain run (the inner steps).
         on_progress: called after every inner step; may raise to stop the job.
         budget: run-equivalents that scout and tuning may spend; None where the number of outer steps ends the job.
     """
 
-    def __init__(self, outer_steps: int, run: int, on_progress: OnProgress, budget: float | None = None) -> None:
+    def __init__(self, outer_steps: int | None, run: int, on_progress: OnProgress, budget: float | None = None) -> None:
         self.outer_steps, self.run, self.on_progress, self.budget = outer_steps, run, on_progress, budget
         self.spent = 0.0
         self.wall_seconds = 0.0
@@ -89,11 +89,16 @@ class Account:
             return low + within * (high - low)
         if self.budget is None:
             begun = 0 if self._phase == "scout" else self._outer_step
-            return self._searched * (begun + within) / (self.outer_steps + 1)
+            return self._searched * (begun + within) / (self._moves + 1)
         under_way = within * self._expected / self.run
         return self._searched * min((self.run_equivalents + under_way) / self.budget, 1.0)
 
     @property
     def _searched(self) -> float:
         """Fraction at which the search is over."""
-        return 0.9 if self.budget is not None else (self.outer_steps + 1) / (self.outer_steps + 3)
+        return 0.9 if self.budget is not None else (self._moves + 1) / (self._moves + 3)
+
+    @property
+    def _moves(self) -> int:
+        assert self.outer_steps is not None, "a job without a budget has a number of steps"
+        return self.outer_steps

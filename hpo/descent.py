@@ -98,7 +98,7 @@ class Descent:
         gradient = dict(zip(space.labels, move.gradient.tolist(), strict=True)) if len(move.gradient) else {}
         return OuterStep(
             outer_step=outer_step,
-            outer_steps=self.setting.spec.outer.steps,
+            outer_steps=self.setting.spec.outer.planned_steps,
             arm="gradient" if gradient else "scout",
             loss=move.loss if move.seeds else None,
             stderr=move.stderr,

@@ -205,7 +205,7 @@ class Portfolio:
         chaos = pull.chaos
         return OuterStep(
             outer_step=outer_step,
-            outer_steps=self.setting.spec.outer.steps,
+            outer_steps=self.setting.spec.outer.planned_steps,
             arm=pull.arm,
             reason=pull.reason,
             gain=pull.gain,

@@ -66,7 +66,7 @@ class Study:
         self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
         self.space = Space.from_spec(spec, self.tensors)
         self.problem = self._problem(spec, dtype)
-        self.account = Account(spec.outer.steps, spec.inner.steps, on_progress, spec.outer.budget)
+        self.account = Account(spec.outer.planned_steps, spec.inner.steps, on_progress, spec.outer.budget)
         self.estimator, self.choice = choose_estimator(spec, max_bytes)
         self.population = plain_members(spec)
         build = functools.partial(self._problem, dtype=dtype)
@@ -117,7 +117,7 @@ class Study:
         points = self._search.candidates()
         count = self.spec.outer.finish_seeds
         work = len(points) * count * self.spec.inner.steps
-        self.account.enter("finish", self.spec.outer.steps, work)
+        self.account.enter("finish", self.outer_step - 1, work)
         seeds = self.setting.seeds(FINISH, 0, count)
         judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
         self.account.spend(work)
@@ -125,7 +125,7 @@ class Study:
         values = self.space.as_dict(points[best])
         check: CoordinateCheck | None = None
         if self.spec.parametrization == "mup":
-            self.account.enter("check", self.spec.outer.steps, check_steps(self.spec))
+            self.account.enter("check", self.outer_step - 1, check_steps(self.spec))
             check = coordinate_check(self.spec, values, on_step=self.account.step, data=self.data)
         certified = [self._certified or self._certify(points[0], "start"), self._certify(points[best], "best")]
         wall_seconds = self.account.lap()
@@ -152,7 +152,7 @@ class Study:
             dropped_members=self._search.readings.dropped,
             provenance=provenance(self.spec, self.data.sha256, self.threads),
         )
-        self.account.enter("done", self.spec.outer.steps, 1)
+        self.account.enter("done", self.outer_step - 1, 1)
         return result
 
     def _certify(self, point: Tensor, which: CertifiedPoint) -> CertificatePoint:

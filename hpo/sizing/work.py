@@ -55,10 +55,13 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
         limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
     """
     steps = spec.inner.steps
-    found = [_scout(spec), _tune(spec, limit)]
-    budget = spec.outer.budget
-    if budget is not None and (total := sum(part.gradient_evaluations for part in found) / steps) > budget:
-        found = [Phase(part.name, part.plain * budget / total, part.differentiated * budget / total) for part in found]
+    scout, tune = _scout(spec), _tune(spec, limit)
+    if spec.outer.budget is not None:
+        # The scout is paid first; the outer steps go on until the rest is spent, or for as many as were asked for.
+        left = max(0.0, spec.outer.budget * steps - scout.gradient_evaluations)
+        share = min(1.0, left / tune.gradient_evaluations)
+        tune = Phase("tune", tune.plain * share, tune.differentiated * share)
+    found = [scout, tune]
     found.append(Phase("finish", min(LAST_CANDIDATES, 2 + spec.outer.steps) * spec.outer.finish_seeds * steps))
     short = min(steps, CERTIFIED_STEPS)
     found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING + 5) * short))

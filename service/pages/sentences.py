@@ -2,6 +2,7 @@
 
 from service.pages.rendering import estimate, number
 from windtunnel.types import JobEvent, OuterStep
+from windtunnel.types.counting import out_of
 
 
 def sentence(event: JobEvent) -> str:
@@ -34,7 +35,7 @@ def sentence(event: JobEvent) -> str:
 
 
 def _outer_step(step: OuterStep) -> str:
-    text = f"step {step.outer_step} of {step.outer_steps}: loss {estimate(step.loss, step.stderr)}"
+    text = f"step {out_of(step.outer_step, step.outer_steps, ' of ')}: loss {estimate(step.loss, step.stderr)}"
     if step.rolled_back:
         text += ", rolled back"
     elif step.outer_step and not step.moved:

@@ -14,6 +14,7 @@ from windtunnel.cli.watching import as_document, ending, follow_job, points, sum
 from windtunnel.client import Client, Result
 from windtunnel.types import Job as WireJob
 from windtunnel.types import JobState
+from windtunnel.types.counting import out_of
 
 COLOURS: dict[JobState, str] = {
     "queued": "yellow",
@@ -133,7 +134,8 @@ def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
         ),
         (
             "progress",
-            f"{progress.fraction:.0%}, outer step {progress.outer_step} of {progress.outer_steps} ({progress.phase})",
+            f"{progress.fraction:.0%}, outer step {out_of(progress.outer_step, progress.outer_steps, ' of ')} "
+            f"({progress.phase})",
         ),
         ("cost so far", f"{progress.run_equivalents:.1f} runs of the proxy"),
         ("created", f"{_age(job.created_at)} ago"),

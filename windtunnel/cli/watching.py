@@ -12,6 +12,7 @@ from windtunnel.cli.exits import ExitCode
 from windtunnel.client import Job, JobProgress, Result
 from windtunnel.types import Job as WireJob
 from windtunnel.types import LossEstimate, OuterStep
+from windtunnel.types.counting import out_of
 
 
 def follow_job(job: Job, *, as_json: bool) -> None:
@@ -124,7 +125,7 @@ def step_line(step: OuterStep) -> str:
     """An outer step in one line, for output that is no terminal."""
     values = " ".join(f"{label}={value:.4g}" for label, value in step.hyperparameters.items())
     loss = "every run diverged" if step.loss is None else f"loss {step.loss:.4f} ± {step.stderr:.4f}"
-    return f"step {step.outer_step}/{step.outer_steps} {loss} cost {step.run_equivalents:.1f} {values}"
+    return f"step {out_of(step.outer_step, step.outer_steps)} {loss} cost {step.run_equivalents:.1f} {values}"
 
 
 def _loss(estimate: LossEstimate) -> str:

@@ -21,6 +21,7 @@ from windtunnel.types import (
     Progress,
 )
 from windtunnel.types import Job as WireJob
+from windtunnel.types.counting import out_of
 
 
 class Job:
@@ -203,7 +204,7 @@ class Job:
         wire = self.wire
         parts: list[Any] = [wire.id, repr(wire.name) if wire.name else wire.spec.task, wire.state]
         if not self.finished:
-            parts.append(f"step {wire.progress.outer_step}/{wire.progress.outer_steps}")
+            parts.append(f"step {out_of(wire.progress.outer_step, wire.progress.outer_steps)}")
         point = wire.best or wire.current
         if point is not None:
             parts.append(f"loss {standard_error(point.loss, point.stderr)}")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from windtunnel.types import Job as WireJob
+from windtunnel.types.counting import out_of
 
 PHASES = {
     "waiting": "waiting for a worker",
@@ -46,7 +47,7 @@ class JobProgress:
         progress = job.progress
         description = PHASES[progress.phase]
         if progress.phase == "tune":
-            description += f" {progress.outer_step}/{progress.outer_steps}"
+            description += f" {out_of(progress.outer_step, progress.outer_steps)}"
         if job.state in ("failed", "cancelled"):
             description = job.state
         elif job.cancel_requested:

@@ -35,7 +35,8 @@ class OuterStep(Response):
     """
 
     outer_step: int
-    outer_steps: int
+    outer_steps: int | None
+    """Of the whole job; None where a budget ends it, not a number of steps."""
     loss: float | None
     """Mean validation loss over seeds, nats, at ``hyperparameters``; None where every run diverged."""
     stderr: float

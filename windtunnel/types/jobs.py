@@ -27,7 +27,8 @@ class Progress(Response):
     """How far a job is."""
 
     outer_step: int
-    outer_steps: int
+    outer_steps: int | None
+    """Of the whole job; None where a budget ends it, not a number of steps."""
     inner_steps: int
     """Inner steps of the current outer step so far, over all of its training runs."""
     phase: Literal["waiting", "scout", "tune", "finish", "check", "done"]

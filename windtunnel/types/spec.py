@@ -97,6 +97,11 @@ class OuterSpec(Request):
             return {**data, "steps": MOST_OUTER_STEPS}
         return data
 
+    @property
+    def planned_steps(self) -> int | None:
+        """Outer steps of the whole job; None where the budget alone ends it."""
+        return None if self.budget is not None and self.steps == MOST_OUTER_STEPS else self.steps
+
 
 class Target(Request):
     """The large model whose config is wanted. What is left out stays as in the proxy."""
