@@ -15,11 +15,11 @@ SHORTEST, SHORT_SHARE = 20, 4
 """Steps of a scout's short runs: at least, and as a share of the run."""
 SWEEP, SWEEP_FINALISTS = 16, 4
 """The scout of a named estimator: learning rates at a short horizon, points at the full one."""
-SURVEY, SURVEYED = 24, 5
+SURVEY, SURVEYED = 24, 6
 """The scout of ``auto``: points at a short horizon, at most; runs at the full one beside the first judgement."""
 RACERS, RACE_FINALISTS = 6, 2
 """An outer step of a named estimator: candidates on one seed, the best on the others."""
-AUTO_RUNS = 8
+AUTO_RUNS = 10
 """Plain runs of an outer step of ``auto``: points of an arm, and what it takes to judge the best of them."""
 AUTO_GRADIENTS = 0.5
 """Share of its outer steps that take a gradient."""

@@ -41,7 +41,7 @@ EXPLAINED = {
     "search.name": "a hyperparameter to tune",
     "search.scope": "one value for all, for each role, or for each tensor",
     "method.estimator": "how the hypergradient is computed",
-    "outer.steps": "hypergradient steps",
+    "outer.steps": "outer steps",
     "outer.scout": "sweep learning rates first",
     "target.width": "width of the large model; leave target out for no plan",
 }
