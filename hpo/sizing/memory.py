@@ -24,6 +24,8 @@ MOST_PLAIN_BYTES = 2**29
 
 UPDATE = 10
 """Copies of the parameters that a plain step touches: states before and after, gradient, coefficients, temporaries."""
+RETAINED = 7
+"""Those of them that the allocator keeps for later."""
 BACKWARD_UPDATE = 14
 """The same of one step of the reverse pass, with cotangents."""
 GRADIENT: dict[Family, float] = {"mlp": 1.2, "resnet": 1.9, "transformer": 1.2}
@@ -188,5 +190,5 @@ def population_bytes(spec: JobSpec, limit: int) -> int:
     What an update of a plain population took stays with the process's allocator while a hypergradient is computed.
     """
     members, memory = plain_members(spec), Memory(spec)
-    retained = members * UPDATE * memory.parameters
+    retained = members * RETAINED * memory.parameters
     return max(members * memory.plain, estimator_bytes(spec, limit) + retained, certificate_bytes(spec))

@@ -16,11 +16,11 @@ CALLS: dict[Family, tuple[int, int]] = {"mlp": (80, 15), "resnet": (80, 60), "tr
 """Small operations of a step: of any model, and of each layer or block."""
 PASSES = 3
 """A step's products: forward, and two backward."""
-EFFICIENCY: dict[Family, float] = {"mlp": 0.6, "resnet": 0.3, "transformer": 0.3}
+EFFICIENCY: dict[Family, float] = {"mlp": 0.6, "resnet": 0.3, "transformer": 0.45}
 """Share of the speed of large products that a family's own reach."""
 UPDATE_TRAFFIC = 30
 """Times that the parameters pass through memory in an update."""
-SAVED_TRAFFIC: dict[Family, int] = {"mlp": 8, "resnet": 14, "transformer": 32}
+SAVED_TRAFFIC: dict[Family, int] = {"mlp": 8, "resnet": 14, "transformer": 16}
 """Times that what a forward pass keeps goes through memory."""
 COST_FACTOR: dict[EstimatorName, float] = {
     "reverse": 1.3,
