@@ -54,8 +54,7 @@ class Implicit:
             initial = problem.initial(draw, tables)
         fixed, pullback, members = tables.detached(), Pullback(tables), len(points)
         state = tuple(part.detach() for part in initial)
-        for step in range(problem.steps):
-            state = problem.advance(state, fixed, draw, step, step + 1, on_step)[-1]
+        state = problem.reach(state, fixed, draw, 0, problem.steps, on_step)
         value, (slope, *_) = pullback.validation_slope(problem, state)
         system = _System(problem, fixed, draw, state[0], self.examples, on_step)
         product = Counted(system.product)

@@ -31,9 +31,7 @@ class Truncated:
         fixed, pullback = tables.detached(), Pullback(tables)
         steps, members = problem.steps, len(points)
         first = max(0, steps - self.window)
-        state = tuple(part.detach() for part in initial)
-        for step in range(first):
-            state = problem.advance(state, fixed, draw, step, step + 1, on_step)[-1]
+        state = problem.reach(tuple(part.detach() for part in initial), fixed, draw, 0, first, on_step)
         states = problem.advance(state, fixed, draw, first, steps, on_step)
         value, adjoint = pullback.validation_slope(problem, states.pop())
         for step in reversed(range(first, steps)):
