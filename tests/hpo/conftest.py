@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from hpo.inner import InnerProblem
+from hpo.inner import Draw, InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import mlp_tensors
 from hpo.mup.rules import base_init_std
@@ -15,6 +16,7 @@ from hpo.tasks import load
 from windtunnel.types import JobSpec
 
 BuildProblem = Callable[..., InnerProblem]
+Differences = Callable[[InnerProblem, Tensor, Draw], Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +36,25 @@ def build_problem() -> BuildProblem:
         return InnerProblem(spec, Layout(tensors), std, Space.from_spec(spec, tensors), data, dtype)
 
     return build
+
+
+@pytest.fixture
+def central_differences() -> Differences:
+    """(problem, points, draw) -> d validation loss / d coordinate by the five-point rule, [members, k]."""
+
+    def slopes(problem: InnerProblem, points: Tensor, draw: Draw) -> Tensor:
+        def loss(at: Tensor) -> Tensor:
+            trained = problem.train(at, draw)
+            return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0]
+
+        # Wide enough for rounding, narrow enough that no step's gradient norm crosses the clip threshold on the way.
+        width, columns = 2e-4, []
+        for coordinate in range(points.shape[1]):
+            step = torch.zeros_like(points)
+            step[:, coordinate] = width
+            near = loss(points + step) - loss(points - step)
+            far = loss(points + 2 * step) - loss(points - 2 * step)
+            columns.append((8 * near - far) / (12 * width))
+        return torch.stack(columns, dim=1)
+
+    return slopes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hpo.estimators import Reverse
 from hpo.families.dials import add_noise, gaussian_dropout
-from hpo.inner import Draw, InnerProblem
+from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
@@ -92,23 +92,6 @@ def small(name: HyperparameterName, scope: str, optimizer: dict[str, Any], famil
     )
 
 
-def central_differences(problem: InnerProblem, points: Tensor, draw: Draw) -> Tensor:
-    """d validation loss / d coordinate by the five-point rule, [members, k]."""
-
-    def loss(at: Tensor) -> Tensor:
-        trained = problem.train(at, draw)
-        return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0]
-
-    width, columns = 2e-4, []
-    for coordinate in range(points.shape[1]):
-        step = torch.zeros_like(points)
-        step[:, coordinate] = width
-        near = loss(points + step) - loss(points - step)
-        far = loss(points + 2 * step) - loss(points - 2 * step)
-        columns.append((8 * near - far) / (12 * width))
-    return torch.stack(columns, dim=1)
-
-
 DECAYS = {
     "sgd, l2": SGD,
     "sgd, decoupled": SGD | {"decay": "decoupled"},
@@ -132,7 +115,7 @@ def cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("name", "scope", "optimizer", "family"), list(cases()))
-def test_the_hypergradient_equals_central_differences(name, scope, optimizer, family) -> None:
+def test_the_hypergradient_equals_central_differences(central_differences, name, scope, optimizer, family) -> None:
     problem = small(name, scope, optimizer, family)
     draw = problem.draw([(0, 0), (0, 1)])
     # Off the start: where all mixture weights are equal, or all scopes alike, mistakes could cancel.

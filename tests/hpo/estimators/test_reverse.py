@@ -101,26 +101,10 @@ def search_problem(build_problem, case: str, activation: str = "tanh") -> InnerP
     )
 
 
-def central_differences(problem: InnerProblem, points: torch.Tensor, draw) -> torch.Tensor:
-    """d validation loss / d coordinate by the five-point rule, [members, k]."""
-
-    def loss(at: torch.Tensor) -> torch.Tensor:
-        trained = problem.train(at, draw)
-        return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0]
-
-    # Wide enough for rounding, narrow enough that no step's gradient norm crosses the clip threshold on the way.
-    width, columns = 2e-4, []
-    for coordinate in range(points.shape[1]):
-        step = torch.zeros_like(points)
-        step[:, coordinate] = width
-        near = loss(points + step) - loss(points - step)
-        far = loss(points + 2 * step) - loss(points - 2 * step)
-        columns.append((8 * near - far) / (12 * width))
-    return torch.stack(columns, dim=1)
-
-
 @pytest.mark.parametrize("case", CASES)
-def test_reverse_higher_and_finite_differences_agree_for_every_hyperparameter(build_problem, case: str) -> None:
+def test_reverse_higher_and_finite_differences_agree_for_every_hyperparameter(
+    build_problem, central_differences, case: str
+) -> None:
     problem = search_problem(build_problem, case)
     draw = problem.draw([(0, 0), (0, 1)])
     points = problem.space.start().expand(2, -1)
