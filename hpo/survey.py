@@ -8,7 +8,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from hpo.arena import Arena
 from hpo.errors import Diverged
@@ -16,6 +15,7 @@ from hpo.observations import Observations
 from hpo.sampler import ELITES, consensus
 from hpo.scout import MORE_DECAY
 from hpo.setting import Setting
+from hpo.spread import spread
 
 RATES = 8
 """Log-spaced global learning rates over the search range."""
@@ -37,16 +37,14 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
     """
     space, account, steps = setting.space, setting.account, setting.spec.inner.steps
     rates = RATES if setting.spec.searches("learning_rate") else 0
-    spread = min(SPREAD, PER_DIMENSION * len(space))
+    count = min(SPREAD, PER_DIMENSION * len(space))
     finalists = 2 + FINALISTS + len(MORE_DECAY) * setting.spec.searches("weight_decay")
-    account.enter("scout", 0, (1 + rates + spread) * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
+    account.enter("scout", 0, (1 + rates + count) * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
     start = space.start()
     swept = (
         torch.stack([space.with_value(start, "learning_rate", rate) for rate in _grid(setting)]) if rates else start[None]
     )
-    points = torch.cat(
-        [start[None], swept, space.low + _sobol(len(space), spread, setting.spec.seed) * (space.high - space.low)]
-    )
+    points = torch.cat([start[None], swept, spread(space.low, space.high, count, setting.spec.seed)])
     rows = short.seen.add(points, "scout")
     short.run(rows, 0)
     losses = short.seen.losses[:, 0]
@@ -84,13 +82,6 @@ def _grid(setting: Setting) -> list[float]:
     low, high = min(item.low for item in items), max(item.high for item in items)
     grid: list[float] = torch.logspace(math.log10(low), math.log10(high), RATES, dtype=torch.float64).tolist()
     return grid
-
-
-def _sobol(dimensions: int, count: int, seed: int) -> Tensor:
-    """Points of the unit cube [count, dimensions], count even: each with its mirror image."""
-    engine = SobolEngine(dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    half = engine.draw(count // 2, dtype=torch.float64)
-    return torch.cat([half, 1 - half])
 
 
 def told(full: Observations, short: Observations) -> tuple[Tensor, Tensor]:

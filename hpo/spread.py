@@ -1,0 +1,39 @@
+"""Points spread over a box of coordinates, and a choice among them that lie apart."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+
+def spread(low: Tensor, high: Tensor, count: int, seed: int) -> Tensor:
+    """A scrambled Sobol sequence over the box, each point with its mirror image, [count, k].
+
+    Args:
+        low: of the box, [k].
+        high: likewise.
+        count: even.
+        seed: of the scrambling.
+    """
+    engine = SobolEngine(len(low), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    half = engine.draw(count // 2, dtype=torch.float64)
+    return low + torch.cat([half, 1 - half]) * (high - low)
+
+
+def apart(ranked: Sequence[Tensor], taken: Sequence[Tensor], count: int, distance: float) -> list[Tensor]:
+    """The first ``count`` points [k] that lie at least so far from those taken and from each other; fewer where none is left.
+
+    Args:
+        ranked: the best first.
+        taken: points to keep away from.
+        count: how many, at most.
+        distance: largest difference of a coordinate, unconstrained units.
+    """
+    found: list[Tensor] = []
+    for point in ranked:
+        if len(found) == count:
+            break
+        if all(float((point - other).abs().max()) >= distance for other in (*taken, *found)):
+            found.append(point)
+    return found
