@@ -1,10 +1,12 @@
-"""Where points are judged: runs on a common panel of seeds, and duels with the incumbent that no single seed decides.
+"""Where points are judged: runs with common seeds, and duels with the incumbent that no single seed decides.
 
 A challenger is dropped by the first seed over which its mean is no better (racing on common random numbers; Hutter et al.
-2009, FocusedILS; Maron & Moore 1994): most challengers cost one run, and the incumbent has met every seed that counts.
+2009, FocusedILS; Maron & Moore 1994): most challengers cost one run. A duel begins with new seeds, because the incumbent
+was chosen for its losses on the old ones: fought over again on those, a lucky point would reign for good.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,14 +27,23 @@ class Arena:
 
     Args:
         problem: the inner problem.
-        panel: seed paths, the same for every point.
+        seed_path: of the seed with an index; the same for every point.
+        most_seeds: over so many a challenger must win at the end of a long search.
         population: members trained as one computation, at most.
         account: pays for every run.
     """
 
-    def __init__(self, problem: InnerProblem, panel: Sequence[SeedPath], population: int, account: Account) -> None:
-        self.problem, self.panel, self.population, self.account = problem, list(panel), population, account
-        self.seen = Observations.none(len(problem.space), len(self.panel))
+    def __init__(
+        self,
+        problem: InnerProblem,
+        seed_path: Callable[[int], SeedPath],
+        most_seeds: int,
+        population: int,
+        account: Account,
+    ) -> None:
+        self.problem, self.seed_path, self.most_seeds = problem, seed_path, most_seeds
+        self.population, self.account = population, account
+        self.seen = Observations.none(len(problem.space))
         self.incumbent = 0
         """Row of the best point so far."""
         self.dropped = 0
@@ -46,14 +57,14 @@ class Arena:
     @property
     def seeds_that_count(self) -> int:
         """Seeds over which a challenger must win by now."""
-        return min(len(self.panel), 2 + int(self.account.run_equivalents / RUNS_PER_SEED))
+        return min(self.most_seeds, 2 + int(self.account.run_equivalents / RUNS_PER_SEED))
 
     def run(self, rows: Sequence[int], seed: int) -> None:
-        """Train each point with one seed of the panel, unless that was done before."""
+        """Train each point with one seed, unless that was done before."""
         rows = [row for row in dict.fromkeys(rows) if not self.seen.is_run(row, seed)]
         if not rows:
             return
-        points, path = self.seen.points[rows], self.panel[seed]
+        points, path = self.seen.points[rows], self.seed_path(seed)
         losses = judge(self.problem, points, [path], self.population, self.account.step).validation[:, 0]
         self.account.spend(len(rows) * self.problem.steps)
         for row, loss in zip(rows, losses.tolist(), strict=True):
@@ -69,16 +80,21 @@ class Arena:
         order = sorted(dict.fromkeys(rows), key=lambda row: float(self.seen.losses[row, first]))
         return sum(self._duel(row, first) for row in order)
 
+    def _turns(self, first: int) -> list[int]:
+        """Seeds of a duel: that one, then the newest ones first, then ones that no point has met."""
+        known = [seed for seed in reversed(range(self.seen.seeds)) if seed != first]
+        new = itertools.count(self.seen.seeds)
+        return [first, *itertools.islice(itertools.chain(known, new), self.seeds_that_count - 1)]
+
     def _duel(self, row: int, first: int) -> float:
         old = self.incumbent
         if row == old:
             return 0.0
         met: list[int] = []
         gains = torch.zeros(1)
-        count = self.seeds_that_count
-        for turn in range(count):
-            met.append((first + turn) % count)
-            self.run([row, old], met[-1])
+        for seed in self._turns(first):
+            met.append(seed)
+            self.run([row, old], seed)
             gains = self.seen.losses[old, met] - self.seen.losses[row, met]
             # Both diverged: NaN, no win. The incumbent diverged: infinity, a win.
             if not float(gains.mean()) > 0:

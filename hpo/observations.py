@@ -1,7 +1,7 @@
 """Everything a job has judged: points, their losses seed by seed, hypergradients. One store for all arms of the portfolio.
 
-All points are judged on the same panel of seeds (common random numbers), in the same order: first seed 0, then seed 1,
-and so on as far as a point deserves it.
+Points that are compared are run with the same seeds (common random numbers). New seeds come in as the search goes on, so
+that a point that won by luck on the old ones is found out.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,10 @@ import torch
 from torch import Tensor
 
 from windtunnel.types.events import Arm
+
+
+DRAWN = 1.0
+"""Runs of effect 0 that every seed is credited with."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Observations:
 
     Args:
         points: [n, k].
-        losses: validation losses, [n, seeds]; NaN where a point was not run with a seed, infinity where it diverged.
+        losses: validation losses, [n, seeds so far]; NaN where a point was not run with a seed, infinity where it diverged.
         arms: which arm proposed each point.
     """
 
@@ -46,12 +50,17 @@ class Observations:
     slopes: list[Slope] = field(default_factory=list)
 
     @classmethod
-    def none(cls, coordinates: int, seeds: int) -> "Observations":
+    def none(cls, coordinates: int) -> "Observations":
         """An empty store."""
-        return cls(torch.empty(0, coordinates, dtype=torch.float64), torch.empty(0, seeds, dtype=torch.float64))
+        return cls(torch.empty(0, coordinates, dtype=torch.float64), torch.empty(0, 0, dtype=torch.float64))
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that any point was run with: the next one that no point has met."""
+        return self.losses.shape[1]
 
     def add(self, points: Tensor, arm: Arm) -> list[int]:
         """Rows of new points [n, k]; a point that is known already keeps its row."""
@@ -70,11 +79,14 @@ class Observations:
 
     def record(self, row: int, seed: int, loss: float) -> None:
         """The loss of one run; infinity where it diverged."""
+        if seed >= self.seeds:
+            unknown = torch.full((len(self), seed + 1 - self.seeds), torch.nan, dtype=torch.float64)
+            self.losses = torch.cat([self.losses, unknown], dim=1)
         self.losses[row, seed] = loss
 
     def is_run(self, row: int, seed: int) -> bool:
         """Whether a point was run with a seed."""
-        return not bool(self.losses[row, seed].isnan())
+        return seed < self.seeds and not bool(self.losses[row, seed].isnan())
 
     def known(self, row: int) -> Tensor:
         """Losses of a point over the seeds it was run with, [seeds run]."""
@@ -83,14 +95,18 @@ class Observations:
     def levels(self) -> Tensor:
         """One number a point, comparable between points run with different seeds, [n]; infinity where a run diverged.
 
-        The additive model: loss = level + effect of the seed: the effect is the mean difference to seed 0 over the points
-        that were run with both.
+        The additive model of a two-way layout: loss = level of the point + effect of the seed, by least squares over all
+        runs. An effect that few runs tell of is drawn towards 0 (``DRAWN`` runs of effect 0 are added to each seed).
         """
-        differences = self.losses - self.losses[:, :1]
-        # Where both runs diverged the difference is NaN, as where one is missing.
-        finite = differences.isfinite()
-        effect = torch.where(finite, differences, 0.0).sum(dim=0) / finite.sum(dim=0).clamp(min=1)
         run = ~self.losses.isnan()
+        finite = self.losses.isfinite()
+        counted = finite.double()
+        values = torch.where(finite, self.losses, 0.0)
+        runs = counted.sum(dim=1).clamp(min=1)
+        # Normal equations in the effects alone, the levels eliminated.
+        normal = torch.diag(counted.sum(dim=0) + DRAWN) - counted.T @ (counted / runs[:, None])
+        right = values.sum(dim=0) - counted.T @ (values.sum(dim=1) / runs)
+        effect = torch.linalg.solve(normal, right)
         corrected = torch.where(run, self.losses - effect, 0.0)
         return torch.where(run.any(dim=1), corrected.sum(dim=1) / run.sum(dim=1).clamp(min=1), torch.inf)
 

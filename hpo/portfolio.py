@@ -13,7 +13,7 @@ from torch import Tensor
 from hpo.allocation import PlayedArm, Tally, choose
 from hpo.arena import Arena
 from hpo.errors import Diverged
-from hpo.evaluation import diverged_to_infinity, mean_and_stderr
+from hpo.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
 from hpo.observations import Observations, Slope
 from hpo.race import confidence, free_gradient, to_unit
 from hpo.readings import Chaos, Readings
@@ -28,8 +28,8 @@ from windtunnel.types import OuterStep
 from windtunnel.types.events import Arm
 
 PANEL_SHARE = 2
-"""Seeds of the panel, over those a job asks for. The more points were tried on few seeds, the luckier the best of them, so
-that late in a long search a point must win over twice as many."""
+"""Most seeds of a duel, over those a job asks for. The more points were tried on few seeds, the luckier the best of them,
+so that late in a long search a point must win over twice as many."""
 BATCH = 6
 """Points that the sampler proposes in one outer step, beside the consensus of the best."""
 GRADIENT_SEEDS = 2
@@ -63,15 +63,19 @@ class Portfolio:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.readings = Readings()
-        panel = setting.seeds(PANEL, 0, PANEL_SHARE * setting.spec.inner.seeds)
+        most = PANEL_SHARE * setting.spec.inner.seeds
         brief = setting.shorter(short_steps(setting.spec.inner.steps))
         self.arena, self.short = (
-            Arena(problem, panel, setting.population, setting.account) for problem in (setting.problem, brief)
+            Arena(problem, self._seed_path, most, setting.population, setting.account)
+            for problem in (setting.problem, brief)
         )
         self.width = WIDTH
         self.tallies: dict[PlayedArm, Tally] = {"gradient": Tally(), "sampler": Tally()}
         self.reigns: list[int] = []
         """Rows of the incumbents after each outer step, without repetitions."""
+
+    def _seed_path(self, index: int) -> SeedPath:
+        return (self.setting.spec.seed, PANEL, 0, index)
 
     @property
     def start(self) -> Tensor:
@@ -114,30 +118,31 @@ class Portfolio:
     def _without_gradient(self, left: float) -> str | None:
         seeds = self._seeds_to_differentiate()
         if not seeds:
-            return "every seed's gradient at this point is known"
+            return f"the gradients of {self.arena.most_seeds} seeds at this point are known"
         if left < RUNS_PER_GRADIENT * len(seeds) + 1:
             return "the budget left does not pay for a gradient"
         return None
 
     def _seeds_to_differentiate(self) -> list[int]:
-        """The next seeds at the incumbent: those that had no turn there."""
-        taken = {slope.seed for slope in self.arena.seen.slopes_at(self.arena.incumbent)}
-        return [seed for seed in range(len(self.arena.panel)) if seed not in taken][:GRADIENT_SEEDS]
+        """Seeds that no point has met, so that the incumbent is judged anew; none where enough had their turn there."""
+        new = self.arena.seen.seeds
+        enough = len(self.arena.seen.slopes_at(self.arena.incumbent)) >= self.arena.most_seeds
+        return [] if enough else list(range(new, new + GRADIENT_SEEDS))
 
     def _sample(self, outer_step: int, reason: str, left: float) -> Pull:
         arena, space, spec = self.arena, self.setting.space, self.setting.spec
         affordable = int(min(left, BATCH + len(ELITES)))
         batch = max(0, affordable - len(ELITES))
-        self.setting.account.enter("tune", outer_step, (batch + len(ELITES) + len(arena.panel)) * spec.inner.steps)
+        self.setting.account.enter("tune", outer_step, (batch + len(ELITES) + arena.most_seeds) * spec.inner.steps)
         levels = arena.seen.levels()
         found = [consensus(arena.seen.points, levels, share) for share in ELITES][:affordable]
         if batch:
             seed = number_of((spec.seed, SAMPLER, outer_step)) % 2**32
             found += propose(*told(arena.seen, self.short.seen), space.low, space.high, batch, seed)
         rows = arena.seen.add(space.clamp(torch.stack(found)), "sampler")
-        # The seed changes from step to step, so that the sampler does not learn what is good for one of them.
-        first = outer_step % arena.seeds_that_count
-        arena.run(rows, first)
+        # A seed that no point has met: neither the sampler nor the incumbent can owe their standing to it.
+        first = arena.seen.seeds
+        arena.run([*rows, arena.incumbent], first)
         return Pull("sampler", reason, arena.challenge(rows, first), len(rows))
 
     def _descend(self, outer_step: int, reason: str) -> Pull:
@@ -145,17 +150,16 @@ class Portfolio:
         row, seeds = arena.incumbent, self._seeds_to_differentiate()
         point = arena.best
         member_steps = len(seeds) * setting.estimator.member_steps(setting.problem)
-        account.enter("tune", outer_step, member_steps + (2 * len(LENGTHS) + len(arena.panel)) * setting.spec.inner.steps)
-        draw = setting.problem.draw([arena.panel[seed] for seed in seeds])
+        account.enter("tune", outer_step, member_steps + (2 * len(LENGTHS) + arena.most_seeds) * setting.spec.inner.steps)
+        draw = setting.problem.draw([self._seed_path(seed) for seed in seeds])
         estimate = setting.estimator.estimate(setting.problem, point.expand(len(seeds), -1), draw, account.step)
         account.spend(estimate.cost)
         losses = diverged_to_infinity(estimate.value.double())
         sound = losses.isfinite() & estimate.gradient.isfinite().all(dim=1)
         arena.dropped += int((~sound).sum())
         for index, seed in enumerate(seeds):
-            # The runs of the estimator are runs of the panel's seeds; a loss that is known stays, to the last bit.
-            if not arena.seen.is_run(row, seed):
-                arena.seen.record(row, seed, float(losses[index]))
+            # The runs of the estimator are runs like any other: the incumbent is judged by them too.
+            arena.seen.record(row, seed, float(losses[index]))
             arena.seen.slopes.append(Slope(row, seed, estimate.gradient[index].double()))
         chaos = Chaos.read(estimate, sound)
         gradients = [slope.gradient for slope in arena.seen.slopes_at(row) if slope.is_sound]
@@ -163,8 +167,8 @@ class Portfolio:
             return Pull("gradient", reason, chaos=chaos)
         stacked = torch.stack(gradients)
         rows = [new for new in arena.seen.add(self._moves(row, stacked, chaos), "gradient") if new != row]
-        arena.run(rows, 0)
-        gain = arena.challenge(rows)
+        arena.run(rows, seeds[0])
+        gain = arena.challenge(rows, seeds[0])
         length = float((arena.best - point).abs().max())
         grown = min(max(GROW * length, NARROWEST), WIDEST)
         self.width = max(SHRINK * self.width, NARROWEST) if arena.incumbent == row else grown

@@ -68,11 +68,11 @@ def test_the_consensus_of_noisy_points_lies_closer_to_the_optimum_than_the_lucki
 
 
 def test_short_runs_tell_the_sampler_what_is_bad_but_never_what_is_best() -> None:
-    full, short = Observations.none(1, 1), Observations.none(1, 1)
+    full, short = Observations.none(1), Observations.none(1)
     full.add(torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64), "scout")
-    full.losses[:, 0] = torch.tensor([1.0, 2.0, 3.0])
+    full.losses = torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64)
     short.add(torch.tensor([[0.0], [5.0], [6.0], [7.0], [8.0]], dtype=torch.float64), "scout")
-    short.losses[:, 0] = torch.tensor([0.5, 0.1, 0.7, 0.9, math.inf])
+    short.losses = torch.tensor([[0.5], [0.1], [0.7], [0.9], [math.inf]], dtype=torch.float64)
     points, levels = told(full, short)
     assert points[:, 0].tolist() == [0.0, 1.0, 2.0, 5.0, 6.0, 7.0, 8.0]
     assert levels[:3].tolist() == [1.0, 2.0, 3.0]
