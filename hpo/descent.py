@@ -1,34 +1,40 @@
-"""The search of every job that names its estimator: hypergradient, race, move, with momentum and rollback."""
-
-from collections.abc import Sequence
-from typing import Any
+"""The search of every job that names its estimator: hypergradient, race, move, from one start or from several at once."""
 
 import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.evaluation import judge, mean_and_stderr
-from hpo.outer import Move, Trail, Visit, advance
+from hpo.evaluation import SeedPath, judge, mean_and_stderr
+from hpo.outer import Move, Visit
 from hpo.race import FINALISTS, LENGTHS
 from hpo.readings import Readings
 from hpo.scout import FINALISTS as SCOUT_FINALISTS
 from hpo.scout import RATES, scout, short_steps
 from hpo.search import State
 from hpo.setting import MOVE, SCOUT, Setting
+from hpo.spread import apart, spread
+from hpo.starts import Start, advance_all, numbers_of, starts_of, state_of, visit_of
 from windtunnel.types import OuterStep
 
 LATEST = 3
 CHEAPEST = 3
 """The last points and those of lowest loss are judged again at the end, beside the start."""
+SPREAD = 4
+"""Points over the whole space that a short run judges for each start but the first."""
+APART = 1.0
+"""Largest coordinate of the distance of two starts, at least, in unconstrained units."""
 
 
 class Descent:
-    """Follows one estimator's hypergradients from one start."""
+    """Follows one estimator's hypergradients from one start or several."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.readings = Readings()
-        self._trail: Trail | None = None
+        self.living: tuple[Start, ...] = ()
+        """The starts that go on."""
+        self._leader = 0
+        """Number of the one that led last."""
         self._start: Visit | None = None
 
     @property
@@ -38,72 +44,116 @@ class Descent:
         return self._start.point
 
     @property
-    def trail(self) -> Trail:
-        """Where the search stands."""
-        assert self._trail is not None
-        return self._trail
+    def leader(self) -> Start:
+        """The start of lowest loss in the last outer step."""
+        (found,) = [start for start in self.living if start.number == self._leader]
+        return found
 
     def begin(self) -> OuterStep:
         """See the protocol.
 
         Raises:
-            Diverged: no training run at the start, or at any learning rate of the scout, stayed finite.
+            Diverged: no training run at a start, or at any learning rate of the scout, stayed finite.
         """
         setting, spec = self.setting, self.setting.spec
         account, count, steps = setting.account, spec.inner.seeds, spec.inner.steps
-        seeds = setting.seeds(SCOUT, 0, count)
+        seeds, brief = setting.seeds(SCOUT, 0, count), short_steps(steps)
+        spread_over = SPREAD * (spec.outer.starts - 1) * brief
         sweep: dict[str, list[float]] | None = None
         if spec.outer.scout and spec.searches("learning_rate"):
-            brief = short_steps(steps)
-            account.enter("scout", 0, RATES * brief + SCOUT_FINALISTS * count * steps)
+            account.enter("scout", 0, RATES * brief + SCOUT_FINALISTS * count * steps + spread_over)
             found = scout(setting.problem, setting.shorter(brief), RATES, seeds, setting.population, account.step)
             account.spend(found.member_steps)
             point, losses = found.point, found.losses
             sweep = {"learning_rate": found.rates, "loss": found.sweep}
         else:
-            account.enter("scout", 0, count * steps)
+            account.enter("scout", 0, count * steps + spread_over)
             point = setting.space.start()
-            losses = judge(setting.problem, point[None], seeds, setting.population, account.step).validation[0]
-            account.spend(count * steps)
+            losses = self._judged(point, seeds)
+        points, reason = [point], None
+        if spec.outer.starts > 1:
+            others, reason = self._others(point, seeds[:1])
+            points += others
+        first = 0
+        while not losses.isfinite().any() and first + 1 < len(points):
+            first += 1
+            losses = self._judged(points[first], seeds)
+            reason = f"{reason}; start {first - 1} dropped: all {count} training runs diverged"
         mean, stderr, survivors = mean_and_stderr(losses)
         if survivors == 0:
             raise Diverged(
-                f"all {count} training runs at the start diverged",
+                f"all {count * len(points)} training runs at the start diverged",
                 "start from a lower optimizer.learning_rate, or let the scout choose one (outer.scout: true)",
             )
-        self._start = Visit(0, point, mean, stderr)
-        self._trail = Trail(point, torch.zeros_like(point), torch.zeros_like(point), visits=(self._start,))
-        self.readings = self.readings.dropping(count - survivors)
-        return self._report(0, point, point, Move(mean, stderr, survivors, count - survivors, torch.empty(0), None), sweep)
+        point, diverged = points[first], count * (first + 1) - survivors
+        self._start, self._leader = Visit(0, point, mean, stderr), first
+        self.living = tuple(
+            Start.at(number, at, (self._start,) if number == first else ())
+            for number, at in enumerate(points)
+            if number >= first
+        )
+        self.readings = self.readings.dropping(diverged)
+        move = Move(mean, stderr, survivors, count - survivors, torch.empty(0), None)
+        return self._report(0, point, point, move, diverged, reason, sweep)
+
+    def _judged(self, point: Tensor, seeds: list[SeedPath]) -> Tensor:
+        """Losses at one point at the full horizon, [seeds]."""
+        setting = self.setting
+        losses = judge(setting.problem, point[None], seeds, setting.population, setting.account.step).validation[0]
+        setting.account.spend(losses.numel() * setting.problem.steps)
+        return losses
+
+    def _others(self, first: Tensor, seed: list[SeedPath]) -> tuple[list[Tensor], str]:
+        """The other starts: the best of a spread by a short run that lie apart; and a sentence on them."""
+        setting, space, wanted = self.setting, self.setting.space, self.setting.spec.outer.starts - 1
+        short = setting.shorter(short_steps(setting.spec.inner.steps))
+        points = spread(space.low, space.high, SPREAD * wanted, setting.spec.seed)
+        losses = judge(short, points, seed, setting.population, setting.account.step).validation[:, 0]
+        setting.account.spend(len(points) * short.steps)
+        ranked = [points[row] for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
+        found = apart(ranked, [first], wanted, APART)
+        words = f"{len(ranked)} of {len(points)} points spread over the space stayed finite in a short run"
+        return found, f"{words}, {len(found)} of them {APART:g} or more apart are starts beside the first"
 
     def advance(self, outer_step: int) -> OuterStep:
         """See the protocol."""
-        setting, before = self.setting, self.trail
-        count, steps = setting.spec.inner.seeds, setting.spec.inner.steps
+        setting, count = self.setting, self.setting.spec.inner.seeds
         racing = len(LENGTHS) * 2 + FINALISTS * (count - 1)
         estimating = count * setting.estimator.member_steps(setting.problem)
-        setting.account.enter("tune", outer_step, estimating + racing * steps)
+        each = estimating + racing * setting.spec.inner.steps
+        setting.account.enter("tune", outer_step, len(self.living) * each)
         seeds = setting.seeds(MOVE, outer_step, count)
-        after, move = advance(
-            setting.problem, setting.estimator, before, seeds, outer_step, setting.population, setting.account
+        done = advance_all(
+            setting.problem, setting.estimator, self.living, seeds, outer_step, setting.population, setting.account
         )
-        self._trail = after
-        self.readings = self.readings.dropping(move.dropped).adding(move.chaos)
-        return self._report(outer_step, before.point, after.point, move, None)
+        self.living, self._leader = done.living, done.leader.number
+        self.readings = self.readings.dropping(done.diverged).adding(done.move.chaos)
+        reason = "; ".join(done.dropped) or None
+        return self._report(outer_step, done.before, done.leader.trail.point, done.move, done.diverged, reason)
 
     def _report(
-        self, outer_step: int, before: Tensor, after: Tensor, move: Move, sweep: dict[str, list[float]] | None
+        self,
+        outer_step: int,
+        before: Tensor,
+        after: Tensor,
+        move: Move,
+        diverged: int,
+        reason: str | None,
+        sweep: dict[str, list[float]] | None = None,
     ) -> OuterStep:
-        space, chaos = self.setting.space, move.chaos
+        space, chaos, several = self.setting.space, move.chaos, self.setting.spec.outer.starts > 1
         gradient = dict(zip(space.labels, move.gradient.tolist(), strict=True)) if len(move.gradient) else {}
         return OuterStep(
             outer_step=outer_step,
             outer_steps=self.setting.spec.outer.planned_steps,
             arm="gradient" if gradient else "scout",
+            reason=reason,
+            starts=len(self.living) if several else None,
+            leader=self._leader if several else None,
             loss=move.loss if move.seeds else None,
             stderr=move.stderr,
             seeds=move.seeds,
-            dropped_members=move.dropped,
+            dropped_members=diverged,
             hyperparameters=space.as_dict(before),
             gradient=gradient,
             gradient_norm=float(move.gradient.norm()) if gradient else None,
@@ -117,11 +167,12 @@ class Descent:
         )
 
     def candidates(self) -> Tensor:
-        """See the protocol: the start, the present, the cheapest, the latest."""
-        trail = self.trail
+        """See the protocol: the start; the leader's present, cheapest and latest point; where the other starts stand."""
+        trail = self.leader.trail
         cheapest = sorted(trail.visits, key=lambda visit: visit.loss)[:CHEAPEST]
+        leaders = (trail.point, *(visit.point for visit in (*cheapest, *trail.visits[-LATEST:])))
         found: list[Tensor] = []
-        for point in (self.start, trail.point, *(visit.point for visit in (*cheapest, *trail.visits[-LATEST:]))):
+        for point in (self.start, *leaders, *(start.trail.point for start in self.living)):
             if not any(torch.equal(point, other) for other in found):
                 found.append(point)
         return torch.stack(found)
@@ -129,36 +180,12 @@ class Descent:
     def state(self) -> State:
         """See the protocol."""
         assert self._start is not None
-        trail = self.trail
-        tensors = {
-            "point": trail.point,
-            "velocity": trail.velocity,
-            "conviction": trail.conviction,
-            "visits": torch.stack([visit.point for visit in trail.visits]),
-            "start": self._start.point,
-        }
-        numbers = {
-            "trail": {"width": trail.width, "rises": trail.rises, "lost": trail.lost},
-            "visits": [_numbers_of(visit) for visit in trail.visits],
-            "start": _numbers_of(self._start),
-        }
-        return tensors, numbers
+        tensors, numbers = state_of(self.living)
+        tensors["start"] = self._start.point
+        return tensors, {**numbers, "start": numbers_of(self._start), "leader": self._leader}
 
     def load(self, state: State) -> None:
         """See the protocol."""
         tensors, numbers = state
-        visits = _visits(numbers["visits"], tensors["visits"])
-        moving = (tensors["point"], tensors["velocity"], tensors["conviction"])
-        self._trail = Trail(*moving, visits=visits, **numbers["trail"])
-        (self._start,) = _visits([numbers["start"]], tensors["start"][None])
-
-
-def _numbers_of(visit: Visit) -> dict[str, float]:
-    return {"outer_step": visit.outer_step, "loss": visit.loss, "stderr": visit.stderr}
-
-
-def _visits(numbers: Sequence[dict[str, Any]], points: Tensor) -> tuple[Visit, ...]:
-    return tuple(
-        Visit(int(entry["outer_step"]), point, entry["loss"], entry["stderr"])
-        for entry, point in zip(numbers, points, strict=True)
-    )
+        self.living, self._leader = starts_of(state), numbers["leader"]
+        self._start = visit_of(numbers["start"], tensors["start"])

@@ -24,9 +24,12 @@ def allocation_failures_named(spec: JobSpec) -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and not any(sign in str(error) for sign in SIGNS):
             raise
+        several = spec.outer.starts > 1
+        at = f" at {spec.outer.starts} starts" if several else ""
+        fewer = "outer.starts, fewer " if several else ""
         raise OutOfMemory(
-            f"out of memory with {spec.inner.seeds} seeds of a proxy of width {spec.model.width} and depth "
+            f"out of memory with {spec.inner.seeds} seeds{at} of a proxy of width {spec.model.width} and depth "
             f"{spec.model.depth} over {spec.inner.steps} steps",
-            f"use fewer inner.seeds ({max(1, spec.inner.seeds // 2)} need half of it), a smaller model.width, or "
+            f"use fewer {fewer}inner.seeds ({max(1, spec.inner.seeds // 2)} need half of it), a smaller model.width, or "
             "method.checkpointing 'sqrt'",
         ) from error

@@ -1,4 +1,4 @@
-"""The outer loop: one hypergradient, one race, one move; with momentum, rollback and a shrinking trust region."""
+"""The outer loop of one start: a hypergradient, a race, a move; with momentum, rollback and a shrinking trust region."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpo.account import Account
 from hpo.errors import Diverged
-from hpo.estimators import Estimator
+from hpo.estimators import Estimate
 from hpo.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
 from hpo.inner import InnerProblem
 from hpo.race import LENGTHS, confidence, free_gradient, race, to_unit
@@ -39,7 +39,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Trail:
-    """State of the search between two outer steps."""
+    """State of the search from one start between two outer steps."""
 
     point: Tensor
     """Where it stands, [k]."""
@@ -58,6 +58,11 @@ class Trail:
         """The visit of lowest mean loss."""
         return min(self.visits, key=lambda visit: visit.loss, default=None)
 
+    @property
+    def lowest(self) -> float:
+        """Mean loss of that visit; infinite where nothing was judged yet."""
+        return min((visit.loss for visit in self.visits), default=math.inf)
+
 
 @dataclass(frozen=True)
 class Move:
@@ -75,30 +80,33 @@ class Move:
     rolled_back: bool = False
 
 
+def standing(estimate: Estimate) -> Tensor:
+    """Losses of the members, [seeds]; infinite where a run diverged or its hypergradient is not finite."""
+    losses = diverged_to_infinity(estimate.value.double())
+    return torch.where(estimate.gradient.isfinite().all(dim=1), losses, math.inf)
+
+
 def advance(
     problem: InnerProblem,
-    estimator: Estimator,
     trail: Trail,
+    estimate: Estimate,
     seeds: Sequence[SeedPath],
     outer_step: int,
     population: int,
     account: Account,
 ) -> tuple[Trail, Move]:
-    """One outer step from ``trail``.
+    """One outer step from ``trail``, where the hypergradients of its point are known, one a seed.
 
     Raises:
         Diverged: no run has survived for ``LOST_STEPS`` outer steps in a row.
     """
     space = problem.space
-    points = trail.point.expand(len(seeds), -1)
-    estimate = estimator.estimate(problem, points, problem.draw(seeds), account.step)
-    account.spend(estimate.cost)
-    losses = diverged_to_infinity(estimate.value.double())
-    sound = losses.isfinite() & estimate.gradient.isfinite().all(dim=1)
-    mean, stderr, count = mean_and_stderr(losses[sound])
+    losses = standing(estimate)
+    sound = losses.isfinite()
+    mean, stderr, count = mean_and_stderr(losses)
     dropped = len(seeds) - count
     if count == 0:
-        return _lost(trail, losses, len(space))
+        return _lost(trail, diverged_to_infinity(estimate.value), len(space))
     trail = replace(trail, lost=0, visits=(*trail.visits, Visit(outer_step, trail.point, mean, stderr)))
     gradient = estimate.gradient[sound].double().mean(dim=0)
     seen = Move(mean, stderr, count, dropped, gradient, Chaos.read(estimate, sound))
@@ -127,7 +135,7 @@ def advance(
 def _lost(trail: Trail, losses: Tensor, coordinates: int) -> tuple[Trail, Move]:
     """No member at the present point gave a loss and a gradient: back to the best point, or give up."""
     if trail.best is None or trail.lost + 1 >= LOST_STEPS:
-        times = f"{trail.lost + 1} outer steps in a row"
+        times = f"{trail.lost + 1} outer steps in a row" if trail.best else "at the first look"
         if losses.isfinite().any():
             raise Diverged(
                 f"the hypergradient overflowed for every seed that trained, {times}",

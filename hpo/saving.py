@@ -12,7 +12,7 @@ from hpo.readings import Readings
 from hpo.search import State
 from windtunnel.types import JobSpec
 
-FORMAT = 2
+FORMAT = 3
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 
 

@@ -22,7 +22,7 @@ def spread(low: Tensor, high: Tensor, count: int, seed: int) -> Tensor:
 
 
 def apart(ranked: Sequence[Tensor], taken: Sequence[Tensor], count: int, distance: float) -> list[Tensor]:
-    """The first ``count`` points [k] that lie at least so far from those taken and from each other; fewer where none is left.
+    """The first ``count`` points [k] at least so far from those taken and from each other; fewer where none is left.
 
     Args:
         ranked: the best first.

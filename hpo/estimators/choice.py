@@ -11,6 +11,7 @@ from hpo.estimators.reverse import Reverse
 from hpo.estimators.truncated import Truncated
 from hpo.estimators.unrolled import Unrolled
 from hpo.sizing.memory import plain_members, storage_in_force
+from hpo.sizing.starts import at_once
 from windtunnel.types import EstimatorChoice, EstimatorName, JobSpec
 from windtunnel.types.method import MethodSpec, Solver
 
@@ -46,7 +47,7 @@ def choose_estimator(spec: JobSpec, max_bytes: int) -> tuple[Estimator, Estimato
 
 def _reverse(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]:
     method = spec.method
-    storage = storage_in_force(spec, max_bytes)
+    storage = storage_in_force(at_once(spec), max_bytes)
     every = {"none": "every", "sqrt": "about every sqrt(steps)-th"}.get(str(storage), f"every {storage}-th")
     kept = f"keeps {every} optimizer state"
     memory = "as asked for" if method.checkpointing != "auto" else f"by {max_bytes / GIBIBYTE:.3g} GiB of memory"

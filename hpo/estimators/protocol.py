@@ -1,6 +1,6 @@
 """What every estimator of the hypergradient takes and gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
@@ -40,6 +40,27 @@ class Estimate:
     """Scale in [0, 1] of the Hessian term at each backward step, [T, members]; None for an exact adjoint."""
     residual: Tensor | None = None
     """|b - A x| / |b| of the linear system as it was left, [members]; None where none is solved."""
+
+    def of(self, members: slice) -> "Estimate":
+        """The estimate of some of the members, with their share of the cost."""
+
+        def part(whole: Tensor | None) -> Tensor | None:
+            return None if whole is None else whole[..., members]
+
+        value = self.value[members]
+        return replace(
+            self,
+            value=value,
+            gradient=self.gradient[members],
+            cost=self.cost * len(value) / len(self.value),
+            bounded_share=part(self.bounded_share),
+            mean_scale=part(self.mean_scale),
+            stderr=None if self.stderr is None else self.stderr[members],
+            diverged=part(self.diverged),
+            growth=part(self.growth),
+            scales=part(self.scales),
+            residual=part(self.residual),
+        )
 
 
 class Estimator(Protocol):

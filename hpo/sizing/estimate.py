@@ -10,10 +10,10 @@ from hpo.sizing.memory import (
     estimator_in_force,
     is_auto,
     plain_members,
-    population_bytes,
     storage_in_force,
 )
 from hpo.sizing.seconds import evaluation_seconds, hypergradient_factor, step_seconds
+from hpo.sizing.starts import at_once, peak_bytes
 from hpo.sizing.work import Phase, phases
 from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, MemoryEstimate, PhaseEstimate
 from windtunnel.types.problems import FieldError
@@ -39,9 +39,9 @@ def estimate(
     machine = REFERENCE if speed is None else speed
     parts = phases(spec, limit)
     run = spec.inner.steps
-    storage = storage_in_force(spec, limit)
+    storage = storage_in_force(at_once(spec), limit)
     kind = estimator_in_force(spec)
-    peak = population_bytes(spec, limit)
+    peak = peak_bytes(spec, limit)
     listed = [
         PhaseEstimate(
             phase=part.name, run_equivalents=part.gradient_evaluations / run, seconds=phase_seconds(spec, part, machine)
@@ -60,7 +60,7 @@ def estimate(
         memory=MemoryEstimate(
             peak=peak,
             plain=plain_members(spec) * Memory(spec).plain,
-            hypergradient=estimator_bytes(spec, limit),
+            hypergradient=estimator_bytes(at_once(spec), limit),
             limit=limit,
             members=plain_members(spec),
             fits=peak <= limit,
@@ -73,8 +73,8 @@ def estimate(
 
 def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
     """Training, hypergradients, and the evaluation of every run on the validation split at its end."""
-    task, seeds, members = TASKS[spec.task], spec.inner.seeds, plain_members(spec)
+    task, together, members = TASKS[spec.task], at_once(spec).inner.seeds, plain_members(spec)
     plain = phase.plain * step_seconds(spec, speed, members)
-    differentiated = phase.differentiated * step_seconds(spec, speed, seeds) * hypergradient_factor(spec)
+    differentiated = phase.differentiated * step_seconds(spec, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0
     return plain + differentiated + runs * evaluation_seconds(spec, speed, members, task.validation_examples)

@@ -7,6 +7,7 @@ from typing import Literal
 from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint
 from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
+from hpo.sizing.starts import SPREAD, at_once
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
@@ -18,13 +19,13 @@ SWEEP, SWEEP_FINALISTS = 16, 4
 SURVEY, SURVEYED = 24, 6
 """The scout of ``auto``: points at a short horizon, at most; runs at the full one beside the first judgement."""
 RACERS, RACE_FINALISTS = 6, 2
-"""An outer step of a named estimator: candidates on one seed, the best on the others."""
+"""An outer step of a named estimator from one start: candidates on one seed, the best on the others."""
 AUTO_RUNS = 10
 """Plain runs of an outer step of ``auto``: points of an arm, and what it takes to judge the best of them."""
 AUTO_GRADIENTS = 0.5
 """Share of its outer steps that take a gradient."""
 LAST_CANDIDATES = 5
-"""Points judged at the end: 2 to 8, by how often the search moved."""
+"""Points judged at the end: 2 to 8, by how often the search moved; and where each start but one ended."""
 CERTIFIED, CERTIFYING = 2, 20
 """The certificate: short runs at two points; how many at each, as a rule."""
 CHECK_STEPS = 4
@@ -48,7 +49,7 @@ class Phase:
 
 
 def phases(spec: JobSpec, limit: int) -> list[Phase]:
-    """What the job does, in order.
+    """What the job does, in order; of several starts as if all of them lived to the end, which they rarely do.
 
     Args:
         spec: the job.
@@ -62,7 +63,8 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
         share = min(1.0, left / tune.gradient_evaluations)
         tune = Phase("tune", tune.plain * share, tune.differentiated * share)
     found = [scout, tune]
-    found.append(Phase("finish", min(LAST_CANDIDATES, 2 + spec.outer.steps) * spec.outer.finish_seeds * steps))
+    candidates = min(LAST_CANDIDATES, 2 + spec.outer.steps) + spec.outer.starts - 1
+    found.append(Phase("finish", candidates * spec.outer.finish_seeds * steps))
     short = min(steps, CERTIFIED_STEPS)
     found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING + 5) * short))
     if spec.parametrization == "mup":
@@ -73,11 +75,12 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
 def _scout(spec: JobSpec) -> Phase:
     steps, seeds = spec.inner.steps, spec.inner.seeds
     short = min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
+    others = SPREAD * (spec.outer.starts - 1) * short
     if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
-        return Phase("scout", seeds * steps)
+        return Phase("scout", seeds * steps + others)
     if is_auto(spec):
         return Phase("scout", SURVEY * short + (SURVEYED + seeds) * steps)
-    return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps)
+    return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps + others)
 
 
 def _tune(spec: JobSpec, limit: int) -> Phase:
@@ -87,7 +90,8 @@ def _tune(spec: JobSpec, limit: int) -> Phase:
         gradients = AUTO_GRADIENTS * min(seeds, AUTO_SEEDS) * cost
         return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
     racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
-    return Phase("tune", spec.outer.steps * racing, spec.outer.steps * seeds * cost)
+    moves = spec.outer.steps * spec.outer.starts
+    return Phase("tune", moves * racing, moves * seeds * cost)
 
 
 def _check_weight(spec: JobSpec) -> float:
@@ -105,7 +109,7 @@ def hypergradient_cost(spec: JobSpec, limit: int) -> float:
     cost: float
     match estimator_in_force(spec):
         case "auto" | "reverse":
-            cost = replayed(steps, storage_in_force(spec, limit)) + 4 * steps
+            cost = replayed(steps, storage_in_force(at_once(spec), limit)) + 4 * steps
         case "higher":
             cost = 3 * steps
         case "forward":

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hpo.sizing.memory import estimator_in_force, population_bytes, storage_in_force
+from hpo.sizing.memory import estimator_in_force, storage_in_force
+from hpo.sizing.starts import at_once, peak_bytes
 from windtunnel.types import FieldError, JobSpec
 
 MOST_NAMED = 3
@@ -39,6 +40,7 @@ class Lever:
 
 
 LEVERS = (
+    Lever("outer", "starts", 1),
     Lever("inner", "seeds", 1),
     Lever("model", "width", 4),
     Lever("model", "depth", 1),
@@ -54,7 +56,7 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
     Each error names a field, its value, the estimate, the limit, and the largest value of that field with which the job
     fits while all else stays. Where no single field can do it, the fields are named with values that fit together.
     """
-    needed = population_bytes(spec, limit)
+    needed = peak_bytes(spec, limit)
     if needed <= limit:
         return []
     storage = _storage_error(spec, limit)
@@ -72,7 +74,7 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
         ]
     together = _shrunk(spec, limit)
     changed = [lever for lever in LEVERS if lever.value(together) != lever.value(spec)]
-    fits = population_bytes(together, limit) <= limit
+    fits = peak_bytes(together, limit) <= limit
     words = ", ".join(f"{lever.name} {lever.value(together):,}" for lever in changed)
     advice = f"for example, {words} fit together" if fits else "the smallest job of this kind does not fit either"
     return [_error(spec, lever, f"{size}; {advice}") for lever in changed]
@@ -97,7 +99,7 @@ def _largest(spec: JobSpec, lever: Lever, limit: int) -> int | None:
     """Largest value of the field, at most the given one, with which the job fits; None where none does."""
 
     def fits(value: int) -> bool:
-        return population_bytes(lever.set(spec, value), limit) <= limit
+        return peak_bytes(lever.set(spec, value), limit) <= limit
 
     step = lever.step(spec)
     found = _bisect(max(1, -(-lever.least // step)), lever.value(spec) // step, lambda count: fits(count * step))
@@ -115,9 +117,9 @@ def _bisect(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
 
 def _shrunk(spec: JobSpec, limit: int) -> JobSpec:
     """Halve the field that is furthest above its default, again and again, until the job fits or no field helps."""
-    while (needed := population_bytes(spec, limit)) > limit:
+    while (needed := peak_bytes(spec, limit)) > limit:
         options = [(lever, lever.set(spec, _half(lever, spec))) for lever in LEVERS]
-        smaller = [(lever, halved) for lever, halved in options if population_bytes(halved, limit) < needed]
+        smaller = [(lever, halved) for lever, halved in options if peak_bytes(halved, limit) < needed]
         if not smaller:
             break
         _, spec = max(smaller, key=lambda option: option[0].value(spec) / option[0].value(_DEFAULT))
@@ -132,10 +134,10 @@ def _half(lever: Lever, spec: JobSpec) -> int:
 
 def _storage_error(spec: JobSpec, limit: int) -> FieldError | None:
     """The storage of the reverse pass that would do, where another one than was asked for does."""
-    if estimator_in_force(spec) != "reverse" or storage_in_force(spec, limit) == "sqrt":
+    if estimator_in_force(spec) != "reverse" or storage_in_force(at_once(spec), limit) == "sqrt":
         return None
     leaner = spec.model_copy(update={"method": spec.method.model_copy(update={"checkpointing": "sqrt"})})
-    needed, less = population_bytes(spec, limit), population_bytes(leaner, limit)
+    needed, less = peak_bytes(spec, limit), peak_bytes(leaner, limit)
     if less > limit:
         return None
     given = spec.method.checkpointing

@@ -44,4 +44,7 @@ def _outer_step(step: OuterStep) -> str:
         text += f", moved by {number(step.step_length, 2)}"
     if step.dropped_members:
         text += f", {step.dropped_members} diverged"
+    if step.starts is not None:
+        text += f"; {'1 start lives' if step.starts == 1 else f'{step.starts} starts live'}, start {step.leader} leads"
+        text += f"; {step.reason}" if step.reason else ""
     return f"{text}; {number(step.run_equivalents, 3)} runs spent"

@@ -63,6 +63,7 @@ def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
         "steps": steps,
         "bounded_where": bounded_where(result.chaos if result else None),
         "has_arms": any(getattr(step, "arm", None) for step in steps),
+        "has_starts": job.spec.outer.starts > 1,
         "rows": hyperparameter_rows(job, result, steps),
         "log": [(event, sentence(event)) for event in log[-LOG_LINES:]][::-1],
         "hidden_lines": max(0, len(log) - LOG_LINES),

@@ -8,7 +8,8 @@ import torch
 from hpo.account import Account
 from hpo.errors import Diverged
 from hpo.estimators import Estimate
-from hpo.outer import NARROWEST, Trail, Visit, advance
+from hpo.outer import NARROWEST, Move, Trail, Visit
+from hpo.starts import Start, advance_all
 
 SEEDS = [(0, 1, 1, index) for index in range(4)]
 
@@ -41,6 +42,13 @@ def account() -> Account:
 def trail(problem, *visits: Visit, **fields: object) -> Trail:
     zero = torch.zeros(2, dtype=torch.float64)
     return Trail(problem.space.start(), zero, zero, visits=visits, **fields)
+
+
+def advance(problem, estimator, trail: Trail, seeds, outer_step: int, population: int, book: Account) -> tuple[Trail, Move]:
+    """One outer step of a job with one start."""
+    done = advance_all(problem, estimator, [Start(0, trail)], seeds, outer_step, population, book)
+    assert (done.leader, done.diverged) == (done.living[0], done.move.dropped)
+    return done.leader.trail, done.move
 
 
 def test_diverged_members_are_counted_and_left_out_of_the_mean_and_the_gradient(problem) -> None:

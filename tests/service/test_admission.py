@@ -5,6 +5,7 @@ import re
 import pytest
 
 from hpo.sizing.memory import population_bytes
+from hpo.sizing.starts import peak_bytes
 from service.jobs.admission import population_errors, size_in_words
 from windtunnel.types import JobSpec
 
@@ -40,6 +41,22 @@ def test_every_field_that_suffices_alone_is_named_at_most_three_of_them():
         smaller = spec.model_dump(mode="json")
         smaller[section][name] = value
         assert population_bytes(JobSpec.model_validate(smaller), 4 * GIB) <= 4 * GIB
+
+
+def test_starts_count_as_members_and_fewer_of_them_are_offered():
+    spec = JobSpec(task="mnist5k", model={"width": 256}, inner={"seeds": 2}, outer={"starts": 16}, method=REVERSE)
+    limit = peak_bytes(spec, 4 * GIB) // 2
+    assert population_errors(spec, 4 * GIB) == []
+    errors = {error.pointer: error for error in population_errors(spec, limit)}
+    starts = int(re.search(r"at most starts ([\d,]+) fits", errors["/outer/starts"].message)[1])
+
+    def needed(starts: int) -> int:
+        outer = {"starts": starts}
+        return peak_bytes(
+            JobSpec(task="mnist5k", model={"width": 256}, inner={"seeds": 2}, outer=outer, method=REVERSE), limit
+        )
+
+    assert 1 < starts < 16 and needed(starts) <= limit < needed(starts + 1)
 
 
 def test_values_that_only_fit_together_fit_together():

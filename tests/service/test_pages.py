@@ -129,6 +129,17 @@ def test_running_job_can_be_cancelled_from_its_page_and_an_ended_one_cannot(clie
     assert "Cancel" not in page(client, f"/jobs/{ended}").text
 
 
+def test_job_with_several_starts_shows_how_many_live_and_which_leads(client, work, sqlite):
+    lease = work.claim(work.queued(method={"estimator": "reverse"}, outer={"starts": 4}))
+    told = {"starts": 2, "leader": 3, "reason": "start 0 dropped: behind start 3 by 0.2 ± 0.01"}
+    step = work.outer_step(1).model_copy(update=told)
+    with sqlite.transaction() as session:
+        events.append(session, lease.job_id, "outer_step", step.model_dump(mode="json"))
+    text = page(client, f"/jobs/{lease.job_id}").text
+    assert "moved by 0.3; 2 starts live, start 3 leads; start 0 dropped: behind start 3 by 0.2 ± 0.01; 4 runs spent" in text
+    assert "Starts Leader" in text and "Starts Leader" not in page(client, f"/jobs/{work.running().job_id}").text
+
+
 def test_failed_job_says_why_and_what_to_try(client, work):
     text = page(client, f"/jobs/{work.failed()}").text
     assert "every run diverged" in text and "lower the rate" in text

@@ -15,6 +15,7 @@ from hpo.sizing import memory, work
 from hpo.sizing.counts import coordinates, parameters
 from hpo.sizing.estimate import STARTUP_SECONDS, estimate
 from hpo.sizing.memory import Memory, estimator_bytes, plain_members, states_kept, storage_in_force
+from hpo.sizing.starts import at_once
 from hpo.space import Space
 from windtunnel.types import TASKS, JobSpec
 from windtunnel.types.estimates import REFERENCE, MachineSpeed
@@ -126,6 +127,20 @@ def test_a_plain_population_shrinks_where_activations_are_large() -> None:
     small, text = JobSpec(task="digits"), JobSpec(task="python-text")
     assert plain_members(small) == 32
     assert plain_members(text) * Memory(text).plain <= 2**29 < (plain_members(text) + 1) * Memory(text).plain
+
+
+def test_starts_are_differentiated_together_as_far_as_a_population_goes() -> None:
+    def of(starts: int, **inner: int) -> JobSpec:
+        fields = {"task": "digits", "inner": {"seeds": 4, **inner}, "outer": {"starts": starts}}
+        return JobSpec.model_validate({**fields, "method": {"estimator": "reverse", "checkpointing": "none"}})
+
+    assert at_once(of(1)) == of(1)
+    assert [at_once(of(starts)).inner.seeds for starts in (2, 8, 16)] == [8, 32, 32]
+    assert at_once(of(16, seeds=64)).inner.seeds == 64
+    memories = [estimate(of(starts), 4 * GIB, None, None, []).memory for starts in (1, 2, 8, 16)]
+    one = memories[0].hypergradient
+    assert [memory.hypergradient for memory in memories] == [one, 2 * one, 8 * one, 8 * one]
+    assert memories[0].peak < memories[1].peak < memories[2].peak == memories[3].peak
 
 
 def test_auto_keeps_every_state_where_an_eighth_of_the_limit_holds_them() -> None:

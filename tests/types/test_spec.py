@@ -55,12 +55,25 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
         ({"parametrization": "standard", "target": {"width": 128}}, "/parametrization", "would get no plan"),
         ({"optimizer": {"name": "adam"}, "target": {"width": 128}}, "/optimizer/decay", "would get no plan"),
         ({"method": {"engine": "higher", "adjoint": "bounded"}}, "/adjoint", "no setting of 'higher'"),
+        (
+            {"outer": {"starts": 4}},
+            "/outer/starts",
+            "starts 4 with method.estimator 'auto', which makes its own starts; allowed: 1",
+        ),
         ({"method": {"engine": "higher", "checkpointing": "sqrt"}}, "/checkpointing", "no setting of 'higher'"),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_field_to_change(fields: dict[str, Any], path: str, complaint: str) -> None:
     found, message = misfit_of(**fields)
     assert found == path and complaint in message
+
+
+def test_an_estimator_by_name_may_have_several_starts() -> None:
+    for method in ({"estimator": "es"}, {"engine": "higher"}):
+        assert JobSpec.model_validate({"task": "digits", "method": method, "outer": {"starts": 16}}).outer.starts == 16
+    for starts in (0, 17):
+        with pytest.raises(ValidationError, match=r"outer\.starts"):
+            JobSpec.model_validate({"task": "digits", "method": {"estimator": "es"}, "outer": {"starts": starts}})
 
 
 def test_without_decay_adam_may_have_a_target() -> None:

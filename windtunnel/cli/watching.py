@@ -125,7 +125,8 @@ def step_line(step: OuterStep) -> str:
     """An outer step in one line, for output that is no terminal."""
     values = " ".join(f"{label}={value:.4g}" for label, value in step.hyperparameters.items())
     loss = "every run diverged" if step.loss is None else f"loss {step.loss:.4f} ± {step.stderr:.4f}"
-    return f"step {out_of(step.outer_step, step.outer_steps)} {loss} cost {step.run_equivalents:.1f} {values}"
+    starts = "" if step.starts is None else f" starts {step.starts} leader {step.leader}"
+    return f"step {out_of(step.outer_step, step.outer_steps)} {loss} cost {step.run_equivalents:.1f}{starts} {values}"
 
 
 def _loss(estimate: LossEstimate) -> str:

@@ -37,7 +37,7 @@ class MemoryEstimate(Response):
     plain: int
     """Of plain runs: ``members`` at a time."""
     hypergradient: int
-    """Of one outer step's hypergradient, all seeds at once."""
+    """Of one outer step's hypergradient: all seeds at once, of as many starts as a plain population holds."""
     limit: int
     members: int
     fits: bool

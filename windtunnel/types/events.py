@@ -42,7 +42,7 @@ class OuterStep(Response):
     stderr: float
     seeds: int
     dropped_members: int
-    """Members of this step that diverged and were left out."""
+    """Members of this step that diverged and were left out, over all starts."""
     hyperparameters: dict[str, float]
     gradient: dict[str, float]
     """Hypergradient with respect to the unconstrained value (log, logit) of each hyperparameter; empty at step 0."""
@@ -58,11 +58,15 @@ class OuterStep(Response):
     arm: Arm | None = None
     """Which arm of the search this step was; None in rows that an older version stored."""
     reason: str | None = None
-    """``auto``: why the step went to that arm."""
+    """``auto``: why the step went to that arm. Several starts: where they came from (step 0), and why some were dropped."""
     gain: float | None = None
     """``auto``: by how much the loss of the incumbent fell, over the seeds that it and its successor were run with."""
     candidates: int | None = None
     """``auto``: points that the arm proposed."""
+    starts: int | None = None
+    """Several starts: how many live after the step. Loss, hyperparameters, gradient and move are the leader's."""
+    leader: int | None = None
+    """Several starts: which of them leads, by its number; 0 is where a job with one start begins."""
     spent: dict[Arm, float] | None = None
     """``auto``: run-equivalents of each arm so far, this step included."""
     run_equivalents: float

@@ -87,6 +87,12 @@ class OuterSpec(Request):
     scout: bool = Field(
         True, description="Look around first (learning rates; with auto the whole space) and start from the best."
     )
+    starts: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Points to follow the hypergradient from, as one population; dropped as they fall behind. 1 with auto.",
+    )
     finish_seeds: int = Field(8, ge=2, le=256, description="Fresh seeds that judge the last candidates.")
 
     @model_validator(mode="before")
@@ -186,6 +192,13 @@ class JobSpec(Request):
                 self.inner.batch_size,
             )
         self._check_that_warmup_ends()
+        if self.outer.starts > 1 and self.method.estimator == "auto" and not self.method.uses_higher:
+            raise misfit(
+                "/outer/starts",
+                f"starts {self.outer.starts} with method.estimator 'auto', which makes its own starts; allowed: 1, or name "
+                "an estimator to follow, such as 'reverse'",
+                self.outer.starts,
+            )
         if self.target is not None:
             self.check_target(self.target, "/target")
             self._check_that_rules_reach(self.target)
