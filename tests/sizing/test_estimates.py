@@ -30,6 +30,13 @@ SPECS: dict[str, dict[str, Any]] = {
         "outer": {"steps": 1, "finish_seeds": 2, "scout": False},
         "method": {"estimator": "reverse", "checkpointing": "none"},
     },
+    "mlp, several starts": {
+        "task": "mnist5k",
+        "model": {"width": 128, "depth": 2},
+        "inner": {"steps": 60, "batch_size": 16, "seeds": 2},
+        "outer": {"steps": 1, "finish_seeds": 2, "scout": False, "starts": 3},
+        "method": {"estimator": "reverse", "checkpointing": "none"},
+    },
     "transformer": {
         "task": "python-text",
         "model": {"width": 32, "depth": 1},
