@@ -10,6 +10,7 @@ from torch import Tensor
 from hpo.clipping import clip_by_global_norm
 from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded
 from hpo.families import NO_NOISE, Proxy, build
+from hpo.families.passes import Passes
 from hpo.layout import Layout
 from hpo.losses import accuracy, mixed, per_example
 from hpo.seeding import generator_of, generator_of_step, number_of
@@ -18,6 +19,7 @@ from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
 from hpo.updates import RULES, State
 from windtunnel.types import TASKS, HyperparameterName, JobSpec
+from windtunnel.types.results import Role
 
 OnStep = Callable[[int], None]
 """Called after every inner step with the number of member-steps done; it may raise to stop the run."""
@@ -26,6 +28,8 @@ NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise")
 """Regularisers that need random numbers at every step."""
 NOISE = 7
 """Last part of the seed path of a member's noise."""
+MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "input": "embedding_multiplier"}
+"""Role -> table of the loss that its tensors are multiplied by."""
 DIALS = ("attention_multiplier", *NOISY)
 """Tables of the loss that act inside the model's forward pass."""
 
@@ -79,10 +83,14 @@ class InnerProblem:
 
     closed_form = True
     """Whether an update is a rule of ``hpo.updates`` after a clip; else it is ``apply_update`` of a subclass alone."""
+    by_hand = True
+    """Whether the training loss is that of the model's outputs and the penalty; else it is what a subclass says."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.closed_form = cls.apply_update is InnerProblem.apply_update
+        parts = ("training_loss", "outputs", "penalty")
+        cls.by_hand = all(getattr(cls, part) is getattr(InnerProblem, part) for part in parts)
 
     def __init__(
         self,
@@ -170,17 +178,26 @@ class InnerProblem:
         """
         wanted: tuple[str, ...] = DIALS if noise is not None else DIALS[:1]
         dials: dict[str, Tensor] = {name: loss[name] for name in wanted if name in loss}
-        scaled, shared = self._multiplied(tensors, loss), inputs.dim() == self.inputs.dim()
+        scaled, shared = self.multiplied(tensors, loss), inputs.dim() == self.inputs.dim()
         return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
 
-    def _multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
+    def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
         """Parameters as the forward pass uses them: times the multiplier of their role, where it is searched."""
-        factors = {"output": loss.get("output_multiplier"), "input": loss.get("embedding_multiplier")}
         found = []
         for tensor, fact in zip(tensors, self.layout.tensors, strict=True):
-            factor = factors.get(fact.role)
+            factor = loss.get(MULTIPLIERS.get(fact.role, ""))
             found.append(tensor if factor is None else tensor * factor.view(-1, *[1] * (tensor.dim() - 1)))
         return found
+
+    def passes(self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor]) -> Passes | None:
+        """``outputs`` with derivatives by hand at the tensors times their multipliers; None where the model has none.
+
+        Whoever defines the training loss anew leaves it to automatic differentiation.
+        """
+        if not self.by_hand:
+            return None
+        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS if name in loss}
+        return self.model.passes(self.multiplied(tensors, loss), inputs, dials, noise)
 
     def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
         """Training loss of each member on its own batch, regularisers included, [members]; nats for classes and text."""
@@ -215,7 +232,26 @@ class InnerProblem:
         """Training gradient of each member, [members, P]."""
         return self._gradient_at(self.layout.leaves(parameters), table, batch)
 
+    def chained(self, slopes: Sequence[Tensor], tensors: Sequence[Tensor], loss: Tables) -> Tensor:
+        """From the gradient of the fit by the multiplied tensors to that of the training loss, [members, P].
+
+        It is linear in both arguments: from derivatives of them comes that of the result.
+        """
+        found = self.multiplied(slopes, loss)
+        if "l2" in loss:
+            for index in self.penalised:
+                factor = loss["l2"][:, index].view(-1, *[1] * (tensors[index].dim() - 1))
+                found[index] = torch.addcmul(found[index], tensors[index], factor)
+        return self.layout.join(found)
+
     def _gradient_at(self, leaves: Sequence[Tensor], table: Coefficients, batch: Batch) -> Tensor:
+        passes = self.passes(leaves, table.loss, batch.inputs, batch.noise)
+        if passes is not None:
+            with torch.no_grad():
+                outputs = passes.forward().requires_grad_()
+                with torch.enable_grad():
+                    (slope,) = torch.autograd.grad(self.fit(outputs, table.loss, batch).sum(), outputs)
+                return self.chained(passes.backward(slope), leaves, table.loss)
         with torch.enable_grad():
             loss = self.training_loss(leaves, table.loss, batch).sum()
         return self.layout.join(torch.autograd.grad(loss, leaves))

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from hpo.coefficients import Coefficients
 from hpo.estimators.adjoint import Applied, pull_back
+from hpo.estimators.hand_tape import record
 from hpo.estimators.protocol import Estimate
-from hpo.estimators.tape import Tape
 from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.updates import State
 from windtunnel.types.hyperparameters import IN_THE_LOSS
@@ -105,7 +105,7 @@ class _Sweep:
 
     def __init__(self, problem: InnerProblem, tables: Coefficients, draw: Draw, end: State, how: Reverse) -> None:
         self.problem, self.tables, self.fixed, self.draw, self.after = problem, tables, tables.detached(), draw, end
-        self.record = Tape.record_fit if how.adjoint == "gauss_newton" else Tape.record
+        self.gauss_newton = how.adjoint == "gauss_newton"
         self.limit = how.limit(problem.steps)
         self.wanted = tables.live()
         self.in_the_update = [name for name in self.wanted if name in tables.update or name in tables.scheduled]
@@ -125,7 +125,7 @@ class _Sweep:
     def back(self, state: State, step: int) -> None:
         """Pull the adjoint back through update number ``step``, which began from ``state``."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
-        tape = self.record(problem, self.fixed, self.wanted, self.draw, state, step)
+        tape = record(problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
         update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
         elementwise, to_gradient, found = pull_back(problem, update, self.adjoint, self.in_the_update)
         curved, mixed = tape.curvature_product(to_gradient)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials
+from hpo.families.passes import Passes
 
 Record = Callable[[str, Tensor], None]
 """Told the name of a module and its output before the nonlinearity."""
@@ -73,6 +74,16 @@ class Proxy(ABC, nn.Module):
             return one([tensor[0] for tensor in tensors], settings, random, inputs if shared else inputs[0])[None]
         found: Tensor = vmap(one, in_dims=(0, 0, 0, None if shared else 0))(tensors, dict(dials), dict(noise), inputs)
         return found
+
+    def passes(
+        self,
+        tensors: Sequence[Tensor],  # noqa: ARG002
+        inputs: Tensor,  # noqa: ARG002
+        dials: Dials = NO_DIALS,  # noqa: ARG002
+        noise: Noise = NO_NOISE,  # noqa: ARG002
+    ) -> Passes | None:
+        """``population`` with derivatives by hand, where the family has them; arguments as there, inputs with members."""
+        return None
 
     @abstractmethod
     def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:

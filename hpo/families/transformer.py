@@ -1,15 +1,16 @@
 """A decoder-only transformer for language."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import inf
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from hpo.families.dials import Dials, Noise, dropped, noisy
+from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, dropped, noisy
 from hpo.families.nonlinearity import ACTIVATIONS, normalised
 from hpo.families.proxy import Proxy, Record
+from hpo.families.transformer_passes import TransformerPasses
 from hpo.mup.proxies import EXPANSION
 
 
@@ -78,7 +79,7 @@ class Transformer(Proxy):
         self.position_embedding = nn.Embedding(context, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
         self.readout = nn.Linear(width, classes)
-        self.activation = ACTIVATIONS[activation]
+        self.activation, self.curve = ACTIVATIONS[activation], activation
 
     def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:
         """Logits [batch, context, classes] of the token after each of tokens [batch, context]."""
@@ -102,6 +103,13 @@ class Transformer(Proxy):
             hidden = hidden + dropped(branch, f"{place}.mlp", dials, noise)
         logits: Tensor = self.readout(normalised(hidden, 1))
         return logits
+
+    def passes(
+        self, tensors: Sequence[Tensor], inputs: Tensor, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE
+    ) -> TransformerPasses:
+        """See ``Proxy.passes``."""
+        check_dials(dials, self.dials)
+        return TransformerPasses(tensors, inputs, dials, noise, self.d_head, self.curve)
 
     def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
         """``input``, ``dropout.blocks.i.attention`` and ``dropout.blocks.i.mlp``, each [batch, context, width]."""
