@@ -48,6 +48,11 @@ class Coefficients:
         """The same numbers without their graph."""
         return Coefficients(*(detached(group) for group in (self.initial, self.loss, self.update, self.scheduled)))
 
+    def of(self, members: slice) -> "Coefficients":
+        """Those of some of the members."""
+        initial, loss, update = (of_members(group, members) for group in (self.initial, self.loss, self.update))
+        return Coefficients(initial, loss, update, {name: table[:, members] for name, table in self.scheduled.items()})
+
     def at(self, step: int) -> dict[str, Tensor]:
         """Tables of one update: those over time at that step, [members, n]; the others as they are."""
         return {**self.update, **{name: table[step] for name, table in self.scheduled.items()}}
@@ -56,6 +61,11 @@ class Coefficients:
 def detached(tables: Tables) -> dict[str, Tensor]:
     """The same numbers without their graph."""
     return {name: table.detach() for name, table in tables.items()}
+
+
+def of_members(tables: Tables, members: slice) -> dict[str, Tensor]:
+    """The rows of some of the members of tables that have them in front."""
+    return {name: table[members] for name, table in tables.items()}
 
 
 def expanded(tables: Tables, layout: Layout) -> StepCoefficients:

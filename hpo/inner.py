@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from hpo.clipping import clip_by_global_norm
-from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded
+from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded, of_members
 from hpo.families import NO_NOISE, Proxy, build
 from hpo.families.passes import Passes
+from hpo.grouping import groups, members_together
 from hpo.layout import Layout
 from hpo.losses import accuracy, mixed, per_example
 from hpo.seeding import generator_of, generator_of_step, number_of
@@ -48,6 +49,10 @@ class Draw:
     """Indices of training examples, [members, T, batch]."""
     streams: tuple[int, ...]
     """Seed of each member's noise during training."""
+
+    def of(self, members: slice) -> "Draw":
+        """The draw of some members."""
+        return Draw(self.noise[members], self.batches[members], self.streams[members])
 
     def select(self, rows: Sequence[int]) -> "Draw":
         """The draw of some members, in the order given; a member may be taken more than once."""
@@ -109,6 +114,7 @@ class InnerProblem:
         with torch.device("meta"):
             self.model = self.build_module()
         self.task = TASKS[spec.task]
+        self.together = members_together(spec.model, self.task, self.batch_size)
         tokens = self.task.kind == "language"
         self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
         self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
@@ -221,6 +227,10 @@ class InnerProblem:
 
         Nats for classes and text; mean squared error, and accuracy NaN, for regression.
         """
+        parts = groups(len(parameters), self.together)
+        if len(parts) > 1:
+            found = [self.evaluate(parameters[rows], of_members(loss, rows), split) for rows in parts]
+            return torch.cat([losses for losses, _ in found]), torch.cat([shares for _, shares in found])
         kind = self.task.kind
         inputs = split.inputs if kind == "language" else split.inputs.to(self.dtype)
         labels = split.labels.to(self.dtype) if kind == "regression" else split.labels
@@ -283,6 +293,13 @@ class InnerProblem:
     @torch.no_grad()
     def reach(self, state: State, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep) -> State:
         """State after updates ``start`` ... ``stop - 1``, in memory of its own; nothing is recorded for autograd."""
+        parts = groups(len(state[0]), self.together)
+        if len(parts) > 1:
+            ends = [
+                self.reach(tuple(part[rows] for part in state), table.of(rows), draw.of(rows), start, stop, on_step)
+                for rows in parts
+            ]
+            return tuple(torch.cat(whole) for whole in zip(*ends, strict=True))
         running = tuple(part.clone() for part in state)
         # The leaves share their memory with the running parameters, so they move along.
         leaves = self.layout.leaves(running[0])

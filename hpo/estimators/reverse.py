@@ -6,6 +6,7 @@ loss (Maclaurin et al. 2015; Franceschi et al. 2017, reverse-HG).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -17,6 +18,7 @@ from hpo.coefficients import Coefficients
 from hpo.estimators.adjoint import Applied, pull_back
 from hpo.estimators.hand_tape import record
 from hpo.estimators.protocol import Estimate
+from hpo.grouping import groups
 from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.updates import State
 from windtunnel.types.hyperparameters import IN_THE_LOSS
@@ -42,6 +44,9 @@ class Reverse:
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
+        parts = groups(len(points), problem.together)
+        if len(parts) > 1:
+            return joined([self.estimate(problem, points[rows], draw.of(rows), on_step) for rows in parts])
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
             tables = problem.coefficients(leaf)
@@ -154,6 +159,24 @@ class _Sweep:
         share = (self.scales < 1).to(self.scales.dtype).mean(dim=0)
         mean = self.scales.mean(dim=0)
         return Estimate(self.value, gradient, cost, share, mean, growth=self.growth, scales=self.scales)
+
+
+def joined(parts: Sequence[Estimate]) -> Estimate:
+    """The estimate of all members from those of groups of them: the inverse of ``Estimate.of``."""
+
+    def whole(name: str, dim: int) -> Tensor | None:
+        found = [getattr(part, name) for part in parts]
+        return None if found[0] is None else torch.cat(found, dim=dim)
+
+    return Estimate(
+        value=torch.cat([part.value for part in parts]),
+        gradient=torch.cat([part.gradient for part in parts]),
+        cost=sum(part.cost for part in parts),
+        bounded_share=whole("bounded_share", 0),
+        mean_scale=whole("mean_scale", 0),
+        growth=whole("growth", 1),
+        scales=whole("scales", 1),
+    )
 
 
 def log_ratio(after: Tensor, before: Tensor) -> Tensor:
