@@ -93,7 +93,7 @@ def advance_all(
         behind = start.behind if ahead is None else _steps_behind(start, own, losses[ahead])
         if ahead is not None and behind >= PATIENCE:
             gap, error, _ = mean_and_stderr(own - losses[ahead])
-            words = f"behind start {starts[ahead].number} by {gap:.3g} ± {error:.2g}, the second outer step in a row"
+            words = f"behind start {starts[ahead].number} by {gap:.3g} ± {error:.2g}, {PATIENCE} outer steps in a row"
             dropped.append(f"start {start.number} dropped: {words}")
             continue
         try:
