@@ -81,6 +81,6 @@ PROBLEMS: dict[str, Problem] = {
     "transformer-30": Problem(
         "transformer, python-text, 30 hyperparameters",
         {"task": "python-text", "inner": BRIEF_BATCH, "search": EVERYTHING},
-        checkpoints=(10, 20, 40, 60, 100, 150),
+        checkpoints=(10, 20, 40, 60, 100),
     ),
 }
