@@ -124,7 +124,7 @@ class Study:
         best = winner(judged)
         values = self.space.as_dict(points[best])
         check: CoordinateCheck | None = None
-        if self.spec.parametrization == "mup":
+        if self.spec.parametrization != "standard":
             self.account.enter("check", self.outer_step - 1, check_steps(self.spec))
             check = coordinate_check(self.spec, values, on_step=self.account.step, data=self.data)
         certified = [self._certified or self._certify(points[0], "start"), self._certify(points[best], "best")]

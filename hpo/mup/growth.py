@@ -3,16 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 from windtunnel.types.results import TensorFacts
 
 
+BranchPart = Literal["outside", "inside", "end"]
+"""Where a tensor stands in a residual block: outside of any, inside of a branch, or in the layer that ends one."""
+
+BRANCH_ENDS = ("second", "attention_out", "mlp_out")
+"""Layers of a block whose output is added to the residual stream as it is, so that a branch is linear in their weight."""
+
+
 @dataclass(frozen=True)
 class Growth:
-    """Growth of a tensor's two fans since the base width: m_in and m_out."""
+    """Growth of a tensor's two fans since the base width, m_in and m_out, and of the number of blocks, m_L."""
 
     fan_in: float
     fan_out: float
+    depth: float = 1.0
 
 
 def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
@@ -76,6 +85,24 @@ def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> 
             )
         pairs[fact.name] = found
     return pairs
+
+
+def branch_part(name: str) -> BranchPart:
+    """Where a tensor stands in a residual block, by its name: ``blocks.3.mlp_out.weight`` is at the end of a branch."""
+    place = _place(name)
+    if place is None or place[0] != "blocks":
+        return "outside"
+    return "end" if name.split(".")[2] in BRANCH_ENDS else "inside"
+
+
+def depth_growth(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> float:
+    """m_L: residual blocks of the target over those of the base; 1 where there are none."""
+    base_blocks, target_blocks = (len({place for fact in facts if (place := _block(fact))}) for facts in (base, target))
+    return target_blocks / base_blocks if base_blocks else 1.0
+
+
+def _block(fact: TensorFacts) -> tuple[str, int] | None:
+    return None if branch_part(fact.name) == "outside" else _place(fact.name)
 
 
 def _place(name: str) -> tuple[str, int] | None:

@@ -6,6 +6,7 @@ What has no label takes the value of the spec.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import get_args
 
 from hpo.errors import Refused
@@ -31,20 +32,23 @@ def resolve(
     """Everything that training needs to know about each tensor of the target, in the target's order.
 
     Args:
-        spec: gives the parametrization, the optimizer, and the values that are not in ``hyperparameters``.
+        spec: gives the parametrization, the rules of transfer, the optimizer, and the values that are not in ``hyperparameters``.
         hyperparameters: label -> value at the base width.
         base: tensors of the proxy (the base width).
         target: tensors of the model to train; with ``target == base`` every value is exactly the proxy's own.
 
     Raises:
         ValueError: a label that names no hyperparameter, tensor, source or knot, or tensors that do not match.
-        Refused: a weight decay or an L2 penalty that has no rule for another width (both inside Adam).
+        Refused: a weight decay or an L2 penalty that has no rule for another size (both inside Adam).
     """
     check_labels(spec, hyperparameters, base)
     name, decay_kind = spec.optimizer.name, spec.optimizer.decay_kind
-    rules = tensor_rules(spec.parametrization, name, decay_kind, base, target)
+    carry = partial(
+        tensor_rules, spec.parametrization, name, decay_rule=spec.transfer.decay_rule, depth_exponent=spec.depth_exponent
+    )
+    rules = carry(decay=decay_kind, base=base, target=target)
     # The penalty's gradient goes through the update like that of any loss: its rule is that of L2 decay.
-    penalty_rules = tensor_rules(spec.parametrization, name, "l2", base, target)
+    penalty_rules = carry(decay="l2", base=base, target=target)
     pairs = counterparts(base, target)
     multipliers = {
         "output": global_value(spec, hyperparameters, "output_multiplier"),
@@ -76,15 +80,15 @@ def resolve(
 
 
 def _carried(value: float, factor: float | None, what: str, fact: TensorFacts) -> float:
-    """A decay or penalty at the target's width.
+    """A decay or penalty at the target's size.
 
     Raises:
         Refused: it is on, and no rule carries it.
     """
     if value > 0 and factor is None:
         raise Refused(
-            f"{what} has no rule for another width: Adam divides {value:g} * w by the gradient's size, which falls with "
-            f"the width at another rate than w does (tensor {fact.name!r})",
+            f"{what} has no rule for another size: Adam divides {value:g} * w by the gradient's size, which falls with "
+            f"width and depth at another rate than w does (tensor {fact.name!r})",
             "tune with optimizer.decay 'decoupled' or 'independent', which have a rule, and without L2 in the loss",
         )
     return value * (factor or 0.0)

@@ -1,82 +1,44 @@
-"""The muP table: role x optimizer -> how init, learning rate, decay, eps and forward multiplier go with width.
+"""Rules at work: role x parametrization x optimizer -> the factors of every tensor of a target, and their formulas.
 
-Imports no torch. Every entry is a power law in the growth of a tensor's two fans since the base (= proxy) width::
+Imports no torch. The tables are in ``tables``, rules of decay in ``decay``, of depth in ``depth``; all of them are power laws in the
+growth of a tensor since the base (= proxy) size::
 
-    m_in = fan_in / fan_in at base,   m_out = fan_out / fan_out at base
+    m_in = fan_in / fan_in at base,   m_out = fan_out / fan_out at base,   m_L = blocks / blocks at base
 
-so the same entry gives the number and the formula that a plan shows. Source: Yang et al., Tensor Programs V, table 8.
-
-**Adam's eps.** An update is width-consistent where eps keeps its ratio to the gradient. Logits are ``(alpha / m) W_out h
-+ b`` with every coordinate of ``h`` of order 1, so ``dL/dh``, and with it ``dL/dz`` of every hidden unit, is of order
-``1/m``. The gradients of input and hidden matrices (``dL/dz h``) and of hidden biases (``dL/dz``) are of order ``1/m_out``,
-that of the readout's weight (``(alpha / m) h``) is of order ``1/m_in`` by the multiplier, and that of the readout's bias
-does not depend on the width. Hence eps / m for every role but scalar: one eps for all would damp the updates of a wide
-model away.
-
-**Decay.** What is kept is the shrinkage per step: lr * lambda where the step is lr * lambda * w (decoupled, and L2 under
-SGD, which is linear as well), lambda where the step is lambda * w (independent). L2 inside Adam is divided by the
-gradient's size; entries of hidden weights are of order 1/sqrt(m) at init and what they learn is of order 1/m, so
-``lambda w / g`` has no single width exponent, and there is no rule.
+so the same entry gives the number and the formula that a plan shows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Literal
 
-from hpo.mup.growth import Growth, counterparts, growth_of
+from hpo.mup.decay import decay_power
+from hpo.mup.depth import deepened
+from hpo.mup.growth import BranchPart, Growth, branch_part, counterparts, depth_growth, growth_of
+from hpo.mup.powers import Power
 from hpo.mup.proxies import EMBEDDINGS
+from hpo.mup.tables import TABLES
 from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import Role, TensorFacts
+from windtunnel.types.transfer import DecayRule, Parametrization
 
-Parametrization = Literal["mup", "standard"]
 Quantity = Literal["init_std", "learning_rate", "weight_decay", "eps", "multiplier"]
 
-
-@dataclass(frozen=True)
-class Power:
-    """The factor ``m_in ** fan_in * m_out ** fan_out``."""
-
-    fan_in: float = 0.0
-    fan_out: float = 0.0
-
-    def at(self, growth: Growth) -> float:
-        """The factor for a tensor whose fans grew that much; exactly 1 where they did not."""
-        return float(growth.fan_in**self.fan_in * growth.fan_out**self.fan_out)
-
-    def inverse(self) -> "Power":
-        """One over the factor."""
-        return Power(-self.fan_in, -self.fan_out)
-
-    def formula(self, symbol: str) -> str:
-        """``symbol`` times the factor, as a formula: ``eta / m``, ``lambda * m_in / m_out``.
-
-        m is short for m_in where m_out does not occur.
-        """
-        fan_in = "m" if not self.fan_out else "m_in"
-        powers = [("m_out", self.fan_out), (fan_in, self.fan_in)]
-        above = "".join(f" * {_power_text(name, power)}" for name, power in powers if power > 0)
-        below = "".join(f" / {_power_text(name, -power)}" for name, power in powers if power < 0)
-        return symbol + above + below
-
-
-def _power_text(name: str, power: float) -> str:
-    if power == 1:
-        return name
-    return f"sqrt({name})" if power == 0.5 else f"{name}^{power:g}"
-
-
-ONE = Power()
+UNDECAYED: frozenset[Role] = frozenset({"vector", "scalar"})
+"""Roles that are never decayed: their base value is 0 whatever was asked for matrices."""
+ZERO_INITIALISED: frozenset[Role] = frozenset({"output", "vector", "scalar"})
+"""Roles that start at zero, whatever the init scale: biases, and the readout, which muP prefers at zero."""
 
 
 @dataclass(frozen=True)
 class RoleRule:
-    """The entry of the table for one role: a power law for each quantity."""
+    """The rule of one role: a power law for each quantity."""
 
     init_std: Power
     learning_rate: Power
     weight_decay: Power | None
-    """None: no rule exists, a decay of this kind cannot be carried to another width."""
+    """None: no rule exists, a decay of this kind cannot be carried to another size."""
     eps: Power
     multiplier: Power
 
@@ -88,90 +50,54 @@ class RoleRule:
             "learning_rate": self.learning_rate.formula("eta"),
             "weight_decay": "0" if role in UNDECAYED else decay,
             "eps": self.eps.formula("eps"),
-            "multiplier": self.multiplier.formula("alpha") if role == "output" else "1",
+            "multiplier": self.multiplier.formula("alpha" if role == "output" else "1"),
         }
 
 
 @dataclass(frozen=True)
 class TensorRule:
-    """Factors on the base values of one tensor, relative to the base width."""
+    """Factors on the base values of one tensor, relative to the base size."""
 
     init_std: float
     learning_rate: float
     weight_decay: float | None
-    """None: no rule exists (L2 inside Adam), only a decay of 0 can be carried to another width."""
+    """None: no rule exists (L2 inside Adam), only a decay of 0 can be carried to another size."""
     eps: float
     multiplier: float
 
 
-INIT_STD: dict[Role, Power] = {
-    "input": ONE,
-    "hidden": Power(fan_in=-0.5),
-    "output": ONE,
-    "vector": ONE,
-    "scalar": ONE,
-}
-ADAM_LEARNING_RATE: dict[Role, Power] = {
-    "input": ONE,
-    "hidden": Power(fan_in=-1),
-    "output": ONE,
-    "vector": ONE,
-    "scalar": ONE,
-}
-SGD_LEARNING_RATE: dict[Role, Power] = {
-    "input": Power(fan_out=1),
-    "hidden": Power(fan_in=-1, fan_out=1),
-    "output": Power(fan_in=1),
-    "vector": Power(fan_out=1),
-    "scalar": ONE,
-}
-GRADIENT: dict[Role, Power] = {
-    "input": Power(fan_out=-1),
-    "hidden": Power(fan_out=-1),
-    "output": Power(fan_in=-1),
-    "vector": Power(fan_out=-1),
-    "scalar": ONE,
-}
-"""Size of one entry of the gradient under muP; Adam's eps goes with it."""
-MULTIPLIER: dict[Role, Power] = {
-    "input": ONE,
-    "hidden": ONE,
-    "output": Power(fan_in=-1),
-    "vector": ONE,
-    "scalar": ONE,
-}
-UNDECAYED: frozenset[Role] = frozenset({"vector", "scalar"})
-"""Roles that are never decayed: their base value is 0 whatever was asked for matrices."""
-ZERO_INITIALISED: frozenset[Role] = frozenset({"output", "vector", "scalar"})
-"""Roles that start at zero, whatever the init scale: biases, and the readout, which muP prefers at zero."""
+def role_rule(
+    parametrization: Parametrization,
+    optimizer: OptimizerName,
+    decay: DecayKind,
+    role: Role,
+    *,
+    decay_rule: DecayRule = "independent",
+    depth_exponent: float | None = None,
+    part: BranchPart = "outside",
+) -> RoleRule:
+    """The rule of one role.
 
-
-def role_rule(parametrization: Parametrization, optimizer: OptimizerName, decay: DecayKind, role: Role) -> RoleRule:
-    """The entry of the table for one role.
-
-    ``standard`` is the usual practice: init by fan-in, every other value copied.
+    Args:
+        parametrization: the table.
+        optimizer: the update rule.
+        decay: the convention of the weight decay.
+        role: of the tensor.
+        decay_rule: how the shrinkage of a step goes with the width.
+        depth_exponent: alpha of CompleteP; None: values do not go with the depth.
+        part: where the tensor stands in a residual block.
     """
-    if parametrization == "standard":
-        fan_in = Power(fan_in=-0.5) if role in ("hidden", "output") else ONE
-        return RoleRule(init_std=fan_in, learning_rate=ONE, weight_decay=ONE, eps=ONE, multiplier=ONE)
-    learning_rate = (SGD_LEARNING_RATE if optimizer == "sgd" else ADAM_LEARNING_RATE)[role]
+    entry = TABLES[parametrization][role]
+    if depth_exponent is not None:
+        entry = deepened(entry, role, part, depth_exponent)
+    learning_rate = entry.learning_rate(optimizer)
     return RoleRule(
-        init_std=INIT_STD[role],
+        init_std=entry.init_std,
         learning_rate=learning_rate,
-        weight_decay=_decay_power(optimizer, decay, learning_rate),
-        eps=GRADIENT[role],
-        multiplier=MULTIPLIER[role],
+        weight_decay=decay_power(decay_rule, decay, optimizer, role, learning_rate),
+        eps=entry.gradient,
+        multiplier=entry.multiplier,
     )
-
-
-def _decay_power(optimizer: OptimizerName, decay: DecayKind, learning_rate: Power) -> Power | None:
-    match decay:
-        case "independent":
-            return ONE
-        case "decoupled":
-            return learning_rate.inverse()
-        case "l2":
-            return learning_rate.inverse() if optimizer == "sgd" else None
 
 
 def tensor_rules(
@@ -180,22 +106,41 @@ def tensor_rules(
     decay: DecayKind,
     base: Sequence[TensorFacts],
     target: Sequence[TensorFacts],
+    *,
+    decay_rule: DecayRule = "independent",
+    depth_exponent: float | None = None,
 ) -> dict[str, TensorRule]:
-    """Factors for every tensor of the target, by name. At the base width all of them are exactly 1.
+    """Factors for every tensor of the target, by name. At the base size all of them are exactly 1.
 
     Args:
+        parametrization: the table.
+        optimizer: the update rule.
+        decay: the convention of the weight decay.
         base: tensors of the proxy.
         target: tensors of the model to train; a layer or block that the proxy does not have follows the proxy's last one.
+        decay_rule: how the shrinkage of a step goes with the width.
+        depth_exponent: alpha of CompleteP; None: values do not go with the depth.
 
     Raises:
         ValueError: a target tensor has no counterpart in the base, another role or rank there, or grew where its role
             may not.
     """
     rules: dict[str, TensorRule] = {}
-    pairs = counterparts(base, target)
+    pairs, deeper = counterparts(base, target), depth_growth(base, target)
     for fact in target:
-        rule = role_rule(parametrization, optimizer, decay, fact.role)
+        part = "outside" if depth_exponent is None else branch_part(fact.name)
+        rule = role_rule(
+            parametrization,
+            optimizer,
+            decay,
+            fact.role,
+            decay_rule=decay_rule,
+            depth_exponent=depth_exponent,
+            part=part,
+        )
         growth = growth_of(pairs[fact.name], fact)
+        if part != "outside":
+            growth = replace(growth, depth=deeper)
         rules[fact.name] = TensorRule(
             init_std=rule.init_std.at(growth),
             learning_rate=rule.learning_rate.at(growth),

@@ -67,7 +67,7 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
     found.append(Phase("finish", candidates * spec.outer.finish_seeds * steps))
     short = min(steps, CERTIFIED_STEPS)
     found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING + 5) * short))
-    if spec.parametrization == "mup":
+    if spec.parametrization != "standard":
         found.append(Phase("check", SEEDS[spec.model.family] * CHECK_STEPS * _check_weight(spec)))
     return found
 

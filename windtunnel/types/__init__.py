@@ -63,6 +63,7 @@ from windtunnel.types.spec import (
     Target,
 )
 from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization, TransferSpec
 
 __all__ = [
     "ESTIMATORS",
@@ -83,6 +84,8 @@ __all__ = [
     "CurrentPoint",
     "CyclicSchedule",
     "DecayKind",
+    "DecayRule",
+    "DepthRule",
     "EstimatorChoice",
     "EstimatorInfo",
     "EstimatorName",
@@ -111,6 +114,7 @@ __all__ = [
     "OptimizerSpec",
     "OuterSpec",
     "OuterStep",
+    "Parametrization",
     "PointEvaluation",
     "Problem",
     "Progress",
@@ -129,6 +133,7 @@ __all__ = [
     "TensorFacts",
     "TensorRow",
     "TransferPlan",
+    "TransferSpec",
     "TuneResult",
     "WarmupSchedule",
     "WarmupStableDecaySchedule",

@@ -10,6 +10,7 @@ from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
+from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization
 
 
 class TensorRow(Response):
@@ -48,7 +49,7 @@ class RoleRow(Response):
     base_learning_rate: float | None
     base_weight_decay: float | None
     formulas: dict[str, str]
-    """Quantity -> formula, with m = target fan-in / proxy fan-in."""
+    """Quantity -> formula, with m = target fan-in / proxy fan-in and m_L = target depth / proxy depth."""
 
 
 class Assumption(Response):
@@ -78,7 +79,7 @@ class TransferPlan(Response):
     job_id: str
     created_at: datetime
     task: str
-    parametrization: Literal["mup", "standard"]
+    parametrization: Parametrization
     model: ModelSpec
     """The proxy."""
     width: int
@@ -89,6 +90,13 @@ class TransferPlan(Response):
     """Tokens of an example; where the task has no context, one example counts as one token."""
     width_ratio: float
     """m: target width over proxy width."""
+    depth_ratio: float = 1.0
+    """m_L: target depth over proxy depth."""
+    depth_rule: DepthRule = "copy"
+    depth_exponent: float | None = None
+    """alpha of CompleteP; None under ``copy``."""
+    decay_rule: DecayRule = "independent"
+    """How the shrinkage of a step goes with the width; ``decay`` says which convention lambda is written in."""
     features: int
     classes: int
     optimizer: OptimizerName

@@ -1,7 +1,7 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -29,6 +29,7 @@ from windtunnel.types.schedules import (
     is_shape,
 )
 from windtunnel.types.tasks import TASKS
+from windtunnel.types.transfer import FOLLOWS_MUP, PUBLISHED_DEPTH_EXPONENT, DepthRule, Parametrization, TransferSpec
 
 MOST_OUTER_STEPS = 1000
 
@@ -123,7 +124,8 @@ class JobSpec(Request):
     name: str = Field("", max_length=200)
     task: str = Field(description="A task that GET /v1/tasks lists.")
     model: ModelSpec = ModelSpec()
-    parametrization: Literal["mup", "standard"] = "mup"
+    parametrization: Parametrization = "mup"
+    transfer: TransferSpec = TransferSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = CosineSchedule()
     regularization: RegularizationSpec = RegularizationSpec()
@@ -192,6 +194,7 @@ class JobSpec(Request):
                 self.inner.batch_size,
             )
         self._check_that_warmup_ends()
+        self._check_transfer()
         if self.outer.starts > 1 and self.method.estimator == "auto" and not self.method.uses_higher:
             raise misfit(
                 "/outer/starts",
@@ -204,9 +207,66 @@ class JobSpec(Request):
             self._check_that_rules_reach(self.target)
         return self
 
+    @property
+    def depth_rule(self) -> DepthRule:
+        """The depth rule in force."""
+        if self.transfer.depth_rule is not None:
+            return self.transfer.depth_rule
+        return "copy" if self._why_no_completep() else "completep"
+
+    @property
+    def depth_exponent(self) -> float | None:
+        """alpha of CompleteP in force; None where values do not go with the depth."""
+        if self.depth_rule == "copy":
+            return None
+        given = self.transfer.depth_exponent
+        return PUBLISHED_DEPTH_EXPONENT[self.parametrization] if given is None else given
+
+    def _why_no_completep(self) -> str | None:
+        """Why the depth rule has nothing to say about this job; None where it has."""
+        if self.model.family == "mlp":
+            return "family 'mlp' has no residual branches, which is what the rule scales"
+        if self.optimizer.name == "sgd":
+            return "its table has no entry for sgd: it is derived for the updates of Adam and AdamW"
+        if self.parametrization not in FOLLOWS_MUP:
+            return f"it is derived for layers that learn as under muP, and not for parametrization {self.parametrization!r}"
+        return None
+
+    def _check_transfer(self) -> None:
+        """A rule that says nothing about this job is refused: it would change no value, or the wrong ones."""
+        rules, rule = self.transfer, self.optimizer
+        reason = self._why_no_completep()
+        if rules.depth_rule == "completep" and reason is not None:
+            raise misfit(
+                "/transfer/depth_rule", f"depth_rule 'completep' cannot be used: {reason}; allowed: 'copy'", "completep"
+            )
+        if rules.depth_exponent is not None and self.depth_rule == "copy":
+            why = reason or "depth_rule is 'copy'"
+            raise misfit(
+                "/transfer/depth_exponent",
+                f"depth_exponent is a setting of depth_rule 'completep', which is not in force: {why}; leave it out",
+                rules.depth_exponent,
+            )
+        if rules.decay_rule == "sqrt" and (rule.name == "sgd" or self.parametrization not in FOLLOWS_MUP):
+            raise misfit(
+                "/transfer/decay_rule",
+                "decay_rule 'sqrt' is measured for hidden matrices under adamw and adam with parametrization "
+                f"{', '.join(map(repr, sorted(FOLLOWS_MUP)))}, not for {rule.name} with {self.parametrization!r}; "
+                "allowed: 'independent', 'none'",
+                "sqrt",
+            )
+        if rules.decay_rule != "independent" and rule.name == "adam" and rule.decay_kind == "l2":
+            raise misfit(
+                "/transfer/decay_rule",
+                f"decay_rule {rules.decay_rule!r} with L2 decay inside adam, which no rule carries to another size; "
+                "use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
+                rules.decay_rule,
+            )
+
     def _check_that_rules_reach(self, target: Target) -> None:
         """A job that could only end without its plan is refused before it spends anything."""
-        if target.width == self.model.width:
+        deeper = self.depth_rule == "completep" and target.depth not in (None, self.model.depth)
+        if target.width == self.model.width and not deeper:
             return
         if self.parametrization == "standard":
             raise misfit(
@@ -220,14 +280,14 @@ class JobSpec(Request):
         if rule.name == "adam" and rule.decay_kind == "l2" and decays:
             raise misfit(
                 "/optimizer/decay",
-                "L2 decay inside adam has no rule for another width, so this target would get no plan; "
+                "L2 decay inside adam has no rule for another size, so this target would get no plan; "
                 "use decay 'decoupled' or 'independent', or leave target out",
                 "l2",
             )
         if rule.name != "sgd" and self.start_value("l2") is not None:
             raise misfit(
                 "/regularization/l2",
-                f"an L2 penalty under {rule.name} has no rule for another width, so this target would get no plan; "
+                f"an L2 penalty under {rule.name} has no rule for another size, so this target would get no plan; "
                 "use weight_decay with decay 'decoupled' or 'independent', or leave target out",
                 self.regularization.l2,
             )

@@ -1,0 +1,41 @@
+"""What a table says about one role."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hpo.mup.powers import ONE, Power
+from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.results import Role
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One role's power laws, relative to the proxy. A quantity that is left out does not go with the width.
+
+    **abc-symmetry** (Yang & Hu 2021, Tensor Programs IV, section 3). The forward pass sees multiplier * tensor only. For any
+    theta, the same function is trained, step by step, after
+
+        multiplier * theta,   init_std / theta,   gradient * theta,   adam / theta,   sgd / theta^2
+
+    because the stored tensor is smaller by theta, its gradient larger by theta, and Adam's update, with eps going as the
+    gradient does, does not see the gradient's size. Tables that differ by such a theta for each role are the same
+    parametrization written differently. A global clip threshold is outside of the symmetry: it sees gradients of
+    stored tensors.
+    """
+
+    init_std: Power = ONE
+    multiplier: Power = ONE
+    sgd: Power = ONE
+    """Learning rate under SGD."""
+    adam: Power = ONE
+    """Learning rate under Adam and AdamW."""
+    gradient: Power = ONE
+    """Size of one entry of the gradient of the stored tensor. Adam's eps goes with it: an update is width-consistent where eps
+    keeps its ratio to the gradient."""
+
+    def learning_rate(self, optimizer: OptimizerName) -> Power:
+        """Of the optimizer."""
+        return self.sgd if optimizer == "sgd" else self.adam
+
+
+Table = Mapping[Role, Entry]
