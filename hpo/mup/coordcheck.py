@@ -6,53 +6,26 @@ so that no role hides behind a larger one, and neither decay nor clipping nor re
 looked for.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, sqrt
+from statistics import fmean, stdev
 
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
-
-from hpo.families import NO_DIALS, Dials, Proxy, build
 from hpo.inner import OnStep, silent
-from hpo.layout import Layout
-from hpo.losses import per_example
-from hpo.mup.apply import effective, initialise
-from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
-from hpo.mup.proxies import proxy_tensors
-from hpo.mup.resolve import global_value, resolve
-from hpo.mup.slopes import finite, measured_slope, overall
-from hpo.seeding import generator_of
+from hpo.mup.coordinates.probe import PerSeed, Probe, Trace
+from hpo.mup.ladder import SEEDS, ladder
+from hpo.mup.slopes import finite
+from hpo.mup.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
 from hpo.tasks import TaskData, load
-from hpo.updates import RULES, StepCoefficients
-from windtunnel.types import CoordinateCheck, HyperparameterName, JobSpec, OptimizerName, TensorFacts, TensorRow
-from windtunnel.types.tasks import TASKS
+from windtunnel.types import CoordinateCheck, JobSpec, OptimizerName
+from windtunnel.types.results import CoordinateSlope
 
 LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
 """Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
 divided by 4 until the narrowest model learns from its steps."""
 STEPS = 4
-PURPOSE = 7_301
-"""Second part of the seed path, so that the check shares no seed with the job's runs."""
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What one width showed. All sizes are means over seeds, examples and units."""
-
-    activation: dict[str, list[float]]
-    """Module -> mean |output| before step 0, 1, ..., and after the last."""
-    change: dict[str, list[float]]
-    """Module -> mean |output - output at initialisation| after step 1, 2, ..., last."""
-    losses: list[float]
-    """Training loss in nats before step 0, 1, ..., and after the last."""
-
-    @property
-    def learns(self) -> bool:
-        """Whether the loss is lower after the last step than before the first."""
-        return isfinite(self.losses[-1]) and self.losses[-1] < self.losses[0]
+READOUT = "readout"
+NETWORK = "network"
 
 
 def check_steps(spec: JobSpec) -> int:
@@ -71,28 +44,27 @@ def coordinate_check(
     on_step: OnStep = silent,
     data: TaskData | None = None,
 ) -> CoordinateCheck:
-    """Train a few steps at every width of a ladder and judge the slopes of what changed at the last step.
+    """Train a few steps at every width of a ladder and judge the exponents of what changed at the last step.
 
     Args:
         spec: the job; its parametrization is the one under test.
         hyperparameters: label -> value; learning rates and decays among them are not used (see the file's first lines).
         widths: at least two, rising; ``ladder(spec)`` by default.
-        seeds: initialisations averaged at each width; by default as many as ``SEEDS`` says.
-        steps: optimizer updates.
+        seeds: initialisations at each width, at least two; by default as many as ``SEEDS`` says.
+        steps: optimizer updates, at least one.
         learning_rate: for every tensor of the proxy; by default ``LEARNING_RATES``, lowered until the narrowest
             model learns.
         on_step: called with the number of member-steps after each update; it may raise to stop the check.
         data: the task, where it is loaded already.
 
     Raises:
-        ValueError: fewer than two widths, or widths that do not rise.
+        ValueError: fewer than two widths, widths that do not rise or that cut an attention head, fewer than two seeds, or no
+            steps.
     """
     widths = ladder(spec) if widths is None else list(widths)
-    if len(widths) < 2 or any(a >= b for a, b in pairwise(widths)):
-        raise ValueError(f"the widths of a coordinate check must rise and be at least two, got {widths}")
-    data = load(spec.task) if data is None else data
     seeds = SEEDS[spec.model.family] if seeds is None else seeds
-    probe = _Probe(spec, _kept(hyperparameters), data, seeds, steps, on_step)
+    _check_request(spec, widths, seeds, steps)
+    probe = Probe(spec, _kept(hyperparameters), load(spec.task) if data is None else data, seeds, steps, on_step)
     large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
     rate = large if learning_rate is None else learning_rate
     narrowest = probe.trace(widths[0], rate)
@@ -100,143 +72,75 @@ def coordinate_check(
         rate /= 4
         narrowest = probe.trace(widths[0], rate)
     traces = [narrowest, *(probe.trace(width, rate) for width in widths[1:])]
-    modules = list(narrowest.change)
-    slopes = [
-        *(
-            measured_slope(module, "activation", step, widths, [trace.activation[module][step] for trace in traces])
-            for module in modules
-            for step in range(steps + 1)
-        ),
-        *(
-            measured_slope(module, "change", step, widths, [trace.change[module][step - 1] for trace in traces])
-            for module in modules
-            for step in range(1, steps + 1)
-        ),
-    ]
+    slopes = _slopes(widths, steps, traces)
+    losses = [trace.losses[-1] for trace in traces]
+    gained = fmean(narrowest.losses[0]) - fmean(narrowest.losses[-1])
+    verdict, reasons = overall(slopes, rises(widths, losses, gained))
+
+    def means(each: Callable[[Trace], PerSeed]) -> list[float]:
+        return [finite(fmean(each(trace))) for trace in traces]
+
     return CoordinateCheck(
-        verdict=overall(slopes, steps),
-        widths=list(widths),
+        verdict=verdict,
+        widths=widths,
         steps=steps,
         seeds=seeds,
         learning_rate=rate,
         slopes=slopes,
-        sizes={module: [finite(trace.change[module][-1]) for trace in traces] for module in modules},
-        losses=[finite(trace.losses[-1]) for trace in traces],
+        sizes={module: means(lambda trace, at=module: trace.change[at][-1]) for module in narrowest.change},
+        losses=means(lambda trace: trace.losses[-1]),
+        loss_errors=[stdev(each) / sqrt(seeds) if all(map(isfinite, each)) else finite(float("inf")) for each in losses],
+        weight_norms={name: means(lambda trace, at=name: trace.weight_norm[at]) for name in narrowest.weight_norm},
+        update_norms={name: means(lambda trace, at=name: trace.update_norm[at]) for name in narrowest.update_norm},
+        kernel_change=means(lambda trace: trace.kernel_change),
+        linearisation_error=means(lambda trace: trace.linearisation_error),
+        reasons=reasons,
     )
 
 
-class _Activations(nn.Module):
-    """The outputs of every layer as the value of a functional call: no hooks."""
+def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[CoordinateSlope]:
+    """Exponents of activations and changes at every step, of the rest after the last."""
 
-    def __init__(self, model: Proxy, dials: Dials) -> None:
-        super().__init__()
-        self.model, self.dials = model, dials
+    def over(each: Callable[[Trace], PerSeed]) -> Sizes:
+        return [each(trace) for trace in traces]
 
-    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
-        return self.model.activations(inputs, self.dials)
+    found: list[CoordinateSlope] = []
+    first = traces[0]
+    for module in first.activation:
+        sizes = [over(lambda trace, at=step: trace.activation[module][at]) for step in range(steps + 1)]
+        moves = [over(lambda trace, at=step: trace.change[module][at]) for step in range(steps)]
+        activations = [
+            measured_slope(module, "activation", step, widths, size, last=step == steps) for step, size in enumerate(sizes)
+        ]
+        if module == READOUT and initial_logits_dominate(sizes, moves):
+            activations = [exempted(slope) for slope in activations]
+        found += activations
+        found += [
+            measured_slope(module, "change", step, widths, move, last=step == steps) for step, move in enumerate(moves, 1)
+        ]
+    for name in first.weight_norm:
+        norms, updates = over(lambda trace: trace.weight_norm[name]), over(lambda trace: trace.update_norm[name])
+        found.append(measured_slope(name, "weight_norm", steps, widths, norms, last=True))
+        found.append(measured_slope(name, "update_norm", steps, widths, updates, last=True))
+    kernels, errors = over(lambda trace: trace.kernel_change), over(lambda trace: trace.linearisation_error)
+    found.append(measured_slope(NETWORK, "kernel_change", steps, widths, kernels, last=True))
+    found.append(measured_slope(NETWORK, "linearisation_error", steps, widths, errors, last=True))
+    return found
+
+
+def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int) -> None:
+    if len(widths) < 2 or any(a >= b for a, b in pairwise(widths)) or widths[0] < 1:
+        raise ValueError(f"the widths of a coordinate check must rise and be at least two, got {list(widths)}")
+    head = spec.model.head if spec.model.family == "transformer" else 1
+    cut = [width for width in widths if width % head]
+    if cut:
+        raise ValueError(f"width {cut[0]} is no multiple of d_head {head}, which is the same at every width")
+    if seeds < 2:
+        raise ValueError(f"seeds of a coordinate check is {seeds}; allowed: at least 2, or no exponent has an interval")
+    if steps < 1:
+        raise ValueError(f"steps of a coordinate check is {steps}; allowed: at least 1")
 
 
 def _kept(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     replaced = ("learning_rate", "weight_decay", "l2")
     return {label: value for label, value in hyperparameters.items() if label.partition(".")[0] not in replaced}
-
-
-@dataclass(frozen=True)
-class _Probe:
-    """Trains all seeds of one width as one batched computation and records what its layers put out."""
-
-    spec: JobSpec
-    hyperparameters: Mapping[str, float]
-    data: TaskData
-    seeds: int
-    steps: int
-    on_step: OnStep
-
-    def rows(self, width: int, learning_rate: float) -> list[TensorRow]:
-        """The rule table at one width."""
-        values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}
-        task, base = TASKS[self.spec.task], self.spec.model
-        target = base.model_copy(update={"width": width})
-        return resolve(self.spec, values, proxy_tensors(base, task), proxy_tensors(target, task))
-
-    def trace(self, width: int, learning_rate: float) -> Trace:
-        """Train at one width from the same seeds as at any other."""
-        rows = self.rows(width, learning_rate)
-        layout = Layout([TensorFacts(name=row.name, shape=row.shape, role=row.role) for row in rows])
-        task, shape = TASKS[self.spec.task], self.spec.model.model_copy(update={"width": width})
-        inputs, labels = self._batch()
-        dials = self._dials()
-        with torch.device("meta"):
-            model = _Activations(build(shape, task), dials)
-
-        def outputs_of(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-            named = effective(dict(zip(layout.names, tensors, strict=True)), rows)
-            inside = {f"model.{name}": tensor for name, tensor in named.items()}
-            found: dict[str, Tensor] = functional_call(model, inside, (inputs,))
-            return found
-
-        initial, update = RULES[self.spec.optimizer.name]
-        state = initial(self._initial(rows, layout))
-        terms = self._terms(rows, layout)
-        outputs: list[dict[str, Tensor]] = []
-        losses: list[float] = []
-        for step in range(self.steps + 1):
-            leaves = [tensor.detach().requires_grad_() for tensor in layout.split(state[0])]
-            found = vmap(outputs_of)(leaves)
-            loss = per_example(task.kind, found["readout"], labels).mean()
-            outputs.append({module: output.detach() for module, output in found.items()})
-            losses.append(loss.item())
-            if step < self.steps:
-                # Members share nothing: the gradient of the sum of their losses holds the gradient of each.
-                gradients = torch.autograd.grad(loss * self.seeds, leaves)
-                state = update(state, layout.join(gradients), terms, step)
-                self.on_step(self.seeds)
-        return Trace(
-            activation={name: [_size(found[name]) for found in outputs] for name in outputs[0]},
-            change={name: [_size(found[name] - outputs[0][name]) for found in outputs[1:]] for name in outputs[0]},
-            losses=losses,
-        )
-
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
-        train, size = self.data.train, BATCHES[self.spec.model.family]
-        inputs, labels = train.inputs[:size], train.labels[:size]
-        if TASKS[self.spec.task].kind == "language":
-            inputs, labels = inputs[:, :CONTEXT], labels[:, :CONTEXT]
-        return inputs, labels.expand(self.seeds, *labels.shape)
-
-    def _dials(self) -> Dials:
-        """The multiplier of attention acts at every width alike; regularisers are left out, as decay is."""
-        if self.spec.model.family != "transformer":
-            return NO_DIALS
-        value = global_value(self.spec, self.hyperparameters, "attention_multiplier")
-        return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
-
-    def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
-        """[seeds, P]"""
-        draws = [initialise(rows, generator_of((self.spec.seed, PURPOSE, seed))) for seed in range(self.seeds)]
-        return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
-
-    def _terms(self, rows: Sequence[TensorRow], layout: Layout) -> StepCoefficients:
-        def each(values: Sequence[float]) -> Tensor:
-            return layout.expand(torch.tensor([values]))
-
-        def shared(name: HyperparameterName) -> Tensor | None:
-            value = global_value(self.spec, self.hyperparameters, name)
-            return None if value is None else torch.tensor([[value]])
-
-        is_sgd = self.spec.optimizer.name == "sgd"
-        return StepCoefficients(
-            learning_rate=each([row.learning_rate for row in rows]),
-            shrink=None,
-            l2=None,
-            clip_norm=None,
-            momentum=shared("momentum") if is_sgd else None,
-            beta1=None if is_sgd else shared("beta1"),
-            beta2=None if is_sgd else shared("beta2"),
-            eps=None if is_sgd else each([row.eps for row in rows if row.eps is not None]),
-        )
-
-
-def _size(outputs: Tensor) -> float:
-    return outputs.abs().mean(dtype=torch.float64).item()

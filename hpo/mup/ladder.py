@@ -14,6 +14,8 @@ SEEDS: dict[Family, int] = {"mlp": 3, "resnet": 6, "transformer": 3}
 CONTEXT = 8
 """Tokens of an example. Tokens at other places are all but uncorrelated inputs, and the law of large widths sets in where
 the width is large against their number."""
+KERNEL_EXAMPLES = 4
+"""Of the batch, that span the tangent kernel: each holds a gradient of its own."""
 MOST_WORK = 2_000_000_000
 """Multiply-adds of one forward pass of one batch, over all widths; bounds the check to seconds on one core."""
 MOST_PARAMETERS = 8_000_000

@@ -1,19 +1,24 @@
-"""Verdict of a coordinate check: log-log slopes of activation sizes over width. Imports no torch."""
+"""Exponents of power laws over width, each with an interval over seeds. Imports no torch."""
 
-from collections.abc import Iterable, Sequence
-from math import isfinite, log
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import atan, cos, isfinite, log, pi, sin, sqrt
+from statistics import fmean, stdev
 
-from windtunnel.types.results import CoordinateSlope
-
-Verdict = Literal["pass", "inconclusive", "fail"]
-
-PASSES = 0.1
-"""Up to this |slope|, widths agree."""
-FAILS = 0.3
-"""Beyond this |slope| the size of activations depends on the width. In between nothing is claimed."""
+CONFIDENCE = 0.95
+"""Of every interval."""
 LARGEST = 3.4028234663852886e38
 """Stands for a size that overflowed: the largest float32, so that slopes stay numbers."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate over seeds and where it may lie."""
+
+    value: float
+    low: float
+    high: float
 
 
 def finite(value: float) -> float:
@@ -33,46 +38,52 @@ def log_log_slope(widths: Sequence[int], sizes: Sequence[float]) -> float | None
     if any(size == 0 for size in sizes):
         return None
     xs, ys = [log(width) for width in widths], [log(finite(size)) for size in sizes]
-    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    mean_x, mean_y = fmean(xs), fmean(ys)
     covariance = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
     return covariance / sum((x - mean_x) ** 2 for x in xs)
 
 
-def judge(slope: float) -> Verdict:
-    """Verdict on one slope."""
-    if abs(slope) <= PASSES:
-        return "pass"
-    return "fail" if abs(slope) > FAILS else "inconclusive"
+def slope_over_seeds(widths: Sequence[int], sizes: Sequence[Sequence[float]]) -> Interval | None:
+    """Mean of the seeds' own exponents, with its t-interval; None where a size is 0.
 
+    Each seed is fitted for itself, because the widths of one seed share their random numbers: their errors are not
+    independent, while those of two seeds are. The t-interval is exact for normal errors at any number of seeds; a bootstrap
+    of three seeds has ten different samples, and an interval that is too short.
 
-def measured_slope(
-    module: str,
-    quantity: Literal["activation", "change"],
-    step: int,
-    widths: Sequence[int],
-    sizes: Sequence[float],
-) -> CoordinateSlope:
-    """Slope of one module's activations, or of their change since initialisation, with its verdict.
-
-    Activations of exactly 0 (the logits of a zero readout before its first update) have no slope: 0, exempt; likewise a
-    change that is 0 at every width. A change of 0 at some widths only is a module that does not learn there: a tiny size
-    stands for it, and the slope fails.
+    Args:
+        widths: at least two different ones.
+        sizes: [widths][seeds].
     """
-    slope = log_log_slope(widths, sizes)
-    if slope is None and (quantity == "activation" or not any(sizes)):
-        return CoordinateSlope(module=module, quantity=quantity, step=step, slope=0.0, verdict="exempt")
-    if slope is None:
-        slope = log_log_slope(widths, [max(size, 1 / LARGEST) for size in sizes]) or 0.0
-        return CoordinateSlope(module=module, quantity=quantity, step=step, slope=slope, verdict="fail")
-    diverged = any(not isfinite(size) for size in sizes)
-    return CoordinateSlope(
-        module=module, quantity=quantity, step=step, slope=slope, verdict="fail" if diverged else judge(slope)
-    )
+    slopes = [log_log_slope(widths, column) for column in zip(*sizes, strict=True)]
+    known = [slope for slope in slopes if slope is not None]
+    return None if len(known) < len(slopes) else interval(known)
 
 
-def overall(slopes: Iterable[CoordinateSlope], last_step: int) -> Verdict:
-    """The worst verdict among the changes at the last step: what training does there must not depend on the width."""
-    verdicts = {slope.verdict for slope in slopes if slope.quantity == "change" and slope.step == last_step}
-    if "fail" in verdicts:
-        return "fail"
-    return "pass" if verdicts == {"pass"} else "inconclusive"
+def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Mean of independent values with its two-sided t-interval; unbounded for a single one."""
+    middle, count = fmean(values), len(values)
+    half = student_t(confidence, count - 1) * stdev(values) / sqrt(count) if count > 1 else float("inf")
+    return Interval(middle, middle - half, middle + half)
+
+
+@lru_cache
+def student_t(confidence: float, freedom: int) -> float:
+    """t such that a Student-t variable with that many (>= 1) degrees of freedom lies in [-t, t] with this probability."""
+    low, high = 0.0, 1e6
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _inside(middle, freedom) < confidence else (low, middle)
+    return high
+
+
+def _inside(t: float, freedom: int) -> float:
+    """P(|T| <= t), a finite sum for whole degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    angle = atan(t / sqrt(freedom))
+    odd = freedom % 2
+    term = cos(angle) if odd else 1.0
+    total = 0.0
+    for index in range((freedom - odd) // 2):
+        total += term
+        numerator = 2 * (index + 1) if odd else 2 * index + 1
+        term *= numerator / (numerator + 1) * cos(angle) ** 2
+    return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total

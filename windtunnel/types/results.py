@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+from windtunnel.types import modules, roles
 from windtunnel.types.base import Response
 from windtunnel.types.spec import JobSpec
 
-Role = Literal["input", "hidden", "output", "vector", "scalar"]
+Role = roles.Role
+TensorFacts = modules.TensorFacts
 
 
 class LossEstimate(Response):
@@ -106,18 +108,31 @@ class Certificate(Response):
         return f"reverse against finite differences in float64: relative error {errors}; allowed {self.tolerance:.0e}"
 
 
+CoordinateQuantity = Literal["activation", "change", "weight_norm", "update_norm", "kernel_change", "linearisation_error"]
+
+
 class CoordinateSlope(Response):
-    """Growth of one module's activations with width: the log-log slope at one step."""
+    """Exponent of one measured size in the width, at one step: the log-log slope, mean over seeds."""
 
     module: str
-    quantity: Literal["activation", "change"]
+    """Module; tensor for the norms; ``network`` for kernel and linearisation."""
+    quantity: CoordinateQuantity
     step: int
     slope: float
+    low: float | None = None
+    """Lower end of its interval over seeds (95 %); None where there is none, as in results of older versions."""
+    high: float | None = None
     verdict: Literal["pass", "inconclusive", "fail", "exempt"]
+    decides: bool = False
+    """Whether it takes part in the verdict of the check."""
 
 
 class CoordinateCheck(Response):
-    """Do activations keep their size when the width grows? It gates the transfer."""
+    """Do activations keep their size when the width grows? It gates the transfer.
+
+    Lists and mappings below have one value a width, the mean over seeds; those with a default are empty in results of older
+    versions.
+    """
 
     verdict: Literal["pass", "inconclusive", "fail"]
     widths: list[int]
@@ -126,24 +141,28 @@ class CoordinateCheck(Response):
     learning_rate: float
     slopes: list[CoordinateSlope]
     sizes: dict[str, list[float]]
-    """Module -> mean absolute change of its output since initialisation at the last step, one value a width."""
+    """Module -> mean absolute change of its output since initialisation at the last step."""
     losses: list[float]
-    """Training loss at the last step, one value a width: under muP wider is better."""
+    """Training loss at the last step: under muP wider is better."""
+    loss_errors: list[float] = []
+    """Standard error of the losses over seeds."""
+    weight_norms: dict[str, list[float]] = {}
+    """Matrix -> its spectral norm after the last step over sqrt(fan_out / fan_in)."""
+    update_norms: dict[str, list[float]] = {}
+    """Matrix -> that of its change since initialisation."""
+    kernel_change: list[float] = []
+    """|K - K_0| / |K_0| of the tangent kernel K after the last step."""
+    linearisation_error: list[float] = []
+    """Share of the logits' change that the model linearised at initialisation does not have: 0 lazy, 1 feature learning."""
+    reasons: list[str] = []
+    """What stands against a pass, the worst first."""
+
+    def last(self, quantity: CoordinateQuantity) -> dict[str, CoordinateSlope]:
+        """Module -> exponent of a quantity after the last step."""
+        return {slope.module: slope for slope in self.slopes if slope.quantity == quantity and slope.step == self.steps}
 
 
-class TensorFacts(Response):
-    """One parameter tensor of the proxy."""
-
-    name: str
-    shape: list[int]
-    role: Role
-    group: str | None = None
-    """A finer name within the role, where the family has one: ``qkv``, ``attention-out``, ``mlp-in``, ``mlp-out``."""
-
-    @property
-    def part(self) -> str:
-        """What the scope ``role`` calls it: its group, else its role."""
-        return self.group or self.role
+TensorFacts = modules.TensorFacts
 
 
 class ProxyFacts(Response):
