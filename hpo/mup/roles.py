@@ -1,45 +1,127 @@
-"""What each parameter tensor is under muP, told by which of its dimensions grow with the width. Imports no torch."""
+"""What each parameter tensor is under muP, told by which of its dimensions grow with the width. Imports no torch.
+
+Shapes alone tell most of it. What the owner of a tensor tells beside them comes in as ``Evidence``; ``hpo.mup.modules``
+collects it from a module. Where neither decides, the answer is a question and never a guess.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import isclose, prod
 
-from windtunnel.types.results import Role
+from windtunnel.types.roles import ROLES, Role
 
 Shape = Sequence[int]
+
+
+class RoleQuestion(ValueError):
+    """Tensors whose role cannot be told; each question names its tensor and the answers that settle it.
+
+    Args:
+        questions: tensor -> question.
+    """
+
+    def __init__(self, questions: Mapping[str, str]) -> None:
+        self.questions = dict(questions)
+        super().__init__("\n".join(self.questions.values()))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a tensor beside its shapes."""
+
+    role: Role | None
+    """Its role; None where its shapes decide."""
+    why: str
+    open: bool = False
+    """Whether the order of its dimensions is anybody's guess: [fan_out, fan_in] is a convention of layers, not a law."""
+
+
+@dataclass(frozen=True)
+class TensorRole:
+    """One tensor, its role, and why."""
+
+    name: str
+    base: tuple[int, ...]
+    """Shape at the base width."""
+    delta: tuple[int, ...]
+    """Shape at the delta width."""
+    role: Role
+    m_in: float
+    """Growth of its fan-in from base to delta."""
+    m_out: float
+    """Growth of its fan-out."""
+    why: str
 
 
 def infer_roles(
     base: Mapping[str, Shape], delta: Mapping[str, Shape], overrides: Mapping[str, Role] | None = None
 ) -> dict[str, Role]:
-    """Role of each tensor of any model, from its shapes at two widths.
+    """Role of each tensor of any model, from its shapes at two widths alone; see ``tensor_roles``.
 
-    No dimension grows: scalar. One grows: vector where the tensor has rank 1; else input where the first grows
-    (fan-out of a weight stored as [fan_out, fan_in, ...]) and output where the second does. Both grow: hidden.
     An embedding table stored as [tokens, width] has the shapes of a readout: name it input in ``overrides``.
+    """
+    return {found.name: found.role for found in tensor_roles(base, delta, overrides)}
+
+
+def tensor_roles(
+    base: Mapping[str, Shape],
+    delta: Mapping[str, Shape],
+    overrides: Mapping[str, Role] | None = None,
+    evidence: Mapping[str, Evidence] | None = None,
+) -> list[TensorRole]:
+    """Role of each tensor of any model, in the order of ``base``.
+
+    No dimension grows: scalar. One grows: vector where the rank is 1, or above 2 with all others 1; else input where the first grows
+    (fan-out of a weight stored as [fan_out, fan_in, ...]) and output where the second does. Both grow: hidden.
 
     Args:
         base: name -> shape at the base width.
         delta: name -> shape at another, larger width and the same depth.
         overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first pattern that fits decides.
+        evidence: name -> what is known beside the shapes.
 
     Raises:
-        ValueError: the two models differ in names or ranks, a dimension shrinks, nothing grows at all, a dimension
-            beyond the first two grows, or an override fits no tensor or contradicts the shapes.
+        RoleQuestion: some roles cannot be told.
+        ValueError: the two models differ in names or ranks, a dimension shrinks, nothing grows at all, or an override
+            fits no tensor, is no role, or contradicts the shapes.
     """
     _same_names(base, delta)
     growing = {name: _growing_dimensions(name, base[name], delta[name]) for name in base}
     if not any(growing.values()):
         raise ValueError("no tensor grows from base to delta: build the two models at two different widths")
-    given = dict(overrides or {})
-    for pattern in given:
-        if not any(fnmatchcase(name, pattern) for name in base):
-            raise ValueError(f"role override {pattern!r} fits no tensor; the tensors are: {', '.join(base)}")
-    roles: dict[str, Role] = {}
+    given = _checked(overrides or {}, base)
+    known = evidence or {}
+    found: list[TensorRole] = []
+    questions: dict[str, str] = {}
     for name, dimensions in growing.items():
-        inferred = _role_of(len(base[name]), dimensions)
-        roles[name] = next((role for pattern, role in given.items() if fnmatchcase(name, pattern)), inferred)
-        _check_override(name, roles[name], dimensions)
-    return roles
+        told = known.get(name)
+        pattern = next((pattern for pattern in given if fnmatchcase(name, pattern)), None)
+        if pattern is not None:
+            role, why = given[pattern], f"given: {pattern}={given[pattern]}"
+        elif told is not None and told.role is not None:
+            role, why = told.role, told.why
+        else:
+            answer = _told_by_shape(base[name], dimensions, is_open=told is not None and told.open)
+            if answer is None:
+                questions[name] = _question(name, base[name], delta[name], dimensions)
+                continue
+            role, why = answer
+        _check_role(name, role, dimensions)
+        m_in, m_out = _growth(name, role, base[name], delta[name], dimensions)
+        found.append(TensorRole(name, tuple(base[name]), tuple(delta[name]), role, m_in, m_out, why))
+    if questions:
+        raise RoleQuestion(questions)
+    return found
+
+
+def _checked(overrides: Mapping[str, Role], names: Mapping[str, Shape]) -> dict[str, Role]:
+    for pattern, role in overrides.items():
+        if role not in ROLES:
+            raise ValueError(f"role override {pattern}={role}: no role {role!r}; allowed: {', '.join(ROLES)}")
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"role override {pattern!r} fits no tensor; the tensors are: {', '.join(names)}")
+    return dict(overrides)
 
 
 def _same_names(base: Mapping[str, Shape], delta: Mapping[str, Shape]) -> None:
@@ -48,34 +130,90 @@ def _same_names(base: Mapping[str, Shape], delta: Mapping[str, Shape]) -> None:
         raise ValueError(f"base and delta must differ in width only, but only one of them has: {', '.join(odd)}")
 
 
+def _shapes(name: str, base: Shape, delta: Shape) -> str:
+    return f"tensor {name!r} has shape {list(base)} at base and {list(delta)} at delta"
+
+
 def _growing_dimensions(name: str, base: Shape, delta: Shape) -> tuple[int, ...]:
-    shapes = f"tensor {name!r} has shape {list(base)} at base and {list(delta)} at delta"
     if len(base) != len(delta):
-        raise ValueError(f"{shapes}: base and delta must differ in width only")
+        raise ValueError(f"{_shapes(name, base, delta)}: base and delta must differ in width only")
     if any(large < small for small, large in zip(base, delta, strict=True)):
-        raise ValueError(f"{shapes}: delta must be the wider model")
-    dimensions = tuple(index for index, (small, large) in enumerate(zip(base, delta, strict=True)) if large > small)
-    if any(index > 1 for index in dimensions):
-        raise ValueError(f"{shapes}: only fan-out (dimension 0) and fan-in (dimension 1) may grow with the width")
-    return dimensions
+        raise ValueError(f"{_shapes(name, base, delta)}: delta must be the wider model")
+    return tuple(index for index, (small, large) in enumerate(zip(base, delta, strict=True)) if large > small)
 
 
-def _role_of(rank: int, growing: tuple[int, ...]) -> Role:
+def _told_by_shape(shape: Shape, growing: tuple[int, ...], *, is_open: bool) -> tuple[Role, str] | None:
+    """(role, why); None where the shapes leave it open."""
+    rank = len(shape)
     match growing:
         case ():
-            return "scalar"
-        case (0,):
-            return "vector" if rank == 1 else "input"
-        case (1,):
-            return "output"
+            return "scalar", "does not grow with the width"
+        case (dimension,) if rank == 1 or (rank > 2 and prod(shape) == shape[dimension]):
+            return "vector", "one number a unit"
+        case (0,) if not is_open:
+            return "input", "its fan-out grows, its fan-in does not"
+        case (1,) if not is_open:
+            return "output", "its fan-in grows, its fan-out does not"
+        case (0, 1) if not is_open or rank == 2:
+            return "hidden", "both fans grow"
+    return None
+
+
+def _question(name: str, base: Shape, delta: Shape, growing: tuple[int, ...]) -> str:
+    start = f"{_shapes(name, base, delta)}. What is it?"
+    many = "dimensions" if len(growing) > 1 else "dimension"
+    grows = f"Its {many} {' and '.join(map(str, growing))} {'grow' if len(growing) > 1 else 'grows'}"
+    match len(growing):
+        case 1:
+            return (
+                f"{start} {grows}; whether that is what it puts out or what it sums over, the shape does not say. "
+                f"Answer '{name}=input' (rows looked up or added, or a matrix from finitely many features to the "
+                f"width), '{name}=output' (a matrix from the width to finitely many numbers) or '{name}=vector' (one "
+                "number or a few for each unit, as a gain or a bias)"
+            )
+        case 2:
+            return (
+                f"{start} {grows}, which are not the two fans of a layer's weight. Answer '{name}=hidden' if it maps "
+                "the width to the width, or store it as [fan_out, fan_in]"
+            )
         case _:
-            return "hidden"
+            return (
+                f"{start} {grows}: no rule of muP has more than two growing dimensions. Split it, or fix one of them "
+                "(as d_head is, while heads are added)"
+            )
 
 
-def _check_override(name: str, role: Role, growing: tuple[int, ...]) -> None:
+def _check_role(name: str, role: Role, growing: tuple[int, ...]) -> None:
     allowed: dict[int, tuple[Role, ...]] = {0: ("scalar",), 1: ("input", "output", "vector"), 2: ("hidden",)}
+    if len(growing) > 2:
+        raise ValueError(
+            f"tensor {name!r} cannot have role {role!r}: {len(growing)} of its dimensions grow with the width, and no "
+            "role has more than two"
+        )
     if role not in allowed[len(growing)]:
         raise ValueError(
             f"tensor {name!r} cannot have role {role!r}: {len(growing)} of its dimensions grow with the width; "
             f"allowed: {', '.join(allowed[len(growing)])}"
         )
+
+
+def _growth(name: str, role: Role, base: Shape, delta: Shape, growing: tuple[int, ...]) -> tuple[float, float]:
+    """(m_in, m_out)"""
+    ratios = [delta[index] / base[index] for index in growing]
+    match role:
+        case "hidden":
+            if growing != (0, 1) and not isclose(*ratios):
+                raise RoleQuestion(
+                    {
+                        name: f"{_shapes(name, base, delta)}: its growing dimensions {growing[0]} and {growing[1]} grow by "
+                        f"{ratios[0]:g} and {ratios[1]:g}, and which of them is the fan-in cannot be told. "
+                        "Store it as [fan_out, fan_in]"
+                    }
+                )
+            return ratios[1], ratios[0]
+        case "output":
+            return ratios[0], 1.0
+        case "input" | "vector":
+            return 1.0, ratios[0]
+        case "scalar":
+            return 1.0, 1.0

@@ -1,18 +1,21 @@
 """The proxy: which small model is trained, and how large it is."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
 
-Family = Literal["mlp", "resnet", "transformer"]
+Family = Literal["mlp", "resnet", "transformer", "module"]
+"""``module`` is a torch.nn.Module of one's own."""
 Activation = Literal["relu", "gelu", "tanh"]
 
 FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"width": 64, "depth": 2, "activation": "relu"},
     "resnet": {"width": 16, "depth": 2, "activation": "relu"},
     "transformer": {"width": 48, "depth": 2, "activation": "gelu", "d_head": 16},
+    "module": {"width": 64, "depth": 2, "activation": "relu"},
 }
 """Size of a family when the request gives none."""
 
@@ -33,6 +36,12 @@ class ModelSpec(Request):
 
     @model_validator(mode="after")
     def _belongs_to_family(self) -> Self:
+        if self.family == "module" and self.activation != "relu":
+            raise misfit(
+                "/activation",
+                f"activation {self.activation!r} is no setting of a module of one's own, which brings its own; leave it out",
+                self.activation,
+            )
         if self.family != "transformer" and self.d_head is not None:
             raise misfit("/d_head", f"d_head is no setting of family {self.family!r}; allowed: transformer", self.d_head)
         if self.family == "transformer" and self.width % self.head:
@@ -47,15 +56,16 @@ class ModelSpec(Request):
         return 16 if self.d_head is None else self.d_head
 
 
-def with_defaults(given: Any, families: tuple[Family, ...]) -> Any:
+def with_defaults(given: Any, families: tuple[Family, ...], size: Mapping[str, int] | None = None) -> Any:
     """A model as requested, filled up with the defaults of its family; anything but a mapping passes through.
 
     Args:
         given: what the request has under ``model``; an empty mapping where it has nothing.
         families: of the task; the first is the default.
+        size: of the task's own model, in place of the family's.
     """
     if not isinstance(given, dict):
         return given
     family: Any = given.get("family", families[0])
     defaults = FAMILY_DEFAULTS.get(family, {}) if isinstance(family, str) else {}
-    return {"family": family, **defaults, **given}
+    return {"family": family, **defaults, **(size or {}), **given}

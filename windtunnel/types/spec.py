@@ -18,6 +18,7 @@ from windtunnel.types.hyperparameters import (
 )
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import ModelSpec, with_defaults
+from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizer import OptimizerSpec
 from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.schedules import (
@@ -150,7 +151,8 @@ class JobSpec(Request):
         task, inner = TASKS[name], data.get("inner", {})
         if isinstance(inner, dict):
             inner = {"batch_size": task.batch_size, **inner}
-        return {**data, "model": with_defaults(data.get("model", {}), task.families), "inner": inner}
+        size = None if task.module is None else {"width": task.width or task.module.base, "depth": task.module.depth}
+        return {**data, "model": with_defaults(data.get("model", {}), task.families, size), "inner": inner}
 
     @field_validator("name")
     @classmethod
@@ -159,16 +161,16 @@ class JobSpec(Request):
             raise ValueError(f"name {name!r} has characters that cannot be shown; allowed: printable ones")
         return name
 
-    @field_validator("task")
-    @classmethod
-    def _task_exists(cls, task: str) -> str:
-        if task not in TASKS:
-            raise ValueError(f"no task {task!r}; allowed: {', '.join(sorted(TASKS))}")
-        return task
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.task not in TASKS:
+            if self.model.family == "module":
+                # A finished job of a task that is installed on the workers, read where it is not: checked when submitted.
+                return self
+            raise misfit("/task", TASKS.why_not(self.task), self.task)
         task = TASKS[self.task]
+        if task.module is not None:
+            self._check_module(task.module)
         if self.model.family not in task.families:
             raise misfit(
                 "/model/family",
@@ -207,6 +209,36 @@ class JobSpec(Request):
             self._check_that_rules_reach(self.target)
         return self
 
+    def _check_module(self, module: ModuleInfo) -> None:
+        """What no module of one's own can do, and sizes that this one cannot have."""
+        model, terms = self.model, self.regularization
+        for name, size in (("depth", model.depth), ("width", model.width)):
+            try:
+                module.check_depth(size) if name == "depth" else module.check_width(size)
+            except ValueError as error:
+                raise misfit(f"/model/{name}", str(error), size) from error
+        if self.method.uses_higher:
+            raise misfit("/method", "the engine 'higher' builds models of this project only; use reverse", "higher")
+        searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
+        if terms.dropout > 0 or "dropout" in searched:
+            raise misfit(
+                searched.get("dropout", "/regularization/dropout"),
+                "a module of one's own has no place that this service could put dropout at; leave it out",
+                "dropout" if "dropout" in searched else terms.dropout,
+            )
+        if "embedding_multiplier" in searched and any(law.tied for law in module.tensors):
+            raise misfit(
+                searched["embedding_multiplier"],
+                "embedding_multiplier would act on the readout, too: the module's embedding is tied to it",
+                "embedding_multiplier",
+            )
+        if TASKS[self.task].inputs == "tokens" and (terms.input_noise > 0 or "input_noise" in searched):
+            raise misfit(
+                searched.get("input_noise", "/regularization/input_noise"),
+                f"input_noise needs inputs that are numbers; those of task {self.task!r} are tokens",
+                "input_noise" if "input_noise" in searched else terms.input_noise,
+            )
+
     @property
     def depth_rule(self) -> DepthRule:
         """The depth rule in force."""
@@ -226,6 +258,8 @@ class JobSpec(Request):
         """Why the depth rule has nothing to say about this job; None where it has."""
         if self.model.family == "mlp":
             return "family 'mlp' has no residual branches, which is what the rule scales"
+        if self.model.family == "module":
+            return "which layers of a module of one's own end a residual branch is not known"
         if self.optimizer.name == "sgd":
             return "its table has no entry for sgd: it is derived for the updates of Adam and AdamW"
         if self.parametrization not in FOLLOWS_MUP:
@@ -402,6 +436,13 @@ class JobSpec(Request):
         """Raise where the transfer rules cannot reach the target from this proxy; ``path`` points at the target."""
         proxy = self.model
         depth = proxy.depth if target.depth is None else target.depth
+        module = TASKS[self.task].module if self.task in TASKS else None
+        if module is not None:
+            for name, size in (("depth", depth), ("width", target.width)):
+                try:
+                    module.check_depth(size) if name == "depth" else module.check_width(size)
+                except ValueError as error:
+                    raise misfit(f"{path}/{name}", str(error), size) from error
         if target.width < proxy.width:
             raise misfit(
                 f"{path}/width",

@@ -1,9 +1,13 @@
-"""The built-in tasks by name: shape and size of each data set, known without loading it."""
+"""Tasks by name, built in and installed: shape and size of each data set, known without loading it."""
 
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
 from typing import Literal
 
 from windtunnel.types.base import Response
 from windtunnel.types.model import Family
+from windtunnel.types.modules import InputKind, ModuleInfo
 
 TaskKind = Literal["classification", "regression", "language"]
 
@@ -30,14 +34,96 @@ class TaskInfo(Response):
     """Model families that can learn it; the first is the default."""
     batch_size: int = 64
     """Of a run that does not ask for another."""
+    input_shape: tuple[int, ...] = ()
+    """Of one example, for a task of one's own; empty: flat."""
+    inputs: InputKind = "floats"
+    """Of a task of one's own."""
+    width: int | None = None
+    """Of a proxy that does not ask for another; None: its family's own."""
+    module: ModuleInfo | None = None
+    """The tensors of its model, for a task that brings one."""
+
+
+class UnknownTask(KeyError):
+    """No task of that name is built in or installed here."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+GROUP = "windtunnel.tasks"
+"""Entry points of installed packages that bring tasks."""
+
+
+class Catalogue(Mapping[str, TaskInfo]):
+    """Built-in tasks, those that packages installed, and those that this process added.
+
+    Packages are looked for when a name is not built in, or when all names are asked for. One that cannot be read is left
+    out, and ``broken`` says why; asked for by name it is an error that says so, too.
+    """
+
+    def __init__(self, built_in: Iterable[TaskInfo]) -> None:
+        self.built_in = {task.name: task for task in built_in}
+        self._added: dict[str, TaskInfo] = {}
+        self._broken: dict[str, str] | None = None
+
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """Entry point -> why it gives no task."""
+        if self._broken is None:
+            self._broken = {}
+            # It registers tasks here, so it cannot be imported from here; and without entry points it is not needed.
+            for entry in metadata.entry_points(group=GROUP):
+                user_tasks = importlib.import_module("windtunnel.user_tasks")
+                try:
+                    user_tasks.register(user_tasks.read(entry.value))
+                except Exception as error:  # noqa: BLE001 - somebody else's code must not take the catalogue down
+                    self._broken[entry.name] = f"{type(error).__name__}: {error}"
+        return self._broken
+
+    def refresh(self) -> None:
+        """Look for installed packages anew when next asked."""
+        self._broken, self._added = None, {}
+
+    def add(self, task: TaskInfo) -> TaskInfo:
+        """Add a task to this process's catalogue, in place of an earlier one that was added.
+
+        Raises:
+            ValueError: a built-in task has its name.
+        """
+        if task.name in self.built_in:
+            raise ValueError(f"{task.name!r} is a built-in task; give yours another name")
+        self._added[task.name] = task
+        return task
+
+    def __getitem__(self, name: str) -> TaskInfo:
+        if name in self.built_in:
+            return self.built_in[name]
+        if name in self._added:
+            return self._added[name]
+        if self.broken is not None and name in self._added:
+            return self._added[name]
+        raise UnknownTask(self.why_not(name))
+
+    def why_not(self, name: str) -> str:
+        """A sentence about a name that is none of the catalogue's."""
+        if name in self.broken:
+            return f"task {name!r} is installed and cannot be used: {self.broken[name]}"
+        return f"no task {name!r}; allowed: {', '.join(sorted(self))}"
+
+    def __iter__(self) -> Iterator[str]:
+        assert self.broken is not None
+        return iter({**self.built_in, **self._added})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 DIGITS = tuple(str(digit) for digit in range(10))
 """Sources of a task whose classes are numbered."""
 
-TASKS: dict[str, TaskInfo] = {
-    task.name: task
-    for task in (
+TASKS = Catalogue(
+    (
         TaskInfo(
             name="digits",
             title="Handwritten digits, 8x8 pixels",
@@ -113,4 +199,5 @@ TASKS: dict[str, TaskInfo] = {
             source="generated from a fixed seed",
         ),
     )
-}
+)
+"""Every task that a job may name."""

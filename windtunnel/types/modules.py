@@ -1,0 +1,161 @@
+"""ModuleInfo: the tensors of a module of one's own as laws of its width and depth, known without building it."""
+
+import re
+from collections.abc import Mapping
+from math import log
+from typing import Literal
+
+from pydantic import Field
+
+from windtunnel.types.base import Response
+from windtunnel.types.roles import Role
+
+
+class TensorFacts(Response):
+    """One parameter tensor of the proxy."""
+
+    name: str
+    shape: list[int]
+    role: Role
+    group: str | None = None
+    """A finer name within the role, where the family has one: ``qkv``, ``attention-out``, ``mlp-in``, ``mlp-out``."""
+    init_std: float | None = None
+    """Standard deviation of its initial values, of a tensor that has one of its own; None: its role's rule."""
+    init_value: float | None = None
+    """What all its entries start at, of a tensor that starts at a constant: 1 for the gain of a norm."""
+
+    @property
+    def part(self) -> str:
+        """What the scope ``role`` calls it: its group, else its role."""
+        return self.group or self.role
+
+
+class TensorLaw(Response):
+    """One tensor of a module at two widths: every size in between and beyond lies on a line through them."""
+
+    name: str
+    role: Role
+    shape: list[int]
+    """At the base width."""
+    grown: list[int]
+    """At the delta width."""
+    fan_in: tuple[int, int]
+    """Numbers that one output sums over, at the base and at the delta width."""
+    init_std: float | None = None
+    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for readouts and biases."""
+    init_value: float | None = None
+    """What all entries start at; None: they start at random values."""
+    why: str = ""
+    """How the role was told."""
+    tied: bool = False
+    """Whether several layers share it."""
+
+
+class PassCost(Response):
+    """What one example takes in a forward pass at the base width and at the delta width."""
+
+    saved: tuple[int, int]
+    """Floats that a training pass keeps for its backward pass."""
+    multiply_adds: tuple[int, int]
+
+
+class ModuleInfo(Response):
+    """The tensors of a module of one's own at every width and depth, as ``windtunnel roles --save`` writes them."""
+
+    base: int
+    delta: int
+    depth: int
+    """That it was built with."""
+    tensors: list[TensorLaw]
+    """In the order of ``named_parameters``."""
+    stacks: dict[str, int] = Field(default_factory=dict)
+    """Name of a list of layers -> entries that it gains with each further depth. Empty: the depth is fixed."""
+    cost: PassCost
+    warnings: list[str] = Field(default_factory=list)
+    """What shapes cannot show, and where muP is known to break."""
+
+    def tensors_at(self, width: int, depth: int) -> list[TensorFacts]:
+        """Every tensor of the module of that size.
+
+        Raises:
+            ValueError: a size off the lines: a fraction of a unit, or a depth that the module does not have.
+        """
+        self.check_depth(depth)
+        facts: list[TensorFacts] = []
+        for law in self.tensors:
+            std = law.init_std
+            if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
+                std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
+            sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+            facts.append(TensorFacts(name=law.name, shape=sizes, role=law.role, init_std=std, init_value=law.init_value))
+        return deepened(facts, self.stacks, depth - self.depth)
+
+    def check_width(self, width: int) -> None:
+        """Raise ValueError on a width at which a tensor would have a fraction of a unit."""
+        self.tensors_at(width, self.depth)
+
+    def check_depth(self, depth: int) -> None:
+        """Raise ValueError on a depth that the module does not have."""
+        if not self.stacks and depth != self.depth:
+            raise ValueError(f"depth {depth} of a module whose depth is fixed; allowed: {self.depth}")
+        if depth < self.depth:
+            raise ValueError(
+                f"depth {depth} is below the {self.depth} that the module is described at; allowed: at least that"
+            )
+
+    def saved_at(self, width: int, depth: int) -> int:
+        """Floats that a training pass keeps, estimated by a power law in the width and a line in the depth."""
+        return self._power(*self.cost.saved, width, depth)
+
+    def multiply_adds_at(self, width: int, depth: int) -> int:
+        """Multiply-adds of a forward pass, estimated likewise."""
+        return self._power(*self.cost.multiply_adds, width, depth)
+
+    def _on_line(self, name: str, low: int, high: int, width: int) -> int:
+        size, rest = divmod((high - low) * (width - self.base), self.delta - self.base)
+        if rest or low + size < 1:
+            raise ValueError(
+                f"width {width}: tensor {name!r} has {low} units at width {self.base} and {high} at {self.delta}, "
+                f"which makes no whole number here"
+            )
+        return low + size
+
+    def _power(self, low: int, high: int, width: int, depth: int) -> int:
+        exponent = log(max(high, 1) / max(low, 1)) / log(self.delta / self.base)
+        return max(1, round(low * (width / self.base) ** exponent * depth / self.depth))
+
+
+PLACE = re.compile(r"(?:^|\.)(\d+)\.")
+
+
+def place(name: str) -> tuple[str, int, str] | None:
+    """(stack, index, rest) of a tensor in a list of layers: ``blocks.3.first.weight``; None of one in none."""
+    found = PLACE.search(name)
+    if found is None:
+        return None
+    return name[: found.start()], int(found[1]), name[found.end() :]
+
+
+def deepened(facts: list[TensorFacts], stacks: Mapping[str, int], more: int) -> list[TensorFacts]:
+    """The tensors with every stack longer by its entries for ``more`` further depths; they copy its last ones."""
+    if more == 0:
+        return facts
+    made: list[TensorFacts] = []
+    for index, fact in enumerate(facts):
+        made.append(fact)
+        where = place(fact.name)
+        following = place(facts[index + 1].name) if index + 1 < len(facts) else None
+        if where is None or where[0] not in stacks or (following is not None and following[0] == where[0]):
+            continue
+        stack, last = where[0], where[1]
+        gain = stacks[stack]
+        entries = [(found[1], found[2], item) for item in facts if (found := place(item.name)) and found[0] == stack]
+        for round_ in range(1, more + 1):
+            for old, rest, item in entries:
+                if old > last - gain:
+                    name = f"{stack}.{old + round_ * gain}.{rest}" if stack else f"{old + round_ * gain}.{rest}"
+                    made.append(item.model_copy(update={"name": name}))
+    return made
+
+
+InputKind = Literal["floats", "tokens"]
