@@ -2,6 +2,15 @@
 
 from collections.abc import Mapping
 
+from hpo.mup.premises import (
+    CLIPPING,
+    WIDTHS,
+    beyond_the_table,
+    decay_formula,
+    deeper,
+    depth_premise,
+    penalty_formula,
+)
 from hpo.mup.resolve import attention_multiplier, global_value, mixture_weights, regularization
 from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.model import ModelSpec
@@ -9,12 +18,6 @@ from windtunnel.types.plans import Assumption
 from windtunnel.types.results import TuneResult
 from windtunnel.types.schedules import GPT3Schedule, ShapeName
 from windtunnel.types.spec import JobSpec
-
-DECAY_CONVENTIONS = {
-    "decoupled": "w <- w - s * lr * lambda * w at schedule multiplier s: lr * lambda is the same at every width",
-    "independent": "w <- w - s * lambda * w at schedule multiplier s: lambda is the same at every width",
-    "l2": "lambda * w is added to the gradient after clipping: lr * lambda is the same at every width",
-}
 
 
 def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, steps: int) -> list[Assumption]:
@@ -32,9 +35,7 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             quantity="width",
             value=target.width / spec.model.width,
             formula="m = m_in = target fan-in / proxy fan-in, m_out likewise for fan-out",
-            assumption="both widths are large enough for averages over units to be close to their limits"
-            if spec.parametrization == "mup"
-            else "none: under the standard parametrization values are copied, and their optimum moves with the width",
+            assumption=WIDTHS[spec.parametrization],
         ),
         Assumption(
             quantity="batch_size",
@@ -46,7 +47,7 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
         Assumption(
             quantity="weight_decay",
             value=None,
-            formula=DECAY_CONVENTIONS[spec.optimizer.decay_kind],
+            formula=decay_formula(spec),
             assumption="biases are not decayed; over another number of steps the total shrinkage changes with it",
         ),
     ]
@@ -55,12 +56,13 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             Assumption(
                 quantity="l2",
                 value=None,
-                formula="lambda / 2 |w|^2 in the loss: lr * lambda is the same at every width",
+                formula=penalty_formula(spec),
                 assumption="biases are not penalised; the penalty's gradient is clipped together with the loss's",
             )
         )
     found += [_shape(spec, values, name) for name in spec.schedule.shape]
-    found += [entry for name, text in CARRIED.items() if (entry := _carried(spec, values, name, text)) is not None]
+    carried = CARRIED | {"clip_norm": CLIPPING[spec.parametrization]}
+    found += [entry for name, text in carried.items() if (entry := _carried(spec, values, name, text)) is not None]
     if mixture_weights(spec, values):
         found.append(
             Assumption(
@@ -71,16 +73,7 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             )
         )
     if target.depth > spec.model.depth:
-        layer, stack = ("hidden layer", "layers") if spec.model.family == "mlp" else ("block", "blocks")
-        last = f"{stack}.{spec.model.depth - 1}"
-        found.append(
-            Assumption(
-                quantity="depth",
-                value=target.depth,
-                formula=f"every {layer.split()[-1]} beyond {last} takes the values of {last}",
-                assumption=f"an added {layer} wants what the proxy's last {layer} wants",
-            )
-        )
+        found.append(depth_premise(spec, target.depth))
     return found
 
 
@@ -88,7 +81,6 @@ CARRIED: dict[HyperparameterName, str] = {
     "momentum": "the time scale of averages, in steps, does not depend on the width",
     "beta1": "the time scale of averages, in steps, does not depend on the width",
     "beta2": "the time scale of averages, in steps, does not depend on the width",
-    "clip_norm": "the global gradient norm tends to a limit as the width grows, and the same share of steps is clipped",
     "output_multiplier": "alpha of the readout is a property of the task, not of the width",
     "embedding_multiplier": "what enters the first layer keeps its size at every width",
     "attention_multiplier": "d_head is the same at every width, and with it the size of the attention logits",
@@ -205,19 +197,6 @@ PLACES = {
 """Family -> where its dropout acts."""
 
 
-def _deeper(proxy: ModelSpec, depth: int) -> str:
-    start = "Depth: the rules are for width."
-    if proxy.family == "mlp":
-        return (
-            f"{start} From {proxy.depth} to {depth} hidden layers without residual branches nothing is known to keep its "
-            "optimum; each added layer copies the proxy's last one."
-        )
-    return (
-        f"{start} From {proxy.depth} to {depth} residual blocks no branch is scaled down, so the sum of the branches grows "
-        "with the depth and the best learning rate may fall; each added block copies the proxy's last one."
-    )
-
-
 def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: str | None) -> list[str]:
     """Sentences about what nobody has shown, those that this very transfer strains first.
 
@@ -236,8 +215,9 @@ def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: st
             f"The coordinate check is inconclusive over widths {check.widths}: some slopes lie between the limits. Compare "
             "two widths with these values before the large run."
         )
+    found += beyond_the_table(spec, target, clips=global_value(spec, values, "clip_norm") is not None)
     if target.depth > spec.model.depth:
-        found.append(_deeper(spec.model, target.depth))
+        found.append(deeper(spec, target.depth))
     if steps != spec.inner.steps:
         found.append(
             f"Horizon: values tuned over {spec.inner.steps} steps are used over {steps}; theory has no rule for the "

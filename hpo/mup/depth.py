@@ -1,8 +1,8 @@
 """How values go with the depth of a model with residual branches: CompleteP and depth-muP. Imports no torch.
 
-Source: Dey et al. 2025, "Don't be lazy: CompleteP enables compute-efficient deep transformers" (arXiv:2505.01618), table 1 and
-equation 40, for pre-norm transformers under AdamW; alpha = 1 is CompleteP, alpha = 1/2 depth-muP (Yang et al. 2023, Tensor
-Programs VI, arXiv:2310.02244). m_L is the target's number of blocks over the proxy's.
+Source: Dey et al. 2025, "Don't be lazy: CompleteP enables compute-efficient deep transformers" (arXiv:2505.01618),
+table 1 and equation 40, for pre-norm transformers under AdamW; alpha = 1 is CompleteP, alpha = 1/2 depth-muP (Yang et
+al. 2023, Tensor Programs VI, arXiv:2310.02244). m_L is the target's number of blocks over the proxy's.
 
     residual branch                           x + m_L^-alpha * branch(x)
     learning rate of tensors in a block       * m_L^(alpha - 1)
@@ -10,13 +10,14 @@ Programs VI, arXiv:2310.02244). m_L is the target's number of blocks over the pr
     weight decay, where a step is lr*lambda   as it is
     everything outside of blocks              as it is
 
-**Derivation.** At init the branches are uncorrelated: L of them of size L^-alpha sum to L^(1/2 - alpha), bounded from alpha = 1/2 on. What
-training adds is coherent over branches: L changes of size L^-alpha * rate are of order 1 where the rate goes as
-L^(alpha - 1). Gradients of all tensors of a branch carry its factor L^-alpha once, and eps keeps its ratio to them. At alpha = 1 each
-block's own weights move by order 1 against their initial values; below, they move less and less ("lazy" layers).
+**Derivation.** At init the branches are uncorrelated: L of them of size L^-alpha sum to L^(1/2 - alpha), bounded from
+alpha = 1/2 on. What training adds is coherent over branches: L changes of size L^-alpha * rate are of order 1 where
+the rate goes as L^(alpha - 1). Gradients of all tensors of a branch carry its factor L^-alpha once, and eps keeps its
+ratio to them. At alpha = 1 each block's own weights move by order 1 against their initial values; below, they move
+less and less ("lazy" layers).
 
-The factor is the forward multiplier of the branch's last matrix, in which the branch is linear. A bias of that matrix cannot carry it,
-so it is folded in by abc-symmetry with theta = m_L^alpha: rate * m_L^-1, eps as it is.
+The factor is the forward multiplier of the branch's last matrix, in which the branch is linear. A bias of that matrix
+cannot carry it, so it is folded in by abc-symmetry with theta = m_L^alpha: rate * m_L^-1, eps as it is.
 """
 
 from dataclasses import replace

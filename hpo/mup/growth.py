@@ -7,7 +7,6 @@ from typing import Literal
 
 from windtunnel.types.results import TensorFacts
 
-
 BranchPart = Literal["outside", "inside", "end"]
 """Where a tensor stands in a residual block: outside of any, inside of a branch, or in the layer that ends one."""
 

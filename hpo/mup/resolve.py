@@ -32,7 +32,8 @@ def resolve(
     """Everything that training needs to know about each tensor of the target, in the target's order.
 
     Args:
-        spec: gives the parametrization, the rules of transfer, the optimizer, and the values that are not in ``hyperparameters``.
+        spec: gives the parametrization, the rules of transfer, the optimizer, and the values that are not in
+            ``hyperparameters``.
         hyperparameters: label -> value at the base width.
         base: tensors of the proxy (the base width).
         target: tensors of the model to train; with ``target == base`` every value is exactly the proxy's own.

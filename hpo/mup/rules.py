@@ -1,7 +1,7 @@
 """Rules at work: role x parametrization x optimizer -> the factors of every tensor of a target, and their formulas.
 
-Imports no torch. The tables are in ``tables``, rules of decay in ``decay``, of depth in ``depth``; all of them are power laws in the
-growth of a tensor since the base (= proxy) size::
+Imports no torch. The tables are in ``tables``, rules of decay in ``decay``, of depth in ``depth``; all of them are power
+laws in the growth of a tensor since the base (= proxy) size::
 
     m_in = fan_in / fan_in at base,   m_out = fan_out / fan_out at base,   m_L = blocks / blocks at base
 

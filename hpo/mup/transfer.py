@@ -6,6 +6,7 @@ from math import prod
 
 from hpo.errors import Refused
 from hpo.mup.caveats import assumptions, in_your_loop, not_covered
+from hpo.mup.growth import BranchPart, branch_part
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import (
     attention_multiplier,
@@ -16,9 +17,10 @@ from hpo.mup.resolve import (
     resolve,
 )
 from hpo.mup.rules import role_rule
-from hpo.mup.slopes import FAILS
+from hpo.mup.tables import vanishing
+from hpo.mup.verdict import FAILS
 from windtunnel.types.plans import RoleRow, TensorRow, TransferPlan
-from windtunnel.types.results import Role, TensorFacts, TuneResult
+from windtunnel.types.results import CoordinateCheck, Role, TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
 from windtunnel.types.spec import JobSpec, Target
 from windtunnel.types.tasks import TASKS
@@ -77,6 +79,10 @@ def make_plan(
         batch_size=spec.inner.batch_size,
         context=spec.context,
         width_ratio=target.width / spec.model.width,
+        depth_ratio=depth / spec.model.depth,
+        depth_rule=spec.depth_rule,
+        depth_exponent=spec.depth_exponent,
+        decay_rule=spec.transfer.decay_rule,
         features=proxy.features,
         classes=proxy.classes,
         optimizer=spec.optimizer.name,
@@ -120,7 +126,7 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
             "this job has no coordinate check, so nothing shows that its values carry over to another width",
             "run the job again with the check, or ask with force",
         )
-    if check.verdict == "fail":
+    if check.verdict == "fail" and not _fails_as_the_table_says(result, check):
         last = [slope for slope in check.slopes if slope.quantity == "change" and slope.step == check.steps]
         worst = max(last, key=lambda slope: (slope.verdict == "fail", abs(slope.slope)))
         return Refused(
@@ -129,6 +135,19 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
             "look at the slopes in the job's result; ask with force to get the plan all the same",
         )
     return None
+
+
+def _fails_as_the_table_says(result: TuneResult, check: CoordinateCheck) -> bool:
+    """Whether all that fails are layers which move less as the width grows and which the parametrization wants to."""
+    spec = result.spec
+    expected = vanishing(spec.parametrization, spec.optimizer.name)
+    modules = {fact.name.rpartition(".")[0] for fact in result.proxy.tensors if fact.role in expected}
+    failing = [
+        slope
+        for slope in check.slopes
+        if slope.quantity == "change" and slope.step == check.steps and slope.verdict == "fail"
+    ]
+    return bool(failing) and all(slope.module in modules and slope.slope < 0 for slope in failing)
 
 
 def tuned_schedule(result: TuneResult) -> AnySchedule:
@@ -153,7 +172,6 @@ def _role_row(
     spec: JobSpec, values: dict[str, float], role: Role, base: Sequence[TensorFacts], rows: Sequence[TensorRow]
 ) -> RoleRow:
     proxy = [fact for fact in base if fact.role == role]
-    rule = role_rule(spec.parametrization, spec.optimizer.name, spec.optimizer.decay_kind, role)
     hidden = {"eps"} if spec.optimizer.name == "sgd" else set()
 
     def common(value: Callable[[TensorRow], float | None]) -> float | None:
@@ -170,8 +188,40 @@ def _role_row(
         multiplier=common(lambda row: row.multiplier),
         base_learning_rate=_common([base_value(spec, values, "learning_rate", fact) for fact in proxy]),
         base_weight_decay=_common([base_value(spec, values, "weight_decay", fact) for fact in proxy]),
-        formulas={name: text for name, text in rule.formulas(role).items() if name not in hidden},
+        formulas={name: text for name, text in _formulas(spec, role, rows).items() if name not in hidden},
     )
+
+
+PARTS: dict[BranchPart, str] = {"outside": "", "inside": "in a block: ", "end": "last of a branch: "}
+"""Where a tensor stands -> how a formula says so, where the tensors of a role stand at several places."""
+
+
+def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow]) -> dict[str, str]:
+    """Quantity -> formula; where tensors of the role differ by their place in a block, one formula for each place."""
+    places = {"outside"} if spec.depth_exponent is None else {branch_part(row.name) for row in rows}
+    found: dict[str, dict[str, str]] = {}
+    for part, words in PARTS.items():
+        if part in places:
+            rule = role_rule(
+                spec.parametrization,
+                spec.optimizer.name,
+                spec.optimizer.decay_kind,
+                role,
+                decay_rule=spec.transfer.decay_rule,
+                depth_exponent=spec.depth_exponent,
+                part=part,
+            )
+            for quantity, text in rule.formulas(role).items():
+                # The first place that a formula holds at names it; others that share it need no words.
+                found.setdefault(quantity, {}).setdefault(text, words)
+    return {quantity: _listed(texts) for quantity, texts in found.items()}
+
+
+def _listed(texts: dict[str, str]) -> str:
+    if len(texts) == 1:
+        return next(iter(texts))
+    first, *others = texts
+    return "; ".join([first, *(texts[text] + text for text in others)])
 
 
 def _common(values: Sequence[float | None]) -> float | None:

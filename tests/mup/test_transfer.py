@@ -172,9 +172,12 @@ def test_a_plan_of_a_resnet_scales_filters_by_their_channels_and_copies_the_last
         assert rows[f"blocks.{block}.second.weight"].init_std == pytest.approx((2 / (9 * 64)) ** 0.5)
     assert rows["readout.weight"].multiplier == 1 / 4
     assumed = {entry.quantity: entry for entry in plan.assumptions}
-    assert assumed["depth"].formula == "every block beyond blocks.1 takes the values of blocks.1"
+    assert assumed["depth"].formula == (
+        "x + branch(x) / m_L, eps / m_L in blocks, m_L = 2; every block beyond blocks.1 takes the values of blocks.1"
+    )
     text = " ".join(plan.not_covered)
-    assert "From 2 to 4 residual blocks" in text and "hidden layers" not in text
+    assert "CompleteP. From 2 to 4 residual blocks each branch is multiplied by 1 / m_L" in text
+    assert "hidden layers" not in text
 
 
 def test_a_plan_of_a_transformer_keeps_embeddings_and_the_size_of_a_head(finish, plan_of) -> None:

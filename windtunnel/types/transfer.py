@@ -11,14 +11,14 @@ DecayRule = Literal["independent", "sqrt", "none"]
 DepthRule = Literal["completep", "copy"]
 
 FOLLOWS_MUP: frozenset[Parametrization] = frozenset({"mup", "u-mup", "spectral"})
-"""Parametrizations whose wide limit is that of muP: all layers learn. The rules for depth and decay are derived for these."""
+"""Parametrizations whose wide limit is that of muP: all layers learn. Rules for depth and decay are derived for these."""
 
 PUBLISHED_DEPTH_EXPONENT: dict[Parametrization, float] = {"mup": 1.0, "u-mup": 0.5, "spectral": 1.0}
 """alpha where a spec names none: CompleteP's, but under u-muP the depth scaling that it was published with."""
 
 
 class TransferSpec(Request):
-    """How values are carried beyond the table of the parametrization. At the proxy's own size none of it changes a value."""
+    """How values are carried beyond the parametrization's table. At the proxy's own size none of it changes a value."""
 
     decay_rule: DecayRule = Field(
         "independent",

@@ -1,7 +1,7 @@
 """The rule tables, one parametrization a file: role -> power law of every quantity in the growth of a tensor's fans.
 
-All of them are relative to the proxy (every factor is exactly 1 at its own size), so the tables differ in what they do with
-a *change* of width and not in what is trained at the proxy.
+All of them are relative to the proxy (every factor is exactly 1 at its own size), so the tables differ in what they
+do with a *change* of width and not in what is trained at the proxy.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ TABLES: Mapping[Parametrization, Table] = {
     "ntk": NTK,
     "standard": STANDARD,
 }
+
 
 def vanishing(parametrization: Parametrization, optimizer: OptimizerName) -> frozenset[Role]:
     """Roles of the layers whose outputs move less and less as the width grows, because the table says so.

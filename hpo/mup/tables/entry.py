@@ -12,13 +12,13 @@ from windtunnel.types.results import Role
 class Entry:
     """One role's power laws, relative to the proxy. A quantity that is left out does not go with the width.
 
-    **abc-symmetry** (Yang & Hu 2021, Tensor Programs IV, section 3). The forward pass sees multiplier * tensor only. For any
-    theta, the same function is trained, step by step, after
+    **abc-symmetry** (Yang & Hu 2021, Tensor Programs IV, section 3). The forward pass sees multiplier * tensor only.
+    For any theta, the same function is trained, step by step, after
 
         multiplier * theta,   init_std / theta,   gradient * theta,   adam / theta,   sgd / theta^2
 
-    because the stored tensor is smaller by theta, its gradient larger by theta, and Adam's update, with eps going as the
-    gradient does, does not see the gradient's size. Tables that differ by such a theta for each role are the same
+    because the stored tensor is smaller by theta, its gradient larger by theta, and Adam's update, with eps going as
+    the gradient does, does not see the gradient's size. Tables that differ by such a theta for each role are the same
     parametrization written differently. A global clip threshold is outside of the symmetry: it sees gradients of
     stored tensors.
     """
@@ -30,7 +30,8 @@ class Entry:
     adam: Power = ONE
     """Learning rate under Adam and AdamW."""
     gradient: Power = ONE
-    """Size of one entry of the gradient of the stored tensor. Adam's eps goes with it: an update is width-consistent where eps
+    """Size of one entry of the gradient of the stored tensor. Adam's eps goes with it: an update is width-consistent
+    where eps
     keeps its ratio to the gradient."""
 
     def learning_rate(self, optimizer: OptimizerName) -> Power:

@@ -3,12 +3,13 @@
 Source: Yang et al. 2022, Tensor Programs V (arXiv:2203.03466), table 8; with a readout at zero, which its section D.2
 prefers.
 
-**Derivation.** With outputs of hidden layers of order 1 and logits ``(alpha / m) W_out h + b``, ``dL/dh`` is of order 1/m, and so
-is ``dL/dz`` of every hidden unit. Gradients ``dL/dz h`` of input and hidden matrices and ``dL/dz`` of hidden biases are of
-order 1/m_out, that of the readout's weight, ``(alpha / m) h``, of order 1/m_in by the multiplier, that of its bias of order 1.
-An update of a hidden matrix is a sum of outer products along h, and W' h adds up over m_in coherent terms. So a change of
-order 1 takes entries of order 1/m_in of a hidden matrix (Adam: the rate itself; SGD: rate times gradient, so m_out / m_in),
-of order 1 of an input matrix or bias (SGD: m_out), and of order 1 of a readout, whose multiplier averages (SGD: m_in).
+**Derivation.** With outputs of hidden layers of order 1 and logits ``(alpha / m) W_out h + b``, ``dL/dh`` is of order
+1/m, and so is ``dL/dz`` of every hidden unit. Gradients ``dL/dz h`` of input and hidden matrices and ``dL/dz`` of
+hidden biases are of order 1/m_out, that of the readout's weight, ``(alpha / m) h``, of order 1/m_in by the
+multiplier, that of its bias of order 1. An update of a hidden matrix is a sum of outer products along h, and W' h
+adds up over m_in coherent terms. So a change of order 1 takes entries of order 1/m_in of a hidden matrix (Adam: the
+rate itself; SGD: rate times gradient, so m_out / m_in), of order 1 of an input matrix or bias (SGD: m_out), and of
+order 1 of a readout, whose multiplier averages (SGD: m_in).
 """
 
 from hpo.mup.powers import Power
