@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hpo.mup.export import export
+from hpo.mup.export import export, why_not
 from service.jobs.schemas import JobsQuery
 from service.pages.history import history, outer_steps
 from service.pages.sentences import sentence
@@ -15,12 +15,15 @@ from service.pages.submission import example_text, field_help
 from store import jobs, metrics, plans, workers
 from store.database import Database
 from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
+from windtunnel.types.exports import EXPORTS, ExportFormat
 from windtunnel.types.results import ChaosReading
 
 STATES: tuple[JobState, ...] = ("queued", "running", "succeeded", "failed", "cancelled")
 SPARKLINE_POINTS = 40
 LOG_LINES = 200
 SHOWN_TENSORS = 60
+SHOWN_EXPORTS: tuple[ExportFormat, ...] = ("torch", "yaml")
+"""Formats whose text is on the page of a plan; the others are links."""
 SILENT = 60.0
 """Seconds without a word after which a worker is not counted as there: it was killed, or cannot reach the database."""
 
@@ -97,7 +100,8 @@ def plan_view(database: Database, plan_id: str) -> dict[str, Any]:
         "plan": plan,
         "job": job,
         "quantities": list(dict.fromkeys(quantity for role in plan.roles for quantity in role.formulas)),
-        "exports": [("torch", "py", export(plan, "torch")), ("yaml", "yaml", export(plan, "yaml"))],
+        "exports": [(kind, EXPORTS[kind], why_not(plan, kind)) for kind in EXPORTS],
+        "shown_exports": {kind: export(plan, kind) for kind in SHOWN_EXPORTS},
         "penalised": any(row.l2 for row in plan.tensors),
         "shown_tensors": SHOWN_TENSORS,
     }

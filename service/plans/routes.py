@@ -14,19 +14,13 @@ from service.answers import PROBLEMS, invalid, problem
 from service.dependencies import DatabaseDependency, JobId, PlanId
 from service.jobs.routes import not_finished
 from service.jobs.schemas import PlanList
-from service.plans.schemas import PlanFormat, PlanQuery, PlanRequest
+from service.plans.schemas import PlanQuery, PlanRequest
 from service.problems import misfit_error
 from store import identifiers, jobs, plans
 from windtunnel.types import Target, TransferPlan
+from windtunnel.types.exports import EXPORTS
 
 router = APIRouter(prefix="/v1", tags=["plans"], responses=PROBLEMS)
-
-MEDIA: dict[PlanFormat, tuple[str, str]] = {
-    "json": ("application/json", "json"),
-    "yaml": ("application/yaml", "yaml"),
-    "torch": ("text/x-python; charset=utf-8", "py"),
-}
-"""Format -> (media type, file ending)."""
 
 
 @router.post("/jobs/{job_id}/plans", status_code=201, response_model=TransferPlan)
@@ -68,9 +62,13 @@ def list_plans(job_id: JobId, database: DatabaseDependency) -> PlanList:
     responses={200: {"content": {"application/yaml": {}, "text/x-python": {}}}},
 )
 def get_plan(plan_id: PlanId, query: Annotated[PlanQuery, Query()], database: DatabaseDependency) -> Response:
-    """One plan, in the format asked for."""
+    """One plan, in the format asked for; a format that cannot express it is refused with the reason."""
     with database.snapshot() as session:
         plan = plans.get(session, plan_id)
-    media, ending = MEDIA[query.format]
-    name = f'inline; filename="{plan.id}.{ending}"'
-    return Response(export(plan, query.format), media_type=media, headers={"content-disposition": name})
+    info = EXPORTS[query.format]
+    name = f'inline; filename="{plan.id}{info.suffix}"'
+    try:
+        text = export(plan, query.format)
+    except PydanticCustomError as misfit:
+        raise invalid([misfit_error(misfit)]) from misfit
+    return Response(text, media_type=info.media, headers={"content-disposition": name})

@@ -1,13 +1,10 @@
 """What the plan routes take."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from windtunnel.types import Target
 from windtunnel.types.base import Request
-
-PlanFormat = Literal["json", "yaml", "torch"]
+from windtunnel.types.exports import EXPORTS, ExportFormat
 
 
 class PlanRequest(Target):
@@ -19,4 +16,4 @@ class PlanRequest(Target):
 class PlanQuery(Request):
     """How to send a plan."""
 
-    format: PlanFormat = Field("json", description="json: the plan. yaml: the same. torch: a Python file that applies it.")
+    format: ExportFormat = Field("json", description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))

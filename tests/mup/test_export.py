@@ -95,7 +95,7 @@ def test_the_torch_file_imports_torch_and_the_standard_library_only(finish, plan
     tree = ast.parse(export(plan_of(finish({}), width=256), "torch"))
     plain = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     parts = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert plain | parts == {"math", "torch", "torch.nn"}
+    assert plain | parts == {"functools", "math", "torch", "torch.nn"}
 
 
 def test_json_and_yaml_read_back_as_the_same_plan(finish, plan_of) -> None:

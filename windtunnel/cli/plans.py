@@ -12,8 +12,9 @@ from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client, Plan
 from windtunnel.types import RoleRow
+from windtunnel.types.exports import EXPORTS
 
-Format = Literal["table", "json", "yaml", "torch"]
+Format = Literal["table", "json", "yaml", "torch", "huggingface", "optax", "nanogpt"]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +41,8 @@ def plan(
         bool, typer.Option("--force", help="Plan although the coordinate check did not pass; the plan says so.")
     ] = False,
     format: Annotated[  # noqa: A002 - the option's own name
-        Format, typer.Option(help="table for reading, torch for Python that builds the model and its optimizer.")
+        Format,
+        typer.Option(help="table for reading, json and yaml for programs; the others are Python for the library named."),
     ] = "table",
     target: Annotated[
         Path | None,
@@ -58,6 +60,7 @@ def plan(
     Examples:
       windtunnel plan job_01KAN... --width 4096 --steps 20000
       windtunnel plan job_01KAN... --width 4096 --format torch -o large_model.py
+      windtunnel plan plan_01KAN... --format optax -o large_optimizer.py
       windtunnel plan plan_01KAN... --format yaml
     """
     chosen = _format(format, target, as_json)
@@ -82,7 +85,7 @@ def _format(format: Format, target: Path | None, as_json: bool) -> Format:  # no
     if as_json and format not in ("table", "json"):
         raise typer.BadParameter(f"--json and --format {format} contradict each other", param_hint="--json")
     if target is not None and format == "table" and not as_json:
-        raise typer.BadParameter("say in which format: --format json, yaml or torch", param_hint="--output")
+        raise typer.BadParameter(f"say in which format: --format {', '.join(EXPORTS)}", param_hint="--output")
     return "json" if as_json else format
 
 
@@ -99,7 +102,7 @@ def _deliver(made: Plan, chosen: Format, target: Path | None) -> None:
     match chosen:
         case "table":
             output.show(*_parts(made))
-        case "json" | "yaml" | "torch":
+        case "json" | "yaml" | "torch" | "huggingface" | "optax" | "nanogpt":
             text = made.to(chosen)
             if target is None:
                 typer.echo(text, nl=not text.endswith("\n"))

@@ -1,6 +1,6 @@
 """Plan: the config of the large model, and how to get it as a file."""
 
-from typing import Literal, Self
+from typing import Self
 
 import httpx
 from pydantic import PrivateAttr
@@ -8,8 +8,7 @@ from pydantic import PrivateAttr
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._transport import Transport, path
 from windtunnel.types import RoleRow, TransferPlan
-
-ExportFormat = Literal["json", "yaml", "torch"]
+from windtunnel.types.exports import ExportFormat
 
 
 class Plan(TransferPlan):
@@ -32,8 +31,10 @@ class Plan(TransferPlan):
     def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
         """The plan as text: ``json`` and ``yaml`` for programs, ``torch`` as Python that builds and trains the model.
 
+        ``huggingface``, ``optax`` and ``nanogpt`` are Python files for those libraries.
+
         Raises:
-            ValidationFailed: no such format.
+            ValidationFailed: no such format, or one that cannot express this plan.
             InvalidRequest: the plan came from a file, not from a client.
         """
         if self._transport is None:

@@ -1,7 +1,6 @@
 """The training loss of an exported torch file, with the plan's label smoothing, mixture weights and L2. No torch here."""
 
-from pprint import pformat
-
+from hpo.mup.exports.tables import dictionary, penalties
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
 
@@ -21,18 +20,12 @@ def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" if line else "" for line in lines]
 
 
-def _penalties(plan: TransferPlan) -> dict[str, float]:
-    return {row.name: row.l2 for row in plan.tensors if row.l2 > 0}
-
-
 def _tables(plan: TransferPlan) -> list[str]:
     found = []
-    if penalties := _penalties(plan):
-        shown = pformat(penalties, sort_dicts=False)
-        found.append(f"# Tensor -> lambda of lambda / 2 |w|^2 in the training loss\nPENALTIES = {shown}")
+    if penalised := penalties(plan):
+        found.append(f"# Tensor -> lambda of lambda / 2 |w|^2 in the training loss\n{dictionary('PENALTIES', penalised)}")
     if plan.mixture_weights:
-        shown = pformat(plan.mixture_weights, sort_dicts=False)
-        found.append(f"# Data source -> its weight in the training loss\nMIXTURE = {shown}")
+        found.append(f"# Data source -> its weight in the training loss\n{dictionary('MIXTURE', plan.mixture_weights)}")
     return found
 
 
@@ -46,16 +39,20 @@ def _body(plan: TransferPlan) -> list[str]:
             "``sources`` [batch] are indices into MIXTURE, ``shares`` [sources] the shares of the training data.",
             '"""',
             *_losses(plan, "losses"),
-            "weights = torch.tensor(list(MIXTURE.values()))",
+            "weights = torch.tensor(list(MIXTURE.values()), device=losses.device)",
             "loss = (weights[sources] * losses).mean() / (weights * shares).sum()",
         ]
     else:
         lines = [f'"""{title}."""', *_losses(plan, "loss")]
-    if _penalties(plan):
+    if penalties(plan):
         lines += [
-            "for name, parameter in model.named_parameters():",
-            "    if name in PENALTIES:",
-            "        loss = loss + PENALTIES[name] / 2 * parameter.square().sum()",
+            "# torch.compile and DistributedDataParallel put their own words before a tensor's name.",
+            "plain = {",
+            '    name.replace("_orig_mod.", "").removeprefix("module."): parameter',
+            "    for name, parameter in model.named_parameters()",
+            "}",
+            "for name, penalty in PENALTIES.items():",
+            "    loss = loss + penalty / 2 * plain[name].square().sum()",
         ]
     return [*lines, "return loss"]
 

@@ -1,11 +1,12 @@
 """The models of an exported torch file: each family written out in plain torch, with the plan's dials in it. No torch here.
 
-They compute what ``hpo.families`` computes, with the same tensor names; a multiplier scales what goes into a layer, or what
-comes out of an embedding, so that a bias beside it stays as it is.
+They compute what ``hpo.families`` computes, with the same tensor names. Multipliers are attached to the finished
+model: each scales what goes into a layer, or what comes out of an embedding, so that a bias beside it stays as it is.
 """
 
 from string import Template
 
+from hpo.mup.exports.tables import dictionary, multipliers
 from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
@@ -23,14 +24,16 @@ def model_source(plan: TransferPlan) -> str:
         parts.append(_INPUT_NOISE.substitute(deviation=repr(noises.input_noise)))
     if plan.model.family != "mlp":
         parts.append(_NORMALISED)
-    return "\n\n\n".join([_constants(plan), *parts, _model(plan), _BUILD.substitute(name=NAMES[plan.model.family])])
+    parts.append(_model(plan))
+    built = f"{NAMES[plan.model.family]}()"
+    if scaled := multipliers(plan):
+        told = "# Tensor -> factor on what it contributes to the forward pass, where that is not 1\n"
+        parts.append(f"{told}{dictionary('MULTIPLIERS', scaled)}\n\n\n{ATTACH}")
+        built = f"attach_multipliers({built})"
+    return "\n\n\n".join([_constants(plan), *parts, _BUILD.substitute(built=built)])
 
 
 NAMES = {"mlp": "MLP", "resnet": "ResNet", "transformer": "Transformer"}
-
-
-def _multiplier(plan: TransferPlan, role: str) -> float:
-    return next(row.multiplier for row in plan.tensors if row.role == role)
 
 
 def _constants(plan: TransferPlan) -> str:
@@ -43,7 +46,6 @@ def _constants(plan: TransferPlan) -> str:
         lines.append(f"ATTENTION_MULTIPLIER = {1.0 if plan.attention_multiplier is None else plan.attention_multiplier!r}")
     else:
         lines.append(f"FEATURES = {plan.features}")
-    lines.append(f"INPUT_MULTIPLIER, READOUT_MULTIPLIER = {_multiplier(plan, 'input')!r}, {_multiplier(plan, 'output')!r}")
     return "\n".join(lines)
 
 
@@ -72,7 +74,7 @@ def _model(plan: TransferPlan) -> str:
             )
         case "transformer":
             return _TRANSFORMER.substitute(
-                embeddings=noisy("INPUT_MULTIPLIER * (tokens + positions)"),
+                embeddings=noisy("tokens + positions"),
                 attention=dropped("block.attention_out(attention(block.qkv(normalised(hidden, 1))))"),
                 mlp=dropped(f"block.mlp_out({activation}(block.mlp_in(normalised(hidden, 1))))"),
                 expansion=EXPANSION,
@@ -93,9 +95,30 @@ _NORMALISED = '''def normalised(hidden, dimensions):
     """Mean 0 and variance 1 over the last dimensions of each example, without gain or bias."""
     return functional.layer_norm(hidden, hidden.shape[-dimensions:])'''
 
+ATTACH = '''def scale_input(factor, layer, inputs):
+    """Forward pre-hook of a layer."""
+    return (inputs[0] * factor,)
+
+
+def scale_output(factor, layer, inputs, output):
+    """Forward hook of an embedding, whose inputs are indices."""
+    return output * factor
+
+
+def attach_multipliers(model):
+    """Scale a layer's input by the multiplier of its weight: that scales the weight's gradient, too, but not a bias."""
+    for name, factor in MULTIPLIERS.items():
+        layer = model.get_submodule(name.removesuffix(".weight"))
+        if isinstance(layer, nn.Embedding):
+            layer.register_forward_hook(partial(scale_output, factor))
+        else:
+            layer.register_forward_pre_hook(partial(scale_input, factor))
+    return model'''
+"""Source that attaches MULTIPLIERS to a model of these tensor names."""
+
 _BUILD = Template('''def build_model():
     """The model, not yet initialised."""
-    return $name()''')
+    return $built''')
 
 _MLP = Template('''class MLP(nn.Module):
     """DEPTH hidden layers of WIDTH units and a linear readout."""
@@ -109,11 +132,10 @@ _MLP = Template('''class MLP(nn.Module):
 
     def forward(self, inputs):
         """Outputs [batch, CLASSES] of inputs [batch, FEATURES]."""
-        # Scaling a layer's input scales what its weight contributes, and its weight's gradient, but not its bias.
-        hidden = $inputs * INPUT_MULTIPLIER
+        hidden = $inputs
         for layer in self.layers:
             hidden = $hidden
-        return self.readout(hidden * READOUT_MULTIPLIER)''')
+        return self.readout(hidden)''')
 
 _RESNET = Template('''class Block(nn.Module):
     """The two convolutions of a residual block."""
@@ -136,13 +158,12 @@ class ResNet(nn.Module):
     def forward(self, inputs):
         """Outputs [batch, CLASSES] of flattened images [batch, CHANNELS * HEIGHT * BREADTH]."""
         pixels = $inputs
-        hidden = self.stem(pixels.reshape(-1, CHANNELS, HEIGHT, BREADTH) * INPUT_MULTIPLIER)
+        hidden = self.stem(pixels.reshape(-1, CHANNELS, HEIGHT, BREADTH))
         for block in self.blocks:
             branch = block.first($activation(normalised(hidden, 3)))
             hidden = hidden + block.second($between)
         pooled = normalised($activation(normalised(hidden, 3)).mean((2, 3)), 1)
-        # Scaling the readout's input scales what its weight contributes, and its weight's gradient, but not its bias.
-        return self.readout(pooled * READOUT_MULTIPLIER)''')
+        return self.readout(pooled)''')
 
 _TRANSFORMER = Template('''class Block(nn.Module):
     """The weights of attention and MLP of one block."""
@@ -181,5 +202,4 @@ class Transformer(nn.Module):
         for block in self.blocks:
             hidden = hidden + $attention
             hidden = hidden + $mlp
-        # Scaling the readout's input scales what its weight contributes, and its weight's gradient, but not its bias.
-        return self.readout(normalised(hidden, 1) * READOUT_MULTIPLIER)''')
+        return self.readout(normalised(hidden, 1))''')

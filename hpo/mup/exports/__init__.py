@@ -1,0 +1,1 @@
+"""One export format a file: a transfer plan as text for another library. No torch here."""

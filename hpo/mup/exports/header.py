@@ -1,0 +1,42 @@
+"""The docstring that an exported file begins with: what it is, how it is used, what to mind. No torch here."""
+
+import textwrap
+from collections.abc import Sequence
+
+from windtunnel.types.plans import TransferPlan
+
+_ARTICLES = {"mlp": "An MLP", "resnet": "A resnet", "transformer": "A transformer"}
+
+
+def header(plan: TransferPlan, title: str, needs: str, usage: Sequence[str], loop: str) -> str:
+    """Text of the docstring, without its quotes.
+
+    Args:
+        plan: the plan.
+        title: what the file is of, as the first words of "... of transfer plan ...".
+        needs: a sentence about the libraries it needs.
+        usage: lines of a piece of code that uses the file.
+        loop: a sentence that introduces what no optimizer can do (``plan.in_your_loop``).
+    """
+    check = "no coordinate check" if plan.coordinate_check is None else f"coordinate check: {plan.coordinate_check.verdict}"
+    forced = ", plan forced" if plan.forced else ""
+    lines = [
+        f"{title} of transfer plan {plan.id}, tuned on {plan.task!r}.",
+        "",
+        f"{_ARTICLES[plan.model.family]} of width {plan.width} and depth {plan.depth}, parametrization "
+        f"{plan.parametrization!r}. Its values were",
+        f"tuned at width {plan.model.width} and depth {plan.model.depth} ({check}{forced}).",
+        needs,
+        "",
+        *(f"    {line}" if line else "" for line in usage),
+    ]
+    if plan.in_your_loop:
+        lines += ["", *textwrap.wrap(loop, 110), *map(_item, plan.in_your_loop)]
+    if plan.not_covered:
+        lines += ["", "What the theory behind these values does not cover:", *map(_item, plan.not_covered)]
+    # The text becomes a docstring: nothing in it may end the string or escape out of it.
+    return "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
+
+
+def _item(sentence: str) -> str:
+    return textwrap.fill(f"* {sentence}", 110, subsequent_indent="  ")

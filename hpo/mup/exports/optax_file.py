@@ -1,0 +1,127 @@
+"""A transfer plan as a Python file for JAX: initial values, optax optimizer and schedule. No torch or JAX here."""
+
+from string import Template
+
+from hpo.mup.exports.header import header
+from hpo.mup.exports.jax_schedule import jax_schedule
+from hpo.mup.exports.tables import dictionary, drawn_std, penalties, torch_decay
+from windtunnel.types.plans import TransferPlan
+
+IN_YOUR_LOOP = "Your model and loss have to do this (what is named windtunnel.torch is for torch):"
+
+
+def optax_file(plan: TransferPlan) -> str:
+    """Source of the file.
+
+    It defines ``initialise``, ``effective``, ``multiplier``, ``optimizer`` and, where the plan has an L2 penalty,
+    ``penalty``.
+    """
+    loss = "loss(effective(params), batch)" + (" + penalty(params)" if penalties(plan) else "")
+    usage = [
+        "params = initialise(jax.random.key(SEED))  # a dict of arrays by tensor name, weights as [fan_out, fan_in, ...]",
+        "update = optimizer()",
+        "state = update.init(params)",
+        "for batch in batches:  # STEPS batches of BATCH_SIZE examples",
+        f"    gradients = jax.grad(lambda params: {loss})(params)",
+        "    changes, state = update.update(gradients, state, params)",
+        "    params = optax.apply_updates(params, changes)",
+    ]
+    kinds = _kinds(plan)
+    settings = dict.fromkeys(kinds.values())
+    names = {setting: f"group {number}" for number, setting in enumerate(settings)}
+    return _FILE.substitute(
+        header=header(plan, "Initial values and optimizer", "Needs jax and optax.", usage, IN_YOUR_LOOP),
+        steps=plan.steps,
+        batch_size=plan.batch_size,
+        clip_norm=repr(plan.clip_norm),
+        seed=plan.provenance.seed,
+        tensors=dictionary(
+            "TENSORS",
+            {row.name: (tuple(row.shape), drawn_std(row), row.multiplier, names[kinds[row.name]]) for row in plan.tensors},
+        ),
+        groups=dictionary("GROUPS", {name: setting for setting, name in names.items()}),
+        penalty=_PENALTY.substitute(penalties=dictionary("PENALTIES", penalties(plan))) if penalties(plan) else "",
+        schedule=jax_schedule(plan),
+        group=_group(plan),
+        clip="optax.clip_by_global_norm(CLIP_NORM), " if plan.clip_norm is not None else "",
+    )
+
+
+def _kinds(plan: TransferPlan) -> dict[str, tuple[float, float, float | None]]:
+    """Tensor -> (peak learning rate, decay, eps): what tensors of one group share."""
+    return {row.name: (row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
+
+
+def _group(plan: TransferPlan) -> str:
+    """Source of the body of ``group``: the update rule with the plan's kind of decay."""
+    rates = "    def rates(step):\n        return learning_rate * multiplier(step)\n"
+    betas = f"b1={plan.beta1!r}, b2={plan.beta2!r}, eps=eps"
+    momentum = f"optax.trace({plan.momentum or 0.0!r})"
+    decay, scale = "optax.add_decayed_weights(decay)", "optax.scale_by_learning_rate(rates)"
+    rule = momentum if plan.optimizer == "sgd" else f"optax.scale_by_adam({betas})"
+    # L2 goes through the rule like a gradient; the other kinds are added to what comes out of it.
+    parts = [decay, rule, scale] if plan.decay == "l2" else [rule, decay, scale]
+    chained = "".join(f"        {part},\n" for part in parts)
+    return f"{rates}\n    return optax.chain(\n{chained}    )"
+
+
+_PENALTY = Template('''
+
+# Tensor -> lambda of lambda / 2 |w|^2 in the training loss
+$penalties
+
+
+def penalty(params):
+    """The plan's L2 penalty, a part of the training loss: its gradient is clipped with the rest."""
+    return sum(factor / 2 * jnp.sum(params[name] ** 2) for name, factor in PENALTIES.items())''')
+
+_FILE = Template('''"""$header
+
+Initial values have the plan's standard deviations; they are not the numbers that torch draws from the same seed.
+optax clips without the 1e-6 that torch adds to the norm.
+A Flax kernel is stored as [fan_in, fan_out]: transpose these weights for it, or its gradients for this optimizer.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+STEPS, BATCH_SIZE = $steps, $batch_size
+CLIP_NORM = $clip_norm
+SEED = $seed
+
+# Tensor -> (shape, std of its normal initial values, forward multiplier, group)
+$tensors
+
+# Group of tensors -> (peak learning rate, weight decay, eps); a step shrinks by learning rate * weight decay
+$groups
+
+
+def initialise(key, dtype=jnp.float32):
+    """Initial values by name; zeros where the standard deviation is 0."""
+    keys = jax.random.split(key, len(TENSORS))
+    return {
+        name: std * jax.random.normal(key, shape, dtype) for key, (name, (shape, std, _, _)) in zip(keys, TENSORS.items())
+    }
+
+
+def effective(params):
+    """What the forward pass uses: multiplier * tensor. Differentiate through this: gradients are to have the multiplier."""
+    return {name: value if TENSORS[name][2] == 1 else TENSORS[name][2] * value for name, value in params.items()}$penalty
+
+
+$schedule
+
+
+def group(learning_rate, decay, eps):
+    """The update rule of one group."""
+
+$group
+
+
+def optimizer():
+    """Takes the gradients of all tensors together, for they are clipped together, and then each group by its own values."""
+    labels = {name: label for name, (_, _, _, label) in TENSORS.items()}
+    groups = {label: group(*values) for label, values in GROUPS.items()}
+    return optax.chain(${clip}optax.multi_transform(groups, labels))
+''')
