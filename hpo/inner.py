@@ -74,6 +74,15 @@ class Batch:
     """Standard normal numbers for the model's regularisers, each [members, ...]."""
 
 
+def constants(layout: Layout, dtype: torch.dtype) -> Tensor | None:
+    """Initial values of the tensors that start at a constant (the gains of norms), 0 elsewhere, [P]; None where none does."""
+    values = [fact.init_value or 0.0 for fact in layout.tensors]
+    if not any(values):
+        return None
+    sizes = torch.tensor(layout.sizes)
+    return torch.tensor(values, dtype=dtype).repeat_interleave(sizes)
+
+
 class InnerProblem:
     """A proxy, its data, its optimizer: everything about a training run but the hyperparameters and the seed.
 
@@ -108,14 +117,15 @@ class InnerProblem:
     ) -> None:
         self.spec, self.layout, self.space, self.data, self.dtype = spec, layout, space, data, dtype
         self.init_std = tuple(init_std)
+        self.constants = constants(layout, dtype)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
         self.initial_state, self.update = RULES[spec.optimizer.name]
         self.in_place = STEPS[spec.optimizer.name]
         with torch.device("meta"):
-            self.model = self.build_module()
+            self.model = self.build_module().to(dtype)
         self.task = TASKS[spec.task]
         self.together = members_together(spec.model, self.task, self.batch_size)
-        tokens = self.task.kind == "language"
+        tokens = not data.train.inputs.is_floating_point()
         self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
         self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
         self.sources = data.train.sources if spec.searches("mixture_weight") else None
@@ -154,7 +164,8 @@ class InnerProblem:
 
     def initial(self, draw: Draw, table: Coefficients) -> State:
         """State before the first update; differentiable in the init scale."""
-        return self.initial_state(draw.noise * self.layout.expand(table.initial["init_scale"]))
+        scaled = draw.noise * self.layout.expand(table.initial["init_scale"])
+        return self.initial_state(scaled if self.constants is None else scaled + self.constants)
 
     def batch(self, draw: Draw, step: int) -> Batch:
         """Examples and noise of one step; the same for the same member and step, whoever trains beside it."""
@@ -232,7 +243,7 @@ class InnerProblem:
             found = [self.evaluate(parameters[rows], of_members(loss, rows), split) for rows in parts]
             return torch.cat([losses for losses, _ in found]), torch.cat([shares for _, shares in found])
         kind = self.task.kind
-        inputs = split.inputs if kind == "language" else split.inputs.to(self.dtype)
+        inputs = split.inputs.to(self.dtype) if split.inputs.is_floating_point() else split.inputs
         labels = split.labels.to(self.dtype) if kind == "regression" else split.labels
         outputs = self.outputs(self.layout.split(parameters), loss, inputs)
         labels = labels.expand(len(outputs), *labels.shape)

@@ -37,7 +37,7 @@ class Layout:
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
         """Inverse of ``split``."""
-        return torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
+        return torch.cat([tensor.reshape(len(tensor), -1) for tensor in tensors], dim=1)
 
     def expand(self, per_tensor: Tensor) -> Tensor:
         """One value a tensor [members, tensors] -> one value a parameter [members, P]; differentiable."""

@@ -11,6 +11,7 @@ from hpo.certificate import certificate, certify
 from hpo.descent import Descent
 from hpo.estimators.choice import choose_estimator
 from hpo.evaluation import judge
+from hpo.families.probing import probe
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.memory import allocation_failures_named
@@ -64,6 +65,8 @@ class Study:
         self.spec, self.threads = spec, threads
         self.data = load(spec.task) if data is None else data
         self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
+        if spec.model.family == "module":
+            probe(spec.model, TASKS[spec.task], self.data.train.inputs)
         self.space = Space.from_spec(spec, self.tensors)
         self.problem = self._problem(spec, dtype)
         self.account = Account(spec.outer.planned_steps, spec.inner.steps, on_progress, spec.outer.budget)

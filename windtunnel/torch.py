@@ -177,7 +177,7 @@ def _apply(model: nn.Module, plan: TransferPlan, generator: torch.Generator) -> 
     owners = {row.name: _owner(model, row) for row in plan.tensors if row.role == "output" or row.multiplier != 1}
     with torch.no_grad():
         for row in plan.tensors:
-            values = torch.zeros(row.shape)
+            values = torch.full(row.shape, row.init_value)
             if row.init == "normal":
                 values = torch.randn(row.shape, generator=generator) * row.init_std
             parameters[row.name].copy_(values)

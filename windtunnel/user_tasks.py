@@ -111,6 +111,10 @@ class UserTask:
         Raises:
             ValueError: it has no table of its tensors, or one that cannot be read.
         """
+        return self.info_with(self.table())
+
+    def info_with(self, table: ModuleInfo) -> TaskInfo:
+        """The same with a table that is given."""
         return TaskInfo(
             name=self.name,
             title=self.title or self.name,
@@ -127,7 +131,7 @@ class UserTask:
             families=("module",),
             batch_size=min(self.batch_size, self.examples[0]),
             width=self.width,
-            module=self.table(),
+            module=table,
         )
 
     def table(self) -> ModuleInfo:

@@ -23,7 +23,7 @@ def initialise(
     return {
         row.name: (torch.randn(row.shape, generator=generator) * row.init_std).to(dtype)
         if row.init == "normal"
-        else torch.zeros(row.shape, dtype=dtype)
+        else torch.full(row.shape, row.init_value, dtype=dtype)
         for row in rows
     }
 

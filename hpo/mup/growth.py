@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from windtunnel.types.modules import place
 from windtunnel.types.results import TensorFacts
 
 BranchPart = Literal["outside", "inside", "end"]
@@ -35,12 +36,16 @@ def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
     ratios = [large / small for small, large in zip(base.shape, target.shape, strict=True)]
     free = {"hidden": 2, "scalar": 0}.get(target.role, 1)
     moved = [index for index, ratio in enumerate(ratios) if ratio != 1]
-    if len(moved) > free or any(index > 1 for index in moved):
+    odd = target.role == "hidden" and any(index > 1 for index in moved) and len({ratios[index] for index in moved}) > 1
+    if len(moved) > free or odd:
         raise ValueError(
             f"tensor {target.name!r} ({target.role}) has shape {list(base.shape)} in the proxy and {list(target.shape)} "
-            f"in the target; at most {free} of its leading dimensions may differ: keep the number of features and classes"
+            f"in the target; at most {free} of its dimensions may differ: keep the number of features and classes"
         )
     match target.role:
+        case "hidden" if any(index > 1 for index in moved):
+            # Stored in an order of its own (heads first, say); both fans grow alike, or its role would be in question.
+            return Growth(fan_in=ratios[moved[0]], fan_out=ratios[moved[0]])
         case "hidden":
             return Growth(fan_in=ratios[1], fan_out=ratios[0])
         case "output":
@@ -63,16 +68,17 @@ def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> 
     known = {fact.name: fact for fact in base}
     last: dict[str, int] = {}
     for fact in base:
-        if (place := _place(fact.name)) is not None:
-            stack, index = place
+        if (found_place := _place(fact.name)) is not None:
+            stack, index = found_place
             last[stack] = max(index, last.get(stack, 0))
     pairs: dict[str, TensorFacts] = {}
     for fact in target:
         name = fact.name
-        if (place := _place(name)) is not None:
-            stack, index = place
+        if (found_place := _place(name)) is not None:
+            stack, index = found_place
             if index > last.get(stack, index):
                 name = name.replace(f"{stack}.{index}.", f"{stack}.{last[stack]}.", 1)
+        name = name if name in known else _last_alike(fact, base)
         if name not in known:
             raise ValueError(f"the proxy has no tensor for {fact.name!r} of the target; it has: {', '.join(known)}")
         found = known[name]
@@ -86,17 +92,30 @@ def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> 
     return pairs
 
 
+def _last_alike(fact: TensorFacts, base: Sequence[TensorFacts]) -> str:
+    """Name of the tensor in the same place of the last entry of the same list of layers, in a module of one's own."""
+    found = place(fact.name)
+    alike = [
+        (where[1], other.name)
+        for other in base
+        if found is not None
+        and (where := place(other.name)) is not None
+        and (where[0], where[2], other.role, len(other.shape)) == (found[0], found[2], fact.role, len(fact.shape))
+    ]
+    return max(alike)[1] if alike else fact.name
+
+
 def branch_part(name: str) -> BranchPart:
     """Where a tensor stands in a residual block, by its name: ``blocks.3.mlp_out.weight`` is at the end of a branch."""
-    place = _place(name)
-    if place is None or place[0] != "blocks":
+    where = _place(name)
+    if where is None or where[0] != "blocks":
         return "outside"
     return "end" if name.split(".")[2] in BRANCH_ENDS else "inside"
 
 
 def depth_growth(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> float:
     """m_L: residual blocks of the target over those of the base; 1 where there are none."""
-    base_blocks, target_blocks = (len({place for fact in facts if (place := _block(fact))}) for facts in (base, target))
+    base_blocks, target_blocks = (len({block for fact in facts if (block := _block(fact))}) for facts in (base, target))
     return target_blocks / base_blocks if base_blocks else 1.0
 
 

@@ -7,20 +7,21 @@ from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
-BATCHES: dict[Family, int] = {"mlp": 128, "resnet": 8, "transformer": 4}
+BATCHES: dict[Family, int] = {"mlp": 128, "resnet": 8, "transformer": 4, "module": 16}
 """Examples of the one batch: fewer of those that use every weight at each of their positions."""
-SEEDS: dict[Family, int] = {"mlp": 3, "resnet": 6, "transformer": 3}
+SEEDS: dict[Family, int] = {"mlp": 3, "resnet": 6, "transformer": 3, "module": 3}
 """Initialisations at each width: the slopes of few channels over few images scatter by .1 with three."""
 CONTEXT = 8
 """Tokens of an example. Tokens at other places are all but uncorrelated inputs, and the law of large widths sets in where
 the width is large against their number."""
-KERNEL_EXAMPLES = 4
-"""Of the batch, that span the tangent kernel: each holds a gradient of its own."""
+KERNEL_EXAMPLES, KERNEL_SEEDS = 4, 3
+"""Of the batch and of the seeds, that tangent kernel and linearisation are measured on: each example holds a gradient of
+its own."""
 MOST_WORK = 2_000_000_000
 """Multiply-adds of one forward pass of one batch, over all widths; bounds the check to seconds on one core."""
 MOST_PARAMETERS = 8_000_000
 """Over all widths of a ladder; bounds the memory to some hundred megabytes."""
-SMALLEST: dict[Family, int] = {"mlp": 64, "resnet": 32, "transformer": 48}
+SMALLEST: dict[Family, int] = {"mlp": 64, "resnet": 32, "transformer": 48, "module": 64}
 """Below, a model's own fluctuations hide the law. A convolution sums over nine inputs a channel."""
 DOUBLINGS, FEWEST_WIDTHS = 4, 4
 
@@ -32,7 +33,14 @@ def ladder(spec: JobSpec) -> list[int]:
     A large proxy is checked at and below its width. Where heads cannot be halved any more, the widths are those of one to
     four heads.
     """
-    head = spec.model.head if spec.model.family == "transformer" else 1
+    match spec.model.family:
+        case "transformer":
+            head = spec.model.head
+        case "module":
+            # Which widths a module of one's own can have is not known: multiples of the proxy's are the safest guess.
+            head = spec.model.width
+        case _:
+            head = 1
 
     def half(width: int) -> int:
         return max(width // head // 2, 1) * head
@@ -64,4 +72,8 @@ def cost(spec: JobSpec, width: int) -> float:
             positions = task.features // stem_size(task.image)[1] ** 2 // task.image[0] if task.image else 1
         case "transformer":
             positions = min(CONTEXT, task.features)
+        case "module":
+            assert task.module is not None
+            work = task.module.multiply_adds_at(width, model.depth) * BATCHES["module"]
+            return max(parameters / MOST_PARAMETERS, work / MOST_WORK)
     return max(parameters / MOST_PARAMETERS, parameters * positions * BATCHES[model.family] / MOST_WORK)

@@ -30,6 +30,9 @@ def proxy_tensors(model: ModelSpec, task: TaskInfo) -> list[TensorFacts]:
             if task.image is None:
                 raise ValueError(f"a resnet needs images, and examples of task {task.name!r} are none")
             return resnet_tensors(task.image, task.classes, model.width, model.depth)
+        case "module":
+            assert task.module is not None
+            return task.module.tensors_at(model.width, model.depth)
         case "transformer":
             return transformer_tensors(task.features, task.classes, model.width, model.depth)
 

@@ -7,7 +7,7 @@ What has no label takes the value of the spec.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import get_args
+from typing import Literal, get_args
 
 from hpo.errors import Refused
 from hpo.mup.growth import counterparts
@@ -68,7 +68,8 @@ def resolve(
                 shape=list(fact.shape),
                 role=fact.role,
                 group=fact.group,
-                init="normal" if init_std > 0 else "zeros",
+                init=_start(source, init_std),
+                init_value=source.init_value or 0.0,
                 init_std=init_std * rule.init_std * base_value(spec, hyperparameters, "init_scale", source),
                 learning_rate=base_value(spec, hyperparameters, "learning_rate", source) * rule.learning_rate,
                 weight_decay=_carried(decay, rule.weight_decay, f"L2 decay inside {name}", fact),
@@ -78,6 +79,12 @@ def resolve(
             )
         )
     return rows
+
+
+def _start(source: TensorFacts, init_std: float) -> Literal["normal", "zeros", "constant"]:
+    if source.init_value:
+        return "constant"
+    return "normal" if init_std > 0 else "zeros"
 
 
 def _carried(value: float, factor: float | None, what: str, fact: TensorFacts) -> float:

@@ -168,6 +168,8 @@ NOT_ACTIVATED: frozenset[str] = frozenset({"qkv", "attention-out", "mlp-in"})
 def base_init_std(fact: TensorFacts, activation: str) -> float:
     """sigma0 of a tensor at the base width: 0 for readout and biases, 1 for embeddings, else sqrt(gain / fan_in).
 
+    A tensor that has a deviation of its own, or that starts at a constant, is as it says.
+
     The fan-in of a convolution counts the entries of its window; a row of an embedding table is looked up, not summed
     over.
 
@@ -176,6 +178,10 @@ def base_init_std(fact: TensorFacts, activation: str) -> float:
     """
     if activation not in GAIN:
         raise ValueError(f"no init gain for activation {activation!r}; allowed: {', '.join(GAIN)}")
+    if fact.init_value is not None:
+        return 0.0
+    if fact.init_std is not None:
+        return fact.init_std
     if fact.role in ZERO_INITIALISED:
         return 0.0
     if fact.name in EMBEDDINGS:

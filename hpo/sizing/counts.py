@@ -54,6 +54,10 @@ def footprint(model: ModelSpec, task: TaskInfo) -> Footprint:
                 live=12 * width * positions,
                 multiply_adds=positions * sum(matrices),
             )
+        case "module":
+            assert task.module is not None
+            saved = task.module.saved_at(width, depth)
+            return Footprint(saved=saved, live=saved, multiply_adds=task.module.multiply_adds_at(width, depth))
         case "transformer":
             context, heads = task.features, width // model.head
             attention = 3 * heads * context

@@ -28,13 +28,13 @@ RETAINED = 7
 """Those of them that the allocator keeps for later."""
 BACKWARD_UPDATE = 14
 """The same of one step of the reverse pass, with cotangents."""
-GRADIENT: dict[Family, float] = {"mlp": 1.2, "resnet": 1.9, "transformer": 1.2}
+GRADIENT: dict[Family, float] = {"mlp": 1.2, "resnet": 1.9, "transformer": 1.2, "module": 1.9}
 """Floats alive in a training step, over those that its forward pass keeps."""
 SECOND_ORDER = 6.0
 """The same of a step that is differentiated twice."""
 TANGENT = 3.2
 """The same of one tangent of forward mode."""
-SLOPE: dict[Family, float] = {"mlp": 1.3, "resnet": 1.7, "transformer": 1.0}
+SLOPE: dict[Family, float] = {"mlp": 1.3, "resnet": 1.7, "transformer": 1.0, "module": 1.7}
 """The same of the validation loss with its gradient."""
 AUTO_SEEDS = 2
 """Seeds that an outer step of ``auto`` differentiates at once."""

@@ -12,15 +12,15 @@ from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
-CALLS: dict[Family, tuple[int, int]] = {"mlp": (80, 15), "resnet": (80, 60), "transformer": (80, 70)}
+CALLS: dict[Family, tuple[int, int]] = {"mlp": (80, 15), "resnet": (80, 60), "transformer": (80, 70), "module": (80, 70)}
 """Small operations of a step: of any model, and of each layer or block."""
 PASSES = 3
 """A step's products: forward, and two backward."""
-EFFICIENCY: dict[Family, float] = {"mlp": 0.6, "resnet": 0.3, "transformer": 0.45}
+EFFICIENCY: dict[Family, float] = {"mlp": 0.6, "resnet": 0.3, "transformer": 0.45, "module": 0.3}
 """Share of the speed of large products that a family's own reach."""
 UPDATE_TRAFFIC = 30
 """Times that the parameters pass through memory in an update."""
-SAVED_TRAFFIC: dict[Family, int] = {"mlp": 8, "resnet": 14, "transformer": 16}
+SAVED_TRAFFIC: dict[Family, int] = {"mlp": 8, "resnet": 14, "transformer": 16, "module": 16}
 """Times that what a forward pass keeps goes through memory."""
 COST_FACTOR: dict[EstimatorName, float] = {
     "reverse": 1.3,

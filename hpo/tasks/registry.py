@@ -4,13 +4,16 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 from hpo.errors import InvalidData
 from hpo.tasks import images, synthetic, tables
 from hpo.tasks.pooled import Pooled
 from hpo.tasks.python_text import python_text
 from hpo.tasks.split import Parts, Split
+from hpo.tasks.user import user_parts
 from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.user_tasks import user_task
 
 READERS: dict[str, Callable[[TaskInfo], Parts]] = {
     "digits": Pooled(images.digits, per_feature=False),
@@ -38,22 +41,34 @@ class TaskData:
     @property
     def features(self) -> int:
         """Length of one example."""
-        return self.train.inputs.shape[1]
+        return prod(self.train.inputs.shape[1:])
 
 
-@functools.lru_cache(maxsize=8)
 def load(name: str) -> TaskData:
-    """Load a built-in task; the same call in the same process gives the same object.
+    """Load a task; the same call for a built-in one in the same process gives the same object.
 
     Raises:
         InvalidData: the name is unknown, or the source is not what the catalogue says.
     """
-    if name not in READERS:
-        raise InvalidData(f"no task {name!r}", f"allowed: {', '.join(sorted(READERS))}")
-    info = TASKS[name]
-    train, validation, test = READERS[name](info)
+    if name in READERS:
+        return _load_built_in(name)
+    try:
+        info = TASKS[name]
+    except KeyError as error:
+        raise InvalidData(str(error), "install the package that brings the task on every machine that runs workers") from error
+    return _told_apart(info, user_parts(user_task(name), info))
+
+
+@functools.lru_cache(maxsize=8)
+def _load_built_in(name: str) -> TaskData:
+    return _told_apart(TASKS[name], READERS[name](TASKS[name]))
+
+
+def _told_apart(info: TaskInfo, parts: Parts) -> TaskData:
+    """The data with their digest."""
+    train, validation, test = parts
     digest = hashlib.sha256()
     for split in (train, validation, test):
         digest.update(split.inputs.numpy().tobytes())
         digest.update(split.labels.numpy().tobytes())
-    return TaskData(name, train, validation, test, info.classes, digest.hexdigest())
+    return TaskData(info.name, train, validation, test, info.classes, digest.hexdigest())

@@ -21,8 +21,10 @@ class TensorRow(Response):
     role: Role
     group: str | None = None
     """A finer name within the role, such as ``qkv``."""
-    init: Literal["normal", "zeros"]
+    init: Literal["normal", "zeros", "constant"]
     init_std: float
+    init_value: float = 0.0
+    """What all entries of a constant start at: 1 for the gain of a norm."""
     learning_rate: float
     """Peak learning rate, before the schedule's multiplier."""
     weight_decay: float

@@ -40,7 +40,7 @@ def tangent_kernel(
     gradients = vmap(grad(along), in_dims=(None, 0))(list(parameters), inputs)
     found = torch.zeros(len(inputs), len(inputs), dtype=torch.float64)
     for rate, gradient in zip(rates, gradients, strict=True):
-        rows = gradient.flatten(1)
+        rows = gradient.reshape(len(gradient), -1)
         found += rate * (rows @ rows.T).double()
     return found
 

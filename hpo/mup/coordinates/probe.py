@@ -16,7 +16,7 @@ from hpo.losses import per_example
 from hpo.mup.apply import effective, initialise
 from hpo.mup.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.mup.coordinates.spectral import relative_spectral_norm
-from hpo.mup.ladder import BATCHES, CONTEXT, KERNEL_EXAMPLES
+from hpo.mup.ladder import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import global_value, resolve
 from hpo.seeding import generator_of
@@ -44,9 +44,9 @@ class Trace:
     update_norm: dict[str, PerSeed]
     """Matrix -> that of its change since initialisation."""
     kernel_change: PerSeed
-    """|K - K at initialisation| / |K at initialisation| of the tangent kernel of a few examples, after the last step."""
+    """|K - K at initialisation| / |K at initialisation| of the tangent kernel of a few examples, of the first seeds."""
     linearisation_error: PerSeed
-    """Share of the logits' change that the model linearised at initialisation does not have, after the last step."""
+    """Share of the change of those examples' logits that the model linearised at initialisation does not have."""
     losses: list[PerSeed]
     """Training loss in nats before step 0, 1, ..., and after the last."""
 
@@ -131,7 +131,7 @@ class Probe:
                 state = update(state, at.layout.join(gradients), terms, step)
                 self.on_step(self.seeds)
         weight_norm, update_norm = _norms(at, start, state[0])
-        kernel_change, error = self._departure(at, start, state, terms, inputs)
+        kernel_change, error = self._departure(at, start, state, terms, inputs[:KERNEL_EXAMPLES])
         return Trace(activation, change, weight_norm, update_norm, kernel_change, error, losses)
 
     def _at(self, width: int, learning_rate: float) -> _Width:
@@ -139,19 +139,19 @@ class Probe:
         task, base = TASKS[self.spec.task], self.spec.model
         target = base.model_copy(update={"width": width})
         rows = resolve(self.spec, values, proxy_tensors(base, task), proxy_tensors(target, task))
+        dials = self._dials()
         with torch.device("meta"):
-            model = _Activations(build(target, task), self._dials())
+            model = _Activations(build(target, task), dials)
         return _Width(model, rows, Layout([TensorFacts(name=row.name, shape=row.shape, role=row.role) for row in rows]))
 
     def _departure(
-        self, at: _Width, start: Tensor, state: State, terms: StepCoefficients, inputs: Tensor
+        self, at: _Width, start: Tensor, state: State, terms: StepCoefficients, examples: Tensor
     ) -> tuple[PerSeed, PerSeed]:
         """Change of the tangent kernel and error of the linearised model, seed by seed: they hold gradients of examples."""
         first, last = at.layout.split(start), at.layout.split(state[0])
-        examples = inputs[:KERNEL_EXAMPLES]
         changes: PerSeed = []
         errors: PerSeed = []
-        for seed in range(self.seeds):
+        for seed in range(min(self.seeds, KERNEL_SEEDS)):
             ends = [tensor[seed] for tensor in first], [tensor[seed] for tensor in last]
             if not state[0][seed].isfinite().all():
                 changes.append(float("inf"))
@@ -163,7 +163,7 @@ class Probe:
             rates = self._rates(at, state, terms, seed)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
             changes.append(relative_change(*kernels))
-            errors.append(linearisation_error(at.logits, *ends, inputs))
+            errors.append(linearisation_error(at.logits, *ends, examples))
         return changes, errors
 
     def _rates(self, at: _Width, state: State, terms: StepCoefficients, seed: int) -> PerSeed:
@@ -182,7 +182,7 @@ class Probe:
         """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
         train, size = self.data.train, BATCHES[self.spec.model.family]
         inputs, labels = train.inputs[:size], train.labels[:size]
-        if TASKS[self.spec.task].kind == "language":
+        if self.spec.model.family == "transformer":
             inputs, labels = inputs[:, :CONTEXT], labels[:, :CONTEXT]
         return inputs, labels.expand(self.seeds, *labels.shape)
 

@@ -1,0 +1,83 @@
+"""The data of a task of one's own: three parts as tensors, checked against what the task says of itself."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpo.errors import InvalidData
+from hpo.tasks.split import Parts, Split
+from windtunnel.types.tasks import TaskInfo
+from windtunnel.user_tasks import UserTask
+
+PARTS = ("train", "validation", "test")
+
+
+def user_parts(task: UserTask, info: TaskInfo) -> Parts:
+    """Load the three parts. Nothing is scaled, shuffled or split: that is the task's to do.
+
+    Raises:
+        InvalidData: loading failed, or shapes, sizes, labels or numbers are not what the task says.
+    """
+    try:
+        loaded = task.parts()
+    except Exception as error:
+        raise InvalidData(
+            f"load of task {task.name!r} failed: {type(error).__name__}: {error}", "see the log of the worker"
+        ) from error
+    try:
+        train, validation, test = loaded
+    except (TypeError, ValueError) as error:
+        raise _wrong(task, "load() must give (train, validation, test)") from error
+    sizes = (info.train_examples, info.validation_examples, info.test_examples)
+    first, second, third = (
+        _split(task, info, name, part, size)
+        for name, part, size in zip(PARTS, (train, validation, test), sizes, strict=True)
+    )
+    return first, second, third
+
+
+def _split(task: UserTask, info: TaskInfo, name: str, part: Any, size: int) -> Split:
+    if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
+        raise _wrong(task, f"the {name} part must be (inputs, labels) or (inputs, labels, sources)")
+    inputs = torch.as_tensor(part[0]).contiguous()
+    labels = torch.as_tensor(part[1]).contiguous()
+    sources = torch.as_tensor(part[2]) if len(part) == 3 else torch.zeros(len(labels), dtype=torch.int64)
+    if tuple(inputs.shape) != (size, *info.input_shape):
+        raise _wrong(task, f"inputs of the {name} part have shape {list(inputs.shape)}, not {[size, *info.input_shape]}")
+    expected = (size, info.features) if info.kind == "language" else (size,)
+    if tuple(labels.shape) != expected:
+        raise _wrong(task, f"labels of the {name} part have shape {list(labels.shape)}, not {list(expected)}")
+    if info.inputs == "tokens":
+        _whole(task, f"inputs of the {name} part", inputs, None)
+        inputs = inputs.to(torch.int64)
+    else:
+        inputs = inputs.to(torch.float32)
+        _finite(task, f"inputs of the {name} part", inputs)
+    if info.kind == "regression":
+        labels = labels.to(torch.float32)
+        _finite(task, f"labels of the {name} part", labels)
+    else:
+        _whole(task, f"labels of the {name} part", labels, info.classes)
+        labels = labels.to(torch.int64)
+    if tuple(sources.shape) != (size,):
+        raise _wrong(task, f"sources of the {name} part have shape {list(sources.shape)}, not {[size]}")
+    _whole(task, f"sources of the {name} part", sources, max(1, len(info.sources)))
+    return Split(inputs, labels, sources.to(torch.int64))
+
+
+def _finite(task: UserTask, what: str, values: Tensor) -> None:
+    if not values.isfinite().all():
+        raise _wrong(task, f"{what} have {int((~values.isfinite()).sum())} numbers that are not finite")
+
+
+def _whole(task: UserTask, what: str, values: Tensor, below: int | None) -> None:
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise _wrong(task, f"{what} are {values.dtype}, not whole numbers")
+    if int(values.min()) < 0 or (below is not None and int(values.max()) >= below):
+        allowed = "at least 0" if below is None else f"0 to {below - 1}"
+        raise _wrong(task, f"{what} run from {int(values.min())} to {int(values.max())}; allowed: {allowed}")
+
+
+def _wrong(task: UserTask, what: str) -> InvalidData:
+    return InvalidData(f"task {task.name!r}: {what}", "make what load gives agree with the fields of the UserTask")
