@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import prod
 
-from hpo.errors import Refused
 from hpo.mup.caveats import assumptions, in_your_loop, not_covered
+from hpo.mup.gate import gate
 from hpo.mup.growth import BranchPart, branch_part
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import (
@@ -17,10 +17,8 @@ from hpo.mup.resolve import (
     resolve,
 )
 from hpo.mup.rules import role_rule
-from hpo.mup.tables import vanishing
-from hpo.mup.verdict import FAILS
 from windtunnel.types.plans import RoleRow, TensorRow, TransferPlan
-from windtunnel.types.results import CoordinateCheck, Role, TensorFacts, TuneResult
+from windtunnel.types.results import Role, TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
 from windtunnel.types.spec import JobSpec, Target
 from windtunnel.types.tasks import TASKS
@@ -108,46 +106,6 @@ def make_plan(
         forced=objection is not None,
         provenance=result.provenance,
     )
-
-
-def gate(result: TuneResult, target: Target) -> Refused | None:
-    """Why this transfer must not be made unless forced; None where nothing speaks against it."""
-    spec, check = result.spec, result.coordinate_check
-    if target.width == spec.model.width:
-        return None
-    if spec.parametrization == "standard":
-        return Refused(
-            f"under the standard parametrization the best values depend on the width: those of width {spec.model.width} "
-            f"are not those of width {target.width}",
-            "tune with parametrization 'mup', or ask with force to copy the values as they are",
-        )
-    if check is None:
-        return Refused(
-            "this job has no coordinate check, so nothing shows that its values carry over to another width",
-            "run the job again with the check, or ask with force",
-        )
-    if check.verdict == "fail" and not _fails_as_the_table_says(result, check):
-        last = [slope for slope in check.slopes if slope.quantity == "change" and slope.step == check.steps]
-        worst = max(last, key=lambda slope: (slope.verdict == "fail", abs(slope.slope)))
-        return Refused(
-            f"the coordinate check failed: after {check.steps} steps the change of {worst.module}'s outputs goes with the "
-            f"width as width^{worst.slope:+.2f} (allowed: an exponent up to {FAILS} either way) over widths {check.widths}",
-            "look at the slopes in the job's result; ask with force to get the plan all the same",
-        )
-    return None
-
-
-def _fails_as_the_table_says(result: TuneResult, check: CoordinateCheck) -> bool:
-    """Whether all that fails are layers which move less as the width grows and which the parametrization wants to."""
-    spec = result.spec
-    expected = vanishing(spec.parametrization, spec.optimizer.name)
-    modules = {fact.name.rpartition(".")[0] for fact in result.proxy.tensors if fact.role in expected}
-    failing = [
-        slope
-        for slope in check.slopes
-        if slope.quantity == "change" and slope.step == check.steps and slope.verdict == "fail"
-    ]
-    return bool(failing) and all(slope.module in modules and slope.slope < 0 for slope in failing)
 
 
 def tuned_schedule(result: TuneResult) -> AnySchedule:
