@@ -1,0 +1,34 @@
+"""Apply a transfer plan to a model of your own: initial weights, forward multipliers, optimizer groups, schedule.
+
+Needs torch and the wire types, nothing else::
+
+    plan = TransferPlan.model_validate_json(Path("plan.json").read_text())
+    optimizer = windtunnel.torch.optimizer(model, plan)      # initialises the model, too
+    schedule = windtunnel.torch.schedule(optimizer, plan)
+    for inputs, labels in batches:
+        optimizer.zero_grad()
+        cross_entropy(model(inputs), labels).backward()
+        optimizer.step()
+        schedule.step()
+
+What acts in the forward pass or in the loss is the model's and the loop's to do; ``plan.in_your_loop`` says what there is.
+``criterion`` is the plan's loss, ``GaussianDropout`` and ``GaussianNoise`` are its regularisers.
+"""
+
+from windtunnel.torch._apply import apply, multiplier, optimizer, schedule
+from windtunnel.torch._fit import PlanMismatch
+from windtunnel.torch._loss import GaussianDropout, GaussianNoise, criterion
+from windtunnel.torch._multipliers import ScaleInput, ScaleOutput
+
+__all__ = [
+    "GaussianDropout",
+    "GaussianNoise",
+    "PlanMismatch",
+    "ScaleInput",
+    "ScaleOutput",
+    "apply",
+    "criterion",
+    "multiplier",
+    "optimizer",
+    "schedule",
+]

@@ -1,0 +1,41 @@
+"""Parameter groups for torch.optim: each with its learning rate, decay, and the plan's momentum, betas and eps."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from windtunnel.types.plans import TransferPlan
+
+ParameterGroup = dict[str, Any]
+
+
+def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[ParameterGroup]:
+    """One group for all tensors with the same settings, in the plan's order; parameters by the plan's names."""
+    alike: dict[tuple[float, float, float, float | None], list[str]] = {}
+    for row in plan.tensors:
+        # torch shrinks by lr * weight_decay; independent decay shrinks by weight_decay times the schedule alone.
+        decay = row.weight_decay / row.learning_rate if plan.decay == "independent" else row.weight_decay
+        alike.setdefault((row.learning_rate, decay, row.l2, row.eps), []).append(row.name)
+    for (learning_rate, decay, penalty, eps), names in alike.items():
+        group: ParameterGroup = {
+            "params": [parameters[name] for name in names],
+            "tensors": names,
+            "lr": learning_rate,
+            "l2": penalty,
+        }
+        if plan.optimizer == "sgd":
+            is_l2 = plan.decay == "l2"
+            yield group | {
+                "momentum": plan.momentum or 0.0,
+                "weight_decay": decay if is_l2 else 0.0,
+                "shrinkage": 0.0 if is_l2 else decay,
+            }
+        else:
+            # Adam and AdamW differ in this flag only; in the group it holds whichever of the two is built.
+            yield group | {
+                "betas": (plan.beta1, plan.beta2),
+                "eps": eps,
+                "weight_decay": decay,
+                "decoupled_weight_decay": plan.decay != "l2",
+            }

@@ -1,0 +1,58 @@
+"""What the plan's optimizer does before each step: penalty, clipping, the decay that SGD lacks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from windtunnel.torch._fit import PlanMismatch
+from windtunnel.torch._multipliers import hooks_of
+
+StepHook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
+
+
+def refuse_closure(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    _, *given = args  # the optimizer itself comes first
+    if any(argument is not None for argument in (*given, *kwargs.values())):
+        raise TypeError("step() takes no closure here: its gradients would escape the clipping; compute them before")
+
+
+def clip_before_step(parameters: list[Tensor], threshold: float) -> StepHook:
+    def clip(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        clip_grad_norm_(parameters, threshold)
+
+    return clip
+
+
+@torch.no_grad()
+def penalise_before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and group["l2"] > 0:
+                parameter.grad.add_(parameter, alpha=group["l2"])
+
+
+def check_that_multipliers_act(model: nn.Module) -> StepHook:
+    """A weight that is read without calling its layer escapes its multiplier: say so before it has done harm."""
+
+    def check(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        for name, module in model.named_modules():
+            for hook in hooks_of(module):
+                if not hook.used and module.weight.grad is not None:
+                    raise PlanMismatch(
+                        f"{name}.weight has forward multiplier {hook.factor:g}, but no forward pass has called {name}: "
+                        "call the module instead of reading its weight"
+                    )
+
+    return check
+
+
+@torch.no_grad()
+def shrink_before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.mul_(1 - group["lr"] * group["shrinkage"])
