@@ -1,0 +1,202 @@
+"""The ladder certificate: carried values at several widths, each times several factors; does their optimum stand still?
+
+Tensor Programs V, section 6 and figure 1: under muP the curves of loss over learning rate have their minimum at the same
+place at every width.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import expm1, inf, isfinite, log, log2, prod
+
+import torch
+
+from hpo.evaluation import SeedPath, judge
+from hpo.inner import OnStep, silent
+from hpo.mup.optimum import drift, optimum
+from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.mup.scaled import ScaledProblem
+from hpo.tasks import TaskData, load
+from windtunnel.types import TASKS, JobSpec
+from windtunnel.types.ladders import (
+    MOST_DRIFT,
+    DriftVerdict,
+    Ladder,
+    LadderCertificate,
+    LadderRung,
+    PredictedPenalty,
+    Varied,
+)
+
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+MULTIPLES = (0.5, 1.0, 2.0, 4.0)
+"""Widths of the ladder over the proxy's, where nothing else was asked for."""
+SEEDS = 4
+PURPOSE = 8_117
+"""Second part of the seed path: no run of the tuning shares a seed with the ladder."""
+
+
+def ladder_widths(spec: JobSpec) -> list[int]:
+    """Widths of a ladder by default: half, once, twice and four times the proxy's; whole heads, from width 4 on."""
+    head = spec.model.head if spec.model.family == "transformer" else 1
+    widths = [int(spec.model.width * multiple) for multiple in MULTIPLES]
+    return [width for width in widths if width >= max(4, head) and width % head == 0]
+
+
+def ladder_certificate(
+    spec: JobSpec,
+    hyperparameters: Mapping[str, float],
+    *,
+    widths: Sequence[int] | None = None,
+    seeds: int = SEEDS,
+    weight_decay: bool = False,
+    standard: bool = False,
+    population: int = 1,
+    on_step: OnStep = silent,
+    data: TaskData | None = None,
+) -> LadderCertificate:
+    """Train with the carried values times each factor, at every width, and see where the minimum lies.
+
+    Args:
+        spec: the job.
+        hyperparameters: label -> tuned value at the proxy's width.
+        widths: at least three, rising; by default ``ladder_widths``.
+        seeds: runs of each factor at each width, at least 2, the same seeds everywhere.
+        weight_decay: vary the decay as well, at the carried learning rate.
+        standard: run the learning rate under the standard parametrization, too.
+        population: members trained as one computation at the proxy's width, at most; fewer where the width is larger.
+        on_step: called with the number of member-steps.
+        data: the task, where it is loaded already.
+
+    Raises:
+        ValueError: fewer than three widths, widths that do not rise, or fewer than two seeds.
+        Refused: a tuned value has no rule for another width.
+    """
+    widths = ladder_widths(spec) if widths is None else list(widths)
+    if len(widths) < 3 or any(a >= b for a, b in pairwise(widths)):
+        raise ValueError(f"the widths of a ladder must rise and be at least three, got {widths}")
+    if seeds < 2:
+        raise ValueError(f"a ladder needs at least two seeds for its intervals, got {seeds}")
+    data = load(spec.task) if data is None else data
+    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(seeds)]
+
+    def climbed(of: JobSpec, quantity: Varied) -> Ladder:
+        rungs = [_rung(of, hyperparameters, width, quantity, paths, population, on_step, data) for width in widths]
+        return _ladder(quantity, of.parametrization, rungs)
+
+    usual = spec.model_copy(update={"parametrization": "standard"})
+    kinds: list[Varied] = ["learning_rate"]
+    if weight_decay and decays(spec, hyperparameters):
+        kinds.append("weight_decay")
+    found = {quantity: climbed(spec, quantity) for quantity in kinds}
+    beside = climbed(usual, "learning_rate") if standard else None
+    return LadderCertificate(
+        factors=list(FACTORS),
+        seeds=seeds,
+        steps=spec.inner.steps,
+        learning_rate=found["learning_rate"],
+        weight_decay=found.get("weight_decay"),
+        standard=beside,
+        run_equivalents=(len(found) + (beside is not None)) * seeds * len(FACTORS) * _cost(spec, widths),
+    )
+
+
+def decays(spec: JobSpec, hyperparameters: Mapping[str, float]) -> bool:
+    """Whether anything is decayed at all, so that there is something to vary."""
+    tuned = [value for label, value in hyperparameters.items() if label.partition(".")[0] == "weight_decay"]
+    return any(value > 0 for value in tuned) if tuned else bool(spec.start_value("weight_decay"))
+
+
+def ladder_steps(spec: JobSpec, widths: Sequence[int], seeds: int, ladders: int) -> int:
+    """Member-steps of a certificate, for progress bars."""
+    return ladders * len(widths) * len(FACTORS) * seeds * spec.inner.steps
+
+
+def _cost(spec: JobSpec, widths: Sequence[int]) -> float:
+    """Multiply-adds of one run at each width, in runs of the proxy."""
+
+    def entries(width: int) -> int:
+        tensors = proxy_tensors(spec.model.model_copy(update={"width": width}), TASKS[spec.task])
+        return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and fact.name not in EMBEDDINGS)
+
+    return sum(entries(width) for width in widths) / entries(spec.model.width)
+
+
+def _rung(
+    spec: JobSpec,
+    hyperparameters: Mapping[str, float],
+    width: int,
+    quantity: Varied,
+    paths: Sequence[SeedPath],
+    population: int,
+    on_step: OnStep,
+    data: TaskData,
+) -> LadderRung:
+    problem = ScaledProblem(spec, hyperparameters, width, data)
+    logs = torch.tensor(FACTORS, dtype=torch.float64).log()
+    points = torch.zeros(len(FACTORS), 2, dtype=torch.float64)
+    points[:, 0 if quantity == "learning_rate" else 1] = logs
+    together = max(1, int(population * min(1.0, (spec.model.width / width) ** 2)))
+    losses: list[list[float]] = judge(problem, points, paths, together, on_step).validation.tolist()
+    rows = [[loss if isfinite(loss) else None for loss in row] for row in losses]
+    try:
+        found = optimum([log2(factor) for factor in FACTORS], losses)
+    except ValueError:
+        # At every factor some run diverged.
+        return LadderRung(width=width, losses=rows, optimum=None, low=None, high=None)
+    return LadderRung(
+        width=width,
+        losses=rows,
+        optimum=found.location,
+        low=_end(found.low),
+        high=_end(found.high),
+    )
+
+
+def _end(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+def _ladder(quantity: Varied, parametrization: str, rungs: list[LadderRung]) -> Ladder:
+    losses = [[[inf if loss is None else loss for loss in row] for row in rung.losses] for rung in rungs]
+    found = drift([log2(rung.width) for rung in rungs], [log2(factor) for factor in FACTORS], losses)
+    known = found is not None and isfinite(found.low) and isfinite(found.high)
+    return Ladder(
+        quantity=quantity,
+        parametrization=parametrization,
+        rungs=rungs,
+        drift=found.slope if found is not None and known else None,
+        low=found.low if found is not None and known else None,
+        high=found.high if found is not None and known else None,
+        curvature=found.curvature if found is not None else 0.0,
+        verdict=drift_verdict(found.slope, found.low, found.high) if found is not None and known else "inconclusive",
+    )
+
+
+def drift_verdict(drift: float, low: float, high: float) -> DriftVerdict:
+    """fail where the drift is clearly there and too large, pass where its whole interval is small enough."""
+    if abs(drift) > MOST_DRIFT and not low <= 0 <= high:
+        return "fail"
+    return "pass" if low >= -MOST_DRIFT and high <= MOST_DRIFT else "inconclusive"
+
+
+def predicted_penalty(ladder: Ladder, proxy: int, target: int) -> PredictedPenalty | None:
+    """By how much the loss at the target lies above its best, if the drift goes on; None where no drift was located.
+
+    The displacement grows from the proxy's width on: what the tuned value lacks at the proxy itself is not counted.
+    """
+    if ladder.drift is None or ladder.low is None or ladder.high is None:
+        return None
+    doublings = log2(target / proxy)
+
+    def share(slope: float) -> float:
+        # exp would overflow where the drift is nonsense; a loss a thousand times the best says as much.
+        return expm1(min(ladder.curvature * (slope * doublings) ** 2, log(1000)))
+
+    ends = sorted(share(end) for end in (ladder.low, ladder.high))
+    return PredictedPenalty(
+        quantity=ladder.quantity,
+        displacement=ladder.drift * doublings,
+        share=share(ladder.drift),
+        low=0.0 if ladder.low <= 0 <= ladder.high else ends[0],
+        high=ends[1],
+    )
