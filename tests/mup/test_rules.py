@@ -12,12 +12,14 @@ from torch.nn import functional
 from hpo.families import MLP
 from hpo.mup.apply import effective, initialise
 from hpo.mup.growth import counterparts
-from hpo.mup.proxies import mlp_tensors
+from hpo.mup.powers import Power
+from hpo.mup.proxies import mlp_tensors, transformer_tensors
 from hpo.mup.resolve import resolve
-from hpo.mup.rules import Parametrization, Power, base_init_std, role_rule, tensor_rules
+from hpo.mup.rules import base_init_std, role_rule, tensor_rules
 from hpo.mup.slopes import log_log_slope
+from hpo.mup.tables import TABLES
 from hpo.tasks import load
-from windtunnel.types import DecayKind, JobSpec, OptimizerName, TensorFacts
+from windtunnel.types import DecayKind, DecayRule, JobSpec, OptimizerName, Parametrization, TensorFacts
 from windtunnel.types.results import Role
 
 FEATURES, CLASSES, BASE, TARGET, DEPTH = 20, 5, 64, 512, 3
@@ -122,16 +124,19 @@ def test_a_run_is_the_run_of_the_mup_package(oracle: OracleMLP, name: OptimizerN
     assert loss.item() < math.log(CLASSES) - 0.1
 
 
-PARAMETRIZATIONS: list[Parametrization] = ["mup", "standard"]
-
-
-@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
+@pytest.mark.parametrize("parametrization", TABLES)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("decay", ["decoupled", "independent", "l2"])
-def test_every_factor_is_exactly_one_at_the_base_width(
-    parametrization: Parametrization, optimizer: OptimizerName, decay: DecayKind
+@pytest.mark.parametrize("decay_rule", ["independent", "sqrt", "none"])
+def test_every_factor_is_exactly_one_at_the_base_size(
+    parametrization: Parametrization, optimizer: OptimizerName, decay: DecayKind, decay_rule: DecayRule
 ) -> None:
-    for rule in tensor_rules(parametrization, optimizer, decay, base, base).values():
+    blocks = transformer_tensors(8, 20, 32, 3)
+    rules = {
+        **tensor_rules(parametrization, optimizer, decay, base, base, decay_rule=decay_rule),
+        **tensor_rules(parametrization, optimizer, decay, blocks, blocks, decay_rule=decay_rule, depth_exponent=0.75),
+    }
+    for rule in rules.values():
         assert (rule.init_std, rule.learning_rate, rule.weight_decay, rule.eps, rule.multiplier) == (1, 1, 1, 1, 1)
 
 

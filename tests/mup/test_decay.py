@@ -1,0 +1,54 @@
+"""Decay rules: one shrinkage a step, written as lr * lambda or as lambda, and what each rule keeps."""
+
+import pytest
+
+from hpo.mup.proxies import mlp_tensors
+from hpo.mup.rules import role_rule, tensor_rules
+from windtunnel.types import DecayRule, OptimizerName, Parametrization
+from windtunnel.types.results import Role
+
+base, wide = mlp_tensors(20, 5, 64, 3), mlp_tensors(20, 5, 1024, 3)
+M = 16
+
+
+@pytest.mark.parametrize(
+    ("rule", "decoupled", "independent"), [("independent", M, 1), ("sqrt", M**0.5, M**-0.5), ("none", 1, 1 / M)]
+)
+def test_the_table_of_hidden_matrices_under_adamw(rule: DecayRule, decoupled: float, independent: float) -> None:
+    """The table at the top of ``decay``: lambda where a step is lr * lambda * w, and where it is lambda * w."""
+    found = {
+        kind: tensor_rules("mup", "adamw", kind, base, wide, decay_rule=rule)["layers.1.weight"].weight_decay
+        for kind in ("decoupled", "independent")
+    }
+    assert found == pytest.approx({"decoupled": decoupled, "independent": independent})
+
+
+@pytest.mark.parametrize("parametrization", ["mup", "u-mup", "spectral", "ntk"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("rule", ["independent", "sqrt", "none"])
+def test_both_conventions_shrink_alike(parametrization: Parametrization, optimizer: OptimizerName, rule: DecayRule) -> None:
+    lr_lambda = tensor_rules(parametrization, optimizer, "decoupled", base, wide, decay_rule=rule)
+    alone = tensor_rules(parametrization, optimizer, "independent", base, wide, decay_rule=rule)
+    for name, found in lr_lambda.items():
+        assert found.weight_decay is not None
+        assert found.learning_rate * found.weight_decay == pytest.approx(alone[name].weight_decay), name
+
+
+@pytest.mark.parametrize("rule", ["independent", "sqrt", "none"])
+def test_sqrt_is_for_hidden_matrices_and_none_copies_lambda(rule: DecayRule) -> None:
+    others: tuple[Role, ...] = ("input", "output", "scalar")
+    for role in others:
+        assert role_rule("mup", "adamw", "decoupled", role, decay_rule=rule).formulas(role)["weight_decay"] in (
+            "lambda",
+            "0",
+        )
+    hidden = role_rule("mup", "adamw", "decoupled", "hidden", decay_rule=rule).formulas("hidden")["weight_decay"]
+    assert hidden == {"independent": "lambda * m", "sqrt": "lambda * sqrt(m)", "none": "lambda"}[rule]
+    sgd = tensor_rules("mup", "sgd", "l2", base, wide, decay_rule="none")
+    assert {found.weight_decay for found in sgd.values()} == {1.0}
+
+
+@pytest.mark.parametrize("rule", ["independent", "sqrt", "none"])
+def test_no_rule_carries_l2_inside_adam(rule: DecayRule) -> None:
+    rules = tensor_rules("mup", "adam", "l2", base, wide, decay_rule=rule)
+    assert {name for name, found in rules.items() if found.weight_decay is not None} == {"readout.bias"}
