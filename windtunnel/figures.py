@@ -10,8 +10,20 @@ from itertools import accumulate
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from windtunnel.coordinate_figure import coordinate_check
 from windtunnel.figure_style import ACCENT, INK, MUTED, OTHER_COLOURS, ROLE_COLOURS, Theme, layout, log_axis, step_axis
-from windtunnel.types import CoordinateCheck, LossEstimate, OuterStep, ScheduleCurve, TuneResult
+from windtunnel.types import LossEstimate, OuterStep, ScheduleCurve, TuneResult
+
+__all__ = [
+    "comparison",
+    "coordinate_check",
+    "gradients",
+    "hyperparameters",
+    "loss",
+    "schedule",
+    "scout",
+    "tuning",
+]
 
 NEAR_ONE = frozenset({"momentum", "beta1", "beta2"})
 """Hyperparameters whose distance to one is what matters: drawn as one minus the value."""
@@ -154,17 +166,6 @@ def schedule(curve: ScheduleCurve, *, theme: Theme = "light") -> go.Figure:
     figure.add_scatter(x=curve.times, y=curve.start, mode="lines", name="start", line={"color": MUTED, "dash": "dot"})
     figure.add_scatter(x=curve.times, y=curve.best, mode="lines", name="tuned", line={"color": ACCENT, "width": 2.4})
     figure.update_yaxes(rangemode="tozero")
-    return figure
-
-
-def coordinate_check(check: CoordinateCheck, *, theme: Theme = "light") -> go.Figure:
-    """Mean absolute change of each module's output over width, log-log: flat lines are what a transfer needs."""
-    figure = _figure(theme, x="width", y=f"mean |change| after {check.steps} steps", height=330)
-    for index, (module, sizes) in enumerate(check.sizes.items()):
-        line = {"color": OTHER_COLOURS[index % len(OTHER_COLOURS)], "width": 2.2}
-        figure.add_scatter(x=check.widths, y=sizes, mode="lines+markers", name=module, line=line)
-    figure.update_xaxes(type="log", tickvals=check.widths, ticktext=[str(width) for width in check.widths])
-    figure.update_yaxes(log_axis([size for sizes in check.sizes.values() for size in sizes]))
     return figure
 
 

@@ -9,8 +9,8 @@ from windtunnel.types.tasks import TASKS
 
 BATCHES: dict[Family, int] = {"mlp": 128, "resnet": 8, "transformer": 4, "module": 16}
 """Examples of the one batch: fewer of those that use every weight at each of their positions."""
-SEEDS: dict[Family, int] = {"mlp": 3, "resnet": 6, "transformer": 3, "module": 3}
-"""Initialisations at each width: the slopes of few channels over few images scatter by .1 with three."""
+SEEDS: dict[Family, int] = {"mlp": 4, "resnet": 6, "transformer": 5, "module": 5}
+"""Initialisations at each width: with these, intervals of the exponents are mostly shorter than the range that passes."""
 CONTEXT = 8
 """Tokens of an example. Tokens at other places are all but uncorrelated inputs, and the law of large widths sets in where
 the width is large against their number."""

@@ -22,7 +22,7 @@ from hpo.mup.resolve import global_value, resolve
 from hpo.seeding import generator_of
 from hpo.tasks import TaskData
 from hpo.updates import RULES, State, StepCoefficients
-from windtunnel.types import HyperparameterName, JobSpec, TensorFacts, TensorRow
+from windtunnel.types import HyperparameterName, JobSpec, TensorRow
 from windtunnel.types.tasks import TASKS
 
 PURPOSE = 7_301
@@ -75,6 +75,8 @@ class _Width:
     model: _Activations
     rows: Sequence[TensorRow]
     layout: Layout
+    flipped: frozenset[str]
+    """Tensors that are stored as [fan_in, fan_out, ...]."""
 
     def outputs(self, tensors: Sequence[Tensor], inputs: Tensor) -> dict[str, Tensor]:
         """Module -> output; tensors and outputs of one seed."""
@@ -138,11 +140,12 @@ class Probe:
         values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}
         task, base = TASKS[self.spec.task], self.spec.model
         target = base.model_copy(update={"width": width})
-        rows = resolve(self.spec, values, proxy_tensors(base, task), proxy_tensors(target, task))
+        tensors = proxy_tensors(target, task)
+        rows = resolve(self.spec, values, proxy_tensors(base, task), tensors)
         dials = self._dials()
         with torch.device("meta"):
             model = _Activations(build(target, task), dials)
-        return _Width(model, rows, Layout([TensorFacts(name=row.name, shape=row.shape, role=row.role) for row in rows]))
+        return _Width(model, rows, Layout(tensors), frozenset(fact.name for fact in tensors if fact.flipped))
 
     def _departure(
         self, at: _Width, start: Tensor, state: State, terms: StepCoefficients, examples: Tensor
@@ -224,9 +227,11 @@ def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], 
     weights: dict[str, PerSeed] = {}
     updates: dict[str, PerSeed] = {}
     for row, first, last in zip(at.rows, at.layout.split(start), at.layout.split(end), strict=True):
-        if len(row.shape) < 2:
+        if len(row.shape) < 2 or row.role in ("vector", "scalar"):
             continue
-        lookup = row.name in EMBEDDINGS
+        lookup = row.name in EMBEDDINGS or (row.role == "input" and row.name in at.flipped)
+        if row.role == "output" and row.name in at.flipped:
+            first, last = first.transpose(1, 2), last.transpose(1, 2)  # noqa: PLW2901
 
         def norms(matrices: Tensor, lookup: bool = lookup, multiplier: float = row.multiplier) -> PerSeed:
             return [multiplier * relative_spectral_norm(matrix, lookup=lookup) for matrix in matrices]
