@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         TransferPlan,
         TuneResult,
     )
+    from windtunnel.user_tasks import UserTask
 
 __all__ = [
     "ApiError",
@@ -82,10 +83,13 @@ __all__ = [
     "TransferRefused",
     "TuneResult",
     "UnexpectedAnswer",
+    "UserTask",
     "ValidationFailed",
     "WaitTimeout",
     "WindtunnelError",
     "__version__",
+    "roles",
+    "tune",
 ]
 
 _WIRE = frozenset(
@@ -109,10 +113,18 @@ _WIRE = frozenset(
 )
 
 
+_ELSEWHERE = {
+    "UserTask": "windtunnel.user_tasks",
+    "roles": "windtunnel.inspecting",
+    "tune": "windtunnel.tuning",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'windtunnel' has no attribute {name!r}")
-    return getattr(importlib.import_module("windtunnel.types" if name in _WIRE else "windtunnel.client"), name)
+    module = _ELSEWHERE.get(name, "windtunnel.types" if name in _WIRE else "windtunnel.client")
+    return getattr(importlib.import_module(module), name)
 
 
 def __dir__() -> list[str]:

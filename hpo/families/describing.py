@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.errors import InvalidData
 from hpo.families.module import UserModule, example_inputs, made
-from hpo.mup.modules import RoleTable, modules_at, role_table
+from hpo.mup.modules import RoleTable, modules_at, role_table, without_values
 from hpo.mup.owners import Pair, fan_in, owners
 from hpo.mup.roles import RoleQuestion
 from windtunnel.types import TaskInfo
@@ -27,11 +27,17 @@ def describe(task: UserTask) -> ModuleInfo:
         InvalidData: the module cannot be made or trained.
         ValueError: the modules do not differ in width alone, or an override fits nothing.
     """
-    base, delta, depth = task.width, 2 * task.width, task.depth
+    return described(task)[1]
+
+
+def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, ModuleInfo]:
+    """The roles for a person to check, and the table; ``delta`` is the second width, twice the task's by default."""
+    base, depth = task.width, task.depth
+    delta = 2 * base if delta is None else delta
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
     table = role_table(pair, base, delta, task.roles)
     tensors = _laws(task, pair, table)
-    described = ModuleInfo(
+    uncosted = ModuleInfo(
         base=base,
         delta=delta,
         depth=depth,
@@ -39,10 +45,10 @@ def describe(task: UserTask) -> ModuleInfo:
         cost=PassCost(saved=(1, 1), multiply_adds=(1, 1)),
         warnings=table.warnings,
     )
-    info = task.info_with(described)
+    info = task.info_with(uncosted)
     low, high = (_cost(UserModule(made(task, width, depth), info), info) for width in (base, delta))
     cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
-    return described.model_copy(update={"cost": cost, "stacks": _stacks(task, described)})
+    return table, uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
 
 
 def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
@@ -111,16 +117,16 @@ def _values(task: UserTask, seed: int) -> Mapping[str, Tensor]:
     return {name: value.detach() for name, value in module.named_parameters()}
 
 
-def _stacks(task: UserTask, described: ModuleInfo) -> dict[str, int]:
+def _stacks(task: UserTask, module: ModuleInfo) -> dict[str, int]:
     """Lists of layers that follow the depth; none where a deeper module is not the same with its last layers repeated."""
     try:
         deeper: nn.Module = made(task, task.width, task.depth + 1)
     except InvalidData:
         return {}
-    counts = _entries([law.name for law in described.tensors])
+    counts = _entries([law.name for law in module.tensors])
     grown = _entries([name for name, _ in deeper.named_parameters()])
     stacks = {name: grown[name] - count for name, count in counts.items() if grown.get(name, count) > count}
-    facts = deepened(described.tensors_at(task.width, task.depth), stacks, 1)
+    facts = deepened(module.tensors_at(task.width, task.depth), stacks, 1)
     predicted = [(fact.name, tuple(fact.shape)) for fact in facts]
     return stacks if predicted == [(name, tuple(value.shape)) for name, value in deeper.named_parameters()] else {}
 
@@ -167,3 +173,15 @@ def check_table(task: UserTask, info: TaskInfo) -> None:
             f"the table of task {task.name!r} is not that of its module any more: {', '.join(changed[:3]) or 'its depth'}",
             "write it anew: windtunnel roles PACKAGE.MODULE:TASK --save FILE, and install the package again",
         )
+
+
+def differences(task: UserTask, width: int, depth: int, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Where the task's module of that size, built on the meta device, has other tensors than these; empty: nowhere."""
+    module = without_values(lambda size: task.builder()(size, depth), width)
+    built = {name: tuple(value.shape) for name, value in module.named_parameters()}
+    return [
+        f"{name} is {list(built[name]) if name in built else 'absent'}, expected "
+        f"{list(shapes[name]) if name in shapes else 'none'}"
+        for name in {**built, **shapes}
+        if built.get(name) != shapes.get(name)
+    ]

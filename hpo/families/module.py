@@ -141,7 +141,9 @@ def known(name: str) -> UserTask:
     try:
         return user_task(name)
     except LookupError as error:
-        raise InvalidData(str(error), "install the package that brings the task on every machine that runs workers") from error
+        raise InvalidData(
+            str(error), "install the package that brings the task on every machine that runs workers"
+        ) from error
 
 
 def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:

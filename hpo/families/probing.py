@@ -5,7 +5,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from hpo.errors import InvalidData
-from hpo.families.module import UserModule, build_module
+from hpo.families.describing import check_table
+from hpo.families.module import UserModule, build_module, known
 from windtunnel.types import ModelSpec, TaskInfo
 
 MEMBERS = 2
@@ -23,9 +24,10 @@ def probe(model: ModelSpec, info: TaskInfo, inputs: Tensor) -> None:
         inputs: a few training examples [n, *input_shape].
 
     Raises:
-        InvalidData: the module keeps state, draws random numbers, lets examples see each other through what it keeps, or has
+        InvalidData: the table that the server went by is not that of the module; or the module keeps state, draws random numbers, lets examples see each other through what it keeps, or has
             an operation that no population or no second derivative can be taken of; the message says which.
     """
+    check_table(known(info.name), info)
     module = build_module(model, info).double()
     batch = inputs[:BATCH].double() if inputs.is_floating_point() else inputs[:BATCH]
     generator = torch.Generator().manual_seed(0)
@@ -110,5 +112,3 @@ def _differentiate(module: UserModule, tensors: list[Tensor], batch: Tensor, inf
             f"the module of task {info.name!r} cannot be differentiated twice: {error}",
             "replace the operation that the message names by plain torch",
         ) from error
-
-

@@ -195,4 +195,8 @@ def tuning_share(result: TuneResult, tensors: Sequence[TensorFacts], steps: int)
 
 def _matrix_entries(tensors: Sequence[TensorFacts]) -> int:
     """Multiply-adds of the matrices at one position of one example; rows of an embedding are looked up."""
-    return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and fact.name not in EMBEDDINGS)
+    return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and not _looked_up(fact))
+
+
+def _looked_up(fact: TensorFacts) -> bool:
+    return fact.name in EMBEDDINGS or (fact.role == "input" and fact.flipped)

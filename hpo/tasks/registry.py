@@ -55,7 +55,9 @@ def load(name: str) -> TaskData:
     try:
         info = TASKS[name]
     except KeyError as error:
-        raise InvalidData(str(error), "install the package that brings the task on every machine that runs workers") from error
+        raise InvalidData(
+            str(error), "install the package that brings the task on every machine that runs workers"
+        ) from error
     return _told_apart(info, user_parts(user_task(name), info))
 
 

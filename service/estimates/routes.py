@@ -3,12 +3,12 @@
 from fastapi import APIRouter
 
 from hpo.sizing.estimate import estimate
-from service.answers import PROBLEMS
+from service.answers import PROBLEMS, invalid
 from service.dependencies import DatabaseDependency, SettingsDependency
 from service.jobs.admission import population_errors
 from store import workers
 from store.database import Database
-from windtunnel.types import JobSpec, WorkerInfo
+from windtunnel.types import TASKS, FieldError, JobSpec, WorkerInfo
 from windtunnel.types.estimates import Estimate
 
 router = APIRouter(prefix="/v1/estimates", tags=["estimates"], responses=PROBLEMS)
@@ -17,6 +17,8 @@ router = APIRouter(prefix="/v1/estimates", tags=["estimates"], responses=PROBLEM
 @router.post("", response_model=Estimate)
 def create_estimate(spec: JobSpec, database: DatabaseDependency, settings: SettingsDependency) -> Estimate:
     """Run-equivalents, seconds and peak memory of a job; where it does not fit, what would. Nothing is queued."""
+    if spec.task not in TASKS:
+        raise invalid([FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)])
     worker = latest_measured(database)
     limit = settings.max_population_bytes
     speed, name = (None, None) if worker is None else (worker.speed, worker.id)

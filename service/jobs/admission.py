@@ -1,11 +1,12 @@
 """Refuses a job whose population would not fit in memory, and says which field to shrink and to what."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo.sizing.memory import estimator_in_force, storage_in_force
 from hpo.sizing.starts import at_once, peak_bytes
-from windtunnel.types import FieldError, JobSpec
+from windtunnel.types import TASKS, FieldError, JobSpec
 
 MOST_NAMED = 3
 """Fields named in one refusal: the first is the one that helps most."""
@@ -31,7 +32,15 @@ class Lever:
 
     def step(self, spec: JobSpec) -> int:
         """Distance of allowed values: a transformer's heads are not cut."""
+        if self.name == "width" and spec.model.family == "module":
+            # Which other widths a module of one's own can have is not known; multiples of its table's can be hoped for.
+            return math.gcd(spec.model.width, TASKS[spec.task].width or 1)
         return spec.model.head if self.name == "width" and spec.model.family == "transformer" else 1
+
+    def lowest(self, spec: JobSpec) -> int:
+        """Smallest allowed value."""
+        module = TASKS[spec.task].module
+        return module.depth if self.name == "depth" and module is not None else self.least
 
     def set(self, spec: JobSpec, value: int) -> JobSpec:
         """The same request with another value here. Not validated: only its size is of interest."""
@@ -56,6 +65,8 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
     Each error names a field, its value, the estimate, the limit, and the largest value of that field with which the job
     fits while all else stays. Where no single field can do it, the fields are named with values that fit together.
     """
+    if spec.task not in TASKS:
+        return [FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)]
     needed = peak_bytes(spec, limit)
     if needed <= limit:
         return []
@@ -102,7 +113,7 @@ def _largest(spec: JobSpec, lever: Lever, limit: int) -> int | None:
         return peak_bytes(lever.set(spec, value), limit) <= limit
 
     step = lever.step(spec)
-    found = _bisect(max(1, -(-lever.least // step)), lever.value(spec) // step, lambda count: fits(count * step))
+    found = _bisect(max(1, -(-lever.lowest(spec) // step)), lever.value(spec) // step, lambda count: fits(count * step))
     return None if found is None else found * step
 
 
@@ -129,7 +140,7 @@ def _shrunk(spec: JobSpec, limit: int) -> JobSpec:
 def _half(lever: Lever, spec: JobSpec) -> int:
     """About half of the value, and an allowed one."""
     step = lever.step(spec)
-    return max(lever.least, step, lever.value(spec) // 2 // step * step)
+    return max(lever.lowest(spec), step, lever.value(spec) // 2 // step * step)
 
 
 def _storage_error(spec: JobSpec, limit: int) -> FieldError | None:

@@ -45,7 +45,7 @@ def test_a_convolution_is_a_matrix_of_filters() -> None:
         ({"a": [4]}, {"a": [8, 1]}, {}, "must differ in width only"),
         ({"a": [4]}, {"a": [2]}, {}, "delta must be the wider model"),
         ({"a": [4]}, {"a": [4]}, {}, "no tensor grows"),
-        ({"a": [4, 4, 4]}, {"a": [8, 8, 8]}, {}, "only fan-out"),
+        ({"a": [4, 4, 4]}, {"a": [8, 8, 8]}, {}, "no rule of muP has more than two growing dimensions"),
         ({"a": [4]}, {"a": [8]}, {"b*": "vector"}, "'b\\*' fits no tensor; the tensors are: a"),
         ({"a": [4]}, {"a": [8]}, {"a": "hidden"}, "allowed: input, output, vector"),
     ],

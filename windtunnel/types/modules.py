@@ -23,6 +23,8 @@ class TensorFacts(Response):
     """Standard deviation of its initial values, of a tensor that has one of its own; None: its role's rule."""
     init_value: float | None = None
     """What all its entries start at, of a tensor that starts at a constant: 1 for the gain of a norm."""
+    flipped: bool = False
+    """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
 
     @property
     def part(self) -> str:
@@ -87,7 +89,17 @@ class ModuleInfo(Response):
             if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
                 std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
             sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
-            facts.append(TensorFacts(name=law.name, shape=sizes, role=law.role, init_std=std, init_value=law.init_value))
+            still = 1 if law.role == "output" else 0
+            facts.append(
+                TensorFacts(
+                    name=law.name,
+                    shape=sizes,
+                    role=law.role,
+                    init_std=std,
+                    init_value=law.init_value,
+                    flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                )
+            )
         return deepened(facts, self.stacks, depth - self.depth)
 
     def check_width(self, width: int) -> None:

@@ -1,0 +1,202 @@
+"""``roles``: what every parameter of a module is under muP."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from windtunnel.cli import output
+from windtunnel.cli.exits import SetupError, SpecError
+from windtunnel.cli.extras import need
+from windtunnel.cli.options import AsJson
+from windtunnel.references import BadReference, resolve
+from windtunnel.types import TASKS, ModelSpec
+from windtunnel.types.model import FAMILY_DEFAULTS, Family
+from windtunnel.types.modules import ModuleInfo
+from windtunnel.types.roles import ROLES, Role
+from windtunnel.user_tasks import UserTask, user_task
+
+if TYPE_CHECKING:
+    from hpo.mup.modules import RoleTable
+
+BUILT_IN: dict[str, str] = {"mlp": "digits", "resnet": "digits", "transformer": "python-text"}
+"""Family -> a task that it can learn, for the sizes of its ends."""
+HEADINGS = ("tensor", "base", "delta", "m_in", "m_out", "role", "why")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("roles")(roles)
+
+
+def roles(
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PACKAGE.MODULE:NAME",
+            help="A function of the width that gives a torch.nn.Module, or a UserTask.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    family: Annotated[
+        str | None, typer.Option(help=f"A built-in family instead: {', '.join(BUILT_IN)}.", show_default=False)
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="An installed task of one's own instead.", show_default=False)] = None,
+    base: Annotated[
+        int | None, typer.Option(min=1, help="A width. Default: 64; of a task its own.", show_default=False)
+    ] = None,
+    delta: Annotated[
+        int | None, typer.Option(min=2, help="A larger width. Default: twice the base.", show_default=False)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="GLOB=ROLE",
+            help="The role of the tensors whose names fit, where it cannot be told. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            dir_okay=False,
+            help="Of a UserTask: write the table that servers go by, to be shipped with its package.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what every parameter of a module is under muP: input, hidden, output, vector or scalar, and why.
+
+    The module is built at two widths without allocating it; what grows tells the role. A role that cannot be told is asked
+    for by name, and the answer goes into --role. Exit code 2 where an answer is missing.
+
+    \b
+    Examples:
+      windtunnel roles package.module:build --base 64 --delta 128
+      windtunnel roles package.module:build --role '*.position=input'
+      windtunnel roles --family transformer
+      windtunnel roles package.task:TASK --save src/package/module.json
+    """
+    if sum(source is not None for source in (reference, family, task)) != 1:
+        raise typer.BadParameter("give one of PACKAGE.MODULE:NAME, --family and --task", param_hint="PACKAGE.MODULE:NAME")
+    need("roles", "worker")
+    given = dict(map(_override, overrides or []))
+    found = _found(reference, family, task)
+    try:
+        if isinstance(found, UserTask):
+            _of_task(found, base, delta, given, save, as_json=as_json)
+            return
+        if save is not None:
+            raise typer.BadParameter(
+                "only a UserTask has a table to write; give the one of your package", param_hint="--save"
+            )
+        from hpo.mup.modules import roles as inferred
+
+        first = base or (FAMILY_DEFAULTS[family]["width"] if family else 64)
+        table = inferred(found, base=first, delta=delta or 2 * first, overrides=given)
+    except (ValueError, TypeError) as error:
+        raise SpecError(str(error)) from error
+    _deliver(table, as_json=as_json)
+
+
+def _override(text: str) -> tuple[str, Role]:
+    pattern, equals, name = text.rpartition("=")
+    role = next((role for role in ROLES if role == name), None)
+    if not equals or not pattern or role is None:
+        raise typer.BadParameter(
+            f"{text!r} is no override; write it like --role '*.embedding.weight=input', with a role of {', '.join(ROLES)}",
+            param_hint="--role",
+        )
+    return pattern, role
+
+
+def _found(reference: str | None, family: str | None, task: str | None) -> Callable[[int], Any] | UserTask:
+    if family is not None:
+        return _of_family(family)
+    if task is not None:
+        try:
+            return user_task(task)
+        except LookupError as error:
+            raise typer.BadParameter(f"{error.args[0]}", param_hint="--task") from error
+    assert reference is not None
+    # As Python itself does for a script: a package that lies here need not be installed to be looked at.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = resolve(reference)
+    except BadReference as error:
+        raise typer.BadParameter(str(error), param_hint="PACKAGE.MODULE:NAME") from error
+    if not callable(found) and not isinstance(found, UserTask):
+        raise typer.BadParameter(
+            f"{reference!r} is {type(found).__name__}; give a function of the width, or a UserTask",
+            param_hint="PACKAGE.MODULE:NAME",
+        )
+    return found if isinstance(found, UserTask) else lambda width: found(width)
+
+
+def _of_family(family: str) -> Callable[[int], Any]:
+    kind: Family | None = next((name for name in ("mlp", "resnet", "transformer") if name == family), None)
+    if kind is None:
+        raise typer.BadParameter(f"no family {family!r}; allowed: {', '.join(BUILT_IN)}", param_hint="--family")
+    name = kind
+
+    def build(width: int) -> Any:
+        from hpo.families import build as built
+
+        return built(
+            ModelSpec.model_validate({**FAMILY_DEFAULTS[name], "family": name, "width": width}), TASKS[BUILT_IN[name]]
+        )
+
+    return build
+
+
+def _of_task(
+    task: UserTask, base: int | None, delta: int | None, given: dict[str, Role], save: Path | None, *, as_json: bool
+) -> None:
+    from dataclasses import replace
+
+    from hpo.errors import HpoError
+    from hpo.families.describing import described
+
+    sized = replace(task, width=base or task.width, roles={**given, **task.roles})
+    if save is not None and (given or delta or base):
+        raise typer.BadParameter("the table follows the task: put roles and width into it", param_hint="--save")
+    try:
+        table, info = described(sized, delta)
+    except HpoError as error:
+        raise SpecError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+    if save is not None:
+        _write(save, info)
+    _deliver(table, as_json=as_json)
+
+
+def _write(file: Path, info: ModuleInfo) -> None:
+    try:
+        file.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"cannot write {file}: {error.strerror}") from error
+    output.say(f"table of {len(info.tensors)} tensors written to {file}")
+
+
+def _deliver(table: "RoleTable", *, as_json: bool) -> None:
+    from hpo.mup.modules import cells
+
+    if as_json:
+        output.print_json(
+            {
+                "base": table.base,
+                "delta": table.delta,
+                "tensors": [dict(row.__dict__) for row in table.rows],
+                "warnings": table.warnings,
+            }
+        )
+        return
+    parts = [output.table(HEADINGS, map(cells, table.rows), right=("m_in", "m_out"))]
+    output.show(*parts, *(Text(f"! {warning}", style="yellow") for warning in table.warnings))

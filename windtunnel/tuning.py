@@ -1,0 +1,239 @@
+"""``windtunnel.tune``: tune a module of one's own in this process, without a server. Needs torch when it is called."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from pydantic import PrivateAttr
+
+from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._plan import Plan
+from windtunnel.client._progress import PHASES, JobProgress, standard_error
+from windtunnel.client._result import Result
+from windtunnel.types import JobSpec, OuterStep, Progress, Target, TuneResult
+from windtunnel.types.counting import out_of
+from windtunnel.types.exports import ExportFormat
+from windtunnel.types.modules import InputKind
+from windtunnel.types.roles import Role
+from windtunnel.types.tasks import TaskKind
+from windtunnel.user_tasks import UserTask, register
+
+_NUMBERS = itertools.count(1)
+
+
+class LocalPlan(Plan):
+    """A transfer plan that was made in this process."""
+
+    def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
+        """The plan as text; for a module of one's own ``json`` and ``yaml``.
+
+        Raises:
+            PydanticCustomError: a format that cannot express this plan; it says why.
+        """
+        from hpo.mup.export import export
+
+        return export(self, format)
+
+
+class LocalResult(Result):
+    """What ``tune`` found. All fields of ``TuneResult`` are there."""
+
+    _task: UserTask = PrivateAttr()
+    _steps: list[OuterStep] = PrivateAttr(default_factory=list)
+    _number: int = PrivateAttr(0)
+
+    @classmethod
+    def found(cls, result: TuneResult, task: UserTask, steps: list[OuterStep], number: int) -> Self:
+        """The result of one run of ``tune``."""
+        made = cls.model_validate(result.model_dump())
+        made._task, made._steps, made._number = task, steps, number
+        return made
+
+    def steps(self) -> list[OuterStep]:
+        """Every outer step."""
+        return list(self._steps)
+
+    def plan(self, *, width: int, depth: int | None = None, steps: int | None = None, force: bool = False) -> LocalPlan:
+        """The config of a large model: give it and the model to ``windtunnel.torch.optimizer``.
+
+        The tensors are those of the module that ``build`` makes at that size, on the meta device.
+
+        Args:
+            width: of the large model.
+            depth: of the large model; the proxy's by default.
+            steps: optimizer updates of its run; the proxy's by default.
+            force: make the plan although the coordinate check failed.
+
+        Raises:
+            hpo.errors.Refused: the coordinate check failed, or a value was tuned that no rule carries there.
+            InvalidRequest: the module of that size is not what its table says.
+            PydanticCustomError: the size is out of reach from the proxy.
+        """
+        from hpo.families.describing import differences
+        from hpo.mup.transfer import make_plan
+
+        target = Target(width=width, depth=depth, steps=steps)
+        plan = make_plan(
+            self,
+            target,
+            plan_id=f"plan_local_{self._number}",
+            job_id=f"job_local_{self._number}",
+            created_at=datetime.now(UTC),
+            force=force,
+        )
+        odd = differences(self._task, plan.width, plan.depth, {row.name: tuple(row.shape) for row in plan.tensors})
+        if odd:
+            raise InvalidRequest(
+                f"build({plan.width}, {plan.depth}) has other tensors than widths {self._task.width} and "
+                f"{2 * self._task.width} lead to: {'; '.join(odd[:3])}. Sizes must grow in proportion to the width"
+            )
+        return LocalPlan.model_validate(plan.model_dump())
+
+
+def tune(
+    build: Callable[..., Any],
+    data: Any,
+    *,
+    kind: TaskKind = "classification",
+    inputs: InputKind | None = None,
+    classes: int | None = None,
+    sources: tuple[str, ...] = ("all",),
+    roles: Mapping[str, Role] | None = None,
+    init_std: Mapping[str, float] | None = None,
+    threads: int = 1,
+    progress: bool | None = None,
+    **fields: Any,
+) -> LocalResult:
+    """Tune the hyperparameters of a module of one's own; what a job on a server does, here and now.
+
+    Args:
+        build: (width, depth) or (width) -> torch.nn.Module whose ``forward(inputs)`` gives logits [batch, classes]; for text
+            [batch, context, classes], for a regression [batch, 1].
+        data: (train, validation, test), each (inputs, labels) or (inputs, labels, sources), as arrays or tensors. Inputs are
+            taken as they are: scale them before.
+        kind: what is learned.
+        inputs: ``floats`` or ``tokens``; by default tokens for text, else told by the data.
+        classes: of labels, for text the vocabulary; by default the largest label and 1.
+        sources: names of the data sources, where the data have them.
+        roles: name pattern of tensors -> role, where it cannot be told.
+        init_std: name pattern of tensors -> standard deviation of initial values at the proxy's width, where
+            sqrt(1 / fan-in) is not it.
+        threads: torch threads.
+        progress: show a bar; None: on a terminal or in a notebook.
+        **fields: the fields of a ``JobSpec`` but its task: ``model={"width": 32}``, ``search=[...]``, ``inner={...}``.
+
+    Returns:
+        The result; ``result.plan(width=...)`` is the config of the large model.
+
+    Raises:
+        pydantic.ValidationError: a field is wrong; the message says which, and what is allowed.
+        ValueError: a role cannot be told, and the message asks for it.
+        hpo.errors.HpoError: the module or the data cannot be used, or every run diverged; the message says what to do.
+        ModuleNotFoundError: torch is not installed: pip install 'windtunnel[worker]'.
+    """
+    from hpo.families.describing import describe
+    from hpo.study import Study
+
+    if "task" in fields:
+        raise InvalidRequest("tune takes its task from build and data; to tune an installed task, submit a job")
+    number = next(_NUMBERS)
+    task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, fields.get("model"))
+    task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}))
+    register(replace(task, module=describe(task)))
+    spec = JobSpec.model_validate({"task": task.name, **fields})
+    steps: list[OuterStep] = []
+    with _Bar(progress) as bar:
+        study = Study(spec, threads=threads, on_progress=bar.report)
+        for step in study:
+            steps.append(step)
+            bar.point(step)
+        result = study.finish()
+    return LocalResult.found(result, task, steps, number)
+
+
+class _Bar(JobProgress):
+    """The bar of a job that runs here."""
+
+    def report(self, progress: Progress) -> None:
+        """Bring the bar to where the study stands."""
+        description = PHASES[progress.phase]
+        if progress.phase == "tune":
+            description += f" {out_of(progress.outer_step, progress.outer_steps)}"
+        self.bar.update(
+            self._task,
+            completed=progress.fraction,
+            description=description,
+            cost=f"{progress.run_equivalents:.1f} runs",
+        )
+
+    def point(self, step: OuterStep) -> None:
+        """Show the loss of an outer step."""
+        self.bar.update(self._task, loss=f"loss {standard_error(step.loss, step.stderr)}")
+
+
+def _task(
+    build: Callable[..., Any],
+    data: Any,
+    name: str,
+    kind: TaskKind,
+    inputs: InputKind | None,
+    classes: int | None,
+    sources: tuple[str, ...],
+    model: Any,
+) -> UserTask:
+    import torch
+
+    try:
+        parts = [tuple(torch.as_tensor(piece) for piece in part) for part in data]
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(
+            f"data must be (train, validation, test), each (inputs, labels) of numbers: {error}"
+        ) from error
+    if len(parts) != 3 or any(len(part) not in (2, 3) for part in parts):
+        raise InvalidRequest("data must be (train, validation, test), each (inputs, labels) or (inputs, labels, sources)")
+    if any(len(part[0]) == 0 for part in parts):
+        raise InvalidRequest("every part of the data needs at least one example")
+    first = parts[0][0]
+    if inputs is None:
+        inputs = "tokens" if kind == "language" or not first.is_floating_point() else "floats"
+    if classes is None:
+        classes = 1 if kind == "regression" else 1 + max(int(part[1].max()) for part in parts)
+    builder, takes_depth = _with_depth(build)
+    given = model if isinstance(model, Mapping) else {}
+    width, depth = given.get("width", 64), given.get("depth", 2)
+    return UserTask(
+        name=name,
+        title=getattr(build, "__qualname__", type(build).__name__),
+        kind=kind,
+        inputs=inputs,
+        input_shape=tuple(first.shape[1:]) or (1,),
+        classes=classes,
+        examples=(len(parts[0][0]), len(parts[1][0]), len(parts[2][0])),
+        load=lambda: parts,
+        build=builder,
+        sources=sources,
+        source="given to windtunnel.tune",
+        width=width if isinstance(width, int) else 64,
+        depth=depth if takes_depth and isinstance(depth, int) else 1,
+        batch_size=16 if kind == "language" else 64,
+    )
+
+
+def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], bool]:
+    """The factory as a function of width and depth, and whether it knows a depth."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    taken = [item for item in inspect.signature(build).parameters.values() if item.kind in kinds]
+    needed = [item for item in taken if item.default is inspect.Parameter.empty]
+    if len(taken) >= 2 and len(needed) <= 2 and taken[1].name == "depth":
+        return build, True
+    if len(needed) == 2:
+        return build, True
+    if len(needed) > 2 or not taken:
+        raise InvalidRequest("build must take a width, or a width and a depth")
+    return lambda width, depth: build(width), False  # noqa: ARG005
+
+
+__all__ = ["LocalPlan", "LocalResult", "tune"]
