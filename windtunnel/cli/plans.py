@@ -138,12 +138,19 @@ def _parts(made: Plan) -> list[RenderableType]:
         output.table(headings, map(_row, made.rows), right=headings[1:]),
         Text(),
         _formulas(made.rows),
-        Text(f"m = {made.width_ratio:g}, width of the target over width of the proxy", style="dim"),
+        Text(_ratios(made), style="dim"),
     ]
     if made.not_covered:
         parts.append(Text("\nnot covered by the theory", style="bold"))
         parts += [Text(f"  {item}") for item in made.not_covered]
     return parts
+
+
+def _ratios(made: Plan) -> str:
+    width = f"m = {made.width_ratio:g}, width of the target over width of the proxy"
+    if made.depth_rule != "completep":
+        return width
+    return f"{width}; m_L = {made.depth_ratio:g}, likewise of the depths (CompleteP with alpha {made.depth_exponent:g})"
 
 
 def _optimizer(made: Plan) -> list[tuple[str, float]]:
