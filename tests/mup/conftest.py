@@ -1,7 +1,9 @@
 """A finished job for transfer tests: real spec and tensors, losses that no test looks at."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import pytest
@@ -39,13 +41,27 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def needs() -> Callable[..., None]:
+    """``needs("optax")``: a library that is not there is an error where nothing may be left out (CI), else a skip."""
+
+    def needs(*libraries: str) -> None:
+        lacking = [name for name in libraries if find_spec(name) is None]
+        if lacking and os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(f"{', '.join(lacking)} not installed; with CI set every library must be there")
+        if lacking:
+            pytest.skip(f"{', '.join(lacking)} not installed (pip install -e '.[dev]')")
+
+    return needs
+
+
+@pytest.fixture(scope="session")
 def finish() -> Finish:
     """``finish(spec fields, hyperparameters, verdict)``: the result of a job that found these values."""
     return finished
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plan_of() -> MakePlan:
     """``plan_of(result, width=..., depth=..., steps=..., force=...)``."""
 
