@@ -103,6 +103,12 @@ def _differentiate(module: UserModule, tensors: list[Tensor], batch: Tensor, inf
             f"parameter {unused[0]!r} of task {info.name!r} has no part in the logits",
             "leave it out of the module, or use it in forward",
         )
+    cut = [name for name, slope in zip(names, slopes, strict=True) if not slope.requires_grad]
+    if cut:
+        raise InvalidData(
+            f"the module of task {info.name!r} cannot be differentiated twice: the gradient of {cut[0]!r} has no derivative",
+            "replace an autograd.Function of your own by plain torch, or let its backward be differentiated",
+        )
     try:
         product = sum((slope * torch.cos(slope.detach())).sum() for slope in slopes)
         assert isinstance(product, Tensor)
