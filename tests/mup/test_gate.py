@@ -53,7 +53,7 @@ def test_embeddings_that_move_less_are_the_unit_scaled_tables_own_under_adam_onl
     slow = {("layers.0", "change"): -0.5, ("layers.0.weight", "update_norm"): -0.5}
     plan = plan_of(judged(finish({"parametrization": "u-mup"}), slow), width=256)
     told = [sentence.partition(":")[0] for sentence in plan.not_covered]
-    assert told[:2] == ["Embeddings", "Clipping"]
+    assert {"Embeddings", "Clipping"} <= set(told)
     with pytest.raises(Refused, match=r"update of layers\.1\.weight"):
         plan_of(judged(finish({"parametrization": "u-mup"}), slow | {("layers.1.weight", "update_norm"): -0.4}), width=256)
     with pytest.raises(Refused, match="coordinate check failed"):

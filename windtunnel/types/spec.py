@@ -6,6 +6,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
+from windtunnel.types.carrying import check_rules, check_size, check_that_rules_carry, depth_exponent
 from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
 from windtunnel.types.hyperparameters import (
     DEFAULT_RANGES,
@@ -30,7 +31,7 @@ from windtunnel.types.schedules import (
     is_shape,
 )
 from windtunnel.types.tasks import TASKS
-from windtunnel.types.transfer import FOLLOWS_MUP, PUBLISHED_DEPTH_EXPONENT, DepthRule, Parametrization, TransferSpec
+from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
 
 MOST_OUTER_STEPS = 1000
 
@@ -117,6 +118,10 @@ class Target(Request):
     width: int = Field(ge=4, le=1_048_576)
     depth: int | None = Field(None, ge=1, le=1024)
     steps: int | None = Field(None, ge=2, le=1_000_000_000)
+    batch_size: int | None = Field(None, ge=1, le=1_073_741_824, description="Examples of an update.")
+    examples: int | None = Field(
+        None, ge=1, le=10**15, description="Training examples of its data set (for text, windows of the proxy's context)."
+    )
 
 
 class JobSpec(Request):
@@ -196,7 +201,7 @@ class JobSpec(Request):
                 self.inner.batch_size,
             )
         self._check_that_warmup_ends()
-        self._check_transfer()
+        check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
         if self.outer.starts > 1 and self.method.estimator == "auto" and not self.method.uses_higher:
             raise misfit(
                 "/outer/starts",
@@ -242,89 +247,24 @@ class JobSpec(Request):
     @property
     def depth_rule(self) -> DepthRule:
         """The depth rule in force."""
-        if self.transfer.depth_rule is not None:
-            return self.transfer.depth_rule
-        return "copy" if self._why_no_completep() else "completep"
+        return "copy" if self.depth_exponent is None else "completep"
 
     @property
     def depth_exponent(self) -> float | None:
         """alpha of CompleteP in force; None where values do not go with the depth."""
-        if self.depth_rule == "copy":
-            return None
-        given = self.transfer.depth_exponent
-        return PUBLISHED_DEPTH_EXPONENT[self.parametrization] if given is None else given
-
-    def _why_no_completep(self) -> str | None:
-        """Why the depth rule has nothing to say about this job; None where it has."""
-        if self.model.family == "mlp":
-            return "family 'mlp' has no residual branches, which is what the rule scales"
-        if self.model.family == "module":
-            return "which layers of a module of one's own end a residual branch is not known"
-        if self.optimizer.name == "sgd":
-            return "its table has no entry for sgd: it is derived for the updates of Adam and AdamW"
-        if self.parametrization not in FOLLOWS_MUP:
-            return f"it is derived for layers that learn as under muP, and not for parametrization {self.parametrization!r}"
-        return None
-
-    def _check_transfer(self) -> None:
-        """A rule that says nothing about this job is refused: it would change no value, or the wrong ones."""
-        rules, rule = self.transfer, self.optimizer
-        reason = self._why_no_completep()
-        if rules.depth_rule == "completep" and reason is not None:
-            raise misfit(
-                "/transfer/depth_rule", f"depth_rule 'completep' cannot be used: {reason}; allowed: 'copy'", "completep"
-            )
-        if rules.depth_exponent is not None and self.depth_rule == "copy":
-            why = reason or "depth_rule is 'copy'"
-            raise misfit(
-                "/transfer/depth_exponent",
-                f"depth_exponent is a setting of depth_rule 'completep', which is not in force: {why}; leave it out",
-                rules.depth_exponent,
-            )
-        if rules.decay_rule == "sqrt" and (rule.name == "sgd" or self.parametrization not in FOLLOWS_MUP):
-            raise misfit(
-                "/transfer/decay_rule",
-                "decay_rule 'sqrt' is measured for hidden matrices under adamw and adam with parametrization "
-                f"{', '.join(map(repr, sorted(FOLLOWS_MUP)))}, not for {rule.name} with {self.parametrization!r}; "
-                "allowed: 'independent', 'none'",
-                "sqrt",
-            )
-        if rules.decay_rule != "independent" and rule.name == "adam" and rule.decay_kind == "l2":
-            raise misfit(
-                "/transfer/decay_rule",
-                f"decay_rule {rules.decay_rule!r} with L2 decay inside adam, which no rule carries to another size; "
-                "use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
-                rules.decay_rule,
-            )
+        return depth_exponent(self.transfer, self.model.family, self.optimizer.name, self.parametrization)
 
     def _check_that_rules_reach(self, target: Target) -> None:
         """A job that could only end without its plan is refused before it spends anything."""
         deeper = self.depth_rule == "completep" and target.depth not in (None, self.model.depth)
         if target.width == self.model.width and not deeper:
             return
-        if self.parametrization == "standard":
-            raise misfit(
-                "/parametrization",
-                "parametrization 'standard' has no rule for another width, so this target would get no plan; "
-                "use 'mup', or leave target out",
-                "standard",
-            )
-        rule = self.optimizer
-        decays = rule.weight_decay > 0 or any(item.name == "weight_decay" for item in self.search)
-        if rule.name == "adam" and rule.decay_kind == "l2" and decays:
-            raise misfit(
-                "/optimizer/decay",
-                "L2 decay inside adam has no rule for another size, so this target would get no plan; "
-                "use decay 'decoupled' or 'independent', or leave target out",
-                "l2",
-            )
-        if rule.name != "sgd" and self.start_value("l2") is not None:
-            raise misfit(
-                "/regularization/l2",
-                f"an L2 penalty under {rule.name} has no rule for another size, so this target would get no plan; "
-                "use weight_decay with decay 'decoupled' or 'independent', or leave target out",
-                self.regularization.l2,
-            )
+        check_that_rules_carry(
+            self.parametrization,
+            self.optimizer,
+            decays=self.optimizer.weight_decay > 0 or self.searches("weight_decay"),
+            penalty=None if self.start_value("l2") is None else self.regularization.l2,
+        )
 
     def _check_that_warmup_ends(self) -> None:
         """Token counts of a published run make no sense for a proxy a million times shorter."""
@@ -443,25 +383,4 @@ class JobSpec(Request):
                     module.check_depth(size) if name == "depth" else module.check_width(size)
                 except ValueError as error:
                     raise misfit(f"{path}/{name}", str(error), size) from error
-        if target.width < proxy.width:
-            raise misfit(
-                f"{path}/width",
-                f"width {target.width} is below the proxy's {proxy.width}; allowed: at least that",
-                target.width,
-            )
-        if proxy.family == "transformer" and target.width % proxy.head:
-            raise misfit(
-                f"{path}/width",
-                f"width {target.width} is no multiple of d_head {proxy.head}, which is the same at every width",
-                target.width,
-            )
-        if depth < proxy.depth:
-            raise misfit(
-                f"{path}/depth", f"depth {depth} is below the proxy's {proxy.depth}; allowed: at least that", depth
-            )
-        if depth > 1 and proxy.depth == 1 and proxy.family == "mlp":
-            raise misfit(
-                f"{path}/depth",
-                f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none; tune a proxy of depth 2",
-                depth,
-            )
+        check_size(proxy, target.width, depth, path)

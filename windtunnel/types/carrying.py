@@ -1,0 +1,124 @@
+"""Which rules of transfer have something to say about a job, and what is refused because they have not."""
+
+from typing import assert_never
+
+from windtunnel.types.base import misfit
+from windtunnel.types.model import Family, ModelSpec
+from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
+from windtunnel.types.transfer import FOLLOWS_MUP, PUBLISHED_DEPTH_EXPONENT, Parametrization, TransferSpec
+
+
+def why_no_completep(family: Family, optimizer: OptimizerName, parametrization: Parametrization) -> str | None:
+    """Why CompleteP has nothing to say about a job; None where it has."""
+    match family:
+        case "mlp":
+            return "family 'mlp' has no residual branches, which is what the rule scales"
+        case "module":
+            return "which layers of a module of one's own end a residual branch is not known"
+        case "resnet" | "transformer":
+            pass
+        case _:
+            assert_never(family)
+    if optimizer == "sgd":
+        return "its table has no entry for sgd: it is derived for the updates of Adam and AdamW"
+    if parametrization not in FOLLOWS_MUP:
+        return f"it is derived for layers that learn as under muP, and not for parametrization {parametrization!r}"
+    return None
+
+
+def depth_exponent(
+    rules: TransferSpec, family: Family, optimizer: OptimizerName, parametrization: Parametrization
+) -> float | None:
+    """alpha of CompleteP in force; None under ``copy``, where values do not go with the depth."""
+    if rules.depth_rule == "copy" or why_no_completep(family, optimizer, parametrization):
+        return None
+    return PUBLISHED_DEPTH_EXPONENT[parametrization] if rules.depth_exponent is None else rules.depth_exponent
+
+
+def check_rules(rules: TransferSpec, family: Family, optimizer: OptimizerSpec, parametrization: Parametrization) -> None:
+    """Raise on a rule that says nothing about this job: it would change no value, or the wrong ones."""
+    reason = why_no_completep(family, optimizer.name, parametrization)
+    if rules.depth_rule == "completep" and reason is not None:
+        raise misfit(
+            "/transfer/depth_rule", f"depth_rule 'completep' cannot be used: {reason}; allowed: 'copy'", "completep"
+        )
+    if rules.depth_exponent is not None and depth_exponent(rules, family, optimizer.name, parametrization) is None:
+        why = reason or "depth_rule is 'copy'"
+        raise misfit(
+            "/transfer/depth_exponent",
+            f"depth_exponent is a setting of depth_rule 'completep', which is not in force: {why}; leave it out",
+            rules.depth_exponent,
+        )
+    if rules.decay_rule == "sqrt" and (optimizer.name == "sgd" or parametrization not in FOLLOWS_MUP):
+        raise misfit(
+            "/transfer/decay_rule",
+            "decay_rule 'sqrt' is measured for hidden matrices under adamw and adam with parametrization "
+            f"{', '.join(map(repr, sorted(FOLLOWS_MUP)))}, not for {optimizer.name} with {parametrization!r}; "
+            "allowed: 'independent', 'none'",
+            "sqrt",
+        )
+    if rules.decay_rule != "independent" and optimizer.name == "adam" and optimizer.decay_kind == "l2":
+        raise misfit(
+            "/transfer/decay_rule",
+            f"decay_rule {rules.decay_rule!r} with L2 decay inside adam, which no rule carries to another size; "
+            "use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
+            rules.decay_rule,
+        )
+
+
+def check_that_rules_carry(
+    parametrization: Parametrization, optimizer: OptimizerSpec, *, decays: bool, penalty: float | None
+) -> None:
+    """Raise for a job whose target is of another size and that could only end without its plan.
+
+    Args:
+        parametrization: the table.
+        optimizer: the update rule.
+        decays: whether any weight decays.
+        penalty: lambda of the L2 penalty in the loss; None: off.
+    """
+    if parametrization == "standard":
+        raise misfit(
+            "/parametrization",
+            "parametrization 'standard' has no rule for another width, so this target would get no plan; "
+            "use 'mup', or leave target out",
+            "standard",
+        )
+    if optimizer.name == "adam" and optimizer.decay_kind == "l2" and decays:
+        raise misfit(
+            "/optimizer/decay",
+            "L2 decay inside adam has no rule for another size, so this target would get no plan; "
+            "use decay 'decoupled' or 'independent', or leave target out",
+            "l2",
+        )
+    if optimizer.name != "sgd" and penalty is not None:
+        raise misfit(
+            "/regularization/l2",
+            f"an L2 penalty under {optimizer.name} has no rule for another size, so this target would get no plan; "
+            "use weight_decay with decay 'decoupled' or 'independent', or leave target out",
+            penalty,
+        )
+
+
+def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:
+    """Raise where the transfer rules cannot reach a size from this proxy; ``path`` points at the target."""
+    if width < proxy.width:
+        raise misfit(
+            f"{path}/width",
+            f"width {width} is below the proxy's {proxy.width}; allowed: at least that",
+            width,
+        )
+    if proxy.family == "transformer" and width % proxy.head:
+        raise misfit(
+            f"{path}/width",
+            f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
+            width,
+        )
+    if depth < proxy.depth:
+        raise misfit(f"{path}/depth", f"depth {depth} is below the proxy's {proxy.depth}; allowed: at least that", depth)
+    if depth > 1 and proxy.depth == 1 and proxy.family == "mlp":
+        raise misfit(
+            f"{path}/depth",
+            f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none; tune a proxy of depth 2",
+            depth,
+        )
