@@ -15,7 +15,7 @@ from hpo.families.probing import probe
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.memory import allocation_failures_named
-from hpo.mup.coordcheck import check_steps, coordinate_check
+from hpo.mup.evidence import gather
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.portfolio import Portfolio
@@ -26,7 +26,7 @@ from hpo.setting import FINISH, Setting
 from hpo.sizing.memory import plain_members
 from hpo.space import Space
 from hpo.tasks import TaskData, load
-from windtunnel.types import TASKS, CertificatePoint, CoordinateCheck, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
+from windtunnel.types import TASKS, CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
 
 GIBIBYTE = 2**30
@@ -126,10 +126,16 @@ class Study:
         self.account.spend(work)
         best = winner(judged)
         values = self.space.as_dict(points[best])
-        check: CoordinateCheck | None = None
-        if self.spec.parametrization != "standard":
-            self.account.enter("check", self.outer_step - 1, check_steps(self.spec))
-            check = coordinate_check(self.spec, values, on_step=self.account.step, data=self.data)
+        evidence = gather(
+            self.spec,
+            self.problem,
+            points[best],
+            values,
+            population=self.population,
+            enter=lambda steps: self.account.enter("check", self.outer_step - 1, steps),
+            on_step=self.account.step,
+            data=self.data,
+        )
         certified = [self._certified or self._certify(points[0], "start"), self._certify(points[best], "best")]
         wall_seconds = self.account.lap()
         result = TuneResult(
@@ -151,7 +157,10 @@ class Study:
                 features=self.data.features,
                 classes=self.data.classes,
             ),
-            coordinate_check=check,
+            coordinate_check=evidence.coordinate_check,
+            ladder=evidence.ladder,
+            noise_scale=evidence.noise_scale,
+            horizon=evidence.horizon,
             dropped_members=self._search.readings.dropped,
             provenance=provenance(self.spec, self.data.sha256, self.threads),
         )

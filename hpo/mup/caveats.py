@@ -1,6 +1,6 @@
 """What a transfer plan takes for granted, value by value, and what the theory behind it says nothing about. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hpo.mup.premises import (
     CLIPPING,
@@ -29,7 +29,6 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
         target: the large model.
         steps: its number of optimizer steps.
     """
-    inner = spec.inner
     found = [
         Assumption(
             quantity="width",
@@ -37,18 +36,12 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
             formula="m = m_in = target fan-in / proxy fan-in, m_out likewise for fan-out",
             assumption=WIDTHS[spec.parametrization],
         ),
-        Assumption(
-            quantity="batch_size",
-            value=inner.batch_size,
-            formula="as in the proxy",
-            assumption="the large run uses the same batch size; no rule for another one was applied",
-        ),
         _horizon(spec, steps),
         Assumption(
             quantity="weight_decay",
             value=None,
             formula=decay_formula(spec),
-            assumption="biases are not decayed; over another number of steps the total shrinkage changes with it",
+            assumption="biases are not decayed; what share of a weight a step keeps does not depend on the number of steps",
         ),
     ]
     if _penalises(spec, values):
@@ -128,7 +121,7 @@ def _horizon(spec: JobSpec, steps: int) -> Assumption:
             if counted
             else f"the schedule is stretched from {proxy} to {steps} steps"
         )
-        text = f"{moved}; no exponent of the horizon was fitted, and a longer run usually wants a lower learning rate"
+        text = moved
     formula = "schedule(step * batch_size * context)" if counted else "schedule(step / steps)"
     return Assumption(quantity="steps", value=steps, formula=formula, assumption=text)
 
@@ -197,33 +190,41 @@ PLACES = {
 """Family -> where its dropout acts."""
 
 
-def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: str | None) -> list[str]:
+def _unsettled(result: TuneResult) -> list[str]:
+    """What a ladder left open, or that there was none."""
+    if result.ladder is None:
+        return [
+            "Drift: no ladder of widths was climbed (transfer.ladder); the tables promise a still optimum, and "
+            "nothing here shows it."
+        ]
+    return [
+        f"Drift: {each.sentence}; that is too uncertain to call the optimum still."
+        for each in (result.ladder.learning_rate, result.ladder.weight_decay)
+        if each is not None and each.verdict == "inconclusive"
+    ]
+
+
+def not_covered(result: TuneResult, target: ModelSpec, objections: Sequence[str]) -> list[str]:
     """Sentences about what nobody has shown, those that this very transfer strains first.
 
     Args:
         result: the finished job.
         target: the large model.
-        steps: its number of optimizer steps.
-        objection: why this plan would have been refused without force; None where it would not.
+        objections: why this plan would have been refused without force; none where it would not.
     """
     spec, check, values = result.spec, result.coordinate_check, result.best.hyperparameters
-    found: list[str] = []
-    if objection is not None:
-        found.append(f"Forced: {objection}.")
+    found = [f"Forced: {objection}." for objection in objections]
     if check is not None and check.verdict == "inconclusive" and target.width != spec.model.width:
         found.append(
             f"The coordinate check is inconclusive over widths {check.widths}: some slopes lie between the limits. Compare "
             "two widths with these values before the large run."
         )
+    if target.width != spec.model.width:
+        found += _unsettled(result)
     found += beyond_the_table(spec, target, clips=global_value(spec, values, "clip_norm") is not None)
     if target.depth > spec.model.depth:
         found.append(deeper(spec, target.depth))
-    if steps != spec.inner.steps:
-        found.append(
-            f"Horizon: values tuned over {spec.inner.steps} steps are used over {steps}; theory has no rule for the "
-            "learning rate or the decay."
-        )
-    found.append("Data: a larger or other data set than the proxy's, and more passes over it.")
+    found.append("Data: another kind of data than the proxy's, and more passes over it.")
     tuned = [name for name in ("dropout", "label_smoothing", "input_noise") if global_value(spec, values, name) is not None]
     if tuned and target.width != spec.model.width:
         found.append(
@@ -233,5 +234,4 @@ def not_covered(result: TuneResult, target: ModelSpec, steps: int, objection: st
     if mixture_weights(spec, values):
         found.append("Mixture: a larger model learns rare sources with less weight; theory has no rule.")
     found.append("Regularisation: the best weight decay also depends on how far the larger model can overfit.")
-    found.append("Batch size: another batch size than the proxy's wants another learning rate.")
     return found

@@ -6,26 +6,19 @@ place at every width.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import expm1, inf, isfinite, log, log2, prod
+from math import inf, isfinite, log2, prod
 
 import torch
 
 from hpo.evaluation import SeedPath, judge
 from hpo.inner import OnStep, silent
 from hpo.mup.optimum import drift, optimum
+from hpo.mup.penalty import drift_verdict
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.scaled import ScaledProblem
 from hpo.tasks import TaskData, load
 from windtunnel.types import TASKS, JobSpec
-from windtunnel.types.ladders import (
-    MOST_DRIFT,
-    DriftVerdict,
-    Ladder,
-    LadderCertificate,
-    LadderRung,
-    PredictedPenalty,
-    Varied,
-)
+from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung, Varied
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 MULTIPLES = (0.5, 1.0, 2.0, 4.0)
@@ -106,9 +99,13 @@ def decays(spec: JobSpec, hyperparameters: Mapping[str, float]) -> bool:
     return any(value > 0 for value in tuned) if tuned else bool(spec.start_value("weight_decay"))
 
 
-def ladder_steps(spec: JobSpec, widths: Sequence[int], seeds: int, ladders: int) -> int:
-    """Member-steps of a certificate, for progress bars."""
-    return ladders * len(widths) * len(FACTORS) * seeds * spec.inner.steps
+def ladder_steps(spec: JobSpec) -> int:
+    """Member-steps of the ladders that a spec asks for, for progress bars: each counts alike, however wide."""
+    asked = spec.transfer.ladder
+    if asked is None:
+        return 0
+    widths = ladder_widths(spec) if asked.widths is None else asked.widths
+    return (1 + asked.weight_decay + asked.standard) * len(widths) * len(FACTORS) * asked.seeds * spec.inner.steps
 
 
 def _cost(spec: JobSpec, widths: Sequence[int]) -> float:
@@ -169,34 +166,4 @@ def _ladder(quantity: Varied, parametrization: str, rungs: list[LadderRung]) -> 
         high=found.high if found is not None and known else None,
         curvature=found.curvature if found is not None else 0.0,
         verdict=drift_verdict(found.slope, found.low, found.high) if found is not None and known else "inconclusive",
-    )
-
-
-def drift_verdict(drift: float, low: float, high: float) -> DriftVerdict:
-    """fail where the drift is clearly there and too large, pass where its whole interval is small enough."""
-    if abs(drift) > MOST_DRIFT and not low <= 0 <= high:
-        return "fail"
-    return "pass" if low >= -MOST_DRIFT and high <= MOST_DRIFT else "inconclusive"
-
-
-def predicted_penalty(ladder: Ladder, proxy: int, target: int) -> PredictedPenalty | None:
-    """By how much the loss at the target lies above its best, if the drift goes on; None where no drift was located.
-
-    The displacement grows from the proxy's width on: what the tuned value lacks at the proxy itself is not counted.
-    """
-    if ladder.drift is None or ladder.low is None or ladder.high is None:
-        return None
-    doublings = log2(target / proxy)
-
-    def share(slope: float) -> float:
-        # exp would overflow where the drift is nonsense; a loss a thousand times the best says as much.
-        return expm1(min(ladder.curvature * (slope * doublings) ** 2, log(1000)))
-
-    ends = sorted(share(end) for end in (ladder.low, ladder.high))
-    return PredictedPenalty(
-        quantity=ladder.quantity,
-        displacement=ladder.drift * doublings,
-        share=share(ladder.drift),
-        low=0.0 if ladder.low <= 0 <= ladder.high else ends[0],
-        high=ends[1],
     )

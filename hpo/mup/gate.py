@@ -3,6 +3,7 @@
 from hpo.errors import Refused
 from hpo.mup.tables import vanishing
 from hpo.mup.verdict import FAILS, WORDS
+from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.results import CoordinateCheck, CoordinateSlope, Role, TuneResult
 from windtunnel.types.spec import Target
 
@@ -36,6 +37,13 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
             f"the coordinate check failed: after {check.steps} steps the {what} goes with the width as "
             f"width^{worst.slope:+.2f} (allowed: an exponent up to {FAILS} either way) over widths {check.widths}",
             "look at the slopes in the job's result; ask with force to get the plan all the same",
+        )
+    if result.ladder is not None and result.ladder.verdict == "fail":
+        ladders = (result.ladder.learning_rate, result.ladder.weight_decay)
+        worst_ladder = next(each for each in ladders if each is not None and each.verdict == "fail")
+        return Refused(
+            f"the ladder failed: {worst_ladder.sentence}; allowed: {MOST_DRIFT} either way",
+            "tune a wider proxy, whose optimum is nearer to the target's; ask with force to get the plan all the same",
         )
     return None
 

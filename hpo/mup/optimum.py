@@ -88,7 +88,8 @@ def optimum(xs: Sequence[float], losses: Sequence[Sequence[float]]) -> Optimum:
 def _logarithms(losses: Sequence[Sequence[float]]) -> Array:
     if any(loss <= 0 for row in losses for loss in row):
         raise ValueError("losses must be above 0: their logarithms are compared")
-    return np.log(np.array(losses, dtype=float))
+    logs: Array = np.log(np.array(losses, dtype=float))
+    return logs
 
 
 def _bowl(logs: Array) -> range:

@@ -1,26 +1,27 @@
 """Tuned proxy + target size -> transfer plan, or a refusal where the evidence speaks against it. Imports no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from math import prod
 
 from hpo.mup.caveats import assumptions, in_your_loop, not_covered
 from hpo.mup.gate import gate
-from hpo.mup.growth import BranchPart, branch_part
+from hpo.mup.penalty import predicted_penalty
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import (
     attention_multiplier,
-    base_value,
     global_value,
     mixture_weights,
     regularization,
     resolve,
 )
-from hpo.mup.rules import role_rule
-from windtunnel.types.plans import RoleRow, TensorRow, TransferPlan
-from windtunnel.types.results import Role, TensorFacts, TuneResult
+from hpo.mup.role_rows import role_rows
+from hpo.mup.translation import translate
+from windtunnel.types.ladders import PredictedPenalty
+from windtunnel.types.plans import TransferPlan
+from windtunnel.types.results import TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
-from windtunnel.types.spec import JobSpec, Target
+from windtunnel.types.spec import Target
 from windtunnel.types.tasks import TASKS
 
 
@@ -55,13 +56,24 @@ def make_plan(
     spec.check_target(target, "/target")
     depth = target.depth or spec.model.depth
     steps = target.steps or spec.inner.steps
+    batch_size = target.batch_size or spec.inner.batch_size
     proxy = result.proxy
     plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
     tensors = proxy_tensors(plan_size, TASKS[spec.task])
     rows = resolve(spec, best.hyperparameters, proxy.tensors, tensors)
-    objection = gate(result, target)
-    if objection is not None and not force:
-        raise objection
+    moved = translate(result, target)
+    objections = [each for each in (gate(result, target), moved.objection) if each is not None]
+    if objections and not force:
+        raise objections[0]
+    rows = [
+        row.model_copy(
+            update={
+                "learning_rate": row.learning_rate * moved.learning_rate,
+                "weight_decay": row.weight_decay * moved.weight_decay,
+            }
+        )
+        for row in rows
+    ]
     is_sgd = spec.optimizer.name == "sgd"
     values = best.hyperparameters
     return TransferPlan(
@@ -74,7 +86,7 @@ def make_plan(
         width=target.width,
         depth=depth,
         steps=steps,
-        batch_size=spec.inner.batch_size,
+        batch_size=batch_size,
         context=spec.context,
         width_ratio=target.width / spec.model.width,
         depth_ratio=depth / spec.model.depth,
@@ -93,17 +105,24 @@ def make_plan(
         mixture_weights=mixture_weights(spec, values),
         attention_multiplier=attention_multiplier(spec, values),
         schedule=tuned_schedule(result),
-        roles=role_rows(spec, values, proxy.tensors, rows),
+        roles=role_rows(spec, values, proxy.tensors, rows, moved.formulas),
         tensors=rows,
         parameters=sum(prod(row.shape) for row in rows),
         hyperparameters=values,
         proxy_validation=best.validation,
-        tuning_share=tuning_share(result, tensors, steps),
-        assumptions=assumptions(spec, values, plan_size, steps),
-        not_covered=not_covered(result, plan_size, steps, None if objection is None else objection.message),
+        tuning_share=tuning_share(result, tensors, steps * batch_size),
+        assumptions=[*assumptions(spec, values, plan_size, steps), *moved.assumptions],
+        not_covered=[
+            *not_covered(result, plan_size, [objection.message for objection in objections]),
+            *moved.uncovered,
+        ],
         coordinate_check=result.coordinate_check,
+        ladder=result.ladder,
+        penalties=penalties(result, target),
+        noise_scale=result.noise_scale,
+        horizon=result.horizon,
         in_your_loop=in_your_loop(spec, values),
-        forced=objection is not None,
+        forced=bool(objections),
         provenance=result.provenance,
     )
 
@@ -118,79 +137,19 @@ def tuned_schedule(result: TuneResult) -> AnySchedule:
     return spec.schedule.with_shape(shape)
 
 
-def role_rows(
-    spec: JobSpec, values: dict[str, float], base: Sequence[TensorFacts], rows: Sequence[TensorRow]
-) -> list[RoleRow]:
-    """One row for each role that occurs, in the order of the tensors."""
-    roles: dict[Role, None] = dict.fromkeys(row.role for row in rows)
-    return [_role_row(spec, values, role, base, [row for row in rows if row.role == role]) for role in roles]
+def penalties(result: TuneResult, target: Target) -> list[PredictedPenalty]:
+    """What the drifts on the job's ladder would cost at the target's width."""
+    if result.ladder is None or target.width == result.spec.model.width:
+        return []
+    ladders = (result.ladder.learning_rate, result.ladder.weight_decay)
+    found = [predicted_penalty(each, result.spec.model.width, target.width) for each in ladders if each is not None]
+    return [each for each in found if each is not None]
 
 
-def _role_row(
-    spec: JobSpec, values: dict[str, float], role: Role, base: Sequence[TensorFacts], rows: Sequence[TensorRow]
-) -> RoleRow:
-    proxy = [fact for fact in base if fact.role == role]
-    hidden = {"eps"} if spec.optimizer.name == "sgd" else set()
-
-    def common(value: Callable[[TensorRow], float | None]) -> float | None:
-        return _common([value(row) for row in rows])
-
-    return RoleRow(
-        role=role,
-        tensors=len(rows),
-        learning_rate=common(lambda row: row.learning_rate),
-        weight_decay=common(lambda row: row.weight_decay),
-        l2=common(lambda row: row.l2),
-        eps=common(lambda row: row.eps),
-        init_std=common(lambda row: row.init_std),
-        multiplier=common(lambda row: row.multiplier),
-        base_learning_rate=_common([base_value(spec, values, "learning_rate", fact) for fact in proxy]),
-        base_weight_decay=_common([base_value(spec, values, "weight_decay", fact) for fact in proxy]),
-        formulas={name: text for name, text in _formulas(spec, role, rows).items() if name not in hidden},
-    )
-
-
-PARTS: dict[BranchPart, str] = {"outside": "", "inside": "in a block: ", "end": "last of a branch: "}
-"""Where a tensor stands -> how a formula says so, where the tensors of a role stand at several places."""
-
-
-def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow]) -> dict[str, str]:
-    """Quantity -> formula; where tensors of the role differ by their place in a block, one formula for each place."""
-    places = {"outside"} if spec.depth_exponent is None else {branch_part(row.name) for row in rows}
-    found: dict[str, dict[str, str]] = {}
-    for part, words in PARTS.items():
-        if part in places:
-            rule = role_rule(
-                spec.parametrization,
-                spec.optimizer.name,
-                spec.optimizer.decay_kind,
-                role,
-                decay_rule=spec.transfer.decay_rule,
-                depth_exponent=spec.depth_exponent,
-                part=part,
-            )
-            for quantity, text in rule.formulas(role).items():
-                # The first place that a formula holds at names it; others that share it need no words.
-                found.setdefault(quantity, {}).setdefault(text, words)
-    return {quantity: _listed(texts) for quantity, texts in found.items()}
-
-
-def _listed(texts: dict[str, str]) -> str:
-    if len(texts) == 1:
-        return next(iter(texts))
-    first, *others = texts
-    return "; ".join([first, *(texts[text] + text for text in others)])
-
-
-def _common(values: Sequence[float | None]) -> float | None:
-    """The value that all share; None where they differ."""
-    return values[0] if len(set(values)) == 1 else None
-
-
-def tuning_share(result: TuneResult, tensors: Sequence[TensorFacts], steps: int) -> float:
-    """Multiply-adds of the whole tuning over those of one run of the target; the batch size is the same and cancels."""
-    tuning = result.cost.gradient_evaluations * _matrix_entries(result.proxy.tensors)
-    return tuning / (steps * _matrix_entries(tensors))
+def tuning_share(result: TuneResult, tensors: Sequence[TensorFacts], examples: int) -> float:
+    """Multiply-adds of the whole tuning over those of one run of the target, which sees so many examples."""
+    seen = result.cost.gradient_evaluations * result.spec.inner.batch_size
+    return seen * _matrix_entries(result.proxy.tensors) / (examples * _matrix_entries(tensors))
 
 
 def _matrix_entries(tensors: Sequence[TensorFacts]) -> int:

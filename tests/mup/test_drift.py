@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from hpo.families import build
-from hpo.mup.drift import FACTORS, decays, drift_verdict, ladder_certificate, ladder_widths, predicted_penalty
+from hpo.mup.drift import FACTORS, decays, ladder_certificate, ladder_widths
+from hpo.mup.penalty import drift_verdict, predicted_penalty
 from hpo.mup.scaled import ScaledProblem
 from hpo.study import Study
 from hpo.tasks import load

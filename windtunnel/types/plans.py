@@ -6,11 +6,13 @@ from typing import Literal
 from pydantic import Field
 
 from windtunnel.types.base import Response
+from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization
+from windtunnel.types.translations import HorizonFit, NoiseScale
 
 
 class TensorRow(Response):
@@ -126,6 +128,12 @@ class TransferPlan(Response):
     not_covered: list[str]
     """What the theory behind the transfer says nothing about."""
     coordinate_check: CoordinateCheck | None
+    ladder: LadderCertificate | None = None
+    """Runs of the tuned values at several widths; None where the job climbed no ladder."""
+    penalties: list[PredictedPenalty] = Field(default_factory=list)
+    """What the drift on the ladder would cost at this target, if it went on."""
+    noise_scale: NoiseScale | None = None
+    horizon: HorizonFit | None = None
     in_your_loop: list[str] = Field(default_factory=list)
     """What the training loop and the model have to do themselves, for no optimizer can."""
     forced: bool

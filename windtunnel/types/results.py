@@ -4,7 +4,9 @@ from typing import Literal
 
 from windtunnel.types import modules, roles
 from windtunnel.types.base import Response
+from windtunnel.types.ladders import LadderCertificate
 from windtunnel.types.spec import JobSpec
+from windtunnel.types.translations import HorizonFit, NoiseScale
 
 Role = roles.Role
 TensorFacts = modules.TensorFacts
@@ -162,9 +164,6 @@ class CoordinateCheck(Response):
         return {slope.module: slope for slope in self.slopes if slope.quantity == quantity and slope.step == self.steps}
 
 
-TensorFacts = modules.TensorFacts
-
-
 class ProxyFacts(Response):
     """The proxy that was trained."""
 
@@ -201,6 +200,12 @@ class TuneResult(Response):
     proxy: ProxyFacts
     coordinate_check: CoordinateCheck | None
     """None under the standard parametrization, which promises nothing over widths."""
+    ladder: LadderCertificate | None = None
+    """None unless ``transfer.ladder`` asked for one."""
+    noise_scale: NoiseScale | None = None
+    """None where ``transfer.noise_scale`` is false, and in older results."""
+    horizon: HorizonFit | None = None
+    """None unless ``transfer.horizons`` asked for a fit."""
     dropped_members: int
     """Training runs that diverged and were left out of every mean."""
     provenance: Provenance

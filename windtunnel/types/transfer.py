@@ -1,10 +1,11 @@
 """How tuned values are carried to another width and depth: which table, which rule for decay, which for depth."""
 
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from windtunnel.types.base import Request
+from windtunnel.types.base import Request, misfit
 
 Parametrization = Literal["mup", "u-mup", "spectral", "ntk", "standard"]
 DecayRule = Literal["independent", "sqrt", "none"]
@@ -15,6 +16,26 @@ FOLLOWS_MUP: frozenset[Parametrization] = frozenset({"mup", "u-mup", "spectral"}
 
 PUBLISHED_DEPTH_EXPONENT: dict[Parametrization, float] = {"mup": 1.0, "u-mup": 0.5, "spectral": 1.0}
 """alpha where a spec names none: CompleteP's, but under u-muP the depth scaling that it was published with."""
+
+
+class LadderSpec(Request):
+    """Runs of the tuned values at several widths, at the end of the job: does the best learning rate stand still?"""
+
+    widths: tuple[Annotated[int, Field(ge=4, le=8192)], ...] | None = Field(
+        None,
+        min_length=3,
+        max_length=8,
+        description="Rising widths, at least three; by default half, once, twice and four times the proxy's.",
+    )
+    seeds: int = Field(4, ge=2, le=64, description="Runs of each factor at each width.")
+    weight_decay: bool = Field(False, description="Vary the weight decay as well.")
+    standard: bool = Field(False, description="Run the same widths under the standard parametrization, for comparison.")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.widths is not None and any(a >= b for a, b in pairwise(self.widths)):
+            raise misfit("/widths", f"widths {list(self.widths)} do not rise", list(self.widths))
+        return self
 
 
 class TransferSpec(Request):
@@ -36,4 +57,16 @@ class TransferSpec(Request):
         ge=0.5,
         le=1,
         description="alpha of completep: 1 by default (1/2 under u-mup, as published); 1/2 is depth-muP.",
+    )
+    noise_scale: bool = Field(
+        True,
+        description="Measure the gradient noise scale at the best point: up to which batch size a plan may go.",
+    )
+    horizons: Literal[0, 2, 3] = Field(
+        0,
+        description="Fit how the best learning rate goes with the number of steps, over so many horizons (a half and the "
+        "whole of the run, and a quarter); 0: no fit.",
+    )
+    ladder: LadderSpec | None = Field(
+        None, description="Climb a ladder of widths with the tuned values; its drift gates plans. {} takes the defaults."
     )

@@ -1,0 +1,35 @@
+"""What a drift of the optimum means: a verdict, and a price at the target. Imports no torch."""
+
+from math import expm1, log, log2
+
+from windtunnel.types.ladders import MOST_DRIFT, DriftVerdict, Ladder, PredictedPenalty
+
+
+def drift_verdict(drift: float, low: float, high: float) -> DriftVerdict:
+    """fail where the drift is clearly there and too large, pass where its whole interval is small enough."""
+    if abs(drift) > MOST_DRIFT and not low <= 0 <= high:
+        return "fail"
+    return "pass" if low >= -MOST_DRIFT and high <= MOST_DRIFT else "inconclusive"
+
+
+def predicted_penalty(ladder: Ladder, proxy: int, target: int) -> PredictedPenalty | None:
+    """By how much the loss at the target lies above its best, if the drift goes on; None where no drift was located.
+
+    The displacement grows from the proxy's width on: what the tuned value lacks at the proxy itself is not counted.
+    """
+    if ladder.drift is None or ladder.low is None or ladder.high is None:
+        return None
+    doublings = log2(target / proxy)
+
+    def share(slope: float) -> float:
+        # exp would overflow where the drift is nonsense; a loss a thousand times the best says as much.
+        return expm1(min(ladder.curvature * (slope * doublings) ** 2, log(1000)))
+
+    ends = sorted(share(end) for end in (ladder.low, ladder.high))
+    return PredictedPenalty(
+        quantity=ladder.quantity,
+        displacement=ladder.drift * doublings,
+        share=share(ladder.drift),
+        low=0.0 if ladder.low <= 0 <= ladder.high else ends[0],
+        high=ends[1],
+    )

@@ -1,0 +1,107 @@
+"""The rows of a plan by role: the base value in the proxy, the value in the target, the formula. Imports no torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from hpo.mup.growth import BranchPart, branch_part
+from hpo.mup.resolve import base_value
+from hpo.mup.rules import role_rule
+from windtunnel.types.plans import RoleRow, TensorRow
+from windtunnel.types.results import Role, TensorFacts
+from windtunnel.types.spec import JobSpec
+
+
+def role_rows(
+    spec: JobSpec,
+    values: Mapping[str, float],
+    base: Sequence[TensorFacts],
+    rows: Sequence[TensorRow],
+    translated: Mapping[str, str],
+) -> list[RoleRow]:
+    """One row for each role that occurs, in the order of the tensors.
+
+    Args:
+        spec: the job.
+        values: tuned hyperparameters by label.
+        base: tensors of the proxy.
+        rows: tensors of the target.
+        translated: quantity -> what the formula of the width is multiplied by, for batch, horizon and data.
+    """
+    roles: dict[Role, None] = dict.fromkeys(row.role for row in rows)
+    return [_role_row(spec, values, role, base, [row for row in rows if row.role == role], translated) for role in roles]
+
+
+def _role_row(
+    spec: JobSpec,
+    values: Mapping[str, float],
+    role: Role,
+    base: Sequence[TensorFacts],
+    rows: Sequence[TensorRow],
+    translated: Mapping[str, str],
+) -> RoleRow:
+    proxy = [fact for fact in base if fact.role == role]
+    hidden = {"eps"} if spec.optimizer.name == "sgd" else set()
+
+    def common(value: Callable[[TensorRow], float | None]) -> float | None:
+        return _common([value(row) for row in rows])
+
+    return RoleRow(
+        role=role,
+        tensors=len(rows),
+        learning_rate=common(lambda row: row.learning_rate),
+        weight_decay=common(lambda row: row.weight_decay),
+        l2=common(lambda row: row.l2),
+        eps=common(lambda row: row.eps),
+        init_std=common(lambda row: row.init_std),
+        multiplier=common(lambda row: row.multiplier),
+        base_learning_rate=_common([base_value(spec, values, "learning_rate", fact) for fact in proxy]),
+        base_weight_decay=_common([base_value(spec, values, "weight_decay", fact) for fact in proxy]),
+        formulas={
+            name: _times(text, translated.get(name, ""))
+            for name, text in _formulas(spec, role, rows).items()
+            if name not in hidden
+        },
+    )
+
+
+PARTS: dict[BranchPart, str] = {"outside": "", "inside": "in a block: ", "end": "last of a branch: "}
+"""Where a tensor stands -> how a formula says so, where the tensors of a role stand at several places."""
+
+
+def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow]) -> dict[str, str]:
+    """Quantity -> formula; where tensors of the role differ by their place in a block, one formula for each place."""
+    places = {"outside"} if spec.depth_exponent is None else {branch_part(row.name) for row in rows}
+    found: dict[str, dict[str, str]] = {}
+    for part, words in PARTS.items():
+        if part in places:
+            rule = role_rule(
+                spec.parametrization,
+                spec.optimizer.name,
+                spec.optimizer.decay_kind,
+                role,
+                decay_rule=spec.transfer.decay_rule,
+                depth_exponent=spec.depth_exponent,
+                part=part,
+            )
+            for quantity, text in rule.formulas(role).items():
+                # The first place that a formula holds at names it; others that share it need no words.
+                found.setdefault(quantity, {}).setdefault(text, words)
+    return {quantity: _listed(texts) for quantity, texts in found.items()}
+
+
+def _listed(texts: dict[str, str]) -> str:
+    if len(texts) == 1:
+        return next(iter(texts))
+    first, *others = texts
+    return "; ".join([first, *(texts[text] + text for text in others)])
+
+
+def _times(formula: str, factor: str) -> str:
+    """A formula, or several for several places, times a factor given as `` * text``."""
+    if not factor or formula in ("0", "no rule"):
+        return formula
+    return f"({formula}){factor}" if ";" in formula else formula + factor
+
+
+def _common(values: Sequence[float | None]) -> float | None:
+    """The value that all share; None where they differ."""
+    return values[0] if len(set(values)) == 1 else None

@@ -1,0 +1,48 @@
+"""What a job measures so that values can be carried to another batch size and horizon."""
+
+from windtunnel.types.base import Response
+
+
+class NoiseScale(Response):
+    """The gradient noise scale tr(Sigma) / |G|^2 along runs at the best point.
+
+    G is the gradient over the training set, Sigma the covariance of one example's gradient (McCandlish et al. 2018,
+    equation 2.9, "B_simple"). It estimates the critical batch size: below, twice the batch does nearly the work of
+    twice the steps.
+    """
+
+    examples: float | None
+    """Mean over ``times``, in examples; null where the gradient's size is lost in its noise."""
+    low: float
+    """End of the 95 % interval (jackknife over runs)."""
+    high: float | None
+    times: list[float]
+    """Shares of the run at which it was measured."""
+    at: list[float | None]
+    """One estimate for each time."""
+    runs: int
+    batches: int
+    """Batches drawn at each time of each run."""
+
+
+class HorizonFit(Response):
+    """How the best learning rate moves with the length of the run."""
+
+    horizons: list[int]
+    """Optimizer steps of the runs; the longest is the job's own."""
+    factors: list[float]
+    """On every learning rate."""
+    losses: list[list[list[float | None]]]
+    """Validation loss for each horizon, factor and seed; null where a run diverged."""
+    exponent: float | None
+    """h of best learning rate ~ steps^h; null where the runs do not tell."""
+    low: float | None
+    high: float | None
+    """95 % interval, from one fit of all horizons, by Fieller's theorem."""
+    run_equivalents: float
+    """Cost in runs of the proxy; not part of the tuning's cost."""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval excludes 0: only then is the exponent used."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
