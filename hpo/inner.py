@@ -75,7 +75,7 @@ class Batch:
 
 
 def constants(layout: Layout, dtype: torch.dtype) -> Tensor | None:
-    """Initial values of the tensors that start at a constant (the gains of norms), 0 elsewhere, [P]; None where none does."""
+    """Initial values of the tensors that start at a constant (gains of norms), 0 elsewhere, [P]; None where none does."""
     values = [fact.init_value or 0.0 for fact in layout.tensors]
     if not any(values):
         return None

@@ -15,8 +15,8 @@ def roles(
     """The role of every parameter of the modules that a factory makes; print it to check it.
 
     The factory is called at two widths, where possible on torch's meta device, which allocates nothing. What grows with the
-    width, and the types of the layers, tell the role. ``table.rows`` has name, both shapes, growth of both fans, role and why;
-    ``table.warnings`` what shapes cannot show, and where muP is known to break.
+    width, and the types of the layers, tell the role. ``table.rows`` has name, both shapes, growth of both fans, role and
+    why; ``table.warnings`` what shapes cannot show, and where muP is known to break.
 
     Args:
         build: width -> torch.nn.Module.

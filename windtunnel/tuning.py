@@ -56,7 +56,16 @@ class LocalResult(Result):
         """Every outer step."""
         return list(self._steps)
 
-    def plan(self, *, width: int, depth: int | None = None, steps: int | None = None, force: bool = False) -> LocalPlan:
+    def plan(
+        self,
+        *,
+        width: int,
+        depth: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        examples: int | None = None,
+        force: bool = False,
+    ) -> LocalPlan:
         """The config of a large model: give it and the model to ``windtunnel.torch.optimizer``.
 
         The tensors are those of the module that ``build`` makes at that size, on the meta device.
@@ -65,17 +74,20 @@ class LocalResult(Result):
             width: of the large model.
             depth: of the large model; the proxy's by default.
             steps: optimizer updates of its run; the proxy's by default.
-            force: make the plan although the coordinate check failed.
+            batch_size: examples of an update; the proxy's by default. The learning rate follows it.
+            examples: of its training set; the proxy's by default. The weight decay follows it.
+            force: make the plan although what was measured speaks against it.
 
         Raises:
-            hpo.errors.Refused: the coordinate check failed, or a value was tuned that no rule carries there.
+            hpo.errors.Refused: the coordinate check or the ladder failed, the batch size is past the critical one, or a
+                value was tuned that no rule carries there.
             InvalidRequest: the module of that size is not what its table says.
             PydanticCustomError: the size is out of reach from the proxy.
         """
         from hpo.families.describing import differences
         from hpo.mup.transfer import make_plan
 
-        target = Target(width=width, depth=depth, steps=steps)
+        target = Target(width=width, depth=depth, steps=steps, batch_size=batch_size, examples=examples)
         plan = make_plan(
             self,
             target,
@@ -110,10 +122,10 @@ def tune(
     """Tune the hyperparameters of a module of one's own; what a job on a server does, here and now.
 
     Args:
-        build: (width, depth) or (width) -> torch.nn.Module whose ``forward(inputs)`` gives logits [batch, classes]; for text
-            [batch, context, classes], for a regression [batch, 1].
-        data: (train, validation, test), each (inputs, labels) or (inputs, labels, sources), as arrays or tensors. Inputs are
-            taken as they are: scale them before.
+        build: (width, depth) or (width) -> torch.nn.Module whose ``forward(inputs)`` gives logits [batch, classes]; for
+            text [batch, context, classes], for a regression [batch, 1].
+        data: (train, validation, test), each (inputs, labels) or (inputs, labels, sources), as arrays or tensors. Inputs
+            are taken as they are: scale them before.
         kind: what is learned.
         inputs: ``floats`` or ``tokens``; by default tokens for text, else told by the data.
         classes: of labels, for text the vocabulary; by default the largest label and 1.
@@ -171,7 +183,8 @@ class _Bar(JobProgress):
 
     def point(self, step: OuterStep) -> None:
         """Show the loss of an outer step."""
-        self.bar.update(self._task, loss=f"loss {standard_error(step.loss, step.stderr)}")
+        if step.loss is not None and step.stderr is not None:
+            self.bar.update(self._task, loss=f"loss {standard_error(step.loss, step.stderr)}")
 
 
 def _task(

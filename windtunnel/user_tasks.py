@@ -89,7 +89,7 @@ class UserTask:
             raise ValueError(f"examples of task {self.name!r}: give the sizes of train, validation and test part")
         if not self.input_shape or (self.kind == "language" and len(self.input_shape) != 1):
             raise ValueError(
-                f"input_shape of task {self.name!r} is {self.input_shape}; allowed: the shape of one example, for text (context,)"
+                f"input_shape of task {self.name!r} is {self.input_shape}; allowed: that of an example, for text (context,)"
             )
         if self.kind == "regression" and self.classes != 1:
             raise ValueError(f"classes of regression {self.name!r} is {self.classes}; allowed: 1")

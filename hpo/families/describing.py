@@ -67,8 +67,8 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
         random = constant is None and given is None and row.role in ("input", "hidden")
         if random and None in fans:
             questions[row.name] = (
-                f"tensor {row.name!r} of shape {list(row.base)} starts random, and how many numbers an output of it sums over "
-                f"cannot be told. Give the standard deviation of its start at width {table.base}: "
+                f"tensor {row.name!r} of shape {list(row.base)} starts random, and how many numbers an output of it sums "
+                f"over cannot be told. Give the standard deviation of its start at width {table.base}: "
                 f"init_std={{'{row.name}': 0.05}}, for example"
             )
         laws.append(

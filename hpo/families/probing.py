@@ -24,8 +24,8 @@ def probe(model: ModelSpec, info: TaskInfo, inputs: Tensor) -> None:
         inputs: a few training examples [n, *input_shape].
 
     Raises:
-        InvalidData: the table that the server went by is not that of the module; or the module keeps state, draws random numbers, lets examples see each other through what it keeps, or has
-            an operation that no population or no second derivative can be taken of; the message says which.
+        InvalidData: the table that the server went by is not that of the module; or the module keeps state, draws random
+            numbers, or has an operation that no population or no second derivative can be taken of. The message says which.
     """
     check_table(known(info.name), info)
     module = build_module(model, info).double()
@@ -58,8 +58,8 @@ def probe(model: ModelSpec, info: TaskInfo, inputs: Tensor) -> None:
     except Exception as error:
         raise InvalidData(
             f"no population of the module of task {info.name!r} can be computed: {type(error).__name__}: {error}",
-            "forward must run under torch.func.vmap: no .item(), no branches on values, no operations in place on what is the "
-            "same for all members, no random numbers, no fused recurrent layers",
+            "forward must run under torch.func.vmap: no .item(), no branches on values, no operations in place on what is "
+            "the same for all members, no random numbers, no fused recurrent layers",
         ) from error
     if not torch.allclose(together, alone, rtol=TOLERANCE, atol=TOLERANCE * float(alone.detach().abs().max())):
         raise InvalidData(
@@ -106,7 +106,7 @@ def _differentiate(module: UserModule, tensors: list[Tensor], batch: Tensor, inf
     cut = [name for name, slope in zip(names, slopes, strict=True) if not slope.requires_grad]
     if cut:
         raise InvalidData(
-            f"the module of task {info.name!r} cannot be differentiated twice: the gradient of {cut[0]!r} has no derivative",
+            f"the module of task {info.name!r} cannot be differentiated twice: the gradient of {cut[0]!r} is cut off",
             "replace an autograd.Function of your own by plain torch, or let its backward be differentiated",
         )
     try:

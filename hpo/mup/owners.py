@@ -50,21 +50,23 @@ def evidence_of(holders: list[tuple[nn.Module, str]], parameter: Tensor, grown: 
 def _evidence(layer: nn.Module, attribute: str, parameter: Tensor, grown: Tensor) -> Evidence:
     kind = type(layer).__name__
     moved = [index for index, (low, high) in enumerate(zip(parameter.shape, grown.shape, strict=False)) if low != high]
-    if not moved or parameter.shape[0] == 0:
-        return Evidence(None, "")
-    if isinstance(layer, EMBEDDINGS):
-        return Evidence("input" if moved == [1] else None, f"table of {kind}: its rows are looked up", open=True)
-    if isinstance(layer, NORMS):
-        return Evidence("vector", f"{'gain' if attribute == 'weight' else 'bias'} of {kind}")
-    if isinstance(layer, nn.MultiheadAttention) and attribute in ("bias_k", "bias_v"):
-        return Evidence("vector", f"{attribute} of {kind}")
-    if isinstance(layer, TRANSPOSED) and attribute == "weight" and len(moved) == 1:
-        role: Role = "output" if moved == [0] else "input"
-        return Evidence(role, f"weight of {kind}, stored as [fan_in, fan_out, window]")
-    if isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention, nn.PReLU)):
+    role: Role | None = None
+    why, is_open = kind, False
+    if not moved:
         return Evidence(None, kind)
-    # A parameter that a module holds itself: [fan_out, fan_in] is the convention of layers and not of everybody.
-    return Evidence(None, f"a parameter of {kind}", open=True)
+    if isinstance(layer, EMBEDDINGS):
+        role, why, is_open = "input" if moved == [1] else None, f"table of {kind}: its rows are looked up", True
+    elif isinstance(layer, NORMS):
+        role, why = "vector", f"{'gain' if attribute == 'weight' else 'bias'} of {kind}"
+    elif isinstance(layer, nn.MultiheadAttention) and attribute in ("bias_k", "bias_v"):
+        role, why = "vector", f"{attribute} of {kind}"
+    elif isinstance(layer, TRANSPOSED) and attribute == "weight" and len(moved) == 1:
+        role = "output" if moved == [0] else "input"
+        why = f"weight of {kind}, stored as [fan_in, fan_out, window]"
+    elif not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention, nn.PReLU)):
+        # A parameter that a module holds itself: [fan_out, fan_in] is the convention of layers and not of everybody.
+        is_open = True
+    return Evidence(role, why, is_open)
 
 
 def fan_in(holders: list[tuple[nn.Module, str]], parameter: Tensor, role: Role) -> int | None:
@@ -94,8 +96,8 @@ class Pair:
 
 
 UNSEEN = (
-    "Attention: shapes do not show what its logits are divided by. muP wants d_head, not sqrt(d_head); with the same d_head "
-    "at every width the two differ by a constant, and with a growing one they do not transfer."
+    "Attention: shapes do not show what its logits are divided by. muP wants d_head, not sqrt(d_head); with the same "
+    "d_head at every width the two differ by a constant, and with a growing one they do not transfer."
 )
 """Said of every module: nobody can tell."""
 
@@ -114,7 +116,7 @@ def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], 
         )
     if "output" not in roles.values() and not any(len(held) > 1 for held in holders.values()):
         found.append(
-            "No tensor is a readout. Where a table is read as one without a layer of its own (F.linear(x, embedding.weight)), "
+            "No tensor is a readout. Where a table is read as one without a layer of its own (F.linear(x, table.weight)), "
             "shapes cannot show it: multiply the logits by base width / width in the module, or give it an nn.Linear."
         )
     tied = [name for name, held in holders.items() if len(held) > 1]
@@ -154,12 +156,12 @@ def _head(name: str, low: nn.MultiheadAttention, wide: nn.Module) -> str:
     assert isinstance(high, nn.MultiheadAttention)
     if low.head_dim == high.head_dim:
         return (
-            f"{name} divides its logits by sqrt(d_head) with d_head {low.head_dim} at both widths: a constant factor away from "
-            "muP's 1 / d_head, which does no harm while heads are added and d_head stays."
+            f"{name} divides its logits by sqrt(d_head) with d_head {low.head_dim} at both widths: a constant factor away "
+            "from muP's 1 / d_head, which does no harm while heads are added and d_head stays."
         )
     return (
-        f"{name} has d_head {low.head_dim} at base and {high.head_dim} at delta and divides its logits by its root: they grow "
-        "with the width under muP. Keep embed_dim / num_heads fixed: num_heads = width // d_head."
+        f"{name} has d_head {low.head_dim} at base and {high.head_dim} at delta and divides its logits by its root: they "
+        "grow with the width under muP. Keep embed_dim / num_heads fixed: num_heads = width // d_head."
     )
 
 

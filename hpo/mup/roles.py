@@ -72,8 +72,8 @@ def tensor_roles(
 ) -> list[TensorRole]:
     """Role of each tensor of any model, in the order of ``base``.
 
-    No dimension grows: scalar. One grows: vector where the rank is 1, or above 2 with all others 1; else input where the first grows
-    (fan-out of a weight stored as [fan_out, fan_in, ...]) and output where the second does. Both grow: hidden.
+    No dimension grows: scalar. One grows: vector where the rank is 1, or above 2 with all others 1; else input where the
+    first grows (fan-out of a weight stored as [fan_out, fan_in, ...]) and output where the second does. Both grow: hidden.
 
     Args:
         base: name -> shape at the base width.

@@ -56,9 +56,9 @@ def test_an_installed_task_is_in_the_catalogue_with_its_tensors(installed):
 
 
 def test_an_entry_point_that_gives_no_task_says_why_and_harms_no_other(installed):
-    with pytest.raises(KeyError, match="'example-broken' is installed and cannot be used: BadReference: .*no 'NOTHING'"):
+    with pytest.raises(KeyError, match=r"'example-broken' is installed and cannot be used: BadReference: .*no 'NOTHING'"):
         TASKS["example-broken"]
-    with pytest.raises(ValueError, match="is installed and cannot be used"):
+    with pytest.raises(ValueError, match=r"is installed and cannot be used"):
         JobSpec(task="example-broken")
     assert "example-broken" not in TASKS and set(TASKS.broken) == {"example-broken"}
 
@@ -77,6 +77,7 @@ def test_a_server_that_lists_and_admits_such_tasks_loads_no_torch(installed):
     assert done.stdout.split() == ["True", "False", "example-sums"]
 
 
+@pytest.mark.slow
 def test_a_job_of_an_installed_task_runs_on_a_worker_and_gets_its_plan(service, installed):
     with Client(service, pacing=Pacing(poll=0.05)) as client:
         (listed,) = [task for task in client.tasks() if task.name == installed]
@@ -93,7 +94,7 @@ def test_a_job_of_an_installed_task_runs_on_a_worker_and_gets_its_plan(service, 
             "blocks.2.conv.bias",
         ]
         assert {row.name: row.init_value for row in plan.tensors}["blocks.2.norm.weight"] == 1
-        with pytest.raises(ValidationFailed, match="a module of your own"):
+        with pytest.raises(ValidationFailed, match=r"a module of your own"):
             plan.to("torch")
         assert json.loads(plan.to("json"))["task"] == installed
         page = httpx.get(f"{service}/jobs/{job.id}")
@@ -148,16 +149,16 @@ def test_references_that_lead_nowhere_say_so(reference, message):
 
 
 def test_a_reference_to_something_else_is_no_task():
-    with pytest.raises(BadReference, match="expected a windtunnel.UserTask"):
+    with pytest.raises(BadReference, match=r"expected a windtunnel.UserTask"):
         read("json:loads.__name__")
 
 
 def test_a_task_without_a_table_says_how_to_write_one():
     task = UserTask(name="bare", input_shape=(2,), examples=(4, 4, 4), classes=2, load="a:b", build="a:b")
-    with pytest.raises(ValueError, match="windtunnel roles PACKAGE.MODULE:TASK --save FILE"):
+    with pytest.raises(ValueError, match=r"windtunnel roles PACKAGE.MODULE:TASK --save FILE"):
         register(task)
     lost = UserTask(name="lost", input_shape=(2,), examples=(4, 4, 4), load="a:b", build="a:b", module="json:none.json")
-    with pytest.raises(ValueError, match="'json:none.json' of task 'lost' cannot be read"):
+    with pytest.raises(ValueError, match=r"'json:none.json' of task 'lost' cannot be read"):
         register(lost)
 
 
@@ -166,5 +167,5 @@ def test_built_in_names_are_taken(installed):
 
     from windtunnel.user_tasks import user_task
 
-    with pytest.raises(ValueError, match="'digits' is a built-in task"):
+    with pytest.raises(ValueError, match=r"'digits' is a built-in task"):
         register(replace(user_task(installed), name="digits"))

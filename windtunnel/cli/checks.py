@@ -16,6 +16,7 @@ from windtunnel.cli import databases
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.extras import missing, requirements
 from windtunnel.client import Client, Pacing, ServerError, WindtunnelError
+from windtunnel.types import TASKS
 
 if TYPE_CHECKING:
     from service.settings import ServiceSettings
@@ -47,6 +48,7 @@ def findings(url: str | None) -> Iterator[Finding]:
     installed = not missing("server") or not missing("worker")
     if not missing("worker"):
         yield _torch()
+    yield from _tasks()
     reachable = _server(url)
     if installed:
         yield from _place(reachable.status == "ok")
@@ -74,6 +76,19 @@ def _extras() -> Iterator[Finding]:
         yield Finding(
             f"extra {extra}", "warn", f"{purpose}; missing: {', '.join(absent)}", f"pip install 'windtunnel[{extra}]'"
         )
+
+
+def _tasks() -> Iterator[Finding]:
+    for name, reason in TASKS.broken.items():
+        yield Finding(
+            f"task {name}",
+            "warn",
+            f"a package brings it, and it cannot be used: {reason}",
+            "correct its entry point in the group windtunnel.tasks, or uninstall the package",
+        )
+    brought = [name for name in TASKS if name not in TASKS.built_in]
+    if brought:
+        yield Finding("tasks", "ok", f"brought by packages: {', '.join(brought)}")
 
 
 def _torch() -> Finding:

@@ -138,7 +138,8 @@ def _found(reference: str | None, family: str | None, task: str | None) -> Calla
             f"{reference!r} is {type(found).__name__}; give a function of the width, or a UserTask",
             param_hint="PACKAGE.MODULE:NAME",
         )
-    return found if isinstance(found, UserTask) else lambda width: found(width)
+    chosen: Callable[[int], Any] | UserTask = found
+    return chosen
 
 
 def _of_family(family: str) -> Callable[[int], Any]:

@@ -39,7 +39,7 @@ class ModelSpec(Request):
         if self.family == "module" and self.activation != "relu":
             raise misfit(
                 "/activation",
-                f"activation {self.activation!r} is no setting of a module of one's own, which brings its own; leave it out",
+                f"activation {self.activation!r} is no setting of a module of one's own: it brings its own; leave it out",
                 self.activation,
             )
         if self.family != "transformer" and self.d_head is not None:

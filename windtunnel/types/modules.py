@@ -134,7 +134,8 @@ class ModuleInfo(Response):
 
     def _power(self, low: int, high: int, width: int, depth: int) -> int:
         exponent = log(max(high, 1) / max(low, 1)) / log(self.delta / self.base)
-        return max(1, round(low * (width / self.base) ** exponent * depth / self.depth))
+        grown: float = low * (width / self.base) ** exponent
+        return max(1, round(grown * depth / self.depth))
 
 
 PLACE = re.compile(r"(?:^|\.)(\d+)\.")

@@ -15,22 +15,32 @@ NONLINEARITY = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "t
 
 
 def model_source(plan: TransferPlan) -> str:
-    """Source of the model's constants, of what it is made of, and of ``build_model``."""
-    noises = plan.regularization
-    parts = []
+    """Source of the model's constants, of what it is made of, and of ``build_model``.
+
+    A module of the user's own is not written out: ``build_model`` takes it.
+    """
+    noises, own = plan.regularization, plan.model.family == "module"
+    parts = [_constants(plan)]
     if noises.dropout is not None:
         parts.append(_DROPOUT.substitute(rate=repr(noises.dropout)))
     if noises.input_noise is not None:
         parts.append(_INPUT_NOISE.substitute(deviation=repr(noises.input_noise)))
-    if plan.model.family != "mlp":
-        parts.append(_NORMALISED)
-    parts.append(_model(plan))
-    built = f"{NAMES[plan.model.family]}()"
-    if scaled := multipliers(plan):
+    if not own:
+        parts += [_NORMALISED] if plan.model.family != "mlp" else []
+        parts.append(_model(plan))
+    scaled = multipliers(plan)
+    if scaled:
         told = "# Tensor -> factor on what it contributes to the forward pass, where that is not 1\n"
         parts.append(f"{told}{dictionary('MULTIPLIERS', scaled)}\n\n\n{ATTACH}")
+    built = "module" if own else f"{NAMES[plan.model.family]}()"
+    if scaled:
         built = f"attach_multipliers({built})"
-    return "\n\n\n".join([_constants(plan), *parts, _BUILD.substitute(built=built)])
+    return "\n\n\n".join([*parts, _own(plan, built) if own else _BUILD.substitute(built=built)])
+
+
+def _own(plan: TransferPlan, built: str) -> str:
+    hooked = _NOISY if plan.regularization.input_noise is not None else ""
+    return _BUILD_OWN.substitute(built=built, noise=hooked)
 
 
 NAMES = {"mlp": "MLP", "resnet": "ResNet", "transformer": "Transformer"}
@@ -38,6 +48,8 @@ NAMES = {"mlp": "MLP", "resnet": "ResNet", "transformer": "Transformer"}
 
 def _constants(plan: TransferPlan) -> str:
     lines = [f"WIDTH, DEPTH, CLASSES = {plan.width}, {plan.depth}, {plan.classes}"]
+    if plan.model.family == "module":
+        return lines[0]
     task = TASKS[plan.task]
     if plan.model.family == "resnet" and task.image is not None:
         lines.append(f"CHANNELS, HEIGHT, BREADTH = {', '.join(map(str, task.image))}")
@@ -79,6 +91,8 @@ def _model(plan: TransferPlan) -> str:
                 mlp=dropped(f"block.mlp_out({activation}(block.mlp_in(normalised(hidden, 1))))"),
                 expansion=EXPANSION,
             )
+        case "module":
+            raise ValueError("a module of one's own is not written out: build_model takes it")
 
 
 _DROPOUT = Template('''def dropout(hidden, training, rate=$rate):
@@ -108,17 +122,27 @@ def scale_output(factor, layer, inputs, output):
 def attach_multipliers(model):
     """Scale a layer's input by the multiplier of its weight: that scales the weight's gradient, too, but not a bias."""
     for name, factor in MULTIPLIERS.items():
-        layer = model.get_submodule(name.removesuffix(".weight"))
-        if isinstance(layer, nn.Embedding):
+        path, _, attribute = name.rpartition(".")
+        layer = model.get_submodule(path)
+        if attribute == "weight" and isinstance(layer, nn.Embedding):
             layer.register_forward_hook(partial(scale_output, factor))
-        else:
+        elif attribute == "weight" and isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             layer.register_forward_pre_hook(partial(scale_input, factor))
+        else:
+            raise TypeError(f"{name} has multiplier {factor:g}, which no hook of a {type(layer).__name__} can give it")
     return model'''
 """Source that attaches MULTIPLIERS to a model of these tensor names."""
 
 _BUILD = Template('''def build_model():
     """The model, not yet initialised."""
     return $built''')
+
+_BUILD_OWN = Template('''def build_model(module):
+    """Your module of width WIDTH and depth DEPTH with the plan's multipliers, not yet initialised; call it once."""$noise
+    return $built''')
+
+_NOISY = """
+    module.register_forward_pre_hook(lambda layer, inputs: (input_noise(inputs[0], layer.training),))"""
 
 _MLP = Template('''class MLP(nn.Module):
     """DEPTH hidden layers of WIDTH units and a linear readout."""
