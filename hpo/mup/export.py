@@ -42,9 +42,4 @@ def export(plan: TransferPlan, format: ExportFormat) -> str:  # noqa: A002 - the
 
 def why_not(plan: TransferPlan, format: ExportFormat) -> str | None:  # noqa: A002 - the API's own name
     """Why a format cannot express this plan; None where it can."""
-    if plan.model.family == "module" and format not in ("json", "yaml"):
-        return (
-            f"an export for {format!r} writes the model out, and this one is a module of your own, whose source the service "
-            "does not have; take 'json' and apply it with windtunnel.torch.optimizer(model, plan)"
-        )
     return unlike_nanogpt(plan) if format == "nanogpt" else None

@@ -1,12 +1,15 @@
 """``plan`` against a real server."""
 
 import json
+from typing import get_args
 
 import pytest
 import yaml
 
+from windtunnel.cli.plans import Format
 from windtunnel.client import Client
 from windtunnel.types import TransferPlan
+from windtunnel.types.exports import EXPORTS
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,22 @@ def test_torch_is_python_that_can_be_written_to_a_file(ask, finished, tmp_path):
     text = (tmp_path / "large.py").read_text()
     assert "import torch" in text
     compile(text, "large.py", "exec")
+
+
+def test_an_export_for_another_library_can_be_written_to_a_file(ask, made, tmp_path):
+    done = ask("plan", made.id, "--format", "optax", "-o", "optimizer.py")
+    assert done.exit_code == 0, done.stderr
+    compile((tmp_path / "optimizer.py").read_text(), "optimizer.py", "exec")
+
+
+def test_a_format_that_cannot_express_the_plan_ends_in_2_with_the_reason(ask, made):
+    done = ask("plan", made.id, "--format", "nanogpt")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "nanoGPT has transformers" in " ".join(done.stderr.split())
+
+
+def test_every_format_of_the_service_is_an_option():
+    assert set(get_args(Format)) == {"table", *EXPORTS}
 
 
 def test_a_plan_made_before_is_shown_by_its_id(ask, made):

@@ -43,6 +43,16 @@ def test_torch_is_python(plan):
     compile(plan.to("torch"), "plan.py", "exec")
 
 
+@pytest.mark.parametrize("kind", ["huggingface", "optax"])
+def test_other_libraries_have_python_of_their_own(plan, kind):
+    compile(plan.to(kind), "plan.py", "exec")
+
+
+def test_a_format_that_cannot_express_the_plan_says_why(plan):
+    with pytest.raises(ValidationFailed, match="nanoGPT has transformers, and this plan is for family 'mlp'"):
+        plan.to("nanogpt")
+
+
 def test_an_unknown_format_is_refused_with_the_known_ones(plan):
     with pytest.raises(ValidationFailed, match="torch"):
         plan.to("onnx")

@@ -16,26 +16,26 @@ from torch.nn import functional
 import windtunnel.torch
 from hpo.families import MLP, build
 from hpo.mup.apply import effective
-from hpo.mup.export import export
+from hpo.mup.export import export, why_not
 from hpo.mup.proxies import proxy_tensors
 from hpo.tasks import load
 from windtunnel.types import TASKS, JobSpec, TransferPlan
 
-# What a user of such a file would write: one step on each batch of digits. All files run in one fresh process.
+# What a user of such a file would write: one step on each batch. All files run in one fresh process.
 LOOP = """
 import json, runpy, sys
 import torch
 
 torch.set_num_threads(1)
-batches = torch.load("batches.pt")
 
 def run(path):
     file = runpy.run_path(path)
+    batches = torch.load(path.replace(".py", ".pt"))
     model = file["build_model"]()
     file["initialise"](model, 7)
     update = file["optimizer"](model)
     schedule = file["scheduler"](update)
-    return [file["train_step"](model, update, schedule, inputs, labels) for inputs, labels in zip(*batches)]
+    return [file["train_step"](model, update, schedule, *batch) for batch in batches]
 
 print(json.dumps({path: run(path) for path in sys.argv[1:]}))
 assert "windtunnel" not in sys.modules and "hpo" not in sys.modules
@@ -53,23 +53,52 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 0.1},
     ),
     "decoupled_sgd": ({"optimizer": {"name": "sgd", "decay": "decoupled"}, "model": {"depth": 1}}, {"weight_decay": 0.5}),
+    "forced": ({"parametrization": "standard"}, {"learning_rate": 0.01}),
+    "regularised": (
+        {"optimizer": {"name": "sgd", "clip_norm": 0.3}, "search": [{"name": "l2"}, {"name": "label_smoothing"}]},
+        {"l2": 0.05, "label_smoothing": 0.2},
+    ),
+    "regression": ({"task": "diabetes"}, {"output_multiplier": 3.0}),
+    "resnet": (
+        {"model": {"family": "resnet", "width": 8, "depth": 2}},
+        {"learning_rate": 0.02, "embedding_multiplier": 0.7},
+    ),
+    "transformer": (
+        {"task": "python-text", "model": {"width": 32, "depth": 1}},
+        {"learning_rate": 0.02, "output_multiplier": 2.0, "attention_multiplier": 3.0},
+    ),
 }
+WIDTHS = {"resnet": 16, "transformer": 64}
 
 
-def batches() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    train = load("digits").train
-    return [part.clone() for part in train.inputs[:320].split(64)], [part.clone() for part in train.labels[:320].split(64)]
+def batches(task: str) -> list[list[torch.Tensor]]:
+    train, size = load(task).train, 8 if TASKS[task].kind == "language" else 32
+    return [[part[size * step : size * step + size].clone() for part in (train.inputs, train.labels)] for step in range(5)]
+
+
+def penalised(plan: TransferPlan) -> bool:
+    return any(row.l2 for row in plan.tensors)
 
 
 def losses_of_the_library(plan: TransferPlan) -> list[float]:
-    model = MLP(plan.features, plan.classes, plan.width, plan.depth, plan.model.activation)
+    """With the L2 penalty, whose gradient the library's optimizer adds and whose value its criterion leaves out."""
+    model = build(plan.model.model_copy(update={"width": plan.width, "depth": plan.depth}), TASKS[plan.task])
     update = windtunnel.torch.optimizer(model, plan, seed=7)
     schedule = windtunnel.torch.schedule(update, plan)
+    plain = plan.model.family == "mlp" and TASKS[plan.task].kind == "classification"
+    # The library's criterion has a loss for each example; one call for all of them rounds as the file does.
+    criterion = functional.cross_entropy if plain and not penalised(plan) else windtunnel.torch.criterion(plan)
+    attention = plan.attention_multiplier
+    dials = {} if attention is None else {"attention_multiplier": torch.tensor(attention)}
+    penalties = {row.name: row.l2 for row in plan.tensors}
     losses = []
-    for inputs, labels in zip(*batches(), strict=True):
+    for inputs, labels in batches(plan.task):
         update.zero_grad()
-        loss = functional.cross_entropy(model(inputs), labels)
+        loss = criterion(model(inputs, dials), labels)
         loss.backward()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                loss = loss + penalties[name] / 2 * parameter.square().sum()
         update.step()
         schedule.step()
         losses.append(loss.item())
@@ -77,18 +106,27 @@ def losses_of_the_library(plan: TransferPlan) -> list[float]:
 
 
 def test_torch_files_train_as_the_library_does_in_a_process_without_it(finish, plan_of, tmp_path: Path) -> None:
-    plans = {f"{name}.py": plan_of(finish(fields, tuned), width=256) for name, (fields, tuned) in CASES.items()}
+    plans = {}
+    for name, (fields, tuned) in CASES.items():
+        verdict = None if name == "forced" else "pass"
+        depth = {"depth": 3} if name == "transformer" else {}
+        result = finish(fields, tuned, verdict)
+        plans[f"{name}.py"] = plan_of(result, width=WIDTHS.get(name, 256), force=name == "forced", **depth)
     for name, plan in plans.items():
         (tmp_path / name).write_text(export(plan, "torch"))
+        torch.save(batches(plan.task), tmp_path / name.replace(".py", ".pt"))
     (tmp_path / "loop.py").write_text(LOOP)
-    torch.save(batches(), tmp_path / "batches.pt")
     done = subprocess.run(
         [sys.executable, "-W", "error", "loop.py", *plans], cwd=tmp_path, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     for name, plan in plans.items():
-        assert found[name] == losses_of_the_library(plan), name
+        expected = losses_of_the_library(plan)
+        # Plain MLPs run the same kernels; the engine's resnet and transformer are written for populations.
+        exact = plan.model.family == "mlp" and TASKS[plan.task].kind == "classification" and not penalised(plan)
+        assert found[name] == (expected if exact else pytest.approx(expected, rel=1e-4)), name
+        assert len(set(expected)) == 5
 
 
 def test_the_torch_file_imports_torch_and_the_standard_library_only(finish, plan_of) -> None:
@@ -207,7 +245,7 @@ def test_the_files_loss_is_that_of_the_library_with_penalty_smoothing_and_source
     update, library = file["optimizer"](theirs), windtunnel.torch.optimizer(ours, plan, seed=7)
     schedule, libraries = file["scheduler"](update), windtunnel.torch.schedule(library, plan)
     loss = windtunnel.torch.criterion(plan, shares)
-    for inputs, labels in zip(*batches(), strict=True):
+    for inputs, labels in batches("digits"):
         file["train_step"](theirs, update, schedule, inputs, labels, labels, torch.full((10,), 0.1))
         library.zero_grad()
         loss(ours(inputs), labels, labels).backward()
@@ -217,3 +255,60 @@ def test_the_files_loss_is_that_of_the_library_with_penalty_smoothing_and_source
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
     with pytest.raises(ValueError, match="the plan has mixture weights for 0, 1"):
         windtunnel.torch.criterion(plan)
+
+
+class Own(torch.nn.Module):
+    """Somebody's module: an MLP with a norm that has gains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(64, 128), torch.nn.Linear(128, 128)])
+        self.norm = torch.nn.LayerNorm(128, bias=False)
+        self.readout = torch.nn.Linear(128, 10)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden = self.layers[1](torch.relu(self.layers[0](inputs)))
+        logits: torch.Tensor = self.readout(torch.relu(self.norm(hidden)))
+        return logits
+
+
+def plan_of_own(plan: TransferPlan) -> TransferPlan:
+    """The plan of an MLP as one of a module that has a norm, too."""
+    bias = next(row for row in plan.tensors if row.role == "vector")
+    gain = bias.model_copy(update={"name": "norm.weight", "init": "constant", "init_value": 1.0})
+    family = plan.model.model_copy(update={"family": "module"})
+    return plan.model_copy(update={"model": family, "tensors": [*plan.tensors[:4], gain, *plan.tensors[4:]]})
+
+
+@pytest.mark.parametrize("kind", ["torch", "huggingface", "optax"])
+def test_a_module_of_ones_own_is_taken_and_not_written_out(finish, plan_of, kind: str) -> None:
+    plan = plan_of_own(plan_of(finish({}, {"learning_rate": 0.02, "output_multiplier": 4.0}), width=128))
+    text = export(plan, kind)
+    compile(text, "plan.py", "exec")
+    assert "A module of your own of width 128" in text and "class MLP" not in text
+    assert "family 'module'; allowed: transformer" in str(why_not(plan, "nanogpt"))
+    if kind != "torch":
+        return
+    file: dict[str, Any] = {"__name__": "plan"}
+    exec(compile(text, "plan.py", "exec"), file)
+    theirs, ours = file["build_model"](Own()), Own()
+    file["initialise"](theirs, 7)
+    assert torch.equal(theirs.norm.weight, torch.ones(128))
+    update, library = file["optimizer"](theirs), windtunnel.torch.optimizer(ours, plan, seed=7)
+    schedule, clock = file["scheduler"](update), windtunnel.torch.schedule(library, plan)
+    for inputs, labels in batches("digits"):
+        library.zero_grad()
+        loss = functional.cross_entropy(ours(inputs), labels)
+        loss.backward()
+        library.step()
+        clock.step()
+        assert file["train_step"](theirs, update, schedule, inputs, labels) == loss.item()
+
+
+def test_a_multiplier_that_no_hook_can_give_is_told_when_the_file_is_used(finish, plan_of) -> None:
+    plan = plan_of_own(plan_of(finish({}), width=128))
+    rows = [row.model_copy(update={"multiplier": 0.5}) if row.name == "norm.weight" else row for row in plan.tensors]
+    file: dict[str, Any] = {"__name__": "plan"}
+    exec(compile(export(plan.model_copy(update={"tensors": rows}), "torch"), "plan.py", "exec"), file)
+    with pytest.raises(TypeError, match=r"norm\.weight has multiplier 0\.5, which no hook of a LayerNorm can give it"):
+        file["build_model"](Own())

@@ -17,6 +17,7 @@ from store import events
 from store import workers as fleet
 from store.tables import metrics, workers
 from windtunnel.types import SCHEDULES, JobSpec
+from windtunnel.types.exports import EXPORTS
 
 
 class Reader(HTMLParser):
@@ -187,6 +188,15 @@ def test_plan_page_shows_roles_tensors_formulas_and_doubts(client, plan_id):
         "torch",
     ):
         assert words in text, words
+
+
+def test_plan_page_links_every_export_that_can_express_the_plan_and_says_why_not(client, plan_id):
+    links = [dict(attributes) for tag, attributes in Reader(client.get(f"/plans/{plan_id}").text).tags if tag == "a"]
+    names = {link["href"]: link["download"] for link in links if "download" in link}
+    for kind in ("json", "yaml", "torch", "huggingface", "optax"):
+        assert names[f"/v1/plans/{plan_id}?format={kind}"] == f"{plan_id}{EXPORTS[kind].suffix}"
+    assert f"/v1/plans/{plan_id}?format=nanogpt" not in names
+    assert "nanoGPT has transformers, and this plan is for family 'mlp'" in page(client, f"/plans/{plan_id}").text
 
 
 @pytest.mark.parametrize("path", ["/jobs/nothing", "/plans/nothing", "/jobs/job_00000000000000000000000000"])

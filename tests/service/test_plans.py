@@ -28,8 +28,31 @@ def test_plan_is_exported_in_each_format(client, work):
     compile(as_torch.text, "plan.py", "exec")
     wrong = client.get(f"/v1/plans/{plan['id']}?format=tourch")
     assert wrong.json()["errors"][0]["message"] == (
-        "format cannot be 'tourch'; did you mean 'torch'? allowed: json, yaml, torch"
+        "format cannot be 'tourch'; did you mean 'torch'? allowed: json, yaml, torch, huggingface, optax, nanogpt"
     )
+
+
+@pytest.mark.parametrize(("kind", "imported"), [("huggingface", "transformers"), ("optax", "optax")])
+def test_plan_is_a_python_file_for_other_libraries(client, work, kind, imported):
+    plan = client.post(f"/v1/jobs/{work.succeeded()}/plans", json={"width": 128}).json()
+    answer = client.get(f"/v1/plans/{plan['id']}?format={kind}")
+    assert answer.headers["content-type"] == "text/x-python; charset=utf-8"
+    assert answer.headers["content-disposition"] == f'inline; filename="{plan["id"]}_{kind}.py"'
+    assert f"import {imported}" in answer.text or f"from {imported} import" in answer.text
+    compile(answer.text, "plan.py", "exec")
+
+
+def test_a_format_that_cannot_express_the_plan_is_refused_by_field(client, work):
+    plan = client.post(f"/v1/jobs/{work.succeeded()}/plans", json={"width": 128}).json()
+    answer = client.get(f"/v1/plans/{plan['id']}?format=nanogpt")
+    assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
+    assert answer.json()["errors"] == [
+        {
+            "pointer": "/format",
+            "message": "nanoGPT has transformers, and this plan is for family 'mlp'; allowed: transformer",
+            "given": "nanogpt",
+        }
+    ]
 
 
 @pytest.mark.parametrize(

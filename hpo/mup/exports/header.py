@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from windtunnel.types.plans import TransferPlan
 
-_ARTICLES = {"mlp": "An MLP", "resnet": "A resnet", "transformer": "A transformer"}
+_ARTICLES = {"mlp": "An MLP", "resnet": "A resnet", "transformer": "A transformer", "module": "A module of your own"}
 
 
 def header(plan: TransferPlan, title: str, needs: str, usage: Sequence[str], loop: str) -> str:

@@ -11,7 +11,7 @@ from hpo.mup.exports.header import header
 from hpo.mup.exports.loss import loss_source
 from hpo.mup.exports.models import model_source
 from hpo.mup.exports.tables import dictionary, torch_decay
-from hpo.mup.exports.torch_file import IN_YOUR_LOOP, torch_imports
+from hpo.mup.exports.torch_file import IN_YOUR_LOOP, build_call, torch_imports
 from hpo.mup.exports.torch_parts import optimizer_source, setup_source
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import ConstantSchedule, CosineSchedule
@@ -26,7 +26,7 @@ def huggingface_file(plan: TransferPlan) -> str:
     columns = ["inputs", "labels", *(["sources"] if weighted else [])]
     examples = ", ".join(f'"{name}": ...' for name in columns)
     usage = [
-        "model = build_model()",
+        f"model = {build_call(plan)}",
         "initialise(model, SEED)",
         f'training = trainer(model, "runs", train_dataset=dataset{", shares=shares" if weighted else ""})',
         "training.train()",

@@ -122,7 +122,7 @@ _USAGE = (
     "python train.py config/FILE.py",
     "",
     "# with these changes to train.py, for what its flags cannot say (below):",
-    "model = GPT(gptconf); plan_model(model)                 # wherever train.py says model = GPT(gptconf)",
+    "model = GPT(gptconf); plan_model(model)                 # wherever train.py and sample.py say model = GPT(gptconf)",
     "optimizer = plan_optimizer(model)                       # instead of model.configure_optimizers(...)",
     "param_group['lr'] = lr * param_group['lr_scale']        # instead of param_group['lr'] = lr",
 )

@@ -37,7 +37,10 @@ def optax_file(plan: TransferPlan) -> str:
         seed=plan.provenance.seed,
         tensors=dictionary(
             "TENSORS",
-            {row.name: (tuple(row.shape), drawn_std(row), row.multiplier, names[kinds[row.name]]) for row in plan.tensors},
+            {
+                row.name: (tuple(row.shape), (drawn_std(row), row.init_value), row.multiplier, names[kinds[row.name]])
+                for row in plan.tensors
+            },
         ),
         groups=dictionary("GROUPS", {name: setting for setting, name in names.items()}),
         penalty=_PENALTY.substitute(penalties=dictionary("PENALTIES", penalties(plan))) if penalties(plan) else "",
@@ -90,7 +93,7 @@ STEPS, BATCH_SIZE = $steps, $batch_size
 CLIP_NORM = $clip_norm
 SEED = $seed
 
-# Tensor -> (shape, std of its normal initial values, forward multiplier, group)
+# Tensor -> (shape, (std, mean) of its initial values, forward multiplier, group)
 $tensors
 
 # Group of tensors -> (peak learning rate, weight decay, eps); a step shrinks by learning rate * weight decay
@@ -98,10 +101,11 @@ $groups
 
 
 def initialise(key, dtype=jnp.float32):
-    """Initial values by name; zeros where the standard deviation is 0."""
+    """Initial values by name: normal, or a constant where the standard deviation is 0."""
     keys = jax.random.split(key, len(TENSORS))
     return {
-        name: std * jax.random.normal(key, shape, dtype) for key, (name, (shape, std, _, _)) in zip(keys, TENSORS.items())
+        name: mean + std * jax.random.normal(key, shape, dtype)
+        for key, (name, (shape, (std, mean), _, _)) in zip(keys, TENSORS.items())
     }
 
 

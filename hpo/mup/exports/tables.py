@@ -20,6 +20,11 @@ def drawn_std(row: TensorRow) -> float:
     return row.init_std if row.init == "normal" else 0.0
 
 
+def constants(plan: TransferPlan) -> dict[str, float]:
+    """Tensor -> what all its entries start at, where that is a constant other than 0."""
+    return {row.name: row.init_value for row in plan.tensors if row.init == "constant"}
+
+
 def multipliers(plan: TransferPlan) -> dict[str, float]:
     """Tensor -> forward multiplier, where it is not 1."""
     return {row.name: row.multiplier for row in plan.tensors if row.multiplier != 1}

@@ -24,7 +24,7 @@ def torch_file(plan: TransferPlan) -> str:
     """
     weighted = bool(plan.mixture_weights)
     usage = [
-        "model = build_model()",
+        f"model = {build_call(plan)}",
         "initialise(model, SEED)",
         "update = optimizer(model)",
         "schedule = scheduler(update)",
@@ -40,6 +40,11 @@ def torch_file(plan: TransferPlan) -> str:
         loss=loss_source(plan),
         weighted=arguments(plan),
     )
+
+
+def build_call(plan: TransferPlan) -> str:
+    """How a user of the file makes the model."""
+    return "build_model(YourModule(WIDTH, DEPTH))" if plan.model.family == "module" else "build_model()"
 
 
 def torch_imports(plan: TransferPlan) -> str:

@@ -4,21 +4,37 @@ import inspect
 import re
 from string import Template
 
-from hpo.mup.exports.tables import dictionary, drawn_std, torch_decay
+from hpo.mup.exports.tables import constants, dictionary, drawn_std, torch_decay
 from windtunnel import schedules
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.schedules import GPT3Schedule
 
 
 def setup_source(plan: TransferPlan) -> str:
-    """Source of the sizes of the run and of TENSORS."""
+    """Source of the sizes of the run, of TENSORS, and of CONSTANTS where a tensor starts at one."""
     tensors = {row.name: (drawn_std(row), row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
     return _SETUP.substitute(
         steps=plan.steps,
         batch_size=plan.batch_size,
         clip_norm=repr(plan.clip_norm),
         seed=plan.provenance.seed,
-        tensors=dictionary("TENSORS", tensors),
+        tensors="\n".join([dictionary("TENSORS", tensors), *_constants(plan)]),
+    )
+
+
+def _constants(plan: TransferPlan) -> list[str]:
+    found = constants(plan)
+    return (
+        ["", "# Tensor -> what all its entries start at, where that is not 0", dictionary("CONSTANTS", found)]
+        if found
+        else []
+    )
+
+
+def initialise_source(plan: TransferPlan) -> str:
+    """Source that fills a model of these tensor names."""
+    return _INITIALISE.substitute(
+        rest="torch.full(shape, CONSTANTS.get(name, 0.0))" if constants(plan) else "torch.zeros(shape)"
     )
 
 
@@ -30,7 +46,7 @@ def optimizer_source(plan: TransferPlan) -> str:
     groups = _sgd_groups(plan) if plan.optimizer == "sgd" else _adam_groups(plan)
     return "\n\n\n".join(
         [
-            INITIALISE,
+            initialise_source(plan),
             _GROUPS.substitute(groups=groups),
             *([_SHRINK] if shrinks else []),
             (_SHRINKING if shrinks else _OPTIMIZER).substitute(build=build),
@@ -78,16 +94,15 @@ SEED = $seed
 # Tensor -> (std of its normal initial values, peak learning rate, weight decay, eps)
 $tensors""")
 
-INITIALISE = '''def initialise(model, seed=SEED):
-    """Draw the initial weights: one CPU generator, tensors in the order of TENSORS, in float32; zeros are not drawn."""
+_INITIALISE = Template('''def initialise(model, seed=SEED):
+    """Draw the initial weights: one CPU generator, tensors in the order of TENSORS, in float32; constants are not drawn."""
     generator = torch.Generator().manual_seed(seed)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, (std, _, _, _) in TENSORS.items():
             shape = parameters[name].shape
-            values = torch.randn(shape, generator=generator) * std if std > 0 else torch.zeros(shape)
-            parameters[name].copy_(values)'''
-"""Source that fills a model of these tensor names."""
+            values = torch.randn(shape, generator=generator) * std if std > 0 else $rest
+            parameters[name].copy_(values)''')
 
 _GROUPS = Template('''def parameter_groups(model):
     """One optimizer group for each tensor."""
