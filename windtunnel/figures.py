@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from windtunnel.coordinate_figure import coordinate_check
 from windtunnel.figure_style import ACCENT, INK, MUTED, OTHER_COLOURS, ROLE_COLOURS, Theme, layout, log_axis, step_axis
+from windtunnel.ladder_figure import ladder
 from windtunnel.types import LossEstimate, OuterStep, ScheduleCurve, TuneResult
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "coordinate_check",
     "gradients",
     "hyperparameters",
+    "ladder",
     "loss",
     "schedule",
     "scout",

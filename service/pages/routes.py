@@ -77,6 +77,14 @@ def plan_figure(plan_id: PlanId, query: Annotated[FigureQuery, Query()], databas
     return _json(figures.coordinate_check(check, theme=query.theme) if check else None)
 
 
+@router.get("/plans/{plan_id}/figures/ladder.json")
+def plan_ladder(plan_id: PlanId, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+    """The ladder of widths behind a plan; 204 where there was none."""
+    with database.snapshot() as session:
+        climbed = plans.get(session, plan_id).ladder
+    return _json(figures.ladder(climbed, theme=query.theme) if climbed else None)
+
+
 def problem_page(_: Request, problem: Problem) -> HTMLResponse:
     """A problem for people."""
     return render("problem.html", problem.status, problem=problem)
@@ -114,6 +122,10 @@ def _coordinate_check(_: list[OuterStep], result: TuneResult | None, theme: Them
     return figures.coordinate_check(check, theme=theme) if check else None
 
 
+def _ladder(_: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
+    return figures.ladder(result.ladder, theme=theme) if result and result.ladder else None
+
+
 JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, Theme], Any]] = {
     "loss": _loss,
     "hyperparameters": _hyperparameters,
@@ -121,4 +133,5 @@ JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, Theme], Any
     "scout": _scout,
     "schedule": _schedule,
     "coordinate_check": _coordinate_check,
+    "ladder": _ladder,
 }

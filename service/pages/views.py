@@ -117,6 +117,10 @@ JOB_FIGURES = {
         "Coordinate check",
         "change of each module's output over width: flat lines are what a transfer needs",
     ),
+    "ladder": (
+        "Ladder of widths",
+        "loss over the factor on the tuned value, one line a width: minima above one another mean that it stands still",
+    ),
 }
 """Figure of the job page -> (title, what it shows)."""
 

@@ -31,7 +31,7 @@ def create_plan(job_id: JobId, wanted: PlanRequest, response: Response, database
         result = jobs.result(session, job_id)
     if result is None:
         raise not_finished(job)
-    target = Target(width=wanted.width, depth=wanted.depth, steps=wanted.steps)
+    target = Target.model_validate(wanted.model_dump(exclude={"force"}))
     try:
         result.spec.check_target(target, "")
         plan = make_plan(

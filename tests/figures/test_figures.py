@@ -8,7 +8,8 @@ import pytest
 
 from windtunnel import figures
 from windtunnel.figure_style import log_axis, step_axis
-from windtunnel.types import CoordinateCheck, LossEstimate, OuterStep, ScheduleCurve
+from windtunnel.types import CoordinateCheck, CoordinateSlope, LossEstimate, OuterStep, ScheduleCurve
+from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung
 
 CHECK = CoordinateCheck(
     verdict="pass",
@@ -95,6 +96,40 @@ def test_coordinate_check_has_a_line_a_module():
     figure = figures.coordinate_check(CHECK)
     assert trace(figure, "layers.0")["y"] == [0.1, 0.2]
     assert drawn(figure)["layout"]["xaxis"]["type"] == "log"
+    assert drawn(figure)["layout"]["title"]["text"].startswith("pass")
+    assert "xaxis2" not in drawn(figure)["layout"]
+
+
+def test_coordinate_check_names_exponents_with_intervals_and_shows_the_regime_beside():
+    def slope(module, quantity, low=0.3):
+        return CoordinateSlope(
+            module=module, quantity=quantity, step=3, slope=0.41, low=low, high=0.52, verdict="fail", decides=True
+        )
+
+    full = CHECK.model_copy(
+        update={
+            "verdict": "fail",
+            "slopes": [slope("layers.0", "change"), slope("network", "kernel_change", -0.2)],
+            "kernel_change": [0.8, 0.9],
+            "linearisation_error": [0.5, 0.5],
+        }
+    )
+    figure = figures.coordinate_check(full)
+    assert trace(figure, "layers.0: +0.41 (+0.30 to +0.52)")["y"] == [0.1, 0.2]
+    assert trace(figure, "kernel change: +0.41 (-0.20 to +0.52)")["xaxis"] == "x2"
+    assert trace(figure, "linearisation error")["y"] == [0.5, 0.5]
+    assert drawn(figure)["layout"]["title"]["text"].startswith("fail")
+
+
+def test_a_deep_model_names_its_steepest_modules_only():
+    sizes = {f"layers.{index}": [1.0, 2.0] for index in range(40)}
+    slopes = [
+        CoordinateSlope(module=module, quantity="change", step=3, slope=index / 100, verdict="pass")
+        for index, module in enumerate(sizes)
+    ]
+    lines = drawn(figures.coordinate_check(CHECK.model_copy(update={"sizes": sizes, "slopes": slopes})))["data"]
+    assert [line["name"].partition(":")[0] for line in lines if line["showlegend"]] == list(sizes)[-16:]
+    assert len(lines) == 40
 
 
 def test_comparison_lets_the_lowest_loss_stand_out():
@@ -107,6 +142,39 @@ def test_comparison_lets_the_lowest_loss_stand_out():
 def test_schedule_shows_before_and_after():
     figure = figures.schedule(ScheduleCurve(times=[0, 1], start=[1, 0.1], best=[1, 0.3]))
     assert (trace(figure, "start")["y"], trace(figure, "tuned")["y"]) == ([1, 0.1], [1, 0.3])
+
+
+def ladder_of(quantity: str, parametrization: str, drift: float | None) -> Ladder:
+    rungs = [
+        LadderRung(width=32, losses=[[1.2, 1.4], [1.0, 1.2], [None, 1.5]], optimum=-0.2, low=-0.5, high=0.1),
+        LadderRung(width=64, losses=[[1.1, 1.3], [0.9, 1.1], [1.2, 1.4]], optimum=0.1, low=None, high=0.4),
+    ]
+    ends = (None, None) if drift is None else (drift - 0.1, drift + 0.1)
+    return Ladder.model_validate(
+        {"quantity": quantity, "parametrization": parametrization, "rungs": rungs, "drift": drift, "low": ends[0],
+         "high": ends[1], "curvature": 0.1, "verdict": "pass"}
+    )  # fmt: skip
+
+
+def test_ladder_has_a_panel_a_quantity_a_line_a_width_and_a_diamond_at_each_minimum():
+    certificate = LadderCertificate(
+        factors=[0.5, 1.0, 2.0],
+        seeds=2,
+        steps=10,
+        learning_rate=ladder_of("learning_rate", "mup", 0.3),
+        standard=ladder_of("learning_rate", "standard", None),
+        run_equivalents=10.0,
+    )
+    figure = drawn(figures.ladder(certificate))
+    lines = [trace for trace in figure["data"] if trace["mode"] == "lines+markers"]
+    diamonds = [trace for trace in figure["data"] if trace["mode"] == "markers"]
+    assert [line["name"] for line in lines] == ["width 32", "width 64"] * 2
+    # A factor at which a run diverged has no mean: the line breaks.
+    assert lines[0]["y"] == pytest.approx([1.3, 1.1, None]) and lines[1]["y"] == pytest.approx([1.2, 1.0, 1.3])
+    assert [diamond["x"][0] for diamond in diamonds[:2]] == pytest.approx([2**-0.2, 2**0.1])
+    titles = [note["text"] for note in figure["layout"]["annotations"]]
+    assert titles[0].startswith("learning rate, mup: pass") and "drift +0.30 (+0.20 to +0.40)" in titles[0]
+    assert "standard" in titles[1] and "not located" in titles[1]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -37,8 +37,16 @@ def plan(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimizer updates of its run. Default: the proxy's.", show_default=False)
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Examples of an update; the rate follows. Default: the proxy's.", show_default=False),
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of its training set; the decay follows. Default: the proxy's.", show_default=False),
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Plan although the coordinate check did not pass; the plan says so.")
+        bool, typer.Option("--force", help="Plan although what the job measured speaks against it; the plan says so.")
     ] = False,
     format: Annotated[  # noqa: A002 - the option's own name
         Format,
@@ -59,12 +67,14 @@ def plan(
     \b
     Examples:
       windtunnel plan job_01KAN... --width 4096 --steps 20000
+      windtunnel plan job_01KAN... --width 4096 --batch-size 256 --examples 1000000
       windtunnel plan job_01KAN... --width 4096 --format torch -o large_model.py
       windtunnel plan plan_01KAN... --format optax -o large_optimizer.py
       windtunnel plan plan_01KAN... --format yaml
     """
     chosen = _format(format, target, as_json)
-    sized = width is not None or depth is not None or steps is not None or force
+    size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
+    sized = force or any(value is not None for value in size.values())
     if source.startswith("plan_") and sized:
         raise typer.BadParameter(
             f"{source} is a plan and its size is fixed; give the id of its job to make another", param_hint="ID"
@@ -75,7 +85,8 @@ def plan(
         if source.startswith("plan_"):
             made = client.plans.get(source)
         elif width is not None:
-            made = client.jobs.get(source).plan(width=width, depth=depth, steps=steps, force=force)
+            others = {name: value for name, value in size.items() if name != "width"}
+            made = client.jobs.get(source).plan(width=width, **others, force=force)
         else:
             made = _last(client, source)
         _deliver(made, chosen, target)

@@ -184,21 +184,35 @@ class Job:
         self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "cancel"), {}))
         return self
 
-    def plan(self, *, width: int, depth: int | None = None, steps: int | None = None, force: bool = False) -> Plan:
+    def plan(
+        self,
+        *,
+        width: int,
+        depth: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        examples: int | None = None,
+        force: bool = False,
+    ) -> Plan:
         """The config of a large model from what this job found.
 
         Args:
             width: units of each hidden layer of the large model.
             depth: its number of hidden layers; by default the proxy's.
             steps: length of its training run, optimizer updates; by default the proxy's.
-            force: plan although the coordinate check did not pass; the plan says so.
+            batch_size: examples of an update; by default the proxy's. The learning rate follows it below the critical batch
+                size, and past that the plan is refused.
+            examples: of its training set; by default the proxy's. The weight decay follows it.
+            force: plan although what the job measured speaks against it; the plan says so.
 
         Raises:
-            TransferRefused: the rules cannot reach this target, or the coordinate check did not pass.
+            TransferRefused: the rules cannot reach this target, the coordinate check or the ladder of widths failed, or the
+                batch size is past the critical one.
             ValidationFailed: the target is no larger model of the same kind.
             NotFinished: the job has no result.
         """
-        return create_plan(self._transport, self.id, width=width, depth=depth, steps=steps, force=force)
+        size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
+        return create_plan(self._transport, self.id, size, force=force)
 
     def __repr__(self) -> str:
         wire = self.wire

@@ -1,5 +1,6 @@
 """Plan: the config of the large model, and how to get it as a file."""
 
+from collections.abc import Mapping
 from typing import Self
 
 import httpx
@@ -71,12 +72,9 @@ class Plans:
         return Plan.received(self._transport, self._transport.get(path("plans", plan_id)))
 
 
-def create_plan(
-    transport: Transport, job_id: str, *, width: int, depth: int | None, steps: int | None, force: bool
-) -> Plan:
+def create_plan(transport: Transport, job_id: str, size: Mapping[str, int | None], *, force: bool) -> Plan:
     """Have the server make a plan; see ``Job.plan``."""
-    wanted = {"width": width, "depth": depth, "steps": steps, "force": force or None}
-    body = {name: value for name, value in wanted.items() if value is not None}
+    body = {name: value for name, value in {**size, "force": force or None}.items() if value is not None}
     return Plan.received(transport, transport.post_once(path("jobs", job_id, "plans"), body))
 
 

@@ -15,7 +15,7 @@ from windtunnel.types import LossEstimate, OuterStep, TuneResult
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Plot = Literal["tuning", "loss", "hyperparameters", "gradients", "schedule", "scout", "coordinate_check"]
+Plot = Literal["tuning", "loss", "hyperparameters", "gradients", "schedule", "scout", "coordinate_check", "ladder"]
 
 
 class Result(TuneResult):
@@ -37,9 +37,19 @@ class Result(TuneResult):
         """The tuned values of the proxy, by label such as ``learning_rate.hidden``."""
         return self.best.hyperparameters
 
-    def plan(self, *, width: int, depth: int | None = None, steps: int | None = None, force: bool = False) -> Plan:
+    def plan(
+        self,
+        *,
+        width: int,
+        depth: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        examples: int | None = None,
+        force: bool = False,
+    ) -> Plan:
         """The config of a large model; see ``Job.plan``."""
-        return create_plan(self._connection(), self._job_id, width=width, depth=depth, steps=steps, force=force)
+        size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
+        return create_plan(self._connection(), self._job_id, size, force=force)
 
     def steps(self) -> list[OuterStep]:
         """Every outer step of the job."""
@@ -79,6 +89,10 @@ class Result(TuneResult):
                 if self.coordinate_check is None:
                     raise InvalidRequest("the standard parametrization has no coordinate check to plot")
                 figure = figures.coordinate_check(self.coordinate_check)
+            case "ladder":
+                if self.ladder is None:
+                    raise InvalidRequest("this job climbed no ladder of widths; transfer.ladder in its spec asks for one")
+                figure = figures.ladder(self.ladder)
             case _:
                 raise InvalidRequest(f"no figure {which!r}; allowed: {', '.join(get_args(Plot))}")
         return figure
