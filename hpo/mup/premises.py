@@ -126,8 +126,8 @@ def deeper(spec: JobSpec, depth: int) -> str:
     proxy = spec.model
     if proxy.family == "module":
         return (
-            f"Depth: the rules are for width. From depth {proxy.depth} to {depth} no residual branch of the module is scaled "
-            "down, and the best learning rate may fall; each added layer copies the proxy's last one."
+            f"Depth: the rules are for width. From depth {proxy.depth} to {depth} no residual branch of the module is "
+            "scaled down, and the best learning rate may fall; each added layer copies the proxy's last one."
         )
     if proxy.family == "mlp":
         return (
