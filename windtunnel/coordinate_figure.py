@@ -8,7 +8,9 @@ from windtunnel.types import CoordinateCheck, CoordinateSlope
 
 DASHES = ("solid", "dash", "dot")
 """After each round of colours, the next."""
-MARGIN_TOP, LEGEND_ROW, PANEL = 64, 19, 300
+MOST_NAMED = 16
+"""Modules in the legend, those with the steepest lines; the others are named where one points at them."""
+MARGIN_TOP, LEGEND_ROW, PANEL = 44, 19, 300
 """Pixels."""
 
 
@@ -29,15 +31,27 @@ def coordinate_check(check: CoordinateCheck, *, theme: Theme = "light") -> go.Fi
     figure = make_subplots(
         rows=1, cols=panels, column_widths=[0.62, 0.38][:panels] if regimes else None, horizontal_spacing=0.13
     )
+    steepest = sorted(check.sizes, key=lambda module: -abs(changes[module].slope) if module in changes else 0.0)
+    named = frozenset(steepest[:MOST_NAMED])
     for index, (module, sizes) in enumerate(check.sizes.items()):
         colour, round_ = index % len(OTHER_COLOURS), index // len(OTHER_COLOURS)
-        _line(figure, check, _legend(module, changes.get(module)), sizes, 1, OTHER_COLOURS[colour], DASHES[round_ % 3])
+        look = {"color": OTHER_COLOURS[colour], "dash": DASHES[round_ % 3]}
+        _line(figure, check, _legend(module, changes.get(module)), sizes, 1, look, named=module in named)
     for dash, (name, (values, slope)) in zip(DASHES, regimes.items(), strict=False):
-        _line(figure, check, _legend(name, slope), values, 2, INK[theme]["text"] if dash == "solid" else MUTED, dash)
-    legend = LEGEND_ROW * (len(check.sizes) + len(regimes)) + 2 * LEGEND_ROW
+        look = {"color": INK[theme]["text"] if dash == "solid" else MUTED, "dash": dash}
+        _line(figure, check, _legend(name, slope), values, 2, look, named=True)
+    legend = LEGEND_ROW * (len(named) + len(regimes)) + 2 * LEGEND_ROW
     figure.update_layout(layout(theme, height=MARGIN_TOP + PANEL + legend))
     figure.update_layout(
-        title={"text": _title(check), "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 8}, "font": {"size": 14}},
+        title={
+            "text": _title(check),
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"t": 8},
+            "font": {"size": 14},
+        },
         legend={"orientation": "v", "y": -2.6 * LEGEND_ROW / PANEL, "yanchor": "top", "x": 0},
         margin={"t": MARGIN_TOP, "b": legend},
     )
@@ -52,14 +66,22 @@ def coordinate_check(check: CoordinateCheck, *, theme: Theme = "light") -> go.Fi
 
 
 def _line(
-    figure: go.Figure, check: CoordinateCheck, name: str, values: list[float], panel: int, colour: str, dash: str
+    figure: go.Figure,
+    check: CoordinateCheck,
+    name: str,
+    values: list[float],
+    panel: int,
+    look: dict[str, str],
+    *,
+    named: bool,
 ) -> None:
     figure.add_scatter(
         x=check.widths,
         y=values,
         mode="lines+markers",
         name=name,
-        line={"color": colour, "width": 2.2, "dash": dash},
+        showlegend=named,
+        line={"width": 2.2, **look},
         hovertemplate=f"{name}<br>width %{{x}}: %{{y:.4g}}<extra></extra>",
         row=1,
         col=panel,

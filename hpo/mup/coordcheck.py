@@ -6,19 +6,19 @@ so that no role hides behind a larger one, and neither decay nor clipping nor re
 looked for.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import isfinite, sqrt
 from statistics import fmean, stdev
 
 from hpo.inner import OnStep, silent
-from hpo.mup.coordinates.probe import PerSeed, Probe, Trace
+from hpo.mup.coordinates.probe import Probe, Trace
 from hpo.mup.ladder import SEEDS, ladder
-from hpo.mup.slopes import finite
+from hpo.mup.slopes import LARGEST, finite
 from hpo.mup.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
 from hpo.tasks import TaskData, load
 from windtunnel.types import CoordinateCheck, JobSpec, OptimizerName
-from windtunnel.types.results import CoordinateSlope
+from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
 
 LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
 """Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
@@ -58,8 +58,8 @@ def coordinate_check(
         data: the task, where it is loaded already.
 
     Raises:
-        ValueError: fewer than two widths, widths that do not rise or that cut an attention head, fewer than two seeds, or no
-            steps.
+        ValueError: fewer than two widths, widths that do not rise or that cut an attention head, fewer than two
+            seeds, or no steps.
     """
     widths = ladder(spec) if widths is None else list(widths)
     seeds = SEEDS[spec.model.family] if seeds is None else seeds
@@ -77,9 +77,6 @@ def coordinate_check(
     gained = fmean(narrowest.losses[0]) - fmean(narrowest.losses[-1])
     verdict, reasons = overall(slopes, rises(widths, losses, gained))
 
-    def means(each: Callable[[Trace], PerSeed]) -> list[float]:
-        return [finite(fmean(each(trace))) for trace in traces]
-
     return CoordinateCheck(
         verdict=verdict,
         widths=widths,
@@ -87,28 +84,28 @@ def coordinate_check(
         seeds=seeds,
         learning_rate=rate,
         slopes=slopes,
-        sizes={module: means(lambda trace, at=module: trace.change[at][-1]) for module in narrowest.change},
-        losses=means(lambda trace: trace.losses[-1]),
-        loss_errors=[stdev(each) / sqrt(seeds) if all(map(isfinite, each)) else finite(float("inf")) for each in losses],
-        weight_norms={name: means(lambda trace, at=name: trace.weight_norm[at]) for name in narrowest.weight_norm},
-        update_norms={name: means(lambda trace, at=name: trace.update_norm[at]) for name in narrowest.update_norm},
-        kernel_change=means(lambda trace: trace.kernel_change),
-        linearisation_error=means(lambda trace: trace.linearisation_error),
+        sizes={module: _means([trace.change[module][-1] for trace in traces]) for module in narrowest.change},
+        losses=_means(losses),
+        loss_errors=[stdev(each) / sqrt(seeds) if all(map(isfinite, each)) else LARGEST for each in losses],
+        weight_norms={name: _means([trace.weight_norm[name] for trace in traces]) for name in narrowest.weight_norm},
+        update_norms={name: _means([trace.update_norm[name] for trace in traces]) for name in narrowest.update_norm},
+        kernel_change=_means([trace.kernel_change for trace in traces]),
+        linearisation_error=_means([trace.linearisation_error for trace in traces]),
         reasons=reasons,
     )
 
 
+def _means(sizes: Sizes) -> list[float]:
+    """Mean over the seeds of each width."""
+    return [finite(fmean(each)) for each in sizes]
+
+
 def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[CoordinateSlope]:
     """Exponents of activations and changes at every step, of the rest after the last."""
-
-    def over(each: Callable[[Trace], PerSeed]) -> Sizes:
-        return [each(trace) for trace in traces]
-
     found: list[CoordinateSlope] = []
-    first = traces[0]
-    for module in first.activation:
-        sizes = [over(lambda trace, at=step: trace.activation[module][at]) for step in range(steps + 1)]
-        moves = [over(lambda trace, at=step: trace.change[module][at]) for step in range(steps)]
+    for module in traces[0].activation:
+        sizes = [[trace.activation[module][step] for trace in traces] for step in range(steps + 1)]
+        moves = [[trace.change[module][step] for trace in traces] for step in range(steps)]
         activations = [
             measured_slope(module, "activation", step, widths, size, last=step == steps) for step, size in enumerate(sizes)
         ]
@@ -118,14 +115,13 @@ def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[
         found += [
             measured_slope(module, "change", step, widths, move, last=step == steps) for step, move in enumerate(moves, 1)
         ]
-    for name in first.weight_norm:
-        norms, updates = over(lambda trace: trace.weight_norm[name]), over(lambda trace: trace.update_norm[name])
-        found.append(measured_slope(name, "weight_norm", steps, widths, norms, last=True))
-        found.append(measured_slope(name, "update_norm", steps, widths, updates, last=True))
-    kernels, errors = over(lambda trace: trace.kernel_change), over(lambda trace: trace.linearisation_error)
-    found.append(measured_slope(NETWORK, "kernel_change", steps, widths, kernels, last=True))
-    found.append(measured_slope(NETWORK, "linearisation_error", steps, widths, errors, last=True))
-    return found
+    after: list[tuple[str, CoordinateQuantity, Sizes]] = []
+    for name in traces[0].weight_norm:
+        after.append((name, "weight_norm", [trace.weight_norm[name] for trace in traces]))
+        after.append((name, "update_norm", [trace.update_norm[name] for trace in traces]))
+    after.append((NETWORK, "kernel_change", [trace.kernel_change for trace in traces]))
+    after.append((NETWORK, "linearisation_error", [trace.linearisation_error for trace in traces]))
+    return found + [measured_slope(name, quantity, steps, widths, sizes, last=True) for name, quantity, sizes in after]
 
 
 def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int) -> None:

@@ -1,8 +1,8 @@
 """Verdict of a coordinate check: on each exponent with its interval, on the losses, and on all of it. Imports no torch.
 
-Flat is |exponent| <= ``PASSES``, dependent on the width is |exponent| > ``FAILS``; in between nothing is claimed. An estimate
-counts only where its interval excludes the opposite: a pass needs an interval inside of the failing limits, a failure one
-that keeps clear of the passing range.
+Flat is |exponent| <= ``PASSES``, dependent on the width is |exponent| > ``FAILS``; in between nothing is claimed. An
+estimate counts only where its interval excludes the opposite: a pass needs an interval inside of the failing limits, a
+failure one that keeps clear of the passing range.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ WORDS: dict[CoordinateQuantity, str] = {
 
 def judge(exponent: Interval) -> Verdict:
     """Verdict on one exponent."""
-    if abs(exponent.value) <= PASSES and -FAILS <= exponent.low and exponent.high <= FAILS:
+    if abs(exponent.value) <= PASSES and exponent.low >= -FAILS and exponent.high <= FAILS:
         return "pass"
     clear = exponent.low > PASSES or exponent.high < -PASSES
     return "fail" if abs(exponent.value) > FAILS and clear else "inconclusive"
@@ -51,9 +51,9 @@ def measured_slope(
 ) -> CoordinateSlope:
     """Exponent of one quantity over the widths, with its verdict.
 
-    What is exactly 0 at every width has no exponent: 0, exempt; likewise activations that are 0 at any (the logits of a zero
-    readout before its first update). A change of 0 at some widths only is a module that does not learn there: a tiny size
-    stands for it, and the exponent fails.
+    What is exactly 0 at every width has no exponent: 0, exempt; likewise activations that are 0 at any (the logits of a
+    zero readout before its first update). A change of 0 at some widths only is a module that does not learn there: a tiny
+    size stands for it, and the exponent fails.
 
     Args:
         module: or tensor.
@@ -89,8 +89,8 @@ def measured_slope(
 def initial_logits_dominate(activation: Sequence[Sizes], change: Sequence[Sizes]) -> bool:
     """Whether logits are still more what they were at initialisation than what was learned, at any width.
 
-    Those of a readout that is not 0 start as a sum of random terms, which under muP shrinks with the width; that says nothing
-    about training.
+    Those of a readout that is not 0 start as a sum of random terms, which under muP shrinks with the width; that says
+    nothing about training.
 
     Args:
         activation: of the readout, [steps + 1][widths][seeds].
@@ -105,7 +105,7 @@ def exempted(slope: CoordinateSlope) -> CoordinateSlope:
 
 
 def rises(widths: Sequence[int], losses: Sizes, gained: float) -> list[str]:
-    """"Wider is better" (Tensor Programs V, section 8): sentences about each next width whose loss is higher.
+    """ "Wider is better" (Tensor Programs V, section 8): sentences about each next width whose loss is higher.
 
     A rise counts where the t-interval of the seeds' differences, with a confidence that allows for looking at every pair,
     lies above 0, and the rise is more than ``SMALLEST_RISE`` of what training has gained.
@@ -155,7 +155,8 @@ def overall(slopes: Iterable[CoordinateSlope], wider_is_worse: Sequence[str]) ->
 
 
 def _sentence(slope: CoordinateSlope) -> str:
-    between = "" if slope.low is None or slope.high is None else f" ({CONFIDENCE:.0%} interval {slope.low:+.2f} to {slope.high:+.2f})"
+    known = slope.low is not None and slope.high is not None
+    between = f" ({CONFIDENCE:.0%} interval {slope.low:+.2f} to {slope.high:+.2f})" if known else ""
     claim = f"fails beyond {FAILS:g}" if slope.verdict == "fail" else f"passes up to {PASSES:g}, fails beyond {FAILS:g}"
     return (
         f"{slope.module}: the {WORDS[slope.quantity]} after {slope.step} steps goes with the width as "

@@ -33,7 +33,7 @@ def coordcheck(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help=f"A task ({', '.join(TASKS)}), a JSON or YAML file with a job spec, - for standard input, or the id of a job.",
+            help=f"A task ({', '.join(TASKS)}), a JSON or YAML file with a job spec (- for standard input), or a job's id.",
             show_default=False,
         ),
     ],
@@ -59,9 +59,7 @@ def coordcheck(
     parametrization: Annotated[
         str | None, typer.Option(help="Over the spec's, such as mup or standard.", show_default=False)
     ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="Over the spec's: sgd, adam or adamw.", show_default=False)
-    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Over the spec's: sgd, adam or adamw.", show_default=False)] = None,
     assignments: Assignments = None,
     figure: Annotated[
         Path | None,
@@ -97,7 +95,8 @@ def coordcheck(
     if source.startswith("job_"):
         if given or widths or parametrization or optimizer or assignments:
             raise typer.BadParameter(
-                f"the check of {source} was made and is only shown; give a task or a spec to make another", param_hint="SOURCE"
+                f"the check of {source} was made and is only shown; give a task or a spec to make another",
+                param_hint="SOURCE",
             )
         check = _stored(source, url)
     else:
@@ -131,7 +130,7 @@ def _widths(text: str) -> list[int]:
 
 
 def _spec(source: str, parametrization: str | None, optimizer: str | None, assignments: Sequence[str]) -> dict[str, Any]:
-    wanted = {"task": source} if source in TASKS else read_spec(source)
+    wanted: dict[str, Any] = {"task": source} if source in TASKS else read_spec(source)
     # The plan's target says nothing about the check, and may not go with another parametrization.
     wanted.pop("target", None)
     if parametrization is not None:
@@ -139,8 +138,8 @@ def _spec(source: str, parametrization: str | None, optimizer: str | None, assig
     if optimizer is not None:
         # What the spec says about another optimizer (momentum, betas) would not be valid for this one.
         said = wanted.get("optimizer")
-        same = isinstance(said, dict) and said.get("name") == optimizer
-        wanted["optimizer"] = said if same else {"name": optimizer}
+        if not isinstance(said, dict) or said.get("name") != optimizer:
+            wanted["optimizer"] = {"name": optimizer}
     override(wanted, assignments)
     return wanted
 
@@ -207,10 +206,8 @@ def _parts(check: CoordinateCheck) -> list[RenderableType]:
         for name, values in regimes.items()
         if values
     ]
-    losses = [
-        f"{loss:.3f}" + (f" ± {error:.3f}" if error is not None else "")
-        for loss, error in zip(check.losses, check.loss_errors or [None] * len(check.losses), strict=True)
-    ]
+    errors = check.loss_errors
+    losses = [f"{loss:.3f}" + (f" ± {errors[index]:.3f}" if errors else "") for index, loss in enumerate(check.losses)]
     regime_rows.append(("training loss", *losses, "", "", Text()))
     titled = ("", *widths, *headings, "verdict")
     parts += [Text(), output.table(titled, regime_rows, right=widths, title="whole network")]

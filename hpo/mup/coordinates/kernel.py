@@ -19,8 +19,9 @@ def tangent_kernel(
 ) -> Tensor:
     """K_ij = sum over tensors t of rate_t <d f(x_i) / d W_t, d f(x_j) / d W_t>, f the outputs along one direction.
 
-    The rates make it the kernel along which gradient descent with one rate a tensor moves the outputs: that of the same model
-    with every tensor reparametrised by the root of its rate. A random direction gives the sum over outputs in the mean.
+    The rates make it the kernel along which gradient descent with one rate a tensor moves the outputs: that of the same
+    model with every tensor reparametrised by the root of its rate. A random direction gives the sum over outputs in the
+    mean.
 
     Args:
         function: the model; its outputs for one example are read at the last position where there are several.
@@ -62,6 +63,6 @@ def linearisation_error(function: Function, start: Sequence[Tensor], end: Sequen
         return function(weights, inputs)
 
     with torch.no_grad():
-        before, along = jvp(outputs, tuple(start), direction)
+        before, along = jvp(outputs, tuple(start), direction)[:2]
         moved = function(end, inputs) - before
     return relative_change(moved, along) if moved.any() else 0.0

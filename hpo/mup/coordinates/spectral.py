@@ -19,9 +19,9 @@ LANCZOS_STEPS = 40
 def relative_spectral_norm(matrix: Tensor, *, lookup: bool = False) -> float:
     """|W|_2 over sqrt(fan_out / fan_in).
 
-    A convolution is the matrix from its windows to its channels. Of a lookup table [entries, width] single rows are put out,
-    never sums of them, so its norm is that of the longest row over sqrt(width): an operator norm, too, from the 1-norm of
-    what comes in to the 2-norm of what goes out.
+    A convolution is the matrix from its windows to its channels. Of a lookup table [entries, width] single rows are put
+    out, never sums of them, so its norm is that of the longest row over sqrt(width): an operator norm, too, from the
+    1-norm of what comes in to the 2-norm of what goes out.
 
     Args:
         matrix: [fan_out, fan_in, ...]; [entries, width] for a table.
@@ -35,7 +35,7 @@ def relative_spectral_norm(matrix: Tensor, *, lookup: bool = False) -> float:
         return float("inf")
     rows, columns = flat.shape
     if lookup:
-        return torch.linalg.vector_norm(flat, dim=1).amax().item() / sqrt(columns)
+        return float(torch.linalg.vector_norm(flat, dim=1).amax()) / sqrt(columns)
     return spectral_norm(flat) / sqrt(rows / columns)
 
 
