@@ -96,3 +96,18 @@ def test_a_file_that_cannot_be_written_ends_in_7(ask, made):
     done = ask("plan", made.id, "--format", "yaml", "-o", "no/such/folder/plan.yaml")
     assert done.exit_code == 7
     assert "cannot write no/such/folder/plan.yaml" in done.stderr
+
+
+def test_a_batch_past_the_critical_one_ends_in_4_with_the_estimate(ask, finished):
+    done = ask("plan", finished, "--width", "16", "--batch-size", "1000000")
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert "past the critical batch size" in " ".join(done.stderr.split())
+
+
+def test_a_larger_data_set_takes_less_decay(ask, finished):
+    rows = []
+    for extra in ([], ["--examples", "10780"]):
+        done = ask("plan", finished, "--width", "16", *extra, "--json")
+        assert done.exit_code == 0, done.stderr
+        rows.append(TransferPlan.model_validate_json(done.stdout).tensors)
+    assert all(b.weight_decay == pytest.approx(a.weight_decay / 10) for a, b in zip(*rows, strict=True))

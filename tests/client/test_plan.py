@@ -74,3 +74,14 @@ def test_a_plan_from_a_file_has_no_exports_but_says_where_they_are(plan):
 def test_a_plan_shows_its_roles(plan):
     assert "width 16 -> 128" in repr(plan)
     assert all(row.role in repr(plan) for row in plan.rows)
+
+
+def test_the_noise_scale_is_measured_and_the_data_set_moves_the_decay(finished, plan):
+    scale = finished.result().noise_scale
+    assert scale is not None and scale.low > 0 and plan.noise_scale == scale
+    larger = finished.plan(width=128, steps=100, examples=10 * 1078, force=True)
+    for before, after in zip(plan.tensors, larger.tensors, strict=True):
+        assert after.weight_decay == pytest.approx(before.weight_decay / 10)
+    forced = finished.result().plan(width=128, steps=100, batch_size=1_000_000, force=True)
+    assert forced.forced and forced.batch_size == 1_000_000
+    assert any("past the critical batch size" in sentence for sentence in forced.not_covered)

@@ -91,3 +91,19 @@ def test_unknown_plan_is_not_found(client):
     for plan_id in ("plan_00000000000000000000000000", "nonsense", "%00"):
         answer = client.get(f"/v1/plans/{plan_id}")
         assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
+
+
+def test_another_batch_size_wants_a_noise_scale_and_a_larger_data_set_wants_less_decay(client, work):
+    job_id = work.succeeded()
+    base = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 128}).json()
+    refused = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 128, "batch_size": 256})
+    assert refused.status_code == 409 and "measured no gradient noise scale" in refused.json()["detail"]
+    forced = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 128, "batch_size": 256, "force": True}).json()
+    assert forced["batch_size"] == 256 and forced["forced"]
+    larger = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 128, "examples": 10780}).json()
+    for before, batch, data in zip(base["tensors"], forced["tensors"], larger["tensors"], strict=True):
+        assert batch["learning_rate"] == pytest.approx(2 * before["learning_rate"])
+        assert data["learning_rate"] == before["learning_rate"]
+        assert data["weight_decay"] == pytest.approx(before["weight_decay"] / 10)
+    wrong = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 128, "batch_size": 0})
+    assert wrong.status_code == 422 and wrong.json()["errors"][0]["pointer"] == "/batch_size"
