@@ -115,7 +115,7 @@ JOB_FIGURES = {
     "schedule": ("Schedule", "learning-rate multiplier over a run, before and after"),
     "coordinate_check": (
         "Coordinate check",
-        "change of each module's output over width: flat lines are what a transfer needs",
+        "what training changes in each module over width, with exponents: flat lines are what a transfer needs",
     ),
     "ladder": (
         "Ladder of widths",

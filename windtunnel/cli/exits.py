@@ -35,7 +35,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.NEGATIVE: "the job failed or was cancelled; doctor found a problem",
     ExitCode.USAGE: "wrong usage, a bad spec or a bad setting",
     ExitCode.UNREACHABLE: "no server answers",
-    ExitCode.REFUSED: "the server refused: unknown id, not finished, transfer not to be trusted",
+    ExitCode.REFUSED: "refused: unknown id, job not finished, transfer not to be trusted, coordinate check failed",
     ExitCode.SERVER: "the server failed or gave an answer that cannot be understood",
     ExitCode.TIMEOUT: "the job did not end in the time given",
     ExitCode.SETUP: "this installation lacks something: an extra, a free port, a database",
