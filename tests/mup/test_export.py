@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from hpo.mup.export import export, why_not
 from hpo.mup.proxies import proxy_tensors
 from hpo.tasks import load
 from windtunnel.types import TASKS, JobSpec, TransferPlan
+from windtunnel.types.transfer import Parametrization
 
 # What a user of such a file would write: one step on each batch. All files run in one fresh process.
 LOOP = """
@@ -160,12 +161,18 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_models_of_torch_files_are_the_families_with_the_plans_multipliers(finish, plan_of, family: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "parametrization"),
+    [*((family, "mup") for family in FAMILIES), *(("transformer", name) for name in get_args(Parametrization)[1:])],
+)
+def test_models_of_torch_files_are_the_families_with_the_plans_multipliers(
+    finish, plan_of, family: str, parametrization: str
+) -> None:
     """The file's model and ours, both initialised from the plan, give the same losses over a few updates."""
     tuned = {"learning_rate": 0.02, "output_multiplier": 2.0, "embedding_multiplier": 0.7}
     tuned |= {"attention_multiplier": 3.0} if family == "transformer" else {}
-    plan = plan_of(finish(FAMILIES[family], tuned), width=64, depth=2)
+    result = finish(FAMILIES[family] | {"parametrization": parametrization}, tuned)
+    plan = plan_of(result, width=64, depth=2, force=parametrization in ("standard", "ntk"))
     file: dict[str, Any] = {"__name__": "plan"}
     exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
     theirs = file["build_model"]()

@@ -2,7 +2,7 @@
 
 from hpo.mup.exports.tables import dictionary, penalties
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.tasks import TASKS
+from windtunnel.types.tasks import TASKS, TaskKind
 
 
 def arguments(plan: TransferPlan) -> str:
@@ -20,6 +20,10 @@ def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" if line else "" for line in lines]
 
 
+def _kind(plan: TransferPlan) -> TaskKind:
+    return plan.kind or TASKS[plan.task].kind
+
+
 def _tables(plan: TransferPlan) -> list[str]:
     found = []
     if penalised := penalties(plan):
@@ -30,7 +34,7 @@ def _tables(plan: TransferPlan) -> list[str]:
 
 
 def _body(plan: TransferPlan) -> list[str]:
-    kind = TASKS[plan.task].kind
+    kind = _kind(plan)
     title = "Mean squared error of a batch" if kind == "regression" else "Cross-entropy of a batch in nats"
     if plan.mixture_weights:
         lines = [
@@ -62,7 +66,7 @@ def _losses(plan: TransferPlan, name: str) -> list[str]:
     each = name == "losses"
     smoothing = plan.regularization.label_smoothing
     options = ', reduction="none"' * each + (f", label_smoothing={smoothing!r}" if smoothing is not None else "")
-    match TASKS[plan.task].kind:
+    match _kind(plan):
         case "regression":
             return [f"{name} = (model(inputs).squeeze(-1) - labels).square()" + ("" if each else ".mean()")]
         case "classification":
