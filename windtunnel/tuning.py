@@ -28,7 +28,7 @@ class LocalPlan(Plan):
     """A transfer plan that was made in this process."""
 
     def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
-        """The plan as text; for a module of one's own ``json`` and ``yaml``.
+        """The plan as text.
 
         Raises:
             PydanticCustomError: a format that cannot express this plan; it says why.

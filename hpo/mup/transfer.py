@@ -81,6 +81,7 @@ def make_plan(
         job_id=job_id,
         created_at=created_at,
         task=spec.task,
+        kind=TASKS[spec.task].kind,
         parametrization=spec.parametrization,
         model=spec.model,
         width=target.width,

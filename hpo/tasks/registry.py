@@ -51,18 +51,18 @@ def load(name: str) -> TaskData:
         InvalidData: the name is unknown, or the source is not what the catalogue says.
     """
     if name in READERS:
-        return _load_built_in(name)
+        return load_built_in(name)
     try:
         info = TASKS[name]
     except KeyError as error:
-        raise InvalidData(
-            str(error), "install the package that brings the task on every machine that runs workers"
-        ) from error
+        known = f"allowed: {', '.join(sorted(TASKS))}; a package that brings a task must be installed on every worker"
+        raise InvalidData(str(error), known) from error
     return _told_apart(info, user_parts(user_task(name), info))
 
 
 @functools.lru_cache(maxsize=8)
-def _load_built_in(name: str) -> TaskData:
+def load_built_in(name: str) -> TaskData:
+    """See ``load``."""
     return _told_apart(TASKS[name], READERS[name](TASKS[name]))
 
 

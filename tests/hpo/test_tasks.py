@@ -9,6 +9,7 @@ import torch
 from hpo.errors import InvalidData
 from hpo.tasks import load
 from hpo.tasks.python_text import CHARACTERS, TAB, TEST_FILES, TRAIN_FILES, VALIDATION_FILES, encode
+from hpo.tasks.registry import load_built_in
 from windtunnel.types import TASKS
 
 POOLED = sorted(name for name, info in TASKS.items() if info.kind != "language")
@@ -80,7 +81,7 @@ def test_no_example_is_in_two_splits(name: str) -> None:
 @pytest.mark.parametrize("name", ["python-text", "synthetic"])
 def test_the_same_data_is_loaded_every_time(name: str) -> None:
     before = load(name).sha256
-    load.cache_clear()
+    load_built_in.cache_clear()
     assert load(name).sha256 == before
 
 
@@ -115,7 +116,7 @@ def test_characters_beyond_the_vocabulary_become_one_unknown_symbol(monkeypatch,
 
 def test_a_python_without_the_sources_of_its_library_is_told_apart(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
-    load.cache_clear()
+    load_built_in.cache_clear()
     with pytest.raises(InvalidData, match=r"ftplib\.py, which cannot be opened: No such file") as refusal:
         load("python-text")
     assert "standard library installed" in str(refusal.value.hint)

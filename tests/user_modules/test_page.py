@@ -4,16 +4,19 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from windtunnel import UserTask
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "own-model.md").read_text()
 SMALLER = (
     ('"steps": 60', '"steps": 8'),
-    ('outer={"steps": 3}', 'outer={"steps": 1, "finish_seeds": 2}, parametrization="standard"'),
+    ('outer={"steps": 3}', 'outer={"steps": 1, "finish_seeds": 2}'),
     ('width": 32', 'width": 8'),
 )
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(capsys):
     source = "\n".join(re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
     for written, smaller in SMALLER:

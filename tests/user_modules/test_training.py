@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 import windtunnel
@@ -164,9 +165,15 @@ def test_tune_plans_for_the_module_and_the_wide_one_learns_by_the_plan():
         losses.append(loss.item())
     assert losses[0] == pytest.approx(0.6931, abs=1e-3)
     assert sum(losses[-4:]) / 4 < 0.45
-    for name in ("torch", "huggingface", "optax", "nanogpt"):
-        with pytest.raises(Exception, match=r"a module of your own"):
-            plan.to(name)
+    with pytest.raises(PydanticCustomError, match=r"this plan is for family 'module'"):
+        plan.to("nanogpt")
+    made: dict[str, Any] = {"__name__": "large"}
+    exec(compile(plan.to("torch"), "large.py", "exec"), made)
+    exported, fresh = made["build_model"](Plain(256)), Plain(256)
+    made["initialise"](exported)
+    windtunnel.torch.apply(fresh, plan)
+    assert all(torch.equal(value, fresh.get_parameter(name)) for name, value in exported.named_parameters())
+    assert torch.equal(exported(inputs), fresh(inputs))
     assert windtunnel.TransferPlan.model_validate_json(plan.to("json")).tensors == plan.tensors
 
 

@@ -37,7 +37,7 @@ def criterion(plan: TransferPlan, shares: Mapping[str, float] | None = None) -> 
         [weight / sum(weights[name] * share for name, share in (shares or {}).items()) for weight in weights.values()]
     )
     smoothing = plan.regularization.label_smoothing or 0.0
-    is_regression = TASKS[plan.task].kind == "regression"
+    is_regression = (plan.kind or TASKS[plan.task].kind) == "regression"
 
     def losses(outputs: Tensor, labels: Tensor) -> Tensor:
         if is_regression:

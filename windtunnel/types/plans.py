@@ -11,6 +11,7 @@ from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
+from windtunnel.types.tasks import TaskKind
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
@@ -83,6 +84,8 @@ class TransferPlan(Response):
     job_id: str
     created_at: datetime
     task: str
+    kind: TaskKind | None = None
+    """Of the task; None in plans of older versions."""
     parametrization: Parametrization
     model: ModelSpec
     """The proxy."""
