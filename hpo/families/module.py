@@ -59,14 +59,21 @@ class UserModule(Proxy):
 
         hooks = [layer.register_forward_hook(lambda _m, _i, out, name=name: hook(name, out)) for name, layer in layers]
         try:
-            with sdpa_kernel(SDPBackend.MATH):
-                logits = module(noisy(inputs, dials, noise))
+            logits = self.forward(inputs, dials, noise)
         finally:
             for handle in hooks:
                 handle.remove()
         for name, output in outputs:
             if output is not logits:
                 record(name or "module", output)
+        return logits
+
+    def forward(self, inputs: Tensor, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE) -> Tensor:
+        """See ``Proxy.forward``; ``compute`` is the same with a record, which a training step can do without."""
+        check_dials(dials, self.dials)
+        (module,) = self._alone
+        with sdpa_kernel(SDPBackend.MATH):
+            logits = module(noisy(inputs, dials, noise))
         return self._checked(logits, len(inputs))
 
     def _checked(self, logits: object, batch: int) -> Tensor:

@@ -15,14 +15,13 @@ from hpo.families.describing import check_table, describe
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
-from hpo.mup.roles import RoleQuestion
 from hpo.mup.rules import base_init_std
 from hpo.space import Space
 from hpo.study import Study
 from hpo.tasks import load
 from windtunnel.client import InvalidRequest
 from windtunnel.types import TASKS, JobSpec
-from windtunnel.user_tasks import UserTask, user_task
+from windtunnel.user_tasks import user_task
 
 SMALL: dict[str, Any] = {
     "inner": {"steps": 6, "batch_size": 16, "seeds": 2},
@@ -241,158 +240,6 @@ def test_calls_that_make_no_sense_are_refused(wrong, message):
         windtunnel.tune(**{"build": Plain, "data": data(), **wrong})
 
 
-# What cannot be trained
-
-
-class Unfit(nn.Module):
-    """A linear model that does one more thing."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.head = nn.Linear(width, 2)
-        self.first = nn.Linear(5, width)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.more(self.first(inputs)))
-
-    def more(self, hidden: Tensor) -> Tensor:
-        return hidden
-
-
-class Batched(Unfit):
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.norm = nn.BatchNorm1d(width)
-
-    def more(self, hidden: Tensor) -> Tensor:
-        return self.norm(hidden)
-
-
-class Dropped(Unfit):
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.drop = nn.Dropout(0.1)
-
-
-class Encoded(Unfit):
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.layer = nn.TransformerEncoderLayer(width, 2)
-
-
-class Random(Unfit):
-    def more(self, hidden: Tensor) -> Tensor:
-        return hidden * torch.rand_like(hidden)
-
-
-class Counting(Unfit):
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.register_buffer("calls", torch.zeros(()))
-
-    def more(self, hidden: Tensor) -> Tensor:
-        self.calls += 1
-        return hidden
-
-
-class Branching(Unfit):
-    def more(self, hidden: Tensor) -> Tensor:
-        return hidden if hidden.sum().item() > 0 else -hidden
-
-
-class InPlace(Unfit):
-    def more(self, hidden: Tensor) -> Tensor:
-        made = torch.zeros(hidden.shape, dtype=hidden.dtype)
-        made += hidden
-        return made
-
-
-class Detached(Unfit):
-    def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(inputs).detach()
-
-
-class Unused(Unfit):
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.spare = nn.Linear(width, width)
-
-
-class Once(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(hidden: Tensor) -> Tensor:
-        return hidden.sin()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        return slope * ctx.saved_tensors[0].cos()
-
-
-class OnceOnly(Unfit):
-    def more(self, hidden: Tensor) -> Tensor:
-        return Once.apply(hidden)
-
-
-class Misshapen(Unfit):
-    def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(inputs)[:, :1]
-
-
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        (Batched, "layer 'norm' .* is a BatchNorm1d that keeps running statistics"),
-        (Dropped, "layer 'drop' .* is a Dropout with dropout 0.1"),
-        (Encoded, "dropout 0.1, which draws random numbers"),
-        (Random, "it draws random numbers"),
-        (Counting, "buffer 'calls' .* changes in forward"),
-        (Branching, "no population of the module .* can be computed"),
-        (InPlace, "no population of the module .* can be computed"),
-        (Detached, "has no gradient"),
-        (Unused, "parameter 'spare.weight' .* has no part in the logits"),
-        (OnceOnly, "cannot be differentiated twice"),
-        (Misshapen, r"gives shape \[.*, 1\] for .* examples; expected \[.*, 2\]"),
-    ],
-)
-def test_what_the_engine_cannot_train_is_refused_with_the_layer_or_the_reason(module, message):
-    with pytest.raises(InvalidData, match=message):
-        windtunnel.tune(module, data(), model={"width": 8}, **SMALL)
-
-
-def test_a_start_that_no_plan_can_give_is_refused():
-    class Slopes(Plain):
-        def __init__(self, width: int) -> None:
-            super().__init__(width)
-            self.slopes = nn.Parameter(torch.arange(3.0))
-
-    with pytest.raises(InvalidData, match=r"'slopes' .* starts at fixed numbers that differ"):
-        windtunnel.tune(Slopes, data(), model={"width": 8}, **SMALL)
-
-
-def test_a_loose_random_parameter_is_asked_for_its_deviation():
-    class Loose(Plain):
-        def __init__(self, width: int) -> None:
-            super().__init__(width)
-            self.mix = nn.Parameter(torch.randn(5, width))
-
-        def forward(self, inputs: Tensor) -> Tensor:
-            return self.head(torch.tanh(self.second(inputs @ self.mix + self.first(inputs))) * self.gain)
-
-    with pytest.raises(RoleQuestion, match=r"'mix=input'"):
-        windtunnel.tune(Loose, data(), model={"width": 8}, **SMALL)
-    with pytest.raises(RoleQuestion, match=r"init_std={'mix': 0.05}"):
-        windtunnel.tune(Loose, data(), roles={"mix": "input"}, model={"width": 8}, **SMALL)
-    with pytest.raises(ValueError, match=r"init_std 'mux' fits no tensor"):
-        windtunnel.tune(Loose, data(), roles={"mix": "input"}, init_std={"mux": 1.0}, model={"width": 8}, **SMALL)
-
-
 def test_a_module_that_grows_out_of_proportion_gets_no_plan():
     class Kinked(nn.Module):
         def __init__(self, width: int) -> None:
@@ -406,54 +253,6 @@ def test_a_module_that_grows_out_of_proportion_gets_no_plan():
     result = windtunnel.tune(Kinked, data(), model={"width": 8}, parametrization="standard", **SMALL)
     with pytest.raises(InvalidRequest, match=r"build\(32, 1\) has other tensors .* first.weight is \[48, 5\]"):
         result.plan(width=32, force=True)
-
-
-# Data
-
-
-def user(**changes: Any) -> UserTask:
-    """A task of the plain module with data to be spoiled."""
-    parts = data()
-    fields = {"name": "spoiled", "input_shape": (5,), "classes": 2, "examples": (64, 64, 64)}
-    return UserTask(**{**fields, "load": lambda: parts, "build": lambda width, depth: Plain(width), "depth": 1, **changes})
-
-
-@pytest.mark.parametrize(
-    ("load", "message"),
-    [
-        (lambda: 1 / 0, "load of task 'spoiled' failed: ZeroDivisionError"),
-        (lambda: data()[:2], "must give \\(train, validation, test\\)"),
-        (lambda: [1, 2, 3], "the train part must be"),
-        (lambda: [(x[:9], y) for x, y in data()], r"inputs of the train part have shape \[9, 5\], not \[64, 5\]"),
-        (lambda: [(x, y[:9]) for x, y in data()], r"labels of the train part have shape \[9\]"),
-        (lambda: [(x / 0, y) for x, y in data()], "numbers that are not finite"),
-        (lambda: [(x, y + 1) for x, y in data()], "labels of the train part run from 1 to 2; allowed: 0 to 1"),
-        (lambda: [(x, y.float()) for x, y in data()], "labels of the train part are torch.float32, not whole numbers"),
-        (lambda: [(x, y, y) for x, y in data()], "sources of the train part run from 0 to 1; allowed: 0 to 0"),
-    ],
-)
-def test_data_that_are_not_what_the_task_says_are_refused(load, message):
-    from hpo.tasks.user import user_parts
-
-    task = user(load=load)
-    with pytest.raises(InvalidData, match=message):
-        user_parts(task, task.info_with(describe(user())))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"name": ""}, "1 to 200 printable"),
-        ({"width": 0}, "width of task 'spoiled' is 0"),
-        ({"examples": (1, 2)}, "train, validation and test"),
-        ({"kind": "regression"}, "classes of regression 'spoiled' is 2; allowed: 1"),
-        ({"kind": "language"}, "allowed: 'tokens'"),
-        ({"kind": "language", "inputs": "tokens", "input_shape": (2, 3)}, "for text \\(context,\\)"),
-    ],
-)
-def test_a_task_that_contradicts_itself_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        user(**changes)
 
 
 def test_a_study_of_the_same_seed_gives_the_same_bits(installed):
