@@ -5,7 +5,6 @@ place at every width.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from math import inf, isfinite, log2, prod
 
 import torch
@@ -18,31 +17,21 @@ from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.scaled import ScaledProblem
 from hpo.tasks import TaskData, load
 from windtunnel.types import TASKS, JobSpec
+from windtunnel.types.carrying import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung, Varied
+from windtunnel.types.transfer import LadderSpec
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-MULTIPLES = (0.5, 1.0, 2.0, 4.0)
-"""Widths of the ladder over the proxy's, where nothing else was asked for."""
 SEEDS = 4
 PURPOSE = 8_117
 """Second part of the seed path: no run of the tuning shares a seed with the ladder."""
 
 
-def ladder_widths(spec: JobSpec) -> list[int]:
-    """Widths of a ladder by default: half, once, twice and four times the proxy's; whole heads, from width 4 on."""
-    head = spec.model.head if spec.model.family == "transformer" else 1
-    widths = [int(spec.model.width * multiple) for multiple in MULTIPLES]
-    return [width for width in widths if width >= max(4, head) and width % head == 0]
-
-
 def ladder_certificate(
     spec: JobSpec,
     hyperparameters: Mapping[str, float],
+    asked: LadderSpec,
     *,
-    widths: Sequence[int] | None = None,
-    seeds: int = SEEDS,
-    weight_decay: bool = False,
-    standard: bool = False,
     population: int = 1,
     on_step: OnStep = silent,
     data: TaskData | None = None,
@@ -52,25 +41,17 @@ def ladder_certificate(
     Args:
         spec: the job.
         hyperparameters: label -> tuned value at the proxy's width.
-        widths: at least three, rising; by default ``ladder_widths``.
-        seeds: runs of each factor at each width, at least 2, the same seeds everywhere.
-        weight_decay: vary the decay as well, at the carried learning rate.
-        standard: run the learning rate under the standard parametrization, too.
+        asked: widths, seeds (the same everywhere), what to vary.
         population: members trained as one computation at the proxy's width, at most; fewer where the width is larger.
         on_step: called with the number of member-steps.
         data: the task, where it is loaded already.
 
     Raises:
-        ValueError: fewer than three widths, widths that do not rise, or fewer than two seeds.
         Refused: a tuned value has no rule for another width.
     """
-    widths = ladder_widths(spec) if widths is None else list(widths)
-    if len(widths) < 3 or any(a >= b for a, b in pairwise(widths)):
-        raise ValueError(f"the widths of a ladder must rise and be at least three, got {widths}")
-    if seeds < 2:
-        raise ValueError(f"a ladder needs at least two seeds for its intervals, got {seeds}")
+    widths = ladder_widths(spec.model, asked)
     data = load(spec.task) if data is None else data
-    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(seeds)]
+    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(asked.seeds)]
 
     def climbed(of: JobSpec, quantity: Varied) -> Ladder:
         rungs = [_rung(of, hyperparameters, width, quantity, paths, population, on_step, data) for width in widths]
@@ -78,18 +59,18 @@ def ladder_certificate(
 
     usual = spec.model_copy(update={"parametrization": "standard"})
     kinds: list[Varied] = ["learning_rate"]
-    if weight_decay and decays(spec, hyperparameters):
+    if asked.weight_decay and decays(spec, hyperparameters):
         kinds.append("weight_decay")
     found = {quantity: climbed(spec, quantity) for quantity in kinds}
-    beside = climbed(usual, "learning_rate") if standard else None
+    beside = climbed(usual, "learning_rate") if asked.standard else None
     return LadderCertificate(
         factors=list(FACTORS),
-        seeds=seeds,
+        seeds=asked.seeds,
         steps=spec.inner.steps,
         learning_rate=found["learning_rate"],
         weight_decay=found.get("weight_decay"),
         standard=beside,
-        run_equivalents=(len(found) + (beside is not None)) * seeds * len(FACTORS) * _cost(spec, widths),
+        run_equivalents=(len(found) + (beside is not None)) * asked.seeds * len(FACTORS) * _cost(spec, widths),
     )
 
 
@@ -104,8 +85,8 @@ def ladder_steps(spec: JobSpec) -> int:
     asked = spec.transfer.ladder
     if asked is None:
         return 0
-    widths = ladder_widths(spec) if asked.widths is None else asked.widths
-    return (1 + asked.weight_decay + asked.standard) * len(widths) * len(FACTORS) * asked.seeds * spec.inner.steps
+    runs = (1 + asked.weight_decay + asked.standard) * len(FACTORS) * asked.seeds
+    return runs * len(ladder_widths(spec.model, asked)) * spec.inner.steps
 
 
 def _cost(spec: JobSpec, widths: Sequence[int]) -> float:

@@ -66,18 +66,7 @@ def gather(
         check = coordinate_check(spec, values, on_step=on_step, data=data)
     ladder = None
     if rules.ladder is not None:
-        asked = rules.ladder
-        ladder = ladder_certificate(
-            spec,
-            values,
-            widths=asked.widths,
-            seeds=asked.seeds,
-            weight_decay=asked.weight_decay,
-            standard=asked.standard,
-            population=population,
-            on_step=on_step,
-            data=data,
-        )
+        ladder = ladder_certificate(spec, values, rules.ladder, population=population, on_step=on_step, data=data)
     horizon = None
     if rules.horizons:
         horizon = horizon_fit(spec, values, rules.horizons, population=population, on_step=on_step, data=data)

@@ -8,6 +8,7 @@ from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint
 from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
 from hpo.sizing.starts import SPREAD, at_once
+from windtunnel.types.carrying import ladder_widths
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
@@ -30,6 +31,10 @@ CERTIFIED, CERTIFYING = 2, 20
 """The certificate: short runs at two points; how many at each, as a rule."""
 CHECK_STEPS = 4
 """The coordinate check: a few steps at each width of its ladder."""
+NOISE_RUNS, NOISE_SHARE, NOISE_BATCHES = 4, 0.75, 96
+"""The noise scale: runs, how much of each, and gradients at three times of it."""
+FACTORS, FIT_SEEDS = 5, 4
+"""The ladder and the horizons: factors on the learning rate; seeds of the horizons."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,27 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
     found.append(Phase("finish", candidates * spec.outer.finish_seeds * steps))
     short = min(steps, CERTIFIED_STEPS)
     found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING + 5) * short))
-    if spec.parametrization != "standard":
-        found.append(Phase("check", SEEDS[spec.model.family] * CHECK_STEPS * _check_weight(spec)))
+    found.append(Phase("check", _check(spec)))
     return found
+
+
+def _check(spec: JobSpec) -> float:
+    """Member-steps of the proxy that all measurements for the transfer are worth."""
+    steps, rules = spec.inner.steps, spec.transfer
+    work = 0.0
+    if spec.parametrization != "standard":
+        work += SEEDS[spec.model.family] * CHECK_STEPS * _check_weight(spec)
+    if rules.noise_scale:
+        work += NOISE_RUNS * (NOISE_SHARE * steps + NOISE_BATCHES)
+    if rules.horizons:
+        work += FACTORS * FIT_SEEDS * steps * sum(2.0**-halvings for halvings in range(rules.horizons))
+    if rules.ladder is not None:
+        own = footprint(spec.model, TASKS[spec.task]).multiply_adds
+        wide = [spec.model.model_copy(update={"width": width}) for width in ladder_widths(spec.model, rules.ladder)]
+        each = sum(footprint(model, TASKS[spec.task]).multiply_adds for model in wide) / own
+        climbs = 1 + (rules.ladder.weight_decay and spec.decays) + rules.ladder.standard
+        work += climbs * FACTORS * rules.ladder.seeds * steps * each
+    return work
 
 
 def _scout(spec: JobSpec) -> Phase:

@@ -4,16 +4,19 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from hpo.families import build
-from hpo.mup.drift import FACTORS, decays, ladder_certificate, ladder_widths
+from hpo.mup.drift import FACTORS, decays, ladder_certificate
 from hpo.mup.penalty import drift_verdict, predicted_penalty
 from hpo.mup.scaled import ScaledProblem
 from hpo.study import Study
 from hpo.tasks import load
 from windtunnel.types import TASKS, JobSpec
+from windtunnel.types.carrying import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderRung
+from windtunnel.types.transfer import LadderSpec
 
 VALUES = {
     "learning_rate.input": 0.02,
@@ -101,7 +104,11 @@ def test_the_factors_act_on_rates_and_decays(decay: str) -> None:
 def test_a_small_ladder_holds_every_run_and_counts_its_cost() -> None:
     spec, steps = spec_of(), []
     found = ladder_certificate(
-        spec, VALUES, widths=[8, 16, 32], seeds=2, weight_decay=True, standard=True, population=8, on_step=steps.append
+        spec,
+        VALUES,
+        LadderSpec(widths=(8, 16, 32), seeds=2, weight_decay=True, standard=True),
+        population=8,
+        on_step=steps.append,
     )
     for ladder in (found.learning_rate, found.weight_decay, found.standard):
         assert ladder is not None and [rung.width for rung in ladder.rungs] == [8, 16, 32]
@@ -114,17 +121,32 @@ def test_a_small_ladder_holds_every_run_and_counts_its_cost() -> None:
     assert at_home[0] == at_home[1]
 
 
-def test_a_ladder_that_cannot_be_climbed_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least three"):
-        ladder_certificate(spec_of(), VALUES, widths=[8, 16])
-    with pytest.raises(ValueError, match="at least two seeds"):
-        ladder_certificate(spec_of(), VALUES, widths=[8, 16, 32], seeds=1)
+@pytest.mark.parametrize(
+    ("changes", "pointer", "words"),
+    [
+        ({"transfer": {"ladder": {"widths": [8, 16]}}}, "widths", "at least 3"),
+        ({"transfer": {"ladder": {"widths": [8, 32, 16]}}}, "widths", "do not rise"),
+        ({"transfer": {"ladder": {"seeds": 1}}}, "seeds", "greater than or equal to 2"),
+        ({"transfer": {"ladder": {}}, "optimizer": {"name": "adam"}}, "/transfer/ladder", "L2 decay inside adam"),
+        ({"transfer": {"ladder": {}}, "regularization": {"l2": 0.1}}, "/transfer/ladder", "L2 penalty under adamw"),
+        ({"transfer": {"horizons": 2}}, "/transfer/horizons", "6 steps"),
+    ],
+)
+def test_what_could_only_fail_after_the_tuning_is_refused_before(changes, pointer: str, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        spec_of(**changes)
+    assert words in str(caught.value) and pointer in str(caught.value.errors())
+
+
+def test_a_ladder_does_not_cut_heads() -> None:
+    with pytest.raises(ValidationError, match="no multiple of d_head 16"):
+        JobSpec.model_validate({"task": "python-text", "transfer": {"ladder": {"widths": [16, 24, 32]}}})
 
 
 def test_the_default_widths_keep_heads_whole() -> None:
-    assert ladder_widths(spec_of(model={"width": 64})) == [32, 64, 128, 256]
+    assert ladder_widths(spec_of(model={"width": 64}).model, LadderSpec()) == [32, 64, 128, 256]
     text = JobSpec.model_validate({"task": "python-text", "model": {"width": 48, "d_head": 16}})
-    assert ladder_widths(text) == [48, 96, 192]
+    assert ladder_widths(text.model, LadderSpec()) == [48, 96, 192]
 
 
 def test_what_is_not_decayed_is_not_varied() -> None:

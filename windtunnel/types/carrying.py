@@ -1,11 +1,12 @@
 """Which rules of transfer have something to say about a job, and what is refused because they have not."""
 
+from collections.abc import Callable
 from typing import assert_never
 
 from windtunnel.types.base import misfit
 from windtunnel.types.model import Family, ModelSpec
 from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
-from windtunnel.types.transfer import FOLLOWS_MUP, PUBLISHED_DEPTH_EXPONENT, Parametrization, TransferSpec
+from windtunnel.types.transfer import FOLLOWS_MUP, PUBLISHED_DEPTH_EXPONENT, LadderSpec, Parametrization, TransferSpec
 
 
 def why_no_completep(family: Family, optimizer: OptimizerName, parametrization: Parametrization) -> str | None:
@@ -98,6 +99,78 @@ def check_that_rules_carry(
             "use weight_decay with decay 'decoupled' or 'independent', or leave target out",
             penalty,
         )
+
+
+MULTIPLES = (0.5, 1.0, 2.0, 4.0)
+"""Widths of a ladder over the proxy's, where nothing else was asked for."""
+SHORTEST_RUN = 8
+"""Steps of the shortest job whose horizon can be halved twice and still mean something."""
+
+
+def ladder_widths(proxy: ModelSpec, asked: LadderSpec) -> list[int]:
+    """Widths of a ladder: those asked for, or half, once, twice and four times the proxy's, as far as heads stay whole."""
+    if asked.widths is not None:
+        return list(asked.widths)
+    head = proxy.head if proxy.family == "transformer" else 1
+    widths = [int(proxy.width * multiple) for multiple in MULTIPLES]
+    return [width for width in widths if width >= max(4, head) and width % head == 0]
+
+
+def check_measurements(
+    rules: TransferSpec,
+    proxy: ModelSpec,
+    optimizer: OptimizerSpec,
+    steps: int,
+    *,
+    decays: bool,
+    penalty: float | None,
+    check_width: Callable[[int], None] | None,
+) -> None:
+    """Raise on a ladder or a horizon that could only fail once the tuning was paid for.
+
+    Args:
+        rules: what is asked for.
+        proxy: the proxy.
+        optimizer: the update rule.
+        steps: of a run of the job.
+        decays: whether any weight decays.
+        penalty: lambda of the L2 penalty in the loss; None: off.
+        check_width: raises ValueError for a width that a module of one's own cannot have.
+    """
+    if rules.horizons and steps < SHORTEST_RUN:
+        raise misfit(
+            "/transfer/horizons",
+            f"horizons are shorter runs, and this job's have {steps} steps; allowed: inner.steps from {SHORTEST_RUN}, or 0",
+            rules.horizons,
+        )
+    if rules.ladder is None:
+        return
+    if optimizer.name == "adam" and optimizer.decay_kind == "l2" and decays:
+        raise misfit(
+            "/transfer/ladder",
+            "L2 decay inside adam has no rule for another width, so there is no ladder to climb; use optimizer.decay "
+            "'decoupled' or 'independent', or leave ladder out",
+            rules.ladder.model_dump(),
+        )
+    if optimizer.name != "sgd" and penalty is not None:
+        raise misfit(
+            "/transfer/ladder",
+            f"an L2 penalty under {optimizer.name} has no rule for another width, so there is no ladder to climb; use "
+            "weight_decay with decay 'decoupled' or 'independent', or leave ladder out",
+            rules.ladder.model_dump(),
+        )
+    for width in ladder_widths(proxy, rules.ladder):
+        try:
+            if check_width is not None:
+                check_width(width)
+        except ValueError as error:
+            raise misfit("/transfer/ladder/widths", str(error), width) from error
+        if proxy.family == "transformer" and width % proxy.head:
+            raise misfit(
+                "/transfer/ladder/widths",
+                f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
+                width,
+            )
 
 
 def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:

@@ -6,7 +6,13 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.carrying import check_rules, check_size, check_that_rules_carry, depth_exponent
+from windtunnel.types.carrying import (
+    check_measurements,
+    check_rules,
+    check_size,
+    check_that_rules_carry,
+    depth_exponent,
+)
 from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
 from windtunnel.types.hyperparameters import (
     DEFAULT_RANGES,
@@ -212,7 +218,27 @@ class JobSpec(Request):
         if self.target is not None:
             self.check_target(self.target, "/target")
             self._check_that_rules_reach(self.target)
+        module = task.module
+        check_measurements(
+            self.transfer,
+            self.model,
+            self.optimizer,
+            self.inner.steps,
+            decays=self.decays,
+            penalty=self.penalty,
+            check_width=module.check_width if module else None,
+        )
         return self
+
+    @property
+    def decays(self) -> bool:
+        """Whether any weight decays."""
+        return self.optimizer.weight_decay > 0 or self.searches("weight_decay")
+
+    @property
+    def penalty(self) -> float | None:
+        """lambda of the L2 penalty in the loss at the start; None: off."""
+        return None if self.start_value("l2") is None else self.regularization.l2
 
     def _check_module(self, module: ModuleInfo) -> None:
         """What no module of one's own can do, and sizes that this one cannot have."""
@@ -259,12 +285,7 @@ class JobSpec(Request):
         deeper = self.depth_rule == "completep" and target.depth not in (None, self.model.depth)
         if target.width == self.model.width and not deeper:
             return
-        check_that_rules_carry(
-            self.parametrization,
-            self.optimizer,
-            decays=self.optimizer.weight_decay > 0 or self.searches("weight_decay"),
-            penalty=None if self.start_value("l2") is None else self.regularization.l2,
-        )
+        check_that_rules_carry(self.parametrization, self.optimizer, decays=self.decays, penalty=self.penalty)
 
     def _check_that_warmup_ends(self) -> None:
         """Token counts of a published run make no sense for a proxy a million times shorter."""
