@@ -10,7 +10,9 @@ from windtunnel.types.exports import EXPORTS, ExportFormat
 class PlanRequest(Target):
     """The large model whose config is wanted."""
 
-    force: bool = Field(False, description="Make the plan although what the job measured speaks against it; the plan says so.")
+    force: bool = Field(
+        False, description="Make the plan although what the job measured speaks against it; the plan says so."
+    )
 
 
 class PlanQuery(Request):
