@@ -19,6 +19,7 @@ from windtunnel.types.jobs import (
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import Family, ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName, OptimizerSpec
+from windtunnel.types.outer import OuterSpec
 from windtunnel.types.plans import Assumption, RoleRow, TensorRow, TransferPlan
 from windtunnel.types.problems import FieldError, Problem
 from windtunnel.types.regularization import RegularizationSpec
@@ -58,7 +59,6 @@ from windtunnel.types.schedules import (
 from windtunnel.types.spec import (
     InnerSpec,
     JobSpec,
-    OuterSpec,
     SearchItem,
     Target,
 )

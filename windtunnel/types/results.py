@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from windtunnel.types import modules, roles
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate
@@ -146,17 +148,17 @@ class CoordinateCheck(Response):
     """Module -> mean absolute change of its output since initialisation at the last step."""
     losses: list[float]
     """Training loss at the last step: under muP wider is better."""
-    loss_errors: list[float] = []
+    loss_errors: list[float] = Field(default_factory=list)
     """Standard error of the losses over seeds."""
-    weight_norms: dict[str, list[float]] = {}
+    weight_norms: dict[str, list[float]] = Field(default_factory=dict)
     """Matrix -> its spectral norm after the last step over sqrt(fan_out / fan_in)."""
-    update_norms: dict[str, list[float]] = {}
+    update_norms: dict[str, list[float]] = Field(default_factory=dict)
     """Matrix -> that of its change since initialisation."""
-    kernel_change: list[float] = []
+    kernel_change: list[float] = Field(default_factory=list)
     """|K - K_0| / |K_0| of the tangent kernel K after the last step."""
-    linearisation_error: list[float] = []
+    linearisation_error: list[float] = Field(default_factory=list)
     """Share of the logits' change that the model linearised at initialisation does not have: 0 lazy, 1 feature learning."""
-    reasons: list[str] = []
+    reasons: list[str] = Field(default_factory=list)
     """What stands against a pass, the worst first."""
 
     def last(self, quantity: CoordinateQuantity) -> dict[str, CoordinateSlope]:
