@@ -1,0 +1,157 @@
+"""``python -m benchmarks.regret``: how far from its best does a carried (learning rate, weight decay) leave a wide model?
+
+At the proxy's width a grid is searched and its best point carried to 8 and 16 times the width. There the same grid is
+searched around the carried point, by the same rules, so that the carried point is one of its points. The best of the grid
+and the carried point then meet on fresh seeds: their paired difference is the regret. The grid's best is chosen on other
+seeds, so luck does not flatter it. Standard beside muP. Goes on where it stopped (benchmarks/results/regret.csv).
+"""
+
+import argparse
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+
+from benchmarks.engine import machine
+from benchmarks.page import write
+from benchmarks.stored import Cell, Row, stored
+from hpo.evaluation import judge
+from hpo.mup.scaled import ScaledProblem
+from hpo.tasks import load
+from windtunnel.types import JobSpec
+
+RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
+DECAYS = (0.1, 1.0, 10.0)
+BASE_RATES = (0.03125, 0.0625, 0.125, *RATES, 8.0)
+"""At the proxy's width the grid is wider: where its best lies is not known there."""
+CHOOSING, JUDGING = 3, 6
+"""Seeds that choose the best of a grid; fresh seeds that judge it."""
+MULTIPLES = (8, 16)
+COLUMNS = ["problem", "parametrization", "width", "rate", "decay", "purpose", "losses"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained, and the middle of the proxy's grid."""
+
+    title: str
+    spec: dict[str, Any]
+    rate: float
+    decay: float
+
+
+PROBLEMS = {
+    "mlp": Problem(
+        "MLP, mnist5k, width 32, 200 steps",
+        {"task": "mnist5k", "model": {"width": 32, "depth": 3}, "inner": {"steps": 200}},
+        0.01,
+        0.1,
+    ),
+    "transformer": Problem(
+        "transformer, python-text, width 16, 200 steps of batch 8",
+        {"task": "python-text", "model": {"width": 16, "d_head": 8}, "inner": {"steps": 200, "batch_size": 8}},
+        0.02,
+        0.1,
+    ),
+}
+
+
+def run(name: str, parametrization: str, width: int, rate: float, decay: float, purpose: int, seeds: int) -> list[float]:
+    """Validation losses of the carried middle of the grid times two factors."""
+    problem = PROBLEMS[name]
+    spec = JobSpec.model_validate(
+        {
+            **problem.spec,
+            "parametrization": parametrization,
+            "search": [{"name": "learning_rate"}, {"name": "weight_decay"}],
+        }
+    )
+    values = {"learning_rate": problem.rate, "weight_decay": problem.decay}
+    scaled = ScaledProblem(spec, values, width, load(spec.task))
+    point = torch.tensor([[math.log(rate), math.log(decay)]], dtype=torch.float64)
+    paths = [(0, 9_001, purpose, index) for index in range(seeds)]
+    together = 8 if width == spec.model.width else 1
+    losses: list[float] = judge(scaled, point, paths, together, lambda _: None).validation[0].tolist()
+    return losses
+
+
+def measured(cells: list[Cell], seeds: int) -> list[Row]:
+    """Rows of these cells (problem, parametrization, width, rate, decay, purpose); what is missing is run."""
+
+    def measure(cell: Cell) -> Iterator[list[object]]:
+        name, parametrization, width, rate, decay, purpose = cell
+        losses = run(
+            str(name), str(parametrization), int(str(width)), float(str(rate)), float(str(decay)), int(str(purpose)), seeds
+        )
+        yield [" ".join(f"{loss:.6f}" for loss in losses)]
+
+    rows = stored("regret", COLUMNS, cells, measure)
+    wanted = {tuple(str(part) for part in cell) for cell in cells}
+    return [row for row in rows if tuple(row[column] for column in COLUMNS[:6]) in wanted]
+
+
+def losses_of(row: Row) -> list[float]:
+    """Losses of a row, by seed."""
+    return [float(loss) for loss in row["losses"].split()]
+
+
+def best(rows: list[Row]) -> tuple[float, float]:
+    """(rate, decay) factors of the lowest mean."""
+    row = min(rows, key=lambda row: statistics.fmean(losses_of(row)))
+    return float(row["rate"]), float(row["decay"])
+
+
+def compare(name: str, parametrization: str, width: int, base: tuple[float, float]) -> dict[str, float | str]:
+    """The carried point against the best of the grid around it."""
+    grid = [(base[0] * rate, base[1] * decay) for rate, decay in product(RATES, DECAYS)]
+    cells: list[Cell] = [(name, parametrization, width, rate, decay, 0) for rate, decay in grid]
+    found = best(measured(cells, CHOOSING))
+    pair: list[Cell] = [(name, parametrization, width, *point, 1) for point in (base, found)]
+    # The same point twice is one row.
+    rows = measured(list(dict.fromkeys(pair)), JUDGING)
+    carried, chosen = losses_of(rows[0]), losses_of(rows[-1])
+    gaps = [left - right for left, right in zip(carried, chosen, strict=True)]
+    return {
+        "carried": statistics.fmean(carried),
+        "best": statistics.fmean(chosen),
+        "regret": statistics.fmean(gaps),
+        "stderr": statistics.stdev(gaps) / math.sqrt(len(gaps)),
+        "moved": f"x {found[0] / base[0]:g}, x {found[1] / base[1]:g}",
+    }
+
+
+def main() -> None:
+    """Measure what is missing, then write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = [
+        f"Measured on {machine()} by `python -m benchmarks.regret`.",
+        "",
+        "| problem | parametrization | width | carried | grid's best | regret | of the loss | best rate, decay over carried |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name in asked.problems:
+        problem = PROBLEMS[name]
+        narrow = problem.spec["model"]["width"]
+        for parametrization in ("mup", "standard"):
+            cells: list[Cell] = [(name, "mup", narrow, rate, decay, 0) for rate, decay in product(BASE_RATES, DECAYS)]
+            # At the proxy's own width the two are the same runs.
+            base = best(measured(cells, CHOOSING))
+            for multiple in MULTIPLES:
+                found = compare(name, parametrization, narrow * multiple, base)
+                share = 100 * float(found["regret"]) / float(found["best"])
+                losses = f"{found['carried']:.4f} | {found['best']:.4f} | {found['regret']:.4f} ± {found['stderr']:.4f}"
+                place = f"{problem.title} | {parametrization} | {narrow * multiple} ({multiple}x)"
+                lines.append(f"| {place} | {losses} | {share:.1f} % | {found['moved']} |")
+                print(lines[-1], flush=True)
+    write("regret", lines)
+
+
+if __name__ == "__main__":
+    main()
