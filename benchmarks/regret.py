@@ -133,7 +133,7 @@ def main() -> None:
     lines = [
         f"Measured on {machine()} by `python -m benchmarks.regret`.",
         "",
-        "| problem | parametrization | width | carried | grid's best | regret | of the loss | best rate, decay over carried |",
+        "| problem | parametrization | width | carried | grid's best | regret | of it | best rate, decay over carried |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name in asked.problems:
