@@ -69,11 +69,9 @@ def tuned(cell: Cell) -> Iterator[list[object]]:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """Means over job seeds, and the difference of four starts to one, job by job."""
-    lines = [
-        "| task | beginning | budget, runs | 1 start | 4 starts | 4 less 1 | runs spent | outer steps | starts left |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    """Means over job seeds, the difference of four starts to one job by job, and of both what is worst, spent, done."""
+    numbers = ("budget, runs", "1 start", "4 starts", "4 less 1", "worst jobs", "runs spent", "outer steps", "starts left")
+    lines = [f"| task | beginning | {' | '.join(numbers)} |", "|---|---|" + "---:|" * len(numbers)]
     for task in TASKS:
         for beginning in BEGINNINGS:
             for budget in BUDGETS:
@@ -86,9 +84,12 @@ def table(rows: list[Row]) -> list[str]:
                     ]
                     for starts in STARTS
                 )
+                if min(len(one), len(four)) < len(JOB_SEEDS):
+                    continue  # not measured yet
                 losses = [[float(row["loss"]) for row in found] for found in (one, four)]
                 gains = [more - single for single, more in zip(*losses, strict=True)]
                 cells = [*(over_jobs(found) for found in losses), over_jobs(gains, "+")]
+                cells.append(", ".join(f"{max(found):.4f}" for found in losses))
                 cells += [both(one, four, column) for column in ("runs", "outer_steps")]
                 left = statistics.fmean(float(row["living"]) for row in four)
                 lines.append(f"| {task} | {beginning} | {budget} | " + " | ".join([*cells, f"{left:.1f}"]) + " |")
@@ -118,7 +119,7 @@ def main() -> None:
     ]
     rows = stored("starts", COLUMNS, cells, tuned)
     stamp = f"Measured {time.strftime('%Y-%m-%d')} by `python -m benchmarks.starts` on {machine()}."
-    write("starts", [stamp, "", *table(rows)])
+    write("starts", [f"{stamp} ± one standard error over three jobs.", "", *table(rows)])
 
 
 if __name__ == "__main__":

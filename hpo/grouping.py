@@ -1,12 +1,26 @@
-"""How many members of a population to compute at once on a CPU. Imports no torch."""
+"""How much to compute, and to keep, at once on a CPU. Imports no torch."""
 
 from hpo.mup.proxies import EXPANSION
+from hpo.sizing.counts import footprint
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.tasks import TaskInfo
 
 LARGE = 2**17
 """Floats of a layer's output for one batch, above which arithmetic and memory take the time of a kernel, and not its call:
 some 20 microseconds against 5."""
+
+
+TAPE = 6
+"""Bytes that a tape by hand holds for every float that a forward pass keeps."""
+MOST_TAPE_BYTES = 2**28
+"""Of all the tapes that are kept at once: less than the gradient of the validation loss takes before any of them."""
+
+
+def tapes_kept(model: ModelSpec, task: TaskInfo, batch: int) -> int:
+    """Steps of a segment whose tapes stay, from its replay to its backward steps: their gradients are computed once."""
+    if model.family != "transformer":
+        return 0
+    return MOST_TAPE_BYTES // (TAPE * footprint(model, task).saved * batch)
 
 
 def members_together(model: ModelSpec, task: TaskInfo, batch: int) -> int | None:

@@ -11,7 +11,7 @@ from hpo.clipping import clip_by_global_norm
 from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded, of_members
 from hpo.families import NO_NOISE, Proxy, build
 from hpo.families.passes import Passes
-from hpo.grouping import groups, members_together
+from hpo.grouping import groups, members_together, tapes_kept
 from hpo.layout import Layout
 from hpo.losses import accuracy, mixed, per_example
 from hpo.seeding import generator_of, generator_of_step, number_of
@@ -125,6 +125,7 @@ class InnerProblem:
             self.model = self.build_module().to(dtype)
         self.task = TASKS[spec.task]
         self.together = members_together(spec.model, self.task, self.batch_size)
+        self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
         tokens = not data.train.inputs.is_floating_point()
         self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
         self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from windtunnel.types.events import Arm
 
-
 DRAWN = 1.0
 """Runs of effect 0 that every seed is credited with."""
 

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from hpo.coefficients import Coefficients
 from hpo.estimators.adjoint import Applied, pull_back
-from hpo.estimators.hand_tape import record
+from hpo.estimators.hand_tape import HandTape, record
 from hpo.estimators.protocol import Estimate
+from hpo.estimators.tape import Tape
 from hpo.grouping import groups
 from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.updates import State
@@ -29,7 +30,8 @@ class Reverse:
     """Reverse mode by replay.
 
     ``checkpointing`` says which optimizer states the forward pass keeps: "none" every one, "sqrt" every sqrt(T)-th, a
-    number N every N-th. The rest are replayed, one segment at a time.
+    number N every N-th. The rest are replayed, one segment at a time; where the problem says so, the tapes of a segment's
+    last steps are kept from its replay.
 
     The "bounded" adjoint lets the adjoint of the parameters grow by at most ``growth_budget`` over a run: each backward
     step lambda <- a + s h, with a from the update rule and h the Hessian-vector product, takes the largest s in [0, 1]
@@ -58,11 +60,18 @@ class Reverse:
         states = problem.advance(kept.pop(), fixed, draw, starts[-1], steps, on_step)
         sweep = _Sweep(problem, tables, draw, states.pop(), self)
         stop = steps
+        tapes: dict[int, Tape | HandTape] = {}
         for start in reversed(starts):
             if start != starts[-1]:
-                states = problem.advance(kept.pop(), fixed, draw, start, stop - 1, on_step)
+                taped = max(start, stop - problem.tapes)
+                states = problem.advance(kept.pop(), fixed, draw, start, min(taped, stop - 1), on_step)
+                for step in range(taped, stop - 1):
+                    tapes[step] = sweep.tape(states[-1], step)
+                    states.append(problem.stepped(states[-1], tapes[step].gradient, fixed, step))
+                    on_step(len(points))
             for step in reversed(range(start, stop)):
-                sweep.back(states.pop(), step)
+                tape = tapes.pop(step) if step in tapes else sweep.tape(states[-1], step)
+                sweep.back(tape, states.pop(), step)
                 on_step(len(points))
             stop = start
         return sweep.estimate(initial, leaf, len(points) * self.cost(problem))
@@ -89,7 +98,12 @@ class Reverse:
         """
         mixed = any(item.name in IN_THE_LOSS for item in problem.space.hyperparameters)
         product = 2.0 if self.adjoint != "gauss_newton" else 4 / 3 + (2.0 if mixed else 0.0)
-        return self.member_steps(problem) + product * problem.steps
+        return self.member_steps(problem) - self._computed_once(problem) + product * problem.steps
+
+    def _computed_once(self, problem: InnerProblem) -> int:
+        """Gradients of replayed steps that their backward steps take over: of kept tapes, but for a segment's last."""
+        lengths = [stop - start for start, stop in pairwise(self._starts(problem.steps))]
+        return sum(max(0, min(length, problem.tapes) - 1) for length in lengths)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
@@ -127,10 +141,14 @@ class _Sweep:
         self.scales = torch.ones_like(self.growth)
 
     @torch.no_grad()
-    def back(self, state: State, step: int) -> None:
-        """Pull the adjoint back through update number ``step``, which began from ``state``."""
+    def tape(self, state: State, step: int) -> Tape | HandTape:
+        """Gradient for update number ``step`` at ``state``, with what its derivatives need."""
+        return record(self.problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
+
+    @torch.no_grad()
+    def back(self, tape: Tape | HandTape, state: State, step: int) -> None:
+        """Pull the adjoint back through update number ``step``, which began from ``state``, of which the tape is."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
-        tape = record(problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
         update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
         elementwise, to_gradient, found = pull_back(problem, update, self.adjoint, self.in_the_update)
         curved, mixed = tape.curvature_product(to_gradient)

@@ -84,7 +84,9 @@ class Normalisation:
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[members, rows, width] -> the same shape."""
-        centred = hidden - hidden.mean(-1, keepdim=True)
+        self.hidden = hidden
+        self.mean = hidden.mean(-1, keepdim=True)
+        centred = hidden - self.mean
         variance = torch.linalg.vecdot(centred, centred).unsqueeze(-1) / hidden.shape[-1]
         self.root = variance.add_(EPSILON).rsqrt_()
         self.normal = centred.mul_(self.root)
@@ -92,30 +94,33 @@ class Normalisation:
 
     def backward(self, slope: Tensor) -> Tensor:
         """Gradient by the hidden values."""
-        self.along = self._along(slope)
-        self.projected = self._project(slope, self.along).mul_(self.root)
-        self.slope = slope
+        self.slope, self.projected = slope, self._times(slope)
         return self.projected
 
     def r_forward(self, moved: Tensor) -> Tensor:
         """Derivative of the normalised values; that of r is - r^2 mean(y dx)."""
-        along = self._along(moved)
-        self.moved = self._project(moved, along).mul_(self.root)
-        self.shrunk = along.mul_(self.root).neg_()
+        self.shrunk = self._along(moved).mul_(self.root)
+        self.moved = self._times(moved)
         return self.moved
 
     def r_backward(self, slope: Tensor) -> Tensor:
         """Derivative of r P g: of g itself, of the two y in P, and of r."""
-        crossed = self._along(slope).add_(torch.linalg.vecdot(self.slope, self.moved).unsqueeze(-1) / slope.shape[-1])
-        found = self._project(slope, crossed).addcmul_(self.moved, self.along, value=-1).mul_(self.root)
-        return found.addcmul_(self.projected, self.shrunk)
+        crossed = (torch.linalg.vecdot(self.slope, self.moved).unsqueeze(-1) / slope.shape[-1]).mul_(self.root)
+        found = self._times(slope).addcmul_(self.normal, crossed, value=-1)
+        found.addcmul_(self.moved, self._along(self.slope).mul_(self.root), value=-1)
+        return found.addcmul_(self.projected, self.shrunk, value=-1)
 
     def _along(self, vector: Tensor) -> Tensor:
         along: Tensor = torch.linalg.vecdot(vector, self.normal)
         return along.unsqueeze(-1) / vector.shape[-1]
 
-    def _project(self, vector: Tensor, along: Tensor) -> Tensor:
-        return (vector - vector.mean(-1, keepdim=True)).addcmul_(self.normal, along, value=-1)
+    def _times(self, vector: Tensor) -> Tensor:
+        """r P z, in one kernel."""
+        shape, wanted = [vector.shape[-1]], [True, False, False]
+        found: Tensor = torch.ops.aten.native_layer_norm_backward(
+            vector, self.hidden, shape, self.mean, self.root, None, None, wanted
+        )[0]
+        return found
 
 
 Derivatives = Callable[[Tensor, Tensor], Tensor]

@@ -5,10 +5,10 @@ from math import ceil
 
 from hpo.sizing.counts import coordinates, parameters
 from hpo.sizing.memory import (
-    Memory,
     estimator_bytes,
     estimator_in_force,
     is_auto,
+    plain_bytes,
     plain_members,
     storage_in_force,
 )
@@ -59,7 +59,7 @@ def estimate(
         seconds=STARTUP_SECONDS + sum(part.seconds for part in listed),
         memory=MemoryEstimate(
             peak=peak,
-            plain=plain_members(spec) * Memory(spec).plain,
+            plain=plain_bytes(spec, plain_members(spec)),
             hypergradient=estimator_bytes(at_once(spec), limit),
             limit=limit,
             members=plain_members(spec),

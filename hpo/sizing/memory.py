@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.grouping import members_together
 from hpo.sizing.counts import coordinates, footprint, parameters, state_copies
 from windtunnel.types.estimators import EstimatorName
 from windtunnel.types.model import Family
@@ -130,6 +131,18 @@ def plain_members(spec: JobSpec) -> int:
     return max(1, min(by_size, MOST_PLAIN_BYTES // Memory(spec).plain))
 
 
+def held_together(spec: JobSpec, members: int) -> int:
+    """Members of a population whose activations are alive at once: all of them, or those of one group."""
+    together = members_together(spec.model, TASKS[spec.task], spec.inner.batch_size)
+    return members if together is None else min(members, together)
+
+
+def plain_bytes(spec: JobSpec, members: int) -> int:
+    """Peak of plain runs of so many members: of one group; of the others what they begin with, and end with."""
+    memory, held = Memory(spec), held_together(spec, members)
+    return held * memory.plain + (members - held) * (2 * memory.state + memory.order)
+
+
 def is_auto(spec: JobSpec) -> bool:
     """Whether the job may take what serves: gradients, a sampler, or both."""
     return spec.method.estimator == "auto" and not spec.method.uses_higher
@@ -156,6 +169,7 @@ def estimator_bytes(spec: JobSpec, limit: int) -> int:
     members = min(spec.inner.seeds, AUTO_SEEDS) if is_auto(spec) else spec.inner.seeds
     match estimator_in_force(spec):
         case "auto" | "reverse":
+            members = held_together(spec, members)
             each = memory.reverse(states_kept(steps, storage_in_force(spec, limit)))
         case "truncated":
             each = memory.reverse(min(method.window_steps, steps) + 1)
@@ -169,7 +183,7 @@ def estimator_bytes(spec: JobSpec, limit: int) -> int:
             # One seed after the other.
             members, each = 1, memory.graph() + members * memory.order
         case "es" | "pes" | "finite_difference":
-            members, each = plain_members(spec), memory.plain
+            return plain_bytes(spec, plain_members(spec))
     return members * each
 
 
@@ -180,7 +194,7 @@ def certificate_bytes(spec: JobSpec) -> int:
     )
     memory, task = Memory(short), TASKS[spec.task]
     data = 0 if task.kind == "language" else BYTES * task.features * (task.train_examples + task.validation_examples)
-    runs = min(plain_members(spec), CERTIFYING_RUNS) * memory.plain
+    runs = plain_bytes(short, min(plain_members(spec), CERTIFYING_RUNS))
     return DOUBLE * (data + max(runs, memory.reverse(CERTIFIED_STEPS + 1)))
 
 
@@ -190,5 +204,9 @@ def population_bytes(spec: JobSpec, limit: int) -> int:
     What an update of a plain population took stays with the process's allocator while a hypergradient is computed.
     """
     members, memory = plain_members(spec), Memory(spec)
-    retained = members * RETAINED * memory.parameters
-    return max(members * memory.plain, estimator_bytes(spec, limit) + retained, certificate_bytes(spec))
+    retained = held_together(spec, members) * RETAINED * memory.parameters
+    working = max(plain_bytes(spec, members), estimator_bytes(spec, limit) + retained)
+    if held_together(spec, members) < members:
+        # One member's blocks are small enough for the allocator to keep, and too small for the certificate in float64.
+        return working + certificate_bytes(spec)
+    return max(working, certificate_bytes(spec))

@@ -5,7 +5,7 @@ factor of two.
 """
 
 from hpo.sizing.counts import footprint, parameters
-from hpo.sizing.memory import BYTES, estimator_in_force
+from hpo.sizing.memory import BYTES, estimator_in_force, held_together
 from windtunnel.types.estimates import MachineSpeed
 from windtunnel.types.estimators import EstimatorName
 from windtunnel.types.model import Family
@@ -37,13 +37,13 @@ def step_seconds(spec: JobSpec, speed: MachineSpeed, members: int) -> float:
     """Of one plain member-step, in a population of so many members."""
     arithmetic, moved = _batch_seconds(spec, speed, spec.inner.batch_size)
     update = BYTES * UPDATE_TRAFFIC * parameters(spec) / speed.bytes_per_second
-    return _overhead(spec, speed) / members + PASSES * arithmetic + moved + update
+    return _overhead(spec, speed) / held_together(spec, members) + PASSES * arithmetic + moved + update
 
 
 def evaluation_seconds(spec: JobSpec, speed: MachineSpeed, members: int, examples: int) -> float:
     """Of one member's loss on so many examples, without a gradient, in a population of so many members."""
     arithmetic, moved = _batch_seconds(spec, speed, examples)
-    return _overhead(spec, speed) / PASSES / members + arithmetic + moved / 2
+    return _overhead(spec, speed) / PASSES / held_together(spec, members) + arithmetic + moved / 2
 
 
 def _overhead(spec: JobSpec, speed: MachineSpeed) -> float:

@@ -118,8 +118,10 @@ class Probe:
         losses: list[PerSeed] = []
         for step in range(self.steps + 1):
             leaves = [tensor.detach().requires_grad_() for tensor in at.layout.split(state[0])]
-            found = vmap(at.outputs, in_dims=(0, None))(leaves, inputs)
-            loss = per_example(kind, found["readout"], labels).mean(1)
+            # No step follows the last pass: it keeps nothing for a backward one.
+            with torch.set_grad_enabled(step < self.steps):
+                found = vmap(at.outputs, in_dims=(0, None))(leaves, inputs)
+                loss = per_example(kind, found["readout"], labels).mean(1)
             losses.append(loss.tolist())
             for module, output in found.items():
                 activation.setdefault(module, []).append(_sizes(output.detach()))
@@ -131,6 +133,7 @@ class Probe:
                 # Members share nothing: the gradient of the sum of their losses holds the gradient of each.
                 gradients = torch.autograd.grad(loss.sum(), leaves)
                 state = update(state, at.layout.join(gradients), terms, step)
+                del gradients
                 self.on_step(self.seeds)
         weight_norm, update_norm = _norms(at, start, state[0])
         kernel_change, error = self._departure(at, start, state, terms, inputs[:KERNEL_EXAMPLES])

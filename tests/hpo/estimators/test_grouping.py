@@ -49,3 +49,26 @@ def test_runs_and_hypergradients_in_groups_are_those_of_the_whole(build_proxy, s
         found[-1] += [torch.tensor([exact.cost, bounded.cost, sum(counted)])]
     for whole, parts in zip(*found, strict=True):
         torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+
+
+def test_tapes_kept_from_the_replay_spare_their_gradients_and_change_nothing(build_proxy) -> None:
+    problem = build_proxy(
+        task="python-text",
+        model={"family": "transformer", "width": 4, "depth": 1, "d_head": 4},
+        inner={"steps": 10, "batch_size": 2},
+        search=[{"name": "learning_rate"}, {"name": "dropout"}],
+    )
+    draw = problem.draw([(0, 0), (0, 1)])
+    points = problem.space.start().expand(2, -1)
+    found = []
+    # Segments of 4, 4 and 2 steps, of which the last is not replayed.
+    for kept, spared in ((0, 0), (1, 0), (2, 2), (3, 4), (99, 6)):
+        problem.tapes = kept
+        counted: list[int] = []
+        estimate = Reverse("sqrt").estimate(problem, points, draw, counted.append)
+        assert sum(counted) == 2 * Reverse("sqrt").member_steps(problem)
+        assert estimate.cost == 2 * (10 + 10 + 6 + 2 * 10 - spared)
+        found.append(estimate)
+    for other in found[1:]:
+        torch.testing.assert_close(other.gradient, found[0].gradient, rtol=1e-10, atol=1e-13)
+        torch.testing.assert_close(other.growth, found[0].growth, rtol=1e-8, atol=1e-10)
