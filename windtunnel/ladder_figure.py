@@ -28,7 +28,7 @@ def ladder(certificate: LadderCertificate, *, theme: Theme = "light") -> go.Figu
             colour = OTHER_COLOURS[widths.index(rung.width) % len(OTHER_COLOURS)]
             _rung(figure, certificate, each, rung.width, colour, panel)
     figure.update_layout(layout(theme, height=PANEL))
-    figure.update_layout(margin={"t": 84}, legend={"y": 1.14})
+    figure.update_layout(margin={"t": 56, "b": 84}, legend={"y": -0.3, "yanchor": "top"})
     figure.update_annotations(font={"size": 12})
     ticks = [f"x {factor:g}" for factor in certificate.factors]
     for panel, each in enumerate(drawn, start=1):

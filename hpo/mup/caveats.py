@@ -13,6 +13,7 @@ from hpo.mup.premises import (
 )
 from hpo.mup.resolve import attention_multiplier, global_value, mixture_weights, regularization
 from windtunnel.types.hyperparameters import HyperparameterName
+from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import Assumption
 from windtunnel.types.results import TuneResult
@@ -198,7 +199,7 @@ def _unsettled(result: TuneResult) -> list[str]:
             "nothing here shows it."
         ]
     return [
-        f"Drift: {each.sentence}; that is too uncertain to call the optimum still."
+        f"Drift: {each.sentence}; whether it stays within {MOST_DRIFT:g} either way is not settled."
         for each in (result.ladder.learning_rate, result.ladder.weight_decay)
         if each is not None and each.verdict == "inconclusive"
     ]

@@ -98,6 +98,12 @@ def test_a_file_that_cannot_be_written_ends_in_7(ask, made):
     assert "cannot write no/such/folder/plan.yaml" in done.stderr
 
 
+def test_the_table_tells_the_critical_batch_size(ask, finished):
+    done = ask("plan", finished, "--width", "16")
+    assert done.exit_code == 0, done.stderr
+    assert any(line.startswith("critical batch") and "examples" in line for line in done.stdout.splitlines())
+
+
 def test_a_batch_past_the_critical_one_ends_in_4_with_the_estimate(ask, finished):
     done = ask("plan", finished, "--width", "16", "--batch-size", "1000000")
     assert (done.exit_code, done.stdout) == (4, "")

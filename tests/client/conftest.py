@@ -184,7 +184,8 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def finished(client: Client) -> Job:
     """A small job that has succeeded."""
-    job = client.jobs.create(SMALL, idempotency_key="finished")
+    spec = {**SMALL, "transfer": {"ladder": {"widths": [8, 16, 32], "seeds": 2}}}
+    job = client.jobs.create(spec, idempotency_key="finished")
     job.wait(timeout=120, progress=False)
     return job
 

@@ -167,7 +167,7 @@ def test_a_failed_ladder_refuses_the_plan_unless_forced(finish, plan_of) -> None
 
 def test_an_open_ladder_or_none_is_named(finish, plan_of) -> None:
     open_ended = plan_of(job(finish).model_copy(update={"ladder": ladder("inconclusive")}), width=256)
-    assert not open_ended.forced and any("too uncertain to call" in text for text in open_ended.not_covered)
+    assert not open_ended.forced and any("is not settled" in text for text in open_ended.not_covered)
     assert any("no ladder of widths was climbed" in text for text in plan_of(job(finish), width=256).not_covered)
     calm = plan_of(job(finish).model_copy(update={"ladder": ladder("pass", 0.1)}), width=256)
     assert not any("Drift" in text for text in calm.not_covered)

@@ -140,6 +140,8 @@ def _parts(made: Plan) -> list[RenderableType]:
         ("training", f"{made.steps:,} steps of batch {made.batch_size}, {made.optimizer}, {made.schedule.name} schedule"),
         ("optimizer", ", ".join(f"{name} {output.number(value)}" for name, value in _optimizer(made))),
         ("coordinate check", "none" if check is None else f"{check.verdict}, widths {', '.join(map(str, check.widths))}"),
+        *([("ladder", made.ladder.learning_rate.sentence)] if made.ladder else []),
+        *([("critical batch", made.noise_scale.sentence)] if made.noise_scale else []),
         ("cost of tuning", _cost(made.tuning_share)),
     ]
     headings = ("role", "tensors", "learning rate", "weight decay", "init std", "eps", "multiplier")

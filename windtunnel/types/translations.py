@@ -24,6 +24,13 @@ class NoiseScale(Response):
     batches: int
     """Batches drawn at each time of each run."""
 
+    @property
+    def sentence(self) -> str:
+        """The estimate in one line."""
+        if self.examples is None or self.high is None:
+            return f"above {self.low:.0f} examples (gradient noise scale of the proxy)"
+        return f"about {self.examples:.0f} examples (gradient noise scale of the proxy, {self.low:.0f} to {self.high:.0f})"
+
 
 class HorizonFit(Response):
     """How the best learning rate moves with the length of the run."""
