@@ -310,3 +310,19 @@ def test_a_check_that_an_older_version_stored_is_still_read() -> None:
     check = CoordinateCheck.model_validate(stored)
     assert check.last("change")["readout"].low is None
     assert (check.kernel_change, check.update_norms, check.reasons) == ([], {}, [])
+
+
+def test_seeds_one_by_one_show_what_they_show_together(monkeypatch) -> None:
+    spec = JobSpec.model_validate({"task": "digits", "model": {"width": 8}})
+    together = coordinate_check(spec, {}, [16, 32], seeds=4, steps=2, learning_rate=0.01)
+    monkeypatch.setattr("hpo.mup.coordinates.probe.MOST_AT_ONCE", 3_500)
+    # 2,000 and 3,500 parameters at width 16 and 32: two seeds at once, then one.
+    apart = coordinate_check(spec, {}, [16, 32], seeds=4, steps=2, learning_rate=0.01)
+    assert [(slope.module, slope.quantity, slope.step) for slope in apart.slopes] == [
+        (slope.module, slope.quantity, slope.step) for slope in together.slopes
+    ]
+    for one, other in zip(apart.slopes, together.slopes, strict=True):
+        assert one.slope == pytest.approx(other.slope, abs=1e-4)
+    assert apart.losses == pytest.approx(together.losses) and apart.kernel_change == pytest.approx(
+        together.kernel_change, rel=1e-3
+    )

@@ -1,7 +1,8 @@
 """Trains every seed of one width for a few steps on one batch, and records what the coordinate check looks at."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from math import isfinite
 from statistics import fmean
 
@@ -28,6 +29,9 @@ from windtunnel.types.tasks import TASKS
 PURPOSE = 7_301
 """Second part of the seed path, so that the check shares no seed with the job's runs."""
 
+MOST_AT_ONCE = 4_000_000
+"""Parameters of the seeds that train as one computation: some ten times as many numbers are in memory."""
+
 PerSeed = list[float]
 
 
@@ -49,6 +53,27 @@ class Trace:
     """Share of the change of those examples' logits that the model linearised at initialisation does not have."""
     losses: list[PerSeed]
     """Training loss in nats before step 0, 1, ..., and after the last."""
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Trace]") -> "Trace":
+        """One trace of the seeds of several, in order."""
+
+        def whole(columns: Iterable[PerSeed]) -> PerSeed:
+            return list(chain.from_iterable(columns))
+
+        def by_step(tables: Sequence[list[PerSeed]]) -> list[PerSeed]:
+            return [whole(columns) for columns in zip(*tables, strict=True)]
+
+        first = parts[0]
+        return cls(
+            activation={name: by_step([part.activation[name] for part in parts]) for name in first.activation},
+            change={name: by_step([part.change[name] for part in parts]) for name in first.change},
+            weight_norm={name: whole(part.weight_norm[name] for part in parts) for name in first.weight_norm},
+            update_norm={name: whole(part.update_norm[name] for part in parts) for name in first.update_norm},
+            kernel_change=whole(part.kernel_change for part in parts),
+            linearisation_error=whole(part.linearisation_error for part in parts),
+            losses=by_step([part.losses for part in parts]),
+        )
 
     @property
     def learns(self) -> bool:
@@ -102,10 +127,23 @@ class Probe:
     seeds: int
     steps: int
     on_step: OnStep
+    first: int = 0
+    """Number of the first seed."""
 
     def trace(self, width: int, learning_rate: float) -> Trace:
-        """Train at one width from the same seeds as at any other, every tensor with the same rate at the proxy's width."""
+        """Train at one width from the same seeds as at any other, every tensor with the same rate at the proxy's width.
+
+        As many seeds at once as ``MOST_AT_ONCE`` allows: small models are slow one by one, large ones need the memory.
+        """
         at = self._at(width, learning_rate)
+        together = max(1, MOST_AT_ONCE // at.layout.parameters)
+        parts = [
+            replace(self, first=self.first + start, seeds=min(together, self.seeds - start))._together(at)
+            for start in range(0, self.seeds, together)
+        ]
+        return Trace.joined(parts)
+
+    def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
         kind = TASKS[self.spec.task].kind
         initial, update = RULES[self.spec.optimizer.name]
@@ -157,14 +195,14 @@ class Probe:
         first, last = at.layout.split(start), at.layout.split(state[0])
         changes: PerSeed = []
         errors: PerSeed = []
-        for seed in range(min(self.seeds, KERNEL_SEEDS)):
+        for seed in range(min(self.seeds, KERNEL_SEEDS - self.first)):
             ends = [tensor[seed] for tensor in first], [tensor[seed] for tensor in last]
             if not state[0][seed].isfinite().all():
                 changes.append(float("inf"))
                 errors.append(float("inf"))
                 continue
             projection = torch.randn(
-                TASKS[self.spec.task].classes, generator=generator_of((self.spec.seed, PURPOSE, seed, 1))
+                TASKS[self.spec.task].classes, generator=generator_of((self.spec.seed, PURPOSE, self.first + seed, 1))
             )
             rates = self._rates(at, state, terms, seed)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
@@ -201,7 +239,8 @@ class Probe:
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
         """[seeds, P]"""
-        draws = [initialise(rows, generator_of((self.spec.seed, PURPOSE, seed))) for seed in range(self.seeds)]
+        seeds = range(self.first, self.first + self.seeds)
+        draws = [initialise(rows, generator_of((self.spec.seed, PURPOSE, seed))) for seed in seeds]
         return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
 
     def _terms(self, rows: Sequence[TensorRow], layout: Layout) -> StepCoefficients:
