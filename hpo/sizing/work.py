@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.grouping import members_together, tapes_kept
 from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint
 from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
@@ -132,7 +133,8 @@ def hypergradient_cost(spec: JobSpec, limit: int) -> float:
     cost: float
     match estimator_in_force(spec):
         case "auto" | "reverse":
-            cost = replayed(steps, storage_in_force(at_once(spec), limit)) + 4 * steps
+            storage = storage_in_force(at_once(spec), limit)
+            cost = replayed(steps, storage) - spared(steps, storage, _tapes(spec)) + 4 * steps
         case "higher":
             cost = 3 * steps
         case "forward":
@@ -156,9 +158,28 @@ def hypergradient_cost(spec: JobSpec, limit: int) -> float:
     return cost
 
 
+def _tapes(spec: JobSpec) -> int:
+    """Steps of a replayed segment whose tapes are kept."""
+    task, batch = TASKS[spec.task], spec.inner.batch_size
+    return tapes_kept(spec.model, task, batch * (members_together(spec.model, task, batch) or 1))
+
+
+def spared(steps: int, storage: Literal["none", "sqrt"] | int, tapes: int) -> int:
+    """Gradients of replayed steps that their backward steps take over: of kept tapes, but for a segment's last."""
+    if storage == "none":
+        return 0
+    segment = _segment(steps, storage)
+    return (math.ceil(steps / segment) - 1) * max(0, min(segment, tapes) - 1)
+
+
+def _segment(steps: int, storage: Literal["sqrt"] | int) -> int:
+    return math.isqrt(max(steps - 1, 0)) + 1 if storage == "sqrt" else min(storage, steps)
+
+
 def replayed(steps: int, storage: Literal["none", "sqrt"] | int) -> int:
     """Steps that the reverse pass computes a second time."""
     if storage == "none":
         return 0
-    segment = math.isqrt(max(steps - 1, 0)) + 1 if storage == "sqrt" else min(storage, steps)
-    return 0 if segment == 1 else steps - math.ceil(steps / segment)
+    # Of each segment but the last, whose states the first pass leaves, all but the state it begins with.
+    segment = _segment(steps, storage)
+    return (math.ceil(steps / segment) - 1) * (segment - 1)

@@ -9,6 +9,8 @@ from hpo import certificate, portfolio, scout, survey
 from hpo.families import build
 from hpo.layout import Layout
 from hpo.mup import coordcheck
+from hpo.mup.horizon import horizon_steps
+from hpo.mup.noise_scale import noise_scale_steps
 from hpo.mup.proxies import proxy_tensors
 from hpo.race import FINALISTS, LENGTHS
 from hpo.sizing import memory, work
@@ -17,6 +19,7 @@ from hpo.sizing.estimate import STARTUP_SECONDS, estimate
 from hpo.sizing.memory import Memory, estimator_bytes, plain_members, states_kept, storage_in_force
 from hpo.sizing.starts import at_once
 from hpo.space import Space
+from hpo.study import Study
 from windtunnel.types import TASKS, JobSpec
 from windtunnel.types.estimates import REFERENCE, MachineSpeed
 from windtunnel.types.estimators import ESTIMATORS
@@ -106,6 +109,34 @@ def test_states_kept_are_between_the_root_and_all(steps) -> None:
     assert states_kept(steps, steps) == steps + 2
     assert work.replayed(steps, "none") == work.replayed(steps, 1) == 0
     assert 0 <= work.replayed(steps, "sqrt") < steps
+
+
+@pytest.mark.parametrize("storage", ["none", "sqrt", 7])
+@pytest.mark.parametrize("task", ["digits", "python-text"])
+def test_a_hypergradient_costs_what_the_estimator_will_book(task: str, storage: str | int) -> None:
+    spec = JobSpec.model_validate(
+        {"task": task, "inner": {"steps": 50}, "method": {"estimator": "reverse", "checkpointing": storage}}
+    )
+    study = Study(spec)
+    assert work.hypergradient_cost(spec, 4 * GIB) == study.estimator.cost(study.problem)
+
+
+def test_the_checks_of_a_transfer_count_what_they_do() -> None:
+    plain = {"task": "digits", "inner": {"steps": 40}, "parametrization": "standard"}
+
+    def check(**transfer: object) -> float:
+        spec = JobSpec.model_validate({**plain, "transfer": {"noise_scale": False, **transfer}})
+        return next(phase.plain for phase in work.phases(spec, 4 * GIB) if phase.name == "check")
+
+    spec = JobSpec.model_validate(plain)
+    assert check() == 0 and check(noise_scale=True) == noise_scale_steps(40)
+    assert check(horizons=3) == pytest.approx(horizon_steps(40, 3))
+    # At the proxy's width alone a ladder costs what it runs; wider, by its multiply-adds.
+    asked = {"widths": [16, 32, 64], "seeds": 2}
+    each = sum(width * (64 + width + 10) for width in (16, 32, 64)) / (64 * (64 + 64 + 10))
+    assert check(ladder=asked) == pytest.approx(5 * 2 * 40 * each, rel=0.02)
+    assert check(ladder={**asked, "weight_decay": True, "standard": True}) == pytest.approx(3 * check(ladder=asked))
+    assert spec.decays
 
 
 @pytest.mark.parametrize("kind", [name for name in ESTIMATORS if name != "implicit"])
