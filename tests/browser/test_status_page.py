@@ -121,10 +121,14 @@ def test_plan_is_made_from_the_page_and_a_bad_target_is_shown_at_its_field(site,
     expect(page.locator("#plans .errors")).to_contain_text("width 4 is below the proxy's 8")
     assert page.get_by_label("Width").get_attribute("aria-invalid") == "true"
     page.get_by_label("Width").fill("256")
-    page.get_by_label("even if the check did not pass").check()
+    page.get_by_label("Batch size").fill("100000")
+    page.get_by_role("button", name="Make a plan").click()
+    expect(page.locator("#plans .errors")).to_contain_text("past the critical batch size")
+    page.get_by_label("even if the evidence is against it").check()
     page.get_by_role("button", name="Make a plan").click()
     page.wait_for_url("**/plans/plan_*")
     expect(page.get_by_role("heading", name="Plan for width 256")).to_be_visible()
+    expect(page.get_by_text("past the critical batch size").first).to_be_visible()
 
 
 def test_list_filters_and_shows_the_trend(site, finished, open_page):
