@@ -260,3 +260,26 @@ def test_a_study_of_the_same_seed_gives_the_same_bits(installed):
     spec = JobSpec.model_validate({"task": installed, "model": {"width": 8}, **lean})
     first, second = (list(Study(spec)) for _ in range(2))
     assert first == second and first[1].gradient_norm
+
+
+def test_a_module_of_one_s_own_climbs_a_ladder_and_tells_its_noise_scale():
+    transfer = {"ladder": {"widths": [8, 16, 32], "seeds": 2, "standard": True}, "horizons": 2}
+    result = windtunnel.tune(Plain, data(), model={"width": 16}, transfer=transfer, **SMALL_RUNS)
+    assert result.ladder is not None and [rung.width for rung in result.ladder.learning_rate.rungs] == [8, 16, 32]
+    assert result.ladder.standard is not None
+    at_home = [each.rungs[1].losses for each in (result.ladder.learning_rate, result.ladder.standard)]
+    # At the proxy's own width the two parametrizations are the same runs; at another they are not.
+    assert at_home[0] == at_home[1]
+    assert result.ladder.learning_rate.rungs[2].losses != result.ladder.standard.rungs[2].losses
+    assert result.noise_scale is not None and result.horizon is not None
+    twice = result.plan(width=16, examples=2 * len(data()[0][0]), force=True)
+    once = result.plan(width=16, force=True)
+    for before, after in zip(once.tensors, twice.tensors, strict=True):
+        assert after.weight_decay == pytest.approx(before.weight_decay / 2)
+
+
+SMALL_RUNS: dict[str, Any] = {
+    "inner": {"steps": 12, "batch_size": 16, "seeds": 2},
+    "outer": {"steps": 1, "finish_seeds": 2},
+    "method": {"estimator": "reverse"},
+}
