@@ -12,8 +12,8 @@ some 20 microseconds against 5."""
 
 TAPE = 6
 """Bytes that a tape by hand holds for every float that a forward pass keeps."""
-MOST_TAPE_BYTES = 2**28
-"""Of all the tapes that are kept at once: less than the gradient of the validation loss takes before any of them."""
+MOST_TAPE_BYTES = 2**29
+"""Of all the tapes that are kept at once: about what the gradient of the validation loss takes before any of them."""
 
 
 def tapes_kept(model: ModelSpec, task: TaskInfo, batch: int) -> int:
