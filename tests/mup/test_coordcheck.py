@@ -76,7 +76,7 @@ def test_every_family_passes_under_mup_and_fails_under_standard_parametrization(
     standard = coordinate_check(spec(**fields, optimizer=optimizer, parametrization="standard"), {}, [48, 96], seeds=2)
     assert standard.verdict == "fail"
     hidden = {module: slope for module, slope in last(standard).items() if module.startswith("blocks.")}
-    assert fmean(hidden.values()) > 0.5, hidden
+    assert fmean(hidden.values()) > 0.4, hidden
 
 
 @pytest.mark.parametrize("optimizer", [ADAM, SGD], ids=["adam", "sgd"])
