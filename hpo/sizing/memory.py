@@ -25,7 +25,7 @@ MOST_PLAIN_BYTES = 2**29
 
 UPDATE = 10
 """Copies of the parameters that a plain step touches: states before and after, gradient, coefficients, temporaries."""
-RETAINED = 7
+RETAINED = 2
 """Those of them that the allocator keeps for later."""
 BACKWARD_UPDATE = 14
 """The same of one step of the reverse pass, with cotangents."""

@@ -48,7 +48,7 @@ REGULARISATION = {"l2": 0.02, "dropout": 0.2, "label_smoothing": 0.1, "input_noi
 
 @pytest.fixture(autouse=True)
 def tiny_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TASKS, TEXT.name, TEXT)
+    monkeypatch.setitem(TASKS._added, TEXT.name, TEXT)
 
 
 def text_data() -> TaskData:
