@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
-from statistics import fmean
 
 import pytest
 
@@ -73,10 +72,10 @@ def test_every_family_passes_under_mup_and_fails_under_standard_parametrization(
     fields = FAMILIES[family]
     mup = coordinate_check(spec(**fields, optimizer=optimizer), {}, widths)
     assert mup.verdict == "pass", mup.reasons
-    standard = coordinate_check(spec(**fields, optimizer=optimizer, parametrization="standard"), {}, [48, 96], seeds=2)
+    standard = coordinate_check(spec(**fields, optimizer=optimizer, parametrization="standard"), {}, [48, 96, 192])
     assert standard.verdict == "fail"
     hidden = {module: slope for module, slope in last(standard).items() if module.startswith("blocks.")}
-    assert fmean(hidden.values()) > 0.4, hidden
+    assert all(slope > 0.3 for slope in hidden.values()), hidden
 
 
 @pytest.mark.parametrize("optimizer", [ADAM, SGD], ids=["adam", "sgd"])

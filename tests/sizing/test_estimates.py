@@ -55,6 +55,13 @@ SPECS: dict[str, dict[str, Any]] = {
         "outer": {"steps": 1, "finish_seeds": 16, "scout": False},
         "method": {"estimator": "reverse", "checkpointing": "sqrt"},
     },
+    "resnet, few runs": {
+        "task": "digits",
+        "model": {"family": "resnet", "width": 16, "depth": 1},
+        "inner": {"steps": 10, "batch_size": 128, "seeds": 2},
+        "outer": {"steps": 1, "finish_seeds": 2, "scout": False},
+        "method": {"estimator": "reverse", "checkpointing": "sqrt"},
+    },
 }
 
 
@@ -64,7 +71,19 @@ def between(first: dict[str, float], second: dict[str, float]) -> MachineSpeed:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # The estimate takes a plain population for full, of 30 members here. This job trains 6 at once: 330 MB measured,
+        # 533 estimated. It errs on the safe side, and by more than it should.
+        pytest.param(
+            name, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason="counts 30 members, trains 6")
+        )
+        if name == "resnet, few runs"
+        else name
+        for name in SPECS
+    ],
+)
 def test_a_jobs_memory_and_time_are_what_was_estimated(measure, name) -> None:
     spec = JobSpec.model_validate(SPECS[name])
     found = measure(SPECS[name])
