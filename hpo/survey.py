@@ -1,4 +1,5 @@
-"""The portfolio's scout: a sweep of learning rates and a spread over the whole space, at a quarter of the horizon.
+"""The portfolio's scout: a sweep of learning rates, then each rate by itself, and a spread over the whole space, at a
+quarter of the horizon.
 
 A short run tells useless points from useful ones as well as a second seed of the full run does, for a quarter of the
 price; which of the useful ones is best it cannot tell. So it decides what is run in full, and no more.
@@ -15,6 +16,7 @@ from hpo.observations import Observations
 from hpo.sampler import ELITES, consensus
 from hpo.scout import MORE_DECAY
 from hpo.setting import Setting
+from hpo.space import Space
 from hpo.spread import spread
 
 RATES = 8
@@ -23,7 +25,11 @@ SPREAD = 16
 """Points of a Sobol sequence over the box and their mirror images, at most; fewer in a space of few dimensions."""
 PER_DIMENSION = 4
 FINALISTS = 2
-"""Points that are run in full, beside the start and the consensus of the best."""
+"""Points that are run in full, beside the start, the consensus of the best and the leaning point."""
+TILT = 10.0
+"""Factor by which one rate of several is raised and lowered by itself."""
+MOST_TILTED = 8
+"""Rates that are tilted, at most: where there are more, the sampler looks for their ratios."""
 
 
 def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float]] | None:
@@ -37,9 +43,10 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
     """
     space, account, steps = setting.space, setting.account, setting.spec.inner.steps
     rates = RATES if setting.spec.searches("learning_rate") else 0
-    count = min(SPREAD, PER_DIMENSION * len(space))
-    finalists = 2 + FINALISTS + len(MORE_DECAY) * setting.spec.searches("weight_decay")
-    account.enter("scout", 0, (1 + rates + count) * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
+    count, tilted = min(SPREAD, PER_DIMENSION * len(space)), _tilted(space)
+    finalists = 2 + FINALISTS + bool(tilted) + len(MORE_DECAY) * setting.spec.searches("weight_decay")
+    brief = 1 + rates + 2 * len(tilted) + count
+    account.enter("scout", 0, brief * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
     start = space.start()
     swept = (
         torch.stack([space.with_value(start, "learning_rate", rate) for rate in _grid(setting)]) if rates else start[None]
@@ -47,12 +54,14 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
     points = torch.cat([start[None], swept, spread(space.low, space.high, count, setting.spec.seed)])
     rows = short.seen.add(points, "scout")
     short.run(rows, 0)
+    best = swept[int(short.seen.losses[rows[1 : 1 + len(swept)], 0].argmin())]
+    leaning = _leaning(space, short, best, tilted) if tilted else []
     losses = short.seen.losses[:, 0]
     ranked = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
     chosen = [start, *(short.seen.points[row] for row in ranked[:FINALISTS])]
     if ranked:
         chosen.append(consensus(short.seen.points[ranked], losses[ranked], ELITES[0]))
-    chosen += _more_decay(setting, swept[int(losses[rows[1 : 1 + len(swept)]].argmin())])
+    chosen += [*leaning, *_more_decay(setting, best)]
     entered = arena.seen.add(torch.stack(chosen), "scout")
     arena.run(entered, 0)
     arena.incumbent = min(entered, key=lambda row: float(arena.seen.losses[row, 0]))
@@ -69,6 +78,33 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
     kept = [(rate, float(losses[row])) for rate, row in zip(_grid(setting), rows[1 : 1 + rates], strict=True)]
     sound = [pair for pair in kept if math.isfinite(pair[1])]
     return {"learning_rate": [rate for rate, _ in sound], "loss": [loss for _, loss in sound]}
+
+
+def _tilted(space: Space) -> list[int]:
+    """Coordinates of the rates that are tilted one by one: all of them, where there are several and not too many."""
+    found = [index for index, item in enumerate(space.hyperparameters) if item.name == "learning_rate"]
+    return found if 1 < len(found) <= MOST_TILTED else []
+
+
+def _leaning(space: Space, short: Arena, best: Tensor, tilted: list[int]) -> list[Tensor]:
+    """Tilt the rates one by one from the best of the sweep; the point with each of them where it did best, [k].
+
+    A sweep moves all rates together, and so never sees that the layers want them an order of magnitude apart.
+    """
+    (row,) = short.seen.add(best[None], "scout")
+    leaning = best.clone()
+    moves = [(index, best[index] + sign * math.log(TILT)) for index in tilted for sign in (-1, 1)]
+    points = best.repeat(len(moves), 1)
+    for place, (index, value) in enumerate(moves):
+        points[place, index] = value
+    rows = short.seen.add(space.clamp(points), "scout")
+    short.run([row, *rows], 0)
+    lowest = {index: float(short.seen.losses[row, 0]) for index in tilted}
+    for (index, _), tried in zip(moves, rows, strict=True):
+        loss = float(short.seen.losses[tried, 0])
+        if loss < lowest[index]:
+            lowest[index], leaning[index] = loss, short.seen.points[tried, index]
+    return [leaning]
 
 
 def _more_decay(setting: Setting, point: Tensor) -> list[Tensor]:

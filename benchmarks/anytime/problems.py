@@ -53,8 +53,12 @@ EVERYTHING = [
     {"name": "warmup_fraction"},
     {"name": "floor"},
 ]
-BRIEF_BATCH = {"steps": STEPS, "batch_size": 8}
-"""Of the transformer, whose runs would take a quarter of a minute at the default batch."""
+SMALL_TRANSFORMER = {
+    "task": "python-text",
+    "model": {"width": 32, "depth": 1},
+    "inner": {"steps": STEPS, "batch_size": 8},
+}
+"""At the default width, depth and batch a run would take a quarter of a minute, and the whole comparison days."""
 
 PROBLEMS: dict[str, Problem] = {
     "mlp-2": Problem(
@@ -75,12 +79,12 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "transformer-2": Problem(
         "transformer, python-text, 2 hyperparameters",
-        {"task": "python-text", "inner": BRIEF_BATCH, "search": RATE_AND_DECAY},
+        {**SMALL_TRANSFORMER, "search": RATE_AND_DECAY},
         checkpoints=(10, 20, 40, 60),
     ),
     "transformer-30": Problem(
         "transformer, python-text, 30 hyperparameters",
-        {"task": "python-text", "inner": BRIEF_BATCH, "search": EVERYTHING},
+        {**SMALL_TRANSFORMER, "search": EVERYTHING},
         checkpoints=(10, 20, 40, 60, 100),
     ),
 }

@@ -73,6 +73,11 @@ def coordinates(spec: JobSpec) -> int:
     return sum(_coordinates(spec, item) for item in spec.search)
 
 
+def rates(spec: JobSpec) -> int:
+    """Learning rates that are searched, each a coordinate of its own."""
+    return sum(_coordinates(spec, item) for item in spec.search if item.name == "learning_rate")
+
+
 def _coordinates(spec: JobSpec, item: SearchItem) -> int:
     if item.name == "mixture_weight":
         return len(TASKS[spec.task].sources)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from hpo.grouping import members_together, tapes_kept
 from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
-from hpo.sizing.counts import coordinates, footprint
+from hpo.sizing.counts import coordinates, footprint, rates
 from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
 from hpo.sizing.starts import SPREAD, at_once
 from windtunnel.types.carrying import ladder_widths
@@ -20,6 +20,8 @@ SWEEP, SWEEP_FINALISTS = 16, 4
 """The scout of a named estimator: learning rates at a short horizon, points at the full one."""
 SURVEY, SURVEYED = 24, 6
 """The scout of ``auto``: points at a short horizon, at most; runs at the full one beside the first judgement."""
+MOST_TILTED = 8
+"""Rates that it also raises and lowers one by one, at most."""
 RACERS, RACE_FINALISTS = 6, 2
 """An outer step of a named estimator from one start: candidates on one seed, the best on the others."""
 AUTO_RUNS = 10
@@ -103,7 +105,8 @@ def _scout(spec: JobSpec) -> Phase:
     if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
         return Phase("scout", seeds * steps + others)
     if is_auto(spec):
-        return Phase("scout", SURVEY * short + (SURVEYED + seeds) * steps)
+        tilted = rates(spec) if 1 < rates(spec) <= MOST_TILTED else 0
+        return Phase("scout", (SURVEY + 2 * tilted) * short + (SURVEYED + bool(tilted) + seeds) * steps)
     return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps + others)
 
 

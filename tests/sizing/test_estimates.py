@@ -116,6 +116,7 @@ def test_the_outer_loops_numbers_are_its_own() -> None:
     assert (work.SWEEP, work.SWEEP_FINALISTS) == (scout.RATES, scout.FINALISTS)
     assert (work.SHORTEST, work.SHORT_SHARE) == (scout.SHORTEST, scout.SHORT_SHARE)
     assert (survey.RATES + survey.SPREAD, 2 + survey.FINALISTS + len(scout.MORE_DECAY)) == (work.SURVEY, work.SURVEYED)
+    assert survey.MOST_TILTED == work.MOST_TILTED
     assert (2 * len(LENGTHS), FINALISTS) == (work.RACERS, work.RACE_FINALISTS)
     assert coordcheck.STEPS == work.CHECK_STEPS
     assert (certificate.STEPS, 2 * len(certificate.WIDTHS)) == (memory.CERTIFIED_STEPS, memory.CERTIFYING_RUNS)
