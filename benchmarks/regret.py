@@ -27,9 +27,11 @@ from windtunnel.types import JobSpec
 RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
 DECAYS = (0.1, 1.0, 10.0)
 BASE_RATES = (0.03125, 0.0625, 0.125, *RATES, 8.0)
+BASE_DECAYS = (*DECAYS, 100.0)
 """At the proxy's width the grid is wider: where its best lies is not known there."""
-CHOOSING, JUDGING = 3, 6
-"""Seeds that choose the best of a grid; fresh seeds that judge it."""
+TUNING, CHOOSING, JUDGING = 12, 3, 6
+"""Seeds that choose the best of the proxy's grid, whose runs are cheap and whose losses scatter; that choose the best of a
+wide grid; fresh seeds that judge it."""
 MULTIPLES = (8, 16)
 COLUMNS = ["problem", "parametrization", "width", "rate", "decay", "purpose", "losses"]
 
@@ -140,9 +142,9 @@ def main() -> None:
         problem = PROBLEMS[name]
         narrow = problem.spec["model"]["width"]
         for parametrization in ("mup", "standard"):
-            cells: list[Cell] = [(name, "mup", narrow, rate, decay, 0) for rate, decay in product(BASE_RATES, DECAYS)]
+            cells: list[Cell] = [(name, "mup", narrow, rate, decay, 2) for rate, decay in product(BASE_RATES, BASE_DECAYS)]
             # At the proxy's own width the two are the same runs.
-            base = best(measured(cells, CHOOSING))
+            base = best(measured(cells, TUNING))
             for multiple in MULTIPLES:
                 found = compare(name, parametrization, narrow * multiple, base)
                 share = 100 * float(found["regret"]) / float(found["best"])
