@@ -17,6 +17,8 @@ the width is large against their number."""
 KERNEL_EXAMPLES, KERNEL_SEEDS = 4, 3
 """Of the batch and of the seeds, that tangent kernel and linearisation are measured on: each example holds a gradient of
 its own."""
+MOST_AT_ONCE = 4_000_000
+"""Parameters of the seeds that train as one computation: some twenty times as many numbers are in memory."""
 MOST_WORK = 2_000_000_000
 """Multiply-adds of one forward pass of one batch, over all widths; bounds the check to seconds on one core."""
 MOST_PARAMETERS = 8_000_000

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from math import ceil
 
+from hpo.sizing.checks import checks_bytes
 from hpo.sizing.counts import coordinates, parameters
 from hpo.sizing.memory import (
     estimator_bytes,
     estimator_in_force,
     is_auto,
     plain_bytes,
-    plain_members,
     storage_in_force,
 )
+from hpo.sizing.peak import members_at_once, peak_bytes
 from hpo.sizing.seconds import evaluation_seconds, hypergradient_factor, step_seconds
-from hpo.sizing.starts import at_once, peak_bytes
+from hpo.sizing.starts import at_once
 from hpo.sizing.work import Phase, phases
 from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, MemoryEstimate, PhaseEstimate
 from windtunnel.types.problems import FieldError
@@ -59,10 +60,11 @@ def estimate(
         seconds=STARTUP_SECONDS + sum(part.seconds for part in listed),
         memory=MemoryEstimate(
             peak=peak,
-            plain=plain_bytes(spec, plain_members(spec)),
+            plain=plain_bytes(spec, members_at_once(spec)),
             hypergradient=estimator_bytes(at_once(spec), limit),
+            checks=checks_bytes(spec),
             limit=limit,
-            members=plain_members(spec),
+            members=members_at_once(spec),
             fits=peak <= limit,
         ),
         changes=list(changes),
@@ -73,7 +75,7 @@ def estimate(
 
 def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
     """Training, hypergradients, and the evaluation of every run on the validation split at its end."""
-    task, together, members = TASKS[spec.task], at_once(spec).inner.seeds, plain_members(spec)
+    task, together, members = TASKS[spec.task], at_once(spec).inner.seeds, members_at_once(spec)
     plain = phase.plain * step_seconds(spec, speed, members)
     differentiated = phase.differentiated * step_seconds(spec, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0

@@ -196,17 +196,3 @@ def certificate_bytes(spec: JobSpec) -> int:
     data = 0 if task.kind == "language" else BYTES * task.features * (task.train_examples + task.validation_examples)
     runs = plain_bytes(short, min(plain_members(spec), CERTIFYING_RUNS))
     return DOUBLE * (data + max(runs, memory.reverse(CERTIFIED_STEPS + 1)))
-
-
-def population_bytes(spec: JobSpec, limit: int) -> int:
-    """Peak of the whole job: of its plain populations, its hypergradient or its certificate, whichever is largest.
-
-    What an update of a plain population took stays with the process's allocator while a hypergradient is computed.
-    """
-    members, memory = plain_members(spec), Memory(spec)
-    retained = held_together(spec, members) * RETAINED * memory.parameters
-    working = max(plain_bytes(spec, members), estimator_bytes(spec, limit) + retained)
-    if held_together(spec, members) < members:
-        # One member's blocks are small enough for the allocator to keep, and too small for the certificate in float64.
-        return working + certificate_bytes(spec)
-    return max(working, certificate_bytes(spec))

@@ -1,6 +1,6 @@
 """Runs that are differentiated together: the seeds of several starts are one population. Imports no torch."""
 
-from hpo.sizing.memory import plain_members, population_bytes
+from hpo.sizing.memory import plain_members
 from windtunnel.types.spec import JobSpec
 
 SPREAD = 4
@@ -16,13 +16,3 @@ def at_once(spec: JobSpec) -> JobSpec:
     """The same job with one seed for each run that it differentiates at once: what its memory is reckoned from."""
     seeds = spec.inner.seeds * starts_at_once(spec)
     return spec.model_copy(update={"inner": spec.inner.model_copy(update={"seeds": seeds})})
-
-
-def peak_bytes(spec: JobSpec, limit: int) -> int:
-    """Peak of the whole job, of all the starts that are at work at once.
-
-    Args:
-        spec: the job.
-        limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
-    """
-    return population_bytes(at_once(spec), limit)

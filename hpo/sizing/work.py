@@ -105,9 +105,14 @@ def _scout(spec: JobSpec) -> Phase:
     if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
         return Phase("scout", seeds * steps + others)
     if is_auto(spec):
-        tilted = rates(spec) if 1 < rates(spec) <= MOST_TILTED else 0
-        return Phase("scout", (SURVEY + 2 * tilted) * short + (SURVEYED + bool(tilted) + seeds) * steps)
+        leaning = tilted(spec)
+        return Phase("scout", (SURVEY + 2 * leaning) * short + (SURVEYED + bool(leaning) + seeds) * steps)
     return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps + others)
+
+
+def tilted(spec: JobSpec) -> int:
+    """Rates that the scout of ``auto`` raises and lowers one by one."""
+    return rates(spec) if 1 < rates(spec) <= MOST_TILTED else 0
 
 
 def _tune(spec: JobSpec, limit: int) -> Phase:

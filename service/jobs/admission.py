@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo.sizing.memory import estimator_in_force, storage_in_force
-from hpo.sizing.starts import at_once, peak_bytes
+from hpo.sizing.peak import peak_bytes
+from hpo.sizing.starts import at_once
 from windtunnel.types import TASKS, FieldError, JobSpec
 
 MOST_NAMED = 3

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from hpo.sizing.memory import population_bytes
-from hpo.sizing.starts import peak_bytes
+from hpo.sizing.peak import peak_bytes
 from service.jobs.admission import population_errors, size_in_words
 from windtunnel.types import JobSpec
 
@@ -26,7 +25,7 @@ def test_value_named_as_the_largest_that_fits_is_the_largest_that_fits():
     width = int(re.search(r"at most width ([\d,]+) fits", errors[0].message)[1].replace(",", ""))
 
     def needed(width: int) -> int:
-        return population_bytes(JobSpec(task="mnist5k", model={"width": width}), 4 * GIB)
+        return peak_bytes(JobSpec(task="mnist5k", model={"width": width}), 4 * GIB)
 
     assert needed(width) <= 4 * GIB < needed(width + 1)
 
@@ -40,7 +39,7 @@ def test_every_field_that_suffices_alone_is_named_at_most_three_of_them():
         value = int(re.search(rf"at most {name} ([\d,]+) fits", error.message)[1].replace(",", ""))
         smaller = spec.model_dump(mode="json")
         smaller[section][name] = value
-        assert population_bytes(JobSpec.model_validate(smaller), 4 * GIB) <= 4 * GIB
+        assert peak_bytes(JobSpec.model_validate(smaller), 4 * GIB) <= 4 * GIB
 
 
 def test_starts_count_as_members_and_fewer_of_them_are_offered():
@@ -70,7 +69,7 @@ def test_values_that_only_fit_together_fit_together():
     sections = {"width": "model", "depth": "model", "seeds": "inner", "steps": "inner", "batch_size": "inner"}
     for part in re.findall(r"(\w+) ([\d,]+)(?:, |$)", advice):
         smaller[sections[part[0]]][part[0]] = int(part[1].replace(",", ""))
-    assert population_bytes(JobSpec.model_validate(smaller), 4 * GIB) <= 4 * GIB
+    assert peak_bytes(JobSpec.model_validate(smaller), 4 * GIB) <= 4 * GIB
 
 
 def test_limit_below_any_job_is_said_to_be_so():

@@ -38,6 +38,8 @@ class MemoryEstimate(Response):
     """Of plain runs: ``members`` at a time."""
     hypergradient: int
     """Of one outer step's hypergradient: all seeds at once, of as many starts as a plain population holds."""
+    checks: int
+    """Of what is measured at the best point for the transfer; 0 where nothing is."""
     limit: int
     members: int
     fits: bool

@@ -17,7 +17,7 @@ from hpo.losses import per_example
 from hpo.mup.apply import effective, initialise
 from hpo.mup.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.mup.coordinates.spectral import relative_spectral_norm
-from hpo.mup.ladder import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS
+from hpo.mup.ladder import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import global_value, resolve
 from hpo.seeding import generator_of
@@ -28,9 +28,6 @@ from windtunnel.types.tasks import TASKS
 
 PURPOSE = 7_301
 """Second part of the seed path, so that the check shares no seed with the job's runs."""
-
-MOST_AT_ONCE = 4_000_000
-"""Parameters of the seeds that train as one computation: some ten times as many numbers are in memory."""
 
 PerSeed = list[float]
 

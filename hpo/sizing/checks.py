@@ -1,0 +1,48 @@
+"""Peak memory of what a job measures at its best point for the transfer, in bytes. Imports no torch."""
+
+from math import prod
+
+from hpo.mup.ladder import MOST_AT_ONCE, SEEDS, ladder
+from hpo.mup.proxies import proxy_tensors
+from hpo.sizing.memory import BYTES, plain_bytes, plain_members
+from hpo.sizing.work import FACTORS, FIT_SEEDS, NOISE_RUNS
+from windtunnel.types.carrying import ladder_widths
+from windtunnel.types.spec import JobSpec
+from windtunnel.types.tasks import TASKS
+
+CHECKED = 23
+"""Copies of the parameters of the seeds that a coordinate check trains at once: two states and the step between them, the
+activations' graph, and of each of a few examples a gradient before and after. Measured from 21 to 25, on three families."""
+
+
+def checks_bytes(spec: JobSpec) -> int:
+    """Peak of the coordinate check, the noise scale, the horizons and the ladder: of those that the job has."""
+    members, rules = plain_members(spec), spec.transfer
+    parts = [0]
+    if spec.parametrization != "standard":
+        parts.append(coordinate_bytes(spec))
+    if rules.noise_scale:
+        parts.append(plain_bytes(spec, min(members, NOISE_RUNS)))
+    if rules.horizons:
+        parts.append(plain_bytes(spec, min(members, FACTORS * FIT_SEEDS)))
+    if rules.ladder is not None:
+        for width in ladder_widths(spec.model, rules.ladder):
+            together = max(1, int(members * min(1.0, (spec.model.width / width) ** 2)))
+            wide = at_width(spec, width)
+            parts.append(plain_bytes(wide, min(together, FACTORS * rules.ladder.seeds)))
+    return max(parts)
+
+
+def coordinate_bytes(spec: JobSpec) -> int:
+    """Peak of the coordinate check: at the width where the seeds that train at once have most parameters together."""
+    sizes = [
+        sum(prod(fact.shape) for fact in proxy_tensors(at_width(spec, width).model, TASKS[spec.task]))
+        for width in ladder(spec)
+    ]
+    seeds = SEEDS[spec.model.family]
+    return CHECKED * BYTES * max(size * min(seeds, max(1, MOST_AT_ONCE // size)) for size in sizes)
+
+
+def at_width(spec: JobSpec, width: int) -> JobSpec:
+    """The job with a proxy of another width."""
+    return spec.model_copy(update={"model": spec.model.model_copy(update={"width": width})})
