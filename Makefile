@@ -32,8 +32,10 @@ $(VENV)/.dev: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.demo
 
+# Two processes: each takes the tests that the other has not come to. One has the first half to begin with, the other the second.
+TEST_PROCESSES ?= 2
 test: $(VENV)/.dev system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ from store.tables import metadata
 
 # Worker processes of the tests share few cores; this is also what keeps their numbers the same on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# pytest-xdist tells its processes of a terminal of 80 columns; what commands print is asserted as it is in a pipe.
+os.environ.pop("COLUMNS", None)
 
 
 def _missing(what: str) -> None:
