@@ -1,4 +1,4 @@
-"""What a study asks of a search, whichever of the two it is."""
+"""What a study asks of a search, whichever it is."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,7 +33,8 @@ class Search(Protocol):
         ...
 
     def candidates(self) -> Tensor:
-        """Points for the final judgement, the start first, [n, k]; no doubles."""
+        """Points for the final judgement, the start first, [n, k]; no doubles. Where there is an ``answer``, its last values are
+        among them."""
         ...
 
     def answer(self) -> "Answer | None":

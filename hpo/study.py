@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hpo.account import Account, OnProgress
+from hpo.best_response.alternating import Alternating
 from hpo.best_response.certificate import certify_response
 from hpo.best_response.conclusion import conclude, conclusion_work
 from hpo.best_response.counting import best_response_of
@@ -93,6 +94,8 @@ class Study:
                 return BestResponseSearch(setting, kind)
             case "auto" if not method.uses_higher:
                 return Portfolio(setting)
+            case _ if method.best_response is not None:
+                return Alternating(setting, method.best_response)
             case _:
                 return Descent(setting)
 
@@ -142,8 +145,8 @@ class Study:
         judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
         report = None
         if answer is not None:
-            # A best response's last values are the last of the points.
-            report = conclude(answer, judged, len(points) - 1, seeds, self.population, self.account.step)
+            (row, *_) = [row for row, point in enumerate(points) if torch.equal(point, answer.standing.point)]
+            report = conclude(answer, judged, row, seeds, self.population, self.account.step)
         self.account.spend(work + concluding)
         best = winner(judged)
         values = self.space.as_dict(points[best])

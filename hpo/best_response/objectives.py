@@ -36,10 +36,11 @@ class Objectives:
         kind: ``stn`` trains weights and response on perturbed regularisers, and the response takes h itself. ``delta_stn``
             trains the weights at h0 as they are, and the response, which takes h - h0, on the network linearised in it.
         rows: coordinates of the search space that the network answers to.
+        control_variate: whether ``delta_stn`` takes out of the response's objective what has mean zero (``noise``).
     """
 
-    def __init__(self, network: ResponseNetwork, kind: Kind, rows: Sequence[int]) -> None:
-        self.network, self.kind, self.rows = network, kind, list(rows)
+    def __init__(self, network: ResponseNetwork, kind: Kind, rows: Sequence[int], *, control_variate: bool = False) -> None:
+        self.network, self.kind, self.rows, self.control_variate = network, kind, list(rows), control_variate
         self.problem = network.problem
 
     def moved(self, points: Tensor, centre: Tensor) -> Tensor:
@@ -74,6 +75,8 @@ class Objectives:
             given = [part.detach() for part in own]
             outputs = self.linearised(given, answers, moved, batch, tables)
             loss = self.loss(outputs, given, answers, moved, tables, batch)
+            if self.control_variate:
+                loss = loss - self.noise(given, answers, moved, base, batch)
             by_response = torch.autograd.grad(loss.sum(), answers)
         plain = self.problem.loss_gradient(weights, base, batch)
         return Answered(plain, self.network.layout.join(by_response))
@@ -92,6 +95,30 @@ class Objectives:
         outputs, tangent = jvp(answer, (torch.zeros_like(moved),), (moved,))
         found: Tensor = outputs + tangent
         return found
+
+    def noise(
+        self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, base: Tables, batch: Batch
+    ) -> Tensor:
+        """Derivative of the loss at the centre's own regularisers along the response, [members]: of mean 0 over perturbations.
+
+        Each example pulls the response after its own training gradient times its own perturbation, which says nothing of the
+        regularisers and outweighs what does. It is known exactly, so it is taken out: the objective's mean stays.
+        """
+        even = {name: self._alike(name, table, moved) for name, table in base.items()}
+
+        def at(here: Tensor) -> Tensor:
+            outputs = self.network.training_outputs(weights, answers, here, batch.inputs, even, batch.noise)
+            return self.loss(outputs, weights, answers, here, even, batch)
+
+        _, found = jvp(at, (torch.zeros_like(moved),), (moved,))
+        return found
+
+    @staticmethod
+    def _alike(name: str, table: Tensor, moved: Tensor) -> Tensor:
+        """A regulariser's table with the same value for every example."""
+        if name not in REGULARISERS:
+            return table
+        return table[:, None].expand(-1, moved.shape[1], *table.shape[1:])
 
     def loss(
         self,

@@ -91,7 +91,7 @@ class BestResponseRun:
         self.problem, self.kind, self.settings, self.draw = problem, kind, settings, draw
         self.rows = answered(problem)
         self.network = ResponseNetwork(problem, len(self.rows))
-        self.objectives = Objectives(self.network, kind, self.rows)
+        self.objectives = Objectives(self.network, kind, self.rows, control_variate=settings.control_variate)
         self.warmup = settings.warmup_steps(problem.steps)
         self._training = [number_of((stream, PERTURBATION)) for stream in draw.streams]
         self._validation = [number_of((stream, VALIDATION_PERTURBATION)) for stream in draw.streams]

@@ -1,16 +1,13 @@
 """The search of a job whose estimator is a best response: one training run, an outer step is a block of its updates."""
 
-from math import exp
-
 import torch
 from torch import Tensor
 
 from hpo.best_response.answer import Answer
-from hpo.best_response.counting import block_cost
 from hpo.best_response.objectives import Kind
+from hpo.best_response.reporting import advanced, report
 from hpo.best_response.run import BestResponseRun, Standing
 from hpo.best_response.storing import standing_of, state_of
-from hpo.evaluation import diverged_to_infinity, mean_and_stderr
 from hpo.readings import Readings
 from hpo.search import State
 from hpo.setting import MOVE, Setting
@@ -63,39 +60,12 @@ class BestResponseSearch:
         return warmup + (steps - warmup) * outer_step // self.setting.spec.outer.steps
 
     def _block(self, outer_step: int) -> OuterStep:
-        setting, space, before = self.setting, self.setting.space, self.standing
-        account, end = setting.account, self._end(outer_step)
-        account.enter("tune", outer_step, self.run.members * max(1, end - before.step))
-        self._standing = after = self.run.advance(before, end, account.step)
-        account.spend(self.run.members * block_cost(setting.spec, before.step, after.step))
-        losses = diverged_to_infinity(self.run.losses(after, setting.problem.data.validation))
-        mean, stderr, survivors = mean_and_stderr(losses)
-        diverged = self.run.members - survivors
+        block = advanced(self.setting, self.run, self.standing, self._end(outer_step), outer_step)
+        self._standing = block.after
+        step = report(self.setting, self.run, block)
         # A member that is lost stays lost: it is counted once.
-        self.readings = self.readings.dropping(max(0, diverged - self.readings.dropped))
-        labels = [space.labels[row] for row in self.run.rows]
-        slope = (after.slope / max(after.slopes, 1)).tolist() if after.slopes else []
-        gradient = dict(zip(labels, slope, strict=True)) if slope else {}
-        move = float((after.point - before.point).abs().max())
-        return OuterStep(
-            outer_step=outer_step,
-            outer_steps=setting.spec.outer.planned_steps,
-            arm="response",
-            loss=mean if survivors else None,
-            stderr=stderr,
-            seeds=survivors,
-            dropped_members=diverged,
-            hyperparameters=space.as_dict(after.point),
-            gradient=gradient,
-            gradient_norm=float(torch.tensor(slope).norm()) if slope else None,
-            bounded_share=None,
-            mean_scale=None,
-            step_length=move,
-            moved=move > 0,
-            rolled_back=False,
-            scales={label: exp(scale) for label, scale in zip(labels, after.log_scales.tolist(), strict=True)},
-            run_equivalents=account.run_equivalents,
-        )
+        self.readings = self.readings.dropping(max(0, step.dropped_members - self.readings.dropped))
+        return step
 
     def candidates(self) -> Tensor:
         """See the protocol: the start, and the last values held fixed."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hpo.best_response.counting import STEP_COST
+from hpo.best_response.counting import step_cost
 from hpo.best_response.objectives import Kind
 from hpo.best_response.run import BestResponseRun
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
@@ -42,7 +42,7 @@ class BestResponse:
 
     def member_cost(self, problem: InnerProblem) -> int:
         """Gradient evaluations of one member."""
-        return STEP_COST[self.kind] * problem.steps
+        return step_cost(self.kind, self.settings) * problem.steps
 
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""

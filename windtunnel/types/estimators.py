@@ -37,6 +37,7 @@ MethodSetting = Literal[
     "entropy",
     "response_rate",
     "hyper_rate",
+    "control_variate",
 ]
 RESPONSE_SETTINGS: tuple[MethodSetting, ...] = (
     "warmup",
@@ -194,7 +195,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "S and the response, 3 (P + k channels)",
             "local response; each step is judged by the present validation loss",
             "Bae & Grosse 2020",
-            settings=RESPONSE_SETTINGS,
+            settings=(*RESPONSE_SETTINGS, "control_variate"),
             only=frozenset(REGULARISERS),
             why=UNANSWERED,
         ),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.estimators import ESTIMATORS, RESPONSE_SETTINGS, BestResponseName, EstimatorName, MethodSetting
+from windtunnel.types.estimators import ESTIMATORS, BestResponseName, EstimatorName, MethodSetting
 
 Adjoint = Literal["bounded", "exact", "gauss_newton"]
 Solver = Literal["cg", "neumann", "nystrom"]
@@ -19,11 +19,11 @@ FINITE_DIFFERENCE_WIDTH = 0.01
 
 RESPONSE_DEFAULTS = {
     "warmup": 0.1,
-    "training_steps": 4,
+    "training_steps": 2,
     "validation_steps": 1,
     "perturbation": 0.5,
     "entropy": 1e-3,
-    "response_rate": 0.003,
+    "response_rate": 0.01,
 }
 REACH = 8.0
 """Unconstrained units that a regulariser can go in a whole best-response run, by default: a factor of 3,000 in ``l2``."""
@@ -49,6 +49,8 @@ class BestResponseSettings:
     """Adam's rate for the response, at the schedule's peak."""
     hyper_rate: float | None
     """Adam's rate for the regularisers; None: as far as ``REACH`` in the whole run."""
+    control_variate: bool = False
+    """Whether the response's objective is rid of what has mean zero, for two gradients more an update (``delta_stn``)."""
 
     def warmup_steps(self, steps: int) -> int:
         """Updates before the first validation step, of so many in all."""
@@ -123,7 +125,7 @@ class MethodSpec(Request):
         None, ge=0, le=0.9, description="Share of a best-response run before its first validation step; 0.1 by default."
     )
     training_steps: int | None = Field(
-        None, ge=1, le=10_000, description="Updates of the weights between validation steps (stn, delta_stn); 4 by default."
+        None, ge=1, le=10_000, description="Updates of the weights between validation steps (stn, delta_stn); 2 by default."
     )
     validation_steps: int | None = Field(
         None, ge=1, le=1000, description="Updates of the regularisers at a time (stn, delta_stn); 1 by default."
@@ -145,7 +147,7 @@ class MethodSpec(Request):
         None,
         gt=0,
         le=1,
-        description="Adam's rate for the response, at the peak of the schedule (stn, delta_stn); 0.003 by default.",
+        description="Adam's rate for the response, at the peak of the schedule (stn, delta_stn); 0.01 by default.",
     )
     hyper_rate: float | None = Field(
         None,
@@ -153,6 +155,10 @@ class MethodSpec(Request):
         le=1,
         description="Adam's rate for the regularisers, unconstrained units (stn, delta_stn); by default 8 over the number of "
         "validation steps, at most 0.1.",
+    )
+    control_variate: bool = Field(
+        False,
+        description="Take noise of mean zero out of the response's objective, for two gradients more an update (delta_stn).",
     )
 
     @model_validator(mode="after")
@@ -172,7 +178,7 @@ class MethodSpec(Request):
                 f"'reverse', and method.estimator is {kind!r}",
                 self.best_response,
             )
-        settings = (*info.settings, *(RESPONSE_SETTINGS if self.best_response else ()))
+        settings = (*info.settings, *(ESTIMATORS[self.best_response].settings if self.best_response else ()))
         for setting in get_args(MethodSetting):
             given = getattr(self, setting)
             # Compared with the default, not with what was spelled out: a spec written out in full stays valid.
@@ -242,4 +248,5 @@ class MethodSpec(Request):
             entropy_weight=chosen["entropy"],
             response_rate=chosen["response_rate"],
             hyper_rate=self.hyper_rate,
+            control_variate=self.control_variate,
         )

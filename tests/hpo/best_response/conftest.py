@@ -35,7 +35,7 @@ class OneLayer(Proxy):
 class LinearRegression(InnerProblem):
     """Mean of (w x - y)^2 over the training set, plus lambda / 2 |w|^2; every batch is the whole of it."""
 
-    def __init__(self, l2: float, steps: int, **method: Any) -> None:
+    def __init__(self, l2: float, steps: int, scheduled: str = "cosine", **method: Any) -> None:
         generator = torch.Generator().manual_seed(4)
 
         def normal(*shape: int) -> Tensor:
@@ -54,7 +54,7 @@ class LinearRegression(InnerProblem):
                 "optimizer": {
                     "name": "sgd", "momentum": 0.9, "learning_rate": 0.01, "clip_norm": None, "weight_decay": 0.0
                 },
-                "schedule": {"name": "cosine"},
+                "schedule": {"name": scheduled},
                 "inner": {"steps": steps, "batch_size": len(data.train), "seeds": 1},
                 "regularization": {"l2": l2},
                 "search": [{"name": "l2", "low": 1e-3, "high": 50}],
