@@ -97,7 +97,9 @@ def responded(task: str, kind: str, replicate: int) -> Iterator[list[object]]:
     """A best-response run: its schedule, its last values, and the networks that it trained."""
     problem, began = problem_of(task, kind), time.process_time()
     assert kind == "stn" or kind == "delta_stn"
-    run = BestResponseRun(problem, kind, problem.spec.method.best_response_settings, problem.draw(seeds(TRIED, replicate, 1)))
+    run = BestResponseRun(
+        problem, kind, problem.spec.method.best_response_settings, problem.draw(seeds(TRIED, replicate, 1))
+    )
     state = run.advance(run.begin(problem.space.start()), problem.steps)
     cost, spent = round(run_cost(problem.spec, 1)), f"{time.process_time() - began:.1f}"
     schedule = schedule_of(problem.space, run.rows, state.trajectory, problem.steps)

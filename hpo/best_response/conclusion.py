@@ -19,7 +19,9 @@ def conclusion_work(answer: Answer, seeds: int) -> int:
     return answer.run.problem.steps * (seeds + POINTS * judged_members(answer))
 
 
-def conclude(answer: Answer, held: Judged, row: int, seeds: Sequence[SeedPath], population: int, on_step: OnStep) -> BestResponseReport:
+def conclude(
+    answer: Answer, held: Judged, row: int, seeds: Sequence[SeedPath], population: int, on_step: OnStep
+) -> BestResponseReport:
     """What the run leaves beside the tuned values.
 
     Args:

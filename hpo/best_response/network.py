@@ -89,7 +89,12 @@ class ResponseNetwork:
         return found
 
     def training_outputs(
-        self, weights: Sequence[Tensor], response: Sequence[Tensor], moved: Tensor, inputs: Tensor, loss: Tables,
+        self,
+        weights: Sequence[Tensor],
+        response: Sequence[Tensor],
+        moved: Tensor,
+        inputs: Tensor,
+        loss: Tables,
         noise: Mapping[str, Tensor],
     ) -> Tensor:
         """``outputs`` under the tables of the loss, multipliers and dials included."""

@@ -33,9 +33,7 @@ def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path:
     )
 
 
-def check_best_response(
-    method: MethodSpec, outer: OuterSpec, names: Sequence[HyperparameterName], family: Family
-) -> None:
+def check_best_response(method: MethodSpec, outer: OuterSpec, names: Sequence[HyperparameterName], family: Family) -> None:
     """Raise where a job that trains a best response asks for what it does not have."""
     alone = method.estimator in ("stn", "delta_stn")
     kind = method.estimator if alone else method.best_response
@@ -50,7 +48,9 @@ def check_best_response(
             kind,
         )
     if outer.starts > 1:
-        raise misfit("/outer/starts", f"starts {outer.starts} with {kind}, which trains one population; allowed: 1", outer.starts)
+        raise misfit(
+            "/outer/starts", f"starts {outer.starts} with {kind}, which trains one population; allowed: 1", outer.starts
+        )
     if alone and outer.budget is not None:
         raise misfit(
             "/outer/budget",
@@ -73,6 +73,8 @@ def check_best_response(
         )
     if outer.steps < 2:
         raise misfit(
-            "/outer/steps", "steps 1 with method.best_response: the hypergradient has the odd outer steps and the best "
-            "response the even ones; allowed: 2 or more", outer.steps,
+            "/outer/steps",
+            "steps 1 with method.best_response: the hypergradient has the odd outer steps and the best "
+            "response the even ones; allowed: 2 or more",
+            outer.steps,
         )

@@ -4,6 +4,32 @@ from windtunnel.types.base import Response
 from windtunnel.types.estimators import BestResponseName
 
 
+def between(line: list[float], time: float) -> float:
+    """Value at a time in [0, 1] of straight lines between evenly spaced knots."""
+    place = min(max(time, 0.0), 1.0) * (len(line) - 1)
+    low = min(int(place), len(line) - 2)
+    return line[low] + (place - low) * (line[low + 1] - line[low])
+
+
+class RegulariserKnots(Response):
+    """How a plan's regularisers move over a run: factors on its own values, with straight lines between evenly spaced knots."""
+
+    times: list[float]
+    """Shares of the run, from 0 to 1. Update u of T, from 0, is at u / T."""
+    factors: dict[str, list[float]]
+    """Label (``dropout``, ``l2.hidden``) -> at each time, the value over that of the plan."""
+    pays: bool
+    """Whether the proxy's validation loss was lower with the schedule than with its last values held."""
+
+    def factor(self, label: str, time: float) -> float:
+        """Factor on the plan's value at a time in [0, 1].
+
+        Raises:
+            KeyError: no such label.
+        """
+        return between(self.factors[label], time)
+
+
 class RegulariserSchedule(Response):
     """Values over normalised time, with straight lines between the knots. Update u of T, from 0, is at u / T."""
 
@@ -18,9 +44,7 @@ class RegulariserSchedule(Response):
         Raises:
             KeyError: no such label.
         """
-        values, place = self.values[label], min(max(time, 0.0), 1.0) * (len(self.times) - 1)
-        low = min(int(place), len(values) - 2)
-        return values[low] + (place - low) * (values[low + 1] - values[low])
+        return between(self.values[label], time)
 
 
 class SeedLoss(Response):

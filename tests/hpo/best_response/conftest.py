@@ -52,7 +52,11 @@ class LinearRegression(InnerProblem):
             {
                 "task": "diabetes",
                 "optimizer": {
-                    "name": "sgd", "momentum": 0.9, "learning_rate": 0.01, "clip_norm": None, "weight_decay": 0.0
+                    "name": "sgd",
+                    "momentum": 0.9,
+                    "learning_rate": 0.01,
+                    "clip_norm": None,
+                    "weight_decay": 0.0,
                 },
                 "schedule": {"name": scheduled},
                 "inner": {"steps": steps, "batch_size": len(data.train), "seeds": 1},

@@ -170,8 +170,10 @@ def test_all_regularisers_stay_inside_their_ranges() -> None:
 
 def test_a_run_that_diverges_says_so() -> None:
     hopeless = study(
-        optimizer={"name": "sgd", "learning_rate": 90.0, "clip_norm": None}, model={"width": 16, "depth": 2},
-        inner={"steps": 60, "batch_size": 32, "seeds": 2}, regularization={"l2": 1.0},
+        optimizer={"name": "sgd", "learning_rate": 90.0, "clip_norm": None},
+        model={"width": 16, "depth": 2},
+        inner={"steps": 60, "batch_size": 32, "seeds": 2},
+        regularization={"l2": 1.0},
     )
     with pytest.raises(Diverged, match="best-response runs diverged"):
         list(hopeless)
@@ -189,7 +191,9 @@ def test_a_wrong_gradient_ends_the_job(monkeypatch) -> None:
         list(study())
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "momentum", "clip_norm", "init_scale", "output_multiplier"])
+@pytest.mark.parametrize(
+    "name", ["learning_rate", "weight_decay", "momentum", "clip_norm", "init_scale", "output_multiplier"]
+)
 @pytest.mark.parametrize("kind", ["stn", "delta_stn"])
 def test_what_the_optimizer_does_is_refused_by_name_with_reverse_on_offer(kind: str, name: str) -> None:
     fields = {**TINY, "search": [{"name": name}], "optimizer": {"name": "sgd"}, "method": {"estimator": kind}}

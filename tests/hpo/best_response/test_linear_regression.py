@@ -29,7 +29,9 @@ def errors(problem, kind: str) -> dict[float, float]:
 def learned(build_regression):
     """Errors of both kinds after a run whose lambda stays."""
     kinds = ("stn", "delta_stn")
-    return {kind: errors(build_regression(1.0, STEPS, estimator=kind, warmup=0.9, training_steps=STEPS), kind) for kind in kinds}
+    return {
+        kind: errors(build_regression(1.0, STEPS, estimator=kind, warmup=0.9, training_steps=STEPS), kind) for kind in kinds
+    }
 
 
 def test_the_learned_response_is_the_closed_form_best_response(learned) -> None:

@@ -35,7 +35,10 @@ class Case:
         def normal(*shape: int) -> torch.Tensor:
             return 0.3 * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-        self.weights, self.response = normal(MEMBERS, self.problem.layout.parameters), normal(MEMBERS, self.network.layout.parameters)
+        self.weights, self.response = (
+            normal(MEMBERS, self.problem.layout.parameters),
+            normal(MEMBERS, self.network.layout.parameters),
+        )
         self.centre = self.problem.space.start()
         self.eps = normal(MEMBERS, BATCH, len(self.rows))
         self.points = self.centre + self.eps
@@ -67,7 +70,12 @@ def test_where_nothing_moved_it_is_the_plain_model(case: Case) -> None:
     plain = case.problem.outputs(weights, case.base, case.batch.inputs, case.batch.noise)
     torch.testing.assert_close(found, plain, rtol=1e-10, atol=1e-12)
     loss = case.objectives("delta_stn").loss(
-        found, weights, answers, at, case.objectives("delta_stn").example_tables(case.points - case.eps, case.base), case.batch
+        found,
+        weights,
+        answers,
+        at,
+        case.objectives("delta_stn").example_tables(case.points - case.eps, case.base),
+        case.batch,
     )
     torch.testing.assert_close(loss, case.problem.training_loss(weights, case.base, case.batch), rtol=1e-10, atol=1e-12)
 
@@ -104,7 +112,9 @@ def test_the_linearised_outputs_are_a_difference_quotient_of_the_response(case: 
 
     width = 1e-5
     numeric = at(0.0) + (at(width) - at(-width)) / (2 * width)
-    torch.testing.assert_close(objectives.linearised(weights, answers, moved, case.batch, tables), numeric, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(
+        objectives.linearised(weights, answers, moved, case.batch, tables), numeric, rtol=1e-6, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("kind", ["stn", "delta_stn"])
