@@ -1,9 +1,9 @@
 """``python -m benchmarks.best_response``: regularisers by one best-response run, beside searches by whole runs.
 
-Delta-STN and STN train once and leave a schedule; a random search tries 20 fixed points, Optuna's TPE as many as Delta-STN's
-gradient evaluations pay for, the start among them; one contender has no regularisers. Everybody searches the same box
-from the same start and chooses on the validation split; what each chose is trained from scratch on seeds that nobody chose
-by. Goes on where it stopped (benchmarks/results/best-response.csv); the table goes into docs/benchmarks.md.
+Delta-STN and STN train once and leave a schedule; a random search tries 20 fixed points, Optuna's TPE as many as the
+gradient evaluations of Delta-STN pay for, the start among them; one contender has no regularisers. Everybody searches the
+same box and chooses on the validation split; what each chose is trained from scratch on seeds that nobody chose by. Goes
+on where it stopped (benchmarks/results/best-response.csv); the table goes into docs/benchmarks.md.
 """
 
 import math
@@ -27,6 +27,7 @@ from hpo.inner import InnerProblem
 from hpo.seeding import generator_of, number_of
 from hpo.study import Study
 from windtunnel.types import JobSpec
+from windtunnel.types.estimators import BestResponseName
 
 JOBS: dict[str, dict[str, Any]] = {
     "mnist5k": {
@@ -83,8 +84,8 @@ def measured(cell: Cell) -> Iterator[list[object]]:
         case "none":
             fields = {**JOBS[task], "search": [{"name": "learning_rate"}]}
             yield ["held", *held(Study(JobSpec.model_validate(fields)).problem, None, replicate), 0, 0]
-        case "stn" | "delta_stn":
-            yield from responded(task, method, replicate)
+        case "stn" | "delta_stn" as kind:
+            yield from responded(task, kind, replicate)
         case _:
             problem = problem_of(task)
             trials = POINTS if method == "random" else round(run_cost(problem.spec, 1) / problem.steps)
@@ -93,10 +94,9 @@ def measured(cell: Cell) -> Iterator[list[object]]:
             yield ["held", *held(problem, point, replicate), trials * problem.steps, f"{spent:.1f}"]
 
 
-def responded(task: str, kind: str, replicate: int) -> Iterator[list[object]]:
+def responded(task: str, kind: BestResponseName, replicate: int) -> Iterator[list[object]]:
     """A best-response run: its schedule, its last values, and the networks that it trained."""
     problem, began = problem_of(task, kind), time.process_time()
-    assert kind == "stn" or kind == "delta_stn"
     run = BestResponseRun(
         problem, kind, problem.spec.method.best_response_settings, problem.draw(seeds(TRIED, replicate, 1))
     )

@@ -33,8 +33,10 @@ class Search(Protocol):
         ...
 
     def candidates(self) -> Tensor:
-        """Points for the final judgement, the start first, [n, k]; no doubles. Where there is an ``answer``, its last values are
-        among them."""
+        """Points for the final judgement, the start first, [n, k]; no doubles.
+
+        Where there is an ``answer``, its last values are among them.
+        """
         ...
 
     def answer(self) -> "Answer | None":

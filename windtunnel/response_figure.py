@@ -41,7 +41,7 @@ def regularisers(report: BestResponseReport, *, theme: Theme = "light") -> go.Fi
 def response(report: BestResponseReport, *, theme: Theme = "light") -> go.Figure:
     """Change of the validation loss at shifted regularisers: by the response, and of networks trained with them.
 
-    Both are counted from the run's own schedule. On the diagonal the response is right; right of it, it promises too much harm.
+    Both are counted from the run's own schedule. On the diagonal the response is right.
 
     Raises:
         ValueError: fewer than two points stayed finite.

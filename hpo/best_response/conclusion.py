@@ -35,7 +35,8 @@ def conclude(
     run, standing, problem = answer.run, answer.standing, answer.run.problem
     schedule = schedule_of(problem.space, run.rows, standing.trajectory, problem.steps)
     knots = points_of(problem.space, schedule, standing.point)
-    validation, test = [], []
+    validation: list[Tensor] = []
+    test: list[Tensor] = []
     for begin in range(0, len(seeds), population):
         draw = problem.draw(seeds[begin : begin + population])
         trained = replay(problem, knots.expand(len(draw.streams), -1, -1), draw, on_step)

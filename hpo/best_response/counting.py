@@ -6,8 +6,9 @@ from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
 STEP_COST: dict[BestResponseName, int] = {"stn": 2, "delta_stn": 3}
-"""Of one update of weights and response. Both products of a responding layer, with W and with W_r, go forward and back: two
-gradients. ``delta_stn`` takes the plain gradient of the weights and the gradient of a loss along a tangent, which is two."""
+"""Of one update of weights and response. Both products of a responding layer, with W and with W_r, go forward and back:
+two gradients. ``delta_stn`` takes the plain gradient of the weights, and the gradient of a loss along a tangent, which is
+two."""
 LOOK_COST = 2
 """Of one validation step on a batch of the training batch's size: forward and back through both products."""
 CONTROL_COST = 2

@@ -40,6 +40,11 @@ class Responding(nn.Module):
             self.bias_gain = nn.Parameter(torch.empty(self.channels, coordinates))
         self.register_buffer(MOVED, torch.empty(1, coordinates))
 
+    @property
+    def is_embedding(self) -> bool:
+        """Whether its inputs are indices, and its rows are columns."""
+        return isinstance(self._layer[0], nn.Embedding)
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs of the layer, the examples of its first axis each under their own h."""
         plain = self._apply_weight(inputs, self.weight, self.bias)
@@ -56,7 +61,8 @@ class Responding(nn.Module):
             case nn.Linear():
                 return functional.linear(inputs, weight, bias)
             case nn.Conv2d():
-                return layer._conv_forward(inputs, weight, bias)
+                found: Tensor = layer._conv_forward(inputs, weight, bias)
+                return found
             case nn.Embedding():
                 return functional.embedding(inputs, weight)
         raise TypeError(type(layer).__name__)
@@ -67,7 +73,7 @@ class Responding(nn.Module):
         if isinstance(layer, nn.Conv2d):
             return gains[:, :, None, None]
         # The rows of the positions' embedding have no examples in front: every example gets its own.
-        between = max(outputs.dim(), 3 if isinstance(layer, nn.Embedding) else 2) - 2
+        between = max(outputs.dim(), 3 if self.is_embedding else 2) - 2
         return gains.view(len(gains), *[1] * between, self.channels)
 
 

@@ -1,12 +1,13 @@
 """A population of networks whose weights answer to hyperparameters: forward passes, effective weights, their norms."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from hpo.best_response.layers import ANSWER, BIAS_ANSWER, BIAS_GAIN, GAIN, MOVED, respond
+from hpo.best_response.layers import ANSWER, BIAS_ANSWER, BIAS_GAIN, GAIN, MOVED, Responding, respond
 from hpo.coefficients import Tables
 from hpo.families import NO_NOISE
 from hpo.inner import DIALS, MULTIPLIERS, InnerProblem
@@ -43,8 +44,7 @@ class ResponseNetwork:
         self._penalised = [(index, covered.get(problem.layout.names[index])) for index in problem.penalised]
 
     def _is_embedding(self, layer: str) -> bool:
-        (inside,) = self.model.get_submodule(layer)._layer
-        return isinstance(inside, torch.nn.Embedding)
+        return cast("Responding", self.model.get_submodule(layer)).is_embedding
 
     def outputs(
         self,
@@ -99,7 +99,7 @@ class ResponseNetwork:
     ) -> Tensor:
         """``outputs`` under the tables of the loss, multipliers and dials included."""
         own = self.problem.multiplied(weights, loss)
-        dials = {name: loss[name] for name in DIALS if name in loss}
+        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS if name in loss}
         return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, noise)
 
     def plain_outputs(
@@ -107,7 +107,7 @@ class ResponseNetwork:
     ) -> Tensor:
         """``outputs`` without regularisers, as a validation loss sees them."""
         own = self.problem.multiplied(weights, loss)
-        dials = {name: loss[name] for name in DIALS[:1] if name in loss}
+        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS[:1] if name in loss}
         return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, NO_NOISE)
 
     def _multiplied(self, response: Sequence[Tensor], loss: Tables) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """What a best response is trained on: losses in which every example has regularisers of its own, and their derivatives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,7 +84,7 @@ class Objectives:
     def linearised(
         self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, batch: Batch, tables: Tables
     ) -> Tensor:
-        """f(x, w0) + d f(x, w0 + r(a h)) / d a at a = 0: the network, linear in its response (Bae & Grosse 2020, section 4.3).
+        """f(x, w0) + d f(x, w0 + r(a h)) / d a at a = 0: the network, linear in its response (Bae & Grosse 2020).
 
         The response enters layer by layer as a product with h, so the derivative along h at 0 is that along r(h).
         """
@@ -92,17 +92,16 @@ class Objectives:
         def answer(at: Tensor) -> Tensor:
             return self.network.training_outputs(weights, answers, at, batch.inputs, tables, batch.noise)
 
-        outputs, tangent = jvp(answer, (torch.zeros_like(moved),), (moved,))
-        found: Tensor = outputs + tangent
-        return found
+        outputs, tangent = _along(answer, moved)
+        return outputs + tangent
 
     def noise(
         self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, base: Tables, batch: Batch
     ) -> Tensor:
-        """Derivative of the loss at the centre's own regularisers along the response, [members]: of mean 0 over perturbations.
+        """Derivative of the loss at the centre's regularisers along the response, [members]: of mean 0 over perturbations.
 
-        Each example pulls the response after its own training gradient times its own perturbation, which says nothing of the
-        regularisers and outweighs what does. It is known exactly, so it is taken out: the objective's mean stays.
+        Each example pulls the response after its own training gradient times its own perturbation, which says nothing of
+        the regularisers and outweighs what does. It is known exactly, so it is taken out: the objective's mean stays.
         """
         even = {name: self._alike(name, table, moved) for name, table in base.items()}
 
@@ -110,8 +109,7 @@ class Objectives:
             outputs = self.network.training_outputs(weights, answers, here, batch.inputs, even, batch.noise)
             return self.loss(outputs, weights, answers, here, even, batch)
 
-        _, found = jvp(at, (torch.zeros_like(moved),), (moved,))
-        return found
+        return _along(at, moved)[1]
 
     @staticmethod
     def _alike(name: str, table: Tensor, moved: Tensor) -> Tensor:
@@ -142,11 +140,13 @@ class Objectives:
         return mean + penalty.mean(dim=1)
 
     def example_tables(self, points: Tensor, base: Tables) -> dict[str, Tensor]:
-        """Tables of the loss in which regularisers have one value an example, [members, batch] (``l2`` with tensors last)."""
+        """Tables of the loss in which regularisers have one value an example, [members, batch]; ``l2`` has tensors last."""
         problem, shape = self.problem, points.shape[:2]
         flat = points.flatten(0, 1).to(problem.dtype)
         found = loss_tables(problem.spec, problem.space, problem.layout, flat)
-        own = {name: table.view(*shape, *table.shape[1:]) for name, table in found.items() if name in REGULARISERS}
+        own: dict[str, Tensor] = {
+            name: table.view(*shape, *table.shape[1:]) for name, table in found.items() if name in REGULARISERS
+        }
         return {**base, **own}
 
     def validation_losses(
@@ -193,3 +193,9 @@ class Objectives:
             losses = self.validation_losses(weights, response, centre, at, scales, eps, base, split)
             by_h, by_scale = torch.autograd.grad(losses.sum(), [at, scales])
         return losses.detach(), by_h, by_scale
+
+
+def _along(function: Callable[[Tensor], Tensor], direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Value at 0 and derivative there along a direction."""
+    found: tuple[Tensor, Tensor] = jvp(function, (torch.zeros_like(direction),), (direction,))  # type: ignore[assignment]
+    return found

@@ -178,7 +178,9 @@ class BestResponseRun:
         """One update of the regularisers and of the scales of their perturbations."""
         split = self.problem.data.validation.batch(state.looks, self.problem.batch_size)
         noise = self.validation_noise(state.looks, len(split))
-        losses, by_h, by_scale = [], [], []
+        losses: list[Tensor] = []
+        by_h: list[Tensor] = []
+        by_scale: list[Tensor] = []
         for rows in groups(self.members, self.problem.together):
             found = self.objectives.validation_slope(
                 state.weights[0][rows],
@@ -196,7 +198,7 @@ class BestResponseRun:
         if not sound.any():
             raise Diverged(
                 f"all {self.members} best-response runs diverged within {state.step} of {self.problem.steps} steps",
-                "lower optimizer.learning_rate or method.response_rate, clip at a smaller norm, or add warmup to the schedule",
+                "lower optimizer.learning_rate or method.response_rate, clip at a smaller norm, or warm the schedule up",
             )
         slope, by_scales = slope[sound].mean(dim=0), by_scales[sound].mean(dim=0) - self.settings.entropy_weight
         # Weights that hardly move any more cannot follow: the regularisers slow down with them.

@@ -18,8 +18,8 @@ class BestResponseSearch:
     """Trains all seeds of the job once, with common regularisers that move while it trains.
 
     Outer step 0 is the warm-up; the other updates are spread evenly over the outer steps. The loss of a step is that of the
-    networks as far as they are trained, so it falls for two reasons, and is no judgement of the hyperparameters: that is made
-    on fresh seeds at the end.
+    networks as far as they are trained, so it falls for two reasons, and is no judgement of the hyperparameters: that is
+    made on fresh seeds at the end.
     """
 
     def __init__(self, setting: Setting, kind: Kind) -> None:

@@ -17,8 +17,8 @@ from windtunnel.types.method import BestResponseSettings, MethodSpec
 class BestResponse:
     """dL_val(w(h)) / dh at the end of a run that trains weights and response with regularisers that stay.
 
-    A job does not call this: it moves the regularisers while it trains, once (``hpo.best_response.search``). Alone it is the
-    derivative beside those of the other estimators, as good as the response that was learned.
+    A job does not call this: it moves the regularisers while it trains, once (``hpo.best_response.search``). Alone it is
+    the derivative beside those of the other estimators, as good as the response that was learned.
     """
 
     kind: Kind = "delta_stn"

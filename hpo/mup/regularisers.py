@@ -14,7 +14,9 @@ def regulariser_knots(result: TuneResult) -> RegulariserKnots | None:
     if report is None:
         return None
     factors = {
-        label: [value / values[label] for value in line] for label, line in report.schedule.values.items() if label in values
+        label: [value / values[label] for value in line]
+        for label, line in report.schedule.values.items()
+        if label in values
     }
     compared = report.comparison
     pays = compared is not None and compared.gain_validation.mean > 0
@@ -33,7 +35,11 @@ def follow(result: TuneResult, knots: RegulariserKnots | None) -> list[str]:
             f" On {compared.seeds} fresh seeds of the proxy the schedule was {abs(gain.mean):.3g} ± {gain.stderr:.2g} nats "
             f"{'better' if gain.mean > 0 else 'worse'} on validation than its last values held."
         )
-    advice = "multiply each by its factor over the run" if knots.pays else "the plan holds them; to follow it all the same, multiply"
+    advice = (
+        "multiply each by its factor over the run"
+        if knots.pays
+        else "the plan holds them; to follow it all the same, multiply"
+    )
     return [
         f"Schedule of the regularisers ({', '.join(knots.factors)}): {advice} (regulariser_schedule in the plan, "
         f"{len(knots.times)} knots with straight lines between).{found}"
@@ -54,4 +60,3 @@ def label_of(plan: TransferPlan, name: str, role: str, group: str | None) -> str
     labels = followed(plan)
     candidates = (f"l2.{name}", f"l2.{group}" if group else "", f"l2.{role}", "l2")
     return next((label for label in candidates if label in labels), None)
-

@@ -1,4 +1,4 @@
-"""The schedule of the regularisers in a plan: factors that reach every size, and files that follow them update by update."""
+"""The schedule of the regularisers in a plan: factors that reach every size, files that follow them at every update."""
 
 from typing import Any
 
@@ -136,7 +136,12 @@ def test_a_schedule_that_does_not_pay_is_held_in_every_file(plan_with) -> None:
 
 
 def test_nanogpt_has_no_place_for_a_schedule_of_regularisers(finish, plan_of) -> None:
-    fields = {"task": "python-text", "model": {"width": 32, "depth": 1}, "search": [{"name": "dropout"}], "method": SPEC["method"]}
+    fields = {
+        "task": "python-text",
+        "model": {"width": 32, "depth": 1},
+        "search": [{"name": "dropout"}],
+        "method": SPEC["method"],
+    }
     result = finish(fields, {"dropout": 0.2})
     line = report(0.05)
     only = line.model_copy(update={"schedule": line.schedule.model_copy(update={"values": {"dropout": [0.1, 0.2, 0.3]}})})

@@ -67,7 +67,7 @@ class Result(TuneResult):
         events = read_events(self._connection(), self._job_id)
         return [step for step in map(outer_step, events) if step is not None]
 
-    def plot(self, which: Plot = "tuning") -> "go.Figure":
+    def plot(self, which: Plot = "tuning") -> "go.Figure":  # noqa: PLR0912 - one a figure
         """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
 
         Raises:
@@ -107,8 +107,8 @@ class Result(TuneResult):
             case "regularisers" | "response":
                 if self.best_response is None:
                     raise InvalidRequest(
-                        "this job trained no best response; method.estimator 'delta_stn' does, or method.best_response beside "
-                        "another estimator"
+                        "this job trained no best response; method.estimator 'delta_stn' does, or method.best_response "
+                        "beside another estimator"
                     )
                 draw = figures.regularisers if which == "regularisers" else figures.response
                 figure = draw(self.best_response)

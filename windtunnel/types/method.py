@@ -153,12 +153,13 @@ class MethodSpec(Request):
         None,
         gt=0,
         le=1,
-        description="Adam's rate for the regularisers, unconstrained units (stn, delta_stn); by default 8 over the number of "
-        "validation steps, at most 0.1.",
+        description="Adam's rate for the regularisers, unconstrained units (stn, delta_stn); by default 8 over the number "
+        "of validation steps, at most 0.1.",
     )
     control_variate: bool = Field(
         False,
-        description="Take noise of mean zero out of the response's objective, for two gradients more an update (delta_stn).",
+        description="Take noise of mean zero out of the response's objective, for two gradients more an update "
+        "(delta_stn).",
     )
 
     @model_validator(mode="after")

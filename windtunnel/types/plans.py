@@ -115,7 +115,7 @@ class TransferPlan(Response):
     clip_norm: float | None
     regularization: PlanRegularization = PlanRegularization()
     regulariser_schedule: RegulariserKnots | None = None
-    """How the regularisers move over the run; None where they stand still, as in every plan of a job without a best response."""
+    """How the regularisers move over the run; None where they stand still: where the job trained no best response."""
     mixture_weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each data source in the training loss, by name; only ratios matter. Empty: all alike."""
     attention_multiplier: float | None = None

@@ -28,7 +28,8 @@ def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path:
         both = f"; method.estimator 'reverse' with method.best_response {kind!r} tunes it beside the regularisers"
     raise misfit(
         path,
-        f"estimator {kind!r} cannot differentiate {name}: {info.why}; estimators that can: {', '.join(that_can(name))}{both}",
+        f"estimator {kind!r} cannot differentiate {name}: {info.why}; estimators that can: "
+        f"{', '.join(that_can(name))}{both}",
         name,
     )
 
@@ -54,8 +55,8 @@ def check_best_response(method: MethodSpec, outer: OuterSpec, names: Sequence[Hy
     if alone and outer.budget is not None:
         raise misfit(
             "/outer/budget",
-            f"a budget would cut the one training run of {kind} short, and its schedule with it; set inner.steps, and leave "
-            "the budget out",
+            f"a budget would cut the one training run of {kind} short, and its schedule with it; set inner.steps, and "
+            "leave the budget out",
             outer.budget,
         )
     if alone:

@@ -12,7 +12,7 @@ def between(line: list[float], time: float) -> float:
 
 
 class RegulariserKnots(Response):
-    """How a plan's regularisers move over a run: factors on its own values, with straight lines between evenly spaced knots."""
+    """How a plan's regularisers move over a run: factors on its own values, with straight lines between even knots."""
 
     times: list[float]
     """Shares of the run, from 0 to 1. Update u of T, from 0, is at u / T."""

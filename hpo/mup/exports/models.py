@@ -25,7 +25,9 @@ def model_source(plan: TransferPlan) -> str:
     if noises.dropout is not None:
         parts.append(_DROPOUT.substitute(rate=repr(noises.dropout), moved=_moved(plan, "rate", "dropout")))
     if noises.input_noise is not None:
-        parts.append(_INPUT_NOISE.substitute(deviation=repr(noises.input_noise), moved=_moved(plan, "deviation", "input_noise")))
+        parts.append(
+            _INPUT_NOISE.substitute(deviation=repr(noises.input_noise), moved=_moved(plan, "deviation", "input_noise"))
+        )
     if not own:
         parts += [_NORMALISED] if plan.model.family != "mlp" else []
         parts.append(_model(plan))

@@ -1,4 +1,4 @@
-"""Best responses as jobs: resume bit for bit, alone and in turns with hypergradients; what they refuse; what they report."""
+"""Best responses as jobs, alone and in turns with hypergradients: they go on bit for bit, refuse by name, report."""
 
 import itertools
 from typing import Any

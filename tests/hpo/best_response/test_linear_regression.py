@@ -56,7 +56,7 @@ def test_the_tuned_penalty_is_the_closed_form_optimum_within_five_percent(build_
 
 @pytest.mark.parametrize("kind", ["stn", "delta_stn"])
 def test_without_a_control_variate_it_is_found_from_above(build_regression, kind: str) -> None:
-    """Where the penalty is too weak to be felt, the noise of single examples hides the response: from there it takes more."""
+    """Where the penalty is too weak to be felt, the noise of single examples hides the response."""
     problem = build_regression(2.0, STEPS, estimator=kind, entropy=0, training_steps=4)
     _, state = trained(problem, kind)
     assert float(state.point.exp()) == pytest.approx(problem.best(), rel=0.05)
