@@ -35,7 +35,7 @@ def learned(build_regression):
 
 
 def test_the_learned_response_is_the_closed_form_best_response(learned) -> None:
-    # A straight line is off by the curvature of w*(h): |w*''| / 2 * 0.5^2 is 2.3 % here.
+    # The tangent of w* by itself is off by 1.5 % there.
     assert max(learned["delta_stn"].values()) < 0.04
     assert max(learned["stn"].values()) < 0.1
     assert learned["delta_stn"][0.0] < 1e-8
