@@ -114,7 +114,10 @@ def test_a_jobs_memory_and_time_are_what_was_estimated(measure, name) -> None:
 @pytest.mark.parametrize("scope", ["global", "role", "tensor"])
 def test_sizes_are_those_of_the_module_and_of_the_space(name, scope) -> None:
     searched = [{"name": part, "scope": scope} for part in ("learning_rate", "weight_decay", "init_scale", "l2")]
-    fields = SPECS[name] | {"search": [*searched, {"name": "mixture_weight"}, {"name": "floor"}]}
+    fields = SPECS[name] | {
+        "search": [*searched, {"name": "mixture_weight"}, {"name": "floor"}],
+        "method": {"estimator": "reverse"},
+    }
     spec = JobSpec.model_validate(fields)
     task = TASKS[spec.task]
     tensors = proxy_tensors(spec.model, task)

@@ -9,6 +9,7 @@ from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import answered
 from hpo.inner import InnerProblem
+from hpo.sizing.counts import response_parameters
 from hpo.study import Study
 from windtunnel.types import JobSpec
 
@@ -61,6 +62,10 @@ def case(request) -> Case:
 def test_every_weight_of_the_families_responds(case: Case) -> None:
     moved = {name.removesuffix(".answer") for name in case.network.layout.names if name.endswith(".answer")}
     assert {f"{layer}.weight" for layer in moved} | {f"{layer}.bias" for layer in moved} >= set(case.problem.layout.names)
+
+
+def test_its_size_is_known_before_it_is_built(case: Case) -> None:
+    assert response_parameters(case.problem.spec) == case.network.layout.parameters
 
 
 def test_where_nothing_moved_it_is_the_plain_model(case: Case) -> None:
