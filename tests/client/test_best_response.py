@@ -48,7 +48,7 @@ def test_both_figures_show_what_the_report_says(result):
 
 
 def test_a_job_without_one_says_how_to_get_one(finished):
-    with pytest.raises(InvalidRequest, match="method.estimator 'delta_stn' does"):
+    with pytest.raises(InvalidRequest, match=r"method\.estimator 'delta_stn' does"):
         finished.result().plot("response")
 
 
@@ -78,6 +78,6 @@ def test_the_catalogue_lists_both_with_the_schema_of_their_settings(client):
 
 
 def test_a_learning_rate_is_refused_by_name_with_reverse_on_offer(client):
-    with pytest.raises(ValidationFailed, match="learning_rate.*reverse") as refused:
+    with pytest.raises(ValidationFailed, match=r"learning_rate.*reverse") as refused:
         client.jobs.create({**SPEC, "search": [{"name": "dropout"}, {"name": "learning_rate"}]})
     assert refused.value.errors[0].pointer == "/search/1/name"
