@@ -2,7 +2,7 @@
 
 W(h) = W + diag(V h) W_r and b(h) = b + (C h) * b_r: a row of the weight moves along a learned row, as far as a learned
 linear function of the hyperparameters says. So an example with its own h costs one more product with the weights, not
-weights of its own (MacKay et al. 2019, section 3.2). For an embedding the rows are its columns, one for each unit.
+weights of its own (MacKay et al. 2019). For an embedding the rows are its columns, one for each unit.
 """
 
 from typing import cast
