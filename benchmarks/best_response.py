@@ -163,10 +163,10 @@ def table(rows: list[Row]) -> list[str]:
     for task, fields in JOBS.items():
         steps = fields["inner"]["steps"]
         lines += [
-            f"{task}, {steps} updates; mean ± standard error over {len(REPLICATES)} replicates, nats.",
+            f"{task}, {steps} updates; mean ± standard error over replicates, nats.",
             "",
-            "| what | validation | test | cost, runs | CPU seconds |",
-            "|---|---|---|---|---|",
+            "| what | validation | test | replicates | cost, runs | CPU seconds |",
+            "|---|---|---|---|---|---|",
         ]
         for (method, what), title in TITLES.items():
             own = [row for row in rows if (row["task"], row["method"], row["what"]) == (task, method, what)]
@@ -175,7 +175,7 @@ def table(rows: list[Row]) -> list[str]:
             losses = [_estimate([float(row[split]) for row in own]) for split in ("validation", "test")]
             runs = statistics.mean(float(row["gradient_evaluations"]) for row in own) / steps
             seconds = statistics.mean(float(row["seconds"]) for row in own)
-            lines.append(f"| {title} | {losses[0]} | {losses[1]} | {runs:.1f} | {seconds:.0f} |")
+            lines.append(f"| {title} | {losses[0]} | {losses[1]} | {len(own)} | {runs:.1f} | {seconds:.0f} |")
         lines.append("")
     return lines[:-1]
 
