@@ -34,8 +34,18 @@ def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path:
     )
 
 
-def check_best_response(method: MethodSpec, outer: OuterSpec, names: Sequence[HyperparameterName], family: Family) -> None:
-    """Raise where a job that trains a best response asks for what it does not have."""
+def check_best_response(
+    method: MethodSpec, outer: OuterSpec, names: Sequence[HyperparameterName], family: Family, steps: int
+) -> None:
+    """Raise where a job that trains a best response asks for what it does not have.
+
+    Args:
+        method: of the job.
+        outer: likewise.
+        names: of what it searches.
+        family: of its model.
+        steps: updates of a run.
+    """
     alone = method.estimator in ("stn", "delta_stn")
     kind = method.estimator if alone else method.best_response
     if kind is None:
@@ -58,6 +68,14 @@ def check_best_response(method: MethodSpec, outer: OuterSpec, names: Sequence[Hy
             f"a budget would cut the one training run of {kind} short, and its schedule with it; set inner.steps, and "
             "leave the budget out",
             outer.budget,
+        )
+    settings = method.best_response_settings
+    if settings.looks(0, steps, steps) == 0:
+        raise misfit(
+            "/method/training_steps",
+            f"training_steps {settings.training_count} leave no validation step in {steps} updates after a warm-up of "
+            f"{settings.warmup_steps(steps)}; allowed: at most {steps - settings.warmup_steps(steps)}",
+            settings.training_count,
         )
     if alone:
         return

@@ -161,7 +161,7 @@ class JobSpec(Request):
             if item.name in names[:index]:
                 raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
             self._check_search_item(index, item)
-        check_best_response(self.method, self.outer, names, self.model.family)
+        check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps)
         if self.inner.batch_size > task.train_examples:
             raise misfit(
                 "/inner/batch_size",

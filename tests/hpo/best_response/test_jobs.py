@@ -210,6 +210,7 @@ def test_what_the_optimizer_does_is_refused_by_name_with_reverse_on_offer(kind: 
     [
         ({"outer": {"budget": 50}}, "/outer/budget"),
         ({"outer": {"starts": 2}}, "/outer/starts"),
+        ({"method": {"estimator": "stn", "training_steps": 23}}, "allowed: at most 22"),
         ({"method": {"estimator": "delta_stn", "window": 3}}, "window is no setting of 'delta_stn'"),
         ({"method": {"estimator": "stn", "control_variate": True}}, "control_variate is no setting of 'stn'"),
         ({"method": {"estimator": "reverse", "entropy": 0.1}}, "entropy is no setting of 'reverse'"),

@@ -30,7 +30,7 @@ def learned(build_regression):
     """Errors of both kinds after a run whose lambda stays."""
     kinds = ("stn", "delta_stn")
     return {
-        kind: errors(build_regression(1.0, STEPS, estimator=kind, warmup=0.9, training_steps=STEPS), kind) for kind in kinds
+        kind: errors(build_regression(1.0, STEPS, estimator=kind, warmup=0.9, hyper_rate=1e-12), kind) for kind in kinds
     }
 
 
