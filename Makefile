@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench peers anytime system clean help
+.PHONY: demo test lint serve bench peers anytime best-response system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
+	@echo "make best-response  regularisers by one best-response run beside searches (half an hour; goes on where it stopped)"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
 
 # What it takes to run: service, workers, client.
@@ -66,6 +67,9 @@ WORKERS ?= 1
 anytime: $(PEERS)/.installed $(VENV)/.dev
 	$(PEERS)/bin/python -m benchmarks.anytime --workers $(WORKERS)
 	$(BIN)/python -m benchmarks.anytime.figure
+
+best-response: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.best_response
 
 # chromium and PostgreSQL for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
 system:

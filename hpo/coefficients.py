@@ -114,6 +114,11 @@ def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) ->
     return Coefficients({"init_scale": chosen.per_tensor("init_scale")}, _in_the_loss(chosen), update, scheduled)
 
 
+def loss_tables(spec: JobSpec, space: Space, layout: Layout, points: Tensor) -> dict[str, Tensor]:
+    """``Coefficients.loss`` alone, at points [rows, k]."""
+    return _in_the_loss(_Values(spec, space, layout, space.values(points)))
+
+
 def _schedule(chosen: "_Values") -> Tensor:
     """Multiplier of every update, [T, members]."""
     spec, shape = chosen.spec, chosen.space.schedule_shape(chosen.values)

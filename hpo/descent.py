@@ -177,6 +177,9 @@ class Descent:
                 found.append(point)
         return torch.stack(found)
 
+    def answer(self) -> None:
+        """See the protocol."""
+
     def state(self) -> State:
         """See the protocol."""
         assert self._start is not None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hpo.clipping import clip_by_global_norm
-from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded, of_members
+from hpo.coefficients import Coefficients, Tables, coefficients, detached, expanded, loss_tables, of_members
 from hpo.families import NO_NOISE, Proxy, build
 from hpo.families.passes import Passes
 from hpo.grouping import groups, members_together, tapes_kept
@@ -163,6 +163,11 @@ class InnerProblem:
         """Coefficients of a population at unconstrained points [members, k], in this problem's dtype."""
         return coefficients(self.spec, self.space, self.layout, points.to(self.dtype))
 
+    def loss_tables(self, points: Tensor) -> dict[str, Tensor]:
+        """``coefficients(points).loss`` alone, without a graph."""
+        with torch.no_grad():
+            return loss_tables(self.spec, self.space, self.layout, points.to(self.dtype))
+
     def initial(self, draw: Draw, table: Coefficients) -> State:
         """State before the first update; differentiable in the init scale."""
         scaled = draw.noise * self.layout.expand(table.initial["init_scale"])
@@ -252,7 +257,11 @@ class InnerProblem:
 
     def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""
-        return self._gradient_at(self.layout.leaves(parameters), table, batch)
+        return self.loss_gradient(parameters, table.loss, batch)
+
+    def loss_gradient(self, parameters: Tensor, loss: Tables, batch: Batch) -> Tensor:
+        """``gradient``, by the tables of the loss alone."""
+        return self._gradient_at(self.layout.leaves(parameters), loss, batch)
 
     def chained(self, slopes: Sequence[Tensor], tensors: Sequence[Tensor], loss: Tables) -> Tensor:
         """From the gradient of the fit by the multiplied tensors to that of the training loss, [members, P].
@@ -266,17 +275,17 @@ class InnerProblem:
                 found[index] = torch.addcmul(found[index], tensors[index], factor)
         return self.layout.join(found)
 
-    def _gradient_at(self, leaves: Sequence[Tensor], table: Coefficients, batch: Batch) -> Tensor:
-        passes = self.passes(leaves, table.loss, batch.inputs, batch.noise)
+    def _gradient_at(self, leaves: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
+        passes = self.passes(leaves, loss, batch.inputs, batch.noise)
         if passes is not None:
             with torch.no_grad():
                 outputs = passes.forward().requires_grad_()
                 with torch.enable_grad():
-                    (slope,) = torch.autograd.grad(self.fit(outputs, table.loss, batch).sum(), outputs)
-                return self.chained(passes.backward(slope), leaves, table.loss)
+                    (slope,) = torch.autograd.grad(self.fit(outputs, loss, batch).sum(), outputs)
+                return self.chained(passes.backward(slope), leaves, loss)
         with torch.enable_grad():
-            loss = self.training_loss(leaves, table.loss, batch).sum()
-        return self.layout.join(torch.autograd.grad(loss, leaves))
+            total = self.training_loss(leaves, loss, batch).sum()
+        return self.layout.join(torch.autograd.grad(total, leaves))
 
     def apply_update(self, state: State, gradient: Tensor, tables: Mapping[str, Tensor], step: int) -> State:
         """Clip, then update, with the tables of that step; differentiable in all of its arguments."""
@@ -316,7 +325,7 @@ class InnerProblem:
         # The leaves share their memory with the running parameters, so they move along.
         leaves = self.layout.leaves(running[0])
         for step in range(start, stop):
-            self.step_(running, self._gradient_at(leaves, table, self.batch(draw, step)), table, step)
+            self.step_(running, self._gradient_at(leaves, table.loss, self.batch(draw, step)), table, step)
             on_step(len(running[0]))
         return running
 

@@ -17,7 +17,8 @@ def per_example(kind: TaskKind, outputs: Tensor, labels: Tensor, smoothing: Tens
         kind: of the task.
         outputs: [members, batch, classes]; [members, batch, context, classes] for text; [members, batch, 1] for regression.
         labels: [members, batch]; [members, batch, context] for text.
-        smoothing: share of the target spread over all classes (Szegedy et al. 2016, section 7), [members]; None: none.
+        smoothing: share of the target spread over all classes (Szegedy et al. 2016, section 7), [members], or one for each
+            example, [members, batch]; None: none.
 
     Returns:
         [members, batch]
@@ -27,7 +28,7 @@ def per_example(kind: TaskKind, outputs: Tensor, labels: Tensor, smoothing: Tens
     losses = _cross_entropy(outputs, labels)
     if smoothing is not None:
         spread = -functional.log_softmax(outputs, dim=-1).mean(dim=-1)
-        share = smoothing.view(-1, *[1] * (losses.dim() - 1))
+        share = smoothing.view(*smoothing.shape, *[1] * (losses.dim() - smoothing.dim()))
         losses = (1 - share) * losses + share * spread
     return losses if losses.dim() == 2 else losses.mean(dim=2)
 

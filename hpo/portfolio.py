@@ -236,6 +236,9 @@ class Portfolio:
         rows = dict.fromkeys([self.reigns[0], *reversed(self.reigns[-FORMER - 1 :])])
         return self.arena.seen.points[list(rows)]
 
+    def answer(self) -> None:
+        """See the protocol."""
+
     def state(self) -> State:
         """See the protocol."""
         tensors: dict[str, Tensor] = {}

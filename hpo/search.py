@@ -1,11 +1,14 @@
-"""What a study asks of a search, whichever of the two it is."""
+"""What a study asks of a search, whichever it is."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
 from hpo.readings import Readings
 from windtunnel.types import OuterStep
+
+if TYPE_CHECKING:
+    from hpo.best_response.answer import Answer
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors, and what JSON can say: all that a search needs to go on."""
@@ -30,7 +33,14 @@ class Search(Protocol):
         ...
 
     def candidates(self) -> Tensor:
-        """Points for the final judgement, the start first, [n, k]; no doubles."""
+        """Points for the final judgement, the start first, [n, k]; no doubles.
+
+        Where there is an ``answer``, its last values are among them.
+        """
+        ...
+
+    def answer(self) -> "Answer | None":
+        """What a best response learned; None where none was trained."""
         ...
 
     def state(self) -> State:

@@ -10,7 +10,7 @@ from hpo.inner import InnerProblem
 from hpo.space import Space
 from windtunnel.types import JobSpec
 
-SCOUT, MOVE, FINISH, PANEL, SAMPLER = 0, 1, 2, 3, 4
+SCOUT, MOVE, FINISH, PANEL, SAMPLER, RESPONSE = 0, 1, 2, 3, 4, 5
 """Purpose of a run: the second part of its seed path, so that no two purposes ever share a seed."""
 
 

@@ -85,7 +85,7 @@ class Space:
     def __init__(self, hyperparameters: Sequence[Hyperparameter]) -> None:
         self.hyperparameters = tuple(hyperparameters)
         ends = [(item.low, item.high) for item in self.hyperparameters]
-        corners = [self._coordinates(torch.tensor(side, dtype=torch.float64)) for side in zip(*ends, strict=True)]
+        corners = [self.coordinates(torch.tensor(side, dtype=torch.float64)) for side in zip(*ends, strict=True)]
         self.low = torch.minimum(*corners)
         self.high = torch.maximum(*corners)
 
@@ -132,7 +132,7 @@ class Space:
 
     def start(self) -> Tensor:
         """Unconstrained start, [k]."""
-        return self._coordinates(torch.tensor([item.start for item in self.hyperparameters], dtype=torch.float64))
+        return self.coordinates(torch.tensor([item.start for item in self.hyperparameters], dtype=torch.float64))
 
     def clamp(self, point: Tensor) -> Tensor:
         """The nearest point inside the bounds, [..., k]."""
@@ -157,7 +157,7 @@ class Space:
 
     def from_dict(self, values: Mapping[str, float]) -> Tensor:
         """Inverse of ``as_dict``, [k]."""
-        return self._coordinates(torch.tensor([values[label] for label in self.labels], dtype=torch.float64))
+        return self.coordinates(torch.tensor([values[label] for label in self.labels], dtype=torch.float64))
 
     def with_value(self, point: Tensor, name: HyperparameterName, value: float) -> Tensor:
         """The point [k] with every coordinate of that hyperparameter set to one value, inside the bounds."""
@@ -168,6 +168,7 @@ class Space:
         ]
         return self.clamp(torch.stack(changed))
 
-    def _coordinates(self, values: Tensor) -> Tensor:
+    def coordinates(self, values: Tensor) -> Tensor:
+        """Inverse of ``values``."""
         columns = [unconstrain(values[..., i], item.bijection) for i, item in enumerate(self.hyperparameters)]
         return torch.stack(columns, dim=-1)

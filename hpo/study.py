@@ -7,8 +7,14 @@ import torch
 from torch import Tensor
 
 from hpo.account import Account, OnProgress
+from hpo.best_response.alternating import Alternating
+from hpo.best_response.certificate import certify_response
+from hpo.best_response.conclusion import conclude, conclusion_work
+from hpo.best_response.counting import best_response_of
+from hpo.best_response.search import BestResponseSearch
 from hpo.certificate import certificate, certify
 from hpo.descent import Descent
+from hpo.estimators import BestResponse
 from hpo.estimators.choice import choose_estimator
 from hpo.evaluation import judge
 from hpo.families.probing import probe
@@ -75,11 +81,23 @@ class Study:
         build = functools.partial(self._problem, dtype=dtype)
         setting = Setting(spec, self.problem, build, self.estimator, self.population, self.account)
         # Who names an estimator wants its gradients followed; auto may do whatever serves.
-        is_auto = spec.method.estimator == "auto" and not spec.method.uses_higher
         self.setting = setting
-        self._search: Search = Portfolio(setting) if is_auto else Descent(setting)
-        self._certified: CertificatePoint | None = None
+        self._search = self._choose_search(setting)
+        self._certified: list[CertificatePoint] = []
         self.outer_step = 0
+
+    @staticmethod
+    def _choose_search(setting: Setting) -> Search:
+        method = setting.spec.method
+        match method.estimator:
+            case "stn" | "delta_stn" as kind:
+                return BestResponseSearch(setting, kind)
+            case "auto" if not method.uses_higher:
+                return Portfolio(setting)
+            case _ if method.best_response is not None:
+                return Alternating(setting, method.best_response)
+            case _:
+                return Descent(setting)
 
     def _problem(self, spec: JobSpec, dtype: torch.dtype) -> InnerProblem:
         std = [base_init_std(tensor, spec.model.activation) for tensor in self.tensors]
@@ -120,10 +138,16 @@ class Study:
         points = self._search.candidates()
         count = self.spec.outer.finish_seeds
         work = len(points) * count * self.spec.inner.steps
-        self.account.enter("finish", self.outer_step - 1, work)
+        answer = self._search.answer()
+        concluding = 0 if answer is None else conclusion_work(answer, count)
+        self.account.enter("finish", self.outer_step - 1, work + concluding)
         seeds = self.setting.seeds(FINISH, 0, count)
         judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
-        self.account.spend(work)
+        report = None
+        if answer is not None:
+            (row, *_) = [row for row, point in enumerate(points) if torch.equal(point, answer.standing.point)]
+            report = conclude(answer, judged, row, seeds, self.population, self.account.step)
+        self.account.spend(work + concluding)
         best = winner(judged)
         values = self.space.as_dict(points[best])
         evidence = gather(
@@ -136,7 +160,7 @@ class Study:
             on_step=self.account.step,
             data=self.data,
         )
-        certified = [self._certified or self._certify(points[0], "start"), self._certify(points[best], "best")]
+        certified = [*(self._certified or self._certify(points[0], "start")), *self._certify(points[best], "best")]
         wall_seconds = self.account.lap()
         result = TuneResult(
             spec=self.spec,
@@ -161,15 +185,22 @@ class Study:
             ladder=evidence.ladder,
             noise_scale=evidence.noise_scale,
             horizon=evidence.horizon,
+            best_response=report,
             dropped_members=self._search.readings.dropped,
             provenance=provenance(self.spec, self.data.sha256, self.threads),
         )
         self.account.enter("done", self.outer_step - 1, 1)
         return result
 
-    def _certify(self, point: Tensor, which: CertifiedPoint) -> CertificatePoint:
+    def _certify(self, point: Tensor, which: CertifiedPoint) -> list[CertificatePoint]:
         """Check the engine there; at the start before anything is spent on gradients."""
-        return certify(self.problem, self.estimator, point, which, self.population, self.account.step)
+        found = []
+        kind, settings = best_response_of(self.spec), self.spec.method.best_response_settings
+        if not isinstance(self.estimator, BestResponse):
+            found.append(certify(self.problem, self.estimator, point, which, self.population, self.account.step))
+        if kind is not None:
+            found.append(certify_response(self.problem, kind, settings, point, which, self.account.step))
+        return found
 
     def state_dict(self) -> dict[str, bytes]:
         """The state between two outer steps as named files."""

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 from windtunnel.coordinate_figure import coordinate_check
 from windtunnel.figure_style import ACCENT, INK, MUTED, OTHER_COLOURS, ROLE_COLOURS, Theme, layout, log_axis, step_axis
 from windtunnel.ladder_figure import ladder
+from windtunnel.response_figure import regularisers, response
 from windtunnel.types import LossEstimate, OuterStep, ScheduleCurve, TuneResult
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "hyperparameters",
     "ladder",
     "loss",
+    "regularisers",
+    "response",
     "schedule",
     "scout",
     "tuning",

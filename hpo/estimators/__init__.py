@@ -1,5 +1,6 @@
 """Estimators of the hypergradient: one file each, one protocol."""
 
+from hpo.estimators.best_response import BestResponse
 from hpo.estimators.es import EvolutionStrategies
 from hpo.estimators.finite_difference import FiniteDifference
 from hpo.estimators.forward import Forward
@@ -12,6 +13,7 @@ from hpo.estimators.truncated import Truncated
 from hpo.estimators.unrolled import Unrolled
 
 __all__ = [
+    "BestResponse",
     "Estimate",
     "Estimator",
     "EvolutionStrategies",

@@ -1,5 +1,6 @@
 """Which estimator a job gets, with the settings in force and the reason."""
 
+from hpo.estimators.best_response import BestResponse
 from hpo.estimators.es import EvolutionStrategies
 from hpo.estimators.finite_difference import FiniteDifference
 from hpo.estimators.forward import Forward
@@ -40,7 +41,7 @@ def choose_estimator(spec: JobSpec, max_bytes: int) -> tuple[Estimator, Estimato
         engine="higher" if kind == "higher" else "population",
         adjoint="exact" if kind in ("higher", "truncated", "greedy") else "none",
         checkpointing="graph" if kind == "higher" else "none",
-        reason=f"asked for; {reason}",
+        reason=f"asked for; {reason}{_beside(spec)}",
     )
     return found, choice
 
@@ -57,7 +58,7 @@ def _reverse(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]
         engine="population",
         adjoint=method.adjoint_kind,
         checkpointing=str(storage),
-        reason=f"{asked}, and its cost does not grow with their number; {kept}, {memory}",
+        reason=f"{asked}, and its cost does not grow with their number; {kept}, {memory}{_beside(spec)}",
     )
     return Reverse(storage, method.adjoint_kind, method.growth_budget), choice
 
@@ -91,6 +92,8 @@ def _as_asked(kind: EstimatorName, spec: JobSpec) -> tuple[Estimator, str]:
         case "finite_difference":
             found = FiniteDifference(method.width, population)
             why = f"two runs a seed for each hyperparameter, sigma {method.width:g} to either side"
+        case "stn" | "delta_stn":
+            found, why = BestResponse(kind, method.best_response_settings), _of_best_response(spec)
     return found, why
 
 
@@ -105,6 +108,21 @@ def _of_truncated(window: int, steps: int) -> str:
     if window >= steps:
         return f"a window of {window} covers all {steps} steps, so it is exact"
     return f"it goes back through the last {window} of {steps} steps, and what a hyperparameter did before is left out"
+
+
+def _beside(spec: JobSpec) -> str:
+    """What tunes the regularisers of a job whose estimator tunes the rest."""
+    kind = spec.method.best_response
+    return "" if kind is None else f"; in turns with it {kind} tunes the regularisers: {_of_best_response(spec)}"
+
+
+def _of_best_response(spec: JobSpec) -> str:
+    settings, steps = spec.method.best_response_settings, spec.inner.steps
+    looks = settings.looks(0, steps, steps)
+    return (
+        f"the weights learn to answer to the regularisers while they train, and {looks} validation steps move those in one "
+        f"run, after a warm-up of {settings.warmup_steps(steps)} updates"
+    )
 
 
 def _pairs(method: MethodSpec) -> str:

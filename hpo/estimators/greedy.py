@@ -1,6 +1,6 @@
 """One-step lookahead at every step: each update is judged by the validation loss right after it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -37,7 +37,7 @@ class Greedy:
         steps, members = problem.steps, len(points)
         state: State = tuple(part.detach() for part in initial)
         for step in range(steps):
-            judge = partial(_slope, problem, fixed.loss, validation_batch(problem, step))
+            judge = partial(_slope, problem, fixed.loss, problem.data.validation.batch(step, problem.batch_size))
             state = pullback.step_judged(problem, draw, state, step, judge)
             on_step(members)
         value, _ = pullback.validation_slope(problem, state)
@@ -48,16 +48,6 @@ class Greedy:
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
         return problem.steps
-
-
-def validation_batch(problem: InnerProblem, step: int) -> Split:
-    """The next ``batch_size`` examples of the validation split, round and round; all of it where it is no larger."""
-    split = problem.data.validation
-    count, size = len(split), problem.batch_size
-    if count <= size:
-        return split
-    rows = torch.arange(step * size, (step + 1) * size, device=split.labels.device) % count
-    return replace(split, inputs=split.inputs[rows], labels=split.labels[rows], sources=split.sources[rows])
 
 
 def _slope(problem: InnerProblem, loss: Tables, split: Split, parameters: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from torch import Tensor
 
 Dials = Mapping[str, Tensor]
-"""Name -> 0-dim tensor."""
+"""Name -> 0-dim tensor; a regulariser may be [batch], one value for each example."""
 Noise = Mapping[str, Tensor]
 """``input`` and ``dropout.<place>`` -> standard normal values."""
 NO_DIALS: Dials = MappingProxyType({})
@@ -25,15 +25,21 @@ def gaussian_dropout(hidden: Tensor, rate: Tensor, noise: Tensor) -> Tensor:
 
     Args:
         hidden: any shape.
-        rate: p in (0, 1), 0-dim.
+        rate: p in (0, 1); 0-dim, or one for each example, [batch].
         noise: standard normal, of hidden's shape.
     """
+    rate = spread(rate, hidden)
     return hidden * (1 + (rate / (1 - rate)).sqrt() * noise)
 
 
 def add_noise(inputs: Tensor, deviation: Tensor, noise: Tensor) -> Tensor:
     """``inputs + sigma * eps``, with noise of the inputs' shape."""
-    return inputs + deviation * noise
+    return inputs + spread(deviation, inputs) * noise
+
+
+def spread(dial: Tensor, hidden: Tensor) -> Tensor:
+    """A dial of each example, [batch], in a shape that goes with its hidden values; any other as it is."""
+    return dial.view(-1, *[1] * (hidden.dim() - 1)) if dial.dim() == 1 else dial
 
 
 def noisy(inputs: Tensor, dials: Dials, noise: Noise) -> Tensor:

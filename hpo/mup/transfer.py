@@ -8,6 +8,7 @@ from hpo.mup.caveats import assumptions, in_your_loop, not_covered
 from hpo.mup.gate import gate
 from hpo.mup.penalty import predicted_penalty
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.mup.regularisers import follow, regulariser_knots
 from hpo.mup.resolve import (
     attention_multiplier,
     global_value,
@@ -75,7 +76,7 @@ def make_plan(
         for row in rows
     ]
     is_sgd = spec.optimizer.name == "sgd"
-    values = best.hyperparameters
+    values, knots = best.hyperparameters, regulariser_knots(result)
     return TransferPlan(
         id=plan_id,
         job_id=job_id,
@@ -103,6 +104,7 @@ def make_plan(
         beta2=None if is_sgd else global_value(spec, values, "beta2"),
         clip_norm=global_value(spec, values, "clip_norm"),
         regularization=regularization(spec, values),
+        regulariser_schedule=knots,
         mixture_weights=mixture_weights(spec, values),
         attention_multiplier=attention_multiplier(spec, values),
         schedule=tuned_schedule(result),
@@ -122,7 +124,7 @@ def make_plan(
         penalties=penalties(result, target),
         noise_scale=result.noise_scale,
         horizon=result.horizon,
-        in_your_loop=in_your_loop(spec, values),
+        in_your_loop=[*in_your_loop(spec, values), *follow(result, knots)],
         forced=bool(objections),
         provenance=result.provenance,
     )

@@ -5,6 +5,7 @@ from math import prod
 
 from hpo.mup.proxies import EXPANSION, proxy_tensors, stem_size
 from hpo.mup.resolve import IDLE
+from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.spec import JobSpec, SearchItem
 from windtunnel.types.tasks import TASKS, TaskInfo
@@ -66,6 +67,14 @@ def footprint(model: ModelSpec, task: TaskInfo) -> Footprint:
             # Of two products of a query with all keys and of the weights with all values, each context * width.
             used = depth * (4 + 2 * EXPANSION) * width * width + width * classes + 2 * depth * context * width
             return Footprint(saved=context * token, live=context * live, multiply_adds=context * used)
+
+
+def response_parameters(spec: JobSpec) -> int:
+    """R: a row for each row of the weights, and a direction in the k regularisers for each of its units and each bias."""
+    facts = proxy_tensors(spec.model, TASKS[spec.task])
+    k = sum(_coordinates(spec, item) for item in spec.search if item.name in REGULARISERS)
+    channels = sum(fact.shape[1 if fact.name.endswith("embedding.weight") else 0] for fact in facts)
+    return sum(prod(fact.shape) for fact in facts) + k * channels
 
 
 def coordinates(spec: JobSpec) -> int:

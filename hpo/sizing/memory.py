@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.best_response.counting import best_response_of
 from hpo.grouping import members_together
-from hpo.sizing.counts import coordinates, footprint, parameters, state_copies
-from windtunnel.types.estimators import EstimatorName
+from hpo.sizing.counts import coordinates, footprint, parameters, response_parameters, state_copies
+from windtunnel.types.estimators import BestResponseName, EstimatorName
 from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
@@ -43,6 +44,10 @@ CERTIFIED_STEPS, CERTIFYING_RUNS = 20, 6
 """Of the certificate: steps of a run, runs at a time."""
 DOUBLE = 2
 """Bytes and seconds in float64 over float32."""
+RESPONSE_UPDATE = 24
+"""Copies of the response that an update of it touches: Adam's states before and after, gradient, temporaries."""
+ANSWERED: dict[BestResponseName, float] = {"stn": 4.0, "delta_stn": 5.0}
+"""Floats alive in a step of a best response, over those of a plain training step."""
 GRAPH_STATE, GRAPH_SAVED = 4.5, 2.5
 """Copies of state and kept floats that every step of a full graph holds."""
 
@@ -116,6 +121,14 @@ class Memory:
         """The full unrolled graph of a run."""
         return int(self.spec.inner.steps * (GRAPH_STATE * self.state + GRAPH_SAVED * self.saved)) + self.slope
 
+    def best_response(self, kind: BestResponseName) -> int:
+        """A step that trains weights and response, or the look at the validation split after a block of them."""
+        family, task = self.spec.model.family, TASKS[self.spec.task]
+        response = BYTES * response_parameters(self.spec)
+        held = 2 * self.state + RESPONSE_UPDATE * response + ANSWERED[kind] * GRADIENT[family] * self.saved
+        judging = self.state + 3 * response + self.evaluation(task.validation_examples)
+        return int(max(held, judging)) + self.order
+
     def implicit(self) -> int:
         """A graph of the training gradient on the system's examples, and the vectors of the solve."""
         task, method = TASKS[self.spec.task], self.spec.method
@@ -184,7 +197,18 @@ def estimator_bytes(spec: JobSpec, limit: int) -> int:
             members, each = 1, memory.graph() + members * memory.order
         case "es" | "pes" | "finite_difference":
             return plain_bytes(spec, plain_members(spec))
-    return members * each
+        case "stn" | "delta_stn" as kind:
+            return response_bytes(spec, kind)
+    beside = 0 if spec.method.best_response is None else response_bytes(spec, spec.method.best_response)
+    return max(members * each, beside)
+
+
+def response_bytes(spec: JobSpec, kind: BestResponseName) -> int:
+    """Peak of a best-response run of all seeds: of one group of them, and what the others keep."""
+    memory, seeds = Memory(spec), spec.inner.seeds
+    held = held_together(spec, seeds)
+    kept = 2 * memory.state + 6 * BYTES * response_parameters(spec) + memory.order
+    return held * memory.best_response(kind) + (seeds - held) * kept
 
 
 def certificate_bytes(spec: JobSpec) -> int:
@@ -194,5 +218,11 @@ def certificate_bytes(spec: JobSpec) -> int:
     )
     memory, task = Memory(short), TASKS[spec.task]
     data = 0 if task.kind == "language" else BYTES * task.features * (task.train_examples + task.validation_examples)
+    if (kind := best_response_of(spec)) is not None:
+        responding = memory.best_response(kind)
+        if spec.method.estimator == kind:
+            return DOUBLE * (data + responding)
+    else:
+        responding = 0
     runs = plain_bytes(short, min(plain_members(spec), CERTIFYING_RUNS))
-    return DOUBLE * (data + max(runs, memory.reverse(CERTIFIED_STEPS + 1)))
+    return DOUBLE * (data + max(runs, responding, memory.reverse(CERTIFIED_STEPS + 1)))

@@ -29,6 +29,8 @@ COST_FACTOR: dict[EstimatorName, float] = {
     "truncated": 1.3,
     "greedy": 1.5,
     "implicit": 1.0,
+    "stn": 1.1,
+    "delta_stn": 1.7,
 }
 """Seconds of a gradient evaluation within a hypergradient, over those of a plain one of as many members."""
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.best_response.counting import best_response_of, run_cost, step_cost
 from hpo.grouping import members_together, tapes_kept
 from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint, rates
@@ -32,6 +33,10 @@ LAST_CANDIDATES = 5
 """Points judged at the end: 2 to 8, by how often the search moved; and where each start but one ended."""
 CERTIFIED, CERTIFYING = 2, 20
 """The certificate: short runs at two points; how many at each, as a rule."""
+RESPONDING = 8
+"""The certificate of a best response: a short run, and losses beside it."""
+QUALITY_POINTS, QUALITY_MEMBERS = 5, 2
+"""What a best response predicts: points tried, members trained again at each."""
 CHECK_STEPS = 4
 """The coordinate check: a few steps at each width of its ladder."""
 NOISE_RUNS, NOISE_SHARE, NOISE_BATCHES = 4, 0.75, 96
@@ -71,12 +76,33 @@ def phases(spec: JobSpec, limit: int) -> list[Phase]:
         share = min(1.0, left / tune.gradient_evaluations)
         tune = Phase("tune", tune.plain * share, tune.differentiated * share)
     found = [scout, tune]
-    candidates = min(LAST_CANDIDATES, 2 + spec.outer.steps) + spec.outer.starts - 1
-    found.append(Phase("finish", candidates * spec.outer.finish_seeds * steps))
+    found.append(Phase("finish", _finish(spec)))
     short = min(steps, CERTIFIED_STEPS)
-    found.append(Phase("certify", CERTIFIED * DOUBLE * (CERTIFYING + 5) * short))
+    runs = (0 if is_alone(spec) else CERTIFYING + 5) + (RESPONDING if best_response_of(spec) else 0)
+    found.append(Phase("certify", CERTIFIED * DOUBLE * runs * short))
     found.append(Phase("check", _check(spec)))
     return found
+
+
+def _finish(spec: JobSpec) -> float:
+    """Member-steps of the last judgement; of a best response also those of its schedule, and of what it predicts."""
+    steps, fresh = spec.inner.steps, spec.outer.finish_seeds
+    if is_alone(spec):
+        return (2 * fresh + _conclusion(spec)) * steps
+    candidates = min(LAST_CANDIDATES, 2 + spec.outer.steps) + spec.outer.starts - 1
+    return (candidates * fresh + _conclusion(spec)) * steps
+
+
+def _conclusion(spec: JobSpec) -> int:
+    """Runs that replay the schedule of a best response, and those that are trained again beside it."""
+    if best_response_of(spec) is None:
+        return 0
+    return spec.outer.finish_seeds + QUALITY_POINTS * min(QUALITY_MEMBERS, spec.inner.seeds)
+
+
+def is_alone(spec: JobSpec) -> bool:
+    """Whether a best response is all that tunes."""
+    return spec.method.estimator in ("stn", "delta_stn")
 
 
 def _check(spec: JobSpec) -> float:
@@ -100,6 +126,9 @@ def _check(spec: JobSpec) -> float:
 
 def _scout(spec: JobSpec) -> Phase:
     steps, seeds = spec.inner.steps, spec.inner.seeds
+    if is_alone(spec):
+        # Outer step 0 is the warm-up of the one run.
+        return Phase("scout", 0.0)
     short = min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
     others = SPREAD * (spec.outer.starts - 1) * short
     if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
@@ -117,13 +146,19 @@ def tilted(spec: JobSpec) -> int:
 
 def _tune(spec: JobSpec, limit: int) -> Phase:
     steps, seeds = spec.inner.steps, spec.inner.seeds
+    if is_alone(spec):
+        return Phase("tune", 0.0, seeds * run_cost(spec, 1 + spec.outer.steps))
     cost = hypergradient_cost(spec, limit)
     if is_auto(spec):
         gradients = AUTO_GRADIENTS * min(seeds, AUTO_SEEDS) * cost
         return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
     racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
     moves = spec.outer.steps * spec.outer.starts
-    return Phase("tune", moves * racing, moves * seeds * cost)
+    if spec.method.best_response is None:
+        return Phase("tune", moves * racing, moves * seeds * cost)
+    responses = spec.outer.steps // 2
+    moves = spec.outer.steps - responses
+    return Phase("tune", moves * racing, seeds * (moves * cost + responses * run_cost(spec, 1)))
 
 
 def _check_weight(spec: JobSpec) -> float:
@@ -163,6 +198,8 @@ def hypergradient_cost(spec: JobSpec, limit: int) -> float:
             cost = (1 + 2 * method.pairs) * steps + 2 * method.pairs * (windows - 1) * look / 3
         case "finite_difference":
             cost = (1 + 2 * coordinates(spec)) * steps
+        case "stn" | "delta_stn" as kind:
+            cost = step_cost(kind, method.best_response_settings) * steps
     return cost
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -18,6 +19,14 @@ class Split:
 
     def __len__(self) -> int:
         return self.labels.shape[0]
+
+    def batch(self, number: int, size: int) -> "Split":
+        """Batch ``number`` of ``size`` examples, round and round in their own order; all of them where they are no more."""
+        count = len(self)
+        if count <= size:
+            return self
+        rows = torch.arange(number * size, (number + 1) * size, device=self.labels.device) % count
+        return Split(self.inputs[rows], self.labels[rows], self.sources[rows])
 
 
 Parts = tuple[Split, Split, Split]

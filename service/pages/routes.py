@@ -126,6 +126,16 @@ def _ladder(_: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
     return figures.ladder(result.ladder, theme=theme) if result and result.ladder else None
 
 
+def _regularisers(_: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
+    report = result.best_response if result else None
+    return figures.regularisers(report, theme=theme) if report else None
+
+
+def _response(_: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
+    report = result.best_response if result else None
+    return figures.response(report, theme=theme) if report and len(report.quality) > 1 else None
+
+
 JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, Theme], Any]] = {
     "loss": _loss,
     "hyperparameters": _hyperparameters,
@@ -134,4 +144,6 @@ JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, Theme], Any
     "schedule": _schedule,
     "coordinate_check": _coordinate_check,
     "ladder": _ladder,
+    "regularisers": _regularisers,
+    "response": _response,
 }

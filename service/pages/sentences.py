@@ -42,6 +42,8 @@ def _outer_step(step: OuterStep) -> str:
         text += ", stayed"
     elif step.moved and step.step_length:
         text += f", moved by {number(step.step_length, 2)}"
+    if step.arm == "response":
+        text += ", best response"
     if step.dropped_members:
         text += f", {step.dropped_members} diverged"
     if step.starts is not None:

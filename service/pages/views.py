@@ -14,6 +14,7 @@ from service.pages.sparkline import sparkline
 from service.pages.submission import example_text, field_help
 from store import jobs, metrics, plans, workers
 from store.database import Database
+from windtunnel.response_figure import said
 from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
 from windtunnel.types.exports import EXPORTS, ExportFormat
 from windtunnel.types.results import ChaosReading
@@ -64,6 +65,7 @@ def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
         "job": job,
         "result": result,
         "steps": steps,
+        "quality": quality_rows(result),
         "bounded_where": bounded_where(result.chaos if result else None),
         "has_arms": any(getattr(step, "arm", None) for step in steps),
         "has_starts": job.spec.outer.starts > 1,
@@ -77,6 +79,15 @@ def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
         "target": job.spec.target,
         "figures": JOB_FIGURES,
     }
+
+
+def quality_rows(result: TuneResult | None) -> list[tuple[str, float, float, float]]:
+    """(where, predicted change of validation loss, change after training again, its error) of each shifted schedule."""
+    points = result.best_response.quality if result and result.best_response else []
+    return [
+        (said(point), point.predicted - points[0].predicted, point.retrained - points[0].retrained, point.error)
+        for point in points[1:]
+    ]
 
 
 def bounded_where(chaos: ChaosReading | None) -> str:
@@ -120,6 +131,11 @@ JOB_FIGURES = {
     "ladder": (
         "Ladder of widths",
         "loss over the factor on the tuned value, one line a width: minima above one another mean that it stands still",
+    ),
+    "regularisers": ("Regularisers", "their schedules over the best-response run, between the knots of a plan"),
+    "response": (
+        "Quality of the response",
+        "change of validation loss at shifted regularisers: as the response predicts, and after training with them",
     ),
 }
 """Figure of the job page -> (title, what it shows)."""

@@ -27,6 +27,17 @@ SPEC = JobSpec.model_validate(
 )
 
 
+BEST_RESPONSE = JobSpec.model_validate(
+    {
+        **SPEC.model_dump(mode="json", include={"task", "model", "outer"}),
+        "inner": {"steps": 400, "seeds": 2},
+        "search": [{"name": "l2"}, {"name": "dropout"}],
+        "method": {"estimator": "delta_stn"},
+    }
+)
+"""A job whose outer steps are parts of one training run."""
+
+
 def timeless(result: TuneResult) -> TuneResult:
     """The result without the one number that no two runs share."""
     return result.model_copy(update={"cost": result.cost.model_copy(update={"wall_seconds": 0.0})})
@@ -35,7 +46,18 @@ def timeless(result: TuneResult) -> TuneResult:
 @pytest.fixture(scope="session")
 def undisturbed() -> TuneResult:
     """What the job gives when nobody touches it."""
-    study = Study(SPEC, threads=1)
+    return alone(SPEC)
+
+
+@pytest.fixture
+def undisturbed_response() -> TuneResult:
+    """Likewise, of a best response."""
+    return alone(BEST_RESPONSE)
+
+
+def alone(spec: JobSpec) -> TuneResult:
+    """The result of a job in this process."""
+    study = Study(spec, threads=1)
     for _ in study:
         pass
     return timeless(study.finish())
@@ -44,10 +66,10 @@ def undisturbed() -> TuneResult:
 class Watch:
     """One job in a database, looked at from outside."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, spec: JobSpec) -> None:
         self.database = database
         with database.transaction() as s:
-            self.job_id = jobs.submit(s, SPEC).id
+            self.job_id = jobs.submit(s, spec).id
 
     @property
     def job(self) -> Job:
@@ -91,7 +113,13 @@ class Watch:
 @pytest.fixture
 def watch(database: Database) -> Watch:
     """A job that waits."""
-    return Watch(database)
+    return Watch(database, SPEC)
+
+
+@pytest.fixture
+def watch_response(database: Database) -> Watch:
+    """A best-response job that waits."""
+    return Watch(database, BEST_RESPONSE)
 
 
 class Worker:

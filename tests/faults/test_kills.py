@@ -45,6 +45,22 @@ def test_sigkill_of_the_process_then_of_its_supervisor(
 
 
 @on_sqlite
+def test_sigkill_in_the_middle_of_a_best_response_run(
+    watch_response, start_worker, undisturbed_response: TuneResult, gone: Callable[[psutil.Process], bool]
+) -> None:
+    watch, worker = watch_response, start_worker()
+    killable(watch, worker, 1).kill()
+    child = killable(watch, worker, 2)
+    worker.process.kill()
+    watch.until(lambda: gone(child))
+    start_worker()
+    watch.until(lambda: watch.job.state == "succeeded")
+    assert watch.steps == OUTER_STEPS
+    assert watch.result == undisturbed_response
+    assert watch.types.count("crashed") == 2
+
+
+@on_sqlite
 def test_a_worker_that_is_suspended_past_its_lease_writes_nothing_when_it_wakes(
     watch, start_worker, undisturbed: TuneResult, gone: Callable[[psutil.Process], bool]
 ) -> None:

@@ -10,6 +10,7 @@ from windtunnel import figures
 from windtunnel.figure_style import log_axis, step_axis
 from windtunnel.types import CoordinateCheck, CoordinateSlope, LossEstimate, OuterStep, ScheduleCurve
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung
+from windtunnel.types.responses import BestResponseReport, RegulariserSchedule, ResponsePoint
 
 CHECK = CoordinateCheck(
     verdict="pass",
@@ -221,3 +222,35 @@ def test_figures_need_plotly_only():
     program = "import sys, windtunnel.figures; print(sorted({'torch', 'numpy', 'pandas', 'sqlalchemy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def response_of(*shifts: float) -> BestResponseReport:
+    labels = ("l2.input", "l2.hidden", "dropout")
+    points = [
+        ResponsePoint(offsets=dict.fromkeys(labels, shift), predicted=0.5 + shift, retrained=0.6 + 2 * shift, error=0.01)
+        for shift in shifts
+    ]
+    values = {"l2.input": [1e-3, 2e-3], "l2.hidden": [1e-3, 4e-3], "dropout": [0.1, 0.3]}
+    return BestResponseReport(
+        estimator="stn",
+        schedule=RegulariserSchedule(times=[0.0, 1.0], values=values),
+        scales=dict.fromkeys(labels, 0.4),
+        comparison=None,
+        quality=points,
+        validation_steps=7,
+    )
+
+
+def test_schedules_of_regularisers_have_a_row_a_name_and_a_line_a_role():
+    figure = drawn(figures.regularisers(response_of(0.0)))
+    assert [entry["name"] for entry in figure["data"]] == ["input", "hidden", "all"]
+    assert [entry["y"] for entry in figure["data"]] == [[1e-3, 2e-3], [1e-3, 4e-3], [0.1, 0.3]]
+    assert figure["layout"]["yaxis"]["title"]["text"] == "l2" and figure["layout"]["yaxis2"]["title"]["text"] == "dropout"
+
+
+def test_the_response_is_drawn_against_training_again_from_its_own_schedule():
+    points = trace(figures.response(response_of(0.0, 0.1, -0.1)), "shifted schedules")
+    assert points["x"] == pytest.approx([0.1, -0.1]) and points["y"] == pytest.approx([0.2, -0.2])
+    assert points["customdata"] == ["all +0.1", "all \u22120.1"]
+    with pytest.raises(ValueError, match="nothing to compare"):
+        figures.response(response_of(0.0))

@@ -83,3 +83,18 @@ def test_limit_below_any_job_is_said_to_be_so():
 )
 def test_sizes_read_in_the_largest_unit_that_fits(size, words):
     assert size_in_words(size) == words
+
+
+def test_a_best_response_that_does_not_fit_names_what_to_shrink():
+    fields = {"task": "mnist5k", "model": {"width": 512}, "inner": {"seeds": 64}, "search": [{"name": "dropout"}]}
+    alone = JobSpec.model_validate({**fields, "method": {"estimator": "delta_stn"}})
+    errors = population_errors(alone, GIB)
+    assert "/inner/seeds" in [error.pointer for error in errors]
+    fewer = int(
+        re.search(r"at most seeds ([\d,]+) fits", next(e.message for e in errors if e.pointer == "/inner/seeds"))[1]
+    )
+    assert 1 <= fewer < 64
+    assert population_errors(alone.model_copy(update={"inner": alone.inner.model_copy(update={"seeds": fewer})}), GIB) == []
+    both = {**fields, "search": [{"name": "dropout"}, {"name": "learning_rate"}]}
+    turns = JobSpec.model_validate({**both, "method": {"estimator": "reverse", "best_response": "stn"}})
+    assert peak_bytes(turns, GIB) >= peak_bytes(JobSpec.model_validate({**both, "method": REVERSE}), GIB)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hpo import certificate, portfolio, scout, survey
+from hpo.best_response import quality
 from hpo.families import build
 from hpo.layout import Layout
 from hpo.mup import coordcheck
@@ -57,6 +58,16 @@ SPECS: dict[str, dict[str, Any]] = {
         "outer": {"steps": 1, "finish_seeds": 16, "scout": False},
         "method": {"estimator": "reverse", "checkpointing": "sqrt"},
     },
+    "mlp, delta_stn": {
+        "task": "mnist5k",
+        "model": {"width": 256, "depth": 2},
+        "inner": {"steps": 60, "batch_size": 64, "seeds": 8},
+        "outer": {"steps": 3, "finish_seeds": 8},
+        "search": [{"name": "l2", "scope": "role"}, {"name": "dropout"}, {"name": "input_noise"}],
+        "method": {"estimator": "delta_stn"},
+        "parametrization": "standard",
+        "transfer": {"noise_scale": False},
+    },
     "resnet, few runs": {
         "task": "digits",
         "model": {"family": "resnet", "width": 16, "depth": 1},
@@ -93,7 +104,10 @@ def test_a_jobs_memory_and_time_are_what_was_estimated(measure, name) -> None:
 @pytest.mark.parametrize("scope", ["global", "role", "tensor"])
 def test_sizes_are_those_of_the_module_and_of_the_space(name, scope) -> None:
     searched = [{"name": part, "scope": scope} for part in ("learning_rate", "weight_decay", "init_scale", "l2")]
-    fields = SPECS[name] | {"search": [*searched, {"name": "mixture_weight"}, {"name": "floor"}]}
+    fields = SPECS[name] | {
+        "search": [*searched, {"name": "mixture_weight"}, {"name": "floor"}],
+        "method": {"estimator": "reverse"},
+    }
     spec = JobSpec.model_validate(fields)
     task = TASKS[spec.task]
     tensors = proxy_tensors(spec.model, task)
@@ -150,7 +164,7 @@ def test_the_checks_of_a_transfer_count_what_they_do() -> None:
     assert spec.decays
 
 
-@pytest.mark.parametrize("kind", [name for name in ESTIMATORS if name != "implicit"])
+@pytest.mark.parametrize("kind", [name for name in ESTIMATORS if name not in ("implicit", "stn", "delta_stn")])
 def test_every_estimator_has_an_estimate_and_more_of_everything_takes_more(kind) -> None:
     def of(**inner: int) -> tuple[float, int]:
         spec = JobSpec(task="digits", inner={"steps": 100, "seeds": 2, **inner}, method={"estimator": kind})
@@ -161,6 +175,36 @@ def test_every_estimator_has_an_estimate_and_more_of_everything_takes_more(kind)
     (seconds, peak), (longer, _), (wider, more) = of(), of(steps=400), of(seeds=8, batch_size=256)
     assert seconds < longer and seconds < wider
     assert peak <= more
+
+
+@pytest.mark.parametrize("kind", ["stn", "delta_stn"])
+def test_a_best_response_takes_more_of_everything_with_more_to_answer_to(kind: str) -> None:
+    def of(scope: str = "global", **inner: int) -> tuple[float, int]:
+        fields = {"task": "digits", "inner": {"steps": 100, "seeds": 2, **inner}, "method": {"estimator": kind}}
+        spec = JobSpec.model_validate({**fields, "search": [{"name": "l2", "scope": scope}]})
+        return estimate(spec, 4 * GIB, None, None, []).seconds, estimator_bytes(spec, 4 * GIB)
+
+    (seconds, peak), (longer, _), (_, wider) = of(), of(steps=400), of("tensor")
+    assert seconds < longer and peak < wider < of(seeds=8)[1]
+
+
+def test_a_best_response_costs_what_its_job_books() -> None:
+    fields = {
+        "task": "digits",
+        "model": {"width": 8, "depth": 1},
+        "inner": {"steps": 20, "seeds": 3, "batch_size": 32},
+        "outer": {"steps": 3, "finish_seeds": 2},
+        "parametrization": "standard",
+        "transfer": {"noise_scale": False},
+    }
+    alone = {"search": [{"name": "l2"}], "method": {"estimator": "stn"}}
+    spec = JobSpec.model_validate(fields | alone)
+    study = Study(spec)
+    booked = list(study)[-1].run_equivalents
+    parts = {part.name: part.gradient_evaluations / 20 for part in work.phases(spec, 4 * GIB)}
+    assert booked == pytest.approx(parts["tune"]) and parts["scout"] == 0
+    assert study.finish().cost.run_equivalents == pytest.approx(booked + parts["finish"])
+    assert (work.QUALITY_POINTS, work.QUALITY_MEMBERS) == (quality.POINTS, quality.MEMBERS)
 
 
 def test_forward_memory_does_not_grow_with_the_steps_and_the_graphs_does() -> None:

@@ -15,7 +15,18 @@ from windtunnel.types import LossEstimate, OuterStep, TuneResult
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Plot = Literal["tuning", "loss", "hyperparameters", "gradients", "schedule", "scout", "coordinate_check", "ladder"]
+Plot = Literal[
+    "tuning",
+    "loss",
+    "hyperparameters",
+    "gradients",
+    "schedule",
+    "scout",
+    "coordinate_check",
+    "ladder",
+    "regularisers",
+    "response",
+]
 
 
 class Result(TuneResult):
@@ -56,7 +67,7 @@ class Result(TuneResult):
         events = read_events(self._connection(), self._job_id)
         return [step for step in map(outer_step, events) if step is not None]
 
-    def plot(self, which: Plot = "tuning") -> "go.Figure":
+    def plot(self, which: Plot = "tuning") -> "go.Figure":  # noqa: PLR0912 - one a figure
         """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
 
         Raises:
@@ -93,6 +104,14 @@ class Result(TuneResult):
                 if self.ladder is None:
                     raise InvalidRequest("this job climbed no ladder of widths; transfer.ladder in its spec asks for one")
                 figure = figures.ladder(self.ladder)
+            case "regularisers" | "response":
+                if self.best_response is None:
+                    raise InvalidRequest(
+                        "this job trained no best response; method.estimator 'delta_stn' does, or method.best_response "
+                        "beside another estimator"
+                    )
+                draw = figures.regularisers if which == "regularisers" else figures.response
+                figure = draw(self.best_response)
             case _:
                 raise InvalidRequest(f"no figure {which!r}; allowed: {', '.join(get_args(Plot))}")
         return figure
@@ -115,6 +134,9 @@ class Result(TuneResult):
         for label, value in self.hyperparameters.items():
             before = f"{start[label]:.4g} -> " if label in start else ""
             lines.append(f"  {label:<{width}}  {before}{value:.4g}")
+        if self.best_response is not None and (compared := self.best_response.comparison) is not None:
+            gain = standard_error(compared.gain_test.mean, compared.gain_test.stderr)
+            lines.append(f"  schedule replayed: test loss lower by {gain} than with its last values held")
         if self.certificate is not None:
             lines.append(f"  certificate: {self.certificate.sentence}")
         return "\n".join(lines) + ">"

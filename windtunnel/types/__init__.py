@@ -23,6 +23,7 @@ from windtunnel.types.outer import OuterSpec
 from windtunnel.types.plans import Assumption, RoleRow, TensorRow, TransferPlan
 from windtunnel.types.problems import FieldError, Problem
 from windtunnel.types.regularization import RegularizationSpec
+from windtunnel.types.responses import BestResponseReport, RegulariserKnots, RegulariserSchedule
 from windtunnel.types.results import (
     Certificate,
     CertificatePoint,
@@ -73,6 +74,7 @@ __all__ = [
     "AnySchedule",
     "Assumption",
     "Attempt",
+    "BestResponseReport",
     "Certificate",
     "CertificatePoint",
     "ConstantSchedule",
@@ -120,6 +122,8 @@ __all__ = [
     "Progress",
     "Provenance",
     "ProxyFacts",
+    "RegulariserKnots",
+    "RegulariserSchedule",
     "RegularizationSpec",
     "RoleRow",
     "ScheduleCurve",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from windtunnel.types.hyperparameters import IN_THE_LOSS, HyperparameterName
+from windtunnel.types.hyperparameters import IN_THE_LOSS, REGULARISERS, HyperparameterName
 
 EstimatorName = Literal[
     "auto",
@@ -16,7 +16,10 @@ EstimatorName = Literal[
     "es",
     "pes",
     "finite_difference",
+    "stn",
+    "delta_stn",
 ]
+BestResponseName = Literal["stn", "delta_stn"]
 MethodSetting = Literal[
     "adjoint",
     "checkpointing",
@@ -27,7 +30,25 @@ MethodSetting = Literal[
     "solver",
     "solver_steps",
     "damping",
+    "warmup",
+    "training_steps",
+    "validation_steps",
+    "perturbation",
+    "entropy",
+    "response_rate",
+    "hyper_rate",
+    "control_variate",
 ]
+RESPONSE_SETTINGS: tuple[MethodSetting, ...] = (
+    "warmup",
+    "training_steps",
+    "validation_steps",
+    "perturbation",
+    "entropy",
+    "response_rate",
+    "hyper_rate",
+)
+"""Settings of the best-response estimators."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,11 @@ class EstimatorInfo:
         """Whether it can differentiate that hyperparameter."""
         return name not in self.never and (self.only is None or name in self.only)
 
+
+UNANSWERED = (
+    "the response says what the best weights are for a regulariser, and which weights are best does not depend on how the "
+    "optimizer gets there"
+)
 
 ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
     info.name: info
@@ -150,6 +176,28 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "rounding and curvature over sigma",
             "",
             settings=("sigma",),
+        ),
+        EstimatorInfo(
+            "stn",
+            "best response: networks whose weights answer to perturbed regularisers, tuned while they train once",
+            "2 T c and a validation step of 2 c every training_steps, in all",
+            "2 S and the response, 3 (P + k channels)",
+            "local response; each step is judged by the present validation loss",
+            "MacKay et al. 2019",
+            settings=RESPONSE_SETTINGS,
+            only=frozenset(REGULARISERS),
+            why=UNANSWERED,
+        ),
+        EstimatorInfo(
+            "delta_stn",
+            "best response: weights trained as they are, beside a centred and linearised response to the regularisers",
+            "3 T c and a validation step of 2 c every training_steps, in all",
+            "S and the response, 3 (P + k channels)",
+            "local response; each step is judged by the present validation loss",
+            "Bae & Grosse 2020",
+            settings=(*RESPONSE_SETTINGS, "control_variate"),
+            only=frozenset(REGULARISERS),
+            why=UNANSWERED,
         ),
     )
 }

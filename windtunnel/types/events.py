@@ -21,7 +21,7 @@ EventType = Literal[
     "cancelled",
 ]
 
-Arm = Literal["scout", "gradient", "sampler"]
+Arm = Literal["scout", "gradient", "sampler", "response"]
 """Who proposed what an outer step judged."""
 
 
@@ -32,6 +32,9 @@ class OuterStep(Response):
     gradient is of the point where the step began.
 
     Step 0 is the start (the scout's sweep, where asked for); it has no gradient.
+
+    With a best response (arm ``response``) loss and hyperparameters are those of the networks in training at the end of the
+    step, and the gradient is the mean of the step's validation gradients through the response.
     """
 
     outer_step: int
@@ -69,6 +72,8 @@ class OuterStep(Response):
     """Several starts: which of them leads, by its number; 0 is where a job with one start begins."""
     spent: dict[Arm, float] | None = None
     """``auto``: run-equivalents of each arm so far, this step included."""
+    scales: dict[str, float] | None = None
+    """Best response: standard deviation of the perturbations of each regulariser, in unconstrained units."""
     run_equivalents: float
     """Cost of the job up to and including this step, in plain runs."""
 

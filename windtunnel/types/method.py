@@ -1,11 +1,12 @@
 """How the hypergradient of a job is computed: estimator, engine, adjoint, storage, and each estimator's settings."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.estimators import ESTIMATORS, EstimatorName, MethodSetting
+from windtunnel.types.estimators import ESTIMATORS, BestResponseName, EstimatorName, MethodSetting
 
 Adjoint = Literal["bounded", "exact", "gauss_newton"]
 Solver = Literal["cg", "neumann", "nystrom"]
@@ -14,6 +15,63 @@ Every = Annotated[int, Field(ge=1, le=1_000_000)]
 DEFAULT_SETTINGS = {"window": 20, "samples": 16, "sigma": 0.1, "solver_steps": 20, "damping": 1e-3}
 FINITE_DIFFERENCE_WIDTH = 0.01
 """Half the distance of the two runs of a central difference, in unconstrained units."""
+
+
+RESPONSE_DEFAULTS = {
+    "warmup": 0.1,
+    "training_steps": 2,
+    "validation_steps": 1,
+    "perturbation": 0.5,
+    "entropy": 1e-3,
+    "response_rate": 0.01,
+}
+REACH = 8.0
+"""Unconstrained units that a regulariser can go in a whole best-response run, by default: a factor of 3,000 in ``l2``."""
+FASTEST = 0.1
+"""Most of them in one validation step, by default."""
+
+
+@dataclass(frozen=True)
+class BestResponseSettings:
+    """Settings in force of a best-response run."""
+
+    warmup: float
+    """Share of the updates before the first validation step."""
+    training_count: int
+    """Updates of the weights between two times of validation."""
+    validation_count: int
+    """Updates of the regularisers at a time."""
+    perturbation_scale: float
+    """First standard deviation of the perturbations, in unconstrained units."""
+    entropy_weight: float
+    """Weight of the perturbations' entropy, nats of loss for a unit of log sigma."""
+    response_rate: float
+    """Adam's rate for the response, at the schedule's peak."""
+    hyper_rate: float | None
+    """Adam's rate for the regularisers; None: as far as ``REACH`` in the whole run."""
+    control_variate: bool = False
+    """Whether the response's objective is rid of what has mean zero, for two gradients more an update (``delta_stn``)."""
+
+    def warmup_steps(self, steps: int) -> int:
+        """Updates before the first validation step, of so many in all."""
+        return round(self.warmup * steps)
+
+    def looks_after(self, step: int, steps: int) -> bool:
+        """Whether validation steps follow update number ``step``, counted from 1."""
+        past = step - self.warmup_steps(steps)
+        return past > 0 and past % self.training_count == 0
+
+    def looks(self, begin: int, end: int, steps: int) -> int:
+        """Validation steps that follow updates ``begin + 1`` to ``end``."""
+        warmup = self.warmup_steps(steps)
+        times = max(0, end - warmup) // self.training_count - max(0, begin - warmup) // self.training_count
+        return times * self.validation_count
+
+    def rate(self, steps: int) -> float:
+        """hyper_rate in force for a run of so many updates."""
+        if self.hyper_rate is not None:
+            return self.hyper_rate
+        return min(FASTEST, REACH / max(1, self.looks(0, steps, steps)))
 
 
 class MethodSpec(Request):
@@ -58,6 +116,51 @@ class MethodSpec(Request):
     damping: float | None = Field(
         None, ge=0, le=100, description="Added to the Hessian's diagonal in the implicit solve; 0.001 by default."
     )
+    best_response: BestResponseName | None = Field(
+        None,
+        description="Beside an estimator of hypergradients: regularisers are tuned by this best response, the other "
+        "hyperparameters by the estimator, in turns.",
+    )
+    warmup: float | None = Field(
+        None, ge=0, le=0.9, description="Share of a best-response run before its first validation step; 0.1 by default."
+    )
+    training_steps: int | None = Field(
+        None, ge=1, le=10_000, description="Updates of the weights between validation steps (stn, delta_stn); 2 by default."
+    )
+    validation_steps: int | None = Field(
+        None, ge=1, le=1000, description="Updates of the regularisers at a time (stn, delta_stn); 1 by default."
+    )
+    perturbation: float | None = Field(
+        None,
+        gt=0,
+        le=2,
+        description="First standard deviation of the regularisers' perturbations, in unconstrained units (stn, delta_stn); "
+        "0.5 by default. It is learned from there.",
+    )
+    entropy: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Weight of the perturbations' entropy, which keeps them up (stn, delta_stn); 0.001 by default.",
+    )
+    response_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Adam's rate for the response, at the peak of the schedule (stn, delta_stn); 0.01 by default.",
+    )
+    hyper_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Adam's rate for the regularisers, unconstrained units (stn, delta_stn); by default 8 over the number "
+        "of validation steps, at most 0.1.",
+    )
+    control_variate: bool = Field(
+        False,
+        description="Take noise of mean zero out of the response's objective, for two gradients more an update "
+        "(delta_stn).",
+    )
 
     @model_validator(mode="after")
     def _estimator_has(self) -> Self:
@@ -69,11 +172,19 @@ class MethodSpec(Request):
             )
         kind: EstimatorName = "higher" if self.uses_higher else self.estimator
         info, fields = ESTIMATORS[kind], type(self).model_fields
+        if self.best_response is not None and kind in ("auto", "stn", "delta_stn"):
+            raise misfit(
+                "/best_response",
+                f"best_response {self.best_response!r} goes beside an estimator of hypergradients that is named, such as "
+                f"'reverse', and method.estimator is {kind!r}",
+                self.best_response,
+            )
+        settings = (*info.settings, *(ESTIMATORS[self.best_response].settings if self.best_response else ()))
         for setting in get_args(MethodSetting):
             given = getattr(self, setting)
             # Compared with the default, not with what was spelled out: a spec written out in full stays valid.
-            if given != fields[setting].default and setting not in info.settings and not self._same_as_fixed(setting):
-                allowed = ", ".join(info.settings) or "none"
+            if given != fields[setting].default and setting not in settings and not self._same_as_fixed(setting):
+                allowed = ", ".join(settings) or "none"
                 raise misfit(f"/{setting}", f"{setting} is no setting of {kind!r}; its settings: {allowed}", given)
         return self
 
@@ -124,3 +235,19 @@ class MethodSpec(Request):
     def diagonal(self) -> float:
         """damping in force."""
         return DEFAULT_SETTINGS["damping"] if self.damping is None else self.damping
+
+    @property
+    def best_response_settings(self) -> BestResponseSettings:
+        """Settings of a best-response run in force."""
+        given = {name: getattr(self, name) for name in RESPONSE_DEFAULTS}
+        chosen = {name: RESPONSE_DEFAULTS[name] if value is None else value for name, value in given.items()}
+        return BestResponseSettings(
+            warmup=chosen["warmup"],
+            training_count=int(chosen["training_steps"]),
+            validation_count=int(chosen["validation_steps"]),
+            perturbation_scale=chosen["perturbation"],
+            entropy_weight=chosen["entropy"],
+            response_rate=chosen["response_rate"],
+            hyper_rate=self.hyper_rate,
+            control_variate=self.control_variate,
+        )

@@ -9,6 +9,7 @@ from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName
+from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
 from windtunnel.types.tasks import TaskKind
@@ -113,6 +114,8 @@ class TransferPlan(Response):
     beta2: float | None
     clip_norm: float | None
     regularization: PlanRegularization = PlanRegularization()
+    regulariser_schedule: RegulariserKnots | None = None
+    """How the regularisers move over the run; None where they stand still: where the job trained no best response."""
     mixture_weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each data source in the training loss, by name; only ratios matter. Empty: all alike."""
     attention_multiplier: float | None = None

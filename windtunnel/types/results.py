@@ -7,6 +7,7 @@ from pydantic import Field
 from windtunnel.types import modules, roles
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate
+from windtunnel.types.responses import BestResponseReport
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
@@ -93,6 +94,9 @@ class CertificatePoint(Response):
     """How far two neighbouring widths of the differences are apart, relative likewise."""
     steps: int
     passed: bool
+    through: Literal["run", "response"] = "run"
+    """What was differentiated: the loss after a short run, or after it the loss through a best response by the regularisers
+    and the scales of their perturbations."""
 
 
 class Certificate(Response):
@@ -107,7 +111,9 @@ class Certificate(Response):
     def sentence(self) -> str:
         """All of it in one line."""
         errors = ", ".join(
-            f"{point.relative_error:.0e} at the {point.point} ({point.steps} steps)" for point in self.points
+            f"{point.relative_error:.0e} at the {point.point} ({point.steps} steps"
+            f"{', through the response' if point.through == 'response' else ''})"
+            for point in self.points
         )
         return f"reverse against finite differences in float64: relative error {errors}; allowed {self.tolerance:.0e}"
 
@@ -208,6 +214,8 @@ class TuneResult(Response):
     """None where ``transfer.noise_scale`` is false, and in older results."""
     horizon: HorizonFit | None = None
     """None unless ``transfer.horizons`` asked for a fit."""
+    best_response: BestResponseReport | None = None
+    """None unless a best response was trained."""
     dropped_members: int
     """Training runs that diverged and were left out of every mean."""
     provenance: Provenance

@@ -13,7 +13,6 @@ from windtunnel.types.carrying import (
     check_that_rules_carry,
     depth_exponent,
 )
-from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
 from windtunnel.types.hyperparameters import (
     DEFAULT_RANGES,
     HARD_RANGES,
@@ -29,6 +28,7 @@ from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizer import OptimizerSpec
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.regularization import RegularizationSpec
+from windtunnel.types.responding import check_best_response, check_that_estimator_can
 from windtunnel.types.schedules import (
     FIELDS,
     CosineSchedule,
@@ -161,6 +161,7 @@ class JobSpec(Request):
             if item.name in names[:index]:
                 raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
             self._check_search_item(index, item)
+        check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps)
         if self.inner.batch_size > task.train_examples:
             raise misfit(
                 "/inner/batch_size",
@@ -280,7 +281,7 @@ class JobSpec(Request):
             raise misfit(path, f"label_smoothing needs labels; task {self.task!r} is a regression", name)
         if name == "mixture_weight" and len(task.sources) < 2:
             raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)
-        self._check_that_estimator_can(name, path)
+        check_that_estimator_can(self.method, name, path)
         low, high = item.range
         owner, field = self._owner(name), FIELDS[name] if is_shape(name) else name
         settings = getattr(self, owner)
@@ -294,18 +295,6 @@ class JobSpec(Request):
             if not low <= start <= high:
                 message = f"the start {start:g} of {name} is outside its search range {low:g} to {high:g}"
                 raise misfit(f"/{owner}/{field}", message, start)
-
-    def _check_that_estimator_can(self, name: HyperparameterName, path: str) -> None:
-        """An estimator that cannot answer is refused by name, with those that can: it would answer 0."""
-        kind: EstimatorName = "higher" if self.method.uses_higher else self.method.estimator
-        info = ESTIMATORS[kind]
-        if not info.can(name):
-            raise misfit(
-                path,
-                f"estimator {kind!r} cannot differentiate {name}: {info.why}; estimators that can: "
-                f"{', '.join(that_can(name))}",
-                name,
-            )
 
     def _starts(self, name: HyperparameterName) -> list[float]:
         starts = (self.start_value(name, key) for key in (self.knot_keys if name == "knot" else [""]))

@@ -13,6 +13,7 @@ from hpo.mup.exports.models import model_source
 from hpo.mup.exports.tables import dictionary, torch_decay
 from hpo.mup.exports.torch_file import IN_YOUR_LOOP, build_call, torch_imports
 from hpo.mup.exports.torch_parts import optimizer_source, setup_source
+from hpo.mup.regularisers import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import ConstantSchedule, CosineSchedule
 
@@ -44,6 +45,7 @@ def huggingface_file(plan: TransferPlan) -> str:
         given="".join(f', inputs["{name}"]' for name in columns)
         + (', self.shares.to(inputs["labels"].device)' if weighted else ""),
         shares=_SHARES if weighted else "",
+        counted="        UPDATE[0] = self.state.global_step\n" if followed(plan) else "",
     )
 
 
@@ -149,7 +151,7 @@ class PlanTrainer(Trainer):
 
 ${shares}    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over the batch, in nats."""
-        loss = training_loss(model$given)
+$counted        loss = training_loss(model$given)
         return (loss, {"loss": loss, "logits": model(inputs["inputs"])}) if return_outputs else loss
 
 

@@ -1,6 +1,9 @@
 """The training loss of an exported torch file, with the plan's label smoothing, mixture weights and L2. No torch here."""
 
+from string import Template
+
 from hpo.mup.exports.tables import dictionary, penalties
+from hpo.mup.regularisers import followed, label_of
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS, TaskKind
 
@@ -26,6 +29,15 @@ def _kind(plan: TransferPlan) -> TaskKind:
 
 def _tables(plan: TransferPlan) -> list[str]:
     found = []
+    if moved := followed(plan):
+        labels = {
+            row.name: label
+            for row in plan.tensors
+            if row.l2 > 0 and (label := label_of(plan, row.name, row.role, row.group)) is not None
+        }
+        found.append(_FACTORS.substitute(factors=dictionary("FACTORS", moved)))
+        if labels:
+            found.append(f"# Tensor -> whose factors move its penalty\n{dictionary('PENALTY_FACTORS', labels)}")
     if penalised := penalties(plan):
         found.append(f"# Tensor -> lambda of lambda / 2 |w|^2 in the training loss\n{dictionary('PENALTIES', penalised)}")
     if plan.mixture_weights:
@@ -48,6 +60,7 @@ def _body(plan: TransferPlan) -> list[str]:
         ]
     else:
         lines = [f'"""{title}."""', *_losses(plan, "loss")]
+    moves = any(label.partition(".")[0] == "l2" for label in followed(plan))
     if penalties(plan):
         lines += [
             "# torch.compile and DistributedDataParallel put their own words before a tensor's name.",
@@ -56,6 +69,7 @@ def _body(plan: TransferPlan) -> list[str]:
             "    for name, parameter in model.named_parameters()",
             "}",
             "for name, penalty in PENALTIES.items():",
+            *(["    penalty = penalty * factor(PENALTY_FACTORS[name]) if name in PENALTY_FACTORS else penalty"] * moves),
             "    loss = loss + penalty / 2 * plain[name].square().sum()",
         ]
     return [*lines, "return loss"]
@@ -65,7 +79,8 @@ def _losses(plan: TransferPlan, name: str) -> list[str]:
     """``loss``, the mean over the batch, or ``losses``, one an example."""
     each = name == "losses"
     smoothing = plan.regularization.label_smoothing
-    options = ', reduction="none"' * each + (f", label_smoothing={smoothing!r}" if smoothing is not None else "")
+    smoothed = f"{smoothing!r}" + ' * factor("label_smoothing")' * ("label_smoothing" in followed(plan))
+    options = ', reduction="none"' * each + (f", label_smoothing={smoothed}" if smoothing is not None else "")
     match _kind(plan):
         case "regression":
             return [f"{name} = (model(inputs).squeeze(-1) - labels).square()" + ("" if each else ".mean()")]
@@ -74,3 +89,16 @@ def _losses(plan: TransferPlan, name: str) -> list[str]:
         case "language":
             call = f"functional.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(){options})"
             return [f"{name} = {call}" + (".view(labels.shape).mean(1)" if each else "")]
+
+
+_FACTORS = Template('''# Regulariser -> factors on its value over the run, evenly spaced
+$factors
+UPDATE = [0]
+
+
+def factor(label):
+    """What a regulariser is multiplied by at the present update; train_step counts them."""
+    line = FACTORS[label]
+    place = min(UPDATE[0] / STEPS, 1.0) * (len(line) - 1)
+    low = min(int(place), len(line) - 2)
+    return line[low] + (place - low) * (line[low + 1] - line[low])''')

@@ -8,6 +8,7 @@ from string import Template
 
 from hpo.mup.exports.tables import dictionary, multipliers
 from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
+from hpo.mup.regularisers import followed
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
 
@@ -22,9 +23,11 @@ def model_source(plan: TransferPlan) -> str:
     noises, own = plan.regularization, plan.model.family == "module"
     parts = [_constants(plan)]
     if noises.dropout is not None:
-        parts.append(_DROPOUT.substitute(rate=repr(noises.dropout)))
+        parts.append(_DROPOUT.substitute(rate=repr(noises.dropout), moved=_moved(plan, "rate", "dropout")))
     if noises.input_noise is not None:
-        parts.append(_INPUT_NOISE.substitute(deviation=repr(noises.input_noise)))
+        parts.append(
+            _INPUT_NOISE.substitute(deviation=repr(noises.input_noise), moved=_moved(plan, "deviation", "input_noise"))
+        )
     if not own:
         parts += [_NORMALISED] if plan.model.family != "mlp" else []
         parts.append(_model(plan))
@@ -95,15 +98,20 @@ def _model(plan: TransferPlan) -> str:
             raise ValueError("a module of one's own is not written out: build_model takes it")
 
 
+def _moved(plan: TransferPlan, argument: str, label: str) -> str:
+    """A line that moves a regulariser along its schedule; nothing where it stands still."""
+    return f'    {argument} = {argument} * factor("{label}")\n' if label in followed(plan) else ""
+
+
 _DROPOUT = Template('''def dropout(hidden, training, rate=$rate):
     """Multiplicative Gaussian noise with the mean and variance of dropout at that rate, while training."""
     if not training:
         return hidden
-    return hidden * (1 + math.sqrt(rate / (1 - rate)) * torch.randn_like(hidden))''')
+$moved    return hidden * (1 + math.sqrt(rate / (1 - rate)) * torch.randn_like(hidden))''')
 
 _INPUT_NOISE = Template('''def input_noise(inputs, training, deviation=$deviation):
     """Gaussian noise on the inputs, while training."""
-    return inputs + deviation * torch.randn_like(inputs) if training else inputs''')
+$moved    return inputs + deviation * torch.randn_like(inputs) if training else inputs''')
 
 _NORMALISED = '''def normalised(hidden, dimensions):
     """Mean 0 and variance 1 over the last dimensions of each example, without gain or bias."""

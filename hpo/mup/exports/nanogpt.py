@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.mup.exports.header import header
 from hpo.mup.exports.tables import dictionary, drawn_std, torch_decay
+from hpo.mup.regularisers import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import CosineSchedule
 
@@ -42,6 +43,7 @@ def unlike_nanogpt(plan: TransferPlan) -> str | None:
         "label smoothing": terms.label_smoothing is not None,
         "mixture weights": bool(plan.mixture_weights),
         "input noise": terms.input_noise is not None,
+        "a schedule of its regularisers": bool(followed(plan)),
     }
     reasons += [
         f"nanoGPT's loss has no place for {term}, which this plan has; allowed: cross-entropy alone"

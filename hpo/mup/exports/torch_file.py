@@ -11,6 +11,7 @@ from hpo.mup.exports.loss import arguments, loss_source
 from hpo.mup.exports.models import model_source
 from hpo.mup.exports.tables import multipliers
 from hpo.mup.exports.torch_parts import optimizer_source, setup_source
+from hpo.mup.regularisers import followed
 from windtunnel.types.plans import TransferPlan
 
 IN_YOUR_LOOP = "This file's model and training_loss do all of this; code of your own has to:"
@@ -39,6 +40,7 @@ def torch_file(plan: TransferPlan) -> str:
         optimizer=optimizer_source(plan),
         loss=loss_source(plan),
         weighted=arguments(plan),
+        counted="    UPDATE[0] += 1\n" if followed(plan) else "",
     )
 
 
@@ -80,5 +82,5 @@ def train_step(model, update, schedule, inputs, labels$weighted):
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
     update.step()
     schedule.step()
-    return loss.item()
+$counted    return loss.item()
 ''')

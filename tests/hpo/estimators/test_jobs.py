@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hpo.estimators import (
+    BestResponse,
     Estimator,
     EvolutionStrategies,
     FiniteDifference,
@@ -20,6 +21,7 @@ from hpo.estimators import (
 from hpo.estimators.choice import choose_estimator
 from hpo.study import Study
 from windtunnel.types import EstimatorName, JobSpec, Progress
+from windtunnel.types.method import BestResponseSettings
 
 METHODS: dict[str, tuple[dict[str, Any], str]] = {
     "auto": ({}, "chosen by auto"),
@@ -35,6 +37,8 @@ METHODS: dict[str, tuple[dict[str, Any], str]] = {
     "es": ({"samples": 1, "sigma": 0.2}, "1 antithetic pair, sigma 0.2, of runs"),
     "pes": ({"samples": 2, "window": 4}, "perturbed anew every 4 steps"),
     "finite_difference": ({}, "sigma 0.01"),
+    "stn": ({"perturbation": 0.2}, "2 validation steps move those in one run, after a warm-up of 1 updates"),
+    "delta_stn": ({"training_steps": 1, "warmup": 0}, "6 validation steps"),
 }
 """Name of the estimator, and a word on its settings -> the settings, and what the reason says of them."""
 KINDS: dict[str, type] = {
@@ -48,6 +52,8 @@ KINDS: dict[str, type] = {
     "es": EvolutionStrategies,
     "pes": PersistentEvolutionStrategies,
     "finite_difference": FiniteDifference,
+    "stn": BestResponse,
+    "delta_stn": BestResponse,
 }
 
 
@@ -61,7 +67,7 @@ def job(case: str) -> JobSpec:
             "model": {"width": 8, "depth": 1},
             "inner": {"steps": 6, "batch_size": 16, "seeds": 2},
             "outer": {"steps": 2, "scout": False, "finish_seeds": 2},
-            "search": loss if name == "implicit" else [*rates, *loss],
+            "search": loss if name in ("implicit", "stn", "delta_stn") else [*rates, *loss],
             "method": {"estimator": name, **METHODS[case][0]},
             "seed": 3,
         }
@@ -111,6 +117,10 @@ def test_settings_reach_the_estimator() -> None:
     assert made(estimator="truncated", window=7) == Truncated(7)
     assert made(estimator="truncated") == Truncated(20)
     assert made(estimator="implicit", solver="nystrom", solver_steps=9, damping=0.5) == Implicit("nystrom", 9, 0.5)
+    response = made(estimator="stn", warmup=0.2, training_steps=7, validation_steps=3, perturbation=0.4, entropy=0.1)
+    assert response == BestResponse("stn", BestResponseSettings(0.2, 7, 3, 0.4, 0.1, 0.01, None))
+    rates = made(estimator="delta_stn", response_rate=0.02, hyper_rate=0.05, control_variate=True)
+    assert rates == BestResponse("delta_stn", BestResponseSettings(0.1, 2, 1, 0.5, 1e-3, 0.02, 0.05, True))
     assert made(estimator="es", samples=3, sigma=0.3) == EvolutionStrategies(3, 0.3, 32)
     assert made(estimator="pes", samples=3, sigma=0.3, window=9) == PersistentEvolutionStrategies(3, 0.3, 9, 32)
     assert made(estimator="finite_difference", sigma=0.2) == FiniteDifference(0.2, 32)

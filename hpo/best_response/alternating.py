@@ -1,0 +1,125 @@
+"""Both together: hypergradients tune what the optimizer does, a best response the regularisers, in turns."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpo.best_response.answer import Answer
+from hpo.best_response.objectives import Kind
+from hpo.best_response.reporting import advanced, report
+from hpo.best_response.run import BestResponseRun, Standing, answered
+from hpo.best_response.storing import standing_of, state_of
+from hpo.descent import Descent
+from hpo.estimators import Estimate, Estimator
+from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.readings import Readings
+from hpo.search import State
+from hpo.setting import RESPONSE, Setting
+from windtunnel.types import OuterStep
+
+PREFIX = "response."
+"""Of the tensors of the last best-response run in a saved state."""
+
+
+@dataclass(frozen=True)
+class Sparing:
+    """An estimator whose gradient is 0 for coordinates that are somebody else's."""
+
+    estimator: Estimator
+    rows: tuple[int, ...]
+
+    def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
+        """See the protocol."""
+        found = self.estimator.estimate(problem, points, draw, on_step)
+        gradient = found.gradient.clone()
+        gradient[:, list(self.rows)] = 0.0
+        return replace(found, gradient=gradient)
+
+    def member_steps(self, problem: InnerProblem) -> int:
+        """See the protocol."""
+        return self.estimator.member_steps(problem)
+
+
+class Alternating:
+    """Odd outer steps follow the hypergradient with the regularisers held, even ones are whole best-response runs.
+
+    A best-response run begins at the present point, with seeds of its own, and leaves its last regularisers there.
+    """
+
+    def __init__(self, setting: Setting, kind: Kind) -> None:
+        self.setting, self.kind = setting, kind
+        self.rows = answered(setting.problem)
+        self.descent = Descent(replace(setting, estimator=Sparing(setting.estimator, tuple(self.rows))))
+        self._trained: tuple[int, Standing] | None = None
+        """Outer step of the last best-response run, and where it ended."""
+
+    @property
+    def readings(self) -> Readings:
+        """See the protocol."""
+        return self.descent.readings
+
+    @readings.setter
+    def readings(self, readings: Readings) -> None:
+        self.descent.readings = readings
+
+    @property
+    def start(self) -> Tensor:
+        """See the protocol."""
+        return self.descent.start
+
+    def begin(self) -> OuterStep:
+        """See the protocol."""
+        return self.descent.begin()
+
+    def advance(self, outer_step: int) -> OuterStep:
+        """See the protocol."""
+        return self.descent.advance(outer_step) if outer_step % 2 else self._respond(outer_step)
+
+    def _run(self, outer_step: int) -> BestResponseRun:
+        setting = self.setting
+        draw = setting.problem.draw(setting.seeds(RESPONSE, outer_step, setting.spec.inner.seeds))
+        return BestResponseRun(setting.problem, self.kind, setting.spec.method.best_response_settings, draw)
+
+    def _respond(self, outer_step: int) -> OuterStep:
+        """One best-response run from the present point."""
+        run, leader = self._run(outer_step), self.descent.leader
+        block = advanced(self.setting, run, run.begin(leader.trail.point), self.setting.spec.inner.steps, outer_step)
+        self._trained = outer_step, block.after
+        moved = replace(leader, trail=replace(leader.trail, point=block.after.point))
+        self.descent.living = (moved,)
+        step = report(self.setting, run, block)
+        self.readings = self.readings.dropping(step.dropped_members)
+        return step
+
+    def candidates(self) -> Tensor:
+        """See the protocol: those of the hypergradient, and the last values of the last best-response run."""
+        points = list(self.descent.candidates())
+        if self._trained is not None and not any(torch.equal(point, self._trained[1].point) for point in points):
+            points.append(self._trained[1].point)
+        return torch.stack(points)
+
+    def answer(self) -> Answer | None:
+        """See the protocol."""
+        if self._trained is None:
+            return None
+        outer_step, standing = self._trained
+        return Answer(self._run(outer_step), standing)
+
+    def state(self) -> State:
+        """See the protocol."""
+        tensors, numbers = self.descent.state()
+        trained: dict[str, Any] | None = None
+        if self._trained is not None:
+            outer_step, standing = self._trained
+            own, said = state_of(standing, PREFIX)
+            tensors, trained = {**tensors, **own}, {"outer_step": outer_step, "standing": said}
+        return tensors, {"descent": numbers, "trained": trained}
+
+    def load(self, state: State) -> None:
+        """See the protocol."""
+        tensors, numbers = state
+        self.descent.load((tensors, numbers["descent"]))
+        if (trained := numbers["trained"]) is not None:
+            self._trained = trained["outer_step"], standing_of((tensors, trained["standing"]), PREFIX)

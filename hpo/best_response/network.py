@@ -1,0 +1,189 @@
+"""A population of networks whose weights answer to hyperparameters: forward passes, effective weights, their norms."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from hpo.best_response.layers import ANSWER, BIAS_ANSWER, BIAS_GAIN, GAIN, MOVED, Responding, respond
+from hpo.coefficients import Tables
+from hpo.families import NO_NOISE
+from hpo.inner import DIALS, MULTIPLIERS, InnerProblem
+from hpo.layout import Layout
+from hpo.seeding import generator_of
+from windtunnel.types import TensorFacts
+
+RESPONSE = 8
+"""Last part of the seed path of a member's response."""
+
+
+class ResponseNetwork:
+    """The job's model with a response in every layer that has weights.
+
+    Args:
+        problem: the job's.
+        coordinates: k, numbers of hyperparameters that the weights answer to.
+    """
+
+    def __init__(self, problem: InnerProblem, coordinates: int) -> None:
+        self.problem, self.coordinates = problem, coordinates
+        with torch.device("meta"):
+            self.model = problem.build_module().to(problem.dtype)
+            self.layers = respond(self.model, coordinates)
+        shapes = {name: list(value.shape) for name, value in self.model.named_parameters()}
+        own = set(problem.layout.names)
+        # The layout of a response is read for names and sizes only.
+        facts = [TensorFacts(name=name, shape=shape, role="vector") for name, shape in shapes.items() if name not in own]
+        self.layout = Layout(facts)
+        self._weights = {name: index for index, name in enumerate(problem.layout.names)}
+        self._parts = {name: index for index, name in enumerate(self.layout.names)}
+        self._embeddings = {name for name in self.layers if self._is_embedding(name)}
+        covered = {f"{layer}.weight": layer for layer in self.layers}
+        self._penalised = [(index, covered.get(problem.layout.names[index])) for index in problem.penalised]
+
+    def _is_embedding(self, layer: str) -> bool:
+        return cast("Responding", self.model.get_submodule(layer)).is_embedding
+
+    def outputs(
+        self,
+        weights: Sequence[Tensor],
+        response: Sequence[Tensor],
+        moved: Tensor,
+        inputs: Tensor,
+        dials: Tables,
+        noise: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Outputs of every member, each example under its own h.
+
+        Args:
+            weights: each [members, *shape], as the forward pass uses them.
+            response: parts of ``layout``, each [members, *shape].
+            moved: h as the response takes it, [members, batch, k].
+            inputs: [members, batch, ...].
+            dials: each [members], or [members, batch] where examples differ in it.
+            noise: of the regularisers, with members in front.
+        """
+        names = self.problem.layout.names
+
+        def one(
+            own: Sequence[Tensor],
+            answers: Sequence[Tensor],
+            at: Tensor,
+            features: Tensor,
+            settings: Mapping[str, Tensor],
+            random: Mapping[str, Tensor],
+        ) -> Tensor:
+            state = dict(zip(names, own, strict=True)) | dict(zip(self.layout.names, answers, strict=True))
+            state |= {f"{layer}.{MOVED}": at for layer in self.layers}
+            found: Tensor = functional_call(self.model, state, (features, settings, random))
+            return found
+
+        arguments = (list(weights), list(response), moved, inputs, dict(dials), dict(noise))
+        if len(moved) == 1:
+            weights, response, moved, inputs = [w[0] for w in weights], [r[0] for r in response], moved[0], inputs[0]
+            alone = [{name: table[0] for name, table in group.items()} for group in (dials, noise)]
+            return one(weights, response, moved, inputs, *alone)[None]
+        found: Tensor = vmap(one)(*arguments)
+        return found
+
+    def training_outputs(
+        self,
+        weights: Sequence[Tensor],
+        response: Sequence[Tensor],
+        moved: Tensor,
+        inputs: Tensor,
+        loss: Tables,
+        noise: Mapping[str, Tensor],
+    ) -> Tensor:
+        """``outputs`` under the tables of the loss, multipliers and dials included."""
+        own = self.problem.multiplied(weights, loss)
+        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS if name in loss}
+        return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, noise)
+
+    def plain_outputs(
+        self, weights: Sequence[Tensor], response: Sequence[Tensor], moved: Tensor, inputs: Tensor, loss: Tables
+    ) -> Tensor:
+        """``outputs`` without regularisers, as a validation loss sees them."""
+        own = self.problem.multiplied(weights, loss)
+        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS[:1] if name in loss}
+        return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, NO_NOISE)
+
+    def _multiplied(self, response: Sequence[Tensor], loss: Tables) -> list[Tensor]:
+        """The response's rows times the multiplier of the tensor that they move."""
+        found = list(response)
+        for layer in self.layers:
+            fact = self.problem.layout.tensors[self._weights[f"{layer}.weight"]]
+            factor = loss.get(MULTIPLIERS.get(fact.role, ""))
+            if factor is not None:
+                place = self._parts[f"{layer}.{ANSWER}"]
+                found[place] = found[place] * factor.view(-1, *[1] * (found[place].dim() - 1))
+        return found
+
+    def effective(self, weights: Tensor, response: Tensor, moved: Tensor) -> Tensor:
+        """Weights of members whose examples all share one h, [members, P].
+
+        Args:
+            weights: [members, P].
+            response: [members, R].
+            moved: [members, k].
+        """
+        found, parts = self.problem.layout.split(weights), self.layout.split(response)
+        for layer in self.layers:
+            own, gains = self._weights[f"{layer}.weight"], self._gains(parts, f"{layer}.{GAIN}", moved[:, None])[:, 0]
+            rows = self._rows(layer, parts[self._parts[f"{layer}.{ANSWER}"]]) * gains[:, :, None]
+            found[own] = found[own] + self._unrows(layer, rows, found[own])
+            bias = self._weights.get(f"{layer}.bias")
+            if bias is not None:
+                gains = self._gains(parts, f"{layer}.{BIAS_GAIN}", moved[:, None])[:, 0]
+                found[bias] = found[bias] + gains * parts[self._parts[f"{layer}.{BIAS_ANSWER}"]]
+        return self.problem.layout.join(found)
+
+    def squares(self, weights: Sequence[Tensor], response: Sequence[Tensor], moved: Tensor) -> Tensor:
+        """|w(h)|^2 of every penalised tensor for each example, [members, batch, tensors].
+
+        |W + diag(g) W_r|^2 = |W|^2 + 2 sum_r g_r <W, W_r>_r + sum_r g_r^2 |W_r|_r^2, so no example needs its own weights.
+        """
+        found = []
+        for index, layer in self._penalised:
+            own = weights[index]
+            if layer is None:
+                found.append(own.flatten(1).square().sum(dim=1)[:, None].expand(moved.shape[:2]))
+                continue
+            rows = self._rows(layer, own)
+            answers = self._rows(layer, response[self._parts[f"{layer}.{ANSWER}"]])
+            gains = self._gains(response, f"{layer}.{GAIN}", moved)
+            crossed, squared = (rows * answers).sum(dim=2)[:, None], answers.square().sum(dim=2)[:, None]
+            fixed = rows.square().sum(dim=(1, 2))[:, None]
+            found.append(fixed + (gains * (2 * crossed + gains * squared)).sum(dim=2))
+        return torch.stack(found, dim=2)
+
+    def _gains(self, response: Sequence[Tensor], name: str, moved: Tensor) -> Tensor:
+        """V h, [members, batch, channels]."""
+        return moved @ response[self._parts[name]].mT
+
+    def _rows(self, layer: str, tensor: Tensor) -> Tensor:
+        """A weight as [members, channels, what a channel's row holds]."""
+        return tensor.mT if layer in self._embeddings else tensor.flatten(2)
+
+    def _unrows(self, layer: str, rows: Tensor, like: Tensor) -> Tensor:
+        """Inverse of ``_rows``."""
+        return rows.mT if layer in self._embeddings else rows.view_as(like)
+
+    def initial(self, streams: Sequence[int]) -> Tensor:
+        """Response before the first update, [members, R]: none, with directions to grow in.
+
+        W_r and b_r are 0 and V and C normal of variance 1 / k, so that h within a unit moves a row by W_r within a unit.
+        """
+        rows = []
+        for stream in streams:
+            generator = generator_of((stream, RESPONSE))
+            parts = [
+                torch.randn(size, generator=generator, dtype=torch.float64) / self.coordinates**0.5
+                if name.endswith((f".{GAIN}", f".{BIAS_GAIN}"))
+                else torch.zeros(size, dtype=torch.float64)
+                for name, size in zip(self.layout.names, self.layout.sizes, strict=True)
+            ]
+            rows.append(torch.cat(parts))
+        return torch.stack(rows).to(self.problem.dtype)

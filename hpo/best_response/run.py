@@ -1,0 +1,256 @@
+"""One best-response run: weights, response and regularisers trained side by side, a block of updates at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log
+
+import torch
+from torch import Tensor
+
+from hpo.best_response.network import ResponseNetwork
+from hpo.best_response.objectives import Kind, Objectives
+from hpo.coefficients import Coefficients
+from hpo.errors import Diverged
+from hpo.grouping import groups
+from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.seeding import generator_of_step, number_of
+from hpo.tasks import Split
+from hpo.updates import State, StepCoefficients, adam, adam_init
+from windtunnel.types.hyperparameters import REGULARISERS
+from windtunnel.types.method import BestResponseSettings
+
+PERTURBATION, VALIDATION_PERTURBATION = 9, 10
+"""Last part of the seed path of a member's perturbations in training and in validation steps."""
+NARROWEST, WIDEST = 0.02, 2.0
+"""Bounds of the perturbations' standard deviations, in unconstrained units."""
+BETA1, EPS = 0.9, 1e-8
+RESPONSE_BETA2, REGULARISER_BETA2 = 0.999, 0.99
+"""Of Adam, for the response and for the regularisers, which see a few hundred steps in all: with a longer memory the steep
+way in from a poor start would hold them back to the end."""
+
+
+def answered(problem: InnerProblem) -> list[int]:
+    """Coordinates of the search space that a best response answers for."""
+    return [row for row, item in enumerate(problem.space.hyperparameters) if item.name in REGULARISERS]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where the regularisers stood after so many updates of the weights."""
+
+    step: int
+    point: Tensor
+    """[K]"""
+    log_scales: Tensor
+    """[k]"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run between two updates."""
+
+    step: int
+    """Updates of the weights so far."""
+    looks: int
+    """Validation steps so far."""
+    weights: State
+    """The job's optimizer, each [members, P]."""
+    response: State
+    """Adam, each [members, R]."""
+    point: Tensor
+    """The search space's coordinates; those that nothing answers for stay, [K]."""
+    knobs: State
+    """Adam over the k regularisers and the logarithms of their perturbations' scales, each [1, 2k], float64."""
+    trajectory: tuple[Moment, ...]
+    slope: Tensor
+    """Sum of the validation loss's derivatives by the regularisers since the block began, [k]."""
+    slopes: int
+    """Validation steps in that sum."""
+
+    @property
+    def log_scales(self) -> Tensor:
+        """[k]"""
+        return self.knobs[0][0, self.knobs[0].shape[1] // 2 :]
+
+
+class BestResponseRun:
+    """Trains one population with common regularisers.
+
+    After a warm-up, ``training_steps`` updates of weights and response alternate with ``validation_steps`` updates of the
+    regularisers: down the validation loss through the response, averaged over members, examples and perturbations, with an
+    entropy term that keeps the perturbations up (MacKay et al. 2019, algorithm 1).
+
+    Args:
+        problem: the job's.
+        kind: ``stn`` or ``delta_stn``.
+        settings: of the job's method.
+        draw: initial values, batch order and noise of the members.
+    """
+
+    def __init__(self, problem: InnerProblem, kind: Kind, settings: BestResponseSettings, draw: Draw) -> None:
+        self.problem, self.kind, self.settings, self.draw = problem, kind, settings, draw
+        self.rows = answered(problem)
+        self.network = ResponseNetwork(problem, len(self.rows))
+        self.objectives = Objectives(self.network, kind, self.rows, control_variate=settings.control_variate)
+        self.warmup = settings.warmup_steps(problem.steps)
+        self._training = [number_of((stream, PERTURBATION)) for stream in draw.streams]
+        self._validation = [number_of((stream, VALIDATION_PERTURBATION)) for stream in draw.streams]
+        self._rate = settings.rate(problem.steps)
+
+    @property
+    def members(self) -> int:
+        """Runs that share the regularisers."""
+        return len(self.draw.streams)
+
+    def begin(self, point: Tensor) -> Standing:
+        """Before the first update, at a point [K]."""
+        weights = self.problem.initial(self.draw, self._tables(point))
+        scale = torch.full((len(self.rows),), log(self.settings.perturbation_scale), dtype=torch.float64)
+        knobs = torch.cat([point[self.rows].double(), scale])[None]
+        return Standing(
+            0,
+            0,
+            tuple(part.detach() for part in weights),
+            adam_init(self.network.initial(self.draw.streams)),
+            point.double(),
+            adam_init(knobs),
+            (Moment(0, point.double(), scale),),
+            torch.zeros(len(self.rows), dtype=torch.float64),
+            0,
+        )
+
+    def advance(self, standing: Standing, stop: int, on_step: OnStep = silent) -> Standing:
+        """The run after ``stop`` updates of the weights.
+
+        Raises:
+            Diverged: no member has finite weights.
+        """
+        state = replace(standing, slope=torch.zeros_like(standing.slope), slopes=0)
+        table = self._tables(state.point)
+        while state.step < stop:
+            state = self._train(state, table, on_step)
+            if self.settings.looks_after(state.step, self.problem.steps):
+                for _ in range(self.settings.validation_count):
+                    state = self._look(state, table)
+                table = replace(table, loss=self._tables(state.point, steps=False).loss)
+        return state
+
+    def _tables(self, point: Tensor, *, steps: bool = True) -> Coefficients:
+        """Coefficients at a point, one row a member; without ``steps`` only those of the loss are needed."""
+        points = point.expand(self.members, -1)
+        if steps:
+            return self.problem.coefficients(points).detached()
+        return Coefficients({}, self.problem.loss_tables(points), {}, {})
+
+    def _train(self, state: Standing, table: Coefficients, on_step: OnStep) -> Standing:
+        """One update of the weights and one of the response."""
+        problem, step = self.problem, state.step
+        noise = self._normal(self._training, step, problem.batch_size)
+        points = state.point.expand(*noise.shape[:2], -1).clone()
+        points[..., self.rows] += state.log_scales.exp() * noise
+        by_weights, by_response = [], []
+        for rows in groups(self.members, problem.together):
+            part = table.of(rows)
+            found = self.objectives.training_gradient(
+                state.weights[0][rows],
+                state.response[0][rows],
+                state.point,
+                points[rows],
+                part.loss,
+                problem.batch(self.draw.of(rows), step),
+            )
+            by_weights.append(found.weights)
+            by_response.append(found.response)
+        weights = problem.stepped(state.weights, torch.cat(by_weights), table, step)
+        with torch.no_grad():
+            rate = self.settings.response_rate * self._schedule(table)[step]
+            response = adam(state.response, torch.cat(by_response), _adam(rate[:, None], RESPONSE_BETA2), step)
+        on_step(self.members)
+        return replace(state, step=step + 1, weights=weights, response=response)
+
+    def _schedule(self, table: Coefficients) -> Tensor:
+        """The job's schedule as a share of its peak, [T, members]."""
+        rates = table.scheduled["learning_rate"][:, :, 0]
+        found: Tensor = rates / rates.amax(dim=0)
+        return found
+
+    def _look(self, state: Standing, table: Coefficients) -> Standing:
+        """One update of the regularisers and of the scales of their perturbations."""
+        split = self.problem.data.validation.batch(state.looks, self.problem.batch_size)
+        noise = self.validation_noise(state.looks, len(split))
+        losses: list[Tensor] = []
+        by_h: list[Tensor] = []
+        by_scale: list[Tensor] = []
+        for rows in groups(self.members, self.problem.together):
+            found = self.objectives.validation_slope(
+                state.weights[0][rows],
+                state.response[0][rows],
+                state.point,
+                state.log_scales,
+                noise[rows],
+                table.of(rows).loss,
+                split,
+            )
+            for whole, part in zip((losses, by_h, by_scale), found, strict=True):
+                whole.append(part)
+        slope, by_scales = torch.cat(by_h).double(), torch.cat(by_scale).double()
+        sound = slope.isfinite().all(dim=1) & by_scales.isfinite().all(dim=1) & torch.cat(losses).isfinite()
+        if not sound.any():
+            raise Diverged(
+                f"all {self.members} best-response runs diverged within {state.step} of {self.problem.steps} steps",
+                "lower optimizer.learning_rate or method.response_rate, clip at a smaller norm, or warm the schedule up",
+            )
+        slope, by_scales = slope[sound].mean(dim=0), by_scales[sound].mean(dim=0) - self.settings.entropy_weight
+        # Weights that hardly move any more cannot follow: the regularisers slow down with them.
+        slowed = self._rate * self._schedule(table)[state.step - 1, :1, None].double()
+        rate = _adam(slowed, REGULARISER_BETA2)
+        knobs = adam(state.knobs, torch.cat([slope, by_scales])[None], rate, state.looks)
+        point, knobs = self._bounded(state.point, knobs)
+        moment = Moment(state.step, point, knobs[0][0, len(self.rows) :])
+        return replace(
+            state,
+            looks=state.looks + 1,
+            point=point,
+            knobs=knobs,
+            trajectory=(*state.trajectory, moment),
+            slope=state.slope + slope,
+            slopes=state.slopes + 1,
+        )
+
+    def _bounded(self, point: Tensor, knobs: State) -> tuple[Tensor, State]:
+        """Inside the search space, and the scales within their bounds."""
+        moved, count = point.clone(), len(self.rows)
+        moved[self.rows] = knobs[0][0, :count]
+        moved = self.problem.space.clamp(moved)
+        scales = knobs[0][0, count:].clamp(log(NARROWEST), log(WIDEST))
+        return moved, (torch.cat([moved[self.rows], scales])[None], *knobs[1:])
+
+    def validation_noise(self, look: int, examples: int) -> Tensor:
+        """Perturbations of one validation step at unit scale, [members, examples, k]."""
+        return self._normal(self._validation, look, examples)
+
+    def _normal(self, streams: Sequence[int], step: int, examples: int) -> Tensor:
+        """Standard normal numbers of one step, [members, examples, k], float64."""
+        shape = (examples, len(self.rows))
+        rows = [torch.randn(shape, generator=generator_of_step(s, step), dtype=torch.float64) for s in streams]
+        return torch.stack(rows)
+
+    def parameters(self, state: Standing, offset: Tensor | None = None) -> Tensor:
+        """Weights that the response gives at the present point, or ``offset`` [k] beside it, [members, P]."""
+        point = state.point.clone()
+        if offset is not None:
+            point[self.rows] += offset
+        moved = self.objectives.moved(point, state.point).expand(self.members, -1)
+        return self.network.effective(state.weights[0], state.response[0], moved)
+
+    @torch.no_grad()
+    def losses(self, state: Standing, split: Split, offset: Tensor | None = None) -> Tensor:
+        """Loss without regularisers on a whole split at those weights, [members], float64."""
+        loss = self._tables(state.point, steps=False).loss
+        return self.problem.evaluate(self.parameters(state, offset), loss, split)[0].double()
+
+
+def _adam(rate: Tensor, memory: float) -> StepCoefficients:
+    """Coefficients of Adam in the rate's dtype."""
+    beta1, beta2, eps = (torch.full_like(rate, value) for value in (BETA1, memory, EPS))
+    return StepCoefficients(rate, None, None, None, None, beta1, beta2, eps)
