@@ -33,6 +33,7 @@ TUNING, CHOOSING, JUDGING = 12, 3, 6
 """Seeds that choose the best of the proxy's grid, whose runs are cheap and whose losses scatter; that choose the best of a
 wide grid; fresh seeds that judge it."""
 MULTIPLES = (8, 16)
+PARAMETRIZATIONS = ("mup", "standard")
 COLUMNS = ["problem", "parametrization", "width", "rate", "decay", "purpose", "losses"]
 
 
@@ -54,7 +55,13 @@ PROBLEMS = {
         0.1,
     ),
     "transformer": Problem(
-        "transformer, python-text, width 16, 200 steps of batch 8",
+        "transformer, python-text, width 32, depth 1, 100 steps of batch 8",
+        {"task": "python-text", "model": {"width": 32, "depth": 1, "d_head": 8}, "inner": {"steps": 100, "batch_size": 8}},
+        0.02,
+        0.1,
+    ),
+    "narrow transformer": Problem(
+        "transformer, python-text, width 16, depth 2, 200 steps of batch 8",
         {"task": "python-text", "model": {"width": 16, "d_head": 8}, "inner": {"steps": 200, "batch_size": 8}},
         0.02,
         0.1,
@@ -130,6 +137,7 @@ def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
+    parser.add_argument("--parametrizations", nargs="+", choices=PARAMETRIZATIONS, default=list(PARAMETRIZATIONS))
     asked = parser.parse_args()
     torch.set_num_threads(1)
     lines = [
@@ -141,7 +149,7 @@ def main() -> None:
     for name in asked.problems:
         problem = PROBLEMS[name]
         narrow = problem.spec["model"]["width"]
-        for parametrization in ("mup", "standard"):
+        for parametrization in asked.parametrizations:
             cells: list[Cell] = [(name, "mup", narrow, rate, decay, 2) for rate, decay in product(BASE_RATES, BASE_DECAYS)]
             # At the proxy's own width the two are the same runs.
             base = best(measured(cells, TUNING))
