@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from store import checkpoints, events, jobs, leases, metrics
+from store import checkpoints, events, jobs, leases, metrics, outbox
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
@@ -60,7 +60,7 @@ def test_claimers_of_many_jobs_never_block_each_other_for_good(database: Databas
     def work(worker: int) -> None:
         while True:
             with database.transaction() as s:
-                rung = leases.due(s, 1)
+                rung = outbox.due(s, 1)
                 claimed = [lease for job_id in rung if (lease := leases.claim(s, job_id, f"w{worker}", 60))]
             if not rung:
                 return
@@ -163,7 +163,7 @@ def test_the_reaper_takes_back_what_has_run_out_and_nothing_else(database: Datab
         assert leases.reap(s) == []
         assert [lease.job_id for lease in leases.running(s)] == [alive]
         leases.beat(s, kept, 60)
-        assert leases.due(s, 10) == [late]
+        assert outbox.due(s, 10) == [late]
     assert types(database, late) == ["queued", "started", "crashed", "requeued"]
     with database.snapshot() as s:
         assert [attempt.outcome for attempt in jobs.attempts(s, late)] == ["lost"]
@@ -238,14 +238,14 @@ def test_a_lost_worker_counts_as_a_crash(database: Database, submitted: str) -> 
 
 def test_a_job_that_nobody_claims_rings_again_later_and_later(database: Database, submitted: str) -> None:
     with database.transaction() as s:
-        assert leases.due(s, 10) == [submitted]
+        assert outbox.due(s, 10) == [submitted]
     with database.transaction() as s:
-        assert leases.due(s, 10) == []
+        assert outbox.due(s, 10) == []
         lease = leases.claim(s, submitted, "worker", 60)
         assert lease is not None
         leases.release(s, lease, "drain")
     with database.transaction() as s:
-        assert leases.due(s, 10) == [submitted]
+        assert outbox.due(s, 10) == [submitted]
 
 
 def test_due_jobs_come_in_the_order_in_which_they_were_queued(database: Database) -> None:
@@ -254,9 +254,9 @@ def test_due_jobs_come_in_the_order_in_which_they_were_queued(database: Database
         with database.transaction() as s:
             ids.append(jobs.submit(s, JobSpec(task="digits", seed=seed)).id)
     with database.transaction() as s:
-        assert leases.due(s, 3) == ids[:3]
+        assert outbox.due(s, 3) == ids[:3]
     with database.transaction() as s:
-        assert leases.due(s, 3) == ids[3:]
+        assert outbox.due(s, 3) == ids[3:]
 
 
 def test_progress_keeps_points_that_it_does_not_name(database: Database, lease: Lease) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete
 
-from store import checkpoints, events, jobs, leases, metrics
+from store import checkpoints, events, jobs, leases, metrics, outbox
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
@@ -118,7 +118,7 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
         @rule()
         def ring(self) -> None:
             with database.transaction() as s:
-                for job_id in leases.due(s, 5):
+                for job_id in outbox.due(s, 5):
                     assert jobs.get(s, job_id).state == "queued"
 
         @invariant()
