@@ -65,11 +65,12 @@ anytime: $(PEERS)/.installed $(VENV)/.dev
 	$(PEERS)/bin/python -m benchmarks.anytime --workers $(WORKERS)
 	$(BIN)/python -m benchmarks.anytime.figure
 
-# chromium and PostgreSQL for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
+# chromium, PostgreSQL and Redis for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
 system:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \

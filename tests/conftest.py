@@ -1,15 +1,18 @@
-"""Databases for every test: SQLite files, and a private PostgreSQL started from the binaries on this machine."""
+"""Servers for every test: SQLite files, and a private PostgreSQL and Redis started from the binaries on this machine."""
 
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import delete, text
 
 from store import schema
@@ -160,3 +163,58 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.dispose()
+
+
+class RedisServer:
+    """A Redis of our own on a free port, which a test may empty, kill and start again."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self._binary, self._folder = binary, folder
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.client = redis.Redis.from_url(self.url)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([self._binary, *options], cwd=self._folder, stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.client.ping()
+            except redis.ConnectionError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"Redis did not start: {(self._folder / 'log').read_text()}") from None
+                time.sleep(0.02)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it at once; all that it held is lost."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A fresh Redis server that ends with the tests."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        _missing("Redis is not installed (apt-get install redis-server)")
+    assert binary is not None
+    server = RedisServer(binary, tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.client.close()
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(redis_shared: RedisServer) -> RedisServer:
+    """That server, empty."""
+    redis_shared.client.flushall()
+    return redis_shared

@@ -22,6 +22,11 @@ class LocalDispatcher(Loop):
         self.database = database
         self._slots = Slots(database, settings, on_free=self.again)
 
+    @property
+    def drained(self) -> bool:
+        """Was every slot asked to drain, and has it let go of its job?"""
+        return self._slots.drained
+
     def turn(self) -> None:
         """Take back what nobody holds any more, then fill the free slots."""
         take_back(self.database)

@@ -87,6 +87,17 @@ class Slots:
         with self._lock:
             self._lock.wait_for(lambda: all(slot.job_id is None for slot in self._slots))
 
+    @property
+    def drained(self) -> bool:
+        """Was every slot asked to drain, and does none run a job any more?"""
+        with self._lock:
+            return all(slot.draining and slot.job_id is None for slot in self._slots)
+
+    def wait_until_drained(self) -> None:
+        """Return when that is so."""
+        with self._lock:
+            self._lock.wait_for(lambda: all(slot.draining and slot.job_id is None for slot in self._slots))
+
     def announce(self) -> None:
         """Tell the fleet's list what each slot does, on every change and once a beat; learn which are being drained."""
         now = time.monotonic()
@@ -105,6 +116,8 @@ class Slots:
                     job_id=busy[slot.worker_id],
                 )
         self._announced, self._next_announcement = busy, now + self.settings.beat
+        with self._lock:
+            self._lock.notify_all()
 
     def leave(self) -> None:
         """Take the slots off the fleet's list."""
