@@ -90,4 +90,4 @@ def run(settings: WorkerSettings) -> int:
     """
     schema.upgrade(settings.url)
     worker = CeleryWorker(settings)
-    return int(worker.app.worker_main(["--quiet", "worker"]) or 0)
+    return int(worker.app.worker_main(["--quiet", "worker", "--without-mingle", "--without-gossip"]) or 0)

@@ -67,6 +67,7 @@ def _extras() -> Iterator[Finding]:
         "server": "needed for `windtunnel serve`",
         "worker": "needed to run jobs on this machine",
         "postgresql": "needed for a PostgreSQL database only",
+        "celery": "needed for workers that are rung through Redis only",
     }
     for extra, purpose in purposes.items():
         absent = missing(extra)
