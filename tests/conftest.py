@@ -52,55 +52,82 @@ def _unprivileged() -> tuple[int, int] | None:
     raise RuntimeError("PostgreSQL refuses to run as root, and there is no user 'postgres' or 'nobody' to run it as")
 
 
+class PostgresqlServer:
+    """A PostgreSQL of our own behind a socket in a folder of its own, which a test may kill and start again.
+
+    Args:
+        settings: of the server, as ``name=value``.
+    """
+
+    def __init__(self, *settings: str) -> None:
+        binaries = _postgresql_folder()
+        if binaries is None:
+            _missing("PostgreSQL is not installed (apt-get install postgresql)")
+        assert binaries is not None
+        self._binaries, self._settings = binaries, settings
+        # Not below pytest's own folder: that one is closed to other users.
+        self._folder = Path(tempfile.mkdtemp(prefix="windtunnel-pg-"))
+        self.url = f"postgresql://windtunnel@/windtunnel?host={self._folder}"
+        account = _unprivileged()
+        self._user: dict[str, object] = {}
+        if account is not None:
+            os.chown(self._folder, *account)
+            self._user = {"user": account[0], "group": account[1], "extra_groups": []}
+        self._log = (self._folder / "log").open("wb")
+        self._process: subprocess.Popen[bytes] | None = None
+        made = ["-D", self._folder / "data", "-U", "windtunnel", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(
+            [binaries / "initdb", *made], check=True, stdout=self._log, stderr=self._log, cwd=self._folder, **self._user
+        )
+        self.start()
+        subprocess.run([binaries / "createdb", "-h", self._folder, "-U", "windtunnel", "windtunnel"], check=True)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        settings = (*self._settings, "max_connections=200", "listen_addresses=", f"unix_socket_directories={self._folder}")
+        options = [part for setting in settings for part in ("-c", setting)]
+        command = [self._binaries / "postgres", "-D", self._folder / "data", *options]
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=self._folder, **self._user)
+        ready = [self._binaries / "pg_isready", "-q", "-h", self._folder, "-U", "windtunnel", "-d", "postgres"]
+        for _ in range(300):
+            if subprocess.run(ready).returncode == 0:
+                return
+            try:
+                self._process.wait(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()}")
+
+    def kill(self) -> None:
+        """End it at once, wherever its transactions are; it recovers from its log when it is started again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(timeout=30)
+
+    def remove(self) -> None:
+        """End it, and delete all that is in it."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        self._log.close()
+        shutil.rmtree(self._folder)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Address of an empty database on a fresh PostgreSQL server that ends with the tests."""
-    binaries = _postgresql_folder()
-    if binaries is None:
-        _missing("PostgreSQL is not installed (apt-get install postgresql)")
-    assert binaries is not None
-    # Not below pytest's own folder: that one is closed to other users.
-    folder = Path(tempfile.mkdtemp(prefix="windtunnel-pg-"))
-    account = _unprivileged()
-    user: dict[str, object] = {}
-    if account is not None:
-        os.chown(folder, *account)
-        user = {"user": account[0], "group": account[1], "extra_groups": []}
-    data = folder / "data"
-    log = (folder / "log").open("wb")
-    try:
-        made = [binaries / "initdb", "-D", data, "-U", "windtunnel", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(made, check=True, stdout=log, stderr=log, cwd=folder, **user)
-        speed = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"]
-        options = [
-            part
-            for setting in (*speed, "listen_addresses=", f"unix_socket_directories={folder}")
-            for part in ("-c", setting)
-        ]
-        server = subprocess.Popen([binaries / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=folder, **user)
-        try:
-            _wait_until_ready(binaries, folder, server)
-            subprocess.run([binaries / "createdb", "-h", folder, "-U", "windtunnel", "windtunnel"], check=True)
-            yield f"postgresql://windtunnel@/windtunnel?host={folder}"
-        finally:
-            server.send_signal(signal.SIGQUIT)  # immediate shutdown: nothing in it is worth a last checkpoint
-            server.wait(timeout=30)
-    finally:
-        log.close()
-        shutil.rmtree(folder)
+    server = PostgresqlServer("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+    yield server.url
+    server.remove()
 
 
-def _wait_until_ready(binaries: Path, folder: Path, server: subprocess.Popen[bytes]) -> None:
-    ready = [binaries / "pg_isready", "-q", "-h", folder, "-U", "windtunnel", "-d", "postgres"]
-    for _ in range(300):
-        if subprocess.run(ready).returncode == 0:
-            return
-        try:
-            server.wait(timeout=0.1)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
+@pytest.fixture
+def mortal_postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL with the newest schema for one test, which may kill it: what it has confirmed, it keeps."""
+    server = PostgresqlServer("fsync=off", "full_page_writes=off")
+    schema.upgrade(server.url)
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session")
