@@ -23,6 +23,16 @@ def sentence(event: JobEvent) -> str:
             text = f"transfer plan {data.get('plan_id', '')}".rstrip()
         case "cancel_requested":
             text = "somebody asked for the job to stop"
+        case "pause_requested":
+            text = "somebody asked for the job to pause"
+        case "paused":
+            text = "waits until it is resumed"
+        case "resumed":
+            text = "may go on"
+        case "requeued":
+            text = str(data["reason"])
+        case "population_reduced":
+            text = str(data["reason"])
         case "failed" | "plan_refused":
             text = ". ".join(str(data[part]) for part in ("message", "hint") if data.get(part))
         case "crashed":
