@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench peers anytime system clean help
+.PHONY: demo test lint serve bench peers anytime soak fleet system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -13,6 +13,8 @@ help:
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
+	@echo "make soak   ten minutes of a fleet whose parts are killed at random; counts jobs lost and doubled"
+	@echo "make fleet  rates and latencies of submitting, ringing, claiming and recovering (5 minutes)"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
 
 # What it takes to run: service, workers, client.
@@ -76,6 +78,14 @@ system:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	  else echo "make test: not installed, and installing needs root:$$missing (apt-get install$$missing)"; fi; \
 	fi
+
+# Faults at random; SECONDS_LONG=60 for a short one, SEED=... for the same faults again.
+SECONDS_LONG ?= 600
+soak: $(VENV)/.dev system
+	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS_LONG) $(if $(SEED),--seed $(SEED))
+
+fleet: $(VENV)/.dev system
+	$(BIN)/python -m benchmarks.fleet
 
 clean:
 	rm -rf $(VENV) $(PEERS) demo

@@ -166,7 +166,7 @@ def resume(s: Session, job_id: str) -> Job:
     return get(s, job_id)
 
 
-def _held(s: Session, job_id: str) -> Row[Any]:
+def _held(s: Session, job_id: str) -> Row[Any, Any, Any]:
     """The job's row, which nobody else changes until the transaction ends. Raises JobNotFound."""
     columns = (jobs.c.state, jobs.c.cancel_requested_at, jobs.c.pause_requested_at)
     found = s.execute(select(*columns).where(jobs.c.id == job_id).with_for_update()).first()

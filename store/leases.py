@@ -95,7 +95,7 @@ def held(lease: Lease) -> ColumnElement[bool]:
     return and_(jobs.c.id == lease.job_id, jobs.c.epoch == lease.epoch, jobs.c.state == "running")
 
 
-def fence(s: Session, lease: Lease) -> Row[Any, Any]:
+def fence(s: Session, lease: Lease) -> Row[Any, Any, Any]:
     """Hold the job's row until the transaction ends, so that all it writes is written under this lease.
 
     Raises:
@@ -115,7 +115,9 @@ def beat(s: Session, lease: Lease, ttl: float) -> Signals:
     drained = exists().where(workers.c.id == lease.worker_id, workers.c.drain_requested_at.is_not(None))
     mine = select(jobs.c.claimed_at).where(jobs.c.id == lease.job_id).scalar_subquery()
     longer = select(func.count()).select_from(jobs).where(jobs.c.state == "running", jobs.c.claimed_at < mine)
-    waiting = select(func.count()).select_from(jobs).where(jobs.c.state == "queued", jobs.c.queued_at < now() - REALLY_WAITS)
+    waiting = (
+        select(func.count()).select_from(jobs).where(jobs.c.state == "queued", jobs.c.queued_at < now() - REALLY_WAITS)
+    )
     # As many let go as there are jobs that wait, those first that have run for longest.
     found = s.execute(select(drained, longer.scalar_subquery() < waiting.scalar_subquery())).one()
     return replace(signals, drain=bool(found[0]), others_wait=bool(found[1]))
@@ -178,7 +180,7 @@ def shrink(s: Session, lease: Lease, population: int, reason: str) -> None:
     _let_go(s, lease, job, "released", reason)
 
 
-def _let_go(s: Session, lease: Lease, job: Row[Any], outcome: Outcome, reason: str, **values: Any) -> None:
+def _let_go(s: Session, lease: Lease, job: Row[Any, Any, Any], outcome: Outcome, reason: str, **values: Any) -> None:
     """End the lease of a job that has not ended: where it goes is for its owner to say, and the queue by default."""
     if job.cancel_requested_at is not None:
         mark_cancelled(s, lease)

@@ -46,15 +46,15 @@ class Measures:
 def measure(s: Session) -> Measures:
     """Look at the fleet."""
     states = dict.fromkeys(get_args(JobState), 0)
-    states |= {row.state: row.count for row in s.execute(_counted(jobs.c.state, "state"))}
+    states |= {row.state: row.number for row in s.execute(_counted(jobs.c.state, "state"))}
     queued = jobs.c.state == "queued"
     running = select(jobs.c.worker_id, jobs.c.renewed_at, jobs.c.lease_until, now().label("now"))
     held = s.execute(running.where(jobs.c.state == "running")).all()
     fleet = s.execute(select(workers, now().label("now"))).all()
     failure = jobs.c.failure["type"].as_string()
-    failed = select(failure.label("type"), func.count().label("count")).where(jobs.c.state == "failed").group_by(failure)
+    failed = select(failure.label("type"), func.count().label("number")).where(jobs.c.state == "failed").group_by(failure)
     failures = dict.fromkeys(get_args(FailureType), 0)
-    failures |= {row.type: row.count for row in s.execute(failed)}
+    failures |= {row.type: row.number for row in s.execute(failed)}
     ended = _counted(attempts.c.outcome, "outcome").where(attempts.c.outcome.is_not(None))
     waits = _ring_latencies()
     within = [func.coalesce(func.sum(case((waits.c.seconds <= bound, 1), else_=0)), 0) for bound in RING_BUCKETS]
@@ -72,15 +72,15 @@ def measure(s: Session) -> Measures:
         steps_per_second={row.id: row.steps_per_second for row in fleet if row.steps_per_second is not None},
         workers=count,
         failures=failures,
-        attempts={row.outcome: row.count for row in s.execute(ended)},
+        attempts={row.outcome: row.number for row in s.execute(ended)},
         ring_buckets=tuple(int(value) for value in rung[2:]),
         rings=int(rung[0]),
         ring_seconds=float(rung[1]),
     )
 
 
-def _counted(column: ColumnElement[str], name: str) -> Select[tuple[str, int]]:
-    return select(column.label(name), func.count().label("count")).group_by(column)
+def _counted(column: ColumnElement[str], name: str) -> Select[str, int]:
+    return select(column.label(name), func.count().label("number")).group_by(column)
 
 
 def _ring_latencies() -> Subquery:

@@ -36,9 +36,7 @@ class Slots:
         on_free: called whenever a slot has become free.
     """
 
-    def __init__(
-        self, database: Database, settings: WorkerSettings, on_free: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, database: Database, settings: WorkerSettings, on_free: Callable[[], None] = lambda: None) -> None:
         self.database, self.settings, self._on_free = database, settings, on_free
         self._slots = [Slot(number, device) for number, device in enumerate(settings.places)]
         self._lock = threading.Condition()

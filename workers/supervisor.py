@@ -71,7 +71,7 @@ class Supervisor:
             child = Child(self.settings, lease, began + safe(self.settings.lease_ttl) - time.monotonic(), self.device)
         except OSError as error:
             failure = Failure(type="crashed", message=f"the job process could not be started: {error}")
-            self._settle(lambda s: leases.crashed(s, lease, failure), lease)
+            self._settle(lambda s: leases.crashed(s, lease, failure))
             return
         with self._starting:
             self._child = child
@@ -137,20 +137,20 @@ class Supervisor:
             case "stalled":
                 message = f"the job process finished no inner step for {self.settings.stall_timeout:g} s and was stopped"
                 failure = Failure(type="crashed", message=message)
-                self._settle(lambda s: leases.crashed(s, lease, failure), lease)
+                self._settle(lambda s: leases.crashed(s, lease, failure))
             case "drain" | "asked":  # release knows of a cancel and of a pause, too
-                self._settle(lambda s: leases.release(s, lease, "the worker stops"), lease)
+                self._settle(lambda s: leases.release(s, lease, "the worker stops"))
             case "slice" if status == exits.STOPPED:
-                self._settle(lambda s: leases.release(s, lease, "its slice is over, and others wait"), lease)
+                self._settle(lambda s: leases.release(s, lease, "its slice is over, and others wait"))
             case "ended" | "slice" if status == exits.UNRENEWED:
-                self._settle(lambda s: leases.release(s, lease, "the lease could not be renewed in time"), lease)
+                self._settle(lambda s: leases.release(s, lease, "the lease could not be renewed in time"))
             case "ended" if status == exits.STOPPED:
-                self._settle(lambda s: leases.release(s, lease, "the job process was asked to stop"), lease)
+                self._settle(lambda s: leases.release(s, lease, "the job process was asked to stop"))
             case "ended" | "slice" if status != exits.LEASE_LOST:
                 # With status SETTLED this meets LeaseLost, unless the process was wrong about itself.
-                self._settle(lambda s: leases.crashed(s, lease, death(status)), lease)
+                self._settle(lambda s: leases.crashed(s, lease, death(status)))
 
-    def _settle(self, action: Callable[[Session], None], lease: Lease) -> None:
+    def _settle(self, action: Callable[[Session], None]) -> None:
         def transaction() -> None:
             with self.database.transaction() as s:
                 action(s)

@@ -1,5 +1,7 @@
 """A fleet: fair shares, pauses, drains, attempts with their reasons, and what is measured of all that."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,7 +10,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-COLUMNS: dict[str, dict[str, sa.types.TypeEngine[object]]] = {
+COLUMNS: dict[str, dict[str, sa.types.TypeEngine[Any]]] = {
     "jobs": {
         "renewed_at": sa.Double(),
         "claimed_at": sa.Double(),

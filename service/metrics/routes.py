@@ -1,6 +1,7 @@
 """Route for Prometheus: the whole fleet, read from the database at each scrape."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -31,9 +32,7 @@ class Fleet(Collector):
         )
         yield _gauge("windtunnel_lease_age_seconds", "Since a running job's lease was renewed.", "worker", seen.lease_ages)
         yield GaugeMetricFamily("windtunnel_leases_overdue", "Leases that have run out and are still held.", seen.overdue)
-        yield _gauge(
-            "windtunnel_steps_per_second", "Inner steps of members a second.", "worker", seen.steps_per_second
-        )
+        yield _gauge("windtunnel_steps_per_second", "Inner steps of members a second.", "worker", seen.steps_per_second)
         yield _gauge("windtunnel_workers", "Workers by what they do.", "status", seen.workers)
         yield _counter("windtunnel_jobs_failed", "Failed jobs by type.", "type", seen.failures)
         yield _counter("windtunnel_attempts", "Ended attempts by outcome.", "outcome", seen.attempts)
@@ -46,14 +45,14 @@ class Fleet(Collector):
         )
 
 
-def _gauge(name: str, text: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, label: str, values: Mapping[Any, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
     return family
 
 
-def _counter(name: str, text: str, label: str, values: dict[str, int]) -> CounterMetricFamily:
+def _counter(name: str, text: str, label: str, values: Mapping[Any, int]) -> CounterMetricFamily:
     family = CounterMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)

@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ STATES = {"waits": "queued", "runs": "running"}
 
 
 @pytest.fixture(params=RELEASED)
-def thawed(request: pytest.FixtureRequest, database: Database, database_url: str, tmp_path: Path) -> Database:
+def thawed(request: pytest.FixtureRequest, database: Database, database_url: str, tmp_path: Path) -> Iterator[Database]:
     """The frozen database of one release, on either kind, upgraded."""
     kind = database.engine.dialect.name
     dump = (FROZEN / f"{request.param}.{kind}.sql").read_text()
@@ -37,10 +38,10 @@ def thawed(request: pytest.FixtureRequest, database: Database, database_url: str
             s.connection().exec_driver_sql(dump.replace("%", "%%"))
         database.dispose()  # the dump leaves its connection with another search path
     frozen = Database(database_url)
-    request.addfinalizer(frozen.dispose)
     assert schema.current_revision(frozen) == request.param
     schema.upgrade(database_url)
-    return frozen
+    yield frozen
+    frozen.dispose()
 
 
 def test_a_frozen_database_of_every_release_but_the_newest_is_there() -> None:

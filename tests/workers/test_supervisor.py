@@ -188,9 +188,7 @@ def test_a_slice_ends_at_a_checkpoint_when_another_job_waits_and_never_before_th
         assert outbox.due(s, 1) == [other], "whose turn it is"
 
 
-def test_a_slice_goes_on_as_long_as_nobody_waits(
-    watch, settings: WorkerSettings, sqlite: Database, queued: str
-) -> None:
+def test_a_slice_goes_on_as_long_as_nobody_waits(watch, settings: WorkerSettings, sqlite: Database, queued: str) -> None:
     watched = watch(settings.model_copy(update={"slice": 0.01, "beat": 0.1}))
     watched.ended()
     assert types(sqlite, queued)[-1] == "succeeded" and "requeued" not in types(sqlite, queued)

@@ -39,7 +39,10 @@ def fleet_findings(url: str) -> Iterator[Finding]:
         yield Finding("queue", "problem", f"{queue}; no worker is there", "start one: `windtunnel worker`")
     elif waiting and seen.workers["free"] and seen.oldest_waits > LONG:
         yield Finding(
-            "queue", "warn", f"{queue}, beside {seen.workers['free']} free", "is a dispatcher there, and does the broker answer?"
+            "queue",
+            "warn",
+            f"{queue}, beside {seen.workers['free']} free",
+            "is a dispatcher there, and does the broker answer?",
         )
     else:
         yield Finding("queue", "ok", queue)
@@ -48,18 +51,24 @@ def fleet_findings(url: str) -> Iterator[Finding]:
             "leases", "warn", f"{seen.overdue} have run out and nobody takes them back", "start a server or a worker"
         )
     elif seen.lease_ages:
-        yield Finding("leases", "ok", f"{len(seen.lease_ages)} held, renewed {max(seen.lease_ages.values()):.0f} s ago at most")
+        yield Finding(
+            "leases", "ok", f"{len(seen.lease_ages)} held, renewed {max(seen.lease_ages.values()):.0f} s ago at most"
+        )
 
 
 def broker_finding(settings: "WorkerSettings") -> Finding:
     """Does the broker of the settings answer?"""
     shown = without_password(settings.broker_url or "")
     if missing("celery"):
-        return Finding("broker", "problem", f"{shown} needs {', '.join(missing('celery'))}", "pip install 'windtunnel[celery]'")
+        return Finding(
+            "broker", "problem", f"{shown} needs {', '.join(missing('celery'))}", "pip install 'windtunnel[celery]'"
+        )
     from workers.broker import BROKER_ERRORS, waiting_rings
 
     try:
         rings = waiting_rings(settings)()
     except BROKER_ERRORS as error:
-        return Finding("broker", "problem", f"{shown} does not answer: {error}", "start Redis, or correct WINDTUNNEL_BROKER_URL")
+        return Finding(
+            "broker", "problem", f"{shown} does not answer: {error}", "start Redis, or correct WINDTUNNEL_BROKER_URL"
+        )
     return Finding("broker", "ok", f"{shown} answers, {rings} rings that no worker has heard yet")
