@@ -100,7 +100,7 @@ class PostgresqlServer:
             "postgres",
         ]
         for _ in range(300):
-            if subprocess.run(ready).returncode == 0:
+            if subprocess.run(ready, check=False).returncode == 0:
                 return
             try:
                 self._process.wait(timeout=0.1)
