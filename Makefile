@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench peers anytime best-response system clean help
+.PHONY: demo test lint serve bench peers anytime best-response soak fleet system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -14,6 +14,8 @@ help:
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
 	@echo "make best-response  regularisers by one best-response run beside searches (half an hour; goes on where it stopped)"
+	@echo "make soak   ten minutes of a fleet whose parts are killed at random; counts jobs lost and doubled"
+	@echo "make fleet  rates and latencies of submitting, ringing, claiming and recovering (5 minutes)"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
 
 # What it takes to run: service, workers, client.
@@ -71,16 +73,25 @@ anytime: $(PEERS)/.installed $(VENV)/.dev
 best-response: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.best_response
 
-# chromium and PostgreSQL for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
+# chromium, PostgreSQL and Redis for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
 system:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	  else echo "make test: not installed, and installing needs root:$$missing (apt-get install$$missing)"; fi; \
 	fi
+
+# Faults at random; SECONDS_LONG=60 for a short one, SEED=... for the same faults again.
+SECONDS_LONG ?= 600
+soak: $(VENV)/.dev system
+	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS_LONG) $(if $(SEED),--seed $(SEED))
+
+fleet: $(VENV)/.dev system
+	$(BIN)/python -m benchmarks.fleet
 
 clean:
 	rm -rf $(VENV) $(PEERS) demo

@@ -93,6 +93,7 @@ class InnerProblem:
         space: meaning of the coordinates.
         data: the task.
         dtype: float32 for work, float64 for oracles.
+        most: members trained or differentiated as one computation, at most; None for what is fastest.
     """
 
     closed_form = True
@@ -114,6 +115,7 @@ class InnerProblem:
         space: Space,
         data: TaskData,
         dtype: torch.dtype = torch.float32,
+        most: int | None = None,
     ) -> None:
         self.spec, self.layout, self.space, self.data, self.dtype = spec, layout, space, data, dtype
         self.init_std = tuple(init_std)
@@ -124,7 +126,8 @@ class InnerProblem:
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
         self.task = TASKS[spec.task]
-        self.together = members_together(spec.model, self.task, self.batch_size)
+        fastest = members_together(spec.model, self.task, self.batch_size)
+        self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
         self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
         tokens = not data.train.inputs.is_floating_point()
         self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)

@@ -29,7 +29,7 @@ from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
 from hpo.search import Search
 from hpo.setting import FINISH, Setting
-from hpo.sizing.memory import plain_members
+from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
 from hpo.space import Space
 from hpo.tasks import TaskData, load
 from windtunnel.types import TASKS, CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
@@ -48,6 +48,8 @@ class Study:
         spec: the job.
         threads: torch threads of this process. Results are equal bit for bit at an equal number of threads.
         max_bytes: memory for populations; decides whether ``checkpointing: auto`` keeps every state.
+        population: members trained or differentiated as one computation, at most; None for what serves. A job whose memory
+            ran out goes on with fewer: its numbers differ then by rounding only.
         on_progress: called after every inner step; what it raises stops the study and passes through.
         data: the task's data; loaded by name when left out.
         dtype: float32, or float64 for oracles.
@@ -63,6 +65,7 @@ class Study:
         *,
         threads: int = 1,
         max_bytes: int = 4 * GIBIBYTE,
+        population: int | None = None,
         on_progress: OnProgress = lambda _: None,
         data: TaskData | None = None,
         dtype: torch.dtype = torch.float32,
@@ -74,11 +77,11 @@ class Study:
         if spec.model.family == "module":
             probe(spec.model, TASKS[spec.task], self.data.train.inputs)
         self.space = Space.from_spec(spec, self.tensors)
-        self.problem = self._problem(spec, dtype)
+        build = functools.partial(self._problem, dtype=dtype, most=population)
+        self.problem = build(spec)
         self.account = Account(spec.outer.planned_steps, spec.inner.steps, on_progress, spec.outer.budget)
-        self.estimator, self.choice = choose_estimator(spec, max_bytes)
-        self.population = plain_members(spec)
-        build = functools.partial(self._problem, dtype=dtype)
+        self.population = min(plain_members(spec), population or MOST_PLAIN_MEMBERS)
+        self.estimator, self.choice = choose_estimator(spec, max_bytes, self.population)
         setting = Setting(spec, self.problem, build, self.estimator, self.population, self.account)
         # Who names an estimator wants its gradients followed; auto may do whatever serves.
         self.setting = setting
@@ -99,9 +102,9 @@ class Study:
             case _:
                 return Descent(setting)
 
-    def _problem(self, spec: JobSpec, dtype: torch.dtype) -> InnerProblem:
+    def _problem(self, spec: JobSpec, dtype: torch.dtype, most: int | None) -> InnerProblem:
         std = [base_init_std(tensor, spec.model.activation) for tensor in self.tensors]
-        return InnerProblem(spec, Layout(self.tensors), std, self.space, self.data, dtype)
+        return InnerProblem(spec, Layout(self.tensors), std, self.space, self.data, dtype, most)
 
     @property
     def is_over(self) -> bool:

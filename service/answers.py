@@ -76,7 +76,11 @@ def _handler(translate: typing.Callable[[Request, Any], ProblemError]) -> Any:
 
 def _wants_page(request: Request) -> bool:
     path = request.url.path
-    if path.startswith(("/v1/", "/static/")) or path.endswith(".json") or path in ("/v1", "/healthz", "/readyz"):
+    if (
+        path.startswith(("/v1/", "/static/"))
+        or path.endswith(".json")
+        or path in ("/v1", "/healthz", "/readyz", "/metrics")
+    ):
         return False
     is_page = path == "/" or path.startswith(("/jobs/", "/plans/"))
     return is_page or "text/html" in request.headers.get("accept", "")

@@ -1,6 +1,7 @@
 """Which checkpoint files a job has. The files themselves are written before, and read after, by workers/checkpoints.py."""
 
 from dataclasses import dataclass
+from math import inf
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
@@ -11,7 +12,7 @@ from store.leases import Lease, fence
 from store.tables import checkpoints, jobs
 
 KEPT = 2
-"""Checkpoints of a job that stay: the newest, and the one to fall back on."""
+"""Checkpoints of a job that stay, beside the best: the newest, and the one to fall back on."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,25 @@ class Checkpoint:
     path: str
     """The folder, relative to the data folder, with forward slashes."""
     manifest_sha256: str
+    loss: float | None = None
+    """Validation loss, nats, of the point that it stands at; None where every run at it diverged."""
 
 
-def record(s: Session, lease: Lease, *, outer_step: int, path: str, manifest_sha256: str) -> list[Checkpoint]:
-    """Make this the job's newest checkpoint and forget all but the last two; those forgotten, whose files may go.
+def record(
+    s: Session, lease: Lease, *, outer_step: int, path: str, manifest_sha256: str, loss: float | None = None
+) -> list[Checkpoint]:
+    """Make this the job's newest checkpoint; forget all but the last two and the best. Those forgotten: their files may go.
 
     It is progress: the job's count of barren crashes starts again. Raises LeaseLost.
     """
     fence(s, lease)
-    row = {"job_id": lease.job_id, "epoch": lease.epoch, "outer_step": outer_step, "path": path}
+    row = {"job_id": lease.job_id, "epoch": lease.epoch, "outer_step": outer_step, "path": path, "loss": loss}
     made = insert(checkpoints).values(**row, manifest_sha256=manifest_sha256, created_at=now())
     newest = s.execute(made.returning(checkpoints.c.id)).scalar_one()
     s.execute(update(jobs).where(jobs.c.id == lease.job_id).values(checkpoint_id=newest, barren_crashes=0))
-    old = newest_first(s, lease.job_id)[KEPT:]
+    known = newest_first(s, lease.job_id)
+    best = min(known, key=lambda checkpoint: inf if checkpoint.loss is None else checkpoint.loss)
+    old = [checkpoint for checkpoint in known[KEPT:] if checkpoint != best]
     s.execute(delete(checkpoints).where(checkpoints.c.id.in_([checkpoint.id for checkpoint in old])))
     return old
 
@@ -53,7 +60,8 @@ def newest_first(s: Session, job_id: str) -> list[Checkpoint]:
     """The job's checkpoints, in the order in which to try them."""
     found = select(checkpoints).where(checkpoints.c.job_id == job_id).order_by(checkpoints.c.id.desc())
     return [
-        Checkpoint(row.id, row.job_id, row.epoch, row.outer_step, row.path, row.manifest_sha256) for row in s.execute(found)
+        Checkpoint(row.id, row.job_id, row.epoch, row.outer_step, row.path, row.manifest_sha256, row.loss)
+        for row in s.execute(found)
     ]
 
 

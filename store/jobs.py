@@ -1,8 +1,8 @@
-"""Jobs as users see them: submit, read, list, cancel. What workers do to a job is in leases.py.
+"""Jobs as users see them: submit, read, list, cancel, pause, resume. What workers do to a job is in leases.py.
 
-queued --claim--> running --succeed | fail | mark_cancelled--> succeeded | failed | cancelled
-queued <--release | crash | lost lease-- running
+queued --request_pause--> paused --resume--> queued
 queued | paused --request_cancel--> cancelled
+A running job is asked: its worker lets go of it, and then it is paused or cancelled.
 """
 
 import base64
@@ -52,6 +52,7 @@ def submit(s: Session, spec: JobSpec, *, owner: str = "local", idempotency_key: 
             spec=spec.model_dump(mode="json"),
             state="queued",
             epoch=0,
+            queued_at=now(),
             next_ring_at=now(),
             rings=0,
             barren_crashes=0,
@@ -118,10 +119,7 @@ def request_cancel(s: Session, job_id: str) -> Job:
     Raises:
         JobNotFound: no such job.
     """
-    held = s.execute(select(jobs.c.state, jobs.c.cancel_requested_at).where(jobs.c.id == job_id).with_for_update()).first()
-    if held is None:
-        raise JobNotFound(job_id)
-    this = update(jobs).where(jobs.c.id == job_id)
+    held, this = _held(s, job_id), update(jobs).where(jobs.c.id == job_id)
     match held.state:
         case "queued" | "paused":
             s.execute(this.values(state="cancelled", cancel_requested_at=now(), next_ring_at=None, finished_at=now()))
@@ -131,6 +129,50 @@ def request_cancel(s: Session, job_id: str) -> Job:
             s.execute(this.values(cancel_requested_at=now()))
             events.append(s, job_id, "cancel_requested", {})
     return get(s, job_id)
+
+
+def request_pause(s: Session, job_id: str) -> Job:
+    """Pause a job that waits; ask the worker of a running one to let go of it. Any other job stays as it is.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    held, this = _held(s, job_id), update(jobs).where(jobs.c.id == job_id)
+    match held.state:
+        case "queued":
+            s.execute(this.values(state="paused", pause_requested_at=now(), next_ring_at=None, rung_at=None))
+            events.append(s, job_id, "pause_requested", {})
+            events.append(s, job_id, "paused", {})
+        case "running" if held.pause_requested_at is None and held.cancel_requested_at is None:
+            s.execute(this.values(pause_requested_at=now()))
+            events.append(s, job_id, "pause_requested", {})
+    return get(s, job_id)
+
+
+def resume(s: Session, job_id: str) -> Job:
+    """Queue a paused job; take back the request where its worker has not let go yet. Any other job stays as it is.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    held, this = _held(s, job_id), update(jobs).where(jobs.c.id == job_id)
+    match held.state:
+        case "paused":
+            s.execute(this.values(state="queued", pause_requested_at=None, queued_at=now(), next_ring_at=now(), rings=0))
+            events.append(s, job_id, "resumed", {})
+        case "running" if held.pause_requested_at is not None:
+            s.execute(this.values(pause_requested_at=None))
+            events.append(s, job_id, "resumed", {})
+    return get(s, job_id)
+
+
+def _held(s: Session, job_id: str) -> Row[Any, Any, Any]:
+    """The job's row, which nobody else changes until the transaction ends. Raises JobNotFound."""
+    columns = (jobs.c.state, jobs.c.cancel_requested_at, jobs.c.pause_requested_at)
+    found = s.execute(select(*columns).where(jobs.c.id == job_id).with_for_update()).first()
+    if found is None:
+        raise JobNotFound(job_id)
+    return found
 
 
 def result(s: Session, job_id: str) -> TuneResult | None:
@@ -152,9 +194,11 @@ def attempts(s: Session, job_id: str) -> list[Attempt]:
         Attempt(
             epoch=row.epoch,
             worker=row.worker_id,
+            rung_at=_time(row.rung_at),
             started_at=datetime.fromtimestamp(row.started_at, UTC),
             ended_at=_time(row.ended_at),
             outcome=row.outcome,
+            reason=row.reason,
         )
         for row in s.execute(found)
     ]
@@ -181,6 +225,7 @@ def _job(row: Row[Any], plan_ids: list[str]) -> Job:
         best=row.best,
         failure=row.failure,
         cancel_requested=row.cancel_requested_at is not None,
+        pause_requested=row.state == "running" and row.pause_requested_at is not None,
         created_at=datetime.fromtimestamp(row.created_at, UTC),
         started_at=_time(row.started_at),
         finished_at=_time(row.finished_at),

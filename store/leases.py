@@ -1,25 +1,29 @@
-"""What a worker may do to a job: claim it, keep it, write to it, let go of it. Every write names its epoch."""
+"""What a worker may do to a job: claim it, keep it, write to it, let go of it. Every write names its epoch.
+
+queued --claim--> running --succeed | fail | mark_cancelled--> succeeded | failed | cancelled
+queued | paused | cancelled <--release | crash | lost lease | shrink-- running, by what its owner asked for meanwhile
+"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from store import events
 from store.dialect import now
 from store.errors import LeaseLost
-from store.tables import attempts, checkpoints, jobs
+from store.tables import attempts, checkpoints, jobs, workers
 from windtunnel.types import CurrentPoint, Failure, Progress, TuneResult
 
 MOST_BARREN_CRASHES = 3
 """A job that crashes so often with no new checkpoint in between fails for good."""
 
-LONGEST_RING = 30.0
-"""Most seconds between two rings for a job that nobody claims."""
+REALLY_WAITS = 2.0
+"""Seconds in the queue after which a job counts as waiting: a free worker would have taken it by then."""
 
-_LEASE = (jobs.c.id, jobs.c.epoch, jobs.c.worker_id, jobs.c.threads)
+_LEASE = (jobs.c.id, jobs.c.epoch, jobs.c.worker_id, jobs.c.threads, jobs.c.population)
 
 Outcome = Literal["succeeded", "failed", "cancelled", "released", "crashed", "lost"]
 
@@ -33,6 +37,8 @@ class Lease:
     worker_id: str
     threads: int = 1
     """Compute threads of the job's first claim; the numbers repeat bit for bit only with as many."""
+    population: int | None = None
+    """Members to train at once, at most; None as long as memory has never run out."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,16 @@ class Signals:
     """What the store tells a worker that writes."""
 
     cancel: bool
+    pause: bool
+    drain: bool = False
+    """The worker is to let go and take no other job."""
+    others_wait: bool = False
+    """There are jobs that wait, and this one is among those that have held a worker for longest."""
+
+    @property
+    def stop(self) -> bool:
+        """Does the job's owner want it to stop?"""
+        return self.cancel or self.pause
 
 
 def claim(s: Session, job_id: str, worker_id: str, ttl: float, *, threads: int = 1) -> Lease | None:
@@ -56,19 +72,22 @@ def claim(s: Session, job_id: str, worker_id: str, ttl: float, *, threads: int =
             worker_id=worker_id,
             threads=func.coalesce(jobs.c.threads, threads),
             lease_until=now() + ttl,
+            renewed_at=now(),
+            claimed_at=now(),
             next_ring_at=None,
             rings=0,
             started_at=func.coalesce(jobs.c.started_at, now()),
         )
-        .returning(jobs.c.epoch, jobs.c.threads, jobs.c.checkpoint_id)
+        .returning(jobs.c.epoch, jobs.c.threads, jobs.c.population, jobs.c.checkpoint_id, jobs.c.rung_at)
     ).first()
     if taken is None:
         return None
     resumed_from = s.scalar(select(checkpoints.c.outer_step).where(checkpoints.c.id == taken.checkpoint_id))
-    s.execute(insert(attempts).values(job_id=job_id, epoch=taken.epoch, worker_id=worker_id, started_at=now()))
+    attempt = {"job_id": job_id, "epoch": taken.epoch, "worker_id": worker_id, "rung_at": taken.rung_at}
+    s.execute(insert(attempts).values(**attempt, started_at=now()))
     started = {"epoch": taken.epoch, "worker": worker_id, "resumed_from": resumed_from}
     events.append(s, job_id, "started", started)
-    return Lease(job_id, taken.epoch, worker_id, taken.threads)
+    return Lease(job_id, taken.epoch, worker_id, taken.threads, taken.population)
 
 
 def held(lease: Lease) -> ColumnElement[bool]:
@@ -76,13 +95,14 @@ def held(lease: Lease) -> ColumnElement[bool]:
     return and_(jobs.c.id == lease.job_id, jobs.c.epoch == lease.epoch, jobs.c.state == "running")
 
 
-def fence(s: Session, lease: Lease) -> Row[Any, Any]:
+def fence(s: Session, lease: Lease) -> Row[Any, Any, Any]:
     """Hold the job's row until the transaction ends, so that all it writes is written under this lease.
 
     Raises:
         LeaseLost: the job runs under another lease, or not at all.
     """
-    found = select(jobs.c.cancel_requested_at, jobs.c.barren_crashes).where(held(lease)).with_for_update()
+    asked = (jobs.c.cancel_requested_at, jobs.c.pause_requested_at)
+    found = select(*asked, jobs.c.barren_crashes).where(held(lease)).with_for_update()
     row = s.execute(found).first()
     if row is None:
         raise LeaseLost(lease.job_id, lease.epoch)
@@ -90,8 +110,17 @@ def fence(s: Session, lease: Lease) -> Row[Any, Any]:
 
 
 def beat(s: Session, lease: Lease, ttl: float) -> Signals:
-    """Keep the lease for ``ttl`` more seconds. Raises LeaseLost."""
-    return _write(s, lease, {"lease_until": now() + ttl})
+    """Keep the lease for ``ttl`` more seconds; what the job, its worker and the queue ask for. Raises LeaseLost."""
+    signals = _write(s, lease, {"lease_until": now() + ttl, "renewed_at": now()})
+    drained = exists().where(workers.c.id == lease.worker_id, workers.c.drain_requested_at.is_not(None))
+    mine = select(jobs.c.claimed_at).where(jobs.c.id == lease.job_id).scalar_subquery()
+    longer = select(func.count()).select_from(jobs).where(jobs.c.state == "running", jobs.c.claimed_at < mine)
+    waiting = (
+        select(func.count()).select_from(jobs).where(jobs.c.state == "queued", jobs.c.queued_at < now() - REALLY_WAITS)
+    )
+    # As many let go as there are jobs that wait, those first that have run for longest.
+    found = s.execute(select(drained, longer.scalar_subquery() < waiting.scalar_subquery())).one()
+    return replace(signals, drain=bool(found[0]), others_wait=bool(found[1]))
 
 
 def progress(
@@ -107,10 +136,11 @@ def progress(
 
 
 def _write(s: Session, lease: Lease, values: Mapping[str, Any]) -> Signals:
-    hit = s.execute(update(jobs).where(held(lease)).values(**values).returning(jobs.c.cancel_requested_at)).first()
+    asked = (jobs.c.cancel_requested_at, jobs.c.pause_requested_at)
+    hit = s.execute(update(jobs).where(held(lease)).values(**values).returning(*asked)).first()
     if hit is None:
         raise LeaseLost(lease.job_id, lease.epoch)
-    return Signals(cancel=hit.cancel_requested_at is not None)
+    return Signals(cancel=hit.cancel_requested_at is not None, pause=hit.pause_requested_at is not None)
 
 
 def succeed(s: Session, lease: Lease, result: TuneResult) -> None:
@@ -124,7 +154,7 @@ def succeed(s: Session, lease: Lease, result: TuneResult) -> None:
 def fail(s: Session, lease: Lease, failure: Failure) -> None:
     """running -> failed, with the reason. Raises LeaseLost."""
     reason = failure.model_dump(mode="json")
-    _leave(s, lease, "failed", "failed", {"failure": reason, "finished_at": now()})
+    _leave(s, lease, "failed", "failed", {"failure": reason, "finished_at": now()}, failure.message)
     events.append(s, lease.job_id, "failed", reason)
 
 
@@ -135,12 +165,32 @@ def mark_cancelled(s: Session, lease: Lease) -> None:
 
 
 def release(s: Session, lease: Lease, reason: str) -> None:
-    """running -> queued, to go on elsewhere or later; cancelled where that was asked for meanwhile. Raises LeaseLost."""
-    if fence(s, lease).cancel_requested_at is not None:
+    """running -> queued, to go on elsewhere or later; cancelled or paused where that was asked for. Raises LeaseLost."""
+    _let_go(s, lease, fence(s, lease), "released", reason)
+
+
+def shrink(s: Session, lease: Lease, population: int, reason: str) -> None:
+    """Memory ran out: from now on the job trains at most so many members at once. Raises LeaseLost.
+
+    It goes back to the queue, for a fresh process, like ``release``.
+    """
+    job = fence(s, lease)
+    _write(s, lease, {"population": population})
+    events.append(s, lease.job_id, "population_reduced", {"epoch": lease.epoch, "population": population, "reason": reason})
+    _let_go(s, lease, job, "released", reason)
+
+
+def _let_go(s: Session, lease: Lease, job: Row[Any, Any, Any], outcome: Outcome, reason: str, **values: Any) -> None:
+    """End the lease of a job that has not ended: where it goes is for its owner to say, and the queue by default."""
+    if job.cancel_requested_at is not None:
         mark_cancelled(s, lease)
-        return
-    _leave(s, lease, "queued", "released", {"next_ring_at": now(), "worker_id": None})
-    events.append(s, lease.job_id, "requeued", {"epoch": lease.epoch, "reason": reason})
+    elif job.pause_requested_at is not None:
+        _leave(s, lease, "paused", outcome, {"worker_id": None, **values}, reason)
+        events.append(s, lease.job_id, "paused", {"epoch": lease.epoch})
+    else:
+        waits = {"next_ring_at": now(), "queued_at": now(), "rung_at": None, "worker_id": None}
+        _leave(s, lease, "queued", outcome, {**waits, **values}, reason)
+        events.append(s, lease.job_id, "requeued", {"epoch": lease.epoch, "reason": reason})
 
 
 def crashed(s: Session, lease: Lease, failure: Failure) -> None:
@@ -157,22 +207,21 @@ def _crash(s: Session, lease: Lease, failure: Failure, outcome: Outcome) -> None
     job = fence(s, lease)
     barren = job.barren_crashes + 1
     events.append(s, lease.job_id, "crashed", {"epoch": lease.epoch, "failure": failure.model_dump(mode="json")})
-    if job.cancel_requested_at is not None:
-        mark_cancelled(s, lease)
-    elif barren >= MOST_BARREN_CRASHES:
+    if barren >= MOST_BARREN_CRASHES and job.cancel_requested_at is None:
         message = f"the job crashed {barren} times with no checkpoint in between; the last time: {failure.message}"
         hint = failure.hint or "look at the worker's log; a smaller model, batch or number of seeds needs less memory"
         fail(s, lease, Failure(type="poison", message=message, hint=hint))
     else:
-        _leave(s, lease, "queued", outcome, {"next_ring_at": now(), "worker_id": None, "barren_crashes": barren})
-        events.append(s, lease.job_id, "requeued", {"epoch": lease.epoch, "reason": outcome})
+        _let_go(s, lease, job, outcome, failure.message, barren_crashes=barren)
 
 
-def _leave(s: Session, lease: Lease, state: str, outcome: Outcome, values: Mapping[str, Any]) -> None:
+def _leave(
+    s: Session, lease: Lease, state: str, outcome: Outcome, values: Mapping[str, Any], reason: str | None = None
+) -> None:
     """End this lease: the job moves to ``state``, the attempt is closed."""
     _write(s, lease, {"state": state, "lease_until": None, **values})
     this = (attempts.c.job_id == lease.job_id) & (attempts.c.epoch == lease.epoch)
-    s.execute(update(attempts).where(this).values(ended_at=now(), outcome=outcome))
+    s.execute(update(attempts).where(this).values(ended_at=now(), outcome=outcome, reason=reason))
 
 
 def reap(s: Session) -> list[str]:
@@ -190,15 +239,4 @@ def running(s: Session) -> list[Lease]:
 
 
 def _leases(rows: Iterable[Row[Any]]) -> list[Lease]:
-    return [Lease(row.id, row.epoch, row.worker_id, row.threads) for row in rows]
-
-
-def due(s: Session, limit: int) -> list[str]:
-    """Up to ``limit`` queued jobs that want a worker, longest waiting first; each rings again later if nobody claims it."""
-    waiting = select(jobs.c.id, jobs.c.rings).where(jobs.c.state == "queued", jobs.c.next_ring_at <= now())
-    waiting = waiting.order_by(jobs.c.next_ring_at, jobs.c.id).limit(limit).with_for_update(skip_locked=True)
-    rung = s.execute(waiting).all()
-    for row in rung:
-        pause = min(2.0 ** min(row.rings, 10), LONGEST_RING)
-        s.execute(update(jobs).where(jobs.c.id == row.id).values(rings=row.rings + 1, next_ring_at=now() + pause))
-    return [row.id for row in rung]
+    return [Lease(row.id, row.epoch, row.worker_id, row.threads, row.population) for row in rows]

@@ -27,12 +27,12 @@ def upgrade(url: str, revision: str = "head") -> None:
         command.upgrade(config, revision)
 
 
-def downgrade(url: str) -> None:
-    """Take every table away, and all that is in them. Raises as ``upgrade`` does."""
+def downgrade(url: str, revision: str = "base") -> None:
+    """Go back to an older revision; by default take every table away. Raises as ``upgrade`` does."""
     with dialect.migration(url) as connection:
         config = _config(connection)
         _check_known(_revision(connection), config)
-        command.downgrade(config, "base")
+        command.downgrade(config, revision)
 
 
 def current_revision(database: Database) -> str | None:

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from store.dialect import parse_url
 from store.errors import SettingsError
+from store.logs import LogFormat
 
 PREFIX = "WINDTUNNEL_"
 
@@ -25,6 +26,8 @@ class StoreSettings(BaseSettings):
     """Folder of the default database and of the checkpoints; the workers of one fleet must share it."""
     max_population_bytes: int = Field(4 * 2**30, gt=0)
     """Largest population, in bytes, that a job may train at once."""
+    log_format: LogFormat = "text"
+    """Lines for people, or JSON for programs."""
 
     @field_validator("database_url")
     @classmethod

@@ -53,9 +53,15 @@ jobs = Table(
     Column("worker_id", String(200)),
     Column("threads", Integer),  # of the first claim: later ones must compute with as many, or the sums round otherwise
     Column("lease_until", Double),
+    Column("renewed_at", Double),  # the lease, most recently
+    Column("claimed_at", Double),  # most recently: whose jobs were served longest ago is served next
+    Column("queued_at", Double),  # since when it waits, most recently
     Column("next_ring_at", Double),  # outbox of the dispatcher
     Column("rings", Integer, nullable=False),
+    Column("rung_at", Double),  # of the latest ring that nobody has answered
     Column("cancel_requested_at", Double),
+    Column("pause_requested_at", Double),
+    Column("population", Integer),  # members trained at once, at most; NULL until memory ran out
     # No foreign key: checkpoints refers to jobs, and the pointer moves in the transaction that writes the row it names.
     Column("checkpoint_id", Integer),
     Column("barren_crashes", Integer, nullable=False),  # crashes since the last checkpoint
@@ -76,6 +82,7 @@ jobs = Table(
     Index(None, "state", "next_ring_at"),
     Index(None, "state", "lease_until"),
     Index(None, "task", "id"),
+    Index(None, "owner", "claimed_at"),
 )
 
 attempts = Table(
@@ -84,9 +91,11 @@ attempts = Table(
     Column("job_id", ForeignKey("jobs.id"), primary_key=True),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
     Column("worker_id", String(200), nullable=False),
+    Column("rung_at", Double),  # when the ring that led to it went out
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("outcome", String(16)),
+    Column("reason", Text),  # why it ended, where the outcome does not say it
     CheckConstraint("outcome IN ('succeeded', 'failed', 'cancelled', 'released', 'crashed', 'lost')", name="known_outcome"),
 )
 
@@ -99,6 +108,7 @@ checkpoints = Table(
     Column("outer_step", Integer, nullable=False),
     Column("path", Text, nullable=False),  # below the data folder
     Column("manifest_sha256", String(64), nullable=False),
+    Column("loss", Double),  # of the best point known then
     Column("created_at", Double, nullable=False),
     Index(None, "job_id", "epoch", "outer_step", unique=True),
 )
@@ -141,6 +151,8 @@ workers = Table(
     Column("threads", Integer, nullable=False),
     Column("job_id", String(40)),
     _json("speed"),  # as its last job process measured it
+    Column("steps_per_second", Double),  # inner steps of members, of the job that it runs now
+    Column("drain_requested_at", Double),
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
 )

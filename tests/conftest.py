@@ -1,20 +1,20 @@
-"""Databases for every test: SQLite files, and a private PostgreSQL started from the binaries on this machine."""
+"""Servers for every test: SQLite files, and a private PostgreSQL and Redis started from the binaries on this machine."""
 
 import os
-import pwd
 import shutil
-import signal
-import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import delete, text
 
+from benchmarks.servers import NotInstalledError, PostgresqlServer, RedisServer
 from store import schema
 from store.database import Database
 from store.tables import metadata
+
+Server = TypeVar("Server")
 
 # Worker processes of the tests share few cores; this is also what keeps their numbers the same on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,84 +22,31 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)
 
 
-def _missing(what: str) -> None:
-    """A service that the tests need is not there: an error where nothing may be left out (CI), else a skip that says so."""
-    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-        pytest.fail(f"{what}; with CI set every service must be there")
-    pytest.skip(what)
-
-
-def _postgresql_folder() -> Path | None:
-    """The folder of initdb and postgres, of the newest version installed."""
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
-    if installed:
-        return installed[-1].parent
-    on_path = shutil.which("postgres")
-    return Path(on_path).resolve().parent if on_path else None
-
-
-def _unprivileged() -> tuple[int, int] | None:
-    """User and group for PostgreSQL, which refuses to run as root; None where we are not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            account = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return account.pw_uid, account.pw_gid
-    raise RuntimeError("PostgreSQL refuses to run as root, and there is no user 'postgres' or 'nobody' to run it as")
+def _started(make: Callable[[], Server]) -> Server:
+    """A server; where it is not installed an error if nothing may be left out (CI), else a skip that says so."""
+    try:
+        return make()
+    except NotInstalledError as error:
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(f"{error}; with CI set every service must be there")
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Address of an empty database on a fresh PostgreSQL server that ends with the tests."""
-    binaries = _postgresql_folder()
-    if binaries is None:
-        _missing("PostgreSQL is not installed (apt-get install postgresql)")
-    assert binaries is not None
-    # Not below pytest's own folder: that one is closed to other users.
-    folder = Path(tempfile.mkdtemp(prefix="windtunnel-pg-"))
-    account = _unprivileged()
-    user: dict[str, object] = {}
-    if account is not None:
-        os.chown(folder, *account)
-        user = {"user": account[0], "group": account[1], "extra_groups": []}
-    data = folder / "data"
-    log = (folder / "log").open("wb")
-    try:
-        made = [binaries / "initdb", "-D", data, "-U", "windtunnel", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(made, check=True, stdout=log, stderr=log, cwd=folder, **user)
-        speed = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"]
-        options = [
-            part
-            for setting in (*speed, "listen_addresses=", f"unix_socket_directories={folder}")
-            for part in ("-c", setting)
-        ]
-        server = subprocess.Popen([binaries / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=folder, **user)
-        try:
-            _wait_until_ready(binaries, folder, server)
-            subprocess.run([binaries / "createdb", "-h", folder, "-U", "windtunnel", "windtunnel"], check=True)
-            yield f"postgresql://windtunnel@/windtunnel?host={folder}"
-        finally:
-            server.send_signal(signal.SIGQUIT)  # immediate shutdown: nothing in it is worth a last checkpoint
-            server.wait(timeout=30)
-    finally:
-        log.close()
-        shutil.rmtree(folder)
+    server = _started(lambda: PostgresqlServer("fsync=off", "synchronous_commit=off", "full_page_writes=off"))
+    yield server.url
+    server.remove()
 
 
-def _wait_until_ready(binaries: Path, folder: Path, server: subprocess.Popen[bytes]) -> None:
-    ready = [binaries / "pg_isready", "-q", "-h", folder, "-U", "windtunnel", "-d", "postgres"]
-    for _ in range(300):
-        if subprocess.run(ready).returncode == 0:
-            return
-        try:
-            server.wait(timeout=0.1)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
+@pytest.fixture
+def mortal_postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL with the newest schema for one test, which may kill it: what it has confirmed, it keeps."""
+    server = _started(lambda: PostgresqlServer("fsync=off", "full_page_writes=off"))
+    schema.upgrade(server.url)
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -162,3 +109,19 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def redis_shared() -> Iterator[RedisServer]:
+    """A fresh Redis server that ends with the tests."""
+    server = _started(RedisServer)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def redis_server(redis_shared: RedisServer) -> RedisServer:
+    """That server, empty."""
+    redis_shared.client.flushall()
+    return redis_shared

@@ -28,18 +28,21 @@ class Child:
         settings: passed on through the environment.
         lease: the job to run; its thread count is the one that holds.
         lease_left: seconds for which the lease is good now; then the process ends, unless ``renew`` is called.
+        device: ``cpu``, or the GPU that the process sees, and no other.
 
     Raises:
         OSError: the process could not be started.
     """
 
-    def __init__(self, settings: WorkerSettings, lease: Lease, lease_left: float) -> None:
+    def __init__(self, settings: WorkerSettings, lease: Lease, lease_left: float, device: str = "cpu") -> None:
         self._dots, dots = os.pipe()
         self._nudged, self._nudge = socket.socketpair()
         self._nudge.setblocking(False)
         self._closing = threading.Lock()
         command = [sys.executable, "-m", "workers.run_slice", "--job", lease.job_id, "--epoch", str(lease.epoch)]
         command += ["--worker", lease.worker_id, "--threads", str(lease.threads), "--dots", str(dots)]
+        if lease.population is not None:
+            command += ["--population", str(lease.population)]
         command += ["--lease-left", str(lease_left), "--lease-renewed", str(safe(settings.lease_ttl))]
         try:
             self.process = subprocess.Popen(  # noqa: S603
@@ -48,7 +51,7 @@ class Child:
                 bufsize=0,
                 pass_fds=(dots,),
                 start_new_session=True,
-                env=_environment(settings, lease.threads),
+                env=_environment(settings, lease.threads, device),
             )
         except OSError:
             self._close()
@@ -60,6 +63,8 @@ class Child:
         self._selector.register(self._nudged, selectors.EVENT_READ)
         self.advanced_at = time.monotonic()
         """When it last showed an inner step, by the monotonic clock; at first when it was started."""
+        self.has_advanced = False
+        """Has it shown an inner step?"""
 
     def watch(self, seconds: float) -> bool:
         """Wait until something happens, at most so long; False once the process has closed its pipe: it has ended."""
@@ -68,7 +73,7 @@ class Child:
             if key.fd == self._dots:
                 if not received:
                     return False
-                self.advanced_at = time.monotonic()
+                self.advanced_at, self.has_advanced = time.monotonic(), True
         return True
 
     def renew(self) -> None:
@@ -86,6 +91,10 @@ class Child:
     def terminate(self) -> None:
         """Ask it to stop at its next inner step."""
         self._signal(signal.SIGTERM)
+
+    def let_go(self) -> None:
+        """Ask it to stop at its next checkpoint. Only once it has advanced: before that it cannot hear this."""
+        self.process.send_signal(signal.SIGUSR1)
 
     def kill(self) -> None:
         """End it and everything it started."""
@@ -122,13 +131,16 @@ def safe(seconds: float) -> float:
     return seconds * (1 - SAFETY)
 
 
-def _environment(settings: WorkerSettings, threads: int) -> dict[str, str]:
+def _environment(settings: WorkerSettings, threads: int, device: str) -> dict[str, str]:
+    kind, _, index = device.partition(":")
     return {
         **os.environ,
+        **({"CUDA_VISIBLE_DEVICES": index} if kind == "cuda" else {}),
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         # Threads that wait for each other must sleep: on a busy machine, spinning ones made a job crawl.
         "OMP_WAIT_POLICY": "PASSIVE",
         "WINDTUNNEL_DATABASE_URL": settings.url,
         "WINDTUNNEL_DATA_DIR": str(settings.data_dir.absolute()),
         "WINDTUNNEL_MAX_POPULATION_BYTES": str(settings.max_population_bytes),
+        "WINDTUNNEL_LOG_FORMAT": settings.log_format,
     }

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from store import schema
+from store import logs, schema
 from store.database import Database
 from store.errors import DATABASE_ERRORS, StoreError
 from store.settings import read
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: WorkerSettings) -> int:
-    """Work until asked to stop, then let go of the jobs that run and return 0; 1 where the dispatcher broke down.
+    """Work until asked to stop or drained, then let go of running jobs and return 0; 1 where the dispatcher broke down.
 
     Raises:
         SchemaError: the database belongs to a newer version.
@@ -28,8 +28,8 @@ def run(settings: WorkerSettings) -> int:
     dispatcher = LocalDispatcher(database, settings)
     try:
         dispatcher.start()
-        log.info("worker ready: %d slots, %d threads each", settings.slots, settings.threads_per_job)
-        while not asked.wait(settings.poll) and dispatcher.alive:
+        log.info("worker ready: %s, %d threads each", ", ".join(settings.places), settings.threads_per_job)
+        while not asked.wait(settings.poll) and dispatcher.alive and not dispatcher.drained:
             pass
         broken = not dispatcher.alive
         log.info("worker stops; running jobs go back to the queue")
@@ -43,10 +43,10 @@ def run(settings: WorkerSettings) -> int:
 
 def main() -> int:
     """Run a worker with the settings of the environment; 2 where they cannot work."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        return run(read(WorkerSettings))
+        settings = read(WorkerSettings)
+        logs.configure(settings.log_format)
+        return run(settings)
     except StoreError as error:
         sys.stderr.write(f"{error}\n")
     except DATABASE_ERRORS as error:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from store import checkpoints as pointers
-from store import events, jobs, leases, metrics, plans
+from store import events, jobs, leases, metrics, plans, workers
 from store.checkpoints import Checkpoint
 from store.database import Database
 from store.errors import DATABASE_ERRORS
@@ -49,7 +49,7 @@ class Record:
         self.done = job.progress
         self.best = job.best
         self._reported = -1 if reported is None else int(reported["outer_step"])
-        self._next_report = 0.0
+        self._next_report, self._reported_at, self._steps = 0.0, time.monotonic(), 0
 
     def resume(self, load: Callable[[dict[str, bytes]], None], refusal: type[Exception]) -> None:
         """Load the newest checkpoint that is whole, if any; each one passed over leaves a ``checkpoint_rejected`` event.
@@ -85,7 +85,12 @@ class Record:
                 events.append(s, self.lease.job_id, "outer_step", step.model_dump(mode="json"))
             metrics.record(s, self.lease, step.outer_step, series(step))
             return pointers.record(
-                s, self.lease, outer_step=step.outer_step, path=written.path, manifest_sha256=written.manifest_sha256
+                s,
+                self.lease,
+                outer_step=step.outer_step,
+                path=written.path,
+                manifest_sha256=written.manifest_sha256,
+                loss=step.loss,
             )
 
         forgotten = self._write(write)
@@ -95,14 +100,19 @@ class Record:
 
     def progress(self, done: Progress) -> bool:
         """Report inner steps, at most once a second; True where the job is asked to stop."""
+        before = self.done.inner_steps
+        self._steps += done.inner_steps - (before if done.inner_steps >= before else 0)  # each phase counts from 0
         self.done = done
         now = time.monotonic()
         if now < self._next_report:
             return False
-        self._next_report = now + PROGRESS_INTERVAL
+        rate = self._steps / (now - self._reported_at)
+        self._next_report, self._reported_at, self._steps = now + PROGRESS_INTERVAL, now, 0
         try:
             with self.database.transaction() as s:
-                return leases.progress(s, self.lease, done).cancel
+                stop = leases.progress(s, self.lease, done).stop
+                workers.computes(s, self.lease.worker_id, rate)
+                return stop
         except DATABASE_ERRORS as error:
             log.warning("job %s: progress not written, the next report follows: %s", self.lease.job_id, error)
             return False
@@ -137,6 +147,10 @@ class Record:
     def crash(self, failure: Failure) -> None:
         """An error that nobody foresaw; another try may do."""
         self._write(partial(leases.crashed, lease=self.lease, failure=failure))
+
+    def shrink(self, population: int, reason: str) -> None:
+        """Memory ran out: let go of the job, which goes on with at most so many members at once."""
+        self._write(partial(leases.shrink, lease=self.lease, population=population, reason=reason))
 
     def _write(self, action: Callable[[Session], Value]) -> Value:
         def transaction() -> Value:

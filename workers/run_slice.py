@@ -3,8 +3,9 @@
 Standard input is the lifeline: the supervisor puts a byte on it with each renewal of the lease. When it closes, or the
 lease is about to run out by the monotonic clock, this process ends at once, wherever it is: all it writes, it writes
 in transactions.
-Each inner step puts a dot on the pipe ``--dots``, so that the supervisor sees it advance. Database and folders come
-from the environment, where passwords do not show in the list of processes.
+Each inner step puts a dot on the pipe ``--dots``, so that the supervisor sees it advance. SIGTERM stops at the next inner
+step, SIGUSR1 at the next checkpoint. Database and folders come from the environment, where passwords do not show in the
+list of processes.
 """
 
 import argparse
@@ -15,11 +16,10 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from math import inf
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from store import identifiers, jobs, workers
+from store import identifiers, jobs, logs, workers
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
@@ -51,12 +51,18 @@ class Pulse:
         os.set_blocking(dots, False)
         self.dots = dots
         self.record: Record | None = None
+        self.let_go = False
+        """Is the next checkpoint the last one of this slice?"""
         self._stopping = False
         self._next_dot = 0.0
 
     def ask_to_stop(self, *_: object) -> None:
         """Handler of SIGTERM: the next inner step is the last one."""
         self._stopping = True
+
+    def ask_to_let_go(self, *_: object) -> None:
+        """Handler of SIGUSR1: the next checkpoint is the last one."""
+        self.let_go = True
 
     def __call__(self, progress: Progress) -> None:
         """One inner step is over. Raises StopRequested."""
@@ -102,7 +108,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
         StopRequested: before the end.
     """
     # Importing torch takes seconds, and what came before must work meanwhile: the lifeline, the stop signal.
-    from hpo.errors import HpoError, InvalidData
+    from hpo.errors import HpoError, InvalidData, OutOfMemory
     from hpo.saving import spec_sha256
     from hpo.study import Study
 
@@ -112,28 +118,70 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
     pulse.record = record
     try:
         _measure(database, lease)
-        study = Study(spec, threads=lease.threads, max_bytes=settings.max_population_bytes, on_progress=pulse)
+        study = Study(
+            spec,
+            threads=lease.threads,
+            max_bytes=_bytes(settings, spec, lease),
+            population=lease.population,
+            on_progress=pulse,
+        )
         record.resume(study.load_state_dict, InvalidData)
         for step in study:
             record.outer_step(step, study.state_dict())
+            if pulse.let_go:
+                raise StopRequested
         record.finishing()
         result = study.finish()
         record.succeed(result, *_transfer(result, lease))
+    except OutOfMemory as error:
+        _shrink(record, spec, _failure(error))
+    except MemoryError as error:
+        _shrink(record, spec, Failure(type="out_of_memory", message=f"out of memory: {error}", hint=SMALLER))
     except HpoError as error:
         record.fail(_failure(error))
-    except MemoryError as error:
-        record.fail(Failure(type="out_of_memory", message=f"out of memory: {error}", hint=SMALLER))
     except (LeaseLost, StopRequested):
         raise
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         # The boundary of the process: what nobody foresaw becomes a crash that the job's owner can read.
-        traceback.print_exc()
+        logging.exception("the job process met an error that nobody foresaw")
         record.crash(Failure(type="crashed", message=f"{type(error).__name__}: {error}"))
     finally:
         database.dispose()
 
 
 SMALLER = "a smaller model.width, inner.batch_size or inner.seeds, or method.checkpointing 'sqrt', needs less memory"
+
+
+def _bytes(settings: StoreSettings, spec: JobSpec, lease: Lease) -> int:
+    """Memory for populations: of a job that ran out of it, as much less as it trains fewer members at once."""
+    from hpo.sizing.memory import plain_members
+
+    full = plain_members(spec)
+    return settings.max_population_bytes * min(lease.population or full, full) // full
+
+
+def _shrink(record: Record, spec: JobSpec, failure: Failure) -> None:
+    """Memory ran out: go on with half the members at once; with one, the job has failed, and what would fit is said."""
+    from hpo.sizing.memory import plain_members
+
+    now = min(record.lease.population or plain_members(spec), plain_members(spec))
+    if now > 1:
+        record.shrink(now // 2, f"{failure.message}; it goes on with {now // 2} instead of {now} members at once")
+        return
+    message = f"{failure.message}, with one member at a time"
+    record.fail(failure.model_copy(update={"message": message, "suggested_spec": _leaner(spec)}))
+
+
+def _leaner(spec: JobSpec) -> dict[str, Any] | None:
+    """The spec of a job whose one member needs less memory: fewer states kept, else half the batch; None past that."""
+    smaller: dict[str, Any] = spec.model_dump(mode="json")
+    if spec.method.checkpointing != "sqrt":
+        smaller["method"]["checkpointing"] = "sqrt"
+    elif spec.inner.batch_size > 1:
+        smaller["inner"]["batch_size"] = spec.inner.batch_size // 2
+    else:
+        return None
+    return smaller
 
 
 def _spec(database: Database, lease: Lease) -> JobSpec:
@@ -203,14 +251,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--lease-left", type=float, required=True, help="seconds for which the lease is good now")
     parser.add_argument("--lease-renewed", type=float, required=True, help="seconds it is good after a renewal")
+    parser.add_argument("--population", type=int, help="members to train at once, at most; left out: what serves")
     parser.add_argument("--dots", type=int, required=True, help="file descriptor of the pipe that shows inner steps")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = read(StoreSettings)
+    logs.configure(settings.log_format)
+    logs.bind(job=given.job, epoch=given.epoch)
     pulse = Pulse(given.dots)
     signal.signal(signal.SIGTERM, pulse.ask_to_stop)
+    signal.signal(signal.SIGUSR1, pulse.ask_to_let_go)
     hold_lifeline(given.lease_left, given.lease_renewed)
     try:
-        run(read(StoreSettings), Lease(given.job, given.epoch, given.worker, given.threads), pulse)
+        run(settings, Lease(given.job, given.epoch, given.worker, given.threads, given.population), pulse)
     except LeaseLost as lost:
         logging.warning("%s; nothing written, this process ends", lost)
         return exits.LEASE_LOST

@@ -1,11 +1,16 @@
 """Settings of a worker, from the environment with the prefix ``WINDTUNNEL_``."""
 
 import os
-from typing import Self
+import re
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from store.settings import StoreSettings
+
+DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
+"""What a device is called."""
 
 
 def available_cores() -> int:
@@ -32,6 +37,34 @@ class WorkerSettings(StoreSettings):
     """A job process that finishes no inner step for so long is stopped."""
     grace: float = Field(30.0, ge=0)
     """From the request to stop until the process is killed."""
+    slice: float = Field(600.0, gt=0)
+    """How long a job keeps its worker while others wait; then it lets go at its next checkpoint."""
+    broker_url: str | None = None
+    """``redis://host:port/0``: where Celery rings; without one there is no Celery, and workers look into the database."""
+    devices: Annotated[tuple[str, ...], NoDecode] = ("cpu",)
+    """One supervisor, and one job at a time, each: ``cpu``, or GPUs by their index, ``cuda:0,cuda:1``."""
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("devices")
+    @classmethod
+    def _known(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        bad = [name for name in devices if not DEVICE.fullmatch(name)]
+        if bad or not devices:
+            raise ValueError("name devices as cpu, or as cuda: and an index, with commas between: cpu or cuda:0,cuda:1")
+        if len(set(devices)) != len(devices):
+            raise ValueError("a device is named twice; a CPU runs several jobs with WINDTUNNEL_SLOTS, a GPU runs one")
+        return devices
+
+    @field_validator("broker_url")
+    @classmethod
+    def _redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("the broker is Redis: redis://host:port/0, rediss:// with TLS, redis+socket:///path")
+        return url
 
     @model_validator(mode="after")
     def _renewed_in_time(self) -> Self:
@@ -45,4 +78,9 @@ class WorkerSettings(StoreSettings):
     @property
     def threads_per_job(self) -> int:
         """Compute threads in force."""
-        return self.threads or max(1, (available_cores() - 1) // self.slots)
+        return self.threads or max(1, (available_cores() - 1) // len(self.places))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The device of each slot: a GPU has one, a CPU has ``slots``."""
+        return tuple(name for device in self.devices for name in (self.slots if device == "cpu" else 1) * [device])

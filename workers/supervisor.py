@@ -10,7 +10,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from store import leases
+from store import leases, logs
 from store.database import Database
 from store.errors import DATABASE_ERRORS, LeaseLost
 from store.leases import Lease
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 RETRY_BEAT = 1.0
 """Seconds until a beat that met a database error is tried again."""
 
-Reason = Literal["ended", "drain", "cancel", "stalled", "lost"]
+Reason = Literal["ended", "drain", "asked", "slice", "stalled", "lost"]
 """Why watching a process came to its end."""
 
 
@@ -36,10 +36,11 @@ class Supervisor:
         database: where the job is.
         settings: times, threads, folders.
         worker_id: the name under which the job is claimed.
+        device: ``cpu``, or the GPU that the job's process sees.
     """
 
-    def __init__(self, database: Database, settings: WorkerSettings, worker_id: str) -> None:
-        self.database, self.settings, self.worker_id = database, settings, worker_id
+    def __init__(self, database: Database, settings: WorkerSettings, worker_id: str, device: str = "cpu") -> None:
+        self.database, self.settings, self.worker_id, self.device = database, settings, worker_id, device
         self._starting = threading.Lock()
         self._child: Child | None = None
         self._draining = False
@@ -60,12 +61,17 @@ class Supervisor:
             lease = leases.claim(s, job_id, self.worker_id, self.settings.lease_ttl, threads=self.settings.threads_per_job)
         if lease is None:
             return
-        log.info("job %s: epoch %d begins", job_id, lease.epoch)
+        with logs.about(job=job_id, epoch=lease.epoch, worker=self.worker_id):
+            self._attempt(lease, began)
+
+    def _attempt(self, lease: Lease, began: float) -> None:
+        """Run the job's process under this lease, and write how that ended where the process has not."""
+        log.info("an attempt begins")
         try:
-            child = Child(self.settings, lease, began + safe(self.settings.lease_ttl) - time.monotonic())
+            child = Child(self.settings, lease, began + safe(self.settings.lease_ttl) - time.monotonic(), self.device)
         except OSError as error:
             failure = Failure(type="crashed", message=f"the job process could not be started: {error}")
-            self._settle(lambda s: leases.crashed(s, lease, failure), lease)
+            self._settle(lambda s: leases.crashed(s, lease, failure))
             return
         with self._starting:
             self._child = child
@@ -73,7 +79,7 @@ class Supervisor:
                 child.nudge()
         reason = self._watch(child, lease, began)
         status = child.end(self.settings.grace)
-        log.info("job %s: epoch %d ends (%s, exit status %d)", job_id, lease.epoch, reason, status)
+        log.info("an attempt ends (%s, exit status %d)", reason, status)
         self._account(lease, reason, status)
 
     def _watch(self, child: Child, lease: Lease, began: float) -> Reason:
@@ -91,19 +97,24 @@ class Supervisor:
                 return "stalled"
             if now >= next_beat:
                 try:
-                    cancel = self._beat(lease)
+                    signals = self._beat(lease)
                 except LeaseLost:
                     child.kill()
                     return "lost"
                 except DATABASE_ERRORS as error:
-                    log.warning("job %s: beat failed, trying again: %s", lease.job_id, error)
+                    log.warning("beat failed, trying again: %s", error)
                     next_beat = now + min(RETRY_BEAT, settings.beat)
                 else:
                     child.renew()
                     next_beat = now + settings.beat
-                    if cancel and asked == "ended":
-                        asked, kill_at = "cancel", self._ask(child)
-            if self._draining and asked == "ended":
+                    self._draining |= signals.drain
+                    if signals.stop and asked in ("ended", "slice"):
+                        asked, kill_at = "asked", self._ask(child)
+                    elif signals.others_wait and asked == "ended" and now >= began + settings.slice and child.has_advanced:
+                        # No patience ends here: an outer step takes as long as it takes, and its checkpoint is the point.
+                        child.let_go()
+                        asked = "slice"
+            if self._draining and asked in ("ended", "slice"):
                 asked, kill_at = "drain", self._ask(child)
             if now >= kill_at:
                 child.kill()
@@ -114,9 +125,9 @@ class Supervisor:
         child.terminate()
         return time.monotonic() + self.settings.grace
 
-    def _beat(self, lease: Lease) -> bool:
+    def _beat(self, lease: Lease) -> leases.Signals:
         with self.database.transaction() as s:
-            return leases.beat(s, lease, self.settings.lease_ttl).cancel
+            return leases.beat(s, lease, self.settings.lease_ttl)
 
     def _account(self, lease: Lease, reason: Reason, status: int) -> None:
         """Write how the attempt ended, where the process has not done so itself."""
@@ -126,18 +137,20 @@ class Supervisor:
             case "stalled":
                 message = f"the job process finished no inner step for {self.settings.stall_timeout:g} s and was stopped"
                 failure = Failure(type="crashed", message=message)
-                self._settle(lambda s: leases.crashed(s, lease, failure), lease)
-            case "drain" | "cancel":  # release knows of a cancel, too
-                self._settle(lambda s: leases.release(s, lease, "the worker stops"), lease)
-            case "ended" if status == exits.UNRENEWED:
-                self._settle(lambda s: leases.release(s, lease, "the lease could not be renewed in time"), lease)
+                self._settle(lambda s: leases.crashed(s, lease, failure))
+            case "drain" | "asked":  # release knows of a cancel and of a pause, too
+                self._settle(lambda s: leases.release(s, lease, "the worker stops"))
+            case "slice" if status == exits.STOPPED:
+                self._settle(lambda s: leases.release(s, lease, "its slice is over, and others wait"))
+            case "ended" | "slice" if status == exits.UNRENEWED:
+                self._settle(lambda s: leases.release(s, lease, "the lease could not be renewed in time"))
             case "ended" if status == exits.STOPPED:
-                self._settle(lambda s: leases.release(s, lease, "the job process was asked to stop"), lease)
-            case "ended" if status != exits.LEASE_LOST:
+                self._settle(lambda s: leases.release(s, lease, "the job process was asked to stop"))
+            case "ended" | "slice" if status != exits.LEASE_LOST:
                 # With status SETTLED this meets LeaseLost, unless the process was wrong about itself.
-                self._settle(lambda s: leases.crashed(s, lease, death(status)), lease)
+                self._settle(lambda s: leases.crashed(s, lease, death(status)))
 
-    def _settle(self, action: Callable[[Session], None], lease: Lease) -> None:
+    def _settle(self, action: Callable[[Session], None]) -> None:
         def transaction() -> None:
             with self.database.transaction() as s:
                 action(s)
@@ -145,9 +158,9 @@ class Supervisor:
         try:
             patiently(transaction, self.settings.lease_ttl)
         except LeaseLost:
-            log.debug("job %s: epoch %d had ended already", lease.job_id, lease.epoch)
+            log.debug("the attempt had ended already")
         except DATABASE_ERRORS:
-            log.exception("job %s: the end of epoch %d is not written; its lease will run out", lease.job_id, lease.epoch)
+            log.exception("the end of the attempt is not written; its lease will run out")
 
 
 def death(status: int) -> Failure:

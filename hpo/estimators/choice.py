@@ -24,18 +24,19 @@ SOLVERS: dict[Solver, str] = {
 }
 
 
-def choose_estimator(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]:
+def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = None) -> tuple[Estimator, EstimatorChoice]:
     """The estimator of a job, and why it was chosen.
 
     Args:
         spec: the job.
         max_bytes: memory for populations; decides what ``checkpointing: auto`` means.
+        population: members that its plain runs train as one computation, at most; None for what the spec's size says.
     """
     method = spec.method
     kind: EstimatorName = "higher" if method.uses_higher else method.estimator
     if kind in ("auto", "reverse"):
         return _reverse(spec, max_bytes)
-    found, reason = _as_asked(kind, spec)
+    found, reason = _as_asked(kind, spec, population or plain_members(spec))
     choice = EstimatorChoice(
         estimator=kind,
         engine="higher" if kind == "higher" else "population",
@@ -63,9 +64,9 @@ def _reverse(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]
     return Reverse(storage, method.adjoint_kind, method.growth_budget), choice
 
 
-def _as_asked(kind: EstimatorName, spec: JobSpec) -> tuple[Estimator, str]:
+def _as_asked(kind: EstimatorName, spec: JobSpec, population: int) -> tuple[Estimator, str]:
     """Any estimator but reverse, and what there is to know about it in a few words."""
-    method, steps, population = spec.method, spec.inner.steps, plain_members(spec)
+    method, steps = spec.method, spec.inner.steps
     found: Estimator
     match kind:
         case "auto" | "reverse":

@@ -1,8 +1,8 @@
-"""Route of the workers: who is there, and what each does."""
+"""Routes of the workers: who is there, what each does, and who is to leave."""
 
 from fastapi import APIRouter
 
-from service.answers import PROBLEMS
+from service.answers import PROBLEMS, problem
 from service.dependencies import DatabaseDependency
 from store import workers
 from windtunnel.types import WorkerInfo
@@ -22,3 +22,13 @@ def list_workers(database: DatabaseDependency) -> WorkerList:
     """The workers that have reported, and the job each is on."""
     with database.snapshot() as session:
         return WorkerList(items=workers.listing(session))
+
+
+@router.post("/{worker_id}/drain", status_code=202, response_model=WorkerInfo)
+def drain_worker(worker_id: str, database: DatabaseDependency) -> WorkerInfo:
+    """Ask a worker to let go of its job, take no other, and end when all workers of its process are drained."""
+    with database.transaction() as session:
+        # A name with a NUL is no worker's, and PostgreSQL refuses to be asked for it.
+        if "\0" in worker_id or not workers.request_drain(session, worker_id):
+            raise problem(404, "not-found", "There is no such thing", f"there is no worker {worker_id!r}")
+        return next(worker for worker in workers.listing(session) if worker.id == worker_id)

@@ -1,4 +1,4 @@
-"""Routes of jobs: create, list, get, cancel, follow, metrics, result."""
+"""Routes of jobs: create, list, get, cancel, pause, resume, follow, metrics, result."""
 
 import hashlib
 from typing import Annotated
@@ -70,6 +70,20 @@ def cancel_job(job_id: JobId, database: DatabaseDependency) -> Job:
     """Ask for a job to stop. A waiting job ends at once, a running one soon; an ended one stays as it is."""
     with database.transaction() as session:
         return jobs.request_cancel(session, job_id)
+
+
+@router.post("/{job_id}/pause", status_code=202, response_model=Job)
+def pause_job(job_id: JobId, database: DatabaseDependency) -> Job:
+    """Ask for a job to wait until it is resumed. A running one lets go of its worker soon; an ended one stays as it is."""
+    with database.transaction() as session:
+        return jobs.request_pause(session, job_id)
+
+
+@router.post("/{job_id}/resume", status_code=202, response_model=Job)
+def resume_job(job_id: JobId, database: DatabaseDependency) -> Job:
+    """Let a paused job go on, from its checkpoint. Any other job stays as it is."""
+    with database.transaction() as session:
+        return jobs.resume(session, job_id)
 
 
 @router.get(

@@ -4,25 +4,33 @@ from service.pages.rendering import estimate, number
 from windtunnel.types import JobEvent, OuterStep
 from windtunnel.types.counting import out_of
 
+PLAIN = {
+    "queued": "waits for a worker",
+    "finishing": "judges the last candidates on fresh seeds",
+    "cancel_requested": "somebody asked for the job to stop",
+    "pause_requested": "somebody asked for the job to pause",
+    "paused": "waits until it is resumed",
+    "resumed": "may go on",
+}
+"""What events without data of interest say."""
+
 
 def sentence(event: JobEvent) -> str:
     """The event in words; name and value of its data where the type has no words of its own."""
     data = event.data
     match event.type:
-        case "queued":
-            text = "waits for a worker"
+        case "queued" | "cancel_requested" | "pause_requested" | "paused" | "resumed" | "finishing":
+            text = PLAIN[event.type]
         case "started":
             resumed = data.get("resumed_from")
             text = f"claim {data.get('epoch')} by {data.get('worker')}"
             text += f", goes on from outer step {resumed}" if resumed is not None else ""
         case "outer_step":
             text = _outer_step(OuterStep.model_validate(data))
-        case "finishing":
-            text = "judges the last candidates on fresh seeds"
         case "plan_created":
             text = f"transfer plan {data.get('plan_id', '')}".rstrip()
-        case "cancel_requested":
-            text = "somebody asked for the job to stop"
+        case "requeued" | "population_reduced":
+            text = str(data["reason"])
         case "failed" | "plan_refused":
             text = ". ".join(str(data[part]) for part in ("message", "hint") if data.get(part))
         case "crashed":

@@ -25,8 +25,6 @@ LOG_LINES = 200
 SHOWN_TENSORS = 60
 SHOWN_EXPORTS: tuple[ExportFormat, ...] = ("torch", "yaml")
 """Formats whose text is on the page of a plan; the others are links."""
-SILENT = 60.0
-"""Seconds without a word after which a worker is not counted as there: it was killed, or cannot reach the database."""
 
 
 def jobs_view(database: Database, query: JobsQuery) -> dict[str, Any]:
@@ -143,7 +141,7 @@ JOB_FIGURES = {
 
 def present(fleet: Sequence[WorkerInfo], now: datetime) -> tuple[list[WorkerInfo], int]:
     """The workers that are there, and how many have fallen silent."""
-    there = [worker for worker in fleet if (now - worker.seen_at).total_seconds() < SILENT]
+    there = [worker for worker in fleet if (now - worker.seen_at).total_seconds() < workers.SILENT]
     return there, len(fleet) - len(there)
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from hpo.study import Study
 from store import events, jobs
 from store.database import Database
+from store.errors import DATABASE_ERRORS
 from windtunnel.types import Job, JobEvent, JobSpec, TuneResult
+
+Value = TypeVar("Value")
 
 PATIENCE = 120.0
 """Seconds until something that must happen counts as not happening."""
@@ -63,10 +67,18 @@ def alone(spec: JobSpec) -> TuneResult:
     return timeless(study.finish())
 
 
+def _whatever_the_database_does(look: Callable[[], Value]) -> Value | None:
+    """What it sees; None while the database is away."""
+    try:
+        return look()
+    except DATABASE_ERRORS:
+        return None
+
+
 class Watch:
     """One job in a database, looked at from outside."""
 
-    def __init__(self, database: Database, spec: JobSpec) -> None:
+    def __init__(self, database: Database, spec: JobSpec = SPEC) -> None:
         self.database = database
         with database.transaction() as s:
             self.job_id = jobs.submit(s, spec).id
@@ -104,9 +116,9 @@ class Watch:
     def until(self, true: Callable[[], bool]) -> None:
         """Wait until something is true of the job; an error where it ends badly first."""
         deadline = time.monotonic() + PATIENCE
-        while not true():
+        while not _whatever_the_database_does(true):
             assert time.monotonic() < deadline, self.types
-            assert self.job.state != "failed", self.job.failure
+            assert _whatever_the_database_does(lambda: self.job.state) != "failed", self.job.failure
             time.sleep(0.02)
 
 
@@ -122,10 +134,16 @@ def watch_response(database: Database) -> Watch:
     return Watch(database, BEST_RESPONSE)
 
 
+@pytest.fixture
+def watch_in() -> Callable[[Database], Watch]:
+    """Submits a job to a database and watches it."""
+    return Watch
+
+
 class Worker:
     """A worker process as ``windtunnel worker`` starts it."""
 
-    def __init__(self, url: str, data_dir: Path) -> None:
+    def __init__(self, url: str, data_dir: Path, **settings: str) -> None:
         environment = {
             **os.environ,
             "WINDTUNNEL_DATABASE_URL": url,
@@ -135,8 +153,11 @@ class Worker:
             "WINDTUNNEL_BEAT": "0.3",
             "WINDTUNNEL_LEASE_TTL": "4",
             "WINDTUNNEL_GRACE": "20",
+            **settings,
         }
-        self.process = psutil.Popen([sys.executable, "-m", "workers.main"], env=environment)
+        celery = ["celery", "--quiet", "-A", "workers.celery_app", "worker", "--without-mingle", "--without-gossip"]
+        program = celery if "WINDTUNNEL_BROKER_URL" in settings else ["workers.main"]
+        self.process = psutil.Popen([sys.executable, "-m", *program], env=environment)
 
     def child(self) -> psutil.Process | None:
         """The job process, if there is one."""
@@ -153,12 +174,12 @@ class Worker:
 
 
 @pytest.fixture
-def start_worker(database_url: str, tmp_path: Path) -> Iterator[Callable[[], Worker]]:
+def start_worker(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Starts workers on the test's database; all of them end with the test."""
     started: list[Worker] = []
 
-    def start() -> Worker:
-        started.append(Worker(database_url, tmp_path))
+    def start(**settings: str) -> Worker:
+        started.append(Worker(database_url, tmp_path, **settings))
         return started[-1]
 
     yield start
@@ -178,3 +199,9 @@ def is_gone(process: psutil.Process) -> bool:
 def gone() -> Callable[[psutil.Process], bool]:
     """Tells whether a process has ended."""
     return is_gone
+
+
+@pytest.fixture
+def worker_class() -> type[Worker]:
+    """What a worker process is started with."""
+    return Worker

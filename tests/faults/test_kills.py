@@ -26,22 +26,26 @@ def killable(watch, worker, step: int) -> psutil.Process:
     return child
 
 
-def test_sigkill_of_the_process_then_of_its_supervisor(
+def test_sigkill_of_the_process_then_of_its_supervisor_then_of_both(
     watch, start_worker, undisturbed: TuneResult, gone: Callable[[psutil.Process], bool]
 ) -> None:
     chance = random.Random(20)
-    first, second = sorted(chance.sample(range(4), 2))
+    first, second, third = sorted(chance.sample(range(4), 3))
     worker = start_worker()
     killable(watch, worker, first).kill()
     child = killable(watch, worker, second)
     worker.process.kill()
     watch.until(lambda: gone(child))  # nobody holds its lifeline any more
+    worker = start_worker()
+    child = killable(watch, worker, third)
+    worker.process.kill()
+    child.kill()
     start_worker()
     watch.until(lambda: watch.job.state == "succeeded")
     assert watch.steps == OUTER_STEPS
     assert watch.result == undisturbed
     kinds = watch.types
-    assert kinds.count("crashed") == 2 and kinds.count("succeeded") == 1 and kinds[-1] == "succeeded"
+    assert kinds.count("crashed") == 3 and kinds.count("succeeded") == 1 and kinds[-1] == "succeeded"
 
 
 @on_sqlite

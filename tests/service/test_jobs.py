@@ -2,6 +2,7 @@
 
 import json
 import socket
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from service.app import create_app
 from service.serve import background
+from store import workers
 from store.database import Database
 from store.tables import jobs, metadata
 from windtunnel.types import SCHEDULES, TASKS
@@ -279,3 +281,24 @@ def test_chunked_body_over_the_limit_is_cut_off(client):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b" 413 " in head.splitlines()[0]
     assert json.loads(body)["type"] == "too-large"
+
+
+def test_a_job_pauses_and_goes_on(client, work):
+    waiting, running, ended = work.queued(), work.running(), work.succeeded()
+    assert client.post(f"/v1/jobs/{waiting}/pause").json()["state"] == "paused"
+    assert client.post(f"/v1/jobs/{waiting}/resume").json()["state"] == "queued"
+    asked = client.post(f"/v1/jobs/{running.job_id}/pause")
+    assert (asked.status_code, asked.json()["state"], asked.json()["pause_requested"]) == (202, "running", True)
+    assert not client.post(f"/v1/jobs/{running.job_id}/resume").json()["pause_requested"]
+    assert client.post(f"/v1/jobs/{ended}/pause").json()["state"] == "succeeded"
+    assert client.post(f"/v1/jobs/{waiting[:-1]}/pause").status_code == 404
+
+
+def test_a_worker_is_drained_by_its_name(client, sqlite):
+    with sqlite.transaction() as s:
+        facts = {"host": "h", "device": "cpu", "threads": 1, "started_at": datetime.now(UTC)}
+        workers.seen(s, "h-1:2:3.00:0", **facts, job_id=None)
+    assert client.post("/v1/workers/h-1:2:3.00:0/drain").json()["draining"]
+    assert client.get("/v1/workers").json()["items"][0]["draining"]
+    missing = client.post("/v1/workers/nobody/drain")
+    assert (missing.status_code, missing.json()["type"]) == (404, "not-found")

@@ -24,6 +24,16 @@ def test_the_last_two_are_kept_and_the_others_named_for_deletion(database: Datab
     assert paths(database, lease) == ["1-3", "1-2"]
 
 
+def test_the_best_is_kept_beside_the_last_two(database: Database, lease: Lease) -> None:
+    forgotten: list[int] = []
+    for step, loss in enumerate([3.0, 1.0, 2.0, None, 4.0, 0.5, 9.0, 9.0]):
+        with database.transaction() as s:
+            old = checkpoints.record(s, lease, outer_step=step, path=str(step), manifest_sha256="0" * 64, loss=loss)
+        forgotten += [checkpoint.outer_step for checkpoint in old]
+    assert paths(database, lease) == ["7", "6", "5"]
+    assert forgotten == [0, 2, 3, 1, 4]
+
+
 def test_a_later_epoch_goes_before_an_earlier_one_even_with_fewer_steps(database: Database, lease: Lease) -> None:
     record(database, lease, 4, 5)
     with database.transaction() as s:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from store import events, jobs, leases
+from store import events, jobs, leases, outbox
 from store.database import Database
 from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound
 from store.leases import Lease
@@ -158,7 +158,7 @@ def test_a_queued_job_is_cancelled_at_once(database: Database, submitted: str) -
     assert job.finished_at is not None
     assert types(database, submitted) == ["queued", "cancel_requested", "cancelled"]
     with database.transaction() as s:
-        assert leases.due(s, 10) == []
+        assert outbox.due(s, 10) == []
         assert leases.claim(s, submitted, "worker", 60) is None
 
 

@@ -2,14 +2,17 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from store import checkpoints, events, jobs, leases, metrics
+from store import checkpoints, events, jobs, leases, metrics, outbox, workers
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
+from store.tables import jobs as jobs_table
 from windtunnel.types import CurrentPoint, Failure, Job, JobSpec, Progress, TuneResult
 
 CRASH = Failure(type="crashed", message="the job process was killed by SIGSEGV")
@@ -60,7 +63,7 @@ def test_claimers_of_many_jobs_never_block_each_other_for_good(database: Databas
     def work(worker: int) -> None:
         while True:
             with database.transaction() as s:
-                rung = leases.due(s, 1)
+                rung = outbox.due(s, 1)
                 claimed = [lease for job_id in rung if (lease := leases.claim(s, job_id, f"w{worker}", 60))]
             if not rung:
                 return
@@ -106,6 +109,7 @@ WRITES: dict[str, Callable[[Session, Lease, TuneResult], object]] = {
     "release": lambda s, lease, result: leases.release(s, lease, "drain"),
     "crashed": lambda s, lease, result: leases.crashed(s, lease, CRASH),
     "lost": lambda s, lease, result: leases.lost(s, lease, "gone"),
+    "shrink": lambda s, lease, result: leases.shrink(s, lease, 4, "memory ran out"),
     "metrics": lambda s, lease, result: metrics.record(s, lease, 0, {"loss": 1.0}),
     "checkpoint": lambda s, lease, result: checkpoints.record(s, lease, outer_step=0, path="p", manifest_sha256="0" * 64),
     "reject": lambda s, lease, result: checkpoints.reject(
@@ -163,7 +167,7 @@ def test_the_reaper_takes_back_what_has_run_out_and_nothing_else(database: Datab
         assert leases.reap(s) == []
         assert [lease.job_id for lease in leases.running(s)] == [alive]
         leases.beat(s, kept, 60)
-        assert leases.due(s, 10) == [late]
+        assert outbox.due(s, 10) == [late]
     assert types(database, late) == ["queued", "started", "crashed", "requeued"]
     with database.snapshot() as s:
         assert [attempt.outcome for attempt in jobs.attempts(s, late)] == ["lost"]
@@ -236,29 +240,6 @@ def test_a_lost_worker_counts_as_a_crash(database: Database, submitted: str) -> 
     assert failure is not None and failure.type == "poison"
 
 
-def test_a_job_that_nobody_claims_rings_again_later_and_later(database: Database, submitted: str) -> None:
-    with database.transaction() as s:
-        assert leases.due(s, 10) == [submitted]
-    with database.transaction() as s:
-        assert leases.due(s, 10) == []
-        lease = leases.claim(s, submitted, "worker", 60)
-        assert lease is not None
-        leases.release(s, lease, "drain")
-    with database.transaction() as s:
-        assert leases.due(s, 10) == [submitted]
-
-
-def test_due_jobs_come_in_the_order_in_which_they_were_queued(database: Database) -> None:
-    ids = []
-    for seed in range(4):
-        with database.transaction() as s:
-            ids.append(jobs.submit(s, JobSpec(task="digits", seed=seed)).id)
-    with database.transaction() as s:
-        assert leases.due(s, 3) == ids[:3]
-    with database.transaction() as s:
-        assert leases.due(s, 3) == ids[3:]
-
-
 def test_progress_keeps_points_that_it_does_not_name(database: Database, lease: Lease) -> None:
     with database.transaction() as s:
         assert not leases.progress(s, lease, DONE, POINT, POINT).cancel
@@ -274,3 +255,98 @@ def test_a_failure_comes_back_with_its_reason(database: Database, lease: Lease) 
     ended = job(database, lease)
     assert (ended.state, ended.failure) == ("failed", failure)
     assert ended.finished_at is not None
+
+
+def test_a_job_that_is_asked_to_pause_is_paused_when_its_worker_lets_go(database: Database, lease: Lease) -> None:
+    with database.transaction() as s:
+        assert jobs.request_pause(s, lease.job_id).pause_requested
+        assert leases.beat(s, lease, 60).pause
+        leases.release(s, lease, "the worker stops")
+    assert (job(database, lease).state, job(database, lease).worker) == ("paused", None)
+    assert types(database, lease.job_id) == ["queued", "started", "pause_requested", "paused"]
+    with database.transaction() as s:
+        assert leases.claim(s, lease.job_id, "worker", 60) is None
+        assert jobs.resume(s, lease.job_id).state == "queued"
+        again = leases.claim(s, lease.job_id, "worker", 60)
+        assert again is not None and not leases.beat(s, again, 60).pause
+
+
+def test_a_pause_that_is_taken_back_in_time_stops_nothing(database: Database, lease: Lease) -> None:
+    with database.transaction() as s:
+        jobs.request_pause(s, lease.job_id)
+        assert not jobs.resume(s, lease.job_id).pause_requested
+        assert not leases.beat(s, lease, 60).stop
+        leases.release(s, lease, "drain")
+    assert job(database, lease).state == "queued"
+
+
+def test_a_crash_while_pausing_pauses_and_counts(database: Database, lease: Lease) -> None:
+    with database.transaction() as s:
+        jobs.request_pause(s, lease.job_id)
+        leases.crashed(s, lease, CRASH)
+    assert job(database, lease).state == "paused"
+    for _ in range(2):
+        with database.transaction() as s:
+            jobs.resume(s, lease.job_id)
+            again = leases.claim(s, lease.job_id, "worker", 60)
+            assert again is not None
+            leases.crashed(s, again, CRASH)
+    assert job(database, lease).state == "failed"
+
+
+@pytest.mark.parametrize("end", ["cancelled", "succeeded"])
+def test_a_paused_or_ended_job_can_be_paused_and_resumed_without_effect(
+    database: Database, lease: Lease, tune_result: TuneResult, end: str
+) -> None:
+    with database.transaction() as s:
+        if end == "succeeded":
+            leases.succeed(s, lease, tune_result)
+        else:
+            leases.mark_cancelled(s, lease)
+        before = types(database, lease.job_id) if database.engine.dialect.name == "postgresql" else None
+        assert jobs.request_pause(s, lease.job_id).state == end
+        assert jobs.resume(s, lease.job_id).state == end
+    assert before is None or len(types(database, lease.job_id)) == len(before) + 1
+
+
+def test_as_many_jobs_hear_that_others_wait_as_there_are_such_and_the_longest_running_first(database: Database) -> None:
+    with database.transaction() as s:
+        ids = [jobs.submit(s, JobSpec(task="digits", seed=seed)).id for seed in range(3)]
+    old, young = claim(database, ids[0]), claim(database, ids[1])
+    with database.transaction() as s:
+        assert not leases.beat(s, old, 60).others_wait, "it has waited for no time at all"
+        s.execute(update(jobs_table).where(jobs_table.c.id == ids[2]).values(queued_at=jobs_table.c.queued_at - 10))
+        assert leases.beat(s, old, 60).others_wait
+        assert not leases.beat(s, young, 60).others_wait
+
+
+def test_a_worker_that_is_asked_to_drain_hears_it_with_its_beat(database: Database, lease: Lease) -> None:
+    here = {"host": "h", "device": "cpu", "threads": 1, "started_at": datetime.now(UTC)}
+    with database.transaction() as s:
+        assert not workers.seen(s, lease.worker_id, **here, job_id=None)
+        assert workers.free(s) == 1
+        assert not leases.beat(s, lease, 60).drain
+        assert workers.request_drain(s, lease.worker_id) and not workers.request_drain(s, "nobody")
+        assert leases.beat(s, lease, 60).drain
+        assert workers.seen(s, lease.worker_id, **here, job_id=None)
+        assert workers.free(s) == 0
+        assert [worker.draining for worker in workers.listing(s)] == [True]
+
+
+def test_memory_that_ran_out_leaves_a_smaller_population_for_every_later_lease(database: Database, lease: Lease) -> None:
+    assert lease.population is None
+    with database.transaction() as s:
+        leases.shrink(s, lease, 16, "out of memory")
+    assert claim(database, lease.job_id).population == 16
+    assert types(database, lease.job_id) == ["queued", "started", "population_reduced", "requeued", "started"]
+
+
+def test_an_attempt_says_why_it_ended(database: Database, lease: Lease) -> None:
+    with database.transaction() as s:
+        leases.release(s, lease, "its slice is over, and others wait")
+        second = leases.claim(s, lease.job_id, "worker", 60)
+        assert second is not None
+        leases.crashed(s, second, CRASH)
+    with database.snapshot() as s:
+        ended = [(attempt.outcome, attempt.reason) for attempt in jobs.attempts(s, lease.job_id)]
+    assert ended == [("released", "its slice is over, and others wait"), ("crashed", CRASH.message)]

@@ -1,4 +1,4 @@
-"""Submit, claim, beat, expire, cancel, complete and crash in any order: the state machine keeps its promises."""
+"""Submit, claim, beat, expire, pause, cancel, complete and crash in any order: the state machine keeps its promises."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete
 
-from store import checkpoints, events, jobs, leases, metrics
+from store import checkpoints, events, jobs, leases, metrics, outbox
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
 from store.tables import metadata
 from windtunnel.types import TERMINAL_STATES, Failure, Job, JobSpec, TuneResult
 
+WRITES = ["beat", "expire", "outer_step", "succeed", "fail", "crash", "release", "shrink"]
 CRASH = Failure(type="crashed", message="killed")
 
 
@@ -88,6 +89,8 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
                             leases.crashed(s, lease, CRASH)
                         case "release":
                             leases.release(s, lease, "drain")
+                        case "shrink":
+                            leases.shrink(s, lease, 4, "out of memory")
             except LeaseLost:
                 assert not alive
                 return
@@ -97,7 +100,7 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
             elif write not in ("beat", "expire"):
                 known.lease = None
 
-        @rule(lease=held, write=st.sampled_from(["beat", "expire", "outer_step", "succeed", "fail", "crash", "release"]))
+        @rule(lease=held, write=st.sampled_from(WRITES))
         def write(self, lease: Lease | None, write: str) -> None:
             self.attempt(lease, write)
 
@@ -106,7 +109,22 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
             with database.transaction() as s:
                 before = jobs.get(s, job_id).state
                 after = jobs.request_cancel(s, job_id)
-            assert after.state == ("cancelled" if before == "queued" else before)
+            assert after.state == ("cancelled" if before in ("queued", "paused") else before)
+
+        @rule(job_id=ids)
+        def pause(self, job_id: str) -> None:
+            with database.transaction() as s:
+                before = jobs.get(s, job_id).state
+                after = jobs.request_pause(s, job_id)
+            assert after.state == ("paused" if before == "queued" else before)
+
+        @rule(job_id=ids)
+        def resume(self, job_id: str) -> None:
+            with database.transaction() as s:
+                before = jobs.get(s, job_id).state
+                after = jobs.resume(s, job_id)
+            assert after.state == ("queued" if before == "paused" else before)
+            assert not after.pause_requested
 
         @rule()
         def reap(self) -> None:
@@ -118,7 +136,7 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
         @rule()
         def ring(self) -> None:
             with database.transaction() as s:
-                for job_id in leases.due(s, 5):
+                for job_id in outbox.due(s, 5):
                     assert jobs.get(s, job_id).state == "queued"
 
         @invariant()
@@ -143,7 +161,7 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
     run_state_machine_as_test(
         Jobs,
         settings=settings(
-            max_examples=15,
+            max_examples=20,
             stateful_step_count=20,
             deadline=None,
             derandomize=True,

@@ -263,7 +263,7 @@ def test_an_error_that_nobody_foresaw_is_a_crash_with_its_name(
     assert "NotADirectoryError" in told(sqlite, lease)[2].data["failure"]["message"]
 
 
-def test_memory_that_is_refused_is_a_failure_of_its_own_that_no_other_try_would_cure(
+def test_memory_that_runs_out_halves_the_population_and_is_a_failure_when_one_member_is_too_much(
     settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim, dots: int
 ) -> None:
     class Greedy(Pulse):
@@ -273,12 +273,40 @@ def test_memory_that_is_refused_is_a_failure_of_its_own_that_no_other_try_would_
             torch.empty(1 << 45)
 
     lease = claimed(tiny)
-    run(settings, lease, Greedy(dots))
-    with sqlite.snapshot() as s:
-        job = jobs.get(s, lease.job_id)
+    tried: list[int | None] = []
+    while True:
+        tried.append(lease.population)
+        run(settings, lease, Greedy(dots))
+        with sqlite.snapshot() as s:
+            job = jobs.get(s, lease.job_id)
+        if job.state != "queued":
+            break
+        lease = claimed(lease.job_id)
+    assert tried == [None, 16, 8, 4, 2, 1]
+    assert [event.data["population"] for event in told(sqlite, lease) if event.type == "population_reduced"] == tried[1:]
+    assert "crashed" not in types(sqlite, lease)
     assert job.state == "failed" and job.failure is not None
     assert job.failure.type == "out_of_memory"
-    assert "inner.seeds" in (job.failure.hint or "")
+    assert "one member at a time" in job.failure.message and "inner.seeds" in (job.failure.hint or "")
+    assert job.failure.suggested_spec is not None
+    assert JobSpec.model_validate(job.failure.suggested_spec).method.checkpointing == "sqrt"
+
+
+def test_a_job_with_a_smaller_population_finds_the_same_up_to_rounding(
+    settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim, dots: int
+) -> None:
+    lease = claimed(tiny)
+    with sqlite.transaction() as s:
+        leases.shrink(s, lease, 2, "memory ran out")
+    lease = claimed(lease.job_id)
+    assert lease.population == 2
+    run(settings, lease, Pulse(dots))
+    with sqlite.snapshot() as s:
+        found = jobs.result(s, lease.job_id)
+    assert found is not None
+    expected = undisturbed(tiny)
+    assert found.best.hyperparameters == pytest.approx(expected.best.hyperparameters, rel=1e-3)
+    assert found.best.test.mean == pytest.approx(expected.best.test.mean, rel=1e-3)
 
 
 def test_a_supervisor_that_is_suspended_does_not_suspend_its_process(dots: int) -> None:

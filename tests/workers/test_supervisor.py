@@ -5,12 +5,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import psutil
 import pytest
+from sqlalchemy import update
 
-from store import events, jobs, leases
+from store import checkpoints, events, jobs, leases, outbox, workers
 from store.database import Database
+from store.tables import jobs as jobs_table
 from windtunnel.types import JobSpec
 from workers.settings import WorkerSettings
 from workers.supervisor import Supervisor, death
@@ -166,6 +169,59 @@ def test_a_process_whose_lease_cannot_be_renewed_ends_by_itself_and_the_job_goes
     with sqlite.snapshot() as s:
         put_back = events.last(s, queued, "requeued")
     assert put_back is not None and put_back["reason"] == "the lease could not be renewed in time"
+
+
+def test_a_slice_ends_at_a_checkpoint_when_another_job_waits_and_never_before_the_first(
+    watch, settings: WorkerSettings, sqlite: Database, tiny: JobSpec, queued: str
+) -> None:
+    with sqlite.transaction() as s:
+        other = jobs.submit(s, tiny, owner="somebody else").id
+        s.execute(update(jobs_table).where(jobs_table.c.id == other).values(queued_at=jobs_table.c.queued_at - 60))
+        s.execute(update(jobs_table).where(jobs_table.c.id == queued).values(spec=endless(tiny)))
+    watched = watch(settings.model_copy(update={"slice": 0.01, "beat": 0.1}))
+    watched.thread.join(PATIENCE)
+    told = types(sqlite, queued)
+    assert told[:3] == ["queued", "started", "outer_step"] and told[-2:] == ["outer_step", "requeued"]
+    with sqlite.transaction() as s:
+        assert "slice" in events.last(s, queued, "requeued")["reason"]
+        assert checkpoints.newest_first(s, queued)[0].outer_step == events.last(s, queued, "outer_step")["outer_step"]
+        assert outbox.due(s, 1) == [other], "whose turn it is"
+
+
+def test_a_slice_goes_on_as_long_as_nobody_waits(watch, settings: WorkerSettings, sqlite: Database, queued: str) -> None:
+    watched = watch(settings.model_copy(update={"slice": 0.01, "beat": 0.1}))
+    watched.ended()
+    assert types(sqlite, queued)[-1] == "succeeded" and "requeued" not in types(sqlite, queued)
+
+
+def test_a_paused_job_leaves_its_worker_and_stays_where_it_is(
+    watch, settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    watched = watch(settings)
+    watched.started()
+    with sqlite.transaction() as s:
+        jobs.request_pause(s, queued)
+    watched.ended()
+    assert types(sqlite, queued)[-2:] == ["pause_requested", "paused"]
+
+
+def test_a_worker_that_is_drained_lets_go_and_takes_no_other(
+    watch, settings: WorkerSettings, sqlite: Database, queued: str
+) -> None:
+    facts = {"host": "h", "device": "cpu", "threads": 1, "started_at": datetime.now(UTC)}
+    with sqlite.transaction() as s:
+        workers.seen(s, "worker", **facts, job_id=queued)
+        workers.request_drain(s, "worker")
+    watched = watch(settings)
+    watched.ended()
+    assert types(sqlite, queued)[-1] == "requeued"
+    watched.supervisor.run(queued)
+    assert types(sqlite, queued)[-1] == "requeued"
+
+
+def endless(spec: JobSpec) -> dict[str, object]:
+    """The spec with so many outer steps that no test waits for them."""
+    return spec.model_copy(update={"outer": spec.outer.model_copy(update={"steps": 900})}).model_dump(mode="json")
 
 
 def test_a_killed_process_is_a_crash_that_names_the_signal(

@@ -7,14 +7,15 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from windtunnel import __version__
 from windtunnel.cli import databases
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.extras import missing, requirements
+from windtunnel.cli.findings import Finding
+from windtunnel.cli.fleet_checks import broker_finding, fleet_findings
 from windtunnel.client import Client, Pacing, ServerError, WindtunnelError
 from windtunnel.types import TASKS
 
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
 LOW_DISK = 1 << 30
 """Free bytes below which a warning is due: checkpoints take little, but a full disk stops every job."""
 NO_DISK = 50 << 20
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check, and what to do about it."""
-
-    name: str
-    status: Literal["ok", "warn", "problem"]
-    message: str
-    remedy: str = ""
 
 
 def findings(url: str | None) -> Iterator[Finding]:
@@ -67,6 +58,7 @@ def _extras() -> Iterator[Finding]:
         "server": "needed for `windtunnel serve`",
         "worker": "needed to run jobs on this machine",
         "postgresql": "needed for a PostgreSQL database only",
+        "celery": "needed for workers that are rung through Redis only",
     }
     for extra, purpose in purposes.items():
         absent = missing(extra)
@@ -114,13 +106,19 @@ def _place(server_runs: bool) -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", f"data folder {settings.data_dir.absolute()}")
     yield _folder(settings.data_dir.absolute())
-    yield _database(settings)
+    database = _database(settings)
+    yield database
+    if database.status == "ok" and database.message.endswith("current"):
+        yield from fleet_findings(settings.url)
     if not missing("worker"):
         from workers.settings import WorkerSettings
 
         try:
             found = read(WorkerSettings)
-            yield Finding("workers", "ok", f"{found.slots} at a time, {found.threads_per_job} threads each")
+            places = ", ".join(found.places)
+            yield Finding("workers here", "ok", f"{places}: one job at a time each, {found.threads_per_job} threads each")
+            if found.broker_url is not None:
+                yield broker_finding(found)
         except SettingsError as error:
             yield Finding("settings", "problem", str(error), "correct the variable, or unset it")
     if not missing("server"):

@@ -57,3 +57,21 @@ Threads = Annotated[
         show_default=False,
     ),
 ]
+BrokerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--broker-url",
+        metavar="URL",
+        help="redis://HOST:PORT/0: workers are rung through Celery. Default: WINDTUNNEL_BROKER_URL, else none.",
+        show_default=False,
+    ),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices",
+        metavar="LIST",
+        help="cpu, or GPUs such as cuda:0,cuda:1; one job at a time on each. Default: WINDTUNNEL_DEVICES, else cpu.",
+        show_default=False,
+    ),
+]

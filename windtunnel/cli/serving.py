@@ -1,7 +1,6 @@
 """``serve`` and ``worker``: the programs that run on and on."""
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -12,11 +11,12 @@ from windtunnel.cli import output
 from windtunnel.cli.databases import upgrade, without_password
 from windtunnel.cli.exits import ExitCode, SetupError, SpecError
 from windtunnel.cli.extras import need
-from windtunnel.cli.options import DatabaseUrl, DataDir, Slots, Threads
+from windtunnel.cli.options import BrokerUrl, DatabaseUrl, DataDir, Devices, Slots, Threads
 
 if TYPE_CHECKING:
     from store.settings import StoreSettings
-    from workers.local import LocalDispatcher
+    from workers.dispatching import Dispatcher
+    from workers.settings import WorkerSettings
 
 Kind = TypeVar("Kind", bound="StoreSettings")
 
@@ -46,8 +46,11 @@ def serve(
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Only the service; jobs are run by `windtunnel worker` elsewhere.")
     ] = False,
+    broker_url: BrokerUrl = None,
 ) -> None:
     """Run the service, its status page and workers on this machine. Needs no other service.
+
+    With a broker the service runs no jobs itself: it rings for `windtunnel worker --celery`.
 
     Creates or upgrades the database first. Ctrl-C or SIGTERM ends it in order: running jobs keep their
     checkpoint and go on when it is started again. Options left out are read from WINDTUNNEL_ variables.
@@ -57,6 +60,7 @@ def serve(
       windtunnel serve
       windtunnel serve --port 9000 --data-dir /var/lib/windtunnel --workers 2
       windtunnel serve --no-worker --database-url postgresql://user@db/windtunnel
+      windtunnel serve --broker-url redis://redis:6379/0 --database-url postgresql://user@db/windtunnel
     """
     if no_worker and (workers is not None or threads is not None):
         raise typer.BadParameter(
@@ -66,12 +70,15 @@ def serve(
         need("serve --no-worker", "server")
     else:
         need("serve", "server", "worker", otherwise="; or serve without workers: windtunnel serve --no-worker")
+    if no_worker and broker_url is not None:
+        raise typer.BadParameter("--no-worker rings for nobody; leave it out to ring through the broker")
     from service.serve import AddressUnavailableError, run
     from service.settings import ServiceSettings
 
     settings = _read(ServiceSettings, host=host, port=port, data_dir=data_dir, database_url=database_url)
     _need_driver(settings)
-    with _embedded(data_dir, database_url, workers, threads, wanted=not no_worker) as dispatcher:
+    given = {"slots": workers, "threads": threads, "data_dir": data_dir, "database_url": database_url}
+    with _embedded(wanted=not no_worker, broker_url=broker_url, **given) as dispatcher:
         upgrade(settings.url)
         _log(settings)
         try:
@@ -86,46 +93,79 @@ def worker(
     database_url: DatabaseUrl = None,
     workers: Slots = None,
     threads: Threads = None,
+    devices: Devices = None,
+    celery: Annotated[
+        bool, typer.Option("--celery", help="Wait to be rung through the broker, instead of looking into the database.")
+    ] = False,
+    broker_url: BrokerUrl = None,
 ) -> None:
     """Run jobs for a service that runs elsewhere. Database and data folder must be the service's own.
 
     Ctrl-C or SIGTERM ends it in order: running jobs keep their checkpoint and go on with another worker.
+    With --celery it is what `celery -A workers.celery_app worker` starts.
 
     \b
     Examples:
       windtunnel worker --data-dir /var/lib/windtunnel
       windtunnel worker --database-url postgresql://user@db/windtunnel --data-dir /shared/windtunnel --workers 2
+      windtunnel worker --celery --broker-url redis://redis:6379/0 --devices cuda:0,cuda:1
     """
     need("worker", "worker")
-    from workers.main import run
+    if celery:
+        need("worker --celery", "celery")
+    elif broker_url is not None:
+        raise typer.BadParameter("a broker is for --celery", param_hint="--broker-url")
+    from workers import main
     from workers.settings import WorkerSettings
 
-    settings = _read(WorkerSettings, slots=workers, threads=threads, data_dir=data_dir, database_url=database_url)
+    places = {"slots": workers, "threads": threads, "devices": devices}
+    settings = _read(WorkerSettings, **places, data_dir=data_dir, database_url=database_url, broker_url=broker_url)
     _need_driver(settings)
     upgrade(settings.url)
     _log(settings)
-    if run(settings) != 0:
+    if celery:
+        from workers import celery_worker
+
+        status = _with_broker(celery_worker.run, settings)
+    else:
+        status = main.run(settings)
+    if status != 0:
         raise typer.Exit(ExitCode.SERVER)
 
 
 @contextmanager
-def _embedded(
-    data_dir: Path | None, database_url: str | None, workers: int | None, threads: int | None, *, wanted: bool
-) -> Iterator["LocalDispatcher | None"]:
-    """The workers of this machine, not started yet; None where they are not wanted."""
+def _embedded(*, wanted: bool, **given: Path | str | int | None) -> Iterator["Dispatcher | None"]:
+    """The dispatcher of this process, not started yet: through the broker where there is one; None where none is wanted."""
     if not wanted:
         yield None
         return
     from store.database import Database
-    from workers.local import LocalDispatcher
     from workers.settings import WorkerSettings
 
-    settings = _read(WorkerSettings, slots=workers, threads=threads, data_dir=data_dir, database_url=database_url)
+    settings = _read(WorkerSettings, **given)
     database = Database(settings.url)
     try:
-        yield LocalDispatcher(database, settings)
+        if settings.broker_url is None:
+            from workers.local import LocalDispatcher
+
+            yield LocalDispatcher(database, settings)
+        else:
+            need("serve with a broker", "celery")
+            from workers.celery_dispatcher import CeleryDispatcher
+
+            yield CeleryDispatcher(database, settings)
     finally:
         database.dispose()
+
+
+def _with_broker(run: Callable[["WorkerSettings"], int], settings: "WorkerSettings") -> int:
+    """Run it; a broker that is not named is a bad setting."""
+    from store.errors import SettingsError
+
+    try:
+        return run(settings)
+    except SettingsError as error:
+        raise SpecError(str(error)) from error
 
 
 def _read(kind: type[Kind], **given: Path | str | int | None) -> Kind:
@@ -150,9 +190,9 @@ def _need_driver(settings: "StoreSettings") -> None:
 
 def _log(settings: "StoreSettings") -> None:
     """What the server and the workers say goes to standard error."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    for name in ("windtunnel", "workers"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    from store import logs
+
+    logs.configure(settings.log_format)
     output.say(
         f"database {without_password(settings.url)}, files in {settings.data_dir.absolute()}; Ctrl-C ends", style="dim"
     )

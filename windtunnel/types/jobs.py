@@ -51,9 +51,13 @@ class Attempt(Response):
 
     epoch: int
     worker: str
+    rung_at: datetime | None
+    """When the ring went out that this worker answered; None in rows of an older version."""
     started_at: datetime
     ended_at: datetime | None
     outcome: str | None
+    reason: str | None
+    """Why it ended, where the outcome does not say it."""
 
 
 class Job(Response):
@@ -68,6 +72,7 @@ class Job(Response):
     best: CurrentPoint | None
     failure: Failure | None
     cancel_requested: bool
+    pause_requested: bool = False
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -104,3 +109,7 @@ class WorkerInfo(Response):
     job_id: str | None
     speed: MachineSpeed | None = None
     """As its last job process measured it; None before the first."""
+    steps_per_second: float | None = None
+    """Inner steps of members a second, of the job that it runs; None where it runs none."""
+    draining: bool = False
+    """It was asked to let go of its job and to take no other."""

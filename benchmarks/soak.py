@@ -1,0 +1,307 @@
+"""``python -m benchmarks.soak``: a fleet whose parts are killed at random, and the count of jobs lost and doubled.
+
+Private PostgreSQL and Redis, Celery workers, a dispatcher. Exit status 1 where a job was lost or doubled, or failed. The
+seed decides which faults come when; what they meet depends on the machine's speed.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from benchmarks.crew import Crew, job_process
+from benchmarks.engine import machine
+from benchmarks.page import write
+from benchmarks.servers import PostgresqlServer, RedisServer
+from hpo.study import Study
+from store import events, jobs, leases, schema
+from store.database import Database
+from store.errors import DATABASE_ERRORS
+from windtunnel.types import TERMINAL_STATES, JobSpec, TuneResult
+from workers.broker import BROKER_ERRORS, QUEUE, RUN_JOB, make_app
+from workers.celery_dispatcher import CeleryDispatcher
+from workers.settings import WorkerSettings
+
+SEEDS = 3
+"""Different jobs; each is submitted again and again."""
+WAITING = 3
+"""Jobs kept in the queue while the soak lasts."""
+GAP = (6.0, 12.0)
+"""Seconds between two faults."""
+LEASE = 6.0
+LAST_JOBS = 420.0
+"""Seconds after the last fault in which every job must have ended."""
+
+
+def spec(seed: int) -> JobSpec:
+    """A job of a few seconds, most of which its process takes to start."""
+    return JobSpec.model_validate(
+        {
+            "task": "digits",
+            "seed": seed,
+            "model": {"width": 8},
+            "inner": {"steps": 20, "batch_size": 16, "seeds": 2},
+            "outer": {"steps": 6, "finish_seeds": 2},
+        }
+    )
+
+
+def timeless(result: TuneResult) -> TuneResult:
+    """The result without the one number that no two runs share."""
+    return result.model_copy(update={"cost": result.cost.model_copy(update={"wall_seconds": 0.0})})
+
+
+def undisturbed(seed: int) -> TuneResult:
+    """What the job gives when nobody touches it."""
+    study = Study(spec(seed), threads=1)
+    for _ in study:
+        pass
+    return timeless(study.finish())
+
+
+class Soak:
+    """One fleet and what is done to it."""
+
+    def __init__(self, seed: int, workers: int, folder: Path) -> None:
+        self.folder = folder
+        # Two threads draw, and each draws the same whatever the other does.
+        self.chance, self.use_chance = random.Random(seed), random.Random(f"use {seed}")
+        self.postgresql, self.redis = PostgresqlServer("fsync=off", "full_page_writes=off"), RedisServer()
+        self.redis.start()
+        schema.upgrade(self.postgresql.url)
+        self.database = Database(self.postgresql.url)
+        self.settings = WorkerSettings(
+            database_url=self.postgresql.url, broker_url=self.redis.url, data_dir=folder, poll=0.2, beat=1, lease_ttl=LEASE
+        )
+        shared = {"DATABASE_URL": self.postgresql.url, "BROKER_URL": self.redis.url, "DATA_DIR": str(folder)}
+        self.crew = Crew(
+            {**shared, "THREADS": "1", "POLL": "0.2", "BEAT": "1", "LEASE_TTL": f"{LEASE:g}", "LOG_FORMAT": "json"},
+            folder / "workers.log",
+        )
+        self.dispatcher = CeleryDispatcher(self.database, self.settings)
+        self.dispatcher.start()
+        for _ in range(workers):
+            self.crew.start()
+        self.submitted: dict[str, int] = {}
+        self.paused: set[str] = set()
+        self.faults: Counter[str] = Counter()
+
+    # What users do
+
+    def use(self) -> None:
+        """Keep the queue filled; now and then cancel, pause or resume."""
+        with self.database.transaction() as s:
+            waiting = len(jobs.page(s, state="queued", limit=WAITING).items)
+            for _ in range(WAITING - waiting):
+                seed = self.use_chance.randrange(SEEDS)
+                self.submitted[jobs.submit(s, spec(seed), owner=self.use_chance.choice(["ada", "bob"])).id] = seed
+            for job_id in list(self.paused):
+                jobs.resume(s, job_id)
+                self.paused.discard(job_id)
+            running = [lease.job_id for lease in leases.running(s)]
+            if running and self.use_chance.random() < 0.1:
+                job_id = self.use_chance.choice(running)
+                if self.use_chance.random() < 0.4:
+                    jobs.request_cancel(s, job_id)
+                else:
+                    jobs.request_pause(s, job_id)
+                    self.paused.add(job_id)
+
+    # What happens to them
+
+    def fault(self) -> None:
+        """One fault at random."""
+        kinds: dict[str, Callable[[], None]] = {
+            "job process killed": self._kill_job_process,
+            "worker killed": lambda: self._kill_worker(with_job=False),
+            "worker and job process killed": lambda: self._kill_worker(with_job=True),
+            "worker suspended past its lease": self._suspend,
+            "worker restarted in order": self._restart_worker,
+            "Redis emptied": self._empty_redis,
+            "Redis killed": self._kill_redis,
+            "PostgreSQL killed": self._kill_postgresql,
+            "rings doubled": self._double_rings,
+            "checkpoint truncated": self._truncate,
+        }
+        name = self.chance.choice(list(kinds))
+        with contextlib.suppress(psutil.NoSuchProcess, *BROKER_ERRORS, *DATABASE_ERRORS):
+            kinds[name]()
+        self.faults[name] += 1
+
+    def _kill_job_process(self) -> None:
+        busy = [process for worker in self.crew.alive if (process := job_process(worker)) is not None]
+        if busy:
+            self.chance.choice(busy).kill()
+
+    def _kill_worker(self, *, with_job: bool) -> None:
+        worker = self.chance.choice(self.crew.alive)
+        process = job_process(worker)
+        worker.kill()
+        if with_job and process is not None:
+            process.kill()
+        worker.wait()
+        self.crew.start()
+
+    def _suspend(self) -> None:
+        worker = self.chance.choice(self.crew.alive)
+        process = job_process(worker)
+        for suspended in (worker, process):
+            if suspended is not None:
+                suspended.suspend()
+        time.sleep(1.5 * LEASE)
+        for suspended in (process, worker):
+            if suspended is not None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    suspended.resume()
+
+    def _restart_worker(self) -> None:
+        worker = self.chance.choice(self.crew.alive)
+        worker.terminate()
+        worker.wait(60)
+        self.crew.start()
+
+    def _empty_redis(self) -> None:
+        self.redis.client.flushall()
+
+    def _kill_redis(self) -> None:
+        self.redis.kill()
+        time.sleep(self.chance.uniform(0.2, 2))
+        self.redis.start()
+
+    def _kill_postgresql(self) -> None:
+        self.postgresql.kill()
+        time.sleep(self.chance.uniform(0, 1))
+        self.postgresql.start()
+
+    def _double_rings(self) -> None:
+        app = make_app(self.settings)
+        for job_id in self.chance.choices(list(self.submitted), k=50):
+            app.send_task(RUN_JOB, args=[job_id], queue=QUEUE)
+        app.close()
+
+    def _truncate(self) -> None:
+        files = sorted(self.folder.glob("jobs/*/*/state.safetensors"), key=lambda path: path.stat().st_mtime)
+        if files:
+            os.truncate(files[-1], files[-1].stat().st_size // 2)
+
+    # What became of it all
+
+    def all_ended(self) -> bool:
+        """Has every job ended?"""
+        with self.database.transaction() as s:
+            for job_id in self.paused:
+                jobs.resume(s, job_id)
+            self.paused.clear()
+            return all(jobs.get(s, job_id).state in TERMINAL_STATES for job_id in self.submitted)
+
+    def count(self, expected: dict[int, TuneResult]) -> tuple[Counter[str], Counter[str]]:
+        """(jobs by how they ended, attempts by outcome); ``doubled``: told anything twice, or found anything else."""
+        ended: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
+        with self.database.snapshot() as s:
+            for job_id, seed in self.submitted.items():
+                state, log = jobs.get(s, job_id).state, events.after(s, job_id, 0)
+                ended[state if state in TERMINAL_STATES else "lost"] += 1
+                outcomes.update(attempt.outcome or "open" for attempt in jobs.attempts(s, job_id))
+                steps = [event.data["outer_step"] for event in log if event.type == "outer_step"]
+                ends = sum(event.type in TERMINAL_STATES for event in log)
+                once = (
+                    ends <= 1
+                    and [event.seq for event in log] == list(range(1, len(log) + 1))
+                    and steps == sorted(set(steps))
+                )
+                found = jobs.result(s, job_id)
+                if not once or (found is not None and timeless(found) != expected[seed]):
+                    ended["doubled"] += 1
+        return ended, outcomes
+
+    def close(self) -> None:
+        """End everything."""
+        self.dispatcher.stop()
+        self.crew.end()
+        self.database.dispose()
+        self.redis.remove()
+        self.postgresql.remove()
+
+
+def run(seconds: float, seed: int, workers: int, folder: Path) -> tuple[Counter[str], list[str]]:
+    """Let the fleet fly and break; how the jobs ended, and the report's lines."""
+    expected = {number: undisturbed(number) for number in range(SEEDS)}
+    soak = Soak(seed, workers, folder)
+    over = threading.Event()
+
+    def break_things() -> None:
+        while not over.wait(soak.chance.uniform(*GAP)):
+            soak.fault()
+
+    breaking = threading.Thread(target=break_things, name="faults")
+    try:
+        breaking.start()
+        begun = time.monotonic()
+        while time.monotonic() < begun + seconds:
+            with contextlib.suppress(*DATABASE_ERRORS):
+                soak.use()
+            time.sleep(1)
+        over.set()
+        breaking.join()
+        deadline = time.monotonic() + LAST_JOBS
+        while time.monotonic() < deadline and not soak.all_ended():
+            time.sleep(0.5)
+        ended, outcomes = soak.count(expected)
+    finally:
+        over.set()
+        soak.close()
+    load = os.getloadavg()[1]
+    lines = [
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make soak` with seed {seed} on {machine()}: {seconds:g} s of faults, "
+        f"{workers} Celery workers, a lease of {LEASE:g} s, PostgreSQL and Redis; load of the machine {load:.1f}.",
+        "",
+        "| jobs submitted | ended | of them succeeded | cancelled | failed | lost | doubled |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+        "| "
+        + " | ".join(
+            str(number)
+            for number in (
+                len(soak.submitted),
+                len(soak.submitted) - ended["lost"],
+                *(ended[state] for state in ("succeeded", "cancelled", "failed", "lost", "doubled")),
+            )
+        )
+        + " |",
+        "",
+        f"{soak.faults.total()} faults: "
+        + ", ".join(f"{name} {number}" for name, number in sorted(soak.faults.items()))
+        + ".",
+        "Attempts: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) + ".",
+    ]
+    return ended, lines
+
+
+def main() -> int:
+    """Soak as the command line says; 1 where a job was lost, doubled or failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Break a fleet and count its jobs.")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="windtunnel-soak-") as folder:
+        ended, lines = run(given.seconds, given.seed, given.workers, Path(folder))
+    print("\n".join(lines))
+    if given.seconds >= 600:
+        write("soak", lines)
+    return int(bool(ended["lost"] or ended["doubled"] or ended["failed"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

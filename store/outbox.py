@@ -1,0 +1,55 @@
+"""Which waiting jobs ring for a worker, and in what order: fair shares over owners.
+
+The outbox is the column ``next_ring_at``, set in the transaction that queues a job. Losing a ring or ringing twice is
+harmless: who rings changes no state, and a ring that nobody answers is repeated, later and later.
+"""
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from store.dialect import now
+from store.tables import jobs
+
+LONGEST_RING = 30.0
+"""Most seconds between two rings for a job that nobody claims."""
+
+
+def due(s: Session, limit: int) -> list[str]:
+    """Up to ``limit`` queued jobs that are to ring now, in the order of their turns; each rings again if nobody claims it.
+
+    A job's turn: the jobs of its owner that run or wait before it come first, then whose owner was served longest ago,
+    then who has waited longest. So each owner has as many turns as any other, however many jobs it has. Any number of
+    dispatchers may ask at once: on PostgreSQL each gets other jobs.
+    """
+    waits = (jobs.c.state == "queued", jobs.c.next_ring_at <= now())
+    owners = select(jobs.c.owner).where(*waits).distinct().subquery()
+    of_owner = aliased(jobs)
+    running = select(func.count()).select_from(of_owner)
+    running = running.where(of_owner.c.owner == owners.c.owner, of_owner.c.state == "running")
+    served = select(func.max(of_owner.c.claimed_at)).where(of_owner.c.owner == owners.c.owner)
+    shares = select(
+        owners.c.owner,
+        running.scalar_subquery().label("running"),
+        func.coalesce(served.scalar_subquery(), 0.0).label("served"),
+    ).subquery()
+    before = func.row_number().over(partition_by=jobs.c.owner, order_by=(jobs.c.queued_at, jobs.c.id))
+    turns = (
+        select(jobs.c.id, (before + shares.c.running).label("turn"), shares.c.served)
+        .join(shares, shares.c.owner == jobs.c.owner)
+        .where(*waits)
+        .subquery()
+    )
+    chosen = (
+        select(jobs.c.id, jobs.c.rings)
+        .join(turns, turns.c.id == jobs.c.id)
+        .where(*waits)
+        .order_by(turns.c.turn, turns.c.served, jobs.c.queued_at, jobs.c.id)
+        .limit(limit)
+        .with_for_update(of=jobs, skip_locked=True)
+    )
+    rung = s.execute(chosen).all()
+    for row in rung:
+        pause = min(2.0 ** min(row.rings, 10), LONGEST_RING)
+        ring = {"rings": row.rings + 1, "rung_at": now(), "next_ring_at": now() + pause}
+        s.execute(update(jobs).where(jobs.c.id == row.id).values(**ring))
+    return [row.id for row in rung]

@@ -1,0 +1,7 @@
+"""For Celery's own command line: ``celery -A workers.celery_app worker``, with the settings of the environment."""
+
+from store.settings import read
+from workers.celery_worker import CeleryWorker
+from workers.settings import WorkerSettings
+
+app = CeleryWorker(read(WorkerSettings)).app
