@@ -3,10 +3,10 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/windtunnel
 ENV PATH=/opt/windtunnel/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# The CPU's torch is a tenth of the size; a GPU worker builds with TORCH_INDEX=https://download.pytorch.org/whl/cu128.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# An index of torch builds, beside the usual one: that of the CPU builds makes a much smaller image.
+ARG TORCH_INDEX=""
 COPY constraints.txt ./
-RUN pip install -c constraints.txt --extra-index-url "$TORCH_INDEX" torch==2.13.0
+RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch==2.13.0
 COPY pyproject.toml README.md ./
 COPY hpo hpo
 COPY store store
