@@ -88,10 +88,20 @@ def run(name: str, parametrization: str, width: int, rate: float, decay: float, 
     return losses
 
 
-def measured(cells: list[Cell], seeds: int) -> list[Row]:
-    """Rows of these cells (problem, parametrization, width, rate, decay, purpose); what is missing is run."""
+class Unmeasured(Exception):
+    """A comparison lacks runs, and none were to be made."""
+
+
+def measured(cells: list[Cell], seeds: int, *, is_read_only: bool = False) -> list[Row]:
+    """Rows of these cells (problem, parametrization, width, rate, decay, purpose); what is missing is run.
+
+    Raises:
+        Unmeasured: something is missing, and the file is only to be read.
+    """
 
     def measure(cell: Cell) -> Iterator[list[object]]:
+        if is_read_only:
+            raise Unmeasured
         name, parametrization, width, rate, decay, purpose = cell
         losses = run(
             str(name), str(parametrization), int(str(width)), float(str(rate)), float(str(decay)), int(str(purpose)), seeds
@@ -114,14 +124,20 @@ def best(rows: list[Row]) -> tuple[float, float]:
     return float(row["rate"]), float(row["decay"])
 
 
-def compare(name: str, parametrization: str, width: int, base: tuple[float, float]) -> dict[str, float | str]:
-    """The carried point against the best of the grid around it."""
+def compare(
+    name: str, parametrization: str, width: int, base: tuple[float, float], *, is_read_only: bool = False
+) -> dict[str, float | str]:
+    """The carried point against the best of the grid around it.
+
+    Raises:
+        Unmeasured: see ``measured``.
+    """
     grid = [(base[0] * rate, base[1] * decay) for rate, decay in product(RATES, DECAYS)]
     cells: list[Cell] = [(name, parametrization, width, rate, decay, 0) for rate, decay in grid]
-    found = best(measured(cells, CHOOSING))
+    found = best(measured(cells, CHOOSING, is_read_only=is_read_only))
     pair: list[Cell] = [(name, parametrization, width, *point, 1) for point in (base, found)]
     # The same point twice is one row.
-    rows = measured(list(dict.fromkeys(pair)), JUDGING)
+    rows = measured(list(dict.fromkeys(pair)), JUDGING, is_read_only=is_read_only)
     carried, chosen = losses_of(rows[0]), losses_of(rows[-1])
     gaps = [left - right for left, right in zip(carried, chosen, strict=True)]
     return {
@@ -138,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
     parser.add_argument("--parametrizations", nargs="+", choices=PARAMETRIZATIONS, default=list(PARAMETRIZATIONS))
+    parser.add_argument("--stored", action="store_true", help="run nothing: the table of the comparisons that are complete")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     lines = [
@@ -152,9 +169,12 @@ def main() -> None:
         for parametrization in asked.parametrizations:
             cells: list[Cell] = [(name, "mup", narrow, rate, decay, 2) for rate, decay in product(BASE_RATES, BASE_DECAYS)]
             # At the proxy's own width the two are the same runs.
-            base = best(measured(cells, TUNING))
+            base = best(measured(cells, TUNING, is_read_only=asked.stored))
             for multiple in MULTIPLES:
-                found = compare(name, parametrization, narrow * multiple, base)
+                try:
+                    found = compare(name, parametrization, narrow * multiple, base, is_read_only=asked.stored)
+                except Unmeasured:
+                    continue
                 share = 100 * float(found["regret"]) / float(found["best"])
                 losses = f"{found['carried']:.4f} | {found['best']:.4f} | {found['regret']:.4f} ± {found['stderr']:.4f}"
                 place = f"{problem.title} | {parametrization} | {narrow * multiple} ({multiple}x)"
