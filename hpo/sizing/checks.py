@@ -16,21 +16,30 @@ activations' graph, and of each of a few examples a gradient before and after. M
 
 
 def checks_bytes(spec: JobSpec) -> int:
-    """Peak of the coordinate check, the noise scale, the horizons and the ladder: of those that the job has."""
+    """Peak of all of them."""
+    return max(check_parts(spec).values(), default=0)
+
+
+def check_parts(spec: JobSpec) -> dict[str, int]:
+    """Peak of the coordinate check, the noise scale, the horizons and the ladder: of those that the job has.
+
+    Keys are the fields of the spec that ask for them.
+    """
     members, rules = plain_members(spec), spec.transfer
-    parts = [0]
+    parts = {}
     if spec.parametrization != "standard":
-        parts.append(coordinate_bytes(spec))
+        parts["/parametrization"] = coordinate_bytes(spec)
     if rules.noise_scale:
-        parts.append(plain_bytes(spec, min(members, NOISE_RUNS)))
+        parts["/transfer/noise_scale"] = plain_bytes(spec, min(members, NOISE_RUNS))
     if rules.horizons:
-        parts.append(plain_bytes(spec, min(members, FACTORS * FIT_SEEDS)))
+        parts["/transfer/horizons"] = plain_bytes(spec, min(members, FACTORS * FIT_SEEDS))
     if rules.ladder is not None:
+        rungs = []
         for width in ladder_widths(spec.model, rules.ladder):
             together = max(1, int(members * min(1.0, (spec.model.width / width) ** 2)))
-            wide = at_width(spec, width)
-            parts.append(plain_bytes(wide, min(together, FACTORS * rules.ladder.seeds)))
-    return max(parts)
+            rungs.append(plain_bytes(at_width(spec, width), min(together, FACTORS * rules.ladder.seeds)))
+        parts["/transfer/ladder"] = max(rungs)
+    return parts
 
 
 def coordinate_bytes(spec: JobSpec) -> int:

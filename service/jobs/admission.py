@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.sizing.checks import check_parts
 from hpo.sizing.memory import estimator_in_force, storage_in_force
 from hpo.sizing.peak import peak_bytes
 from hpo.sizing.starts import at_once
+from store.settings import PREFIX
 from windtunnel.types import TASKS, FieldError, JobSpec
 
 MOST_NAMED = 3
@@ -49,10 +51,11 @@ class Lever:
         return spec.model_copy(update={self.section: section})
 
 
+WIDTH = Lever("model", "width", 4)
 LEVERS = (
     Lever("outer", "starts", 1),
     Lever("inner", "seeds", 1),
-    Lever("model", "width", 4),
+    WIDTH,
     Lever("model", "depth", 1),
     Lever("inner", "steps", 2),
     Lever("inner", "batch_size", 1),
@@ -89,7 +92,38 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
     fits = peak_bytes(together, limit) <= limit
     words = ", ".join(f"{lever.name} {lever.value(together):,}" for lever in changed)
     advice = f"for example, {words} fit together" if fits else "the smallest job of this kind does not fit either"
-    return [_error(spec, lever, f"{size}; {advice}") for lever in changed]
+    found = [_error(spec, lever, f"{size}; {advice}") for lever in changed]
+    if not fits:
+        found += _check_errors(spec, limit)
+    # Nothing can be made smaller: refused all the same.
+    return found or [_error(spec, WIDTH, f"{size}; {advice}")]
+
+
+def _check_errors(spec: JobSpec, limit: int) -> list[FieldError]:
+    """What the job measures for the transfer and has no room for, by the field that asks for it."""
+    found = []
+    for pointer, needed in check_parts(spec).items():
+        if needed <= limit:
+            continue
+        less = {
+            "/parametrization": "the coordinate check takes about as much for every model; without it (parametrization "
+            "standard) nothing can be transferred",
+            "/transfer/ladder": "ask for a ladder of smaller widths, or for none",
+        }.get(pointer, "leave it out")
+        message = (
+            f"what this asks the job to measure at its end needs {size_in_words(needed)}; allowed: {size_in_words(limit)}; "
+            f"{less}, or give workers and server more ({PREFIX}MAX_POPULATION_BYTES)"
+        )
+        found.append(FieldError(pointer=pointer, message=message, given=_at(spec, pointer)))
+    return found
+
+
+def _at(spec: JobSpec, pointer: str) -> object:
+    value: object = spec.model_dump(mode="json")
+    for name in pointer.split("/")[1:]:
+        assert isinstance(value, dict)
+        value = value[name]
+    return value
 
 
 def size_in_words(size: int) -> str:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from hpo.sizing.checks import coordinate_bytes
 from hpo.sizing.peak import peak_bytes
 from service.jobs.admission import population_errors, size_in_words
 from windtunnel.types import JobSpec
@@ -98,3 +99,24 @@ def test_a_best_response_that_does_not_fit_names_what_to_shrink():
     both = {**fields, "search": [{"name": "dropout"}, {"name": "learning_rate"}]}
     turns = JobSpec.model_validate({**both, "method": {"estimator": "reverse", "best_response": "stn"}})
     assert peak_bytes(turns, GIB) >= peak_bytes(JobSpec.model_validate({**both, "method": REVERSE}), GIB)
+
+
+def test_a_job_whose_checks_alone_do_not_fit_is_refused_with_what_asks_for_them():
+    spec = JobSpec(task="digits", model={"width": 4, "depth": 1}, inner={"seeds": 1, "steps": 2, "batch_size": 1})
+    needed = coordinate_bytes(spec)
+    assert population_errors(spec, needed) == []
+    (*_, error) = population_errors(spec, needed - 1)
+    assert (error.pointer, error.given) == ("/parametrization", "mup")
+    assert "coordinate check" in error.message and "WINDTUNNEL_MAX_POPULATION_BYTES" in error.message
+    assert population_errors(spec.model_copy(update={"parametrization": "standard"}), needed - 1) == []
+
+
+def test_a_job_that_can_shrink_no_further_is_refused_too():
+    least = {
+        "inner": {"seeds": 1, "steps": 2, "batch_size": 1},
+        "outer": {"finish_seeds": 2},
+        "transfer": {"noise_scale": False},
+    }
+    spec = JobSpec(task="digits", model={"width": 4, "depth": 1}, parametrization="standard", **least)
+    (error,) = population_errors(spec, 1000)
+    assert error.pointer == "/model/width" and "does not fit either" in error.message
