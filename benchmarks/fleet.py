@@ -29,6 +29,7 @@ from store.database import Database
 from store.tables import metrics
 from windtunnel.types import JobSpec, JobState
 from workers.celery_dispatcher import CeleryDispatcher
+from workers.patience import patiently
 from workers.settings import WorkerSettings
 
 CLIENTS, EACH = 64, 10
@@ -118,13 +119,18 @@ def claiming(url: str, name: str) -> Line:
     def supervisor() -> None:
         mine = Database(url)
         while len(wins) < CLAIMED:
-            with mine.transaction() as s:
-                wins.extend(job_id for job_id in outbox.due(s, 1) if leases.claim(s, job_id, "worker", 60) is not None)
+            wins.extend(patiently(lambda: claimed(mine), PATIENCE))
         mine.dispose()
 
     seconds = in_threads(CLAIMERS, supervisor)
     assert sorted(wins) == sorted(waiting), "each was claimed once"
     return f"claim, {CLAIMERS} supervisors, {CLAIMED} jobs, {name}", f"{CLAIMED / seconds:.0f} claims/s", ""
+
+
+def claimed(database: Database) -> list[str]:
+    """Ring for one job and claim it, as a supervisor does that is free."""
+    with database.transaction() as s:
+        return [job_id for job_id in outbox.due(s, 1) if leases.claim(s, job_id, "worker", 60) is not None]
 
 
 @contextmanager

@@ -13,6 +13,9 @@ from store.tables import jobs
 LONGEST_RING = 30.0
 """Most seconds between two rings for a job that nobody claims."""
 
+SPARE = 32
+"""Jobs looked at beyond those asked for, in case other dispatchers ring for the first ones at this moment."""
+
 
 def due(s: Session, limit: int) -> list[str]:
     """Up to ``limit`` queued jobs that are to ring now, in the order of their turns; each rings again if nobody claims it.
@@ -34,22 +37,20 @@ def due(s: Session, limit: int) -> list[str]:
     ).subquery()
     before = func.row_number().over(partition_by=jobs.c.owner, order_by=(jobs.c.queued_at, jobs.c.id))
     turns = (
-        select(jobs.c.id, (before + shares.c.running).label("turn"), shares.c.served)
+        select(jobs.c.id, jobs.c.rings)
         .join(shares, shares.c.owner == jobs.c.owner)
         .where(*waits)
-        .subquery()
+        .order_by(before + shares.c.running, shares.c.served, jobs.c.queued_at, jobs.c.id)
+        .limit(limit + SPARE)
     )
-    chosen = (
-        select(jobs.c.id, jobs.c.rings)
-        .join(turns, turns.c.id == jobs.c.id)
-        .where(*waits)
-        .order_by(turns.c.turn, turns.c.served, jobs.c.queued_at, jobs.c.id)
-        .limit(limit)
-        .with_for_update(of=jobs, skip_locked=True)
-    )
-    rung = s.execute(chosen).all()
-    for row in rung:
+    rung: list[str] = []
+    for row in s.execute(turns).all():
+        if len(rung) == limit:
+            break
+        # One after the other: a query that locks while it sorts is done again for every row that somebody else has changed.
+        free = select(jobs.c.id).where(jobs.c.id == row.id, *waits).with_for_update(skip_locked=True).scalar_subquery()
         pause = min(2.0 ** min(row.rings, 10), LONGEST_RING)
         ring = {"rings": row.rings + 1, "rung_at": now(), "next_ring_at": now() + pause}
-        s.execute(update(jobs).where(jobs.c.id == row.id).values(**ring))
-    return [row.id for row in rung]
+        if s.scalar(update(jobs).where(jobs.c.id == free).values(**ring).returning(jobs.c.id)) is not None:
+            rung.append(row.id)
+    return rung
