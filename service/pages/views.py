@@ -19,7 +19,7 @@ from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, T
 from windtunnel.types.exports import EXPORTS, ExportFormat
 from windtunnel.types.results import ChaosReading
 
-STATES: tuple[JobState, ...] = ("queued", "running", "succeeded", "failed", "cancelled")
+STATES: tuple[JobState, ...] = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 SPARKLINE_POINTS = 40
 LOG_LINES = 200
 SHOWN_TENSORS = 60

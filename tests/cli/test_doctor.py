@@ -3,12 +3,16 @@
 import json
 import socket
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from store import jobs, leases, workers
+from store.database import Database
 from windtunnel.cli import extras
 from windtunnel.cli.databases import upgrade
+from windtunnel.types import JobSpec
 
 
 @pytest.fixture
@@ -125,3 +129,34 @@ def test_people_get_a_table(run):
     done = run("doctor", "--url", "http://127.0.0.1:9")
     assert any(line.startswith("ok  ") and "python" in line for line in done.stdout.splitlines())
     assert Path("data").exists() is False
+
+
+def test_a_fleet_is_looked_at(findings, monkeypatch, tmp_path):
+    url = f"sqlite:///{tmp_path}/fleet.db"
+    monkeypatch.setenv("WINDTUNNEL_DATABASE_URL", url)
+    upgrade(url)
+    code, found = findings()
+    assert (code, found["fleet"]["message"], found["queue"]["status"]) == (0, "workers: none", "ok")
+    database = Database(url)
+    with database.transaction() as s:
+        job_id = jobs.submit(s, JobSpec(task="digits")).id
+    code, found = findings()
+    assert (code, found["queue"]["status"]) == (1, "problem")
+    assert "no worker is there" in found["queue"]["message"]
+    with database.transaction() as s:
+        facts = {"host": "h", "device": "cpu", "threads": 1, "started_at": datetime.now(UTC)}
+        workers.seen(s, "busy", **facts, job_id=job_id)
+        assert leases.claim(s, job_id, "busy", 60) is not None
+    code, found = findings()
+    assert (code, found["fleet"]["message"]) == (0, "workers: 1 busy")
+    assert "1 held" in found["leases"]["message"]
+    database.dispose()
+
+
+def test_a_broker_that_does_not_answer_is_a_problem(findings, monkeypatch, free_port, redis_server):
+    monkeypatch.setenv("WINDTUNNEL_BROKER_URL", redis_server.url)
+    assert findings()[1]["broker"]["status"] == "ok"
+    monkeypatch.setenv("WINDTUNNEL_BROKER_URL", f"redis://ada:s3cret@127.0.0.1:{free_port}/0")
+    code, found = findings()
+    assert (code, found["broker"]["status"]) == (1, "problem")
+    assert "s3cret" not in found["broker"]["message"]

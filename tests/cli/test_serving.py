@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from windtunnel.client import Client, Job
@@ -93,6 +94,46 @@ def test_a_worker_runs_the_jobs_of_a_server_without_one(serve, small, tmp_path):
             worker.send_signal(signal.SIGTERM)
             status = worker.wait(60)
     assert status == 0, (tmp_path / "worker-log").read_text()
+
+
+def test_a_worker_is_rung_through_redis_by_a_server_that_runs_none_itself_and_drained_from_afar(
+    serve, small, tmp_path, redis_server
+):
+    server = serve("--broker-url", redis_server.url)
+    program = [sys.executable, "-m", "windtunnel", "worker", "--celery", "--broker-url", redis_server.url]
+    program += ["--data-dir", str(server.folder / "data"), "--threads", "1"]
+    environment = os.environ | {"WINDTUNNEL_LOG_FORMAT": "json", "WINDTUNNEL_POLL": "0.05", "WINDTUNNEL_BEAT": "0.2"}
+    with (tmp_path / "worker-log").open("wb") as log:
+        worker = subprocess.Popen(program, stderr=log, stdout=log, env=environment)
+    try:
+        with Client(server.url) as client:
+            job = client.jobs.create(small)
+            assert job.wait(timeout=120, progress=False).best
+            (idle,) = httpx.get(f"{server.url}/v1/workers").json()["items"]
+            assert httpx.post(f"{server.url}/v1/workers/{idle['id']}/drain", json={}).status_code == 202
+        assert worker.wait(60) == 0, (tmp_path / "worker-log").read_text()
+    finally:
+        worker.kill()
+        worker.wait()
+    lines = [line for line in (tmp_path / "worker-log").read_text().splitlines() if line.startswith("{")]
+    about = [json.loads(line) for line in lines if job.id in line]
+    assert about and all(line["epoch"] == 1 for line in about if line.get("job") == job.id)
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (("worker", "--celery"), "WINDTUNNEL_BROKER_URL"),
+        (("worker", "--broker-url", "redis://h/0"), "--celery"),
+        (("worker", "--celery", "--broker-url", "amqp://h"), "redis://"),
+        (("serve", "--no-worker", "--broker-url", "redis://h/0"), "--no-worker"),
+        (("worker", "--devices", "gpu0"), "cuda:"),
+    ],
+)
+def test_a_broker_or_a_device_that_cannot_be_is_a_sentence(run, args, word):
+    done = run(*args)
+    assert done.exit_code == 2
+    assert word in done.stderr
 
 
 def test_a_taken_port_ends_in_7(run):

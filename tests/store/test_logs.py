@@ -1,0 +1,48 @@
+"""Logs: an object a line, with the job and the epoch that the thread is about, also from libraries."""
+
+import io
+import json
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from store import logs
+
+
+@pytest.fixture
+def root() -> Iterator[None]:
+    """The root logger, put back as it was."""
+    logger = logging.getLogger()
+    before, level = logger.handlers[:], logger.level
+    yield
+    logger.handlers[:] = before
+    logger.setLevel(level)
+
+
+def test_json_lines_say_which_attempt_they_are_about_in_their_own_thread_only(root: None) -> None:
+    stream = io.StringIO()
+    logs.configure("json", stream)
+    with logs.about(job="job_1", epoch=3):
+        logging.getLogger("some.library").warning("beat %d failed", 7)
+        thread = threading.Thread(target=lambda: logging.getLogger("other").info("elsewhere"))
+        thread.start()
+        thread.join()
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("x").exception("an error")
+    first, second, third = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert list(first)[:3] == ["timestamp", "level", "event"]
+    assert (first["event"], first["level"], first["job"], first["epoch"]) == ("beat 7 failed", "warning", "job_1", 3)
+    assert "job" not in second and second["logger"] == "other"
+    assert "ValueError: broken" in third["exception"]
+
+
+def test_text_lines_are_for_people(root: None) -> None:
+    stream = io.StringIO()
+    logs.configure("text", stream)
+    with logs.about(job="job_1"):
+        logging.getLogger("x").info("an attempt begins")
+    assert "an attempt begins" in stream.getvalue() and "job=job_1" in stream.getvalue()
