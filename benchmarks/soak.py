@@ -1,7 +1,8 @@
 """``python -m benchmarks.soak``: a fleet whose parts are killed at random, and the count of jobs lost and doubled.
 
 Private PostgreSQL and Redis, Celery workers, a dispatcher. Exit status 1 where a job was lost or doubled, or failed
-for another reason than being killed too often. The seed decides which faults come when; what they meet depends on the machine's speed.
+for another reason than being killed too often. The seed decides which faults come when; what they meet depends on the
+machine's speed.
 """
 
 import argparse
@@ -286,7 +287,7 @@ def run(seconds: float, seed: int, workers: int, folder: Path) -> tuple[Counter[
         + ".",
         "Failed by type: "
         + (", ".join(f"{name[8:]} {number}" for name, number in ended.items() if name.startswith("failed: ")) or "none")
-        + ". A job that meets three kills with no checkpoint in between is taken for one that kills its process (`poison`).",
+        + ". A job that meets three kills with no checkpoint in between is taken for one that kills (`poison`).",
         "Attempts: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) + ".",
     ]
     return ended, lines
