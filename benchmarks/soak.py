@@ -287,7 +287,7 @@ def run(seconds: float, seed: int, workers: int, folder: Path) -> tuple[Counter[
         + ".",
         "Failed by type: "
         + (", ".join(f"{name[8:]} {number}" for name, number in ended.items() if name.startswith("failed: ")) or "none")
-        + ". Three kills with no checkpoint in between are taken for the job's own doing (`poison`).",
+        + ". A job that meets three kills with no checkpoint in between is taken for one that kills (`poison`).",
         "Attempts: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) + ".",
     ]
     return ended, lines
