@@ -7,6 +7,7 @@ dispatchers may run.
 import contextlib
 import logging
 import threading
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from store import leases
@@ -35,7 +36,7 @@ class Dispatcher(Protocol):
         """Look no more, let go of the jobs it runs itself (they go back to the queue), return when that is done."""
 
 
-class Loop:
+class Loop(ABC):
     """A thread that does one thing again and again, whatever the database does.
 
     Args:
@@ -50,9 +51,9 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._name = name
 
+    @abstractmethod
     def turn(self) -> None:
         """One turn; a database error in it is logged, and the next turn comes as always."""
-        raise NotImplementedError
 
     @property
     def alive(self) -> bool:
