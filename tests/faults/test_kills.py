@@ -9,6 +9,7 @@ import pytest
 
 from store import jobs
 from store.database import Database
+from store.errors import DATABASE_ERRORS
 from windtunnel.types import TuneResult
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,19 @@ def killable(watch, worker, step: int) -> psutil.Process:
     watch.until(lambda: step in watch.steps and worker.child() is not None)
     child: psutil.Process = worker.child()
     return child
+
+
+def suspended_outside_a_transaction(database: Database, *processes: psutil.Process) -> None:
+    """Suspend them at a moment when none holds SQLite's one lock for writers, which it would hold as long as it sleeps."""
+    while True:
+        for process in processes:
+            process.suspend()
+        try:
+            with database.transaction():
+                return
+        except DATABASE_ERRORS:
+            for process in processes:
+                process.resume()
 
 
 def test_sigkill_of_the_process_then_of_its_supervisor_then_of_both(
@@ -66,12 +80,11 @@ def test_sigkill_in_the_middle_of_a_best_response_run(
 
 @on_sqlite
 def test_a_worker_that_is_suspended_past_its_lease_writes_nothing_when_it_wakes(
-    watch, start_worker, undisturbed: TuneResult, gone: Callable[[psutil.Process], bool]
+    watch, start_worker, database: Database, undisturbed: TuneResult, gone: Callable[[psutil.Process], bool]
 ) -> None:
     zombie = start_worker()
     child = killable(watch, zombie, 1)
-    zombie.process.suspend()
-    child.suspend()
+    suspended_outside_a_transaction(database, zombie.process, child)
     start_worker()
     watch.until(lambda: watch.job.state == "succeeded")
     log = watch.log

@@ -54,8 +54,8 @@ SPECS: dict[str, dict[str, Any]] = {
         "task": "digits",
         "model": {"family": "resnet", "width": 16, "depth": 1},
         "inner": {"steps": 10, "batch_size": 128, "seeds": 2},
-        # Enough runs at the end to fill a plain population; the next job has not.
-        "outer": {"steps": 1, "finish_seeds": 16, "scout": False},
+        # Enough runs at the end to fill a plain population, though only one point may be left to judge; the next job has not.
+        "outer": {"steps": 1, "finish_seeds": 32, "scout": False},
         "method": {"estimator": "reverse", "checkpointing": "sqrt"},
     },
     "mlp, delta_stn": {
