@@ -10,7 +10,8 @@ from types import MappingProxyType
 from torch import Tensor
 
 Dials = Mapping[str, Tensor]
-"""Name -> 0-dim tensor; a regulariser may be [batch], one value for each example."""
+"""Name -> 0-dim tensor; ``dropout`` has a value for each hidden layer or block, [layers]. A regulariser may have one for
+each example, [batch] or [batch, layers]."""
 Noise = Mapping[str, Tensor]
 """``input`` and ``dropout.<place>`` -> standard normal values."""
 NO_DIALS: Dials = MappingProxyType({})
@@ -47,9 +48,11 @@ def noisy(inputs: Tensor, dials: Dials, noise: Noise) -> Tensor:
     return add_noise(inputs, dials["input_noise"], noise["input"]) if "input_noise" in dials else inputs
 
 
-def dropped(hidden: Tensor, place: str, dials: Dials, noise: Noise) -> Tensor:
-    """Hidden values at one place of a model under the dial ``dropout``, and as they are without it."""
-    return gaussian_dropout(hidden, dials["dropout"], noise[f"dropout.{place}"]) if "dropout" in dials else hidden
+def dropped(hidden: Tensor, layer: int, place: str, dials: Dials, noise: Noise) -> Tensor:
+    """Hidden values at one place of a layer under the dial ``dropout``, and as they are without it."""
+    if "dropout" not in dials:
+        return hidden
+    return gaussian_dropout(hidden, dials["dropout"][..., layer], noise[f"dropout.{place}"])
 
 
 def check_dials(dials: Dials, allowed: tuple[str, ...]) -> None:

@@ -40,7 +40,7 @@ class MLP(Proxy):
             place = f"layers.{index}"
             hidden = layer(hidden)
             record(place, hidden)
-            hidden = dropped(self.activation(hidden), place, dials, noise)
+            hidden = dropped(self.activation(hidden), index, place, dials, noise)
         logits: Tensor = self.readout(hidden)
         return logits
 
@@ -59,7 +59,7 @@ class MLP(Proxy):
         noise = {name: part.mT for name, part in noise.items()}
         for index, (below, shift) in enumerate(layers):
             hidden = self.activation(torch.baddbmm(shift[:, :, None], below, hidden))
-            hidden = dropped(hidden, f"layers.{index}", dials, noise)
+            hidden = dropped(hidden, index, f"layers.{index}", dials, noise)
         return torch.baddbmm(bias[:, :, None], weight, hidden).mT
 
     def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:

@@ -67,7 +67,7 @@ class ResNet(Proxy):
             place = f"blocks.{index}"
             branch = block.first(self.activation(normalised(hidden, 3)))
             record(f"{place}.first", branch)
-            branch = block.second(dropped(self.activation(normalised(branch, 3)), place, dials, noise))
+            branch = block.second(dropped(self.activation(normalised(branch, 3)), index, place, dials, noise))
             record(f"{place}.second", branch)
             hidden = hidden + branch
         # Means over positions are nearly the same for every example: normalised, they are told apart within a few steps.

@@ -52,6 +52,12 @@ def followed(plan: TransferPlan) -> dict[str, list[float]]:
     return knots.factors if knots is not None and knots.pays else {}
 
 
+def dropout_labels(plan: TransferPlan) -> list[str]:
+    """The label whose factors move the dropout of each layer of a plan that has a rate for each."""
+    last = plan.model.depth - 1
+    return [f"dropout.{plan.model.layers[min(index, last)]}" for index in range(plan.depth)]
+
+
 def label_of(plan: TransferPlan, name: str, role: str, group: str | None) -> str | None:
     """The label whose factors move the L2 of a tensor; None where it stands still.
 

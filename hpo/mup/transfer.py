@@ -103,7 +103,7 @@ def make_plan(
         beta1=None if is_sgd else global_value(spec, values, "beta1"),
         beta2=None if is_sgd else global_value(spec, values, "beta2"),
         clip_norm=global_value(spec, values, "clip_norm"),
-        regularization=regularization(spec, values),
+        regularization=regularization(spec, values, plan_size),
         regulariser_schedule=knots,
         mixture_weights=mixture_weights(spec, values),
         attention_multiplier=attention_multiplier(spec, values),
@@ -124,7 +124,7 @@ def make_plan(
         penalties=penalties(result, target),
         noise_scale=result.noise_scale,
         horizon=result.horizon,
-        in_your_loop=[*in_your_loop(spec, values), *follow(result, knots)],
+        in_your_loop=[*in_your_loop(spec, values, plan_size), *follow(result, knots)],
         forced=bool(objections),
         provenance=result.provenance,
     )

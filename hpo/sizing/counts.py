@@ -101,3 +101,5 @@ def _coordinates(spec: JobSpec, item: SearchItem) -> int:
             return len({fact.part for fact in subject})
         case "tensor":
             return len(subject)
+        case "layer":
+            return len(spec.model.layers)

@@ -24,7 +24,7 @@ from store.settings import PREFIX, StoreSettings
 from windtunnel.cli.app import app
 from windtunnel.cli.exits import ExitCode
 from windtunnel.types import ESTIMATORS, TASKS, EventType, HyperparameterName, JobSpec
-from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, SCOPED
+from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, scopes_of
 from windtunnel.types.jobs import FailureType, Job
 from windtunnel.types.schedules import FIELDS, SCHEDULES, ScheduleSpec
 from workers.local import LocalDispatcher
@@ -101,7 +101,7 @@ def test_every_hyperparameter_has_its_row(name):
     assert row[0] == WORDS[BIJECTIONS[name]]
     for cell, (low, high) in zip(row[1:3], (DEFAULT_RANGES[name], HARD_RANGES[name]), strict=True):
         assert [float(end) for end in cell.split(" to ")] == [low, high]
-    assert row[3].startswith("global, role, tensor" if name in SCOPED else "global")
+    assert row[3].startswith(", ".join(scopes_of(name)))
 
 
 @pytest.mark.parametrize("name", TASKS)

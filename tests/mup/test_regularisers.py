@@ -77,7 +77,7 @@ def test_json_and_yaml_keep_the_knots(plan_with) -> None:
 
 def held(plan: TransferPlan, factor: float) -> TransferPlan:
     """A plan that holds the values that a schedule has at one time."""
-    terms = {name: value * factor for name, value in plan.regularization}
+    terms = {name: value * factor for name, value in plan.regularization if isinstance(value, float)}
     return plan.model_copy(
         update={
             "regulariser_schedule": None,
@@ -115,6 +115,32 @@ def test_the_torch_file_has_at_each_update_the_loss_of_a_plan_that_holds_its_val
     assert loss(*losses[0]) == pytest.approx(loss(*losses[1]), rel=1e-6)
     if update != 2:
         assert abs(loss(*losses[0]) - loss(run(export(held(plan, 1.0), "torch")), losses[0][1])) > 1e-3
+
+
+def test_each_layer_of_the_torch_file_follows_its_own_factors_and_added_ones_those_of_the_last(finish, plan_of) -> None:
+    rates, line = {"dropout.layers.0": 0.2, "dropout.layers.1": 0.4}, report(0.05)
+    lines = {"dropout.layers.0": [0.1, 0.2, 0.3], "dropout.layers.1": [0.4, 0.4, 0.2]}
+    line = line.model_copy(update={"schedule": line.schedule.model_copy(update={"values": lines})})
+    spec = SPEC | {"search": [{"name": "dropout", "scope": "layer"}]}
+    plan = plan_of(finish(spec, rates).model_copy(update={"best_response": line}), width=128, depth=3)
+    assert plan.regularization.layer_dropout == {"layers.0": 0.2, "layers.1": 0.4, "layers.2": 0.4}
+    assert (
+        plan.regularization.dropout is None and "0.2 in layers.0, 0.4 in layers.1, 0.4 in layers.2" in plan.in_your_loop[0]
+    )
+    follows = run(export(plan, "torch"))
+    follows["UPDATE"][0] = STEPS
+    held_at_the_end = plan.regularization.model_copy(
+        update={"layer_dropout": dict(zip("abc", (0.3, 0.2, 0.2), strict=True))}
+    )
+    ends = plan.model_copy(update={"regulariser_schedule": None, "regularization": held_at_the_end})
+    holds = run(export(ends, "torch"))
+    found = []
+    for file in (follows, holds):
+        model = file["build_model"]()
+        file["initialise"](model, 7)
+        torch.nn.init.ones_(model.readout.weight)
+        found.append(loss(file, model))
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
 def test_train_step_counts_the_updates(plan_with) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Scope = Literal["global", "role", "tensor"]
+Scope = Literal["global", "role", "tensor", "layer"]
 HyperparameterName = Literal[
     "learning_rate",
     "weight_decay",
@@ -81,7 +81,18 @@ HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
 """What a range may span at most: outside of it the hyperparameter has no meaning or no precision."""
 
 SCOPED: frozenset[HyperparameterName] = frozenset({"learning_rate", "weight_decay", "init_scale", "eps", "l2"})
-"""Hyperparameters that may have a value for each role or tensor; the others are global."""
+"""Hyperparameters that may have a value for each role or tensor."""
+
+LAYERED: frozenset[HyperparameterName] = frozenset({"dropout"})
+"""Hyperparameters that may have a value for each hidden layer or block of the model."""
+
+
+def scopes_of(name: HyperparameterName) -> tuple[Scope, ...]:
+    """The scopes that a hyperparameter may be searched with."""
+    if name in SCOPED:
+        return ("global", "role", "tensor")
+    return ("global", "layer") if name in LAYERED else ("global",)
+
 
 MULTIPLIERS: frozenset[HyperparameterName] = frozenset(
     {"init_scale", "output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight"}

@@ -71,11 +71,18 @@ class PlanRegularization(Response):
     """What acts in the training loss and the forward pass of training, and nowhere in an optimizer. None: off."""
 
     dropout: float | None = None
-    """Rate p of multiplicative Gaussian noise of variance p / (1 - p)."""
+    """Rate p of multiplicative Gaussian noise of variance p / (1 - p), the same in all layers."""
+    layer_dropout: dict[str, float] = Field(default_factory=dict)
+    """Layer or block (``layers.0``, ``blocks.3``) -> its rate, where each has its own; ``dropout`` is None then."""
     label_smoothing: float | None = None
     """Share of the target spread over all classes."""
     input_noise: float | None = None
     """Standard deviation of Gaussian noise on the inputs; on the sum of the embeddings for text."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether any layer has dropout."""
+        return self.dropout is not None or bool(self.layer_dropout)
 
 
 class TransferPlan(Response):

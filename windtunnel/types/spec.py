@@ -18,9 +18,9 @@ from windtunnel.types.hyperparameters import (
     HARD_RANGES,
     MULTIPLIERS,
     REGULARISERS,
-    SCOPED,
     HyperparameterName,
     Scope,
+    scopes_of,
 )
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import ModelSpec, with_defaults
@@ -61,9 +61,10 @@ class SearchItem(Request):
     def _sound_range(self) -> Self:
         low, high = self.range
         least, most = HARD_RANGES[self.name]
-        if self.scope != "global" and self.name not in SCOPED:
-            allowed = ", ".join(sorted(SCOPED))
-            raise misfit("/scope", f"{self.name} is global: scope {self.scope!r} is allowed for {allowed} only", self.scope)
+        if self.scope not in (scopes := scopes_of(self.name)):
+            only = ", ".join(sorted(name for name in DEFAULT_RANGES if self.scope in scopes_of(name)))
+            kind = "is global" if scopes == ("global",) else f"has no scope {self.scope!r}; it has {', '.join(scopes)}"
+            raise misfit("/scope", f"{self.name} {kind}: scope {self.scope!r} is allowed for {only} only", self.scope)
         if not low < high:
             raise misfit("/low", f"low must be below high, got low {low:g} and high {high:g}", low)
         if low < least or high > most:

@@ -8,7 +8,7 @@ from string import Template
 
 from hpo.mup.exports.tables import dictionary, multipliers
 from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
-from hpo.mup.regularisers import followed
+from hpo.mup.regularisers import dropout_labels, followed
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
 
@@ -24,6 +24,8 @@ def model_source(plan: TransferPlan) -> str:
     parts = [_constants(plan)]
     if noises.dropout is not None:
         parts.append(_DROPOUT.substitute(rate=repr(noises.dropout), moved=_moved(plan, "rate", "dropout")))
+    if noises.layer_dropout:
+        parts.append(_layer_dropout(plan))
     if noises.input_noise is not None:
         parts.append(
             _INPUT_NOISE.substitute(deviation=repr(noises.input_noise), moved=_moved(plan, "deviation", "input_noise"))
@@ -70,7 +72,12 @@ def _model(plan: TransferPlan) -> str:
     kernel, stride = stem_size(task.image) if task.image is not None else (1, 1)
 
     def dropped(value: str) -> str:
+        if terms.layer_dropout:
+            return f"dropout({value}, self.training, index)"
         return value if terms.dropout is None else f"dropout({value}, self.training)"
+
+    def each(name: str, stack: str) -> str:
+        return f"index, {name} in enumerate(self.{stack})" if terms.layer_dropout else f"{name} in self.{stack}"
 
     def noisy(value: str) -> str:
         return value if terms.input_noise is None else f"input_noise({value}, self.training)"
@@ -78,9 +85,12 @@ def _model(plan: TransferPlan) -> str:
     activation = NONLINEARITY[plan.model.activation]
     match plan.model.family:
         case "mlp":
-            return _MLP.substitute(inputs=noisy("inputs"), hidden=dropped(f"{activation}(layer(hidden))"))
+            return _MLP.substitute(
+                each=each("layer", "layers"), inputs=noisy("inputs"), hidden=dropped(f"{activation}(layer(hidden))")
+            )
         case "resnet":
             return _RESNET.substitute(
+                each=each("block", "blocks"),
                 inputs=noisy("inputs"),
                 between=dropped(f"{activation}(normalised(branch, 3))"),
                 activation=activation,
@@ -89,6 +99,7 @@ def _model(plan: TransferPlan) -> str:
             )
         case "transformer":
             return _TRANSFORMER.substitute(
+                each=each("block", "blocks"),
                 embeddings=noisy("tokens + positions"),
                 attention=dropped("block.attention_out(attention(block.qkv(normalised(hidden, 1))))"),
                 mlp=dropped(f"block.mlp_out({activation}(block.mlp_in(normalised(hidden, 1))))"),
@@ -102,6 +113,24 @@ def _moved(plan: TransferPlan, argument: str, label: str) -> str:
     """A line that moves a regulariser along its schedule; nothing where it stands still."""
     return f'    {argument} = {argument} * factor("{label}")\n' if label in followed(plan) else ""
 
+
+def _layer_dropout(plan: TransferPlan) -> str:
+    """Source of the rates, of the labels that move them where they move, and of ``dropout``."""
+    rates: dict[int, float] = dict(enumerate(plan.regularization.layer_dropout.values()))
+    lines = [dictionary("DROPOUT", rates)]
+    labels = {index: label for index, label in enumerate(dropout_labels(plan)) if label in followed(plan)}
+    if labels:
+        lines += ["", "# Layer -> whose factors move its rate", dictionary("DROPOUT_FACTORS", labels)]
+    moved = "    rate = rate * factor(DROPOUT_FACTORS[layer])\n" if labels else ""
+    return "\n".join(["# Layer or block -> rate of its dropout", *lines, "", "", _LAYER_DROPOUT.substitute(moved=moved)])
+
+
+_LAYER_DROPOUT = Template('''def dropout(hidden, training, layer):
+    """Multiplicative Gaussian noise with the mean and variance of dropout at the layer's rate, while training."""
+    if not training:
+        return hidden
+    rate = DROPOUT[layer]
+$moved    return hidden * (1 + math.sqrt(rate / (1 - rate)) * torch.randn_like(hidden))''')
 
 _DROPOUT = Template('''def dropout(hidden, training, rate=$rate):
     """Multiplicative Gaussian noise with the mean and variance of dropout at that rate, while training."""
@@ -165,7 +194,7 @@ _MLP = Template('''class MLP(nn.Module):
     def forward(self, inputs):
         """Outputs [batch, CLASSES] of inputs [batch, FEATURES]."""
         hidden = $inputs
-        for layer in self.layers:
+        for $each:
             hidden = $hidden
         return self.readout(hidden)''')
 
@@ -191,7 +220,7 @@ class ResNet(nn.Module):
         """Outputs [batch, CLASSES] of flattened images [batch, CHANNELS * HEIGHT * BREADTH]."""
         pixels = $inputs
         hidden = self.stem(pixels.reshape(-1, CHANNELS, HEIGHT, BREADTH))
-        for block in self.blocks:
+        for $each:
             branch = block.first($activation(normalised(hidden, 3)))
             hidden = hidden + block.second($between)
         pooled = normalised($activation(normalised(hidden, 3)).mean((2, 3)), 1)
@@ -231,7 +260,7 @@ class Transformer(nn.Module):
         tokens = self.token_embedding(inputs)
         positions = self.position_embedding(torch.arange(inputs.shape[1], device=inputs.device))
         hidden = $embeddings
-        for block in self.blocks:
+        for $each:
             hidden = hidden + $attention
             hidden = hidden + $mlp
         return self.readout(normalised(hidden, 1))''')

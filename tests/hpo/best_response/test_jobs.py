@@ -16,10 +16,10 @@ from windtunnel.types import JobSpec, OuterStep, Progress, TuneResult
 
 TINY: dict[str, Any] = {
     "task": "digits",
-    "model": {"width": 16, "depth": 1},
+    "model": {"width": 16, "depth": 2},
     "inner": {"steps": 24, "batch_size": 32, "seeds": 2},
     "outer": {"steps": 3, "finish_seeds": 2},
-    "search": [{"name": "l2", "scope": "role"}, {"name": "dropout"}],
+    "search": [{"name": "l2", "scope": "role"}, {"name": "dropout", "scope": "layer"}],
     "regularization": {"l2": 1e-3},
     "method": {"estimator": "delta_stn"},
     "parametrization": "standard",
