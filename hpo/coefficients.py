@@ -27,7 +27,7 @@ class Coefficients:
     """On the initial weights: ``init_scale`` [members, n]."""
     loss: Tables
     """Inside the training loss: ``output_multiplier``, ``embedding_multiplier``, ``attention_multiplier``, ``input_noise``,
-    ``label_smoothing`` [members]; ``dropout`` [members, layers]; ``l2`` [members, n]; ``mixture_weight``
+    ``augmentation``, ``label_smoothing`` [members]; ``dropout`` [members, layers]; ``l2`` [members, n]; ``mixture_weight``
     [members, sources]. One that is off is absent."""
     update: Tables
     """In every update alike: ``clip_norm``, ``momentum``, ``beta1``, ``beta2`` [members, 1]; ``eps`` [members, 1], or
@@ -130,6 +130,7 @@ FORWARD: tuple[HyperparameterName, ...] = (
     "embedding_multiplier",
     "attention_multiplier",
     "input_noise",
+    "augmentation",
     "label_smoothing",
 )
 

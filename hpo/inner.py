@@ -25,7 +25,7 @@ from windtunnel.types.results import Role
 OnStep = Callable[[int], None]
 """Called after every inner step with the number of member-steps done; it may raise to stop the run."""
 
-NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise")
+NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
 NOISE = 7
 """Last part of the seed path of a member's noise."""

@@ -9,11 +9,13 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from hpo.families.shifting import shifted
+
 Dials = Mapping[str, Tensor]
 """Name -> 0-dim tensor; ``dropout`` has a value for each hidden layer or block, [layers]. A regulariser may have one for
 each example, [batch] or [batch, layers]."""
 Noise = Mapping[str, Tensor]
-"""``input`` and ``dropout.<place>`` -> standard normal values."""
+"""``shift``, ``input`` and ``dropout.<place>`` -> standard normal values."""
 NO_DIALS: Dials = MappingProxyType({})
 NO_NOISE: Noise = MappingProxyType({})
 
@@ -46,6 +48,13 @@ def spread(dial: Tensor, hidden: Tensor) -> Tensor:
 def noisy(inputs: Tensor, dials: Dials, noise: Noise) -> Tensor:
     """The inputs under the dial ``input_noise``, and as they are without it."""
     return add_noise(inputs, dials["input_noise"], noise["input"]) if "input_noise" in dials else inputs
+
+
+def augmented(inputs: Tensor, image: tuple[int, int, int] | None, dials: Dials, noise: Noise) -> Tensor:
+    """Flattened images under the dial ``augmentation``, and as they are without it."""
+    if "augmentation" not in dials or image is None:
+        return inputs
+    return shifted(inputs, image, dials["augmentation"], noise["shift"])
 
 
 def dropped(hidden: Tensor, layer: int, place: str, dials: Dials, noise: Noise) -> Tensor:

@@ -85,6 +85,7 @@ CARRIED: dict[HyperparameterName, str] = {
     "dropout": "copied: the rate that a wider model wants is its own",
     "label_smoothing": "copied: how sure a model should be is a property of the labels",
     "input_noise": "copied: how much the inputs may be blurred is a property of the data",
+    "augmentation": "copied, in pixels: how far an image may move and stay what it is is a property of the data",
 }
 """Hyperparameter without a rule -> what carrying its value over as it is takes for granted."""
 
@@ -179,6 +180,11 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
             f"Input noise: while training, add Gaussian noise of deviation {terms.input_noise:.6g} to {place} "
             "(windtunnel.torch.GaussianNoise)."
         )
+    if terms.augmentation is not None:
+        found.append(
+            f"Augmentation: while training, shift every image by {terms.augmentation:.6g} pixels times standard normal "
+            "noise, along both sides, with cosine interpolation, before any other noise (windtunnel.torch.RandomShift)."
+        )
     if terms.label_smoothing is not None:
         found.append(f"Label smoothing {terms.label_smoothing:.6g} in the training loss (windtunnel.torch.criterion).")
     if mixture_weights(spec, values):
@@ -238,8 +244,8 @@ def not_covered(result: TuneResult, target: ModelSpec, objections: Sequence[str]
         found.append(deeper(spec, target.depth))
     found.append("Data: another kind of data than the proxy's, and more passes over it.")
     terms = regularization(spec, values, target)
-    on = {"dropout": terms.drops, "label_smoothing": terms.label_smoothing, "input_noise": terms.input_noise}
-    tuned = [name for name, value in on.items() if value]
+    on = {name: getattr(terms, name) for name in ("label_smoothing", "input_noise", "augmentation")}
+    tuned = ["dropout"] * terms.drops + [name for name, value in on.items() if value is not None]
     if tuned and target.width != spec.model.width:
         found.append(
             f"{' and '.join(name.replace('_', ' ') for name in tuned).capitalize()}: no rule of width is known for "

@@ -162,6 +162,7 @@ def regularization(spec: JobSpec, hyperparameters: Mapping[str, float], target: 
         },
         label_smoothing=global_value(spec, hyperparameters, "label_smoothing"),
         input_noise=global_value(spec, hyperparameters, "input_noise"),
+        augmentation=global_value(spec, hyperparameters, "augmentation"),
     )
 
 

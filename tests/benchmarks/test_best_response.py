@@ -46,5 +46,7 @@ def test_fresh_seeds_are_nobodys() -> None:
 def test_no_regularisation_is_none() -> None:
     (row,) = best_response.measured(("digits", "none", 0))
     spec = JobSpec.model_validate({**SMALL, "search": [{"name": "learning_rate"}]})
-    assert all(spec.start_value(name) is None for name in ("l2", "dropout", "label_smoothing", "input_noise"))
+    assert all(
+        spec.start_value(name) is None for name in ("l2", "dropout", "label_smoothing", "input_noise", "augmentation")
+    )
     assert row[3] == 0

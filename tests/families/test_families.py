@@ -165,7 +165,7 @@ def test_double_backward_and_forward_over_reverse_are_the_finite_difference_of_t
         torch.testing.assert_close(forward[key], expected, rtol=1e-6, atol=1e-8, msg=key)
 
 
-SETTINGS = {"attention_multiplier": 1.7, "dropout": 0.2, "input_noise": 0.3}
+SETTINGS = {"attention_multiplier": 1.7, "dropout": 0.2, "input_noise": 0.3, "augmentation": 0.6}
 
 
 @pytest.mark.parametrize(("name", "dial"), [(name, dial) for name in CASES for dial in meta(name).dials])

@@ -10,7 +10,7 @@ MEMBERS, BATCH = 3, 5
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
-@pytest.mark.parametrize("dials", [(), ("dropout",), ("dropout", "input_noise")])
+@pytest.mark.parametrize("dials", [(), ("dropout",), ("dropout", "input_noise", "augmentation")])
 def test_an_mlp_population_equals_the_forward_pass_of_each_member(shared: bool, activation: str, dials) -> None:
     generator = torch.Generator().manual_seed(0)
 
@@ -18,7 +18,7 @@ def test_an_mlp_population_equals_the_forward_pass_of_each_member(shared: bool, 
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     with torch.device("meta"):
-        model = MLP(features=4, classes=3, width=6, depth=2, activation=activation)
+        model = MLP(features=4, classes=3, width=6, depth=2, activation=activation, image=(1, 2, 2))
     tensors = [normal(MEMBERS, *tensor.shape).requires_grad_() for tensor in model.parameters()]
     inputs = normal(BATCH, 4) if shared else normal(MEMBERS, BATCH, 4)
     # Each layer has its own dropout.

@@ -13,10 +13,24 @@ STEPS = 4
 SPEC: dict[str, Any] = {
     "optimizer": {"name": "sgd"},
     "inner": {"steps": STEPS},
-    "search": [{"name": "l2", "scope": "role"}, {"name": "dropout"}, {"name": "label_smoothing"}, {"name": "input_noise"}],
+    "search": [
+        {"name": "l2", "scope": "role"},
+        {"name": "dropout"},
+        {"name": "label_smoothing"},
+        {"name": "input_noise"},
+        {"name": "augmentation"},
+    ],
     "method": {"estimator": "delta_stn"},
 }
-BEST = {"l2.input": 0.02, "l2.hidden": 0.04, "l2.output": 0.01, "dropout": 0.2, "label_smoothing": 0.1, "input_noise": 0.5}
+BEST = {
+    "l2.input": 0.02,
+    "l2.hidden": 0.04,
+    "l2.output": 0.01,
+    "dropout": 0.2,
+    "label_smoothing": 0.1,
+    "input_noise": 0.5,
+    "augmentation": 0.7,
+}
 LINE = [0.5, 1.0, 1.5]
 
 

@@ -1,7 +1,7 @@
-"""What a transfer plan has in the forward pass and the loss of training: its criterion, its dropout, its input noise."""
+"""What a transfer plan has in the forward pass and the loss of training: its criterion, dropout, noise and shifts."""
 
 from collections.abc import Callable, Mapping
-from math import sqrt
+from math import pi, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -96,3 +96,41 @@ class GaussianNoise(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """The inputs under noise; as they are in evaluation."""
         return inputs + self.deviation * torch.randn_like(inputs) if self.training else inputs
+
+
+class RandomShift(nn.Module):
+    """Shifts every image by ``distance`` pixels times standard normal noise, along both sides, while training.
+
+    Between its pixels the image is the sum of cosines through them; so it is mirrored at its borders.
+
+    Args:
+        distance: standard deviation of the shifts, in pixels.
+        image: (channels, height, width); inputs may be flattened, [batch, channels * height * width], or not.
+
+    Raises:
+        ValueError: the distance is negative.
+    """
+
+    def __init__(self, distance: float, image: tuple[int, int, int]) -> None:
+        super().__init__()
+        if distance < 0:
+            raise ValueError(f"distance of the shifts is {distance}; allowed: at least 0")
+        self.distance, self.image = distance, image
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The images shifted; as they are in evaluation."""
+        if not self.training or self.distance == 0:
+            return inputs
+        offsets = self.distance * torch.randn(len(inputs), 2, dtype=inputs.dtype, device=inputs.device)
+        rows, columns = (_interpolation(offsets[:, axis], size) for axis, size in enumerate(self.image[1:]))
+        moved = rows[:, None] @ inputs.reshape(-1, *self.image) @ columns[:, None].mT
+        return moved.reshape(inputs.shape)
+
+
+def _interpolation(offsets: Tensor, size: int) -> Tensor:
+    """Matrices that read a line of pixels so far along, by its discrete cosine transform, [batch, size, size]."""
+    pixels = torch.arange(size, dtype=offsets.dtype, device=offsets.device)
+    waves = pi / size * pixels
+    basis = torch.cos(waves[:, None] * (pixels + 0.5)) * (2 / size)
+    basis[0] /= 2
+    return torch.cos((pixels + 0.5 + offsets[:, None])[:, :, None] * waves) @ basis

@@ -78,6 +78,8 @@ class PlanRegularization(Response):
     """Share of the target spread over all classes."""
     input_noise: float | None = None
     """Standard deviation of Gaussian noise on the inputs; on the sum of the embeddings for text."""
+    augmentation: float | None = None
+    """Standard deviation of random shifts of the images along both sides, in pixels."""
 
     @property
     def drops(self) -> bool:

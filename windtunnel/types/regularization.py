@@ -19,6 +19,9 @@ class RegularizationSpec(Request):
     )
     label_smoothing: float = Field(0.0, ge=0, le=0.95, description="Share of the target spread over all classes.")
     input_noise: float = Field(0.0, ge=0, le=100, description="Standard deviation of Gaussian noise on the inputs.")
+    augmentation: float = Field(
+        0.0, ge=0, le=100, description="Standard deviation of random shifts of images, in pixels; image tasks only."
+    )
 
     def value(self, name: HyperparameterName) -> float:
         """Value by name."""

@@ -81,6 +81,11 @@ class SearchItem(Request):
         return (low if self.low is None else self.low, high if self.high is None else self.high)
 
 
+def _no_images(task: str) -> str:
+    having = ", ".join(sorted(name for name, info in TASKS.built_in.items() if info.image is not None))
+    return f"augmentation shifts images, and examples of task {task!r} are none; tasks that have images: {having}"
+
+
 class Target(Request):
     """The large model whose config is wanted. What is left out stays as in the proxy."""
 
@@ -157,6 +162,8 @@ class JobSpec(Request):
                 f"task {self.task!r} is a regression: it has no labels to smooth",
                 self.regularization.label_smoothing,
             )
+        if self.regularization.augmentation > 0 and task.image is None:
+            raise misfit("/regularization/augmentation", _no_images(task.name), self.regularization.augmentation)
         names = [item.name for item in self.search]
         for index, item in enumerate(self.search):
             if item.name in names[:index]:
@@ -280,6 +287,8 @@ class JobSpec(Request):
             raise misfit(path, f"attention_multiplier belongs to transformers, not to family {self.model.family!r}", name)
         if name == "label_smoothing" and task.kind == "regression":
             raise misfit(path, f"label_smoothing needs labels; task {self.task!r} is a regression", name)
+        if name == "augmentation" and task.image is None:
+            raise misfit(path, _no_images(task.name), name)
         if name == "mixture_weight" and len(task.sources) < 2:
             raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)
         check_that_estimator_can(self.method, name, path)

@@ -30,6 +30,14 @@ def model_source(plan: TransferPlan) -> str:
         parts.append(
             _INPUT_NOISE.substitute(deviation=repr(noises.input_noise), moved=_moved(plan, "deviation", "input_noise"))
         )
+    if noises.augmentation is not None:
+        parts.append(
+            _AUGMENTATION.substitute(
+                distance=repr(noises.augmentation),
+                moved=_moved(plan, "distance", "augmentation"),
+                image=TASKS[plan.task].image,
+            )
+        )
     if not own:
         parts += [_NORMALISED] if plan.model.family != "mlp" else []
         parts.append(_model(plan))
@@ -80,6 +88,7 @@ def _model(plan: TransferPlan) -> str:
         return f"index, {name} in enumerate(self.{stack})" if terms.layer_dropout else f"{name} in self.{stack}"
 
     def noisy(value: str) -> str:
+        value = value if terms.augmentation is None else f"augmented({value}, self.training)"
         return value if terms.input_noise is None else f"input_noise({value}, self.training)"
 
     activation = NONLINEARITY[plan.model.activation]
@@ -141,6 +150,25 @@ $moved    return hidden * (1 + math.sqrt(rate / (1 - rate)) * torch.randn_like(h
 _INPUT_NOISE = Template('''def input_noise(inputs, training, deviation=$deviation):
     """Gaussian noise on the inputs, while training."""
 $moved    return inputs + deviation * torch.randn_like(inputs) if training else inputs''')
+
+_AUGMENTATION = Template('''def interpolation(offsets, size):
+    """Matrices that read a line of pixels so far along, as a sum of cosines, mirrored at its ends: [batch, size, size]."""
+    pixels = torch.arange(size, dtype=offsets.dtype, device=offsets.device)
+    waves = math.pi / size * pixels
+    basis = torch.cos(waves[:, None] * (pixels + 0.5)) * (2 / size)
+    basis[0] /= 2
+    return torch.cos((pixels + 0.5 + offsets[:, None])[:, :, None] * waves) @ basis
+
+
+def augmented(inputs, training, distance=$distance):
+    """Images shifted by normally distributed distances in pixels, while training."""
+    if not training:
+        return inputs
+$moved    channels, height, breadth = $image
+    offsets = distance * torch.randn(len(inputs), 2, dtype=inputs.dtype, device=inputs.device)
+    rows, columns = interpolation(offsets[:, 0], height), interpolation(offsets[:, 1], breadth)
+    moved = rows[:, None] @ inputs.reshape(-1, channels, height, breadth) @ columns[:, None].mT
+    return moved.reshape(inputs.shape)''')
 
 _NORMALISED = '''def normalised(hidden, dimensions):
     """Mean 0 and variance 1 over the last dimensions of each example, without gain or bias."""
