@@ -62,6 +62,8 @@ class ShortRun(InnerProblem):
     def __init__(self, whole: InnerProblem, steps: int) -> None:
         super().__init__(whole.spec, whole.layout, whole.init_std, whole.space, whole.data, torch.float64)
         self.rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
+        ends = torch.cat([self.rows, torch.tensor([self.steps])])
+        self.regularisers = {name: table[ends] for name, table in self.regularisers.items()}
         self.steps = steps
 
     def coefficients(self, points: Tensor) -> Coefficients:

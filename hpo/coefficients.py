@@ -192,7 +192,7 @@ class _Values:
         own = {item.key: self.values[:, index] for index, item in items if item.name == name and item.scope == "layer"}
         if own:
             return torch.stack([own[layer] for layer in self.spec.model.layers], dim=1)
-        return self.sole(name)[:, None].expand(-1, len(self.spec.model.layers))
+        return self.sole(name)[:, None].repeat(1, len(self.spec.model.layers))
 
     def _for_tensor(self, name: HyperparameterName, tensor: int) -> Tensor:
         facts = self.layout.tensors[tensor]

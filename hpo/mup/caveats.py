@@ -11,7 +11,7 @@ from hpo.mup.premises import (
     depth_premise,
     penalty_formula,
 )
-from hpo.mup.resolve import attention_multiplier, global_value, layer_values, mixture_weights, regularization
+from hpo.mup.resolve import attention_multiplier, global_value, layer_values, mixture_weights, regularization, with_ends
 from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.model import ModelSpec
@@ -144,8 +144,8 @@ def _shape(spec: JobSpec, values: Mapping[str, float], name: ShapeName) -> Assum
 
 
 def _penalises(spec: JobSpec, values: Mapping[str, float]) -> bool:
-    labels = [label for label in values if label.partition(".")[0] == "l2"]
-    return any(values[label] > 0 for label in labels) or spec.regularization.l2 > 0
+    penalties = [value for label, value in with_ends(spec, values).items() if label.partition(".")[0] == "l2"]
+    return any(value > 0 for value in penalties) or spec.regularization.l2 > 0
 
 
 def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) -> list[str]:

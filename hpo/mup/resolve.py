@@ -112,6 +112,7 @@ def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hyperp
     """
     if name in ("weight_decay", "l2") and fact.role in IDLE[name]:
         return 0.0
+    hyperparameters = with_ends(spec, hyperparameters)
     label = label_for(name, fact, hyperparameters)
     value = spec.start_value(name) if label is None else hyperparameters[label]
     if value is None and name in REGULARISERS:
@@ -133,6 +134,7 @@ def label_for(name: HyperparameterName, fact: TensorFacts, labels: Mapping[str, 
 def global_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName) -> float | None:
     """Value of a hyperparameter without scope (``beta1``, ``clip_norm``, ``floor``); None where it is switched off, and
     where layers differ in it."""
+    hyperparameters = with_ends(spec, hyperparameters)
     if name in LAYERED and layer_values(spec, hyperparameters, name):
         return None
     return hyperparameters[name] if name in hyperparameters else spec.start_value(name)
@@ -140,8 +142,16 @@ def global_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hype
 
 def layer_values(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName) -> list[float]:
     """Value of a hyperparameter for each hidden layer or block of the proxy; empty where it is one for all."""
+    known = with_ends(spec, hyperparameters)
     labels = [f"{name}.{layer}" for layer in spec.model.layers]
-    return [hyperparameters[label] for label in labels] if labels and labels[0] in hyperparameters else []
+    if not any(label in known for label in labels):
+        return []
+    return [known.get(label, known.get(name, 0.0)) for label in labels]
+
+
+def with_ends(spec: JobSpec, hyperparameters: Mapping[str, float]) -> Mapping[str, float]:
+    """Hyperparameters by label, with the last values of the regularisers that follow a schedule of the spec."""
+    return {**spec.regularization.ends, **hyperparameters} if spec.regularization.schedule else hyperparameters
 
 
 def attention_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float]) -> float | None:

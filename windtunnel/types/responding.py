@@ -8,6 +8,7 @@ from windtunnel.types.hyperparameters import REGULARISERS, HyperparameterName
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import Family
 from windtunnel.types.outer import OuterSpec
+from windtunnel.types.regularization import RegularizationSpec
 
 
 def estimator_of(method: MethodSpec, name: HyperparameterName) -> EstimatorName:
@@ -35,7 +36,12 @@ def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path:
 
 
 def check_best_response(
-    method: MethodSpec, outer: OuterSpec, names: Sequence[HyperparameterName], family: Family, steps: int
+    method: MethodSpec,
+    outer: OuterSpec,
+    names: Sequence[HyperparameterName],
+    family: Family,
+    steps: int,
+    terms: RegularizationSpec,
 ) -> None:
     """Raise where a job that trains a best response asks for what it does not have.
 
@@ -45,6 +51,7 @@ def check_best_response(
         names: of what it searches.
         family: of its model.
         steps: updates of a run.
+        terms: its regularisers.
     """
     alone = method.estimator in ("stn", "delta_stn")
     kind = method.estimator if alone else method.best_response
@@ -57,6 +64,13 @@ def check_best_response(
             f"{kind} puts its response into the layers of this project's own families (mlp, resnet, transformer), not into "
             "a module of one's own; use reverse",
             kind,
+        )
+    if terms.schedule:
+        raise misfit(
+            "/regularization/schedule",
+            f"a schedule of {', '.join(terms.schedule)} with {kind}, which finds schedules of its own; replay a schedule "
+            "with another estimator, such as 'reverse'",
+            None,
         )
     if outer.starts > 1:
         raise misfit(

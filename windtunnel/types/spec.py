@@ -27,6 +27,7 @@ from windtunnel.types.model import ModelSpec, with_defaults
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizer import OptimizerSpec
 from windtunnel.types.outer import OuterSpec
+from windtunnel.types.regularising import check_regularisers
 from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.responding import check_best_response, check_that_estimator_can
 from windtunnel.types.schedules import (
@@ -79,11 +80,6 @@ class SearchItem(Request):
         """(low, high) in force."""
         low, high = DEFAULT_RANGES[self.name]
         return (low if self.low is None else self.low, high if self.high is None else self.high)
-
-
-def _no_images(task: str) -> str:
-    having = ", ".join(sorted(name for name, info in TASKS.built_in.items() if info.image is not None))
-    return f"augmentation shifts images, and examples of task {task!r} are none; tasks that have images: {having}"
 
 
 class Target(Request):
@@ -156,20 +152,14 @@ class JobSpec(Request):
                 f"family {self.model.family!r} cannot learn task {self.task!r}; allowed: {', '.join(task.families)}",
                 self.model.family,
             )
-        if self.regularization.label_smoothing > 0 and task.kind == "regression":
-            raise misfit(
-                "/regularization/label_smoothing",
-                f"task {self.task!r} is a regression: it has no labels to smooth",
-                self.regularization.label_smoothing,
-            )
-        if self.regularization.augmentation > 0 and task.image is None:
-            raise misfit("/regularization/augmentation", _no_images(task.name), self.regularization.augmentation)
         names = [item.name for item in self.search]
         for index, item in enumerate(self.search):
             if item.name in names[:index]:
                 raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
             self._check_search_item(index, item)
-        check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps)
+        searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
+        check_regularisers(task, self.model, self.regularization, searched)
+        check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
             raise misfit(
                 "/inner/batch_size",
@@ -208,12 +198,14 @@ class JobSpec(Request):
 
     @property
     def penalty(self) -> float | None:
-        """lambda of the L2 penalty in the loss at the start; None: off."""
-        return None if self.start_value("l2") is None else self.regularization.l2
+        """lambda of the L2 penalty in the loss at the start, the largest where it moves; None: off."""
+        terms = self.regularization
+        moving = [max(line) for label, line in terms.schedule.items() if label.partition(".")[0] == "l2"]
+        return None if self.start_value("l2") is None else max([terms.l2, *moving])
 
     def _check_module(self, module: ModuleInfo) -> None:
         """What no module of one's own can do, and sizes that this one cannot have."""
-        model, terms = self.model, self.regularization
+        model = self.model
         for name, size in (("depth", model.depth), ("width", model.width)):
             try:
                 module.check_depth(size) if name == "depth" else module.check_width(size)
@@ -222,23 +214,11 @@ class JobSpec(Request):
         if self.method.uses_higher:
             raise misfit("/method", "the engine 'higher' builds models of this project only; use reverse", "higher")
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
-        if terms.dropout > 0 or "dropout" in searched:
-            raise misfit(
-                searched.get("dropout", "/regularization/dropout"),
-                "a module of one's own has no place that this service could put dropout at; leave it out",
-                "dropout" if "dropout" in searched else terms.dropout,
-            )
         if "embedding_multiplier" in searched and any(law.tied for law in module.tensors):
             raise misfit(
                 searched["embedding_multiplier"],
                 "embedding_multiplier would act on the readout, too: the module's embedding is tied to it",
                 "embedding_multiplier",
-            )
-        if TASKS[self.task].inputs == "tokens" and (terms.input_noise > 0 or "input_noise" in searched):
-            raise misfit(
-                searched.get("input_noise", "/regularization/input_noise"),
-                f"input_noise needs inputs that are numbers; those of task {self.task!r} are tokens",
-                "input_noise" if "input_noise" in searched else terms.input_noise,
             )
 
     @property
@@ -285,10 +265,6 @@ class JobSpec(Request):
             raise misfit(path, f"schedule {self.schedule.name!r} has no {name}; it has {has}", name)
         if name == "attention_multiplier" and self.model.family != "transformer":
             raise misfit(path, f"attention_multiplier belongs to transformers, not to family {self.model.family!r}", name)
-        if name == "label_smoothing" and task.kind == "regression":
-            raise misfit(path, f"label_smoothing needs labels; task {self.task!r} is a regression", name)
-        if name == "augmentation" and task.image is None:
-            raise misfit(path, _no_images(task.name), name)
         if name == "mixture_weight" and len(task.sources) < 2:
             raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)
         check_that_estimator_can(self.method, name, path)
@@ -338,7 +314,8 @@ class JobSpec(Request):
         return any(item.name == name for item in self.search)
 
     def start_value(self, name: HyperparameterName, key: str = "") -> float | None:
-        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off.
+        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off. Of a regulariser that
+        follows a schedule: the last value; 0 where only layers, roles or tensors have one.
 
         Args:
             name: the hyperparameter.
@@ -347,8 +324,10 @@ class JobSpec(Request):
         if name in MULTIPLIERS:
             return 1.0
         if name in REGULARISERS:
-            given = self.regularization.value(name)
-            return given or (REGULARISERS[name] if self.searches(name) else None)
+            terms = self.regularization
+            if name in terms.moving:
+                return terms.ends.get(name, 0.0)
+            return terms.value(name) or (REGULARISERS[name] if self.searches(name) else None)
         if is_shape(name):
             value = self.schedule.value(name) if name in self.schedule.shape else None
             return value[int(key or 0)] if isinstance(value, tuple) else value

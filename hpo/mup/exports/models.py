@@ -8,7 +8,7 @@ from string import Template
 
 from hpo.mup.exports.tables import dictionary, multipliers
 from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
-from hpo.mup.regularisers import dropout_labels, followed
+from windtunnel.types.following import dropout_labels, followed
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpo.mup.exports.header import header
 from hpo.mup.exports.tables import dictionary, drawn_std, torch_decay
-from hpo.mup.regularisers import followed
+from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import CosineSchedule
 
