@@ -175,6 +175,14 @@ def test_a_schedule_that_does_not_pay_is_held_in_every_file(plan_with) -> None:
     assert "UPDATE[0] = self.state.global_step" in export(plan_with(0.05), "huggingface")
 
 
+def test_the_optax_file_takes_the_step_where_its_penalty_moves(plan_with) -> None:
+    follows, holds = export(plan_with(0.05), "optax"), export(plan_with(-0.05), "optax")
+    assert "def penalty(params, step):" in follows and "+ penalty(params, step)" in follows and "def factor(" in follows
+    assert "def penalty(params):" in holds and "+ penalty(params))" in holds and "FACTORS" not in holds
+    for source in (follows, holds):
+        compile(source, "plan.py", "exec")
+
+
 def test_nanogpt_has_no_place_for_a_schedule_of_regularisers(finish, plan_of) -> None:
     fields = {
         "task": "python-text",
