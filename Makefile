@@ -13,7 +13,7 @@ help:
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
-	@echo "make best-response  regularisers by one best-response run beside searches (half an hour; goes on where it stopped)"
+	@echo "make best-response  the last part of bench: regularisers by one run beside searches (half an hour without stored rows)"
 	@echo "make soak   ten minutes of a fleet whose parts are killed at random; counts jobs lost and doubled"
 	@echo "make fleet  rates and latencies of submitting, ringing, claiming and recovering (5 minutes)"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
@@ -52,6 +52,7 @@ serve: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.chaos
+	$(BIN)/python -m benchmarks.best_response
 
 # Other libraries, with this project beside them. betty-ml says Python < 3.11 but runs on 3.11: nothing of it is compiled.
 PEERS := benchmarks/peers/.venv
