@@ -76,6 +76,7 @@ class ChaosReading(Response):
 
 
 CertifiedPoint = Literal["start", "best"]
+CertifiedThrough = Literal["run", "response"]
 
 
 class CertificatePoint(Response):
@@ -94,7 +95,7 @@ class CertificatePoint(Response):
     """How far two neighbouring widths of the differences are apart, relative likewise."""
     steps: int
     passed: bool
-    through: Literal["run", "response"] = "run"
+    through: CertifiedThrough = "run"
     """What was differentiated: the loss after a short run, or after it the loss through a best response by the regularisers
     and the scales of their perturbations."""
 
