@@ -157,7 +157,7 @@ def _tune(spec: JobSpec, limit: int) -> Phase:
     if spec.method.best_response is None:
         return Phase("tune", moves * racing, moves * seeds * cost)
     responses = spec.outer.steps // 2
-    moves = spec.outer.steps - responses
+    moves = (spec.outer.steps - responses) * spec.outer.starts
     return Phase("tune", moves * racing, seeds * (moves * cost + responses * run_cost(spec, 1)))
 
 

@@ -72,9 +72,12 @@ def check_best_response(
             "with another estimator, such as 'reverse'",
             None,
         )
-    if outer.starts > 1:
+    if alone and outer.starts > 1:
         raise misfit(
-            "/outer/starts", f"starts {outer.starts} with {kind}, which trains one population; allowed: 1", outer.starts
+            "/outer/starts",
+            f"starts {outer.starts} with {kind}, which tunes while it trains one population, from one point; allowed: 1, "
+            f"or method.estimator 'reverse' with method.best_response {kind!r}, whose hypergradients have several starts",
+            outer.starts,
         )
     if alone and outer.budget is not None:
         raise misfit(
