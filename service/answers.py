@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.problems import field_errors
 from service.security import HEADERS
-from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, PlanNotFound
+from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, KeyNotFound, PlanNotFound
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
 
@@ -90,8 +90,8 @@ def _raised(_: Request, error: ProblemError) -> ProblemError:
     return error
 
 
-def _not_found(request: Request, error: JobNotFound | PlanNotFound) -> ProblemError:
-    what = "job" if isinstance(error, JobNotFound) else "plan"
+def _not_found(request: Request, error: JobNotFound | PlanNotFound | KeyNotFound) -> ProblemError:
+    what = {JobNotFound: "job", PlanNotFound: "plan", KeyNotFound: "key"}[type(error)]
     given = request.path_params.get(f"{what}_id", "")
     return problem(404, "not-found", "There is no such thing", f"there is no {what} '{given}'")
 
@@ -182,6 +182,7 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     HTTPException: _http,
     JobNotFound: _not_found,
     PlanNotFound: _not_found,
+    KeyNotFound: _not_found,
     IdempotencyConflict: _conflict,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from store import events, identifiers
 from store.dialect import insert_or_ignore, now
 from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound
+from store.owners import LOCAL
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
 from windtunnel.types import Attempt, Job, JobPage, JobSpec, JobState, Progress, TuneResult
@@ -26,7 +27,7 @@ LONGEST_KEY = 200
 _SHOWN = [column for column in jobs.c if column.name != "result"]
 
 
-def submit(s: Session, spec: JobSpec, *, owner: str = "local", idempotency_key: str | None = None) -> Job:
+def submit(s: Session, spec: JobSpec, *, owner: str = LOCAL, idempotency_key: str | None = None) -> Job:
     """Queue a job, or return the one that this owner's idempotency key made before from the same spec.
 
     Raises:
@@ -91,9 +92,15 @@ def get(s: Session, job_id: str) -> Job:
 
 
 def page(
-    s: Session, *, state: JobState | None = None, task: str | None = None, limit: int = 50, cursor: str | None = None
+    s: Session,
+    *,
+    owner: str = LOCAL,
+    state: JobState | None = None,
+    task: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> JobPage:
-    """Up to ``limit`` jobs, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
+    """Up to ``limit`` jobs of an owner, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
 
     Raises:
         InvalidCursor: the cursor is not the ``next_cursor`` of a page.
@@ -101,7 +108,7 @@ def page(
     """
     if limit < 1:
         raise ValueError(f"a page has at least 1 job, got limit {limit}")
-    query = select(*_SHOWN).order_by(jobs.c.id.desc()).limit(limit + 1)
+    query = select(*_SHOWN).where(jobs.c.owner == owner).order_by(jobs.c.id.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if task is not None:

@@ -8,7 +8,7 @@ from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
 from service.answers import PROBLEMS, ProblemError, invalid
-from service.dependencies import DatabaseDependency, JobId, SettingsDependency
+from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
 from service.jobs.admission import population_errors
 from service.jobs.events import stream
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery, NotFinished
@@ -34,6 +34,7 @@ def create_job(
     response: Response,
     database: DatabaseDependency,
     settings: SettingsDependency,
+    owner: OwnerDependency,
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a job. `{"task": "digits"}` is a complete one."""
@@ -41,16 +42,16 @@ def create_job(
     if too_large:
         raise invalid(too_large)
     with database.transaction() as session:
-        job = jobs.submit(session, spec, idempotency_key=idempotency_key)
+        job = jobs.submit(session, spec, owner=owner, idempotency_key=idempotency_key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return job
 
 
 @router.get("", response_model=JobPage)
-def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency) -> JobPage:
+def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency, owner: OwnerDependency) -> JobPage:
     """Jobs, newest first, page by page."""
     with database.snapshot() as session:
-        return jobs.page(session, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
+        return jobs.page(session, owner=owner, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
 
 
 @router.get("/{job_id}", response_model=Job, responses={304: {"description": "The job is as you have it"}})
