@@ -15,7 +15,15 @@ from starlette.responses import JSONResponse, Response
 
 from service.problems import field_errors
 from service.security import HEADERS
-from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, KeyNotFound, PlanNotFound
+from store.errors import (
+    DATABASE_ERRORS,
+    IdempotencyConflict,
+    InvalidCursor,
+    JobNotFound,
+    KeyNotFound,
+    PlanNotFound,
+    TooManyJobs,
+)
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
 
@@ -107,6 +115,10 @@ def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
     )
 
 
+def _quota(_: Request, error: TooManyJobs) -> ProblemError:
+    return problem(403, "quota", "You have as many as you may have", error.message)
+
+
 def _bad_cursor(request: Request, _: InvalidCursor) -> ProblemError:
     given = request.query_params.get("cursor")
     message = "cursor is not one that this server gave; take next_cursor of a page, or leave it out for the first page"
@@ -184,6 +196,7 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     PlanNotFound: _not_found,
     KeyNotFound: _not_found,
     IdempotencyConflict: _conflict,
+    TooManyJobs: _quota,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),
     Exception: _failed,

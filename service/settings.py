@@ -31,6 +31,7 @@ class ServiceSettings(StoreSettings):
         description="Host names a request may carry besides the loopback names, separated by commas. Without keys, "
         "whoever can reach the server under such a name may do everything.",
     )
+    max_jobs: int = Field(1000, ge=1, description="Jobs of one owner that have not ended, at most.")
     event_poll: float = Field(0.25, gt=0, le=10, description="Seconds between two looks at a followed job.")
 
     @field_validator("allowed_hosts", mode="before")

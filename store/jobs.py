@@ -11,27 +11,37 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from store import events, identifiers
 from store.dialect import insert_or_ignore, now
-from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound
+from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound, TooManyJobs
 from store.owners import LOCAL
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
-from windtunnel.types import Attempt, Job, JobPage, JobSpec, JobState, Progress, TuneResult
+from windtunnel.types import TERMINAL_STATES, Attempt, Job, JobPage, JobSpec, JobState, Progress, TuneResult
 
 LONGEST_KEY = 200
 
 _SHOWN = [column for column in jobs.c if column.name != "result"]
 
 
-def submit(s: Session, spec: JobSpec, *, owner: str = LOCAL, idempotency_key: str | None = None) -> Job:
+def submit(
+    s: Session, spec: JobSpec, *, owner: str = LOCAL, idempotency_key: str | None = None, most: int | None = None
+) -> Job:
     """Queue a job, or return the one that this owner's idempotency key made before from the same spec.
+
+    Args:
+        s: a session that writes.
+        spec: what is asked for.
+        owner: whose it is.
+        idempotency_key: the same key and spec again give the same job.
+        most: jobs that the owner may have at the same time, those that have ended not counted; None for any number.
 
     Raises:
         IdempotencyConflict: the key was used with another spec.
+        TooManyJobs: the owner has ``most`` of them. Submissions at the same moment may each take the last place.
         ValueError: the key is empty or longer than 200 characters.
     """
     new_id = identifiers.job_id()
@@ -41,6 +51,8 @@ def submit(s: Session, spec: JobSpec, *, owner: str = LOCAL, idempotency_key: st
         earlier = _claim_key(s, spec, owner, idempotency_key, new_id)
         if earlier is not None:
             return get(s, earlier)
+    if most is not None:
+        _check_quota(s, owner, most)
     waiting = Progress(
         outer_step=0, outer_steps=spec.outer.steps, inner_steps=0, phase="waiting", fraction=0.0, run_equivalents=0.0
     )
@@ -64,6 +76,13 @@ def submit(s: Session, spec: JobSpec, *, owner: str = LOCAL, idempotency_key: st
     )
     events.append(s, new_id, "queued", {})
     return get(s, new_id)
+
+
+def _check_quota(s: Session, owner: str, most: int) -> None:
+    live = select(func.count()).select_from(jobs).where(jobs.c.owner == owner, jobs.c.state.not_in(TERMINAL_STATES))
+    count = s.scalar(live) or 0
+    if count >= most:
+        raise TooManyJobs(count, most)
 
 
 def _claim_key(s: Session, spec: JobSpec, owner: str, key: str, new_id: str) -> str | None:

@@ -65,7 +65,7 @@ def test_nobody_gets_an_answer_without_a_key(keyed, app):
         assert keyed.request(method, address, headers=bearer("wt_wrong"), **body).status_code == 401
 
 
-BODIES = {"/v1/jobs/{job_id}/plans": {"width": 256}}
+BODIES = {"/v1/jobs/{job_id}/plans": {"width": 256}, "/v1/jobs/{job_id}/fork": {"overrides": {"seed": 1}}}
 
 
 def test_a_strangers_id_is_404_on_every_route(keyed, app, database, work_on_either):
