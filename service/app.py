@@ -24,6 +24,7 @@ from service.pages.routes import problem_page
 from service.pages.routes import router as pages
 from service.pages.signing_in import router as signing_in
 from service.plans.routes import router as plans
+from service.rates import Rates
 from service.schedules.routes import router as schedules
 from service.security import Guard
 from service.settings import ServiceSettings
@@ -100,6 +101,7 @@ def create_app(
     app.state.stopping = asyncio.Event()
     app.state.problem_page = problem_page
     app.state.keyed = False
+    app.state.rates = Rates(settings.requests_per_minute, settings.broker_url)
     app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts, needs_keys=lambda: needs_keys(app.state, shared))
     answers.install(app)
     for router in (jobs, plans, tasks, estimators, estimates, schedules, fleet, keys, metrics, pages):

@@ -27,7 +27,15 @@ SettingsDependency = Annotated[ServiceSettings, Depends(_settings)]
 
 
 def _caller(request: Request, database: DatabaseDependency) -> Caller:
-    return identify(request, database)
+    caller = identify(request, database)
+    seconds = request.app.state.rates.wait(caller.owner)
+    if seconds:
+        most = request.app.state.settings.requests_per_minute
+        detail = f"you sent more than {most:,} requests within a minute; send this one again in {seconds} s"
+        refusal = problem(429, "rate-limited", "Too many requests", detail)
+        refusal.headers = {"retry-after": str(seconds)}
+        raise refusal
+    return caller
 
 
 CallerDependency = Annotated[Caller, Depends(_caller)]

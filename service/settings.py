@@ -32,7 +32,16 @@ class ServiceSettings(StoreSettings):
         "whoever can reach the server under such a name may do everything.",
     )
     max_jobs: int = Field(1000, ge=1, description="Jobs of one owner that have not ended, at most.")
+    requests_per_minute: int = Field(6000, ge=0, description="Of one owner, at most; 0 for any number.")
+    broker_url: str | None = Field(None, description="Redis, which then counts the requests to all servers of a fleet.")
     event_poll: float = Field(0.25, gt=0, le=10, description="Seconds between two looks at a followed job.")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("the broker is Redis: redis://host:port/0, rediss:// with TLS, redis+socket:///path")
+        return url
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod

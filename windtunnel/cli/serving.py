@@ -79,7 +79,8 @@ def serve(
     from service.serve import AddressUnavailableError, OpenToAllError, run
     from service.settings import ServiceSettings
 
-    settings = _read(ServiceSettings, host=host, port=port, data_dir=data_dir, database_url=database_url)
+    places = {"data_dir": data_dir, "database_url": database_url, "broker_url": broker_url}
+    settings = _read(ServiceSettings, host=host, port=port, **places)
     _need_driver(settings)
     given = {"slots": workers, "threads": threads, "data_dir": data_dir, "database_url": database_url}
     with _embedded(wanted=not no_worker, broker_url=broker_url, **given) as dispatcher:
