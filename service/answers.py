@@ -15,7 +15,15 @@ from starlette.responses import JSONResponse, Response
 
 from service.problems import field_errors
 from service.security import HEADERS
-from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, PlanNotFound
+from store.errors import (
+    DATABASE_ERRORS,
+    IdempotencyConflict,
+    InvalidCursor,
+    JobNotFound,
+    KeyNotFound,
+    PlanNotFound,
+    TooManyJobs,
+)
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
 
@@ -90,8 +98,8 @@ def _raised(_: Request, error: ProblemError) -> ProblemError:
     return error
 
 
-def _not_found(request: Request, error: JobNotFound | PlanNotFound) -> ProblemError:
-    what = "job" if isinstance(error, JobNotFound) else "plan"
+def _not_found(request: Request, error: JobNotFound | PlanNotFound | KeyNotFound) -> ProblemError:
+    what = {JobNotFound: "job", PlanNotFound: "plan", KeyNotFound: "key"}[type(error)]
     given = request.path_params.get(f"{what}_id", "")
     return problem(404, "not-found", "There is no such thing", f"there is no {what} '{given}'")
 
@@ -105,6 +113,10 @@ def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
         f"Idempotency-Key {key!r} belongs to a job with another spec; send a new key for a new job",
         [FieldError(pointer="/Idempotency-Key", message="was used with another spec", given=key)],
     )
+
+
+def _quota(_: Request, error: TooManyJobs) -> ProblemError:
+    return problem(403, "quota", "You have as many as you may have", error.message)
 
 
 def _bad_cursor(request: Request, _: InvalidCursor) -> ProblemError:
@@ -182,7 +194,9 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     HTTPException: _http,
     JobNotFound: _not_found,
     PlanNotFound: _not_found,
+    KeyNotFound: _not_found,
     IdempotencyConflict: _conflict,
+    TooManyJobs: _quota,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),
     Exception: _failed,

@@ -1,17 +1,23 @@
-"""Guards a server without keys: only this machine's own pages and programs may write; no page can be framed."""
+"""Guards the server: without keys it answers this machine only; no other site's page writes here; no page can be framed."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.settings import is_loopback
+from store.errors import DATABASE_ERRORS
 from windtunnel.types import Problem
 
 MAX_BODY_BYTES = 1 << 20
+
+FORMS = frozenset({"/sign-in", "/sign-out"})
+"""Where a page sends a plain form."""
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 HEADERS = {
     # plotly writes style attributes; scripts come from this server only.
@@ -30,10 +36,18 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """ASGI middleware: checks Host (DNS rebinding), origin and content type of writes, and size; adds the headers."""
+    """ASGI middleware: checks Host (DNS rebinding), origin and content type of writes, and size; adds the headers.
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+    Args:
+        app: what is guarded.
+        allowed_hosts: names of this server beside the loopback ones.
+        needs_keys: does it answer nobody without a key? Then it may be asked under any name: a page elsewhere that takes
+            a name of its own for this server has no key, and a browser sends it no cookie of another name.
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str], needs_keys: Callable[[], bool]) -> None:
         self.app = app
+        self.needs_keys = needs_keys
         self.allowed_hosts = frozenset(allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +55,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        refused = self._refusal(scope["method"], Headers(scope=scope))
+        refused = await self._refusal(scope["method"], scope["path"], Headers(scope=scope))
         if refused is not None:
             content = refused.model_dump(mode="json")
             answer = JSONResponse(content, refused.status, HEADERS, media_type="application/problem+json")
@@ -51,19 +65,31 @@ class Guard:
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         await self.app(inner, _limited(receive), _with_headers(send))
 
-    def _refusal(self, method: str, headers: Headers) -> Problem | None:
+    async def _refusal(self, method: str, path: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
         name = hostname(host)
-        if not is_loopback(name) and name not in self.allowed_hosts:
+        known = is_loopback(name) or name in self.allowed_hosts
+        if not known and not await run_in_threadpool(self._keyed):
             return Problem(
                 type="wrong-host",
                 title="This server does not answer under that name",
                 status=421,
-                detail=f"Host is '{host}'; allowed: localhost, 127.0.0.1, [::1] and the names in WINDTUNNEL_ALLOWED_HOSTS",
+                detail=f"Host is '{host}'; allowed: localhost, 127.0.0.1, [::1] and the names in WINDTUNNEL_ALLOWED_HOSTS; "
+                "any name once an API key was made",
             )
         if method in SAFE_METHODS:
             return None
-        return _foreign(headers, host) or _wrong_content(headers) or _declared_too_large(headers)
+        return (
+            _foreign(headers, host)
+            or _wrong_content(headers, FORM if path in FORMS else JSON)
+            or _declared_too_large(headers)
+        )
+
+    def _keyed(self) -> bool:
+        try:
+            return self.needs_keys()
+        except DATABASE_ERRORS:  # nobody can tell: take the careful answer
+            return False
 
 
 def hostname(host: str) -> str:
@@ -89,18 +115,18 @@ def _foreign(headers: Headers, host: str) -> Problem | None:
     )
 
 
-def _wrong_content(headers: Headers) -> Problem | None:
+def _wrong_content(headers: Headers, allowed: str) -> Problem | None:
     given = headers.get("content-type")
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     if given is None and not has_body:
         return None
-    if given is not None and given.partition(";")[0].strip().lower() == "application/json":
+    if given is not None and given.partition(";")[0].strip().lower() == allowed:
         return None
     return Problem(
         type="unsupported-media-type",
-        title="The body must be JSON",
+        title="The body is of the wrong kind",
         status=415,
-        detail=f"Content-Type is {given or 'not given'}; allowed: application/json",
+        detail=f"Content-Type is {given or 'not given'}; allowed: {allowed}",
     )
 
 

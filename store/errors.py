@@ -39,6 +39,30 @@ class PlanNotFound(StoreError):
         self.plan_id = plan_id
 
 
+class KeyNotFound(StoreError):
+    """No API key of this owner has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no API key {key_id!r}")
+        self.key_id = key_id
+
+
+class TooManyKeys(StoreError):
+    """The owner has as many API keys as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} API keys; allowed: {limit}; revoke one that is no longer used")
+
+
+class TooManyJobs(StoreError):
+    """The owner has as many jobs that have not ended as one may have."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(
+            f"you have {count:,} jobs that have not ended; allowed: {limit:,}; wait for one to end, or cancel one"
+        )
+
+
 class LeaseLost(StoreError):
     """The job is no longer this worker's: the lease ran out, or the job has ended. Write nothing and stop."""
 

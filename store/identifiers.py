@@ -15,6 +15,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 RANDOM_BITS = 80
 
 JOB_ID, PLAN_ID = re.compile("job_[0-9a-z]{26}"), re.compile("plan_[0-9a-z]{26}")
+KEY_ID = re.compile("key_[0-9a-z]{26}")
 """What the ids look like."""
 
 _lock = threading.Lock()
@@ -43,6 +44,11 @@ def job_id() -> str:
 def plan_id() -> str:
     """A new transfer plan's id."""
     return "plan_" + _ulid()
+
+
+def key_id() -> str:
+    """A new API key's id, which is no secret."""
+    return "key_" + _ulid()
 
 
 def request_sha256(spec: JobSpec) -> str:

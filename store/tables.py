@@ -168,3 +168,20 @@ idempotency_keys = Table(
     # Checked at the end of the transaction: the key goes in first, so that of two requests at once only one makes a job.
     ForeignKeyConstraint(["job_id"], ["jobs.id"], deferrable=True, initially="DEFERRED"),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("prefix", String(16), nullable=False),  # to know a key by, among others
+    Column("sha256", String(64), nullable=False),
+    Column("operator", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double),  # to the minute
+    Column("revoked_at", Double),  # the row stays: a server whose last key has ended is not open
+    CheckConstraint("operator IN (0, 1)", name="operator_or_not"),
+    Index(None, "sha256", unique=True),
+    Index(None, "owner", "id"),
+)

@@ -8,11 +8,11 @@ from pydantic import model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from service.dependencies import DatabaseDependency, JobId, PlanId
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
 from service.jobs.schemas import JobsQuery
-from service.pages import assets
 from service.pages.history import history, outer_steps
 from service.pages.rendering import render
+from service.pages.signing_in import sign_in_page
 from service.pages.views import job_view, jobs_view, plan_view
 from store import jobs, plans
 from windtunnel import figures
@@ -21,7 +21,6 @@ from windtunnel.types import OuterStep, Problem, TuneResult
 from windtunnel.types.base import Request as RequestModel
 
 router = APIRouter(include_in_schema=False)
-router.include_router(assets.router)
 
 
 class PageQuery(JobsQuery):
@@ -40,9 +39,9 @@ class FigureQuery(RequestModel):
 
 
 @router.get("/")
-def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency) -> HTMLResponse:
+def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
     """Every job, and the form for another."""
-    return render("jobs.html", **jobs_view(database, query))
+    return render("jobs.html", **jobs_view(database, query, caller.owner))
 
 
 @router.get("/jobs/{job_id}")
@@ -85,8 +84,10 @@ def plan_ladder(plan_id: PlanId, query: Annotated[FigureQuery, Query()], databas
     return _json(figures.ladder(climbed, theme=query.theme) if climbed else None)
 
 
-def problem_page(_: Request, problem: Problem) -> HTMLResponse:
-    """A problem for people."""
+def problem_page(request: Request, problem: Problem) -> HTMLResponse:
+    """A problem for people; the form to sign in with where that is what is missing."""
+    if problem.status == 401:
+        return sign_in_page(request, 401)
     return render("problem.html", problem.status, problem=problem)
 
 

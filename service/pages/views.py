@@ -27,10 +27,10 @@ SHOWN_EXPORTS: tuple[ExportFormat, ...] = ("torch", "yaml")
 """Formats whose text is on the page of a plan; the others are links."""
 
 
-def jobs_view(database: Database, query: JobsQuery) -> dict[str, Any]:
+def jobs_view(database: Database, query: JobsQuery, owner: str) -> dict[str, Any]:
     """The list of jobs, the workers, the submit form."""
     with database.snapshot() as session:
-        page = jobs.page(session, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
+        page = jobs.page(session, owner=owner, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
         lines = {job.id: _loss_line(metrics.points(session, job.id, ["loss"], SPARKLINE_POINTS)) for job in page.items}
         fleet = workers.listing(session)
     there, silent = present(fleet, datetime.now(UTC))

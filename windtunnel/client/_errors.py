@@ -64,6 +64,14 @@ class ValidationFailed(ApiError):
         return self.problem.errors
 
 
+class Unauthorized(ApiError):
+    """The server asks for an API key, or does not know the one sent (401): ``WINDTUNNEL_API_KEY`` or ``api_key``."""
+
+
+class Forbidden(ApiError):
+    """The API key does not allow this, or a quota is used up (403)."""
+
+
 class NotFound(ApiError):
     """No job or plan has this id (404)."""
 
@@ -115,7 +123,14 @@ class WaitTimeout(WindtunnelError, TimeoutError):
 
 
 _BY_TYPE: dict[str, type[ApiError]] = {"transfer-refused": TransferRefused, "not-finished": NotFinished}
-_BY_STATUS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 422: ValidationFailed, 429: RateLimited}
+_BY_STATUS: dict[int, type[ApiError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: ValidationFailed,
+    429: RateLimited,
+}
 
 
 def api_error(problem: Problem, retry_after: float | None) -> ApiError:

@@ -52,18 +52,19 @@ class Transport:
         base_url: such as ``http://127.0.0.1:8000``.
         timeout: seconds to wait for a connection, and for each part of an answer.
         pacing: retries and their clocks.
+        api_key: sent with every request.
 
     Raises:
-        InvalidRequest: ``base_url`` is no http or https address.
+        InvalidRequest: ``base_url`` is no http or https address, or the key has characters that no key has.
     """
 
-    def __init__(self, base_url: str, timeout: float, pacing: Pacing) -> None:
+    def __init__(self, base_url: str, timeout: float, pacing: Pacing, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         self.pacing = pacing
         self._http = httpx.Client(
             timeout=timeout,
-            headers={"User-Agent": f"windtunnel/{__version__}", "Accept": "application/json"},
+            headers={"User-Agent": f"windtunnel/{__version__}", "Accept": "application/json", **_authorization(api_key)},
             # A proxy from the environment cannot reach this machine's own loopback address.
             trust_env=not _is_loopback(_host(self.base_url)),
         )
@@ -202,6 +203,14 @@ def _host(base_url: str) -> str:
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidRequest(f"server address {base_url!r} is no http address; expected one like http://127.0.0.1:8000")
     return url.host
+
+
+def _authorization(api_key: str | None) -> dict[str, str]:
+    if api_key is None:
+        return {}
+    if not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
+        raise InvalidRequest("the API key has spaces or other characters that no key has; see WINDTUNNEL_API_KEY")
+    return {"Authorization": f"Bearer {api_key}"}
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,6 +16,7 @@ from windtunnel.types.jobs import (
     Progress,
     WorkerInfo,
 )
+from windtunnel.types.keys import ApiKey, KeyRequest, NewApiKey
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import Family, ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName, OptimizerSpec
@@ -72,6 +73,7 @@ __all__ = [
     "TASKS",
     "TERMINAL_STATES",
     "AnySchedule",
+    "ApiKey",
     "Assumption",
     "Attempt",
     "BestResponseReport",
@@ -106,12 +108,14 @@ __all__ = [
     "JobPage",
     "JobSpec",
     "JobState",
+    "KeyRequest",
     "KnotsSchedule",
     "LossEstimate",
     "MethodSpec",
     "MetricPoints",
     "ModelSpec",
     "MultistepSchedule",
+    "NewApiKey",
     "OptimizerName",
     "OptimizerSpec",
     "OuterSpec",
