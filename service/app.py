@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 import windtunnel
 from service import answers
+from service.datasets.routes import router as datasets
 from service.estimates.routes import router as estimates
 from service.estimators.routes import router as estimators
 from service.fleet.routes import router as fleet
@@ -93,9 +94,10 @@ def create_app(
     app.state.database = shared
     app.state.dispatcher = dispatcher
     app.state.stopping = asyncio.Event()
+    app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
     app.state.problem_page = problem_page
-    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts, upload_bytes=settings.max_dataset_bytes)
     answers.install(app)
-    for router in (jobs, plans, tasks, estimators, estimates, schedules, fleet, health, metrics, pages):
+    for router in (jobs, plans, datasets, tasks, estimators, estimates, schedules, fleet, health, metrics, pages):
         app.include_router(router)
     return app

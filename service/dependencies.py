@@ -7,7 +7,8 @@ from fastapi import Depends, Request
 from service.settings import ServiceSettings
 from store import identifiers
 from store.database import Database
-from store.errors import JobNotFound, PlanNotFound
+from store.errors import DatasetNotFound, JobNotFound, PlanNotFound
+from windtunnel.types import is_dataset
 
 
 def _database(request: Request) -> Database:
@@ -33,7 +34,20 @@ def _plan_id(plan_id: str) -> str:
     return plan_id
 
 
+def _dataset_id(dataset_id: str) -> str:
+    if not is_dataset(dataset_id):
+        raise DatasetNotFound(dataset_id)
+    return dataset_id
+
+
+def _owner() -> str:
+    """Whose jobs and data sets a request is about: without keys, everybody is the same person."""
+    return "local"
+
+
 DatabaseDependency = Annotated[Database, Depends(_database)]
 SettingsDependency = Annotated[ServiceSettings, Depends(_settings)]
+OwnerDependency = Annotated[str, Depends(_owner)]
+DatasetId = Annotated[str, Depends(_dataset_id)]
 JobId = Annotated[str, Depends(_job_id)]
 PlanId = Annotated[str, Depends(_plan_id)]

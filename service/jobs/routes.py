@@ -8,11 +8,13 @@ from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
 from service.answers import PROBLEMS, ProblemError, invalid
-from service.dependencies import DatabaseDependency, JobId, SettingsDependency
+from service.datasets.admission import checked, missing
+from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
 from service.jobs.admission import population_errors
 from service.jobs.events import stream
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery, NotFinished
 from store import events, jobs, metrics
+from store.errors import DatasetNotFound
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
@@ -34,14 +36,19 @@ def create_job(
     response: Response,
     database: DatabaseDependency,
     settings: SettingsDependency,
+    owner: OwnerDependency,
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a job. `{"task": "digits"}` is a complete one."""
+    spec = checked(spec, database, owner)
     too_large = population_errors(spec, settings.max_population_bytes)
     if too_large:
         raise invalid(too_large)
-    with database.transaction() as session:
-        job = jobs.submit(session, spec, idempotency_key=idempotency_key)
+    try:
+        with database.transaction() as session:
+            job = jobs.submit(session, spec, owner=owner, idempotency_key=idempotency_key)
+    except DatasetNotFound as error:  # deleted since it was looked at
+        raise missing(error) from error
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return job
 

@@ -1,0 +1,108 @@
+"""Has an uploaded file read by a child process, and tells what came of it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from service.answers import ProblemError, problem
+from service.datasets.badness import BadData
+from service.datasets.options import UploadOptions
+from service.settings import ServiceSettings
+from service.values import presentable
+from store.settings import PREFIX
+from windtunnel.types import DatasetFormat, FieldError
+
+UNPACKED = 4
+"""Bytes of arrays for each byte that a file may have: compression is good for little more on numbers."""
+INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+"""Variables that the process gets, so that it starts; the addresses of databases and their passwords are none of them."""
+
+
+def read(
+    file: BinaryIO, kind: DatasetFormat, options: UploadOptions, folder: Path, settings: ServiceSettings
+) -> dict[str, Any]:
+    """What is known of the data in the file, whose normal form then lies in ``folder``.
+
+    Args:
+        file: with a descriptor, at any position.
+        kind: how to read it.
+        options: what the sender said of it.
+        folder: empty.
+        settings: the limits.
+
+    Raises:
+        ProblemError: it is bad, or takes more than it may.
+    """
+    file.seek(0)
+    order = {
+        "format": kind,
+        "target": options.target,
+        "kind": options.kind,
+        "context": options.context,
+        "descriptor": file.fileno(),
+        "folder": str(folder),
+        "memory": settings.dataset_memory,
+        "seconds": settings.dataset_seconds,
+        "most_bytes": UNPACKED * settings.max_dataset_bytes,
+    }
+    done = _run(order, settings.dataset_seconds)
+    match done:
+        case {"known": dict(known)}:
+            return known
+        case {"too_large": str(message)}:
+            raise too_large(message)
+        case {"bad": {"pointer": str(pointer), "message": str(message), "given": given}}:
+            raise bad(BadData(message, pointer, given))
+        case _:
+            raise bad(BadData(f"the file cannot be read as {kind}: the process that read it broke down over it"))
+
+
+def _run(order: dict[str, Any], seconds: int) -> object:
+    """The child's answer; None where it broke down. Raises ProblemError."""
+    descriptor: int = order["descriptor"]
+    slow = f"reading the file took more than the {seconds} s that are allowed"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "service.datasets.child"],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+            pass_fds=(descriptor,),
+            start_new_session=True,
+            env={name: os.environ[name] for name in INHERITED if name in os.environ}
+            | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise too_large(slow) from error
+    if done.returncode in (-9, -24):  # killed for its processor time
+        raise too_large(slow)
+    with contextlib.suppress(ValueError):
+        return json.loads(done.stdout)
+    return None
+
+
+def bad(error: BadData) -> ProblemError:
+    """422 for a file, or an option, that cannot be used."""
+    field = FieldError(pointer=error.pointer, message=error.message, given=presentable(error.given))
+    return problem(422, "invalid-dataset", "The data set is not valid", error.message, [field])
+
+
+def too_large(message: str) -> ProblemError:
+    """413 for a file that takes more to read than it may."""
+    advice = (
+        f"{message}; send fewer rows, or let the server give more: {PREFIX}MAX_DATASET_BYTES, {PREFIX}DATASET_MEMORY, "
+        f"{PREFIX}DATASET_SECONDS"
+    )
+    return problem(
+        413,
+        "dataset-too-large",
+        "The data set is too large",
+        advice,
+        [FieldError(pointer="/file", message=message)],
+    )

@@ -1,0 +1,132 @@
+"""Puts data sets into the data folder and takes them out: written aside, renamed into place under the row's lock."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from service.datasets.options import UploadOptions, file_name
+from service.datasets.reading import read
+from service.settings import ServiceSettings
+from store import datasets
+from store.database import Database
+from store.dataset_files import FILE, FOLDER, path_of
+from store.identifiers import dataset_id
+from windtunnel.types import Dataset, DatasetFormat
+
+ASIDE = ".aside-"
+"""Name of a folder that is no data set yet, or no more, begins with this."""
+STALE = 3600.0
+"""Seconds after which such a folder is one that a killed server left."""
+
+
+def store(
+    database: Database,
+    settings: ServiceSettings,
+    owner: str,
+    file: BinaryIO,
+    kind: DatasetFormat,
+    options: UploadOptions,
+    name: str,
+) -> tuple[Dataset, bool]:
+    """Read an uploaded file and keep what is in it; was it kept anew, or did the owner have it?
+
+    Args:
+        database: for the row.
+        settings: data folder and limits.
+        owner: whose it is.
+        file: as it was received; ``name`` is what its sender calls it.
+        kind: how to read it.
+        options: what the sender said of it.
+        name: see ``file``.
+
+    Raises:
+        ProblemError: the file is bad or too large.
+        TooManyDatasets: the owner has as many as are allowed.
+    """
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    with _aside(settings.data_dir / FOLDER) as folder:
+        known = read(file, kind, options, folder, settings)
+        dataset = _described(known, owner, name, size, kind, options)
+        with database.transaction() as session:
+            kept, fresh = datasets.keep(session, dataset, owner=owner, limit=settings.max_datasets)
+            place = settings.data_dir / path_of(kept.id)
+            # The folder of a data set that is there may have been damaged or lost: the file was sent again to mend it.
+            if fresh or not (place / FILE).exists():
+                shutil.rmtree(place, ignore_errors=True)
+                folder.rename(place)
+                _flush(place.parent)
+        return kept, fresh
+
+
+def remove(database: Database, settings: ServiceSettings, owner: str, dataset_id: str) -> None:
+    """Delete a data set and its files.
+
+    Raises:
+        DatasetNotFound: the owner has none of that id.
+        DatasetInUse: a job that has not ended reads it.
+    """
+    with _aside(settings.data_dir / FOLDER) as folder:
+        with database.transaction() as session:
+            datasets.delete(session, dataset_id, owner=owner)
+            with contextlib.suppress(FileNotFoundError):
+                (settings.data_dir / path_of(dataset_id)).rename(folder / dataset_id)
+        _flush(folder.parent)
+
+
+@contextlib.contextmanager
+def _aside(parent: Path) -> Iterator[Path]:
+    """A folder beside the data sets that is gone when the block is left, unless it was renamed; old ones go, too."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{ASIDE}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=ASIDE, dir=parent)).absolute()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _described(
+    known: dict[str, Any], owner: str, file: str, size: int, kind: DatasetFormat, options: UploadOptions
+) -> Dataset:
+    shown = file_name(file)
+    identity = dataset_id(owner, known["sha256"])
+    name = options.name or shown.rpartition(".")[0] or shown or kind
+    task = {
+        **known["task"],
+        "name": identity,
+        "title": name,
+        "source": f"uploaded file '{shown}'" if shown else "an uploaded file",
+    }
+    return Dataset.model_validate(
+        {
+            "id": identity,
+            "name": name,
+            "file": shown,
+            "format": kind,
+            "bytes": size,
+            "sha256": known["sha256"],
+            "columns": known["columns"],
+            "target": known["target"],
+            "scaling": known["scaling"],
+            "task": task,
+            "created_at": datetime.now(UTC),
+        }
+    )
