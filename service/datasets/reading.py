@@ -1,7 +1,7 @@
 """Has an uploaded file read by a child process, and tells what came of it."""
 
-import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,9 +16,13 @@ from service.values import presentable
 from store.settings import PREFIX
 from windtunnel.types import DatasetFormat, FieldError
 
+log = logging.getLogger("windtunnel.service")
+
+PACKAGES = Path(__file__).absolute().parents[2]
+"""Where this package and its neighbours are."""
 UNPACKED = 4
 """Bytes of arrays for each byte that a file may have: compression is good for little more on numbers."""
-INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+INHERITED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """Variables that the process gets, so that it starts; the addresses of databases and their passwords are none of them."""
 
 
@@ -62,7 +66,12 @@ def read(
 
 
 def _run(order: dict[str, Any], seconds: int) -> object:
-    """The child's answer; None where it broke down. Raises ProblemError."""
+    """The child's answer; None where the file broke it.
+
+    Raises:
+        ProblemError: it took too long.
+        RuntimeError: it cannot work, whatever the file.
+    """
     descriptor: int = order["descriptor"]
     slow = f"reading the file took more than the {seconds} s that are allowed"
     try:
@@ -75,16 +84,29 @@ def _run(order: dict[str, Any], seconds: int) -> object:
             timeout=seconds,
             pass_fds=(descriptor,),
             start_new_session=True,
-            env={name: os.environ[name] for name in INHERITED if name in os.environ}
-            | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
+            env=_environment(),
         )
     except subprocess.TimeoutExpired as error:
         raise too_large(slow) from error
     if done.returncode in (-9, -24):  # killed for its processor time
         raise too_large(slow)
-    with contextlib.suppress(ValueError):
-        return json.loads(done.stdout)
-    return None
+    if done.returncode < 0:
+        log.warning("reading an uploaded %s ended by signal %d: %s", order["format"], -done.returncode, done.stderr[-1000:])
+        return None
+    if done.returncode > 0:
+        raise RuntimeError(f"the process that reads uploaded files does not work here: {done.stderr[-1000:]}")
+    return json.loads(done.stdout)
+
+
+def _environment() -> dict[str, str]:
+    """What the process needs to start, whatever the folder it starts in."""
+    return {
+        **{name: os.environ[name] for name in INHERITED if name in os.environ},
+        "PYTHONPATH": str(PACKAGES),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    }
 
 
 def bad(error: BadData) -> ProblemError:

@@ -1,6 +1,7 @@
 """The Python client: flat public names, private modules."""
 
 from windtunnel.client._client import Client
+from windtunnel.client._datasets import Datasets
 from windtunnel.client._errors import (
     ApiError,
     Conflict,
@@ -30,6 +31,7 @@ __all__ = [
     "Client",
     "Conflict",
     "ConnectionFailed",
+    "Datasets",
     "InvalidRequest",
     "Job",
     "JobCancelled",

@@ -65,7 +65,7 @@ class ValidationFailed(ApiError):
 
 
 class NotFound(ApiError):
-    """No job or plan has this id (404)."""
+    """No job, plan or data set has this id (404)."""
 
 
 class Conflict(ApiError):
