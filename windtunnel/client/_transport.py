@@ -94,7 +94,7 @@ class Transport:
         return self._exchange(request, _HARMLESS)
 
     def delete(self, path: str) -> httpx.Response:
-        """Take something away; tried again only where the first try has surely not arrived, for the second finds nothing."""
+        """Take something away; tried again only where the first try did not arrive, for a second finds nothing."""
         return self._exchange(self._request("DELETE", path), _NOT_BEGUN)
 
     @contextmanager
