@@ -70,6 +70,12 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handler(translate))
 
 
+def told(request: Request, error: Exception) -> Problem:
+    """What an error of the table below is answered with, for who answers with a page of their own."""
+    answer: ProblemError = TRANSLATIONS[type(error)](request, error)
+    return answer.problem
+
+
 def _handler(translate: typing.Callable[[Request, Any], ProblemError]) -> Any:
     def handle(request: Request, error: Exception) -> Response:
         answer = translate(request, error)

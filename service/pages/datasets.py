@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from service.answers import ProblemError
+from service.answers import ProblemError, told
 from service.datasets import storage
 from service.datasets.options import SUFFIXES
 from service.datasets.routes import upload
@@ -38,10 +38,8 @@ async def upload_page(
     """The form: on to the page of the data set, or back to the form with what is wrong."""
     try:
         dataset, _ = await upload(request, database, settings, owner)
-    except ProblemError as error:
-        return await run_in_threadpool(_list, database, settings, owner, error.problem)
-    except TooManyDatasets as error:
-        return await run_in_threadpool(_list, database, settings, owner, _problem(error.message))
+    except (ProblemError, TooManyDatasets) as error:
+        return await run_in_threadpool(_list, database, settings, owner, told(request, error))
     return RedirectResponse(f"/datasets/{dataset.id}", 303)
 
 
@@ -53,18 +51,18 @@ def dataset_page(dataset_id: DatasetId, database: DatabaseDependency, owner: Own
 
 @router.post("/datasets/{dataset_id}/delete")
 def delete_page(
-    dataset_id: DatasetId, database: DatabaseDependency, settings: SettingsDependency, owner: OwnerDependency
+    request: Request,
+    dataset_id: DatasetId,
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    owner: OwnerDependency,
 ) -> Response:
     """The button: on to the list, or back to the data set with the reason."""
     try:
         storage.remove(database, settings, owner, dataset_id)
     except DatasetInUse as error:
-        return _one(database, owner, dataset_id, _problem(error.message))
+        return _one(database, owner, dataset_id, told(request, error))
     return RedirectResponse("/datasets", 303)
-
-
-def _problem(detail: str) -> Problem:
-    return Problem(type="conflict", title="This cannot be done now", status=409, detail=detail)
 
 
 def _list(database: Database, settings: ServiceSettings, owner: str, problem: Problem | None = None) -> HTMLResponse:

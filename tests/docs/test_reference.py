@@ -198,7 +198,9 @@ def test_every_command_and_option_is_named_where_it_belongs():
     page = REFERENCE["cli"]
     for name, command in COMMANDS.items():
         section = page.split(f"\n## {name}\n", 1)[1].split("\n## ", 1)[0]
-        for parameter in command.params:
+        inner = getattr(command, "commands", {})
+        assert not [word for word in inner if f"windtunnel {name} {word}" not in section]
+        for parameter in [parameter for each in (command, *inner.values()) for parameter in each.params]:
             for option in parameter.opts:
                 everywhere = option in ("--url", "--json", "-h", "--help")
                 if option.startswith("-"):
@@ -273,8 +275,12 @@ def test_commands_in_the_documentation_exist(path):
             if "windtunnel" not in words:
                 continue
             name, *arguments = words[words.index("windtunnel") + 1 :]
+            command = COMMANDS[name]
+            if hasattr(command, "commands"):
+                name, *arguments = arguments
+                command = command.commands[name]
             # Parsing checks names and values of options; nothing is run.
-            COMMANDS[name].make_context(name, arguments, resilient_parsing=False)
+            command.make_context(name, arguments, resilient_parsing=False)
 
 
 # The tutorial is run

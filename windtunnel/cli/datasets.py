@@ -31,17 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def upload(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="npz, csv, parquet or text.",
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            show_default=False,
-        ),
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="npz, csv, parquet or text.", show_default=False)],
     *,
     name: Annotated[str | None, typer.Option(help="What to call it. Default: the file's name.", show_default=False)] = None,
     format: Annotated[  # noqa: A002 - the option's own name
