@@ -59,10 +59,10 @@ def hold(s: Session, dataset_id: str, *, owner: str) -> Dataset:
 
 
 def listing(s: Session, *, owner: str) -> list[Dataset]:
-    """The owner's data sets, newest first, without their scaling, which may be long."""
+    """The owner's data sets, newest first, without their columns and scaling, which may be long."""
     mine = select(datasets).where(datasets.c.owner == owner, datasets.c.deleted_at.is_(None))
     rows = s.execute(mine.order_by(datasets.c.created_at.desc(), datasets.c.id))
-    return [_dataset(row).model_copy(update={"scaling": None}) for row in rows]
+    return [_dataset(row).model_copy(update={"scaling": None, "columns": []}) for row in rows]
 
 
 def delete(s: Session, dataset_id: str, *, owner: str) -> Dataset:

@@ -13,6 +13,8 @@ LEAST_EXAMPLES = 50
 LEAST_OF_A_CLASS = 3
 """One for each part."""
 MOST_CLASSES = 1000
+LONGEST_NAME = 200
+"""Of a class or a column: they stand in lists, labels and tables."""
 MOST_WHOLE_NUMBERS = 100
 """Distinct whole numbers up to which a target is recognised as classes, where each stands there five times on average."""
 MOST_FEATURES = 16_384
@@ -121,6 +123,13 @@ def _classes(values: NDArray[Any], target: Target) -> tuple[NDArray[Any], tuple[
         raise BadData(
             f"{target.name} has {len(names):,} different values; allowed: at most {MOST_CLASSES:,} classes, or a "
             "regression, whose values are numbers",
+            target.pointer,
+        )
+    longest = max((str(name) for name in names), key=len)
+    if len(longest) > LONGEST_NAME or not all(str(name).isprintable() for name in names):
+        raise BadData(
+            f"{target.name} has a class '{longest[:60]}' of {len(longest)} characters; allowed: at most {LONGEST_NAME} "
+            "printable ones",
             target.pointer,
         )
     rare = int(counts.argmin())

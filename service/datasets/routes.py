@@ -49,7 +49,7 @@ async def upload(
 
 @router.get("", response_model=DatasetList)
 def list_datasets(database: DatabaseDependency, owner: OwnerDependency) -> DatasetList:
-    """Your data sets, newest first, without `scaling`."""
+    """Your data sets, newest first, without `columns` and `scaling`."""
     with database.snapshot() as session:
         return DatasetList(items=datasets.listing(session, owner=owner))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.datasets.badness import BadData, TooLarge
-from service.datasets.pool import MOST_FEATURES, Pool, Target, check_size, labelled, single
+from service.datasets.pool import LONGEST_NAME, MOST_FEATURES, Pool, Target, check_size, labelled, single
 
 DELIMITERS = ",;\t|"
 SAMPLE = 1 << 16
@@ -29,11 +29,12 @@ def read_csv(file: BinaryIO, target: str | None, kind: str | None) -> Pool:
         text.seek(0)
         if not sample.strip():
             raise BadData("the file is empty; expected a line of column names and rows of numbers")
-        rows = csv.reader(text, delimiter=_delimiter(sample), strict=True)
-        names = [name.strip() for name in next(rows)]
+        rows = _lines(csv.reader(text, delimiter=_delimiter(sample), strict=True))
+        _, first = next(rows)
+        names = [name.strip() for name in first]
         _check_names(names)
         at = _target_column(names, target)
-        return _pool(*_numbers(_lines(rows), names, at), names, at, kind)
+        return _pool(*_numbers(rows, names, at), names, at, kind)
     except UnicodeDecodeError as error:
         raise BadData(f"the file is no text in UTF-8 ({error.reason}); save the table as CSV in UTF-8") from error
     except csv.Error as error:
@@ -48,7 +49,7 @@ def _delimiter(sample: str) -> str:
 
 def _lines(rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     """(row number as a spreadsheet shows it, cells)."""
-    yield from ((number, cells) for number, cells in enumerate(rows, start=2) if cells)
+    yield from ((number, cells) for number, cells in enumerate(rows, start=1) if cells)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -63,6 +64,12 @@ def _check_names(names: Sequence[str]) -> None:
     for index, name in enumerate(names):
         if not name:
             raise BadData(f"column {index + 1} has no name in the first line")
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise BadData(
+                f"the name of column {index + 1} has {len(name)} characters; allowed: at most {LONGEST_NAME} printable "
+                "ones",
+                given=name[:60],
+            )
         if name in names[:index]:
             raise BadData(f"two columns are called '{name}'; give each its own name", given=name)
 

@@ -30,7 +30,12 @@ def test_from_a_csv_to_a_plan(client: Client, houses: Path):
     assert client.datasets.get(dataset.id) == dataset
     assert dataset.id in [each.id for each in client.datasets.list()]
 
-    spec = {"inner": {"steps": 40, "batch_size": 32, "seeds": 2}, "outer": {"steps": 1, "finish_seeds": 2}}
+    spec = {
+        "model": {"width": 16},
+        "inner": {"steps": 30, "batch_size": 32, "seeds": 2},
+        "outer": {"steps": 1, "finish_seeds": 2},
+        "transfer": {"noise_scale": False},
+    }
     assert client.estimate(task=dataset, **spec).seconds > 0
     job = client.jobs.create(task=dataset, **spec, target={"width": 256})
     result = job.wait(timeout=120, progress=False)

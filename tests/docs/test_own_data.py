@@ -35,6 +35,7 @@ def service(tmp_path: Path) -> Iterator[str]:
     database.dispose()
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_a_csv_to_a_plan(service, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WINDTUNNEL_URL", service)
     monkeypatch.chdir(tmp_path)

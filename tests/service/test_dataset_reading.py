@@ -117,6 +117,7 @@ def test_a_bad_cell_is_named(column, row, value, message):
         (b"a,a\n1,2\n", "two columns are called 'a'"),
         (b"a,\n1,2\n", "column 2 has no name"),
         (b"only\n1\n", "the table has one column"),
+        (b"a,%b\n1,2\n" % (b"b" * 201), "the name of column 2 has 201 characters"),
         (b"a,b\n\xff\xfe,1\n", "no text in UTF-8"),
         (b"\x00\x01", "has one column|no CSV"),
     ],
@@ -124,6 +125,19 @@ def test_a_bad_cell_is_named(column, row, value, message):
 def test_a_file_that_is_no_table_is_refused(content, message):
     with pytest.raises(BadData, match=message):
         read_csv(io.BytesIO(content), None, None)
+
+
+def test_lines_are_counted_as_an_editor_counts_them():
+    cells = good()
+    cells["weight"][0] = "heavy"
+    with pytest.raises(BadData, match="in row 4: 'heavy'"):
+        read_csv(io.BytesIO(b"\n\n" + table(cells)), None, None)
+
+
+def test_names_of_classes_are_short():
+    cells = {**good(), "kind": [f"{'long' * 51}{index % 2}" for index in range(ROWS)]}
+    with pytest.raises(BadData, match="of 205 characters; allowed: at most 200"):
+        csv(cells)
 
 
 def test_labels_that_never_change_are_refused():

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select, update
 
@@ -61,7 +63,7 @@ def test_life_of_a_data_set(either, work_on_either, settings):
     task = dataset["task"]
     assert (task["kind"], task["classes"], task["sources"]) == ("classification", 2, ["no", "yes"])
     assert either.get(made.headers["location"]).json() == dataset
-    assert either.get("/v1/datasets").json()["items"] == [{**dataset, "scaling": None}]
+    assert either.get("/v1/datasets").json()["items"] == [{**dataset, "scaling": None, "columns": []}]
     folder = settings.data_dir / "datasets" / dataset["id"]
     assert digest(folder / FILE) == dataset["sha256"] and (folder / MANIFEST).exists()
     assert dataset["id"] not in [item["name"] for item in either.get("/v1/tasks").json()["items"]]
@@ -222,7 +224,7 @@ def test_an_owner_has_so_many_data_sets_and_no_more(sqlite, tmp_path):
 
 def test_a_reader_that_takes_too_much_memory_is_stopped(sqlite, tmp_path):
     wide = archive(inputs=np.zeros((8_000, 8_000)), labels=np.arange(8_000) % 2)
-    with served(sqlite, tmp_path, max_dataset_bytes=256 * MIB, dataset_memory=256 * MIB) as client:
+    with served(sqlite, tmp_path, max_dataset_bytes=256 * MIB, dataset_memory=512 * MIB) as client:
         answer = send(client, wide, "a.npz")
         assert (answer.status_code, answer.json()["type"]) == (413, "dataset-too-large")
         assert "WINDTUNNEL_DATASET_MEMORY" in answer.json()["detail"] and left(tmp_path) == []
@@ -265,6 +267,24 @@ def test_two_gigabytes_leave_the_server_as_it_was(sqlite, tmp_path, monkeypatch)
             assert declared.recv(12) == b"HTTP/1.1 413"
         assert list(spool.iterdir()) == [] and left(tmp_path) == []
         assert client.get("/healthz").status_code == 200
+
+
+def test_every_format_is_read_within_the_limits(client):
+    numbers, classes = GENERATOR.normal(size=(200, 3)), np.arange(200) % 2
+    table = io.BytesIO()
+    pq.write_table(pa.table({"a": numbers[:, 0], "b": numbers[:, 1], "target": [str(each) for each in classes]}), table)
+    for content, file, fields, kind, families in (
+        (table.getvalue(), "a.parquet", {}, "classification", ["mlp"]),
+        (archive(x=numbers, y=numbers[:, 0]), "a.npz", {}, "regression", ["mlp"]),
+        (archive(tokens=np.arange(2000) % 7), "b.npz", {"context": "8"}, "language", ["transformer"]),
+        (b"abc " * 500, "a.txt", {"context": "8"}, "language", ["transformer"]),
+        (CSV, "blob", {"format": "csv", "kind": "classification"}, "classification", ["mlp"]),
+    ):
+        answer = send(client, content, file, **fields)
+        assert answer.status_code == 201, answer.text
+        assert (answer.json()["task"]["kind"], answer.json()["task"]["families"]) == (kind, families)
+        estimate = client.post("/v1/estimates", json={"task": answer.json()["id"]})
+        assert estimate.status_code == 200 and estimate.json()["seconds"] > 0
 
 
 def test_what_a_killed_server_left_aside_is_swept(client, settings):

@@ -55,7 +55,7 @@ class Datasets:
         return self._transport.parse(Dataset, answer)
 
     def list(self) -> list[Dataset]:
-        """Your data sets, newest first, without ``scaling``."""
+        """Your data sets, newest first, without ``columns`` and ``scaling``."""
         return self._transport.parse(Items[Dataset], self._transport.get(path("datasets"))).items
 
     def get(self, dataset_id: str) -> Dataset:

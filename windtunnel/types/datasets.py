@@ -42,7 +42,7 @@ class Dataset(Response):
     sha256: str
     """Of the stored data, which the provenance of every job on it repeats."""
     columns: list[str]
-    """Names of the features of a table, in order; empty for anything else."""
+    """Names of the features of a table, in order; empty for anything else, and in lists."""
     target: str | None
     """The column that is learned."""
     task: TaskInfo
