@@ -136,7 +136,8 @@ def _classes(values: NDArray[Any], target: Target) -> tuple[NDArray[Any], tuple[
     if counts[rare] < LEAST_OF_A_CLASS:
         raise BadData(
             f"{target.name} has class '{names[rare]}' {counts[rare]} times; allowed: at least {LEAST_OF_A_CLASS} of each, "
-            "one for the training, the validation and the test part",
+            "one for the training, the validation and the test part"
+            + ("; or say kind regression" if target.values is not None else ""),
             target.pointer,
             str(names[rare]),
         )

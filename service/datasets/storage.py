@@ -72,12 +72,19 @@ def remove(database: Database, settings: ServiceSettings, owner: str, dataset_id
         DatasetNotFound: the owner has none of that id.
         DatasetInUse: a job that has not ended reads it.
     """
-    with _aside(settings.data_dir / FOLDER) as folder:
-        with database.transaction() as session:
-            datasets.delete(session, dataset_id, owner=owner)
-            with contextlib.suppress(FileNotFoundError):
-                (settings.data_dir / path_of(dataset_id)).rename(folder / dataset_id)
-        _flush(folder.parent)
+    place = settings.data_dir / path_of(dataset_id)
+    with _aside(place.parent) as folder:
+        moved = folder / dataset_id
+        try:
+            with database.transaction() as session:
+                datasets.delete(session, dataset_id, owner=owner)
+                with contextlib.suppress(FileNotFoundError):
+                    place.rename(moved)
+        except BaseException:
+            if moved.exists():  # the database did not take it: the data set is still there
+                moved.rename(place)
+            raise
+        _flush(place.parent)
 
 
 @contextlib.contextmanager
