@@ -1,7 +1,8 @@
 """What may be said of a file beside the file itself, and which format takes what."""
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -54,6 +55,19 @@ class UploadOptions(Request):
         if not name.isprintable():
             raise ValueError(f"name {name!r} has characters that cannot be shown; allowed: printable ones")
         return name.strip()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file, and what its sender said of it."""
+
+    file: BinaryIO
+    """With a descriptor, at any position."""
+    name: str
+    """What the sender calls it."""
+    kind: DatasetFormat
+    """How to read it."""
+    options: UploadOptions
 
 
 def file_name(given: str | None) -> str:

@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from service.answers import ProblemError, problem
 from service.datasets.badness import BadData
-from service.datasets.options import UploadOptions
+from service.datasets.options import Upload
 from service.settings import ServiceSettings
 from service.values import presentable
 from store.settings import PREFIX
-from windtunnel.types import DatasetFormat, FieldError
+from windtunnel.types import FieldError
 
 log = logging.getLogger("windtunnel.service")
 
@@ -26,28 +26,25 @@ INHERITED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """Variables that the process gets, so that it starts; the addresses of databases and their passwords are none of them."""
 
 
-def read(
-    file: BinaryIO, kind: DatasetFormat, options: UploadOptions, folder: Path, settings: ServiceSettings
-) -> dict[str, Any]:
-    """What is known of the data in the file, whose normal form then lies in ``folder``.
+def read(upload: Upload, folder: Path, settings: ServiceSettings) -> dict[str, Any]:
+    """What is known of the data in a file, whose normal form then lies in ``folder``.
 
     Args:
-        file: with a descriptor, at any position.
-        kind: how to read it.
-        options: what the sender said of it.
+        upload: the file.
         folder: empty.
         settings: the limits.
 
     Raises:
         ProblemError: it is bad, or takes more than it may.
+        RuntimeError: no file can be read here.
     """
-    file.seek(0)
+    upload.file.seek(0)
     order = {
-        "format": kind,
-        "target": options.target,
-        "kind": options.kind,
-        "context": options.context,
-        "descriptor": file.fileno(),
+        "format": upload.kind,
+        "target": upload.options.target,
+        "kind": upload.options.kind,
+        "context": upload.options.context,
+        "descriptor": upload.file.fileno(),
         "folder": str(folder),
         "memory": settings.dataset_memory,
         "seconds": settings.dataset_seconds,
@@ -62,7 +59,7 @@ def read(
         case {"bad": {"pointer": str(pointer), "message": str(message), "given": given}}:
             raise bad(BadData(message, pointer, given))
         case _:
-            raise bad(BadData(f"the file cannot be read as {kind}: the process that read it broke down over it"))
+            raise bad(BadData(f"the file cannot be read as {upload.kind}: the process that read it broke down over it"))
 
 
 def _run(order: dict[str, Any], seconds: int) -> object:

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -11,27 +10,17 @@ from starlette.datastructures import UploadFile
 
 from service.answers import invalid
 from service.datasets.badness import BadData
-from service.datasets.options import UploadOptions, format_of
+from service.datasets.options import Upload, UploadOptions, format_of
 from service.datasets.reading import bad
 from service.problems import field_errors
-from windtunnel.types import DatasetFormat, FieldError
+from windtunnel.types import FieldError
 
 MOST_FIELDS = 16
 
 
-@dataclass(frozen=True)
-class Received:
-    """An upload. The file has no name on the disk: it is gone when it is closed, or when the server dies."""
-
-    file: BinaryIO
-    name: str
-    kind: DatasetFormat
-    options: UploadOptions
-
-
 @asynccontextmanager
-async def received(request: Request) -> AsyncIterator[Received]:
-    """The upload of a request.
+async def received(request: Request) -> AsyncIterator[Upload]:
+    """The upload of a request. Its file has no name on the disk: it is gone when it is closed, or when the server dies.
 
     Raises:
         ProblemError: a field is missing, unknown or wrong.
@@ -57,7 +46,7 @@ async def received(request: Request) -> AsyncIterator[Received]:
             raise invalid(field_errors(error.errors(), UploadOptions)) from error
         except BadData as error:
             raise bad(error) from error
-        yield Received(file.file, name, kind, options)
+        yield Upload(file.file, name, kind, options)
 
 
 SCHEMA: dict[str, Any] = {

@@ -42,9 +42,7 @@ async def upload(
 ) -> tuple[Dataset, bool]:
     """The data set that a request brings, and whether it was kept anew. Files are read one after the other."""
     async with received(request) as came, request.app.state.reading:
-        return await run_in_threadpool(
-            storage.store, database, settings, owner, came.file, came.kind, came.options, came.name
-        )
+        return await run_in_threadpool(storage.store, database, settings, owner, came)
 
 
 @router.get("", response_model=DatasetList)

@@ -8,16 +8,16 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from service.datasets.options import UploadOptions, file_name
+from service.datasets.options import Upload, file_name
 from service.datasets.reading import read
 from service.settings import ServiceSettings
 from store import datasets
 from store.database import Database
 from store.dataset_files import FILE, FOLDER, path_of
 from store.identifiers import dataset_id
-from windtunnel.types import Dataset, DatasetFormat
+from windtunnel.types import Dataset
 
 ASIDE = ".aside-"
 """Name of a folder that is no data set yet, or no more, begins with this."""
@@ -25,35 +25,21 @@ STALE = 3600.0
 """Seconds after which such a folder is one that a killed server left."""
 
 
-def store(
-    database: Database,
-    settings: ServiceSettings,
-    owner: str,
-    file: BinaryIO,
-    kind: DatasetFormat,
-    options: UploadOptions,
-    name: str,
-) -> tuple[Dataset, bool]:
+def store(database: Database, settings: ServiceSettings, owner: str, upload: Upload) -> tuple[Dataset, bool]:
     """Read an uploaded file and keep what is in it; was it kept anew, or did the owner have it?
 
     Args:
         database: for the row.
         settings: data folder and limits.
         owner: whose it is.
-        file: as it was received; ``name`` is what its sender calls it.
-        kind: how to read it.
-        options: what the sender said of it.
-        name: see ``file``.
+        upload: the file.
 
     Raises:
         ProblemError: the file is bad or too large.
         TooManyDatasets: the owner has as many as are allowed.
     """
-    file.seek(0, os.SEEK_END)
-    size = file.tell()
     with _aside(settings.data_dir / FOLDER) as folder:
-        known = read(file, kind, options, folder, settings)
-        dataset = _described(known, owner, name, size, kind, options)
+        dataset = _described(read(upload, folder, settings), owner, upload)
         with database.transaction() as session:
             kept, fresh = datasets.keep(session, dataset, owner=owner, limit=settings.max_datasets)
             place = settings.data_dir / path_of(kept.id)
@@ -110,30 +96,19 @@ def _flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _described(
-    known: dict[str, Any], owner: str, file: str, size: int, kind: DatasetFormat, options: UploadOptions
-) -> Dataset:
-    shown = file_name(file)
-    identity = dataset_id(owner, known["sha256"])
-    name = options.name or shown.rpartition(".")[0] or shown or kind
-    task = {
-        **known["task"],
-        "name": identity,
-        "title": name,
-        "source": f"uploaded file '{shown}'" if shown else "an uploaded file",
-    }
+def _described(known: dict[str, Any], owner: str, upload: Upload) -> Dataset:
+    shown, identity = file_name(upload.name), dataset_id(owner, known["sha256"])
+    name = upload.options.name or shown.rpartition(".")[0] or shown or upload.kind
+    source = f"uploaded file '{shown}'" if shown else "an uploaded file"
     return Dataset.model_validate(
         {
+            **known,
             "id": identity,
             "name": name,
             "file": shown,
-            "format": kind,
-            "bytes": size,
-            "sha256": known["sha256"],
-            "columns": known["columns"],
-            "target": known["target"],
-            "scaling": known["scaling"],
-            "task": task,
+            "format": upload.kind,
+            "bytes": os.fstat(upload.file.fileno()).st_size,
+            "task": {**known["task"], "name": identity, "title": name, "source": source},
             "created_at": datetime.now(UTC),
         }
     )

@@ -5,7 +5,7 @@ import io
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +158,8 @@ def read_parquet(file: BinaryIO, target: str | None, kind: str | None) -> Pool:
     return _pool(values, targets, np.arange(1, len(targets) + 1), names, at, kind)
 
 
-def _arrow_numbers(column: "pa.Array", name: str, start: int) -> NDArray[np.float64]:  # type: ignore[name-defined]  # noqa: F821
+def _arrow_numbers(column: Any, name: str, start: int) -> NDArray[np.float64]:
+    """A pyarrow array whose first value is that of row ``start + 1``."""
     import pyarrow as pa
 
     kind = column.type
@@ -179,7 +180,7 @@ def _arrow_numbers(column: "pa.Array", name: str, start: int) -> NDArray[np.floa
     return numbers
 
 
-def _arrow_target(column: "pa.Array", name: str) -> list[str]:  # type: ignore[name-defined]  # noqa: F821
+def _arrow_target(column: Any, name: str) -> list[str]:
     """Cells as a CSV would have them."""
     cells = []
     for value in column.to_pylist():

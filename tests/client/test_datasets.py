@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from windtunnel import Client, NotFound, ValidationFailed
+from windtunnel import Client, NotFound, TooLarge, ValidationFailed
 from windtunnel.client import Conflict, InvalidRequest
 
 GENERATOR = np.random.Generator(np.random.PCG64(0))
@@ -69,6 +69,12 @@ def test_a_wrong_option_is_named(idle: Client, houses: Path):
         idle.datasets.upload(houses, target="prize")
     with pytest.raises(InvalidRequest, match=r"cannot read .*missing\.csv: No such file"):
         idle.datasets.upload(houses.with_name("missing.csv"))
+
+
+def test_a_file_that_is_too_large_has_its_own_error(scripted, script, houses: Path):
+    script.problem(413, "dataset-too-large")
+    with pytest.raises(TooLarge, match="refused with 413"):
+        scripted.datasets.upload(houses)
 
 
 def test_a_data_set_in_use_stays(idle: Client, houses: Path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hpo.errors import InvalidData
-from service.datasets.options import UploadOptions
+from service.datasets.options import Upload, UploadOptions
 from service.datasets.storage import remove, store
 from service.settings import ServiceSettings
 from store import events, jobs
@@ -33,7 +33,7 @@ def keep(database: Database, settings: WorkerSettings, labels: object = CLASSES)
     spooled = Path(settings.data_dir / "upload")
     spooled.write_bytes(file.getvalue())
     with spooled.open("rb") as opened:
-        return store(database, given, "local", opened, "npz", UploadOptions(), "points.npz")[0]
+        return store(database, given, "local", Upload(opened, "points.npz", "npz", UploadOptions()))[0]
 
 
 def spec_of(dataset: Dataset) -> JobSpec:

@@ -38,7 +38,8 @@ class Datasets:
 
         Raises:
             ValidationFailed: the file or an option is wrong; ``errors`` tells which cell, and what is allowed.
-            ApiError: the file is too large (413), or there are too many data sets (409).
+            TooLarge: the file is too large, or takes too much to read.
+            Conflict: there are as many data sets as are allowed.
             InvalidRequest: the file cannot be opened.
         """
         options = {"name": name, "format": format, "target": target, "kind": kind, "context": context}

@@ -80,6 +80,10 @@ class TransferRefused(Conflict):
     """No plan: the coordinate check did not pass, or the theory has no rule for this target."""
 
 
+class TooLarge(ApiError):
+    """What was sent is larger than the server takes, or takes more to read than it may (413)."""
+
+
 class RateLimited(ApiError):
     """Too many requests (429)."""
 
@@ -115,7 +119,13 @@ class WaitTimeout(WindtunnelError, TimeoutError):
 
 
 _BY_TYPE: dict[str, type[ApiError]] = {"transfer-refused": TransferRefused, "not-finished": NotFinished}
-_BY_STATUS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 422: ValidationFailed, 429: RateLimited}
+_BY_STATUS: dict[int, type[ApiError]] = {
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: ValidationFailed,
+    429: RateLimited,
+}
 
 
 def api_error(problem: Problem, retry_after: float | None) -> ApiError:
