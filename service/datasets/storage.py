@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from service.datasets.reading import read
 from service.settings import ServiceSettings
 from store import datasets
 from store.database import Database
-from store.dataset_files import FILE, FOLDER, path_of
+from store.dataset_files import FILE, FOLDER, digest, path_of
 from store.identifiers import dataset_id
 from windtunnel.types import Dataset
 
@@ -40,11 +40,11 @@ def store(database: Database, settings: ServiceSettings, owner: str, upload: Upl
     """
     with _aside(settings.data_dir / FOLDER) as folder:
         dataset = _described(read(upload, folder, settings), owner, upload)
+        place = settings.data_dir / path_of(dataset.id)
+        broken = not _intact(place / FILE, dataset.sha256)
         with database.transaction() as session:
             kept, fresh = datasets.keep(session, dataset, owner=owner, limit=settings.max_datasets)
-            place = settings.data_dir / path_of(kept.id)
-            # The folder of a data set that is there may have been damaged or lost: the file was sent again to mend it.
-            if fresh or not (place / FILE).exists():
+            if fresh or broken:  # who sends a file again may want to mend what was damaged or lost
                 shutil.rmtree(place, ignore_errors=True)
                 folder.rename(place)
                 _flush(place.parent)
@@ -73,6 +73,13 @@ def remove(database: Database, settings: ServiceSettings, owner: str, dataset_id
         _flush(place.parent)
 
 
+def _intact(path: Path, sha256: str) -> bool:
+    try:
+        return digest(path) == sha256
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _aside(parent: Path) -> Iterator[Path]:
     """A folder beside the data sets that is gone when the block is left, unless it was renamed; old ones go, too."""
@@ -81,7 +88,8 @@ def _aside(parent: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > STALE:
                 shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=ASIDE, dir=parent)).absolute()
+    folder = parent.absolute() / f"{ASIDE}{secrets.token_hex(8)}"
+    folder.mkdir()  # with the rights of all else in the data folder: workers may run as another user
     try:
         yield folder
     finally:

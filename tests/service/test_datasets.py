@@ -70,9 +70,11 @@ def test_life_of_a_data_set(either, work_on_either, settings):
 
     again = send(either, file="other.csv")
     assert (again.status_code, again.json()) == (200, dataset)
-    (folder / FILE).unlink()
-    send(either)
-    assert digest(folder / FILE) == dataset["sha256"], "the same file mends what was lost"
+    for harm in ((folder / FILE).unlink, lambda: (folder / FILE).write_bytes(b"noise")):
+        harm()
+        assert send(either).status_code == 200
+        assert digest(folder / FILE) == dataset["sha256"], "the same file mends what was lost or damaged"
+    assert left(settings.data_dir) == [dataset["id"]]
 
     job = either.post("/v1/jobs", json={"task": dataset["id"]})
     assert job.status_code == 201
