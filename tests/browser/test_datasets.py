@@ -27,7 +27,7 @@ def test_a_data_set_from_upload_to_deletion_without_javascript(idle: str, open_p
     page.get_by_role("link", name="Tune on it").click()
     spec = json.loads(page.get_by_label("What to tune").input_value())
     assert spec["task"].startswith("ds_") and spec["name"] == "animals"
-    page.get_by_role("link", name="Data sets").click()
+    page.get_by_role("link", name="Data", exact=True).click()
     page.get_by_role("link", name="animals").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No data set yet")).to_be_visible()
