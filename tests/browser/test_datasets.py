@@ -15,7 +15,13 @@ def test_a_data_set_from_upload_to_deletion_without_javascript(idle: str, open_p
     good, bad = tmp_path / "animals.csv", tmp_path / "bad.csv"
     good.write_text(CSV)
     bad.write_text(CSV.replace("\n0,", "\nlow,", 1))
-    page = open_page(f"{idle}/datasets", expected=("status of 422",), java_script_enabled=False)
+    page = open_page(
+        f"{idle}/datasets",
+        expected=("status of 422",),
+        java_script_enabled=False,
+        viewport={"width": 360, "height": 800},
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
     page.locator("#file").set_input_files(bad)
     page.get_by_role("button", name="Upload").click()
     expect(page.get_by_role("alert")).to_contain_text("column 'a' has text in row 2: 'low'")
@@ -29,5 +35,6 @@ def test_a_data_set_from_upload_to_deletion_without_javascript(idle: str, open_p
     assert spec["task"].startswith("ds_") and spec["name"] == "animals"
     page.get_by_role("link", name="Data", exact=True).click()
     page.get_by_role("link", name="animals").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No data set yet")).to_be_visible()
