@@ -11,17 +11,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from service.problems import field_errors
 from service.security import HEADERS
 from store.errors import (
     DATABASE_ERRORS,
+    DatasetInUse,
+    DatasetNotFound,
     IdempotencyConflict,
     InvalidCursor,
     JobNotFound,
     KeyNotFound,
     PlanNotFound,
+    TooManyDatasets,
     TooManyJobs,
 )
 from windtunnel.types import FieldError, Problem
@@ -68,6 +72,12 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handler(translate))
 
 
+def told(request: Request, error: Exception) -> Problem:
+    """What an error of the table below is answered with, for who answers with a page of their own."""
+    answer: ProblemError = TRANSLATIONS[type(error)](request, error)
+    return answer.problem
+
+
 def _handler(translate: typing.Callable[[Request, Any], ProblemError]) -> Any:
     def handle(request: Request, error: Exception) -> Response:
         answer = translate(request, error)
@@ -90,7 +100,7 @@ def _wants_page(request: Request) -> bool:
         or path in ("/v1", "/healthz", "/readyz", "/metrics")
     ):
         return False
-    is_page = path == "/" or path.startswith(("/jobs/", "/plans/"))
+    is_page = path == "/" or path.startswith(("/jobs/", "/plans/", "/datasets"))
     return is_page or "text/html" in request.headers.get("accept", "")
 
 
@@ -102,6 +112,23 @@ def _not_found(request: Request, error: JobNotFound | PlanNotFound | KeyNotFound
     what = {JobNotFound: "job", PlanNotFound: "plan", KeyNotFound: "key"}[type(error)]
     given = request.path_params.get(f"{what}_id", "")
     return problem(404, "not-found", "There is no such thing", f"there is no {what} '{given}'")
+
+
+def _no_dataset(_: Request, error: DatasetNotFound) -> ProblemError:
+    return problem(404, "not-found", "There is no such thing", error.message)
+
+
+def _in_use(_: Request, error: DatasetInUse) -> ProblemError:
+    return problem(409, "dataset-in-use", "The data set is in use", error.message)
+
+
+def _too_many(_: Request, error: TooManyDatasets) -> ProblemError:
+    return problem(409, "too-many-datasets", "There are too many data sets", error.message)
+
+
+def _gone(_: Request, __: ClientDisconnect) -> ProblemError:
+    """Nobody reads this answer; the log of a server that works holds no error for it."""
+    return problem(400, "bad-request", "The request cannot be read", "the sender has gone before the request was whole")
 
 
 def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
@@ -195,6 +222,10 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     JobNotFound: _not_found,
     PlanNotFound: _not_found,
     KeyNotFound: _not_found,
+    DatasetNotFound: _no_dataset,
+    DatasetInUse: _in_use,
+    TooManyDatasets: _too_many,
+    ClientDisconnect: _gone,
     IdempotencyConflict: _conflict,
     TooManyJobs: _quota,
     InvalidCursor: _bad_cursor,

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 import windtunnel
 from service import answers
 from service.caller import needs_keys
+from service.datasets.routes import router as datasets
 from service.dependencies import SIGNED_IN
 from service.estimates.routes import router as estimates
 from service.estimators.routes import router as estimators
@@ -99,12 +100,18 @@ def create_app(
     app.state.database = shared
     app.state.dispatcher = dispatcher
     app.state.stopping = asyncio.Event()
+    app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
     app.state.problem_page = problem_page
     app.state.keyed = False
     app.state.rates = Rates(settings.requests_per_minute, settings.broker_url)
-    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts, needs_keys=lambda: needs_keys(app.state, shared))
+    app.add_middleware(
+        Guard,
+        allowed_hosts=settings.allowed_hosts,
+        needs_keys=lambda: needs_keys(app.state, shared),
+        upload_bytes=settings.max_dataset_bytes,
+    )
     answers.install(app)
-    for router in (jobs, plans, tasks, estimators, estimates, schedules, fleet, keys, metrics, pages):
+    for router in (jobs, plans, datasets, tasks, estimators, estimates, schedules, fleet, keys, metrics, pages):
         app.include_router(router, dependencies=SIGNED_IN)
     for router in (health, assets, signing_in):
         app.include_router(router)

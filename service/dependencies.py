@@ -9,7 +9,8 @@ from service.caller import Caller, identify
 from service.settings import ServiceSettings
 from store import identifiers, owners
 from store.database import Database
-from store.errors import JobNotFound, KeyNotFound, PlanNotFound
+from store.errors import DatasetNotFound, JobNotFound, KeyNotFound, PlanNotFound
+from windtunnel.types import is_dataset
 
 
 def _database(request: Request) -> Database:
@@ -80,6 +81,14 @@ def _key_id(key_id: str) -> str:
     return key_id
 
 
+def _dataset_id(dataset_id: str) -> str:
+    if not is_dataset(dataset_id):
+        raise DatasetNotFound(dataset_id)
+    return dataset_id
+
+
+DatasetId = Annotated[str, Depends(_dataset_id)]
+"""The form of one; whose it is the store asks."""
 JobId = Annotated[str, Depends(_job_id)]
 """Of a job of who asks; a stranger's is 404, on every route."""
 PlanId = Annotated[str, Depends(_plan_id)]

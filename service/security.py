@@ -17,7 +17,11 @@ MAX_BODY_BYTES = 1 << 20
 
 FORMS = frozenset({"/sign-in", "/sign-out"})
 """Where a page sends a plain form."""
-JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+FORM_BYTES = 1 << 16
+"""What a form with a file has beside the file, at most."""
+UPLOADS = frozenset({"/v1/datasets", "/datasets"})
+"""Where a form brings a file."""
+JSON, FORM, UPLOAD = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 
 HEADERS = {
     # plotly writes style attributes; scripts come from this server only.
@@ -43,12 +47,16 @@ class Guard:
         allowed_hosts: names of this server beside the loopback ones.
         needs_keys: does it answer nobody without a key? Then it may be asked under any name: a page elsewhere that takes
             a name of its own for this server has no key, and a browser sends it no cookie of another name.
+        upload_bytes: of a file that a form brings.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str], needs_keys: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, allowed_hosts: Collection[str], needs_keys: Callable[[], bool], upload_bytes: int
+    ) -> None:
         self.app = app
         self.needs_keys = needs_keys
         self.allowed_hosts = frozenset(allowed_hosts)
+        self.upload_bytes = upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a problem, or let the request through."""
@@ -63,7 +71,11 @@ class Guard:
             return
         # HEAD is GET without the body, which the server leaves out by itself.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await self.app(inner, _limited(receive), _with_headers(send))
+        await self.app(inner, _limited(receive, self._most(scope["path"])), _with_headers(send))
+
+    def _most(self, path: str) -> int:
+        """Bytes of a body."""
+        return self.upload_bytes + FORM_BYTES if path in UPLOADS else MAX_BODY_BYTES
 
     async def _refusal(self, method: str, path: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
@@ -81,8 +93,8 @@ class Guard:
             return None
         return (
             _foreign(headers, host)
-            or _wrong_content(headers, FORM if path in FORMS else JSON)
-            or _declared_too_large(headers)
+            or _wrong_content(headers, _content(path))
+            or _declared_too_large(headers, self._most(path))
         )
 
     def _keyed(self) -> bool:
@@ -90,6 +102,13 @@ class Guard:
             return self.needs_keys()
         except DATABASE_ERRORS:  # nobody can tell: take the careful answer
             return False
+
+
+def _content(path: str) -> str:
+    """The media type of what is written there."""
+    if path in UPLOADS or path.startswith("/datasets/"):
+        return UPLOAD
+    return FORM if path in FORMS else JSON
 
 
 def hostname(host: str) -> str:
@@ -130,19 +149,19 @@ def _wrong_content(headers: Headers, allowed: str) -> Problem | None:
     )
 
 
-def _too_large(given: str) -> str:
-    return f"the body has {given} bytes; allowed: {MAX_BODY_BYTES:,}"
+def _too_large(given: str, most: int) -> str:
+    return f"the body has {given} bytes; allowed: {most:,}"
 
 
-def _declared_too_large(headers: Headers) -> Problem | None:
+def _declared_too_large(headers: Headers, most: int) -> Problem | None:
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) <= MAX_BODY_BYTES:
+    if not length.isdecimal() or int(length) <= most:
         return None
-    detail = _too_large(f"{int(length):,}")
+    detail = _too_large(f"{int(length):,}", most)
     return Problem(type="too-large", title="The body is too large", status=413, detail=detail)
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, most: int) -> Receive:
     """Count what comes in: a chunked body declares no length."""
     received = 0
 
@@ -150,8 +169,8 @@ def _limited(receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
-            raise HTTPException(413, _too_large(f"more than {MAX_BODY_BYTES:,}"))
+        if received > most:
+            raise HTTPException(413, _too_large(f"more than {most:,}", most))
         return message
 
     return counted

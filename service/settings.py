@@ -36,6 +36,13 @@ class ServiceSettings(StoreSettings):
     broker_url: str | None = Field(None, description="Redis, which then counts the requests to all servers of a fleet.")
     event_poll: float = Field(0.25, gt=0, le=10, description="Seconds between two looks at a followed job.")
 
+    max_dataset_bytes: int = Field(256 * 2**20, gt=0, description="Size of an uploaded file, at most, in bytes.")
+    max_datasets: int = Field(100, ge=0, description="Data sets of one owner, at most.")
+    dataset_memory: int = Field(
+        2 * 2**30, ge=512 * 2**20, description="Memory of the process that reads an uploaded file, at most, in bytes."
+    )
+    dataset_seconds: int = Field(60, ge=1, le=3600, description="Time that it may take, at most.")
+
     @field_validator("broker_url")
     @classmethod
     def _redis(cls, url: str | None) -> str | None:

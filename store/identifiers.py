@@ -51,6 +51,12 @@ def key_id() -> str:
     return "key_" + _ulid()
 
 
+def dataset_id(owner: str, sha256: str) -> str:
+    """The id of an owner's data set with this content: the same data give the same id, and no two owners share one."""
+    digest = hashlib.sha256(f"{owner}\0{sha256}".encode()).digest()
+    return "ds_" + _encode(int.from_bytes(digest[:16]))
+
+
 def request_sha256(spec: JobSpec) -> str:
     """SHA-256 of the spec with every default filled in, so that two ways to ask for the same job give the same digest."""
     canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

@@ -14,13 +14,23 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from store import events, identifiers
+from store import datasets, events, identifiers
 from store.dialect import insert_or_ignore, now
 from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound, TooManyJobs
 from store.owners import LOCAL
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
-from windtunnel.types import TERMINAL_STATES, Attempt, Job, JobPage, JobSpec, JobState, Progress, TuneResult
+from windtunnel.types import (
+    TERMINAL_STATES,
+    Attempt,
+    Job,
+    JobPage,
+    JobSpec,
+    JobState,
+    Progress,
+    TuneResult,
+    is_dataset,
+)
 
 LONGEST_KEY = 200
 
@@ -42,6 +52,7 @@ def submit(
     Raises:
         IdempotencyConflict: the key was used with another spec.
         TooManyJobs: the owner has ``most`` of them. Submissions at the same moment may each take the last place.
+        DatasetNotFound: the task is an uploaded data set that is not there, or not this owner's.
         ValueError: the key is empty or longer than 200 characters.
     """
     new_id = identifiers.job_id()
@@ -53,6 +64,8 @@ def submit(
             return get(s, earlier)
     if most is not None:
         _check_quota(s, owner, most)
+    if is_dataset(spec.task):
+        datasets.hold(s, spec.task, owner=owner)
     waiting = Progress(
         outer_step=0, outer_steps=spec.outer.steps, inner_steps=0, phase="waiting", fraction=0.0, run_equivalents=0.0
     )
@@ -232,6 +245,7 @@ def attempts(s: Session, job_id: str) -> list[Attempt]:
 
 def _jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
     """Rows as jobs, each with the ids of its plans."""
+    datasets.learn(s, {row.task for row in rows})
     ids = [row.id for row in rows]
     made = select(plans.c.job_id, plans.c.id).where(plans.c.job_id.in_(ids)).order_by(plans.c.created_at, plans.c.id)
     of_job: dict[str, list[str]] = {job_id: [] for job_id in ids}

@@ -142,6 +142,19 @@ plans = Table(
     Column("created_at", Double, nullable=False),
 )
 
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("path", Text, nullable=False),  # below the data folder
+    _json("facts", nullable=False),  # of a deleted one, too: its jobs and plans are still there
+    Column("created_at", Double, nullable=False),
+    Column("deleted_at", Double),
+    Index(None, "owner", "created_at"),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -8,6 +8,7 @@ from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
 from service.answers import PROBLEMS, ProblemError, invalid
+from service.datasets.admission import checked, missing
 from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
 from service.jobs.admission import population_errors
 from service.jobs.bundle import bundle
@@ -17,6 +18,7 @@ from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, 
 from service.settings import ServiceSettings
 from store import events, jobs, metrics
 from store.database import Database
+from store.errors import DatasetNotFound
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
@@ -65,11 +67,15 @@ def fork_job(
 def _submit(
     spec: JobSpec, response: Response, database: Database, settings: ServiceSettings, owner: str, key: str | None
 ) -> Job:
+    spec = checked(spec, database, owner)
     too_large = population_errors(spec, settings.max_population_bytes)
     if too_large:
         raise invalid(too_large)
-    with database.transaction() as session:
-        job = jobs.submit(session, spec, owner=owner, idempotency_key=key, most=settings.max_jobs)
+    try:
+        with database.transaction() as session:
+            job = jobs.submit(session, spec, owner=owner, idempotency_key=key, most=settings.max_jobs)
+    except DatasetNotFound as error:  # deleted since it was looked at
+        raise missing(error) from error
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return job
 

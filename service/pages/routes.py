@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
 from service.jobs.schemas import JobsQuery
+from service.pages import datasets
 from service.pages.history import history, outer_steps
 from service.pages.rendering import render
 from service.pages.signing_in import sign_in_page
@@ -19,12 +20,16 @@ from windtunnel import figures
 from windtunnel.figure_style import Theme
 from windtunnel.types import OuterStep, Problem, TuneResult
 from windtunnel.types.base import Request as RequestModel
+from windtunnel.types.datasets import DATASET_ID
 
 router = APIRouter(include_in_schema=False)
+router.include_router(datasets.router)
 
 
 class PageQuery(JobsQuery):
     """Like the API's, but a form sends a field that is not filled in as empty."""
+
+    dataset: str | None = Field(None, pattern=DATASET_ID.pattern, description="What the form for a job begins with.")
 
     @model_validator(mode="before")
     @classmethod
@@ -41,7 +46,7 @@ class FigureQuery(RequestModel):
 @router.get("/")
 def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
     """Every job, and the form for another."""
-    return render("jobs.html", **jobs_view(database, query, caller.owner))
+    return render("jobs.html", **jobs_view(database, query, caller.owner, query.dataset))
 
 
 @router.get("/jobs/{job_id}")

@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from windtunnel import __version__
-from windtunnel.cli import coordcheck, doctor, estimating, jobs, keys, plans, roles, serving, submitting
+from windtunnel.cli import coordcheck, datasets, doctor, estimating, jobs, keys, plans, roles, serving, submitting
 from windtunnel.cli.exits import MEANINGS, exit_code
 from windtunnel.cli.output import explain
 from windtunnel.client import WindtunnelError
@@ -61,7 +61,7 @@ def _root(
 ) -> None: ...
 
 
-for module in (serving, submitting, estimating, jobs, plans, keys, coordcheck, roles, doctor):
+for module in (serving, submitting, estimating, jobs, plans, datasets, keys, coordcheck, roles, doctor):
     module.register(app)
 
 

@@ -1,6 +1,7 @@
 """The Python client: flat public names, private modules."""
 
 from windtunnel.client._client import Client
+from windtunnel.client._datasets import Datasets
 from windtunnel.client._errors import (
     ApiError,
     Conflict,
@@ -13,6 +14,7 @@ from windtunnel.client._errors import (
     NotFound,
     RateLimited,
     ServerError,
+    TooLarge,
     TransferRefused,
     Unauthorized,
     UnexpectedAnswer,
@@ -32,6 +34,7 @@ __all__ = [
     "Client",
     "Conflict",
     "ConnectionFailed",
+    "Datasets",
     "Forbidden",
     "InvalidRequest",
     "Job",
@@ -47,6 +50,7 @@ __all__ = [
     "RateLimited",
     "Result",
     "ServerError",
+    "TooLarge",
     "TransferRefused",
     "Unauthorized",
     "UnexpectedAnswer",

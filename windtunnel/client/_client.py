@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from windtunnel.client._datasets import Datasets
 from windtunnel.client._jobs import Jobs, request_body
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
@@ -51,6 +52,7 @@ class Client:
         self._transport = Transport(address, timeout, pacing or Pacing(), key)
         self.jobs = Jobs(self._transport)
         self.plans = Plans(self._transport)
+        self.datasets = Datasets(self._transport)
 
     @property
     def base_url(self) -> str:

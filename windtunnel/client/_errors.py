@@ -73,7 +73,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """No job or plan has this id (404)."""
+    """No job, plan or data set has this id (404)."""
 
 
 class Conflict(ApiError):
@@ -86,6 +86,10 @@ class NotFinished(Conflict):
 
 class TransferRefused(Conflict):
     """No plan: the coordinate check did not pass, or the theory has no rule for this target."""
+
+
+class TooLarge(ApiError):
+    """What was sent is larger than the server takes, or takes more to read than it may (413)."""
 
 
 class RateLimited(ApiError):
@@ -128,6 +132,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    413: TooLarge,
     422: ValidationFailed,
     429: RateLimited,
 }

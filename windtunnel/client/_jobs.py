@@ -7,8 +7,8 @@ from typing import Any
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._job import Job
 from windtunnel.client._transport import Transport, path
+from windtunnel.types import Dataset, JobPage, JobSpec, JobState
 from windtunnel.types import Job as WireJob
-from windtunnel.types import JobPage, JobSpec, JobState
 
 PAGE = 50
 """Jobs fetched at once by ``list``."""
@@ -98,6 +98,8 @@ def _as_json(spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Models inside of a spec (``target=Target(width=1024)``) as JSON."""
     match value:
+        case Dataset():  # a job names it by its id
+            return value.id
         case Mapping():
             return {name: _plain(item) for name, item in value.items()}
         case list() | tuple():

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -28,6 +28,8 @@ class Items(Response, Generic[M]):
 
 TRY_LATER = frozenset({429, 502, 503, 504})
 """Statuses of a server that cannot answer now but soon may."""
+READING = 600.0
+"""Seconds that a server may take to read an uploaded file, and those before it."""
 STREAM_SILENCE = 60.0
 """Seconds without a byte after which a stream counts as lost; the server sends keep-alives far more often."""
 
@@ -84,6 +86,17 @@ class Transport:
     def post_once(self, path: str, body: Any) -> httpx.Response:
         """Write something that must not arrive twice: tried again only where it has surely not arrived."""
         return self._exchange(self._request("POST", path, body=body), _NOT_BEGUN)
+
+    def upload(self, path: str, file: BinaryIO, name: str, fields: Mapping[str, str]) -> httpx.Response:
+        """Send a file as a form, streamed; it does no harm when it arrives twice."""
+        address = self.base_url + path
+        request = self._http.build_request("POST", address, data=dict(fields), files={"file": (name, file)})
+        request.extensions["timeout"]["read"] = max(self.timeout, READING)
+        return self._exchange(request, _HARMLESS)
+
+    def delete(self, path: str) -> httpx.Response:
+        """Take something away; tried again only where the first try did not arrive, for a second finds nothing."""
+        return self._exchange(self._request("DELETE", path), _NOT_BEGUN)
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[bytes]]:

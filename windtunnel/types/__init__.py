@@ -1,5 +1,6 @@
 """Wire types: what a job asks for, what it reports, what it returns. Pydantic only, no torch."""
 
+from windtunnel.types.datasets import Dataset, DatasetFormat, Scaling, is_dataset
 from windtunnel.types.estimators import ESTIMATORS, EstimatorInfo, EstimatorName
 from windtunnel.types.events import EventType, JobEvent, OuterStep
 from windtunnel.types.hyperparameters import HyperparameterName, Scope
@@ -87,6 +88,8 @@ __all__ = [
     "Cost",
     "CurrentPoint",
     "CyclicSchedule",
+    "Dataset",
+    "DatasetFormat",
     "DecayKind",
     "DecayRule",
     "DepthRule",
@@ -130,6 +133,7 @@ __all__ = [
     "RegulariserSchedule",
     "RegularizationSpec",
     "RoleRow",
+    "Scaling",
     "ScheduleCurve",
     "ScheduleInfo",
     "ScheduleSpec",
@@ -146,4 +150,5 @@ __all__ = [
     "WarmupSchedule",
     "WarmupStableDecaySchedule",
     "WorkerInfo",
+    "is_dataset",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
 from windtunnel.types.carrying import (
@@ -13,6 +13,7 @@ from windtunnel.types.carrying import (
     check_that_rules_carry,
     depth_exponent,
 )
+from windtunnel.types.datasets import is_dataset
 from windtunnel.types.hyperparameters import (
     DEFAULT_RANGES,
     HARD_RANGES,
@@ -38,7 +39,7 @@ from windtunnel.types.schedules import (
     ScheduleSpec,
     is_shape,
 )
-from windtunnel.types.tasks import TASKS
+from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
 
 
@@ -94,11 +95,16 @@ class Target(Request):
     )
 
 
+def _unseen(task: str, info: ValidationInfo) -> bool:
+    """Is it a data set whose facts the reader of the spec was not handed?"""
+    return is_dataset(task) and (info.context or {}).get("dataset") != task
+
+
 class JobSpec(Request):
     """One tuning request: task, proxy, optimizer, search space, method, budget, optional target."""
 
     name: str = Field("", max_length=200)
-    task: str = Field(description="A task that GET /v1/tasks lists.")
+    task: str = Field(description="A task that GET /v1/tasks lists, or the id of a data set that was uploaded.")
     model: ModelSpec = ModelSpec()
     parametrization: Parametrization = "mup"
     transfer: TransferSpec = TransferSpec()
@@ -116,12 +122,24 @@ class JobSpec(Request):
     target: Target | None = None
     seed: int = Field(0, ge=0, lt=2**31)
 
+    @classmethod
+    def on_dataset(cls, given: Mapping[str, Any], dataset: TaskInfo) -> Self:
+        """A spec that names an uploaded data set, filled up and checked against what is known of it.
+
+        Elsewhere such a spec is read as it is: only who may see the data set can tell what fits it.
+
+        Raises:
+            ValidationError: a field does not fit.
+        """
+        TASKS.know(dataset)
+        return cls.model_validate(given, context={"dataset": dataset.name})
+
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_task(cls, data: Any) -> Any:
+    def _defaults_of_task(cls, data: Any, info: ValidationInfo) -> Any:
         # What a request leaves out of the model and the run follows from the task, which their own types do not know.
         name = data.get("task") if isinstance(data, Mapping) else None
-        if not isinstance(name, str) or name not in TASKS:
+        if not isinstance(name, str) or _unseen(name, info) or name not in TASKS:
             return data
         task, inner = TASKS[name], data.get("inner", {})
         if isinstance(inner, dict):
@@ -137,7 +155,9 @@ class JobSpec(Request):
         return name
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
+        if _unseen(self.task, info):
+            return self
         if self.task not in TASKS:
             if self.model.family == "module":
                 # A finished job of a task that is installed on the workers, read where it is not: checked when submitted.
