@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.problems import field_errors
 from service.security import HEADERS
-from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, PlanNotFound
+from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, LawFitNotFound, PlanNotFound
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
 
@@ -82,7 +82,7 @@ def _wants_page(request: Request) -> bool:
         or path in ("/v1", "/healthz", "/readyz", "/metrics")
     ):
         return False
-    is_page = path == "/" or path.startswith(("/jobs/", "/plans/"))
+    is_page = path == "/" or path == "/laws" or path.startswith(("/jobs/", "/plans/", "/laws/"))
     return is_page or "text/html" in request.headers.get("accept", "")
 
 
@@ -94,6 +94,10 @@ def _not_found(request: Request, error: JobNotFound | PlanNotFound) -> ProblemEr
     what = "job" if isinstance(error, JobNotFound) else "plan"
     given = request.path_params.get(f"{what}_id", "")
     return problem(404, "not-found", "There is no such thing", f"there is no {what} '{given}'")
+
+
+def _no_such_fit(_: Request, error: LawFitNotFound) -> ProblemError:
+    return problem(404, "not-found", "There is no such thing", f"there is no fit '{error.fit_id}'")
 
 
 def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
@@ -182,6 +186,7 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     HTTPException: _http,
     JobNotFound: _not_found,
     PlanNotFound: _not_found,
+    LawFitNotFound: _no_such_fit,
     IdempotencyConflict: _conflict,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),

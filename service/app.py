@@ -15,6 +15,7 @@ from service.estimators.routes import router as estimators
 from service.fleet.routes import router as fleet
 from service.health.routes import router as health
 from service.jobs.routes import router as jobs
+from service.laws.routes import router as laws
 from service.metrics.routes import router as metrics
 from service.pages.routes import problem_page
 from service.pages.routes import router as pages
@@ -96,6 +97,6 @@ def create_app(
     app.state.problem_page = problem_page
     app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
     answers.install(app)
-    for router in (jobs, plans, tasks, estimators, estimates, schedules, fleet, health, metrics, pages):
+    for router in (jobs, plans, tasks, estimators, estimates, schedules, fleet, laws, health, metrics, pages):
         app.include_router(router)
     return app

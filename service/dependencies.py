@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from service.settings import ServiceSettings
 from store import identifiers
 from store.database import Database
-from store.errors import JobNotFound, PlanNotFound
+from store.errors import JobNotFound, LawFitNotFound, PlanNotFound
 
 
 def _database(request: Request) -> Database:
@@ -33,7 +33,14 @@ def _plan_id(plan_id: str) -> str:
     return plan_id
 
 
+def _law_fit_id(fit_id: str) -> str:
+    if not identifiers.LAW_FIT_ID.fullmatch(fit_id):
+        raise LawFitNotFound(fit_id)
+    return fit_id
+
+
 DatabaseDependency = Annotated[Database, Depends(_database)]
 SettingsDependency = Annotated[ServiceSettings, Depends(_settings)]
 JobId = Annotated[str, Depends(_job_id)]
 PlanId = Annotated[str, Depends(_plan_id)]
+LawFitId = Annotated[str, Depends(_law_fit_id)]

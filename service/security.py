@@ -12,6 +12,9 @@ from service.settings import is_loopback
 from windtunnel.types import Problem
 
 MAX_BODY_BYTES = 1 << 20
+TABLES = "/v1/laws/fits"
+"""Where tables of runs come in: larger, and as CSV too. A page of another site cannot send that without asking first."""
+MAX_TABLE_BYTES = 16 << 20
 
 HEADERS = {
     # plotly writes style attributes; scripts come from this server only.
@@ -41,7 +44,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        refused = self._refusal(scope["method"], Headers(scope=scope))
+        refused = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
         if refused is not None:
             content = refused.model_dump(mode="json")
             answer = JSONResponse(content, refused.status, HEADERS, media_type="application/problem+json")
@@ -49,9 +52,9 @@ class Guard:
             return
         # HEAD is GET without the body, which the server leaves out by itself.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await self.app(inner, _limited(receive), _with_headers(send))
+        await self.app(inner, _limited(receive, most_bytes(scope["path"])), _with_headers(send))
 
-    def _refusal(self, method: str, headers: Headers) -> Problem | None:
+    def _refusal(self, method: str, path: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
         name = hostname(host)
         if not is_loopback(name) and name not in self.allowed_hosts:
@@ -63,7 +66,13 @@ class Guard:
             )
         if method in SAFE_METHODS:
             return None
-        return _foreign(headers, host) or _wrong_content(headers) or _declared_too_large(headers)
+        allowed = ("application/json", "text/csv") if path == TABLES else ("application/json",)
+        return _foreign(headers, host) or _wrong_content(headers, allowed) or _declared_too_large(headers, most_bytes(path))
+
+
+def most_bytes(path: str) -> int:
+    """Of a body sent there."""
+    return MAX_TABLE_BYTES if path == TABLES else MAX_BODY_BYTES
 
 
 def hostname(host: str) -> str:
@@ -89,34 +98,34 @@ def _foreign(headers: Headers, host: str) -> Problem | None:
     )
 
 
-def _wrong_content(headers: Headers) -> Problem | None:
+def _wrong_content(headers: Headers, allowed: Collection[str]) -> Problem | None:
     given = headers.get("content-type")
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     if given is None and not has_body:
         return None
-    if given is not None and given.partition(";")[0].strip().lower() == "application/json":
+    if given is not None and given.partition(";")[0].strip().lower() in allowed:
         return None
     return Problem(
         type="unsupported-media-type",
-        title="The body must be JSON",
+        title="The body must be JSON" if len(allowed) == 1 else "The body must be JSON or CSV",
         status=415,
-        detail=f"Content-Type is {given or 'not given'}; allowed: application/json",
+        detail=f"Content-Type is {given or 'not given'}; allowed: {', '.join(allowed)}",
     )
 
 
-def _too_large(given: str) -> str:
-    return f"the body has {given} bytes; allowed: {MAX_BODY_BYTES:,}"
+def _too_large(given: str, most: int) -> str:
+    return f"the body has {given} bytes; allowed: {most:,}"
 
 
-def _declared_too_large(headers: Headers) -> Problem | None:
+def _declared_too_large(headers: Headers, most: int) -> Problem | None:
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) <= MAX_BODY_BYTES:
+    if not length.isdecimal() or int(length) <= most:
         return None
-    detail = _too_large(f"{int(length):,}")
+    detail = _too_large(f"{int(length):,}", most)
     return Problem(type="too-large", title="The body is too large", status=413, detail=detail)
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, most: int) -> Receive:
     """Count what comes in: a chunked body declares no length."""
     received = 0
 
@@ -124,8 +133,8 @@ def _limited(receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
-            raise HTTPException(413, _too_large(f"more than {MAX_BODY_BYTES:,}"))
+        if received > most:
+            raise HTTPException(413, _too_large(f"more than {most:,}", most))
         return message
 
     return counted

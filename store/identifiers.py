@@ -14,7 +14,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 RANDOM_BITS = 80
 
-JOB_ID, PLAN_ID = re.compile("job_[0-9a-z]{26}"), re.compile("plan_[0-9a-z]{26}")
+JOB_ID, PLAN_ID, LAW_FIT_ID = (re.compile(f"{kind}_[0-9a-z]{{26}}") for kind in ("job", "plan", "law"))
 """What the ids look like."""
 
 _lock = threading.Lock()
@@ -43,6 +43,11 @@ def job_id() -> str:
 def plan_id() -> str:
     """A new transfer plan's id."""
     return "plan_" + _ulid()
+
+
+def law_fit_id() -> str:
+    """A new scaling-law fit's id."""
+    return "law_" + _ulid()
 
 
 def request_sha256(spec: JobSpec) -> str:

@@ -142,6 +142,19 @@ plans = Table(
     Column("created_at", Double, nullable=False),
 )
 
+law_fits = Table(
+    "law_fits",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("rows", Integer, nullable=False),
+    _json("laws", nullable=False),  # their names, for the list
+    _json("fit", nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "owner", "id"),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -14,6 +14,7 @@ from hpo.laws.refusals import SPARE_POINTS, LawRefused, check_identified, check_
 from hpo.laws.table import RunTable, critical_batches, run_table, with_minima
 from windtunnel.types.laws import (
     HeldOut,
+    LawColumns,
     LawConstant,
     LawCurve,
     LawFitRequest,
@@ -31,13 +32,19 @@ DIGITS = 10
 """Of stored coordinates: far below their spread."""
 
 
-def fit_laws(wanted: LawFitRequest) -> tuple[list[LawResult], list[LawRefusal]]:
+def fit_laws(wanted: LawFitRequest, columns: LawColumns | None = None) -> tuple[list[LawResult], list[LawRefusal]]:
     """Fit each law that was asked for; without a list, each that the table's columns allow.
+
+    Args:
+        wanted: laws and options.
+        columns: the table, where the request names jobs instead of one.
 
     Raises:
         LawRefused: a law was asked for by name and cannot be fitted.
     """
-    table = run_table(wanted.columns, wanted.warmup_steps)
+    given = columns or wanted.columns
+    assert given is not None
+    table = run_table(given, wanted.warmup_steps)
     found: list[LawResult] = []
     refused: list[LawRefusal] = []
     names: Sequence[LawName] = wanted.laws or tuple(FORMS)

@@ -112,10 +112,20 @@ class LawFitOptions(Request):
 class LawFitRequest(LawFitOptions):
     """A table of runs and the laws to fit to it."""
 
-    columns: LawColumns
+    columns: LawColumns | None = Field(None, description="The table.")
+    jobs: list[str] = Field(
+        [], max_length=1000, description="In place of columns: ids of finished jobs of one task, each a row of the table."
+    )
     critical_batch: CriticalBatchLaw | None = Field(
         None, description="B_crit(L) that S_min and C_min are taken with; default: the one fitted to this table."
     )
+
+    @model_validator(mode="after")
+    def _one_table(self) -> Self:
+        if (self.columns is None) == (not self.jobs):
+            told = "both were given" if self.jobs else "neither was given"
+            raise misfit("/columns", f"the table comes as columns or as jobs, and {told}; give one", None)
+        return self
 
 
 class LawConstant(Response):

@@ -1,0 +1,49 @@
+"""Finished jobs as rows of a table of runs: each job's best point is one."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from hpo.laws.counting import count
+from service.answers import invalid
+from store import jobs
+from store.errors import JobNotFound
+from windtunnel.types import FieldError, TuneResult
+from windtunnel.types.laws import LawColumns, as_columns
+
+
+def columns_of(session: Session, ids: Sequence[str]) -> LawColumns:
+    """A row a job: N of its proxy, tokens of one run, batch, steps, and the best point's validation loss.
+
+    Raises:
+        ProblemError: a job does not exist or has no result, or the jobs are not all of one task.
+    """
+    rows, tasks = [], set()
+    for index, job_id in enumerate(ids):
+        pointer = f"/jobs/{index}"
+        try:
+            job = jobs.get(session, job_id)
+        except JobNotFound as error:
+            raise invalid([FieldError(pointer=pointer, message=f"there is no job '{job_id}'", given=job_id)]) from error
+        result = jobs.result(session, job_id)
+        if result is None:
+            message = f"job {job_id} is {job.state} and has no result; give jobs that succeeded"
+            raise invalid([FieldError(pointer=pointer, message=message, given=job_id)])
+        tasks.add(job.spec.task)
+        if len(tasks) > 1:
+            message = f"the jobs are of tasks {' and '.join(sorted(tasks))}: losses of different data make no law"
+            raise invalid([FieldError(pointer=pointer, message=message, given=job_id)])
+        rows.append(_row(result))
+    return LawColumns.model_validate(as_columns(rows))
+
+
+def _row(result: TuneResult) -> dict[str, float]:
+    spec = result.spec
+    batch = float(spec.inner.batch_size * spec.context)
+    return {
+        "parameters": float(count(spec.model, spec.task, spec.optimizer.name).non_embedding),
+        "tokens": batch * spec.inner.steps,
+        "batch_size": batch,
+        "steps": float(spec.inner.steps),
+        "loss": result.best.validation.mean,
+    }
