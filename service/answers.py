@@ -82,7 +82,7 @@ def _wants_page(request: Request) -> bool:
         or path in ("/v1", "/healthz", "/readyz", "/metrics")
     ):
         return False
-    is_page = path == "/" or path == "/laws" or path.startswith(("/jobs/", "/plans/", "/laws/"))
+    is_page = path in ("/", "/laws") or path.startswith(("/jobs/", "/plans/", "/laws/"))
     return is_page or "text/html" in request.headers.get("accept", "")
 
 

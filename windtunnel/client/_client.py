@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from windtunnel.client._jobs import Jobs, request_body
+from windtunnel.client._laws import Laws
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._transport import Items, Transport, path
@@ -42,6 +43,7 @@ class Client:
         self._transport = Transport(address, timeout, pacing or Pacing())
         self.jobs = Jobs(self._transport)
         self.plans = Plans(self._transport)
+        self.laws = Laws(self._transport)
 
     @property
     def base_url(self) -> str:

@@ -64,6 +64,10 @@ class ValidationFailed(ApiError):
         return self.problem.errors
 
 
+class LawRefused(ApiError):
+    """The table of runs cannot answer for a scaling law (422); the message says why, and what to do."""
+
+
 class NotFound(ApiError):
     """No job or plan has this id (404)."""
 
@@ -114,7 +118,11 @@ class WaitTimeout(WindtunnelError, TimeoutError):
         super().__init__(f"{job_id} is {state} after waiting {seconds:g} s; it goes on: wait again, or cancel it")
 
 
-_BY_TYPE: dict[str, type[ApiError]] = {"transfer-refused": TransferRefused, "not-finished": NotFinished}
+_BY_TYPE: dict[str, type[ApiError]] = {
+    "transfer-refused": TransferRefused,
+    "not-finished": NotFinished,
+    "law-refused": LawRefused,
+}
 _BY_STATUS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 422: ValidationFailed, 429: RateLimited}
 
 
