@@ -31,8 +31,9 @@ IMAGE = Path(__file__).parent.parent / "docs" / "images" / "scaling-laws.png"
 WIDTHS = (16, 24, 32, 48, 64, 96)
 STEPS = (120, 360, 900, 1800)
 BATCH, CONTEXT, DEPTH = 16, 64, 2
-RATE = 0.02
-"""Of width 16; hidden and output matrices of width w take 16 / w of it, as muP says."""
+TEXT_RATES = (0.004, 0.008, 0.016, 0.032)
+SWEPT_STEPS = 360
+"""Each width takes the rate that is best for it after so many steps, on seeds of their own."""
 FRESH = 11
 """Purpose of these runs' seeds."""
 
@@ -49,25 +50,41 @@ def text_model(width: int) -> ModelSpec:
     return ModelSpec(family="transformer", width=width, depth=DEPTH, activation="gelu", d_head=8)
 
 
-def text_run(cell: Cell) -> Iterator[Sequence[object]]:
+def text_loss(width: int, steps: int, rate: float, purpose: int) -> float:
     """Validation loss of one transformer after one run whose schedule ends with it."""
-    width, steps = int(str(cell[0])), int(str(cell[1]))
-    began = time.process_time()
     spec = JobSpec.model_validate(
         {
             "task": "python-text",
             "model": text_model(width).model_dump(),
             "inner": {"steps": steps, "batch_size": BATCH},
-            "search": [{"name": "learning_rate", "scope": "role"}],
+            "search": [{"name": "learning_rate"}],
         }
     )
     study = Study(spec)
-    shrunk = {f"learning_rate.{role}" for role in ("hidden", "output")}
-    values = {label: RATE * (WIDTHS[0] / width if label in shrunk else 1) for label in study.space.labels}
-    point = study.space.from_dict(values)[None]
-    loss = judge(study.problem, point, [(0, FRESH, 0, 0)], 1, lambda _: None).validation[0, 0]
-    size = count(spec.model, "python-text")
-    yield [size.non_embedding, steps * BATCH * CONTEXT, float(loss), time.process_time() - began]
+    point = study.space.from_dict({"learning_rate": rate})[None]
+    return float(judge(study.problem, point, [(0, FRESH, purpose, 0)], 1, lambda _: None).validation[0, 0])
+
+
+def text_rate(cell: Cell) -> Iterator[Sequence[object]]:
+    """Loss of a width at a learning rate."""
+    began = time.process_time()
+    loss = text_loss(int(str(cell[0])), SWEPT_STEPS, float(str(cell[1])), 2)
+    yield [loss, time.process_time() - began]
+
+
+def text_run(cell: Cell) -> Iterator[Sequence[object]]:
+    """Loss of a width after so many steps at the width's own rate."""
+    width, steps, rate = int(str(cell[0])), int(str(cell[1])), float(str(cell[2]))
+    began = time.process_time()
+    loss = text_loss(width, steps, rate, 0)
+    size = count(text_model(width), "python-text").non_embedding
+    yield [size, steps * BATCH * CONTEXT, loss, time.process_time() - began]
+
+
+def best_rate(rows: Sequence[Row], width: int) -> float:
+    """The rate of least loss."""
+    own = [row for row in rows if row["width"] == str(width)]
+    return float(min(own, key=lambda row: float(row["loss"]))["rate"])
 
 
 def steps_to_target(cell: Cell) -> Iterator[Sequence[object]]:
@@ -207,18 +224,20 @@ def batch_lines(runs: Sequence[Row], noises: Sequence[Row], fit: BatchFit) -> li
 def main() -> None:
     """Measure what is missing, then fit, draw and write."""
     torch.set_num_threads(1)
-    cells = [(width, steps) for width in WIDTHS for steps in STEPS]
-    rows = stored("laws", ["width", "steps", "parameters", "tokens", "loss", "seconds"], cells, text_run)
     runs = stored("laws-batches", ["batch_size", "steps", "rate"], [(batch,) for batch in BATCH_SIZES], steps_to_target)
     middle = [(row["batch_size"], row["steps"], row["rate"]) for row in runs if row["batch_size"] in ("32", "64", "128")]
     noises = stored("laws-noise", ["batch_size", "steps", "rate", "examples", "low", "high"], middle, measured_noise)
+    swept = [(width, rate) for width in WIDTHS for rate in TEXT_RATES]
+    rates = stored("laws-rates", ["width", "rate", "loss", "seconds"], swept, text_rate)
+    cells = [(width, steps, best_rate(rates, width)) for width in WIDTHS for steps in STEPS]
+    rows = stored("laws", ["width", "steps", "rate", "parameters", "tokens", "loss", "seconds"], cells, text_run)
     law = fit_law("hoffmann", text_table(rows))
     smaller = fit_law("hoffmann", text_table(row for row in rows if row["width"] != str(WIDTHS[-1])))
     sizes, steps = (np.array([float(row[name]) for row in runs]) for name in ("batch_size", "steps"))
     known = np.isfinite(steps)
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
     write_png(draw(rows, smaller), IMAGE)
-    minutes = sum(float(row["seconds"]) for row in rows) / 60
+    minutes = sum(float(row["seconds"]) for row in [*rates, *rows]) / 60
     head = f"Measured {datetime.now(UTC):%Y-%m-%d} by `make laws`, one thread; the runs of text took {minutes:.0f} minutes."
     batches = batch_lines(runs, noises, batch_fit(sizes[known], steps[known]))
     page.write("laws", [head, "", *text_lines(rows, law), "", *batches])

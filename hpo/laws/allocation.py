@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq
 
-from hpo.laws.forms import FORMS
+from hpo.laws.forms import FORMS, Array
 from hpo.laws.predicting import along
 from hpo.laws.published import (
     BESIROGLU,
@@ -46,6 +46,9 @@ SMALLEST, LARGEST = 1e2, 1e17
 """Parameters that a best size is looked for between."""
 BATCHES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 """Of the trade-off, in critical batch sizes."""
+GRID, NESTED = 65, 6
+"""The least loss is looked for on grids of so many sizes, each between two points of the one before."""
+HALVINGS = 60
 FAR = 10.0
 """A best size further than this factor beyond the runs of a fit is named as extrapolation."""
 
@@ -137,43 +140,44 @@ def _own_critical_batch(fit: LawFit) -> tuple[CriticalBatch, str]:
 def _own(law: LawResult, batch: CriticalBatch, note: str) -> Spender:
     by_steps = law.law == "loss_parameters_steps"
 
-    def loss_at(parameters: float, tokens: float) -> float:
-        return along(law, [[parameters], [tokens]])[0].value
+    def losses(log_n: Array, compute: float) -> Array:
+        """Of sizes at one compute."""
+        tokens = compute / (6 * np.exp(log_n))
+        return _by_steps(law, batch, log_n, tokens) if by_steps else _values(law, log_n, np.log(tokens))
 
     def best(compute: float) -> Spending:
-        def loss_of(log_n: float) -> tuple[float, float, float]:
-            """(loss, tokens at the smallest batch, B_crit) of a size."""
-            tokens = compute / (6 * math.exp(log_n))
-            if not by_steps:
-                found = _value(law, math.exp(log_n), tokens)
-                return found, tokens, batch.at(found)
+        low, high = math.log(SMALLEST), math.log(LARGEST)
+        for _ in range(NESTED):
+            grid = np.linspace(low, high, GRID)
+            at = int(np.argmin(losses(grid, compute)))
+            low, high = float(grid[max(0, at - 1)]), float(grid[min(GRID - 1, at + 1)])
+        size = (low + high) / 2
+        loss = float(losses(np.array([size]), compute)[0])
+        return Spending(math.exp(size), compute / (6 * math.exp(size)), batch.at(loss), loss)
 
-            # S_min = tokens / B_crit(L), and L is what it gives: a fixed point, monotone in L.
-            def gap(log_loss: float) -> float:
-                steps = tokens / batch.at(math.exp(log_loss))
-                return math.log(_value(law, math.exp(log_n), steps)) - log_loss
-
-            low, high = math.log(1e-6), math.log(1e6)
-            found = math.exp(brentq(gap, low, high)) if gap(low) > 0 > gap(high) else math.inf
-            return found, tokens, batch.at(found)
-
-        grid = np.linspace(math.log(SMALLEST), math.log(LARGEST), 70)
-        losses = [loss_of(float(log_n))[0] for log_n in grid]
-        at = int(np.argmin(losses))
-        bracket = (float(grid[max(0, at - 1)]), float(grid[min(len(grid) - 1, at + 1)]))
-        solved = minimize_scalar(lambda log_n: loss_of(log_n)[0], bounds=bracket, method="bounded", options={"xatol": 1e-7})
-        loss, tokens, critical = loss_of(float(solved.x))
-        return Spending(math.exp(solved.x), tokens, critical, loss)
+    def loss_at(parameters: float, tokens: float) -> float:
+        return float(_values(law, np.array([math.log(parameters)]), np.array([math.log(tokens)]))[0])
 
     return Spender(
         law.law, f"fitted: {law.formula}", best, None if by_steps else loss_at, law, (note,), counts_all_tokens=not by_steps
     )
 
 
-def _value(law: LawResult, *inputs: float) -> float:
-    """The law without its band."""
-    x = np.log(np.array(inputs)) - np.array(law.centre)
-    return float(np.exp(FORMS[law.law].value(np.array(law.theta)[None], x[:, None])[0][0, 0]))
+def _values(law: LawResult, *log_inputs: Array) -> Array:
+    """The law without its band, from logarithms of its inputs, [points]."""
+    x = np.stack(log_inputs) - np.array(law.centre)[:, None]
+    return np.exp(FORMS[law.law].value(np.array(law.theta)[None], x)[0][0])
+
+
+def _by_steps(law: LawResult, batch: CriticalBatch, log_n: Array, tokens: Array) -> Array:
+    """Loss where S_min = tokens / B_crit(L), and L is what that S_min gives: bisection, for both sides are monotone."""
+    low, high = np.full_like(log_n, -14.0), np.full_like(log_n, 14.0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        log_steps = np.log(tokens) - math.log(batch.tokens) + middle / batch.exponent
+        above = np.log(_values(law, log_n, log_steps)) > middle
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.exp((low + high) / 2)
 
 
 def allocate(wanted: AllocationRequest, fit: LawFit | None = None) -> AllocationPlan:

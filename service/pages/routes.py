@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from service.dependencies import DatabaseDependency, JobId, PlanId
 from service.jobs.schemas import JobsQuery
 from service.pages import assets
+from service.pages import laws as laws_pages
 from service.pages.history import history, outer_steps
 from service.pages.rendering import render
 from service.pages.views import job_view, jobs_view, plan_view
@@ -22,6 +23,7 @@ from windtunnel.types.base import Request as RequestModel
 
 router = APIRouter(include_in_schema=False)
 router.include_router(assets.router)
+router.include_router(laws_pages.router)
 
 
 class PageQuery(JobsQuery):
