@@ -166,7 +166,8 @@ def _own(law: LawResult, batch: CriticalBatch, note: str) -> Spender:
 def _values(law: LawResult, *log_inputs: Array) -> Array:
     """The law without its band, from logarithms of its inputs, [points]."""
     x = np.stack(log_inputs) - np.array(law.centre)[:, None]
-    return np.exp(FORMS[law.law].value(np.array(law.theta)[None], x)[0][0])
+    found: Array = np.exp(FORMS[law.law].value(np.array(law.theta)[None], x)[0][0])
+    return found
 
 
 def _by_steps(law: LawResult, batch: CriticalBatch, log_n: Array, tokens: Array) -> Array:

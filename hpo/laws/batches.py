@@ -55,7 +55,7 @@ def batch_fit(batch_size: Array, steps: Array, *, parameters: float = 0.0, loss:
         critical = form.constants(found.theta[None], centre)[2].values
         low, high = interval(float(critical[0]), form.constants(resampled.theta, centre)[2].values, resampled.widening)
     ends = [float(np.exp(each.values[0])) for each in form.constants(found.theta[None], centre)]
-    return BatchFit(parameters, loss, *ends, low=float(np.exp(low)), high=float(np.exp(high)))
+    return BatchFit(parameters, loss, ends[0], ends[1], ends[2], float(np.exp(low)), float(np.exp(high)))
 
 
 def _critical(batch_size: Array, steps: Array) -> float:

@@ -27,6 +27,8 @@ from windtunnel.types.laws import (
 BOUND_BY = {"loss_parameters": {"tokens", "steps"}, "loss_tokens": {"parameters"}}
 """Laws of one size alone -> columns of what else may bound the loss of a row."""
 CURVE_POINTS = 33
+NO_FLOOR = 1e-6
+"""Nats. A floor below it is none."""
 SHOWN_POINTS = 200
 DIGITS = 10
 """Of stored coordinates: far below their spread."""
@@ -129,6 +131,8 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
     constants = _constants(form, found, resampled, centre)
     check_identified(form, constants)
     residual = np.abs(y - form.value(found.theta[None], x)[0][0])
+    if any(each.kind == "floor" and each.value == 0 for each in constants):
+        notes.append("these runs show no floor: the loss still falls as if E were 0, and far beyond them it will not")
     if not found.converged:
         notes.append("the search for the best fit had not settled when it was ended: take the constants with care")
     held, missing = _hold_out(form, inputs, target, found.delta) if hold_out else (None, "not asked for")
@@ -195,7 +199,9 @@ def _constants(form: Form, found: Estimate, resampled: Draws, centre: Array) -> 
     for each, spread in zip(form.constants(found.theta[None], centre), spreads, strict=True):
         value = float(each.values[0])
         low, high = interval(value, spread.values, resampled.widening)
-        ends = [value, low, high] if each.kind == "exponent" else [_exp(end) for end in (value, low, high)]
+        if each.kind == "floor":
+            value, low = (0.0 if end < NO_FLOOR else end for end in (value, low))
+        ends = [_exp(end) for end in (value, low, high)] if each.kind == "scale" else [value, low, high]
         made.append(LawConstant(name=each.name, kind=each.kind, value=ends[0], low=ends[1], high=ends[2]))
     return made
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from windtunnel.types.laws import LawName
 
 Array = NDArray[np.float64]
-Kind = Literal["exponent", "scale"]
+Kind = Literal["exponent", "scale", "floor"]
 
 EXPONENTS = np.array([0.03, 0.08, 0.15, 0.3, 0.5, 0.8, 1.2])
 """Exponents that starts are laid at, for each input."""
@@ -26,7 +26,7 @@ LEAST_SHARE = 1e-3
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant of a law as its formula writes it. A scale is given by its logarithm."""
+    """A constant of a law as its formula writes it. A scale is given by its logarithm; a floor, which may be 0, is not."""
 
     name: str
     kind: Kind
@@ -173,7 +173,7 @@ class SumForm(Form):
         a, alpha, b, beta = theta.T[:4]
         if self.floor:
             return [
-                Constant("E", "scale", theta[:, 4]),
+                Constant("E", "floor", np.exp(np.clip(theta[:, 4], -700, 700))),
                 Constant("A", "scale", a + alpha * centre[0]),
                 Constant("alpha", "exponent", alpha),
                 Constant("B", "scale", b + beta * centre[1]),

@@ -1,4 +1,4 @@
-"""Finished jobs as rows of a table of runs: each job's best point is one."""
+"""Finished jobs as rows of a table of runs: each job's best point is one, or every point of its grid."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from windtunnel.types.laws import LawColumns, as_columns
 
 
 def columns_of(session: Session, ids: Sequence[str]) -> LawColumns:
-    """A row a job: N of its proxy, tokens of one run, batch, steps, and the best point's validation loss.
+    """N of each proxy, tokens, batch and steps of its run, its best validation loss; of a job with a grid, its points.
 
     Raises:
         ProblemError: a job does not exist or has no result, or the jobs are not all of one task.
@@ -33,17 +33,22 @@ def columns_of(session: Session, ids: Sequence[str]) -> LawColumns:
         if len(tasks) > 1:
             message = f"the jobs are of tasks {' and '.join(sorted(tasks))}: losses of different data make no law"
             raise invalid([FieldError(pointer=pointer, message=message, given=job_id)])
-        rows.append(_row(result))
+        rows += _rows(result)
     return LawColumns.model_validate(as_columns(rows))
 
 
-def _row(result: TuneResult) -> dict[str, float]:
+def _rows(result: TuneResult) -> list[dict[str, float]]:
     spec = result.spec
     batch = float(spec.inner.batch_size * spec.context)
-    return {
+    # Its grid has the proxy's own size among its points.
+    grid = result.scaling
+    if grid is not None:
+        return grid.rows(batch)
+    own = {
         "parameters": float(count(spec.model, spec.task, spec.optimizer.name).non_embedding),
         "tokens": batch * spec.inner.steps,
         "batch_size": batch,
         "steps": float(spec.inner.steps),
         "loss": result.best.validation.mean,
     }
+    return [own]

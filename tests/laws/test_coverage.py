@@ -97,6 +97,14 @@ def test_without_noise_the_constants_are_exact(name: LawName) -> None:
         assert law.constant(constant).value == pytest.approx(truth, rel=1e-3)
 
 
+def test_a_loss_without_a_floor_has_none_and_says_so() -> None:
+    loss = 482.01 / N**0.3478 + 2085.43 / D**0.3658
+    law = fit_law("hoffmann", RunTable({"parameters": N, "tokens": D, "loss": loss}), hold_out=False)
+    floor = law.constant("E")
+    assert floor.low == 0 and floor.value < 1e-3
+    assert law.constant("alpha").value == pytest.approx(0.3478, rel=1e-2)
+
+
 def test_one_run_that_went_wrong_does_not_bend_the_law() -> None:
     inputs, exact, constants = LAWS["loss_parameters"]
     spoilt = exact * np.exp(NOISE * np.random.default_rng(3).standard_normal(len(exact)))

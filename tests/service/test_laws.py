@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 
+from windtunnel.types.scaling import ScalingPoint, ScalingReport
+
 CSV = {"content-type": "text/csv"}
 N, D = (column.ravel() for column in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
 LOSS = 1.8172 + 482.01 / N**0.3478 + 2085.43 / D**0.3658
@@ -128,6 +130,13 @@ def test_finished_jobs_are_rows_of_one_table(client, work) -> None:
     answer = client.post("/v1/laws/fits", json={"jobs": ids, "laws": ["loss_parameters"]})
     # All of these have the same loss.
     assert answer.json()["type"] == "law-refused" and "spans 0" in answer.json()["detail"]
+    grid = [
+        ScalingPoint(width=8, steps=10, parameters=int(n), tokens=int(d), loss=float(loss), stderr=0.0, seeds=2)
+        for n, d, loss in zip(N, D, LOSS, strict=True)
+    ]
+    job_id = work.succeeded(scaling=ScalingReport(points=grid, laws=[], refusals=[], run_equivalents=1.0))
+    fit = client.post("/v1/laws/fits", json={"jobs": [job_id], "laws": ["hoffmann"]}).json()
+    assert fit["rows"] == len(grid)
     waiting = client.post("/v1/laws/fits", json={"jobs": [*ids, work.queued()]}).json()
     assert waiting["errors"][0]["pointer"] == "/jobs/5" and "has no result" in waiting["errors"][0]["message"]
 

@@ -1,7 +1,7 @@
 """``laws``: fit scaling laws to a CSV of runs, and spend a budget by them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -83,7 +83,12 @@ def fit(
             found = client.laws.get(source)
         else:
             batch = None if critical_batch is None else dict(zip(("tokens", "exponent"), critical_batch, strict=True))
-            options = {"laws": laws, "name": name or Path(source).stem, "held_out": held_out, "warmup_steps": warmup_steps}
+            options: dict[str, Any] = {
+                "laws": laws,
+                "name": name or Path(source).stem,
+                "held_out": held_out,
+                "warmup_steps": warmup_steps,
+            }
             found = client.laws.fit(_text(Path(source)), **options, huber_delta=huber_delta, critical_batch=batch)
     if as_json:
         output.print_json(found.model_dump(mode="json"))

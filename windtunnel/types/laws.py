@@ -132,7 +132,7 @@ class LawConstant(Response):
     """One constant of a law with its 90 % interval."""
 
     name: str
-    kind: Literal["exponent", "scale"]
+    kind: Literal["exponent", "scale", "floor"]
     value: float
     low: float
     high: float
