@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from hpo.families import build
-from hpo.laws.counting import count, count_module
+from hpo.laws.counting import count
+from hpo.laws.modules import count_module
 from windtunnel.types import TASKS, ModelSpec
 
 FAMILIES = [
