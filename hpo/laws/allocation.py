@@ -159,7 +159,13 @@ def _own(law: LawResult, batch: CriticalBatch, note: str) -> Spender:
         return float(_values(law, np.array([math.log(parameters)]), np.array([math.log(tokens)]))[0])
 
     return Spender(
-        law.law, f"fitted: {law.formula}", best, None if by_steps else loss_at, law, (note,), counts_all_tokens=not by_steps
+        f"yours: {law.law}",
+        f"fitted: {law.formula}",
+        best,
+        None if by_steps else loss_at,
+        law,
+        (note,),
+        counts_all_tokens=not by_steps,
     )
 
 

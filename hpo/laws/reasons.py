@@ -27,8 +27,9 @@ def why_they_differ(allocations: Sequence[Allocation]) -> list[str]:
     ]
     for each in own:
         nearer = min((kaplan, hoffmann), key=lambda law: abs(law.powers["parameters"] - each.powers["parameters"]))
+        name = each.law.removeprefix("yours: ")
         told.append(
-            f"Your runs by {each.law}: N grows as C^{each.powers['parameters']:.2f} here, nearer to {nearer.law}'s; "
+            f"Your runs by {name}: N grows as C^{each.powers['parameters']:.2f} here, nearer to {nearer.law}'s; "
             f"{each.tokens_per_parameter:.3g} tokens a parameter."
         )
     return told

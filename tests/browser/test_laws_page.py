@@ -25,7 +25,7 @@ def test_a_table_is_fitted_and_a_budget_spent_by_it(idle, open_page):
     expect(page.locator(f"#figure-hoffmann {DRAWN}").first).to_be_visible()
     page.get_by_role("link", name="Spend a budget by it").click()
     page.wait_for_url("**/laws?fit=law_*")
-    expect(page.get_by_role("rowheader", name="hoffmann", exact=True)).to_be_visible()
+    expect(page.get_by_role("rowheader", name="yours: hoffmann", exact=True)).to_be_visible()
     page.get_by_label("FLOPs", exact=True).fill("1e20")
     page.get_by_role("button", name="Allocate").click()
     expect(page.get_by_text("1e+20 FLOPs, as given")).to_be_visible()

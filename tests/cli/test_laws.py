@@ -34,7 +34,7 @@ def test_a_fit_is_json_for_programs_and_can_be_shown_again_and_spent(ask_idle, r
     again = ask_idle("laws", "fit", made["id"], "--json")
     assert json.loads(again.stdout) == made
     plan = json.loads(ask_idle("laws", "allocate", "--flops", "1e21", "--fit", made["id"], "--json").stdout)
-    assert [each["law"] for each in plan["allocations"]] == ["Kaplan", "Hoffmann", "hoffmann"]
+    assert [each["law"] for each in plan["allocations"]] == ["Kaplan", "Hoffmann", "yours: hoffmann"]
 
 
 def test_an_allocation_shows_both_laws_their_powers_and_why_they_differ(ask_idle):

@@ -144,7 +144,7 @@ def test_finished_jobs_are_rows_of_one_table(client, work) -> None:
 def test_allocation_of_a_budget_by_both_laws_and_by_a_fit_of_ones_own(client) -> None:
     fit = client.post("/v1/laws/fits?laws=hoffmann", content=RUNS, headers=CSV).json()
     plan = client.post("/v1/laws/allocations", json={"flops": 1e21, "fit": fit["id"]}).json()
-    assert [each["law"] for each in plan["allocations"]] == ["Kaplan", "Hoffmann", "hoffmann"]
+    assert [each["law"] for each in plan["allocations"]] == ["Kaplan", "Hoffmann", "yours: hoffmann"]
     assert plan["allocations"][0]["parameters"] > plan["allocations"][1]["parameters"] and plan["why"]
     unknown = client.post("/v1/laws/allocations", json={"flops": 1e21, "fit": "law_1"}).json()
     assert unknown["errors"][0]["pointer"] == "/fit"

@@ -36,7 +36,7 @@ def test_a_fit_is_listed_and_shown_with_intervals_the_miss_and_what_was_refused(
     page = text(client, f"/laws/{fit['id']}")
     assert "L = E + A / N^alpha + B / D^beta" in page and "a miss of" in page and "90 % interval" in page
     assert "the table has no column batch_size" in page or "the table has no column steps" in page
-    assert "hoffmann</th>" in text(client, f"/laws?flops=1e20&fit={fit['id']}")
+    assert "yours: hoffmann</th>" in text(client, f"/laws?flops=1e20&fit={fit['id']}")
 
 
 def test_every_figure_is_drawn(client, fit) -> None:
