@@ -28,11 +28,11 @@ from windtunnel.types import JobSpec, ModelSpec
 from windtunnel.types.laws import LawResult
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "scaling-laws.png"
-WIDTHS = (16, 24, 32, 48, 64, 96)
-STEPS = (120, 360, 900, 1800)
-BATCH, CONTEXT, DEPTH = 16, 64, 2
-TEXT_RATES = (0.004, 0.008, 0.016, 0.032)
-SWEPT_STEPS = 360
+WIDTHS = (8, 16, 24, 32, 40, 48)
+STEPS = (1440, 3600, 7200, 18000)
+BATCH, CONTEXT, DEPTH = 4, 64, 2
+TEXT_RATES = (0.002, 0.004, 0.008, 0.016)
+SWEPT_STEPS = 1440
 """Each width takes the rate that is best for it after so many steps, on seeds of their own."""
 FRESH = 11
 """Purpose of these runs' seeds."""
@@ -173,8 +173,8 @@ def draw(rows: Sequence[Row], law: LawResult) -> go.Figure:
             name=f"{tokens / 1e3:,.0f} thousand tokens",
         )
     figure.update_xaxes(type="log", title="parameters without embeddings")
-    figure.update_yaxes(type="log", title="validation loss, nats a character", dtick=math.log10(1.1))
-    figure.update_layout(template="plotly_white", width=900, height=460, font={"size": 14})
+    figure.update_yaxes(type="log", title="validation loss, nats a character", tickvals=[1.6, 1.8, 2, 2.2, 2.4, 2.6, 2.8])
+    figure.update_layout(template="plotly_white", width=900, height=420, font={"size": 14}, margin={"t": 20})
     return figure
 
 
