@@ -24,6 +24,7 @@ from store.errors import (
     InvalidCursor,
     JobNotFound,
     KeyNotFound,
+    LawFitNotFound,
     PlanNotFound,
     TooManyDatasets,
     TooManyJobs,
@@ -100,7 +101,7 @@ def _wants_page(request: Request) -> bool:
         or path in ("/v1", "/healthz", "/readyz", "/metrics")
     ):
         return False
-    is_page = path == "/" or path.startswith(("/jobs/", "/plans/", "/datasets"))
+    is_page = path in ("/", "/laws") or path.startswith(("/jobs/", "/plans/", "/laws/", "/datasets"))
     return is_page or "text/html" in request.headers.get("accept", "")
 
 
@@ -129,6 +130,10 @@ def _too_many(_: Request, error: TooManyDatasets) -> ProblemError:
 def _gone(_: Request, __: ClientDisconnect) -> ProblemError:
     """Nobody reads this answer; the log of a server that works holds no error for it."""
     return problem(400, "bad-request", "The request cannot be read", "the sender has gone before the request was whole")
+
+
+def _no_such_fit(_: Request, error: LawFitNotFound) -> ProblemError:
+    return problem(404, "not-found", "There is no such thing", f"there is no fit '{error.fit_id}'")
 
 
 def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
@@ -226,6 +231,7 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     DatasetInUse: _in_use,
     TooManyDatasets: _too_many,
     ClientDisconnect: _gone,
+    LawFitNotFound: _no_such_fit,
     IdempotencyConflict: _conflict,
     TooManyJobs: _quota,
     InvalidCursor: _bad_cursor,

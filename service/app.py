@@ -19,6 +19,7 @@ from service.fleet.routes import router as fleet
 from service.health.routes import router as health
 from service.jobs.routes import router as jobs
 from service.keys.routes import router as keys
+from service.laws.routes import router as laws
 from service.metrics.routes import router as metrics
 from service.pages.assets import router as assets
 from service.pages.routes import problem_page
@@ -111,7 +112,7 @@ def create_app(
         upload_bytes=settings.max_dataset_bytes,
     )
     answers.install(app)
-    for router in (jobs, plans, datasets, tasks, estimators, estimates, schedules, fleet, keys, metrics, pages):
+    for router in (jobs, plans, datasets, tasks, estimators, estimates, schedules, fleet, laws, keys, metrics, pages):
         app.include_router(router, dependencies=SIGNED_IN)
     for router in (health, assets, signing_in):
         app.include_router(router)

@@ -9,7 +9,7 @@ from service.caller import Caller, identify
 from service.settings import ServiceSettings
 from store import identifiers, owners
 from store.database import Database
-from store.errors import DatasetNotFound, JobNotFound, KeyNotFound, PlanNotFound
+from store.errors import DatasetNotFound, JobNotFound, KeyNotFound, LawFitNotFound, PlanNotFound
 from windtunnel.types import is_dataset
 
 
@@ -87,8 +87,18 @@ def _dataset_id(dataset_id: str) -> str:
     return dataset_id
 
 
+def _law_fit_id(fit_id: str, database: DatabaseDependency, owner: OwnerDependency) -> str:
+    if not identifiers.LAW_FIT_ID.fullmatch(fit_id):
+        raise LawFitNotFound(fit_id)
+    with database.snapshot() as session:
+        owners.check_law_fit(session, fit_id, owner)
+    return fit_id
+
+
 DatasetId = Annotated[str, Depends(_dataset_id)]
 """The form of one; whose it is the store asks."""
+LawFitId = Annotated[str, Depends(_law_fit_id)]
+"""Of a scaling-law fit of who asks."""
 JobId = Annotated[str, Depends(_job_id)]
 """Of a job of who asks; a stranger's is 404, on every route."""
 PlanId = Annotated[str, Depends(_plan_id)]

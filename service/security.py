@@ -14,6 +14,9 @@ from store.errors import DATABASE_ERRORS
 from windtunnel.types import Problem
 
 MAX_BODY_BYTES = 1 << 20
+TABLES = "/v1/laws/fits"
+"""Where tables of runs come in: larger, and as CSV too. A page of another site cannot send that without asking first."""
+MAX_TABLE_BYTES = 16 << 20
 
 FORMS = frozenset({"/sign-in", "/sign-out"})
 """Where a page sends a plain form."""
@@ -21,7 +24,8 @@ FORM_BYTES = 1 << 16
 """What a form with a file has beside the file, at most."""
 UPLOADS = frozenset({"/v1/datasets", "/datasets"})
 """Where a form brings a file."""
-JSON, FORM, UPLOAD = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
+JSON, CSV = "application/json", "text/csv"
+FORM, UPLOAD = "application/x-www-form-urlencoded", "multipart/form-data"
 
 HEADERS = {
     # plotly writes style attributes; scripts come from this server only.
@@ -75,7 +79,9 @@ class Guard:
 
     def _most(self, path: str) -> int:
         """Bytes of a body."""
-        return self.upload_bytes + FORM_BYTES if path in UPLOADS else MAX_BODY_BYTES
+        if path in UPLOADS:
+            return self.upload_bytes + FORM_BYTES
+        return MAX_TABLE_BYTES if path == TABLES else MAX_BODY_BYTES
 
     async def _refusal(self, method: str, path: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
@@ -104,11 +110,13 @@ class Guard:
             return False
 
 
-def _content(path: str) -> str:
-    """The media type of what is written there."""
+def _content(path: str) -> tuple[str, ...]:
+    """The media types of what is written there."""
     if path in UPLOADS or path.startswith("/datasets/"):
-        return UPLOAD
-    return FORM if path in FORMS else JSON
+        return (UPLOAD,)
+    if path == TABLES:
+        return (JSON, CSV)
+    return (FORM,) if path in FORMS else (JSON,)
 
 
 def hostname(host: str) -> str:
@@ -134,18 +142,18 @@ def _foreign(headers: Headers, host: str) -> Problem | None:
     )
 
 
-def _wrong_content(headers: Headers, allowed: str) -> Problem | None:
+def _wrong_content(headers: Headers, allowed: Collection[str]) -> Problem | None:
     given = headers.get("content-type")
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     if given is None and not has_body:
         return None
-    if given is not None and given.partition(";")[0].strip().lower() == allowed:
+    if given is not None and given.partition(";")[0].strip().lower() in allowed:
         return None
     return Problem(
         type="unsupported-media-type",
         title="The body is of the wrong kind",
         status=415,
-        detail=f"Content-Type is {given or 'not given'}; allowed: {allowed}",
+        detail=f"Content-Type is {given or 'not given'}; allowed: {', '.join(allowed)}",
     )
 
 

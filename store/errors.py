@@ -93,6 +93,14 @@ class TooManyDatasets(StoreError):
         self.limit = limit
 
 
+class LawFitNotFound(StoreError):
+    """No scaling-law fit has this id."""
+
+    def __init__(self, fit_id: str) -> None:
+        super().__init__(f"no fit {fit_id!r}")
+        self.fit_id = fit_id
+
+
 class LeaseLost(StoreError):
     """The job is no longer this worker's: the lease ran out, or the job has ended. Write nothing and stop."""
 

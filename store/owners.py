@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store.errors import JobNotFound, PlanNotFound
-from store.tables import jobs, plans
+from store.errors import JobNotFound, LawFitNotFound, PlanNotFound
+from store.tables import jobs, law_fits, plans
 
 LOCAL = "local"
 """Who everybody is on a server without keys."""
@@ -31,6 +31,16 @@ def check_plan(s: Session, plan_id: str, owner: str) -> None:
     of_owner = select(plans.c.id).join(jobs, jobs.c.id == plans.c.job_id)
     if s.scalar(of_owner.where(plans.c.id == plan_id, jobs.c.owner == owner)) is None:
         raise PlanNotFound(plan_id)
+
+
+def check_law_fit(s: Session, fit_id: str, owner: str) -> None:
+    """Return where the scaling-law fit is the owner's.
+
+    Raises:
+        LawFitNotFound: it is not, whether or not there is such a fit.
+    """
+    if s.scalar(select(law_fits.c.id).where(law_fits.c.id == fit_id, law_fits.c.owner == owner)) is None:
+        raise LawFitNotFound(fit_id)
 
 
 def own_jobs(s: Session, job_ids: Sequence[str], owner: str) -> set[str]:

@@ -155,6 +155,19 @@ datasets = Table(
     Index(None, "owner", "created_at"),
 )
 
+law_fits = Table(
+    "law_fits",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("rows", Integer, nullable=False),
+    _json("laws", nullable=False),  # their names, for the list
+    _json("fit", nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "owner", "id"),
+)
+
 workers = Table(
     "workers",
     metadata,

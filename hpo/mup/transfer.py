@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from math import prod
 
+from hpo.laws.counting import count
 from hpo.mup.caveats import assumptions, in_your_loop, not_covered
 from hpo.mup.gate import gate
 from hpo.mup.penalty import predicted_penalty
@@ -76,6 +77,7 @@ def make_plan(
         for row in rows
     ]
     is_sgd = spec.optimizer.name == "sgd"
+    size = count(plan_size, spec.task, spec.optimizer.name)
     values, knots = best.hyperparameters, regulariser_knots(result)
     return TransferPlan(
         id=plan_id,
@@ -111,6 +113,9 @@ def make_plan(
         roles=role_rows(spec, values, proxy.tensors, rows, moved.formulas),
         tensors=rows,
         parameters=sum(prod(row.shape) for row in rows),
+        non_embedding=size.non_embedding,
+        compute=size.compute(batch_size * spec.context, steps),
+        compute_leaves_out=size.left_out,
         hyperparameters=values,
         proxy_validation=best.validation,
         tuning_share=tuning_share(result, tensors, steps * batch_size),

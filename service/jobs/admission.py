@@ -125,6 +125,7 @@ def _check_errors(spec: JobSpec, limit: int) -> list[FieldError]:
             "/parametrization": "the coordinate check takes about as much for every model; without it (parametrization "
             "standard) nothing can be transferred",
             "/transfer/ladder": "ask for a ladder of smaller widths, or for none",
+            "/transfer/scaling": "ask for smaller widths or shorter runs, or for none",
         }.get(pointer, "leave it out")
         message = (
             f"what this asks the job to measure at its end needs {size_in_words(needed)}; allowed: {size_in_words(limit)}; "

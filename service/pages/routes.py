@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
 from service.jobs.schemas import JobsQuery
 from service.pages import datasets
+from service.pages import laws as laws_pages
 from service.pages.history import history, outer_steps
 from service.pages.rendering import render
 from service.pages.signing_in import sign_in_page
@@ -24,6 +25,7 @@ from windtunnel.types.datasets import DATASET_ID
 
 router = APIRouter(include_in_schema=False)
 router.include_router(datasets.router)
+router.include_router(laws_pages.router)
 
 
 class PageQuery(JobsQuery):

@@ -18,6 +18,14 @@ from store.database import Database
 from windtunnel import Client
 from windtunnel.client import Forbidden, NotFound, Pacing, Unauthorized
 
+CSV = "a,target\n" + "".join(f"{index},{index % 7}.5\n" for index in range(60))
+
+RUNS = {
+    "parameters": [10.0**power for power in range(4, 10)],
+    "loss": [2 + 100 * 10 ** (-0.3 * power) for power in range(4, 10)],
+}
+"""A table of runs that L(N) fits."""
+
 OPEN = {"/healthz", "/readyz", "/sign-in", "/sign-out", "/static/{name}", "/favicon.ico", "/openapi.json"}
 """What answers without a key."""
 
@@ -53,12 +61,19 @@ def routes(app: FastAPI) -> list[tuple[str, str]]:
     return sorted((method, path) for method, path in found if method != "HEAD")
 
 
+def sent(method: str, path: str, body: dict[str, object]) -> dict[str, object]:
+    """What a request sends: JSON, or a form with a file where data sets are."""
+    if method != "POST":
+        return {}
+    return {"files": {"file": ("runs.csv", CSV)}} if re.search("/datasets(/|$)", path) else {"json": body}
+
+
 def test_nobody_gets_an_answer_without_a_key(keyed, app):
     asked = [(method, path) for method, path in routes(app) if path not in OPEN]
     assert len(asked) > 25
     for method, path in asked:
         address = re.sub(r"\{.*?\}", "x", path)
-        body = {"json": {}} if method == "POST" else {}
+        body = sent(method, path, {})
         answer = keyed.request(method, address, **body)
         assert answer.status_code == 401, (method, path)
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -73,17 +88,29 @@ def test_a_strangers_id_is_404_on_every_route(keyed, app, database, work_on_eith
     own, strange = bearer(key_of(database, "local")), bearer(key_of(database, "stranger", operator=1))
     plan_id = keyed.post(f"/v1/jobs/{job_id}/plans", json={"width": 256}, headers=own).json()["id"]
     key_id = keyed.get("/v1/keys", headers=own).json()["items"][0]["id"]
-    ids = {"job_id": job_id, "plan_id": plan_id, "key_id": key_id, "name": "loss"}
+    dataset_id = keyed.post("/v1/datasets", files={"file": ("runs.csv", CSV)}, headers=own).json()["id"]
+    fit_id = keyed.post("/v1/laws/fits", json={"columns": RUNS, "laws": ["loss_parameters"]}, headers=own).json()["id"]
+    ids = {
+        "dataset_id": dataset_id,
+        "fit_id": fit_id,
+        "job_id": job_id,
+        "plan_id": plan_id,
+        "key_id": key_id,
+        "name": "loss",
+    }
     asked = [(method, path) for method, path in routes(app) if re.search(r"\{\w+_id\}", path) and "{worker_id}" not in path]
     assert len(asked) >= 15
     for method, path in asked:
         address = path.format(**ids)
-        body = {"json": BODIES.get(path, {})} if method == "POST" else {}
+        body = sent(method, path, BODIES.get(path, {}))
         theirs = keyed.request(method, address, headers=strange | {"accept": "application/json"}, **body)
         assert theirs.status_code == 404, (method, path)
         assert keyed.request("GET", f"/v1/jobs/{job_id}", headers=own).status_code == 200
+    assert keyed.get(f"/v1/datasets/{dataset_id}", headers=own).status_code == 200
+    assert keyed.get("/v1/laws/fits", headers=strange).json()["items"] == []
+    assert keyed.get("/v1/datasets", headers=strange).json()["items"] == []
     for method, path in asked:
-        if method == "GET":
+        if method == "GET" and "{name}" not in path:
             answer = keyed.get(path.format(**ids), headers=own | {"accept": "application/json"})
             assert answer.status_code in (200, 204), path
     assert keyed.get("/v1/jobs", headers=strange).json()["items"] == []

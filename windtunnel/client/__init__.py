@@ -10,6 +10,7 @@ from windtunnel.client._errors import (
     InvalidRequest,
     JobCancelled,
     JobFailed,
+    LawRefused,
     NotFinished,
     NotFound,
     RateLimited,
@@ -24,6 +25,7 @@ from windtunnel.client._errors import (
 )
 from windtunnel.client._job import Job
 from windtunnel.client._jobs import Jobs
+from windtunnel.client._laws import Laws
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plan, Plans
 from windtunnel.client._progress import JobProgress
@@ -42,6 +44,8 @@ __all__ = [
     "JobFailed",
     "JobProgress",
     "Jobs",
+    "LawRefused",
+    "Laws",
     "NotFinished",
     "NotFound",
     "Pacing",

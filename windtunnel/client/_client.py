@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from windtunnel.client._datasets import Datasets
 from windtunnel.client._jobs import Jobs, request_body
+from windtunnel.client._laws import Laws
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._transport import Items, Transport, path
@@ -53,6 +54,7 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.plans = Plans(self._transport)
         self.datasets = Datasets(self._transport)
+        self.laws = Laws(self._transport)
 
     @property
     def base_url(self) -> str:

@@ -72,6 +72,10 @@ class Forbidden(ApiError):
     """The API key does not allow this, or a quota is used up (403)."""
 
 
+class LawRefused(ApiError):
+    """The table of runs cannot answer for a scaling law (422); the message says why, and what to do."""
+
+
 class NotFound(ApiError):
     """No job, plan or data set has this id (404)."""
 
@@ -126,7 +130,11 @@ class WaitTimeout(WindtunnelError, TimeoutError):
         super().__init__(f"{job_id} is {state} after waiting {seconds:g} s; it goes on: wait again, or cancel it")
 
 
-_BY_TYPE: dict[str, type[ApiError]] = {"transfer-refused": TransferRefused, "not-finished": NotFinished}
+_BY_TYPE: dict[str, type[ApiError]] = {
+    "transfer-refused": TransferRefused,
+    "not-finished": NotFinished,
+    "law-refused": LawRefused,
+}
 _BY_STATUS: dict[int, type[ApiError]] = {
     401: Unauthorized,
     403: Forbidden,

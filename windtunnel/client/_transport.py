@@ -2,7 +2,7 @@
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -97,6 +97,16 @@ class Transport:
     def delete(self, path: str) -> httpx.Response:
         """Take something away; tried again only where the first try did not arrive, for a second finds nothing."""
         return self._exchange(self._request("DELETE", path), _NOT_BEGUN)
+
+    def post_text(
+        self, path: str, text: str, media: str, params: Sequence[tuple[str, str]], *, timeout: float
+    ) -> httpx.Response:
+        """Send text of a media type, once, and wait so long for each part of the answer."""
+        request = self._http.build_request(
+            "POST", self.base_url + path, params=list(params), content=text.encode(), headers={"Content-Type": media}
+        )
+        request.extensions["timeout"]["read"] = max(self.timeout, timeout)
+        return self._exchange(request, _NOT_BEGUN)
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[bytes]]:

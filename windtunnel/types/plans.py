@@ -87,6 +87,28 @@ class PlanRegularization(Response):
         return self.dropout is not None or bool(self.layer_dropout)
 
 
+class PredictedLoss(Response):
+    """What a scaling law that was fitted to other runs says of this one."""
+
+    fit: str
+    law: str
+    value: float
+    low: float
+    high: float
+    """90 % interval of the law's own value; one run scatters about it besides."""
+    beyond: dict[str, float]
+    """Input of the law -> factor by which this run lies beyond the largest that it was fitted to."""
+
+    @property
+    def sentence(self) -> str:
+        """In one line."""
+        told = f"{self.value:.4g} nats ({self.low:.4g} to {self.high:.4g}) by {self.law.replace('_', ' ')}"
+        far = ", ".join(
+            f"{name.replace('_', ' ')} {factor:.3g} times the largest run" for name, factor in self.beyond.items()
+        )
+        return f"{told}; extrapolated: {far}" if far else told
+
+
 class TransferPlan(Response):
     """The config of the large model, and why it may be trusted."""
 
@@ -134,6 +156,14 @@ class TransferPlan(Response):
     tensors: list[TensorRow]
     parameters: int
     """Number of parameters of the target."""
+    non_embedding: int | None = None
+    """N of scaling laws: without embeddings and a language model's readout. None in plans of older versions."""
+    compute: float | None = None
+    """C = 6 N B S, floating-point operations of one run of the target, B in tokens."""
+    compute_leaves_out: str | None = None
+    """What 6 N leaves out, in words."""
+    predicted_loss: PredictedLoss | None = None
+    """By the fit that the request named."""
     hyperparameters: dict[str, float]
     """The tuned values of the proxy, by label."""
     proxy_validation: LossEstimate

@@ -8,6 +8,7 @@ from windtunnel.types import modules, roles
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate
 from windtunnel.types.responses import BestResponseReport
+from windtunnel.types.scaling import ScalingReport
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
@@ -215,6 +216,8 @@ class TuneResult(Response):
     """None where ``transfer.noise_scale`` is false, and in older results."""
     horizon: HorizonFit | None = None
     """None unless ``transfer.horizons`` asked for a fit."""
+    scaling: ScalingReport | None = None
+    """None unless ``transfer.scaling`` asked for one."""
     best_response: BestResponseReport | None = None
     """None unless a best response was trained."""
     dropped_members: int
