@@ -6,7 +6,20 @@ import typer
 from typer.core import TyperGroup
 
 from windtunnel import __version__
-from windtunnel.cli import coordcheck, datasets, doctor, estimating, jobs, keys, laws, plans, roles, serving, submitting
+from windtunnel.cli import (
+    coordcheck,
+    datasets,
+    doctor,
+    estimating,
+    jobs,
+    keys,
+    laws,
+    plans,
+    roles,
+    serving,
+    submitting,
+    workers,
+)
 from windtunnel.cli.exits import MEANINGS, exit_code
 from windtunnel.cli.output import explain
 from windtunnel.client import WindtunnelError
@@ -62,7 +75,7 @@ def _root(
 ) -> None: ...
 
 
-for module in (serving, submitting, estimating, jobs, plans, laws, datasets, keys, coordcheck, roles, doctor):
+for module in (serving, submitting, estimating, jobs, plans, laws, datasets, keys, coordcheck, roles, workers, doctor):
     module.register(app)
 
 

@@ -11,6 +11,7 @@ from windtunnel.client._laws import Laws
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._transport import Items, Transport, path
+from windtunnel.client._workers import Workers
 from windtunnel.types import JobSpec, ScheduleInfo, TaskInfo
 from windtunnel.types.estimates import Estimate
 from windtunnel.types.listings import EstimatorListing, HyperparameterListing
@@ -54,6 +55,7 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.plans = Plans(self._transport)
         self.datasets = Datasets(self._transport)
+        self.workers = Workers(self._transport)
         self.laws = Laws(self._transport)
 
     @property

@@ -184,6 +184,16 @@ class Job:
         self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "cancel"), {}))
         return self
 
+    def pause(self) -> "Job":
+        """Ask for the job to wait until it is resumed, and return it. An ended one stays as it is."""
+        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "pause"), {}))
+        return self
+
+    def resume(self) -> "Job":
+        """Let the paused job go on from its checkpoint, and return it. Any other stays as it is."""
+        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "resume"), {}))
+        return self
+
     def plan(
         self,
         *,

@@ -1,4 +1,4 @@
-"""``client.jobs``: submit, find and cancel jobs."""
+"""``client.jobs``: submit, find, pause, resume and cancel jobs."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -68,6 +68,22 @@ class Jobs:
             NotFound: no such job.
         """
         return self._handle(self._transport.post(path("jobs", job_id, "cancel"), {}))
+
+    def pause(self, job_id: str) -> Job:
+        """Ask for the job to wait until it is resumed. A running one lets go of its worker soon, with a checkpoint.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return self._handle(self._transport.post(path("jobs", job_id, "pause"), {}))
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on from its checkpoint; any other stays as it is.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return self._handle(self._transport.post(path("jobs", job_id, "resume"), {}))
 
     def _handle(self, response: Any) -> Job:
         return Job(self._transport, self._transport.parse(WireJob, response))
