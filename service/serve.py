@@ -78,9 +78,9 @@ def _check_keys(settings: ServiceSettings) -> None:
     finally:
         database.dispose()
     raise OpenToAllError(
-        f"WINDTUNNEL_HOST {settings.host!r} is reachable from other machines, and without keys anybody could start jobs there. "
-        "Make a key first, with `windtunnel keys create` on the same database; or listen on 127.0.0.1, ::1 or localhost (with a "
-        "proxy that signs people in before it, whose host is named in WINDTUNNEL_ALLOWED_HOSTS)"
+        f"WINDTUNNEL_HOST {settings.host!r} is reachable from other machines, and without keys anybody could start jobs "
+        "there. Make a key first, with `windtunnel keys create` on the same database; or listen on 127.0.0.1, ::1 or "
+        "localhost (with a proxy that signs people in before it, whose host is named in WINDTUNNEL_ALLOWED_HOSTS)"
     )
 
 
