@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench peers anytime best-response soak fleet system clean help
+.PHONY: demo test lint serve bench laws peers anytime best-response soak fleet system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -12,8 +12,9 @@ help:
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
+	@echo "make laws   scaling laws on real runs, and two ways to the critical batch size (15 minutes; goes on where it stopped)"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
-	@echo "make best-response  regularisers by one best-response run beside searches (half an hour; goes on where it stopped)"
+	@echo "make best-response  the last part of bench: regularisers by one run beside searches (half an hour without stored rows)"
 	@echo "make soak   ten minutes of a fleet whose parts are killed at random; counts jobs lost and doubled"
 	@echo "make fleet  rates and latencies of submitting, ringing, claiming and recovering (5 minutes)"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
@@ -52,6 +53,10 @@ serve: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.chaos
+	$(BIN)/python -m benchmarks.best_response
+
+laws: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.laws
 
 # Other libraries, with this project beside them. betty-ml says Python < 3.11 but runs on 3.11: nothing of it is compiled.
 PEERS := benchmarks/peers/.venv

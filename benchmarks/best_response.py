@@ -2,8 +2,9 @@
 
 Delta-STN and STN train once and leave a schedule; a random search tries 20 fixed points, Optuna's TPE as many as the
 gradient evaluations of Delta-STN pay for, the start among them; one contender has no regularisers. Everybody searches the
-same box and chooses on the validation split; what each chose is trained from scratch on seeds that nobody chose by. Goes
-on where it stopped (benchmarks/results/best-response.csv); the table goes into docs/benchmarks.md.
+same box and chooses on the validation split; what each chose is trained from scratch on seeds that nobody chose by. What
+benchmarks/results/best-response.csv has is not measured again, so an interrupted measurement goes on, and a whole one is
+printed at once; the table goes into docs/benchmarks.md, too.
 """
 
 import math
@@ -62,7 +63,12 @@ POINTS = 20
 REPLICATES = range(3)
 FRESH, TRIED, FRESH_SEEDS = 71, 72, 3
 """Second part of the seed paths of the judgement and of the trials; how many fresh seeds judge each replicate."""
-COLUMNS = ("task", "method", "replicate", "what", "validation", "test", "gradient_evaluations", "seconds")
+COLUMNS = ("task", "method", "replicate", "what", "validation", "test", "gradient_evaluations", "seconds", "machine")
+
+
+def cells() -> list[Cell]:
+    """What there is to measure."""
+    return [(task, method, replicate) for task in JOBS for replicate in REPLICATES for method in METHODS]
 
 
 def problem_of(task: str, kind: str = "delta_stn") -> InnerProblem:
@@ -159,7 +165,7 @@ def by_tpe(problem: InnerProblem, trials: int, replicate: int) -> Tensor:
 
 def table(rows: list[Row]) -> list[str]:
     """The part of the page."""
-    lines = [machine(), ""]
+    lines = [f"Measured by `make bench` on {' and '.join(dict.fromkeys(row['machine'] for row in rows))}.", ""]
     for task, fields in JOBS.items():
         steps = fields["inner"]["steps"]
         lines += [
@@ -186,12 +192,12 @@ def _estimate(losses: list[float]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, write the table."""
+    """Measure what is missing, print the table and write it."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    cells = [(task, method, replicate) for task in JOBS for replicate in REPLICATES for method in METHODS]
-    rows = stored("best-response", COLUMNS, cells, measured)
-    write("best-response", table(rows))
+    lines = table(stored("best-response", COLUMNS, cells(), lambda cell: ([*row, machine()] for row in measured(cell))))
+    print("\n".join(lines), flush=True)
+    write("best-response", lines)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from hpo.estimators import Estimator, Reverse, Unrolled
 from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.seeding import generator_of
 from windtunnel.types import Certificate, CertificatePoint
-from windtunnel.types.results import CertifiedPoint
+from windtunnel.types.results import CertifiedPoint, CertifiedThrough
 
 STEPS = 20
 SHORTEST = 2
@@ -62,6 +63,8 @@ class ShortRun(InnerProblem):
     def __init__(self, whole: InnerProblem, steps: int) -> None:
         super().__init__(whole.spec, whole.layout, whole.init_std, whole.space, whole.data, torch.float64)
         self.rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
+        ends = torch.cat([self.rows, torch.tensor([self.steps])])
+        self.regularisers = {name: table[ends] for name, table in self.regularisers.items()}
         self.steps = steps
 
     def coefficients(self, points: Tensor) -> Coefficients:
@@ -95,17 +98,103 @@ def certify(
         CertificateFailed: they disagree, or the differences settle at no length of run.
     """
     point = beside(point, problem.spec.seed)
-    for member in range(MEMBERS):
-        found = _longest_settled(problem, exact(estimator), point, which, member, population, on_step)
-        if found.passed:
-            return found
-    raise CertificateFailed(
-        f"at the {which} point, over {found.steps} steps, the hypergradient is {found.reverse:.9g} along the "
-        f"{found.direction} direction and finite differences say {found.finite_difference:.9g}: relative error "
-        f"{found.relative_error:.1e}, doubt of the differences {found.doubt:.1e}, allowed {TOLERANCE:.0e}",
+
+    def compare(member: int, steps: int) -> CertificatePoint:
+        run = ShortRun(problem, steps)
+        draw = run.draw([(problem.spec.seed, PURPOSE, member)])
+        estimate = exact(estimator).estimate(run, point[None], draw, on_step)
+
+        def along(unit: Tensor) -> Loss:
+            return _losses(run, draw, point, unit, population, on_step)
+
+        return compared(run, which, float(estimate.value[0]), estimate.gradient[0].double(), along)
+
+    return passing(
+        compare,
+        problem,
+        "hypergradient",
         "no hypergradient of this job can be trusted. A task or model of your own must be differentiable through every "
         "operation: nothing detached, no random numbers of its own. Otherwise report this spec as a defect",
     )
+
+
+def passing(
+    compare: Callable[[int, int], CertificatePoint], problem: InnerProblem, what: str, distrust: str
+) -> CertificatePoint:
+    """The comparison that passes, on the first member where one does, over the longest run whose differences settle.
+
+    Args:
+        compare: (member, steps) -> both sides over a short run of that member.
+        problem: the job's.
+        what: is certified, for the error.
+        distrust: what the job's user is told where no member passes.
+
+    Raises:
+        CertificateFailed: the two sides disagree, or the differences settle at no length of run.
+    """
+    for member in range(MEMBERS):
+        steps = min(STEPS, problem.steps)
+        found = compare(member, steps)
+        # A doubt that is NaN has not settled: runs diverged, and shorter ones may not.
+        while not found.doubt <= TOLERANCE and steps > SHORTEST:
+            steps = max(steps // 2, SHORTEST)
+            found = compare(member, steps)
+        if found.passed:
+            return found
+    raise CertificateFailed(
+        f"at the {found.point} point, over {found.steps} steps, the {what} is {found.reverse:.9g} along the "
+        f"{found.direction} direction and finite differences say {found.finite_difference:.9g}: relative error "
+        f"{found.relative_error:.1e}, doubt of the differences {found.doubt:.1e}, allowed {TOLERANCE:.0e}",
+        distrust,
+    )
+
+
+def compared(
+    run: ShortRun,
+    which: CertifiedPoint,
+    value: float,
+    gradient: Tensor,
+    along: Callable[[Tensor], Loss],
+    through: CertifiedThrough = "run",
+) -> CertificatePoint:
+    """A gradient [k] against differences along itself and along a random direction.
+
+    Args:
+        run: that both sides take.
+        which: name of the point.
+        value: of the loss there.
+        gradient: to compare, float64.
+        along: unit vector -> the loss along it.
+        through: what the gradient went through.
+
+    Returns:
+        The direction of larger doubt, or of larger error where both have settled.
+    """
+    least = max(float(gradient.norm()), FLAT * abs(value))
+    noise = torch.randn(len(gradient), generator=generator_of((run.spec.seed, PURPOSE)), dtype=torch.float64)
+    found: list[CertificatePoint] = []
+    directions: dict[Literal["random", "gradient"], Tensor] = {"random": noise, "gradient": gradient}
+    for name, direction in directions.items():
+        length = direction.norm()
+        # Where nothing has a slope, any direction is the gradient's.
+        unit = direction / length if length > 0 else noise / noise.norm()
+        numeric, doubt = slope(along(unit), least)
+        reverse = float(gradient @ unit)
+        error = abs(reverse - numeric) / max(least, abs(numeric))
+        found.append(
+            CertificatePoint(
+                point=which,
+                direction=name,
+                reverse=reverse,
+                finite_difference=numeric,
+                relative_error=error,
+                doubt=doubt,
+                steps=run.steps,
+                passed=max(error, doubt) <= TOLERANCE,
+                through=through,
+            )
+        )
+    return max(found, key=lambda point: (max(point.doubt, TOLERANCE), point.relative_error))
 
 
 def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Certificate:
@@ -133,64 +222,6 @@ def exact(estimator: Estimator) -> Estimator:
             return replace(estimator, adjoint="exact")
         case _:
             return Reverse("sqrt", "exact")
-
-
-def _longest_settled(
-    problem: InnerProblem,
-    estimator: Estimator,
-    point: Tensor,
-    which: CertifiedPoint,
-    member: int,
-    population: int,
-    on_step: OnStep,
-) -> CertificatePoint:
-    """The comparison on one member, over the longest run whose differences settle; the shortest where none does."""
-    steps = min(STEPS, problem.steps)
-    while True:
-        run = ShortRun(problem, steps)
-        draw = run.draw([(problem.spec.seed, PURPOSE, member)])
-        found = _compare(run, estimator, draw, point, which, population, on_step)
-        if found.doubt <= TOLERANCE or steps <= SHORTEST:
-            return found
-        steps = max(steps // 2, SHORTEST)
-
-
-def _compare(
-    run: ShortRun,
-    estimator: Estimator,
-    draw: Draw,
-    point: Tensor,
-    which: CertifiedPoint,
-    population: int,
-    on_step: OnStep,
-) -> CertificatePoint:
-    """Both directions on one short run; the one of larger doubt, or of larger error where both have settled."""
-    estimate = estimator.estimate(run, point[None], draw, on_step)
-    gradient = estimate.gradient[0].double()
-    least = max(float(gradient.norm()), FLAT * abs(float(estimate.value[0])))
-    noise = torch.randn(len(point), generator=generator_of((run.spec.seed, PURPOSE)), dtype=torch.float64)
-    found: list[CertificatePoint] = []
-    for name, direction in (("random", noise), ("gradient", gradient)):
-        length = direction.norm()
-        # Where nothing has a slope, any direction is the gradient's.
-        unit = direction / length if length > 0 else noise / noise.norm()
-        along = _losses(run, draw, point, unit, population, on_step)
-        numeric, doubt = slope(along, least)
-        reverse = float(gradient @ unit)
-        error = abs(reverse - numeric) / max(least, abs(numeric))
-        found.append(
-            CertificatePoint(
-                point=which,
-                direction="random" if name == "random" else "gradient",
-                reverse=reverse,
-                finite_difference=numeric,
-                relative_error=error,
-                doubt=doubt,
-                steps=run.steps,
-                passed=max(error, doubt) <= TOLERANCE,
-            )
-        )
-    return max(found, key=lambda point: (max(point.doubt, TOLERANCE), point.relative_error))
 
 
 def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: int, on_step: OnStep) -> Loss:

@@ -26,9 +26,9 @@ class Coefficients:
     initial: Tables
     """On the initial weights: ``init_scale`` [members, n]."""
     loss: Tables
-    """Inside the training loss: ``output_multiplier``, ``embedding_multiplier``, ``attention_multiplier``, ``dropout``,
-    ``input_noise``, ``label_smoothing`` [members]; ``l2`` [members, n]; ``mixture_weight`` [members, sources]. One that is
-    off is absent."""
+    """Inside the training loss: ``output_multiplier``, ``embedding_multiplier``, ``attention_multiplier``, ``input_noise``,
+    ``augmentation``, ``label_smoothing`` [members]; ``dropout`` [members, layers]; ``l2`` [members, n]; ``mixture_weight``
+    [members, sources]. One that is off is absent."""
     update: Tables
     """In every update alike: ``clip_norm``, ``momentum``, ``beta1``, ``beta2`` [members, 1]; ``eps`` [members, 1], or
     [members, n] where tensors differ in it; ``coupled_decay``, the optimizer's own L2, [members, n]."""
@@ -129,8 +129,8 @@ FORWARD: tuple[HyperparameterName, ...] = (
     "output_multiplier",
     "embedding_multiplier",
     "attention_multiplier",
-    "dropout",
     "input_noise",
+    "augmentation",
     "label_smoothing",
 )
 
@@ -143,6 +143,8 @@ def _in_the_loss(chosen: "_Values") -> dict[str, Tensor]:
         column = chosen.column(name)
         if column is not None and (spec.searches(name) or not name.endswith("multiplier")):
             tables[name] = column
+    if spec.start_value("dropout") is not None:
+        tables["dropout"] = chosen.per_layer("dropout")
     if spec.start_value("l2") is not None:
         tables["l2"] = chosen.per_tensor("l2")
     items = enumerate(chosen.space.hyperparameters)
@@ -183,6 +185,14 @@ class _Values:
     def per_tensor(self, name: HyperparameterName) -> Tensor:
         """Value of a scoped hyperparameter for each tensor, [members, n]; 0 where it does not act."""
         return torch.stack([self._for_tensor(name, tensor) for tensor in range(len(self.layout.tensors))], dim=1)
+
+    def per_layer(self, name: HyperparameterName) -> Tensor:
+        """Value of a hyperparameter for each hidden layer or block, [members, layers]."""
+        items = enumerate(self.space.hyperparameters)
+        own = {item.key: self.values[:, index] for index, item in items if item.name == name and item.scope == "layer"}
+        if own:
+            return torch.stack([own[layer] for layer in self.spec.model.layers], dim=1)
+        return self.sole(name)[:, None].repeat(1, len(self.spec.model.layers))
 
     def _for_tensor(self, name: HyperparameterName, tensor: int) -> Tensor:
         facts = self.layout.tensors[tensor]

@@ -14,6 +14,7 @@ from hpo.families.passes import Passes
 from hpo.grouping import groups, members_together, tapes_kept
 from hpo.layout import Layout
 from hpo.losses import accuracy, mixed, per_example
+from hpo.moving import moving_tables
 from hpo.seeding import generator_of, generator_of_step, number_of
 from hpo.space import ROLES_WITHOUT, Space
 from hpo.stepping import STEPS
@@ -25,7 +26,7 @@ from windtunnel.types.results import Role
 OnStep = Callable[[int], None]
 """Called after every inner step with the number of member-steps done; it may raise to stop the run."""
 
-NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise")
+NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
 NOISE = 7
 """Last part of the seed path of a member's noise."""
@@ -72,6 +73,12 @@ class Batch:
     """Data source of each example, [members, batch]; None where no mixture is weighted."""
     noise: Mapping[str, Tensor] = field(default_factory=dict)
     """Standard normal numbers for the model's regularisers, each [members, ...]."""
+    regularisers: Tables = field(default_factory=dict)
+    """Tables of the regularisers that follow a schedule, as they are at this step."""
+
+    def tables(self, loss: Tables) -> Tables:
+        """Tables of the training loss at this step."""
+        return {**loss, **self.regularisers} if self.regularisers else loss
 
 
 def constants(layout: Layout, dtype: torch.dtype) -> Tensor | None:
@@ -135,6 +142,7 @@ class InnerProblem:
         self.sources = data.train.sources if spec.searches("mixture_weight") else None
         if self.sources is not None:
             self.shares = torch.bincount(self.sources, minlength=len(self.task.sources)).to(dtype) / len(self.sources)
+        self.regularisers = moving_tables(spec, layout, dtype)
         noisy = [name for name in NOISY if spec.start_value(name) is not None]
         self.noise_shapes = self.model.noise_shapes(self.batch_size, noisy) if noisy else {}
         self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in ROLES_WITHOUT["l2"]]
@@ -180,7 +188,12 @@ class InnerProblem:
         """Examples and noise of one step; the same for the same member and step, whoever trains beside it."""
         index = draw.batches[:, step]
         sources = None if self.sources is None else self.sources[index]
-        return Batch(self.inputs[index], self.labels[index], sources, self._noise(draw, step))
+        regularisers = self.regularisers_at(step, len(draw.streams))
+        return Batch(self.inputs[index], self.labels[index], sources, self._noise(draw, step), regularisers)
+
+    def regularisers_at(self, step: int, members: int) -> dict[str, Tensor]:
+        """Tables of the regularisers that follow a schedule before that update; -1: after the last."""
+        return {name: table[step].expand(members, *table.shape[1:]) for name, table in self.regularisers.items()}
 
     def _noise(self, draw: Draw, step: int) -> dict[str, Tensor]:
         if not self.noise_shapes:
@@ -227,6 +240,7 @@ class InnerProblem:
 
     def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
         """Training loss of each member on its own batch, regularisers included, [members]; nats for classes and text."""
+        loss = batch.tables(loss)
         mean = self.fit(self.outputs(tensors, loss, batch.inputs, batch.noise), loss, batch)
         return mean + self.penalty(tensors, loss["l2"]) if "l2" in loss else mean
 
@@ -279,6 +293,7 @@ class InnerProblem:
         return self.layout.join(found)
 
     def _gradient_at(self, leaves: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
+        loss = batch.tables(loss)
         passes = self.passes(leaves, loss, batch.inputs, batch.noise)
         if passes is not None:
             with torch.no_grad():

@@ -12,9 +12,10 @@ from hpo.errors import Diverged
 from hpo.estimators import Estimate
 from hpo.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
 from hpo.inner import InnerProblem
-from hpo.race import LENGTHS, confidence, free_gradient, race, to_unit
+from hpo.race import FINALISTS, LENGTHS, confidence, free_gradient, race, to_unit
 from hpo.readings import Chaos
 from hpo.space import Space
+from hpo.stopping import judge_early
 
 MOMENTUM = 0.5
 GROW, SHRINK = 1.5, 0.5
@@ -123,6 +124,10 @@ def advance(
     ]
 
     def judged(rows: Tensor, which: slice) -> Tensor:
+        if problem.spec.outer.early_stopping and which.start == 0:
+            only, spent = judge_early(problem, rows, survivors[0], FINALISTS, population, account.step)
+            account.spend(spent)
+            return only[:, None]
         found = judge(problem, rows, survivors[which], population, account.step).validation
         account.spend(found.numel() * problem.steps)
         return found

@@ -50,8 +50,8 @@ class Hyperparameter:
     name: HyperparameterName
     scope: Scope
     key: str
-    """The role (or group), the tensor or the data source it acts on, or the number of a knot; empty where there is one
-    value for all."""
+    """The role (or group), the tensor, the layer or the data source it acts on, or the number of a knot; empty where there
+    is one value for all."""
     start: float
     low: float
     high: float
@@ -77,6 +77,8 @@ class Hyperparameter:
                 return tensor.part == self.key
             case "tensor":
                 return tensor.name == self.key
+            case "layer":
+                return False
 
 
 class Space:
@@ -114,6 +116,8 @@ class Space:
                     keys = dict.fromkeys(tensor.part for tensor in subject)
                 case "tensor":
                     keys = dict.fromkeys(tensor.name for tensor in subject)
+                case "layer":
+                    keys = dict.fromkeys(spec.model.layers)
             if not keys:
                 raise Refused(f"{item.name} with scope {item.scope!r} acts on no tensor of this proxy")
             for key in keys:

@@ -188,6 +188,7 @@ class Study:
             ladder=evidence.ladder,
             noise_scale=evidence.noise_scale,
             horizon=evidence.horizon,
+            scaling=evidence.scaling,
             best_response=report,
             dropped_members=self._search.readings.dropped,
             provenance=provenance(self.spec, self.data.sha256, self.threads),

@@ -11,11 +11,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from service.problems import field_errors
 from service.security import HEADERS
-from store.errors import DATABASE_ERRORS, IdempotencyConflict, InvalidCursor, JobNotFound, PlanNotFound
+from store.errors import (
+    DATABASE_ERRORS,
+    DatasetInUse,
+    DatasetNotFound,
+    IdempotencyConflict,
+    InvalidCursor,
+    JobNotFound,
+    KeyNotFound,
+    LawFitNotFound,
+    PlanNotFound,
+    TooManyDatasets,
+    TooManyJobs,
+)
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
 
@@ -60,6 +73,12 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handler(translate))
 
 
+def told(request: Request, error: Exception) -> Problem:
+    """What an error of the table below is answered with, for who answers with a page of their own."""
+    answer: ProblemError = TRANSLATIONS[type(error)](request, error)
+    return answer.problem
+
+
 def _handler(translate: typing.Callable[[Request, Any], ProblemError]) -> Any:
     def handle(request: Request, error: Exception) -> Response:
         answer = translate(request, error)
@@ -82,7 +101,7 @@ def _wants_page(request: Request) -> bool:
         or path in ("/v1", "/healthz", "/readyz", "/metrics")
     ):
         return False
-    is_page = path == "/" or path.startswith(("/jobs/", "/plans/"))
+    is_page = path in ("/", "/laws") or path.startswith(("/jobs/", "/plans/", "/laws/", "/datasets"))
     return is_page or "text/html" in request.headers.get("accept", "")
 
 
@@ -90,10 +109,31 @@ def _raised(_: Request, error: ProblemError) -> ProblemError:
     return error
 
 
-def _not_found(request: Request, error: JobNotFound | PlanNotFound) -> ProblemError:
-    what = "job" if isinstance(error, JobNotFound) else "plan"
+def _not_found(request: Request, error: JobNotFound | PlanNotFound | KeyNotFound) -> ProblemError:
+    what = {JobNotFound: "job", PlanNotFound: "plan", KeyNotFound: "key"}[type(error)]
     given = request.path_params.get(f"{what}_id", "")
     return problem(404, "not-found", "There is no such thing", f"there is no {what} '{given}'")
+
+
+def _no_dataset(_: Request, error: DatasetNotFound) -> ProblemError:
+    return problem(404, "not-found", "There is no such thing", error.message)
+
+
+def _in_use(_: Request, error: DatasetInUse) -> ProblemError:
+    return problem(409, "dataset-in-use", "The data set is in use", error.message)
+
+
+def _too_many(_: Request, error: TooManyDatasets) -> ProblemError:
+    return problem(409, "too-many-datasets", "There are too many data sets", error.message)
+
+
+def _gone(_: Request, __: ClientDisconnect) -> ProblemError:
+    """Nobody reads this answer; the log of a server that works holds no error for it."""
+    return problem(400, "bad-request", "The request cannot be read", "the sender has gone before the request was whole")
+
+
+def _no_such_fit(_: Request, error: LawFitNotFound) -> ProblemError:
+    return problem(404, "not-found", "There is no such thing", f"there is no fit '{error.fit_id}'")
 
 
 def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
@@ -105,6 +145,10 @@ def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
         f"Idempotency-Key {key!r} belongs to a job with another spec; send a new key for a new job",
         [FieldError(pointer="/Idempotency-Key", message="was used with another spec", given=key)],
     )
+
+
+def _quota(_: Request, error: TooManyJobs) -> ProblemError:
+    return problem(403, "quota", "You have as many as you may have", error.message)
 
 
 def _bad_cursor(request: Request, _: InvalidCursor) -> ProblemError:
@@ -182,7 +226,14 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     HTTPException: _http,
     JobNotFound: _not_found,
     PlanNotFound: _not_found,
+    KeyNotFound: _not_found,
+    DatasetNotFound: _no_dataset,
+    DatasetInUse: _in_use,
+    TooManyDatasets: _too_many,
+    ClientDisconnect: _gone,
+    LawFitNotFound: _no_such_fit,
     IdempotencyConflict: _conflict,
+    TooManyJobs: _quota,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),
     Exception: _failed,

@@ -10,15 +10,23 @@ from starlette.concurrency import run_in_threadpool
 
 import windtunnel
 from service import answers
+from service.caller import needs_keys
+from service.datasets.routes import router as datasets
+from service.dependencies import SIGNED_IN
 from service.estimates.routes import router as estimates
 from service.estimators.routes import router as estimators
 from service.fleet.routes import router as fleet
 from service.health.routes import router as health
 from service.jobs.routes import router as jobs
+from service.keys.routes import router as keys
+from service.laws.routes import router as laws
 from service.metrics.routes import router as metrics
+from service.pages.assets import router as assets
 from service.pages.routes import problem_page
 from service.pages.routes import router as pages
+from service.pages.signing_in import router as signing_in
 from service.plans.routes import router as plans
+from service.rates import Rates
 from service.schedules.routes import router as schedules
 from service.security import Guard
 from service.settings import ServiceSettings
@@ -93,9 +101,19 @@ def create_app(
     app.state.database = shared
     app.state.dispatcher = dispatcher
     app.state.stopping = asyncio.Event()
+    app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
     app.state.problem_page = problem_page
-    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
+    app.state.keyed = False
+    app.state.rates = Rates(settings.requests_per_minute, settings.broker_url)
+    app.add_middleware(
+        Guard,
+        allowed_hosts=settings.allowed_hosts,
+        needs_keys=lambda: needs_keys(app.state, shared),
+        upload_bytes=settings.max_dataset_bytes,
+    )
     answers.install(app)
-    for router in (jobs, plans, tasks, estimators, estimates, schedules, fleet, health, metrics, pages):
+    for router in (jobs, plans, datasets, tasks, estimators, estimates, schedules, fleet, laws, keys, metrics, pages):
+        app.include_router(router, dependencies=SIGNED_IN)
+    for router in (health, assets, signing_in):
         app.include_router(router)
     return app

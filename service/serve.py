@@ -12,7 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import Dispatcher, create_app
-from service.settings import ServiceSettings
+from service.settings import ServiceSettings, is_loopback
+from store import keys
+from store.database import Database
 
 log = logging.getLogger("windtunnel.service")
 
@@ -22,6 +24,10 @@ PATIENCE = 5
 
 class AddressUnavailableError(Exception):
     """The server cannot listen where it was told to."""
+
+
+class OpenToAllError(Exception):
+    """The server would answer other machines, and no API key was ever made."""
 
 
 class Server(uvicorn.Server):
@@ -52,12 +58,30 @@ def run(settings: ServiceSettings, dispatcher: Dispatcher | None = None) -> None
 
     Raises:
         AddressUnavailableError: the port is taken or the address is not this machine's.
+        OpenToAllError: other machines can reach the address, and nobody needs a key.
     """
+    if not is_loopback(settings.host):
+        _check_keys(settings)
     listener = listen(settings.host, settings.port)
     app = create_app(settings, dispatcher=dispatcher)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE, server_header=False)
     log.info("Windtunnel listens on %s", address(listener))
     Server(config).run(sockets=[listener])
+
+
+def _check_keys(settings: ServiceSettings) -> None:
+    database = Database(settings.url)
+    try:
+        with database.snapshot() as session:
+            if keys.any_made(session):
+                return
+    finally:
+        database.dispose()
+    raise OpenToAllError(
+        f"WINDTUNNEL_HOST {settings.host!r} is reachable from other machines, and without keys anybody could start jobs "
+        "there. Make a key first, with `windtunnel keys create` on the same database; or listen on 127.0.0.1, ::1 or "
+        "localhost (with a proxy that signs people in before it, whose host is named in WINDTUNNEL_ALLOWED_HOSTS)"
+    )
 
 
 @contextlib.contextmanager

@@ -22,25 +22,33 @@ def is_loopback(name: str) -> bool:
 class ServiceSettings(StoreSettings):
     """Where the server listens and whom it answers."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Loopback only: the server has no keys.")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="Address to listen on: a loopback one, or any once an API key was made."
+    )
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Host names a request may carry besides the loopback names, separated by commas. Whoever can reach the "
-        "server under such a name may do everything.",
+        description="Host names a request may carry besides the loopback names, separated by commas. Without keys, "
+        "whoever can reach the server under such a name may do everything.",
     )
+    max_jobs: int = Field(1000, ge=1, description="Jobs of one owner that have not ended, at most.")
+    requests_per_minute: int = Field(6000, ge=0, description="Of one owner, at most; 0 for any number.")
+    broker_url: str | None = Field(None, description="Redis, which then counts the requests to all servers of a fleet.")
     event_poll: float = Field(0.25, gt=0, le=10, description="Seconds between two looks at a followed job.")
 
-    @field_validator("host")
+    max_dataset_bytes: int = Field(256 * 2**20, gt=0, description="Size of an uploaded file, at most, in bytes.")
+    max_datasets: int = Field(100, ge=0, description="Data sets of one owner, at most.")
+    dataset_memory: int = Field(
+        2 * 2**30, ge=512 * 2**20, description="Memory of the process that reads an uploaded file, at most, in bytes."
+    )
+    dataset_seconds: int = Field(60, ge=1, le=3600, description="Time that it may take, at most.")
+
+    @field_validator("broker_url")
     @classmethod
-    def _loopback_only(cls, host: str) -> str:
-        if not is_loopback(host):
-            raise ValueError(
-                f"host {host!r} is reachable from other machines, and without keys anybody could start jobs there; "
-                "allowed: 127.0.0.1, ::1, localhost (put a proxy that signs people in before it, and name the proxy's "
-                "host in WINDTUNNEL_ALLOWED_HOSTS)"
-            )
-        return host
+    def _redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("the broker is Redis: redis://host:port/0, rediss:// with TLS, redis+socket:///path")
+        return url
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod

@@ -1,5 +1,7 @@
 """What can go wrong in the store, typed, with a sentence that says what to do; and the errors of a driver that pass."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -37,6 +39,66 @@ class PlanNotFound(StoreError):
     def __init__(self, plan_id: str) -> None:
         super().__init__(f"no plan {plan_id!r}")
         self.plan_id = plan_id
+
+
+class KeyNotFound(StoreError):
+    """No API key of this owner has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no API key {key_id!r}")
+        self.key_id = key_id
+
+
+class TooManyKeys(StoreError):
+    """The owner has as many API keys as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} API keys; allowed: {limit}; revoke one that is no longer used")
+
+
+class TooManyJobs(StoreError):
+    """The owner has as many jobs that have not ended as one may have."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(
+            f"you have {count:,} jobs that have not ended; allowed: {limit:,}; wait for one to end, or cancel one"
+        )
+
+
+class DatasetNotFound(StoreError):
+    """No data set has this id, or it was deleted, or it is somebody else's."""
+
+    def __init__(self, dataset_id: str, *, deleted: bool = False) -> None:
+        what = "was deleted; upload the file again, and it has the same id" if deleted else "is none of yours"
+        super().__init__(f"data set {dataset_id!r} {what}")
+        self.dataset_id = dataset_id
+
+
+class DatasetInUse(StoreError):
+    """Jobs that have not ended use the data set."""
+
+    def __init__(self, dataset_id: str, job_ids: Sequence[str]) -> None:
+        named = ", ".join(job_ids[:3]) + (f" and {len(job_ids) - 3} more" if len(job_ids) > 3 else "")
+        super().__init__(
+            f"data set {dataset_id!r} is used by {named}; delete it when they have ended, or cancel them first"
+        )
+        self.job_ids = list(job_ids)
+
+
+class TooManyDatasets(StoreError):
+    """The owner has as many data sets as are allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"there are {limit} data sets already; allowed: {limit}. Delete one that is no longer needed")
+        self.limit = limit
+
+
+class LawFitNotFound(StoreError):
+    """No scaling-law fit has this id."""
+
+    def __init__(self, fit_id: str) -> None:
+        super().__init__(f"no fit {fit_id!r}")
+        self.fit_id = fit_id
 
 
 class LeaseLost(StoreError):

@@ -14,7 +14,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 RANDOM_BITS = 80
 
-JOB_ID, PLAN_ID = re.compile("job_[0-9a-z]{26}"), re.compile("plan_[0-9a-z]{26}")
+JOB_ID, PLAN_ID, KEY_ID, LAW_FIT_ID = (re.compile(f"{kind}_[0-9a-z]{{26}}") for kind in ("job", "plan", "key", "law"))
 """What the ids look like."""
 
 _lock = threading.Lock()
@@ -43,6 +43,22 @@ def job_id() -> str:
 def plan_id() -> str:
     """A new transfer plan's id."""
     return "plan_" + _ulid()
+
+
+def key_id() -> str:
+    """A new API key's id, which is no secret."""
+    return "key_" + _ulid()
+
+
+def dataset_id(owner: str, sha256: str) -> str:
+    """The id of an owner's data set with this content: the same data give the same id, and no two owners share one."""
+    digest = hashlib.sha256(f"{owner}\0{sha256}".encode()).digest()
+    return "ds_" + _encode(int.from_bytes(digest[:16]))
+
+
+def law_fit_id() -> str:
+    """A new scaling-law fit's id."""
+    return "law_" + _ulid()
 
 
 def request_sha256(spec: JobSpec) -> str:

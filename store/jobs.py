@@ -11,26 +11,48 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from store import events, identifiers
+from store import datasets, events, identifiers
 from store.dialect import insert_or_ignore, now
-from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound
+from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound, TooManyJobs
+from store.owners import LOCAL
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
-from windtunnel.types import Attempt, Job, JobPage, JobSpec, JobState, Progress, TuneResult
+from windtunnel.types import (
+    TERMINAL_STATES,
+    Attempt,
+    Job,
+    JobPage,
+    JobSpec,
+    JobState,
+    Progress,
+    TuneResult,
+    is_dataset,
+)
 
 LONGEST_KEY = 200
 
 _SHOWN = [column for column in jobs.c if column.name != "result"]
 
 
-def submit(s: Session, spec: JobSpec, *, owner: str = "local", idempotency_key: str | None = None) -> Job:
+def submit(
+    s: Session, spec: JobSpec, *, owner: str = LOCAL, idempotency_key: str | None = None, most: int | None = None
+) -> Job:
     """Queue a job, or return the one that this owner's idempotency key made before from the same spec.
+
+    Args:
+        s: a session that writes.
+        spec: what is asked for.
+        owner: whose it is.
+        idempotency_key: the same key and spec again give the same job.
+        most: jobs that the owner may have at the same time, those that have ended not counted; None for any number.
 
     Raises:
         IdempotencyConflict: the key was used with another spec.
+        TooManyJobs: the owner has ``most`` of them. Submissions at the same moment may each take the last place.
+        DatasetNotFound: the task is an uploaded data set that is not there, or not this owner's.
         ValueError: the key is empty or longer than 200 characters.
     """
     new_id = identifiers.job_id()
@@ -40,6 +62,10 @@ def submit(s: Session, spec: JobSpec, *, owner: str = "local", idempotency_key: 
         earlier = _claim_key(s, spec, owner, idempotency_key, new_id)
         if earlier is not None:
             return get(s, earlier)
+    if most is not None:
+        _check_quota(s, owner, most)
+    if is_dataset(spec.task):
+        datasets.hold(s, spec.task, owner=owner)
     waiting = Progress(
         outer_step=0, outer_steps=spec.outer.steps, inner_steps=0, phase="waiting", fraction=0.0, run_equivalents=0.0
     )
@@ -63,6 +89,13 @@ def submit(s: Session, spec: JobSpec, *, owner: str = "local", idempotency_key: 
     )
     events.append(s, new_id, "queued", {})
     return get(s, new_id)
+
+
+def _check_quota(s: Session, owner: str, most: int) -> None:
+    live = select(func.count()).select_from(jobs).where(jobs.c.owner == owner, jobs.c.state.not_in(TERMINAL_STATES))
+    count = s.scalar(live) or 0
+    if count >= most:
+        raise TooManyJobs(count, most)
 
 
 def _claim_key(s: Session, spec: JobSpec, owner: str, key: str, new_id: str) -> str | None:
@@ -91,9 +124,15 @@ def get(s: Session, job_id: str) -> Job:
 
 
 def page(
-    s: Session, *, state: JobState | None = None, task: str | None = None, limit: int = 50, cursor: str | None = None
+    s: Session,
+    *,
+    owner: str = LOCAL,
+    state: JobState | None = None,
+    task: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> JobPage:
-    """Up to ``limit`` jobs, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
+    """Up to ``limit`` jobs of an owner, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
 
     Raises:
         InvalidCursor: the cursor is not the ``next_cursor`` of a page.
@@ -101,7 +140,7 @@ def page(
     """
     if limit < 1:
         raise ValueError(f"a page has at least 1 job, got limit {limit}")
-    query = select(*_SHOWN).order_by(jobs.c.id.desc()).limit(limit + 1)
+    query = select(*_SHOWN).where(jobs.c.owner == owner).order_by(jobs.c.id.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if task is not None:
@@ -206,6 +245,7 @@ def attempts(s: Session, job_id: str) -> list[Attempt]:
 
 def _jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
     """Rows as jobs, each with the ids of its plans."""
+    datasets.learn(s, {row.task for row in rows})
     ids = [row.id for row in rows]
     made = select(plans.c.job_id, plans.c.id).where(plans.c.job_id.in_(ids)).order_by(plans.c.created_at, plans.c.id)
     of_job: dict[str, list[str]] = {job_id: [] for job_id in ids}

@@ -3,6 +3,7 @@
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from store import datasets
 from store.dialect import now
 from store.errors import JobNotFound, PlanNotFound
 from store.tables import jobs, plans
@@ -28,7 +29,9 @@ def get(s: Session, plan_id: str) -> TransferPlan:
     plan = s.scalar(select(plans.c.plan).where(plans.c.id == plan_id))
     if plan is None:
         raise PlanNotFound(plan_id)
-    return TransferPlan.model_validate(plan)
+    read = TransferPlan.model_validate(plan)
+    datasets.learn(s, [read.task])
+    return read
 
 
 def of_job(s: Session, job_id: str) -> list[TransferPlan]:

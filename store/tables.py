@@ -142,6 +142,32 @@ plans = Table(
     Column("created_at", Double, nullable=False),
 )
 
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("path", Text, nullable=False),  # below the data folder
+    _json("facts", nullable=False),  # of a deleted one, too: its jobs and plans are still there
+    Column("created_at", Double, nullable=False),
+    Column("deleted_at", Double),
+    Index(None, "owner", "created_at"),
+)
+
+law_fits = Table(
+    "law_fits",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("rows", Integer, nullable=False),
+    _json("laws", nullable=False),  # their names, for the list
+    _json("fit", nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "owner", "id"),
+)
+
 workers = Table(
     "workers",
     metadata,
@@ -167,4 +193,21 @@ idempotency_keys = Table(
     Column("created_at", Double, nullable=False),
     # Checked at the end of the transaction: the key goes in first, so that of two requests at once only one makes a job.
     ForeignKeyConstraint(["job_id"], ["jobs.id"], deferrable=True, initially="DEFERRED"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("prefix", String(16), nullable=False),  # to know a key by, among others
+    Column("sha256", String(64), nullable=False),
+    Column("operator", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double),  # to the minute
+    Column("revoked_at", Double),  # the row stays: a server whose last key has ended is not open
+    CheckConstraint("operator IN (0, 1)", name="operator_or_not"),
+    Index(None, "sha256", unique=True),
+    Index(None, "owner", "id"),
 )

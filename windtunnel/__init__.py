@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RateLimited,
         Result,
         ServerError,
+        TooLarge,
         TransferRefused,
         UnexpectedAnswer,
         ValidationFailed,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         WindtunnelError,
     )
     from windtunnel.types import (
+        Dataset,
         Failure,
         InnerSpec,
         JobEvent,
@@ -55,6 +57,7 @@ __all__ = [
     "Client",
     "Conflict",
     "ConnectionFailed",
+    "Dataset",
     "Failure",
     "InnerSpec",
     "InvalidRequest",
@@ -79,6 +82,7 @@ __all__ = [
     "ServerError",
     "Target",
     "TaskInfo",
+    "TooLarge",
     "TransferPlan",
     "TransferRefused",
     "TuneResult",
@@ -94,6 +98,7 @@ __all__ = [
 
 _WIRE = frozenset(
     {
+        "Dataset",
         "Failure",
         "InnerSpec",
         "JobEvent",

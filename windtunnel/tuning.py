@@ -64,6 +64,7 @@ class LocalResult(Result):
         steps: int | None = None,
         batch_size: int | None = None,
         examples: int | None = None,
+        law_fit: str | None = None,
         force: bool = False,
     ) -> LocalPlan:
         """The config of a large model: give it and the model to ``windtunnel.torch.optimizer``.
@@ -76,17 +77,20 @@ class LocalResult(Result):
             steps: optimizer updates of its run; the proxy's by default.
             batch_size: examples of an update; the proxy's by default. The learning rate follows it.
             examples: of its training set; the proxy's by default. The weight decay follows it.
+            law_fit: none here: a fit is kept by a server.
             force: make the plan although what was measured speaks against it.
 
         Raises:
             hpo.errors.Refused: the coordinate check or the ladder failed, the batch size is past the critical one, or a
                 value was tuned that no rule carries there.
-            InvalidRequest: the module of that size is not what its table says.
+            InvalidRequest: the module of that size is not what its table says, or a fit was named.
             PydanticCustomError: the size is out of reach from the proxy.
         """
         from hpo.families.describing import differences
         from hpo.mup.transfer import make_plan
 
+        if law_fit is not None:
+            raise InvalidRequest(f"law_fit {law_fit!r} is kept by a server, and this result came from none; leave it out")
         target = Target(width=width, depth=depth, steps=steps, batch_size=batch_size, examples=examples)
         plan = make_plan(
             self,

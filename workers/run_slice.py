@@ -111,6 +111,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
     from hpo.errors import HpoError, InvalidData, OutOfMemory
     from hpo.saving import spec_sha256
     from hpo.study import Study
+    from workers.datasets import data_of
 
     database = Database(settings.url)
     spec = patiently(lambda: _spec(database, lease), inf)
@@ -124,6 +125,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
             max_bytes=_bytes(settings, spec, lease),
             population=lease.population,
             on_progress=pulse,
+            data=patiently(lambda: data_of(spec, database, settings.data_dir), inf),
         )
         record.resume(study.load_state_dict, InvalidData)
         for step in study:

@@ -17,6 +17,7 @@ from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.readings import Readings
 from hpo.search import State
 from hpo.setting import RESPONSE, Setting
+from hpo.starts import Start
 from windtunnel.types import OuterStep
 
 PREFIX = "response."
@@ -45,7 +46,9 @@ class Sparing:
 class Alternating:
     """Odd outer steps follow the hypergradient with the regularisers held, even ones are whole best-response runs.
 
-    A best-response run begins at the present point, with seeds of its own, and leaves its last regularisers there.
+    A best-response run begins at the present point, with seeds of its own, and leaves its last regularisers there. Of
+    several starts it is the leader's, and all of them go on with the regularisers that it found: they differ in what the
+    optimizer does, and the next hypergradients judge each of them anew.
     """
 
     def __init__(self, setting: Setting, kind: Kind) -> None:
@@ -83,15 +86,20 @@ class Alternating:
         return BestResponseRun(setting.problem, self.kind, setting.spec.method.best_response_settings, draw)
 
     def _respond(self, outer_step: int) -> OuterStep:
-        """One best-response run from the present point."""
+        """One best-response run from the leader's point."""
         run, leader = self._run(outer_step), self.descent.leader
         block = advanced(self.setting, run, run.begin(leader.trail.point), self.setting.spec.inner.steps, outer_step)
         self._trained = outer_step, block.after
-        moved = replace(leader, trail=replace(leader.trail, point=block.after.point))
-        self.descent.living = (moved,)
+        self.descent.living = tuple(self._with_regularisers(start, block.after.point) for start in self.descent.living)
         step = report(self.setting, run, block)
         self.readings = self.readings.dropping(step.dropped_members)
         return step
+
+    def _with_regularisers(self, start: Start, point: Tensor) -> Start:
+        """A start with the regularisers of that point."""
+        moved = start.trail.point.clone()
+        moved[self.rows] = point[self.rows]
+        return replace(start, trail=replace(start.trail, point=moved))
 
     def candidates(self) -> Tensor:
         """See the protocol: those of the hypergradient, and the last values of the last best-response run."""

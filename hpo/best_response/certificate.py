@@ -14,10 +14,8 @@ from torch import Tensor
 
 from hpo.best_response.objectives import Kind
 from hpo.best_response.run import BestResponseRun, Standing
-from hpo.certificate import FLAT, MEMBERS, PURPOSE, SHORTEST, STEPS, TOLERANCE, ShortRun, beside, slope
-from hpo.errors import CertificateFailed
+from hpo.certificate import PURPOSE, Loss, ShortRun, beside, compared, passing
 from hpo.inner import InnerProblem, OnStep, silent
-from hpo.seeding import generator_of
 from windtunnel.types import CertificatePoint
 from windtunnel.types.method import BestResponseSettings
 from windtunnel.types.results import CertifiedPoint
@@ -37,64 +35,24 @@ def certify_response(
         CertificateFailed: they disagree, or the differences settle at no length of run.
     """
     point = beside(point, problem.spec.seed)
-    for member in range(MEMBERS):
-        steps = min(STEPS, problem.steps)
-        while True:
-            found = _compare(problem, kind, settings, point, which, member, steps, on_step)
-            if found.doubt <= TOLERANCE or steps <= SHORTEST:
-                break
-            steps = max(steps // 2, SHORTEST)
-        if found.passed:
-            return found
-    raise CertificateFailed(
-        f"at the {which} point, after {found.steps} steps, the gradient through the response is {found.reverse:.9g} along "
-        f"the {found.direction} direction and finite differences say {found.finite_difference:.9g}: relative error "
-        f"{found.relative_error:.1e}, doubt of the differences {found.doubt:.1e}, allowed {TOLERANCE:.0e}",
+
+    def compare(member: int, steps: int) -> CertificatePoint:
+        short = ShortRun(problem, steps)
+        draw = short.draw([(problem.spec.seed, PURPOSE, member)])
+        run = BestResponseRun(short, kind, replace(settings, warmup=1.0), draw)
+        value, gradient, loss = _validation(run, run.advance(run.begin(point), steps, on_step))
+
+        def along(unit: Tensor) -> Loss:
+            return lambda offsets: torch.stack([loss(offset * unit) for offset in offsets])
+
+        return compared(short, which, value, gradient, along, "response")
+
+    return passing(
+        compare,
+        problem,
+        "gradient through the response",
         "no best response of this job can be trusted; report this spec as a defect",
     )
-
-
-def _compare(
-    problem: InnerProblem,
-    kind: Kind,
-    settings: BestResponseSettings,
-    point: Tensor,
-    which: CertifiedPoint,
-    member: int,
-    steps: int,
-    on_step: OnStep,
-) -> CertificatePoint:
-    short = ShortRun(problem, steps)
-    run = BestResponseRun(short, kind, replace(settings, warmup=1.0), short.draw([(problem.spec.seed, PURPOSE, member)]))
-    standing = run.advance(run.begin(point), steps, on_step)
-    value, gradient, loss = _validation(run, standing)
-    least = max(float(gradient.norm()), FLAT * abs(value))
-    noise = torch.randn(len(gradient), generator=generator_of((problem.spec.seed, PURPOSE)), dtype=torch.float64)
-    found = []
-    for name, direction in (("random", noise), ("gradient", gradient)):
-        length = direction.norm()
-        unit = direction / length if length > 0 else noise / noise.norm()
-
-        def along(offsets: Tensor, unit: Tensor = unit) -> Tensor:
-            return torch.stack([loss(offset * unit) for offset in offsets])
-
-        numeric, doubt = slope(along, least)
-        reverse = float(gradient @ unit)
-        error = abs(reverse - numeric) / max(least, abs(numeric))
-        found.append(
-            CertificatePoint(
-                point=which,
-                direction="random" if name == "random" else "gradient",
-                reverse=reverse,
-                finite_difference=numeric,
-                relative_error=error,
-                doubt=doubt,
-                steps=steps,
-                passed=max(error, doubt) <= TOLERANCE,
-                through="response",
-            )
-        )
-    return max(found, key=lambda each: (max(each.doubt, TOLERANCE), each.relative_error))
 
 
 def _validation(run: BestResponseRun, standing: Standing) -> tuple[float, Tensor, Callable[[Tensor], Tensor]]:

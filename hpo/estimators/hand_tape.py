@@ -26,7 +26,7 @@ class HandTape:
         problem: whose training loss it is.
         passes: of the model at these tensors, for the batch.
         tensors: parameters, each [members, *shape].
-        loss: tables of the loss.
+        loss: tables of the loss at the step.
         batch: of the step.
         wanted: names of the tables of the loss to differentiate by.
         gauss_newton: which product.
@@ -109,8 +109,9 @@ def record(
 ) -> Tape | HandTape:
     """The tape of update number ``step`` at ``state``, by hand where the model allows; ``wanted`` as of ``Tape.record``."""
     tensors, batch = problem.layout.split(state[0]), problem.batch(draw, step)
-    passes = problem.passes(tensors, tables.loss, batch.inputs, batch.noise)
+    loss = batch.tables(tables.loss)
+    passes = problem.passes(tensors, loss, batch.inputs, batch.noise)
     if passes is not None:
-        return HandTape(problem, passes, tensors, tables.loss, batch, wanted, gauss_newton=gauss_newton)
+        return HandTape(problem, passes, tensors, loss, batch, wanted, gauss_newton=gauss_newton)
     by_graph = Tape.record_fit if gauss_newton else Tape.record
     return by_graph(problem, tables, wanted, draw, state, step)

@@ -138,7 +138,7 @@ def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
         drawn = torch.stack([torch.randn(sum(sizes), generator=generator) for generator in generators]).to(problem.dtype)
         parts = torch.split_with_sizes(drawn, sizes, dim=1)
         noise = {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
-    return Batch(problem.inputs[rows], labels, sources, noise)
+    return Batch(problem.inputs[rows], labels, sources, noise, problem.regularisers_at(-1, members))
 
 
 def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:

@@ -53,7 +53,8 @@ class Tape:
     ) -> "Tape":
         """The same gradient, taken in two parts, by the outputs and through the model, for Gauss-Newton products."""
         leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
-        loss, batch = {**tables.loss, **knobs}, problem.batch(draw, step)
+        batch = problem.batch(draw, step)
+        loss = batch.tables({**tables.loss, **knobs})
         with torch.enable_grad():
             outputs = problem.outputs(leaves, loss, batch.inputs, batch.noise)
             (slope,) = torch.autograd.grad(problem.fit(outputs, loss, batch).sum(), outputs, create_graph=True)

@@ -19,7 +19,7 @@ def build(model: ModelSpec, task: TaskInfo) -> Proxy:
     """
     match model.family:
         case "mlp":
-            return MLP(task.features, task.classes, model.width, model.depth, model.activation)
+            return MLP(task.features, task.classes, model.width, model.depth, model.activation, task.image)
         case "resnet":
             if task.image is None:
                 raise ValueError(f"a resnet needs images, and examples of task {task.name!r} are none")

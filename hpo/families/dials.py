@@ -9,10 +9,13 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from hpo.families.shifting import shifted
+
 Dials = Mapping[str, Tensor]
-"""Name -> 0-dim tensor; a regulariser may be [batch], one value for each example."""
+"""Name -> 0-dim tensor; ``dropout`` has a value for each hidden layer or block, [layers]. A regulariser may have one for
+each example, [batch] or [batch, layers]."""
 Noise = Mapping[str, Tensor]
-"""``input`` and ``dropout.<place>`` -> standard normal values."""
+"""``shift``, ``input`` and ``dropout.<place>`` -> standard normal values."""
 NO_DIALS: Dials = MappingProxyType({})
 NO_NOISE: Noise = MappingProxyType({})
 
@@ -47,9 +50,18 @@ def noisy(inputs: Tensor, dials: Dials, noise: Noise) -> Tensor:
     return add_noise(inputs, dials["input_noise"], noise["input"]) if "input_noise" in dials else inputs
 
 
-def dropped(hidden: Tensor, place: str, dials: Dials, noise: Noise) -> Tensor:
-    """Hidden values at one place of a model under the dial ``dropout``, and as they are without it."""
-    return gaussian_dropout(hidden, dials["dropout"], noise[f"dropout.{place}"]) if "dropout" in dials else hidden
+def augmented(inputs: Tensor, image: tuple[int, int, int] | None, dials: Dials, noise: Noise) -> Tensor:
+    """Flattened images under the dial ``augmentation``, and as they are without it."""
+    if "augmentation" not in dials or image is None:
+        return inputs
+    return shifted(inputs, image, dials["augmentation"], noise["shift"])
+
+
+def dropped(hidden: Tensor, layer: int, place: str, dials: Dials, noise: Noise) -> Tensor:
+    """Hidden values at one place of a layer under the dial ``dropout``, and as they are without it."""
+    if "dropout" not in dials:
+        return hidden
+    return gaussian_dropout(hidden, dials["dropout"][..., layer], noise[f"dropout.{place}"])
 
 
 def check_dials(dials: Dials, allowed: tuple[str, ...]) -> None:

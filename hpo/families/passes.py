@@ -45,7 +45,7 @@ class Passes(ABC):
             wanted: dials whose derivative of the loss is differentiated, too.
 
         Returns:
-            By weight, as the weights are; and by dial, [members].
+            By weight, as the weights are; and by dial, as the dials are.
         """
 
 

@@ -56,7 +56,7 @@ class Proxy(ABC, nn.Module):
             tensors: weights in the order of ``named_parameters``, each [members, *shape].
             inputs: [members, batch, features] or tokens [members, batch, context]; without members where shared.
             shared: whether all members see the same inputs.
-            dials: those that are on, each [members].
+            dials: those that are on, each [members]; ``dropout`` [members, layers].
             noise: tensors of ``noise_shapes(batch, dials)`` with members in front.
 
         Returns:

@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from hpo.families.dials import Dials, Noise, dropped, noisy
+from hpo.families.dials import Dials, Noise, augmented, dropped, noisy
 from hpo.families.nonlinearity import ACTIVATIONS, normalised
 from hpo.families.proxy import Proxy, Record
 from hpo.mup.proxies import KERNEL, stem_size
@@ -30,7 +30,7 @@ class ResNet(Proxy):
 
     Every example is normalised by itself over channels and positions, without gains. See ``stem_size`` for
     the stem. Dropout acts between the two convolutions of a block (as in wide residual networks, Zagoruyko and
-    Komodakis 2016), input noise on the pixels.
+    Komodakis 2016), input noise on the pixels, augmentation before it.
 
     Under ``vmap`` over members the convolutions become grouped ones, which is 2 to 5 times faster on a CPU than
     unfolding and multiplying, forward and through the double backward.
@@ -46,7 +46,7 @@ class ResNet(Proxy):
         ValueError: a large image that patches do not cover.
     """
 
-    dials = ("dropout", "input_noise")
+    dials = ("dropout", "input_noise", "augmentation")
 
     def __init__(self, image: tuple[int, int, int], classes: int, width: int, depth: int, activation: str = "relu") -> None:
         super().__init__()
@@ -61,13 +61,14 @@ class ResNet(Proxy):
 
     def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:
         """Logits [batch, classes] of flattened images [batch, channels * height * width]."""
-        hidden = self.stem(noisy(inputs, dials, noise).reshape(-1, *self.image))
+        pixels = noisy(augmented(inputs, self.image, dials, noise), dials, noise)
+        hidden = self.stem(pixels.reshape(-1, *self.image))
         record("stem", hidden)
         for index, block in enumerate(cast("Iterable[Block]", self.blocks)):
             place = f"blocks.{index}"
             branch = block.first(self.activation(normalised(hidden, 3)))
             record(f"{place}.first", branch)
-            branch = block.second(dropped(self.activation(normalised(branch, 3)), place, dials, noise))
+            branch = block.second(dropped(self.activation(normalised(branch, 3)), index, place, dials, noise))
             record(f"{place}.second", branch)
             hidden = hidden + branch
         # Means over positions are nearly the same for every example: normalised, they are told apart within a few steps.
@@ -76,9 +77,9 @@ class ResNet(Proxy):
         return logits
 
     def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
-        """``input`` [batch, channels * height * width]; ``dropout.blocks.i`` [batch, channels, height, width]."""
+        """``shift`` [batch, 2]; ``input`` [batch, features]; ``dropout.blocks.i`` [batch, channels, height, width]."""
         channels, *sides = self.image
-        shapes: dict[str, tuple[int, ...]] = {}
+        shapes: dict[str, tuple[int, ...]] = {"shift": (batch, 2)} if "augmentation" in dials else {}
         if "input_noise" in dials:
             shapes["input"] = (batch, channels * sides[0] * sides[1])
         if "dropout" in dials:

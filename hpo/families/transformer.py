@@ -95,12 +95,12 @@ class Transformer(Proxy):
             record(f"{place}.qkv", qkv)
             branch = block.attention_out(causal_attention(qkv, self.d_head, multiplier))
             record(f"{place}.attention_out", branch)
-            hidden = hidden + dropped(branch, f"{place}.attention", dials, noise)
+            hidden = hidden + dropped(branch, index, f"{place}.attention", dials, noise)
             units = block.mlp_in(normalised(hidden, 1))
             record(f"{place}.mlp_in", units)
             branch = block.mlp_out(self.activation(units))
             record(f"{place}.mlp_out", branch)
-            hidden = hidden + dropped(branch, f"{place}.mlp", dials, noise)
+            hidden = hidden + dropped(branch, index, f"{place}.mlp", dials, noise)
         logits: Tensor = self.readout(normalised(hidden, 1))
         return logits
 

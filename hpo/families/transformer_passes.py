@@ -138,7 +138,7 @@ class Block:
         return moved + self.mlp_drop.r_forward(self.mlp_out.r_forward(branch, mlp_out))
 
     def r_backward(self, slope: Tensor, wanted: Collection[str]) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
-        """Of the results of ``backward``, and of the gradient by the dials that are wanted."""
+        """Of the results of ``backward``, and of the gradient by the dials of this block that are wanted, [members]."""
         dials: dict[str, Tensor] = {}
         if "dropout" in wanted:
             dials["dropout"] = self.mlp_drop.r_rate(slope)
@@ -161,7 +161,7 @@ class TransformerPasses(Passes):
     Args:
         tensors: weights in the order of ``named_parameters``, each [members, *shape].
         inputs: tokens [members, batch, context].
-        dials: those that are on, each [members].
+        dials: those that are on, each [members]; ``dropout`` [members, blocks].
         noise: for the dials, with members in front.
         d_head: size of a head.
         activation: of the MLP.
@@ -179,7 +179,7 @@ class TransformerPasses(Passes):
         self.shape = (members, examples, self.context)
         self.blocks = []
         for index in range(len(weights) // 4):
-            drops = [self._dropout(f"dropout.blocks.{index}.{branch}") for branch in ("attention", "mlp")]
+            drops = [self._dropout(index, branch) for branch in ("attention", "mlp")]
             attention = Attention(examples, d_head, dials.get("attention_multiplier"))
             self.blocks.append(Block(weights[4 * index : 4 * index + 4], attention, drops, activation))
         self.norm, self.readout = Normalisation(), Linear(readout)
@@ -217,11 +217,13 @@ class TransformerPasses(Passes):
         rows = self._rows(slope)
         hidden, readout = self.readout.r_backward(rows)
         hidden, found = self.norm.r_backward(hidden), [readout, rows.sum(1)]
-        dials: dict[str, Tensor] = {}
+        by_block: list[dict[str, Tensor]] = []
         for block in reversed(self.blocks):
             hidden, weights, by_dial = block.r_backward(hidden, wanted)
-            found = [*weights, *found]
-            dials = {name: part + dials[name] if name in dials else part for name, part in by_dial.items()}
+            found, by_block = [*weights, *found], [by_dial, *by_block]
+        dials = {name: torch.stack([by_dial[name] for by_dial in by_block], dim=1) for name in by_block[0]}
+        if "attention_multiplier" in dials:
+            dials["attention_multiplier"] = dials["attention_multiplier"].sum(1)
         if "input_noise" in wanted:
             dials["input_noise"] = (hidden * self._rows(self.noise["input"])).sum((1, 2))
         return [*self._to_tables(hidden), *found], dials
@@ -229,9 +231,10 @@ class TransformerPasses(Passes):
     def _rows(self, values: Tensor) -> Tensor:
         return values.view(self.shape[0], self.shape[1] * self.context, -1)
 
-    def _dropout(self, place: str) -> Dropout:
-        rate = self.dials.get("dropout")
-        return Dropout(rate, None if rate is None else self._rows(self.noise[place]))
+    def _dropout(self, block: int, branch: str) -> Dropout:
+        if "dropout" not in self.dials:
+            return Dropout(None, None)
+        return Dropout(self.dials["dropout"][:, block], self._rows(self.noise[f"dropout.blocks.{block}.{branch}"]))
 
     def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """[members, batch, context, width]"""

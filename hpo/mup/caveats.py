@@ -11,7 +11,7 @@ from hpo.mup.premises import (
     depth_premise,
     penalty_formula,
 )
-from hpo.mup.resolve import attention_multiplier, global_value, mixture_weights, regularization
+from hpo.mup.resolve import attention_multiplier, global_value, layer_values, mixture_weights, regularization, with_ends
 from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.model import ModelSpec
@@ -57,6 +57,10 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
     found += [_shape(spec, values, name) for name in spec.schedule.shape]
     carried = CARRIED | {"clip_norm": CLIPPING[spec.parametrization]}
     found += [entry for name, text in carried.items() if (entry := _carried(spec, values, name, text)) is not None]
+    if layer_values(spec, values, "dropout"):
+        found.append(
+            Assumption(quantity="dropout", value=None, formula="layers as in the proxy", assumption=CARRIED["dropout"])
+        )
     if mixture_weights(spec, values):
         found.append(
             Assumption(
@@ -81,6 +85,7 @@ CARRIED: dict[HyperparameterName, str] = {
     "dropout": "copied: the rate that a wider model wants is its own",
     "label_smoothing": "copied: how sure a model should be is a property of the labels",
     "input_noise": "copied: how much the inputs may be blurred is a property of the data",
+    "augmentation": "copied, in pixels: how far an image may move and stay what it is is a property of the data",
 }
 """Hyperparameter without a rule -> what carrying its value over as it is takes for granted."""
 
@@ -139,16 +144,16 @@ def _shape(spec: JobSpec, values: Mapping[str, float], name: ShapeName) -> Assum
 
 
 def _penalises(spec: JobSpec, values: Mapping[str, float]) -> bool:
-    labels = [label for label in values if label.partition(".")[0] == "l2"]
-    return any(values[label] > 0 for label in labels) or spec.regularization.l2 > 0
+    penalties = [value for label, value in with_ends(spec, values).items() if label.partition(".")[0] == "l2"]
+    return any(value > 0 for value in penalties) or spec.regularization.l2 > 0
 
 
-def in_your_loop(spec: JobSpec, values: Mapping[str, float]) -> list[str]:
+def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) -> list[str]:
     """What no optimizer can do: sentences about the forward pass and the loss of training, with the values to use.
 
     An exported torch file does all of it by itself; a model and loop of one's own have to.
     """
-    terms, found = regularization(spec, values), []
+    terms, found = regularization(spec, values, target), []
     attention = attention_multiplier(spec, values)
     if attention is not None:
         found.append(
@@ -162,11 +167,23 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float]) -> list[str]:
             f"dropout at rate {rate:.6g} in mean and variance (windtunnel.torch.GaussianDropout), "
             f"{PLACES[spec.model.family]}."
         )
+    if terms.layer_dropout:
+        rates = ", ".join(f"{rate:.6g} in {layer}" for layer, rate in terms.layer_dropout.items())
+        found.append(
+            "Dropout by layer: while training, multiply by 1 + sqrt(p / (1 - p)) * standard normal noise, which is dropout "
+            "at rate p in mean and variance (windtunnel.torch.GaussianDropout), "
+            f"{PLACES[spec.model.family]}, with p {rates}."
+        )
     if terms.input_noise is not None:
         place = "the sum of the embeddings" if spec.model.family == "transformer" else "the standardised inputs"
         found.append(
             f"Input noise: while training, add Gaussian noise of deviation {terms.input_noise:.6g} to {place} "
             "(windtunnel.torch.GaussianNoise)."
+        )
+    if terms.augmentation is not None:
+        found.append(
+            f"Augmentation: while training, shift every image by {terms.augmentation:.6g} pixels times standard normal "
+            "noise, along both sides, with cosine interpolation, before any other noise (windtunnel.torch.RandomShift)."
         )
     if terms.label_smoothing is not None:
         found.append(f"Label smoothing {terms.label_smoothing:.6g} in the training loss (windtunnel.torch.criterion).")
@@ -226,7 +243,9 @@ def not_covered(result: TuneResult, target: ModelSpec, objections: Sequence[str]
     if target.depth > spec.model.depth:
         found.append(deeper(spec, target.depth))
     found.append("Data: another kind of data than the proxy's, and more passes over it.")
-    tuned = [name for name in ("dropout", "label_smoothing", "input_noise") if global_value(spec, values, name) is not None]
+    terms = regularization(spec, values, target)
+    on = {name: getattr(terms, name) for name in ("label_smoothing", "input_noise", "augmentation")}
+    tuned = ["dropout"] * terms.drops + [name for name, value in on.items() if value is not None]
     if tuned and target.width != spec.model.width:
         found.append(
             f"{' and '.join(name.replace('_', ' ') for name in tuned).capitalize()}: no rule of width is known for "

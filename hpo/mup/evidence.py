@@ -10,9 +10,11 @@ from hpo.mup.coordcheck import check_steps, coordinate_check
 from hpo.mup.drift import ladder_certificate, ladder_steps
 from hpo.mup.horizon import horizon_fit, horizon_steps
 from hpo.mup.noise_scale import noise_scale, noise_scale_steps
+from hpo.mup.scaling import member_steps_of_grid, scaling_report
 from hpo.tasks import TaskData
 from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.ladders import LadderCertificate
+from windtunnel.types.scaling import ScalingReport
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
 
@@ -24,6 +26,7 @@ class Evidence:
     ladder: LadderCertificate | None
     noise_scale: NoiseScale | None
     horizon: HorizonFit | None
+    scaling: ScalingReport | None
 
 
 def evidence_steps(spec: JobSpec) -> int:
@@ -33,7 +36,7 @@ def evidence_steps(spec: JobSpec) -> int:
         steps += noise_scale_steps(spec.inner.steps)
     if rules.horizons:
         steps += horizon_steps(spec.inner.steps, rules.horizons)
-    return steps + (ladder_steps(spec) if rules.ladder is not None else 0)
+    return steps + (ladder_steps(spec) if rules.ladder is not None else 0) + member_steps_of_grid(spec)
 
 
 def gather(
@@ -71,4 +74,7 @@ def gather(
     if rules.horizons:
         horizon = horizon_fit(spec, values, rules.horizons, population=population, on_step=on_step, data=data)
     scale = noise_scale(problem, point, on_step=on_step) if rules.noise_scale else None
-    return Evidence(check, ladder, scale, horizon)
+    grid = None
+    if rules.scaling is not None:
+        grid = scaling_report(spec, values, rules.scaling, population=population, on_step=on_step, data=data)
+    return Evidence(check, ladder, scale, horizon, grid)

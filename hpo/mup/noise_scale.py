@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from hpo.inner import Batch, InnerProblem, OnStep, silent
+from hpo.inner import InnerProblem, OnStep, silent
 from hpo.seeding import generator_of
 from windtunnel.types.translations import NoiseScale
 
@@ -69,7 +70,7 @@ def noise_scale(
             )
             own = problem.batch(draw, stop - 1)
             sources = None if problem.sources is None else problem.sources[index]
-            batch = Batch(problem.inputs[index], problem.labels[index], sources, own.noise)
+            batch = replace(own, inputs=problem.inputs[index], labels=problem.labels[index], sources=sources)
             gradient = problem.gradient(state[0], table, batch)
             total += gradient
             squares += gradient.double().square().sum(dim=1)

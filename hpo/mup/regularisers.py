@@ -1,15 +1,21 @@
 """The schedule of the regularisers in a plan: factors on the plan's own values, and what to do with them. No torch here."""
 
-from windtunnel.types.plans import TransferPlan
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import TuneResult
 
 
 def regulariser_knots(result: TuneResult) -> RegulariserKnots | None:
-    """The schedule of a job's best response over the tuned values; None where it trained none.
+    """The schedule of a job's best response over the tuned values, or the spec's over its last values; None where the
+    regularisers stood still.
 
     Factors and not values: whatever rule carries a value to another size carries its schedule.
     """
+    given = result.spec.regularization.schedule
+    if given:
+        count = len(next(iter(given.values())))
+        times = [knot / (count - 1) for knot in range(count)]
+        lines = {label: [value / line[-1] for value in line] for label, line in given.items()}
+        return RegulariserKnots(times=times, factors=lines, pays=True)
     report, values = result.best_response, result.best.hyperparameters
     if report is None:
         return None
@@ -25,8 +31,14 @@ def regulariser_knots(result: TuneResult) -> RegulariserKnots | None:
 
 def follow(result: TuneResult, knots: RegulariserKnots | None) -> list[str]:
     """A sentence on the schedule for whoever writes the loop; none where there is none."""
-    if knots is None or result.best_response is None:
+    if knots is None:
         return []
+    if result.best_response is None:
+        return [
+            f"Schedule of the regularisers ({', '.join(knots.factors)}): multiply each by its factor over the run, as "
+            f"every run of the job did (regulariser_schedule in the plan, {len(knots.times)} knots with straight lines "
+            "between)."
+        ]
     compared = result.best_response.comparison
     found = ""
     if compared is not None:
@@ -44,19 +56,3 @@ def follow(result: TuneResult, knots: RegulariserKnots | None) -> list[str]:
         f"Schedule of the regularisers ({', '.join(knots.factors)}): {advice} (regulariser_schedule in the plan, "
         f"{len(knots.times)} knots with straight lines between).{found}"
     ]
-
-
-def followed(plan: TransferPlan) -> dict[str, list[float]]:
-    """Label -> factors over the run, of the regularisers that a plan's file moves; empty where it holds them."""
-    knots = plan.regulariser_schedule
-    return knots.factors if knots is not None and knots.pays else {}
-
-
-def label_of(plan: TransferPlan, name: str, role: str, group: str | None) -> str | None:
-    """The label whose factors move the L2 of a tensor; None where it stands still.
-
-    Tensor before group, group before role, role before global.
-    """
-    labels = followed(plan)
-    candidates = (f"l2.{name}", f"l2.{group}" if group else "", f"l2.{role}", "l2")
-    return next((label for label in candidates if label in labels), None)

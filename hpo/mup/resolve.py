@@ -1,7 +1,8 @@
 """Hyperparameters by label -> the values of every single tensor, at any width. Imports no torch.
 
 Labels: ``learning_rate`` (all tensors), ``learning_rate.hidden`` (a role), ``learning_rate.qkv`` (a group of a role),
-``learning_rate.layers.1.weight`` (a tensor); likewise every other hyperparameter with scopes. The narrowest label wins.
+``learning_rate.layers.1.weight`` (a tensor); likewise every other hyperparameter with scopes. ``dropout.layers.1`` is of a
+hidden layer or block. The narrowest label wins.
 What has no label takes the value of the spec.
 """
 
@@ -12,7 +13,8 @@ from typing import Literal, get_args
 from hpo.errors import Refused
 from hpo.mup.growth import counterparts
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED, base_init_std, tensor_rules
-from windtunnel.types.hyperparameters import REGULARISERS, SCOPED, HyperparameterName
+from windtunnel.types.hyperparameters import LAYERED, REGULARISERS, SCOPED, HyperparameterName
+from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import PlanRegularization, TensorRow
 from windtunnel.types.results import Role, TensorFacts
 from windtunnel.types.spec import JobSpec
@@ -110,6 +112,7 @@ def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hyperp
     """
     if name in ("weight_decay", "l2") and fact.role in IDLE[name]:
         return 0.0
+    hyperparameters = with_ends(spec, hyperparameters)
     label = label_for(name, fact, hyperparameters)
     value = spec.start_value(name) if label is None else hyperparameters[label]
     if value is None and name in REGULARISERS:
@@ -129,8 +132,26 @@ def label_for(name: HyperparameterName, fact: TensorFacts, labels: Mapping[str, 
 
 
 def global_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName) -> float | None:
-    """Value of a hyperparameter without scope (``beta1``, ``clip_norm``, ``floor``); None where it is switched off."""
+    """Value of a hyperparameter without scope (``beta1``, ``clip_norm``, ``floor``); None where it is switched off, and
+    where layers differ in it."""
+    hyperparameters = with_ends(spec, hyperparameters)
+    if name in LAYERED and layer_values(spec, hyperparameters, name):
+        return None
     return hyperparameters[name] if name in hyperparameters else spec.start_value(name)
+
+
+def layer_values(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName) -> list[float]:
+    """Value of a hyperparameter for each hidden layer or block of the proxy; empty where it is one for all."""
+    known = with_ends(spec, hyperparameters)
+    labels = [f"{name}.{layer}" for layer in spec.model.layers]
+    if not any(label in known for label in labels):
+        return []
+    return [known.get(label, known.get(name, 0.0)) for label in labels]
+
+
+def with_ends(spec: JobSpec, hyperparameters: Mapping[str, float]) -> Mapping[str, float]:
+    """Hyperparameters by label, with the last values of the regularisers that follow a schedule of the spec."""
+    return {**spec.regularization.ends, **hyperparameters} if spec.regularization.schedule else hyperparameters
 
 
 def attention_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float]) -> float | None:
@@ -138,12 +159,20 @@ def attention_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float]) ->
     return global_value(spec, hyperparameters, "attention_multiplier") if spec.model.family == "transformer" else None
 
 
-def regularization(spec: JobSpec, hyperparameters: Mapping[str, float]) -> PlanRegularization:
-    """Regularisers that act in the forward pass and in the loss. They are copied: no rule of width is known for them."""
+def regularization(spec: JobSpec, hyperparameters: Mapping[str, float], target: ModelSpec) -> PlanRegularization:
+    """Regularisers that act in the forward pass and in the loss. They are copied: no rule of width is known for them.
+
+    Layers beyond the proxy's take the dropout of its last one, as their tensors take the values of its tensors.
+    """
+    rates = layer_values(spec, hyperparameters, "dropout")
     return PlanRegularization(
         dropout=global_value(spec, hyperparameters, "dropout"),
+        layer_dropout={
+            layer: rates[min(index, len(rates) - 1)] for index, layer in enumerate(target.layers if rates else ())
+        },
         label_smoothing=global_value(spec, hyperparameters, "label_smoothing"),
         input_noise=global_value(spec, hyperparameters, "input_noise"),
+        augmentation=global_value(spec, hyperparameters, "augmentation"),
     )
 
 
@@ -172,6 +201,8 @@ def _scopes(spec: JobSpec, name: str, base: Sequence[TensorFacts]) -> list[str]:
         return list(TASKS[spec.task].sources)
     if name == "knot":
         return spec.knot_keys
+    if name in LAYERED:
+        return list(spec.model.layers)
     if name not in SCOPED:
         return []
     subject = [fact for fact in base if fact.role not in IDLE.get(name, frozenset())]

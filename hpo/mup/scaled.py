@@ -57,6 +57,8 @@ class ScaledProblem(InnerProblem):
         self.point = space.from_dict(hyperparameters)
         scaled = [std * ratio for std, ratio in zip(stds, self.ratios["init_std"], strict=True)]
         super().__init__(wide, Layout(target), scaled, space, data, dtype)
+        if "l2" in self.regularisers:
+            self.regularisers["l2"] = self.regularisers["l2"] * self._row("l2")
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Coefficients of members at [members, 2], see the class."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from math import prod
 
+from hpo.laws.counting import count
 from hpo.mup.caveats import assumptions, in_your_loop, not_covered
 from hpo.mup.gate import gate
 from hpo.mup.penalty import predicted_penalty
@@ -76,6 +77,7 @@ def make_plan(
         for row in rows
     ]
     is_sgd = spec.optimizer.name == "sgd"
+    size = count(plan_size, spec.task, spec.optimizer.name)
     values, knots = best.hyperparameters, regulariser_knots(result)
     return TransferPlan(
         id=plan_id,
@@ -103,7 +105,7 @@ def make_plan(
         beta1=None if is_sgd else global_value(spec, values, "beta1"),
         beta2=None if is_sgd else global_value(spec, values, "beta2"),
         clip_norm=global_value(spec, values, "clip_norm"),
-        regularization=regularization(spec, values),
+        regularization=regularization(spec, values, plan_size),
         regulariser_schedule=knots,
         mixture_weights=mixture_weights(spec, values),
         attention_multiplier=attention_multiplier(spec, values),
@@ -111,6 +113,9 @@ def make_plan(
         roles=role_rows(spec, values, proxy.tensors, rows, moved.formulas),
         tensors=rows,
         parameters=sum(prod(row.shape) for row in rows),
+        non_embedding=size.non_embedding,
+        compute=size.compute(batch_size * spec.context, steps),
+        compute_leaves_out=size.left_out,
         hyperparameters=values,
         proxy_validation=best.validation,
         tuning_share=tuning_share(result, tensors, steps * batch_size),
@@ -124,7 +129,7 @@ def make_plan(
         penalties=penalties(result, target),
         noise_scale=result.noise_scale,
         horizon=result.horizon,
-        in_your_loop=[*in_your_loop(spec, values), *follow(result, knots)],
+        in_your_loop=[*in_your_loop(spec, values, plan_size), *follow(result, knots)],
         forced=bool(objections),
         provenance=result.provenance,
     )

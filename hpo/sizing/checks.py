@@ -6,7 +6,7 @@ from hpo.mup.ladder import MOST_AT_ONCE, SEEDS, ladder
 from hpo.mup.proxies import proxy_tensors
 from hpo.sizing.memory import BYTES, plain_bytes, plain_members
 from hpo.sizing.work import FACTORS, FIT_SEEDS, NOISE_RUNS
-from windtunnel.types.carrying import ladder_widths
+from windtunnel.types.carrying import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
@@ -39,6 +39,12 @@ def check_parts(spec: JobSpec) -> dict[str, int]:
             together = max(1, int(members * min(1.0, (spec.model.width / width) ** 2)))
             rungs.append(plain_bytes(at_width(spec, width), min(together, FACTORS * rules.ladder.seeds)))
         parts["/transfer/ladder"] = max(rungs)
+    if rules.scaling is not None:
+        sizes = []
+        for width in scaling_widths(spec.model, rules.scaling):
+            together = max(1, int(members * min(1.0, (spec.model.width / width) ** 2)))
+            sizes.append(plain_bytes(longest(at_width(spec, width)), min(together, rules.scaling.seeds)))
+        parts["/transfer/scaling"] = max(sizes)
     return parts
 
 
@@ -50,6 +56,13 @@ def coordinate_bytes(spec: JobSpec) -> int:
     ]
     seeds = SEEDS[spec.model.family]
     return CHECKED * BYTES * max(size * min(seeds, max(1, MOST_AT_ONCE // size)) for size in sizes)
+
+
+def longest(spec: JobSpec) -> JobSpec:
+    """The job with the longest runs of its grid: their order of batches is held in memory."""
+    assert spec.transfer.scaling is not None
+    steps = scaling_steps(spec.inner.steps, spec.transfer.scaling)[-1]
+    return spec.model_copy(update={"inner": spec.inner.model_copy(update={"steps": steps})})
 
 
 def at_width(spec: JobSpec, width: int) -> JobSpec:

@@ -69,6 +69,17 @@ def footprint(model: ModelSpec, task: TaskInfo) -> Footprint:
             return Footprint(saved=context * token, live=context * live, multiply_adds=context * used)
 
 
+def shift_floats(spec: JobSpec) -> int:
+    """Floats that an example keeps whose image is shifted, as a forward pass does; 0 without augmentation.
+
+    A matrix for each side, and the image moved along one of them.
+    """
+    image = TASKS[spec.task].image
+    if image is None or spec.start_value("augmentation") is None:
+        return 0
+    return sum(side * side for side in image[1:]) + prod(image)
+
+
 def response_parameters(spec: JobSpec) -> int:
     """R: a row for each row of the weights, and a direction in the k regularisers for each of its units and each bias."""
     facts = proxy_tensors(spec.model, TASKS[spec.task])
@@ -101,3 +112,5 @@ def _coordinates(spec: JobSpec, item: SearchItem) -> int:
             return len({fact.part for fact in subject})
         case "tensor":
             return len(subject)
+        case "layer":
+            return len(spec.model.layers)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from hpo.best_response.counting import best_response_of
 from hpo.grouping import members_together
-from hpo.sizing.counts import coordinates, footprint, parameters, response_parameters, state_copies
+from hpo.sizing.counts import coordinates, footprint, parameters, response_parameters, shift_floats, state_copies
 from windtunnel.types.estimators import BestResponseName, EstimatorName
 from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
@@ -79,7 +79,8 @@ class Memory:
     @property
     def saved(self) -> int:
         """What the forward pass of a training step keeps."""
-        return BYTES * footprint(self.spec.model, TASKS[self.spec.task]).saved * self.spec.inner.batch_size
+        each = footprint(self.spec.model, TASKS[self.spec.task]).saved + shift_floats(self.spec)
+        return BYTES * each * self.spec.inner.batch_size
 
     @property
     def order(self) -> int:

@@ -10,7 +10,7 @@ from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint, rates
 from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
 from hpo.sizing.starts import SPREAD, at_once
-from windtunnel.types.carrying import ladder_widths
+from windtunnel.types.carrying import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
@@ -121,6 +121,11 @@ def _check(spec: JobSpec) -> float:
         each = sum(footprint(model, TASKS[spec.task]).multiply_adds for model in wide) / own
         climbs = 1 + (rules.ladder.weight_decay and spec.decays) + rules.ladder.standard
         work += climbs * FACTORS * rules.ladder.seeds * steps * each
+    if rules.scaling is not None:
+        own = footprint(spec.model, TASKS[spec.task]).multiply_adds
+        wide = [spec.model.model_copy(update={"width": width}) for width in scaling_widths(spec.model, rules.scaling)]
+        each = sum(footprint(model, TASKS[spec.task]).multiply_adds for model in wide) / own
+        work += rules.scaling.seeds * sum(scaling_steps(steps, rules.scaling)) * each
     return work
 
 
@@ -157,7 +162,7 @@ def _tune(spec: JobSpec, limit: int) -> Phase:
     if spec.method.best_response is None:
         return Phase("tune", moves * racing, moves * seeds * cost)
     responses = spec.outer.steps // 2
-    moves = spec.outer.steps - responses
+    moves = (spec.outer.steps - responses) * spec.outer.starts
     return Phase("tune", moves * racing, seeds * (moves * cost + responses * run_cost(spec, 1)))
 
 

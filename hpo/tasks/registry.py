@@ -12,6 +12,7 @@ from hpo.tasks.pooled import Pooled
 from hpo.tasks.python_text import python_text
 from hpo.tasks.split import Parts, Split
 from hpo.tasks.user import user_parts
+from windtunnel.types.datasets import is_dataset
 from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.user_tasks import user_task
 
@@ -52,6 +53,10 @@ def load(name: str) -> TaskData:
     """
     if name in READERS:
         return load_built_in(name)
+    if is_dataset(name):
+        raise InvalidData(
+            f"{name!r} is a data set that was uploaded to a server", "submit the job there: its workers have the data"
+        )
     try:
         info = TASKS[name]
     except KeyError as error:

@@ -4,7 +4,8 @@ from fastapi import APIRouter
 
 from hpo.sizing.estimate import estimate
 from service.answers import PROBLEMS, invalid
-from service.dependencies import DatabaseDependency, SettingsDependency
+from service.datasets.admission import checked
+from service.dependencies import DatabaseDependency, OwnerDependency, SettingsDependency
 from service.jobs.admission import population_errors
 from store import workers
 from store.database import Database
@@ -15,8 +16,11 @@ router = APIRouter(prefix="/v1/estimates", tags=["estimates"], responses=PROBLEM
 
 
 @router.post("", response_model=Estimate)
-def create_estimate(spec: JobSpec, database: DatabaseDependency, settings: SettingsDependency) -> Estimate:
+def create_estimate(
+    spec: JobSpec, database: DatabaseDependency, settings: SettingsDependency, owner: OwnerDependency
+) -> Estimate:
     """Run-equivalents, seconds and peak memory of a job; where it does not fit, what would. Nothing is queued."""
+    spec = checked(spec, database, owner)
     if spec.task not in TASKS:
         raise invalid([FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)])
     worker = latest_measured(database)

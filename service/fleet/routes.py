@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from service.answers import PROBLEMS, problem
-from service.dependencies import DatabaseDependency
-from store import workers
+from service.dependencies import DatabaseDependency, OperatorDependency, OwnerDependency
+from store import owners, workers
 from windtunnel.types import WorkerInfo
 from windtunnel.types.base import Response
 
@@ -18,14 +18,17 @@ class WorkerList(Response):
 
 
 @router.get("", response_model=WorkerList)
-def list_workers(database: DatabaseDependency) -> WorkerList:
-    """The workers that have reported, and the job each is on."""
+def list_workers(database: DatabaseDependency, owner: OwnerDependency) -> WorkerList:
+    """The workers that have reported, and the job each is on where it is one of yours."""
     with database.snapshot() as session:
-        return WorkerList(items=workers.listing(session))
+        fleet = workers.listing(session)
+        own = owners.own_jobs(session, [worker.job_id for worker in fleet if worker.job_id], owner)
+    hidden = {"job_id": None}
+    return WorkerList(items=[worker if worker.job_id in own else worker.model_copy(update=hidden) for worker in fleet])
 
 
 @router.post("/{worker_id}/drain", status_code=202, response_model=WorkerInfo)
-def drain_worker(worker_id: str, database: DatabaseDependency) -> WorkerInfo:
+def drain_worker(worker_id: str, database: DatabaseDependency, _: OperatorDependency) -> WorkerInfo:
     """Ask a worker to let go of its job, take no other, and end when all workers of its process are drained."""
     with database.transaction() as session:
         # A name with a NUL is no worker's, and PostgreSQL refuses to be asked for it.

@@ -1,9 +1,12 @@
-"""Refuses a job whose population would not fit in memory, and says which field to shrink and to what."""
+"""Refuses a job that could not run: its population would not fit in memory (and which field to shrink, to what), or it
+moves regularisers of tensors that it does not have."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.mup.proxies import proxy_tensors
+from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts
 from hpo.sizing.memory import estimator_in_force, storage_in_force
 from hpo.sizing.peak import peak_bytes
@@ -63,14 +66,27 @@ LEVERS = (
 )
 
 
+def label_errors(spec: JobSpec) -> list[FieldError]:
+    """Lines of a regulariser schedule that no role or tensor of the proxy would follow."""
+    tensors, found = proxy_tensors(spec.model, TASKS[spec.task]), []
+    for label in spec.regularization.schedule:
+        try:
+            check_labels(spec, [label], tensors)
+        except ValueError as error:
+            found.append(FieldError(pointer=f"/regularization/schedule/{label}", message=str(error), given=label))
+    return found
+
+
 def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
-    """What to shrink where the population needs more than ``limit`` bytes; empty where it fits.
+    """What to shrink where the population needs more than ``limit`` bytes, after ``label_errors``; empty where it fits.
 
     Each error names a field, its value, the estimate, the limit, and the largest value of that field with which the job
     fits while all else stays. Where no single field can do it, the fields are named with values that fit together.
     """
     if spec.task not in TASKS:
         return [FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)]
+    if unknown := label_errors(spec):
+        return unknown
     needed = peak_bytes(spec, limit)
     if needed <= limit:
         return []
@@ -109,6 +125,7 @@ def _check_errors(spec: JobSpec, limit: int) -> list[FieldError]:
             "/parametrization": "the coordinate check takes about as much for every model; without it (parametrization "
             "standard) nothing can be transferred",
             "/transfer/ladder": "ask for a ladder of smaller widths, or for none",
+            "/transfer/scaling": "ask for smaller widths or shorter runs, or for none",
         }.get(pointer, "leave it out")
         message = (
             f"what this asks the job to measure at its end needs {size_in_words(needed)}; allowed: {size_in_words(limit)}; "

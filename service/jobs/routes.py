@@ -8,11 +8,17 @@ from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
 from service.answers import PROBLEMS, ProblemError, invalid
-from service.dependencies import DatabaseDependency, JobId, SettingsDependency
+from service.datasets.admission import checked, missing
+from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
 from service.jobs.admission import population_errors
+from service.jobs.bundle import bundle
 from service.jobs.events import stream
+from service.jobs.forking import ForkRequest, forked
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery, NotFinished
+from service.settings import ServiceSettings
 from store import events, jobs, metrics
+from store.database import Database
+from store.errors import DatasetNotFound
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
@@ -34,23 +40,51 @@ def create_job(
     response: Response,
     database: DatabaseDependency,
     settings: SettingsDependency,
+    owner: OwnerDependency,
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a job. `{"task": "digits"}` is a complete one."""
+    return _submit(spec, response, database, settings, owner, idempotency_key)
+
+
+@router.post("/{job_id}/fork", status_code=201, response_model=Job)
+def fork_job(
+    job_id: JobId,
+    wanted: ForkRequest,
+    response: Response,
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    owner: OwnerDependency,
+    idempotency_key: IdempotencyKey = None,
+) -> Job:
+    """Submit another job with the spec of this one, but for what the body overrides. It begins from the start."""
+    with database.snapshot() as session:
+        parent = jobs.get(session, job_id)
+    spec = forked(parent.spec, wanted.overrides)
+    return _submit(spec, response, database, settings, owner, idempotency_key)
+
+
+def _submit(
+    spec: JobSpec, response: Response, database: Database, settings: ServiceSettings, owner: str, key: str | None
+) -> Job:
+    spec = checked(spec, database, owner)
     too_large = population_errors(spec, settings.max_population_bytes)
     if too_large:
         raise invalid(too_large)
-    with database.transaction() as session:
-        job = jobs.submit(session, spec, idempotency_key=idempotency_key)
+    try:
+        with database.transaction() as session:
+            job = jobs.submit(session, spec, owner=owner, idempotency_key=key, most=settings.max_jobs)
+    except DatasetNotFound as error:  # deleted since it was looked at
+        raise missing(error) from error
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return job
 
 
 @router.get("", response_model=JobPage)
-def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency) -> JobPage:
+def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency, owner: OwnerDependency) -> JobPage:
     """Jobs, newest first, page by page."""
     with database.snapshot() as session:
-        return jobs.page(session, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
+        return jobs.page(session, owner=owner, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
 
 
 @router.get("/{job_id}", response_model=Job, responses={304: {"description": "The job is as you have it"}})
@@ -134,6 +168,19 @@ def read_result(job_id: JobId, database: DatabaseDependency) -> TuneResult:
     if result is None:
         raise not_finished(job)
     return result
+
+
+@router.get(
+    "/{job_id}/bundle",
+    response_class=Response,
+    responses={200: {"description": "A zip", "content": {"application/zip": {}}}},
+)
+def read_bundle(job_id: JobId, database: DatabaseDependency) -> Response:
+    """Everything about the job in one zip, with the SHA-256 of each file."""
+    with database.snapshot() as session:
+        body = bundle(session, job_id)
+    headers = {"content-disposition": f'attachment; filename="{job_id}.zip"'}
+    return Response(body, media_type="application/zip", headers=headers)
 
 
 def not_finished(job: Job) -> ProblemError:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from windtunnel.types import TASKS, JobEvent, JobState, MetricPoints, Problem, TransferPlan
+from windtunnel.types import TASKS, JobEvent, JobState, MetricPoints, Problem, TransferPlan, is_dataset
 from windtunnel.types.base import Request, Response
 
 SeriesName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=200)]
@@ -14,14 +14,14 @@ class JobsQuery(Request):
     """Which jobs to list."""
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
-    task: str | None = Field(None, description="Only jobs of this task.")
+    task: str | None = Field(None, description="Only jobs of this task, or of this data set.")
     limit: int = Field(50, ge=1, le=200, description="Jobs on one page.")
     cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
 
     @field_validator("task")
     @classmethod
     def _task_exists(cls, task: str | None) -> str | None:
-        if task is not None and task not in TASKS:
+        if task is not None and not is_dataset(task) and task not in TASKS:
             raise ValueError(f"no task {task!r}; allowed: {', '.join(sorted(TASKS))}")
         return task
 

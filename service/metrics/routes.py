@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from service.answers import PROBLEMS
-from service.dependencies import DatabaseDependency
+from service.dependencies import DatabaseDependency, OperatorDependency
 from store.measures import RING_BUCKETS, Measures, measure
 
 router = APIRouter(tags=["health"], responses=PROBLEMS)
@@ -60,7 +60,7 @@ def _counter(name: str, text: str, label: str, values: Mapping[Any, int]) -> Cou
 
 
 @router.get("/metrics", responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}})
-def prometheus(database: DatabaseDependency) -> Response:
+def prometheus(database: DatabaseDependency, _: OperatorDependency) -> Response:
     """What there is to measure of the fleet, in Prometheus's text format."""
     with database.snapshot() as session:
         seen = measure(session)

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 
 import windtunnel
 from service.pages.assets import asset
+from windtunnel.types import TASKS, is_dataset
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -81,6 +82,11 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def task_name(task: str) -> str:
+    """A task as people call it: a data set by the name that its owner gave it."""
+    return TASKS[task].title if is_dataset(task) and task in TASKS else task
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -98,6 +104,7 @@ def _environment() -> Environment:
         "ago": ago,
         "duration": duration,
         "words": words,
+        "task_name": task_name,
     }
     environment.globals |= {"estimate": estimate, "asset": asset, "version": windtunnel.__version__}
     return environment

@@ -4,28 +4,34 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from service.dependencies import DatabaseDependency, JobId, PlanId
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
 from service.jobs.schemas import JobsQuery
-from service.pages import assets
+from service.pages import datasets
+from service.pages import laws as laws_pages
 from service.pages.history import history, outer_steps
 from service.pages.rendering import render
+from service.pages.signing_in import sign_in_page
 from service.pages.views import job_view, jobs_view, plan_view
 from store import jobs, plans
 from windtunnel import figures
 from windtunnel.figure_style import Theme
 from windtunnel.types import OuterStep, Problem, TuneResult
 from windtunnel.types.base import Request as RequestModel
+from windtunnel.types.datasets import DATASET_ID
 
 router = APIRouter(include_in_schema=False)
-router.include_router(assets.router)
+router.include_router(datasets.router)
+router.include_router(laws_pages.router)
 
 
 class PageQuery(JobsQuery):
     """Like the API's, but a form sends a field that is not filled in as empty."""
+
+    dataset: str | None = Field(None, pattern=DATASET_ID.pattern, description="What the form for a job begins with.")
 
     @model_validator(mode="before")
     @classmethod
@@ -40,9 +46,9 @@ class FigureQuery(RequestModel):
 
 
 @router.get("/")
-def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency) -> HTMLResponse:
+def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
     """Every job, and the form for another."""
-    return render("jobs.html", **jobs_view(database, query))
+    return render("jobs.html", **jobs_view(database, query, caller.owner, query.dataset))
 
 
 @router.get("/jobs/{job_id}")
@@ -85,8 +91,10 @@ def plan_ladder(plan_id: PlanId, query: Annotated[FigureQuery, Query()], databas
     return _json(figures.ladder(climbed, theme=query.theme) if climbed else None)
 
 
-def problem_page(_: Request, problem: Problem) -> HTMLResponse:
-    """A problem for people."""
+def problem_page(request: Request, problem: Problem) -> HTMLResponse:
+    """A problem for people; the form to sign in with where that is what is missing."""
+    if problem.status == 401:
+        return sign_in_page(request, 401)
     return render("problem.html", problem.status, problem=problem)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.fields import allowed_values, locate
-from windtunnel.types import SCHEDULES, TASKS, JobSpec, Target
+from windtunnel.types import SCHEDULES, TASKS, Dataset, JobSpec, Target
 from windtunnel.types.model import FAMILY_DEFAULTS
 
 EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
@@ -39,7 +39,7 @@ EXPLAINED = {
     "inner.batch_size": "examples in an update",
     "inner.seeds": "runs averaged at each point",
     "search.name": "a hyperparameter to tune",
-    "search.scope": "one value for all, for each role, or for each tensor",
+    "search.scope": "one value for all, for each role, for each tensor, or (dropout) for each layer",
     "method.estimator": "how the hypergradient is computed",
     "outer.steps": "outer steps",
     "outer.scout": "sweep learning rates first",
@@ -56,14 +56,21 @@ class FieldHelp:
     allowed: str
 
 
-def example_text() -> str:
-    """The spec that the form starts with."""
-    shown = EXAMPLE.model_dump(mode="json", include=SHOWN, exclude_none=True)
+def example_text(dataset: Dataset | None = None) -> str:
+    """The spec that the form starts with, on a data set where one is given."""
+    shown = (EXAMPLE if dataset is None else _on(dataset)).model_dump(mode="json", include=SHOWN, exclude_none=True)
     shown["search"] = [{name: item[name] for name in ("name", "scope")} for item in shown["search"]]
     search = shown["search"]
     lines = [f'  "{name}": {json.dumps(value)}' for name, value in shown.items()]
     items = ",\n".join(f"    {json.dumps(item)}" for item in search)
     return "{\n" + ",\n".join(lines).replace(json.dumps(search), f"[\n{items}\n  ]") + "\n}"
+
+
+def _on(dataset: Dataset) -> JobSpec:
+    """The job that ``{"task": ID}`` is, with a target sixteen times as wide."""
+    plain = JobSpec.on_dataset({"name": dataset.name, "task": dataset.id}, dataset.task)
+    target = Target(width=16 * plain.model.width, depth=plain.model.depth, steps=10 * plain.inner.steps)
+    return plain.model_copy(update={"target": target})
 
 
 def field_help() -> list[FieldHelp]:
@@ -73,7 +80,7 @@ def field_help() -> list[FieldHelp]:
 
 def _allowed(path: str) -> str:
     if path == "task":
-        return ", ".join(sorted(TASKS))
+        return ", ".join(sorted(TASKS)) + ", or the id of a data set"
     if path == "model.family":
         families = {
             family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILY_DEFAULTS

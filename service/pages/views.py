@@ -12,7 +12,7 @@ from service.pages.history import history, outer_steps
 from service.pages.sentences import sentence
 from service.pages.sparkline import sparkline
 from service.pages.submission import example_text, field_help
-from store import jobs, metrics, plans, workers
+from store import datasets, jobs, metrics, plans, workers
 from store.database import Database
 from windtunnel.response_figure import said
 from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
@@ -27,10 +27,12 @@ SHOWN_EXPORTS: tuple[ExportFormat, ...] = ("torch", "yaml")
 """Formats whose text is on the page of a plan; the others are links."""
 
 
-def jobs_view(database: Database, query: JobsQuery) -> dict[str, Any]:
-    """The list of jobs, the workers, the submit form."""
+def jobs_view(database: Database, query: JobsQuery, owner: str, chosen: str | None) -> dict[str, Any]:
+    """The list of jobs, the workers, the submit form, which begins with the chosen data set."""
     with database.snapshot() as session:
-        page = jobs.page(session, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
+        mine = datasets.listing(session, owner=owner)
+        begun = None if chosen is None else datasets.get(session, chosen, owner=owner)
+        page = jobs.page(session, owner=owner, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
         lines = {job.id: _loss_line(metrics.points(session, job.id, ["loss"], SPARKLINE_POINTS)) for job in page.items}
         fleet = workers.listing(session)
     there, silent = present(fleet, datetime.now(UTC))
@@ -46,7 +48,9 @@ def jobs_view(database: Database, query: JobsQuery) -> dict[str, Any]:
         "kept": {name: value for name, value in kept.items() if value is not None},
         "states": STATES,
         "tasks": sorted(TASKS),
-        "example": example_text(),
+        "datasets": mine,
+        "chosen": chosen,
+        "example": example_text(begun),
         "help": field_help(),
     }
 

@@ -8,30 +8,35 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from hpo.errors import Refused
+from hpo.laws.planning import predicted_loss
 from hpo.mup.export import export
 from hpo.mup.transfer import make_plan
 from service.answers import PROBLEMS, invalid, problem
-from service.dependencies import DatabaseDependency, JobId, PlanId
+from service.dependencies import DatabaseDependency, JobId, OwnerDependency, PlanId
 from service.jobs.routes import not_finished
 from service.jobs.schemas import PlanList
+from service.laws.routes import stored_fit
 from service.plans.schemas import PlanQuery, PlanRequest
 from service.problems import misfit_error
 from store import identifiers, jobs, plans
-from windtunnel.types import Target, TransferPlan
+from windtunnel.types import FieldError, Target, TransferPlan
 from windtunnel.types.exports import EXPORTS
 
 router = APIRouter(prefix="/v1", tags=["plans"], responses=PROBLEMS)
 
 
 @router.post("/jobs/{job_id}/plans", status_code=201, response_model=TransferPlan)
-def create_plan(job_id: JobId, wanted: PlanRequest, response: Response, database: DatabaseDependency) -> TransferPlan:
+def create_plan(
+    job_id: JobId, wanted: PlanRequest, response: Response, database: DatabaseDependency, owner: OwnerDependency
+) -> TransferPlan:
     """The config of a large model, from what the job found for the proxy."""
     with database.snapshot() as session:
         job = jobs.get(session, job_id)
         result = jobs.result(session, job_id)
     if result is None:
         raise not_finished(job)
-    target = Target.model_validate(wanted.model_dump(exclude={"force"}))
+    target = Target.model_validate(wanted.model_dump(exclude={"force", "law_fit"}))
+    fit = None if wanted.law_fit is None else stored_fit(database, wanted.law_fit, "/law_fit", owner)
     try:
         result.spec.check_target(target, "")
         plan = make_plan(
@@ -42,6 +47,12 @@ def create_plan(job_id: JobId, wanted: PlanRequest, response: Response, database
     except Refused as refusal:
         detail = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
         raise problem(409, "transfer-refused", "The transfer cannot be trusted", detail) from refusal
+    if fit is not None:
+        predicted = predicted_loss(plan, fit)
+        if predicted is None:
+            message = f"fit {fit.id} has no law of the loss; it has {', '.join(law.law for law in fit.laws)}"
+            raise invalid([FieldError(pointer="/law_fit", message=message, given=fit.id)])
+        plan = plan.model_copy(update={"predicted_loss": predicted})
     with database.transaction() as session:
         plans.save(session, plan)
     response.headers["location"] = f"/v1/plans/{plan.id}"

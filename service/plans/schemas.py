@@ -13,6 +13,9 @@ class PlanRequest(Target):
     force: bool = Field(
         False, description="Make the plan although what the job measured speaks against it; the plan says so."
     )
+    law_fit: str | None = Field(
+        None, max_length=40, description="Id of a scaling-law fit: the plan says what loss it predicts for the large run."
+    )
 
 
 class PlanQuery(Request):

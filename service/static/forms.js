@@ -1,8 +1,9 @@
 // Sends the forms as JSON and shows what the server says next to the field, without losing a word of what was typed.
 
 async function post(address, body) {
-  const options = { method: "POST", headers: { "content-type": "application/json" } };
-  if (body !== undefined) options.body = JSON.stringify(body);
+  const csv = typeof body === "string";
+  const options = { method: "POST", headers: { "content-type": csv ? "text/csv" : "application/json" } };
+  if (body !== undefined) options.body = csv ? body : JSON.stringify(body);
   const answer = await fetch(address, options);
   return { ok: answer.ok, content: await answer.json() };
 }
@@ -45,6 +46,7 @@ function focusField(form, pointer) {
 }
 
 function content(form) {
+  if (form.elements.csv) return form.elements.csv.value;
   if (form.elements.spec) return JSON.parse(form.elements.spec.value);
   const body = {};
   for (const field of form.elements) {

@@ -11,7 +11,8 @@ let refreshing = false, again = false;
 function theme() { return dark.matches ? "dark" : "light"; }
 
 async function draw(figure) {
-  const answer = await fetch(`${figure.dataset.figure}?theme=${theme()}`);
+  const address = figure.dataset.figure;
+  const answer = await fetch(`${address}${address.includes("?") ? "&" : "?"}theme=${theme()}`);
   if (answer.status !== 200) return;
   const text = await answer.text();
   if (drawn.get(figure) === text) return;

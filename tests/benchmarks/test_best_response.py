@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from benchmarks import best_response
+from benchmarks.page import PAGE
+from benchmarks.stored import RESULTS, read
 from hpo.best_response.counting import run_cost
 from windtunnel.types import JobSpec
 
@@ -16,18 +18,28 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
+def test_the_stored_measurement_is_whole_and_the_page_shows_it() -> None:
+    """So ``make bench`` prints the table without measuring anything again."""
+    rows = read(RESULTS / "best-response.csv")
+    assert {(row["task"], row["method"], int(row["replicate"])) for row in rows} == set(best_response.cells())
+    _, _, rest = PAGE.read_text().partition("<!-- best-response: begin -->\n")
+    assert rest.partition("\n<!-- best-response: end -->")[0].splitlines() == best_response.table(rows)
+
+
+@pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(best_response, "JOBS", {"digits": SMALL})
     monkeypatch.setattr(best_response, "START", {"l2": 1e-3, "dropout": 0.1})
     monkeypatch.setattr(best_response, "POINTS", 3)
 
 
+@pytest.mark.usefixtures("short")
 def test_every_method_gives_the_rows_of_its_title() -> None:
     found = {method: [row[0] for row in best_response.measured(("digits", method, 0))] for method in best_response.METHODS}
     assert {(method, what) for method, whats in found.items() for what in whats} == set(best_response.TITLES)
 
 
+@pytest.mark.usefixtures("short")
 def test_the_contenders_cost_what_is_compared() -> None:
     rows = {method: next(iter(best_response.measured(("digits", method, 0)))) for method in ("delta_stn", "random", "tpe")}
     spec = best_response.problem_of("digits").spec
@@ -35,6 +47,7 @@ def test_the_contenders_cost_what_is_compared() -> None:
     assert rows["tpe"][3] == round(run_cost(spec, 1) / 12) * 12
 
 
+@pytest.mark.usefixtures("short")
 def test_fresh_seeds_are_nobodys() -> None:
     problem = best_response.problem_of("digits")
     fresh, tried = (
@@ -43,8 +56,11 @@ def test_fresh_seeds_are_nobodys() -> None:
     assert not torch.equal(fresh.noise, tried.noise)
 
 
+@pytest.mark.usefixtures("short")
 def test_no_regularisation_is_none() -> None:
     (row,) = best_response.measured(("digits", "none", 0))
     spec = JobSpec.model_validate({**SMALL, "search": [{"name": "learning_rate"}]})
-    assert all(spec.start_value(name) is None for name in ("l2", "dropout", "label_smoothing", "input_noise"))
+    assert all(
+        spec.start_value(name) is None for name in ("l2", "dropout", "label_smoothing", "input_noise", "augmentation")
+    )
     assert row[3] == 0

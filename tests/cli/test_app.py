@@ -13,7 +13,9 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 
 def test_the_commands_are_there():
-    expected = "serve worker submit estimate list show follow cancel plan coordcheck roles doctor"
+    expected = (
+        "serve worker submit estimate list show follow pause resume cancel plan coordcheck roles workers drain doctor"
+    )
     assert expected.split() == COMMANDS
 
 

@@ -54,13 +54,22 @@ def test_a_job_without_a_result_has_none(ask_idle, queued):
     assert "queued" in ask_idle("show", queued).stdout
 
 
+def test_a_waiting_job_is_paused_at_once_and_resumed(ask_idle, queued):
+    done = ask_idle("pause", queued)
+    assert (done.exit_code, done.stderr) == (0, f"{queued} is paused\n")
+    assert json.loads(ask_idle("show", queued, "--json").stdout)["state"] == "paused"
+    done = ask_idle("resume", queued, "--json")
+    assert (done.exit_code, json.loads(done.stdout)["state"]) == (0, "queued")
+    assert ask_idle("resume", queued).stderr == f"{queued} is queued\n"
+
+
 def test_a_waiting_job_is_cancelled_at_once(ask_idle, queued):
     done = ask_idle("cancel", queued)
     assert (done.exit_code, done.stderr) == (0, f"{queued} is cancelled\n")
 
 
 def test_an_unknown_id_ends_in_4(ask_idle):
-    for command in ("show", "follow", "cancel"):
+    for command in ("show", "follow", "pause", "resume", "cancel"):
         done = ask_idle(command, "job_none")
         assert done.exit_code == 4
         assert "job_none" in done.stderr

@@ -72,7 +72,7 @@ def test_the_plan_carries_the_schedule_as_factors(result):
 def test_the_catalogue_lists_both_with_the_schema_of_their_settings(client):
     listed = {each.name: each for each in client.estimators()}
     for name in ("stn", "delta_stn"):
-        assert set(listed[name].can) == {"l2", "dropout", "label_smoothing", "input_noise"}
+        assert set(listed[name].can) == {"l2", "dropout", "label_smoothing", "input_noise", "augmentation"}
         assert {"learning_rate", "weight_decay"} <= set(listed[name].cannot) and listed[name].why
         assert set(RESPONSE_SETTINGS) <= set(listed[name].settings)
 

@@ -24,7 +24,7 @@ from store.settings import PREFIX, StoreSettings
 from windtunnel.cli.app import app
 from windtunnel.cli.exits import ExitCode
 from windtunnel.types import ESTIMATORS, TASKS, EventType, HyperparameterName, JobSpec
-from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, SCOPED
+from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, scopes_of
 from windtunnel.types.jobs import FailureType, Job
 from windtunnel.types.schedules import FIELDS, SCHEDULES, ScheduleSpec
 from workers.local import LocalDispatcher
@@ -101,7 +101,7 @@ def test_every_hyperparameter_has_its_row(name):
     assert row[0] == WORDS[BIJECTIONS[name]]
     for cell, (low, high) in zip(row[1:3], (DEFAULT_RANGES[name], HARD_RANGES[name]), strict=True):
         assert [float(end) for end in cell.split(" to ")] == [low, high]
-    assert row[3].startswith("global, role, tensor" if name in SCOPED else "global")
+    assert row[3].startswith(", ".join(scopes_of(name)))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -198,7 +198,9 @@ def test_every_command_and_option_is_named_where_it_belongs():
     page = REFERENCE["cli"]
     for name, command in COMMANDS.items():
         section = page.split(f"\n## {name}\n", 1)[1].split("\n## ", 1)[0]
-        for parameter in command.params:
+        inner = getattr(command, "commands", {})
+        assert not [word for word in inner if f"windtunnel {name} {word}" not in section]
+        for parameter in [parameter for each in (command, *inner.values()) for parameter in each.params]:
             for option in parameter.opts:
                 everywhere = option in ("--url", "--json", "-h", "--help")
                 if option.startswith("-"):
@@ -217,7 +219,7 @@ def test_every_variable_has_its_row_with_its_default():
         rows |= cells(page, heading)
     settings = {StoreSettings, WorkerSettings, ServiceSettings}
     fields = {PREFIX + name.upper(): field for kind in settings for name, field in kind.model_fields.items()}
-    assert {name for name in rows if name.startswith(PREFIX)} == {*fields, "WINDTUNNEL_URL"}
+    assert {name for name in rows if name.startswith(PREFIX)} == {*fields, "WINDTUNNEL_URL", "WINDTUNNEL_API_KEY"}
     for name, field in fields.items():
         if isinstance(field.default, int | float):
             assert f"`{field.default:g}`" in rows[name][1] or f"`{field.default}`" in rows[name][1], name
@@ -273,8 +275,12 @@ def test_commands_in_the_documentation_exist(path):
             if "windtunnel" not in words:
                 continue
             name, *arguments = words[words.index("windtunnel") + 1 :]
+            command = COMMANDS[name]
+            if hasattr(command, "commands"):
+                name, *arguments = arguments
+                command = command.commands[name]
             # Parsing checks names and values of options; nothing is run.
-            COMMANDS[name].make_context(name, arguments, resilient_parsing=False)
+            command.make_context(name, arguments, resilient_parsing=False)
 
 
 # The tutorial is run

@@ -17,7 +17,7 @@ from hpo.mup.rules import base_init_std
 from windtunnel.types import TASKS, ModelSpec, TaskInfo
 
 Parameters = dict[str, Tensor]
-MEMBERS, BATCH = 3, 4
+MEMBERS, BATCH, DEPTH = 3, 4, 2
 
 
 def task(kind: str, image: tuple[int, int, int] | None = None) -> TaskInfo:
@@ -165,7 +165,7 @@ def test_double_backward_and_forward_over_reverse_are_the_finite_difference_of_t
         torch.testing.assert_close(forward[key], expected, rtol=1e-6, atol=1e-8, msg=key)
 
 
-SETTINGS = {"attention_multiplier": 1.7, "dropout": 0.2, "input_noise": 0.3}
+SETTINGS = {"attention_multiplier": 1.7, "dropout": 0.2, "input_noise": 0.3, "augmentation": 0.6}
 
 
 @pytest.mark.parametrize(("name", "dial"), [(name, dial) for name in CASES for dial in meta(name).dials])
@@ -175,9 +175,14 @@ def test_derivatives_in_dials_are_finite_differences_with_the_noise_held_fixed(n
     shapes = meta(name).noise_shapes(BATCH, meta(name).dials)
     noise = {key: torch.randn(shape, generator=generator, dtype=torch.float64) for key, shape in shapes.items()}
     settings = {key: torch.tensor(value, dtype=torch.float64) for key, value in SETTINGS.items() if key in meta(name).dials}
+    # Layers differ in their dropout, and all of them move.
+    layers = torch.linspace(0.5, 1.5, DEPTH, dtype=torch.float64)
 
     def loss(value: Tensor) -> Tensor:
-        return loss_of(name, settings | {dial: value}, noise)(member(parameters, 0), inputs[0], labels[0])
+        moved = settings | {dial: value}
+        return loss_of(name, moved | {"dropout": moved["dropout"] * layers}, noise)(
+            member(parameters, 0), inputs[0], labels[0]
+        )
 
     at, width = settings[dial], 2e-4
     near, far = (loss(at + step) - loss(at - step) for step in (width, 2 * width))
@@ -201,7 +206,7 @@ def test_noise_is_asked_for_by_the_dials_that_are_on(name: str) -> None:
     for missing in places:
         noise = {place: torch.zeros(shape) for place, shape in places.items() if place != missing}
         with pytest.raises(KeyError, match=missing):
-            functional_call(model, member(parameters, 0), (inputs[0], {"dropout": torch.tensor(0.1)}, noise))
+            functional_call(model, member(parameters, 0), (inputs[0], {"dropout": torch.full((DEPTH,), 0.1)}, noise))
 
 
 @each_family
@@ -211,7 +216,8 @@ def test_noise_of_zero_changes_nothing_and_other_noise_does(name: str) -> None:
     plain = functional_call(model, one, (inputs[0],))
     for dial in ("dropout", "input_noise"):
         shapes = model.noise_shapes(BATCH, (dial,))
-        dials = {dial: torch.tensor(0.5, dtype=torch.float64)}
+        value = torch.tensor(0.5, dtype=torch.float64)
+        dials = {dial: value.expand(DEPTH) if dial == "dropout" else value}
         for value, same in ((0.0, True), (0.7, False)):
             noise = {place: torch.full(shape, value, dtype=torch.float64) for place, shape in shapes.items()}
             # A shift alone would be normalised away.

@@ -149,6 +149,8 @@ def test_a_transformers_passes_are_the_derivatives_of_its_population(activation:
         for name in model.noise_shapes(EXAMPLES, [name for name in dials if name != "attention_multiplier"])
     }
     settings = {name: torch.tensor([0.3, 0.6], dtype=torch.float64, requires_grad=True) for name in dials}
+    if "dropout" in dials:
+        settings["dropout"] = torch.tensor([[0.3, 0.5], [0.6, 0.2]], dtype=torch.float64, requires_grad=True)
     outputs = Proxy.population(model, tensors, tokens, shared=False, dials=settings, noise=noise)
     weights = normal(*outputs.shape)
     gradients = torch.autograd.grad((outputs.sin() * weights).sum(), tensors, create_graph=True)

@@ -10,7 +10,7 @@ MEMBERS, BATCH = 3, 5
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
-@pytest.mark.parametrize("dials", [(), ("dropout",), ("dropout", "input_noise")])
+@pytest.mark.parametrize("dials", [(), ("dropout",), ("dropout", "input_noise", "augmentation")])
 def test_an_mlp_population_equals_the_forward_pass_of_each_member(shared: bool, activation: str, dials) -> None:
     generator = torch.Generator().manual_seed(0)
 
@@ -18,10 +18,14 @@ def test_an_mlp_population_equals_the_forward_pass_of_each_member(shared: bool, 
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     with torch.device("meta"):
-        model = MLP(features=4, classes=3, width=6, depth=2, activation=activation)
+        model = MLP(features=4, classes=3, width=6, depth=2, activation=activation, image=(1, 2, 2))
     tensors = [normal(MEMBERS, *tensor.shape).requires_grad_() for tensor in model.parameters()]
     inputs = normal(BATCH, 4) if shared else normal(MEMBERS, BATCH, 4)
-    settings = {name: torch.rand(MEMBERS, generator=generator, dtype=torch.float64) * 0.8 + 0.1 for name in dials}
+    # Each layer has its own dropout.
+    shapes = {name: (MEMBERS, 2) if name == "dropout" else (MEMBERS,) for name in dials}
+    settings = {
+        name: torch.rand(shape, generator=generator, dtype=torch.float64) * 0.8 + 0.1 for name, shape in shapes.items()
+    }
     noise = {name: normal(MEMBERS, *shape) for name, shape in model.noise_shapes(BATCH, dials).items()}
     own = model.population(tensors, inputs, shared=shared, dials=settings, noise=noise)
     general = Proxy.population(model, tensors, inputs, shared=shared, dials=settings, noise=noise)

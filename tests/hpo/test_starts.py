@@ -49,6 +49,7 @@ class Landscape:
     """An inner problem whose runs end at a loss that is known, plus a number of the seed's own; and its estimator."""
 
     space: Space
+    spec: JobSpec
     steps: int
     loss: Callable[[Tensor], Tensor]
     data: Any = field(default_factory=lambda: SimpleNamespace(validation=None, test=None))
@@ -77,7 +78,7 @@ class Landscape:
 
 
 def landscape(spec: JobSpec, build_problem, loss: Callable[[Tensor], Tensor]) -> Landscape:
-    return Landscape(build_problem(**{name: getattr(spec, name) for name in FIELDS}).space, spec.inner.steps, loss)
+    return Landscape(build_problem(**{name: getattr(spec, name) for name in FIELDS}).space, spec, spec.inner.steps, loss)
 
 
 @pytest.fixture

@@ -202,11 +202,15 @@ NOISY = {
 }
 
 
+@pytest.mark.parametrize("rates", [[0.3, 0.3], [0.15, 0.5]], ids=["one dropout", "dropout by layer"])
 @pytest.mark.parametrize("family", NOISY)
-def test_the_files_model_is_the_familys_own_with_its_noise_and_multipliers(finish, plan_of, family: str) -> None:
+def test_the_files_model_is_the_familys_own_with_its_noise_and_multipliers(finish, plan_of, family: str, rates) -> None:
     """Same weights and same random numbers: what was tuned is what the file computes, in training and in evaluation."""
-    spec = JobSpec.model_validate(NOISY[family] | {"regularization": {"dropout": 0.3, "input_noise": 0.2}})
+    terms = {"dropout": 0.3, "input_noise": 0.2} | ({} if family == "transformer" else {"augmentation": 0.7})
+    spec = JobSpec.model_validate(NOISY[family] | {"regularization": terms})
     tuned = {"embedding_multiplier": 1.7, "output_multiplier": 0.6}
+    if rates[0] != rates[1]:
+        tuned |= {f"dropout.{layer}": rate for layer, rate in zip(spec.model.layers, rates, strict=True)}
     if family == "transformer":
         tuned["attention_multiplier"] = 1.4
     task = TASKS[spec.task]
@@ -225,9 +229,9 @@ def test_the_files_model_is_the_familys_own_with_its_noise_and_multipliers(finis
         inputs = torch.randint(task.classes, (3, task.features), generator=generator)
     own = build(spec.model, task)
     scaled = effective(weights, plan.tensors)
-    dials = {"dropout": torch.tensor(0.3), "input_noise": torch.tensor(0.2)}
+    dials = {name: torch.tensor(value) for name, value in terms.items()} | {"dropout": torch.tensor(rates)}
     dials |= {"attention_multiplier": torch.tensor(1.4)} if family == "transformer" else {}
-    shapes = own.noise_shapes(3, ["dropout", "input_noise"])
+    shapes = own.noise_shapes(3, list(terms))
     torch.manual_seed(5)
     noise = {name: torch.randn(shape) for name, shape in shapes.items()}
     torch.manual_seed(5)

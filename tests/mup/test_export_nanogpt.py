@@ -209,13 +209,19 @@ def test_nanogpts_model_with_plan_model_trains_as_the_torch_file_does(finish, pl
     assert not tied and all(torch.equal(block.ln_1.weight, torch.ones(64)) for block in model.transformer.h)
 
 
-def test_dropout_is_the_plans_noise_and_none_of_nanogpts_own(finish, plan_of) -> None:
-    plan = plan_of(finish(TEXT | {"regularization": {"dropout": 0.3}}), width=32, depth=1)
+@pytest.mark.parametrize("layered", [False, True])
+def test_dropout_is_the_plans_noise_and_none_of_nanogpts_own(finish, plan_of, layered: bool) -> None:
+    fields = {"regularization": {"dropout": 0.3}}
+    if layered:
+        fields = {"search": [{"name": "dropout", "scope": "layer"}], "model": {"width": 32, "depth": 2}}
+    rates = {"dropout.blocks.0": 0.2, "dropout.blocks.1": 0.4} if layered else {}
+    # A block that the proxy does not have takes the rate of its last one.
+    plan = plan_of(finish(TEXT | fields, rates), width=32, depth=3 if layered else 1)
     file: dict[str, Any] = {"__name__": "plan"}
     exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
     theirs = file["build_model"]()
     names = executed(plan)
-    assert names["dropout"] == 0.3
+    assert names["dropout"] == (0.0 if layered else 0.3) and names.get("PLAN_DROPOUT", [0.2, 0.4, 0.4]) == [0.2, 0.4, 0.4]
     config = {name: names[name] for name in ("n_layer", "n_head", "n_embd", "block_size", "bias", "dropout")}
     model = GPT(SimpleNamespace(**config, vocab_size=plan.classes))
     names["plan_model"](model)

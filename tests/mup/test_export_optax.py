@@ -45,24 +45,24 @@ params = {tensor: jnp.asarray(given[f"start {tensor}"]) for tensor in file["TENS
 update = file["optimizer"]()
 state = update.init(params)
 
-def loss(params, inputs, labels):
+def loss(params, inputs, labels, step):
     used = file["effective"](params)
     hidden = inputs
     for layer in ("layers.0", "layers.1"):
         hidden = jax.nn.relu(hidden @ used[f"{layer}.weight"].T + used[f"{layer}.bias"])
     logits = hidden @ used["readout.weight"].T + used["readout.bias"]
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-    return cross_entropy + file["penalty"](params)
+    return cross_entropy + file["penalty"](params, step)
 
 @jax.jit
-def train_step(params, state, inputs, labels):
-    value, gradients = jax.value_and_grad(loss)(params, inputs, labels)
+def train_step(params, state, inputs, labels, step):
+    value, gradients = jax.value_and_grad(loss)(params, inputs, labels, step)
     changes, state = update.update(gradients, state, params)
     return optax.apply_updates(params, changes), state, value
 
 found["losses"] = []
 for index in range(cases["count"]):
-    params, state, value = train_step(params, state, given[f"inputs {index}"], given[f"labels {index}"])
+    params, state, value = train_step(params, state, given[f"inputs {index}"], given[f"labels {index}"], index)
     found["losses"].append(float(value))
 
 drawn = jax.jit(file["initialise"])(jax.random.key(1))
@@ -157,9 +157,9 @@ def both(finish, plan_of, needs, tmp_path_factory: pytest.TempPathFactory) -> di
         (folder / f"{name}.py").write_text(export(plan, "optax"))
         ends[name] = torch_steps(plan, folder, name)
     fields = {"model": {"width": 16}, "optimizer": {"name": "sgd", "clip_norm": None}}
-    fields |= {"search": [{"name": "l2", "scope": "role"}, {"name": "output_multiplier"}]}
-    tuned = {"l2.input": 0.02, "l2.hidden": 0.05, "l2.output": 0.1, "output_multiplier": 2.0}
-    trained = plan_of(finish(fields, tuned | {"learning_rate": 0.1}), width=128)
+    lines = {"l2": [0.1, 0.3], "l2.input": [0.2, 0.02], "l2.hidden": [0.1, 0.05]}
+    fields |= {"search": [{"name": "output_multiplier"}], "regularization": {"schedule": lines}}
+    trained = plan_of(finish(fields, {"output_multiplier": 2.0, "learning_rate": 0.1}), width=128, steps=2 * COUNT)
     (folder / "trained.py").write_text(export(trained, "optax"))
     losses = torch_losses(trained, folder)
     for number, asked in enumerate(ASKED):
@@ -185,7 +185,7 @@ def test_the_same_gradients_move_the_same_parameters_as_far(both, name: str) -> 
 
 @pytest.mark.slow
 def test_a_model_in_jax_trains_to_the_losses_of_the_torch_file(both) -> None:
-    """Multipliers, penalty, update and schedule together, in float64."""
+    """Multipliers, a penalty that moves, update and schedule together, in float64."""
     assert both["losses"] == pytest.approx(both["expected"], rel=1e-9)
     assert both["losses"][-1] < both["losses"][0]
 

@@ -13,10 +13,24 @@ STEPS = 4
 SPEC: dict[str, Any] = {
     "optimizer": {"name": "sgd"},
     "inner": {"steps": STEPS},
-    "search": [{"name": "l2", "scope": "role"}, {"name": "dropout"}, {"name": "label_smoothing"}, {"name": "input_noise"}],
+    "search": [
+        {"name": "l2", "scope": "role"},
+        {"name": "dropout"},
+        {"name": "label_smoothing"},
+        {"name": "input_noise"},
+        {"name": "augmentation"},
+    ],
     "method": {"estimator": "delta_stn"},
 }
-BEST = {"l2.input": 0.02, "l2.hidden": 0.04, "l2.output": 0.01, "dropout": 0.2, "label_smoothing": 0.1, "input_noise": 0.5}
+BEST = {
+    "l2.input": 0.02,
+    "l2.hidden": 0.04,
+    "l2.output": 0.01,
+    "dropout": 0.2,
+    "label_smoothing": 0.1,
+    "input_noise": 0.5,
+    "augmentation": 0.7,
+}
 LINE = [0.5, 1.0, 1.5]
 
 
@@ -77,7 +91,7 @@ def test_json_and_yaml_keep_the_knots(plan_with) -> None:
 
 def held(plan: TransferPlan, factor: float) -> TransferPlan:
     """A plan that holds the values that a schedule has at one time."""
-    terms = {name: value * factor for name, value in plan.regularization}
+    terms = {name: value * factor for name, value in plan.regularization if isinstance(value, float)}
     return plan.model_copy(
         update={
             "regulariser_schedule": None,
@@ -117,6 +131,32 @@ def test_the_torch_file_has_at_each_update_the_loss_of_a_plan_that_holds_its_val
         assert abs(loss(*losses[0]) - loss(run(export(held(plan, 1.0), "torch")), losses[0][1])) > 1e-3
 
 
+def test_each_layer_of_the_torch_file_follows_its_own_factors_and_added_ones_those_of_the_last(finish, plan_of) -> None:
+    rates, line = {"dropout.layers.0": 0.2, "dropout.layers.1": 0.4}, report(0.05)
+    lines = {"dropout.layers.0": [0.1, 0.2, 0.3], "dropout.layers.1": [0.4, 0.4, 0.2]}
+    line = line.model_copy(update={"schedule": line.schedule.model_copy(update={"values": lines})})
+    spec = SPEC | {"search": [{"name": "dropout", "scope": "layer"}]}
+    plan = plan_of(finish(spec, rates).model_copy(update={"best_response": line}), width=128, depth=3)
+    assert plan.regularization.layer_dropout == {"layers.0": 0.2, "layers.1": 0.4, "layers.2": 0.4}
+    assert (
+        plan.regularization.dropout is None and "0.2 in layers.0, 0.4 in layers.1, 0.4 in layers.2" in plan.in_your_loop[0]
+    )
+    follows = run(export(plan, "torch"))
+    follows["UPDATE"][0] = STEPS
+    held_at_the_end = plan.regularization.model_copy(
+        update={"layer_dropout": dict(zip("abc", (0.3, 0.2, 0.2), strict=True))}
+    )
+    ends = plan.model_copy(update={"regulariser_schedule": None, "regularization": held_at_the_end})
+    holds = run(export(ends, "torch"))
+    found = []
+    for file in (follows, holds):
+        model = file["build_model"]()
+        file["initialise"](model, 7)
+        torch.nn.init.ones_(model.readout.weight)
+        found.append(loss(file, model))
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
 def test_train_step_counts_the_updates(plan_with) -> None:
     file = run(export(plan_with(0.05), "torch"))
     model = file["build_model"]()
@@ -133,6 +173,14 @@ def test_a_schedule_that_does_not_pay_is_held_in_every_file(plan_with) -> None:
     for kind in ("torch", "huggingface"):
         assert export(plan, kind).count("UPDATE") == 0
     assert "UPDATE[0] = self.state.global_step" in export(plan_with(0.05), "huggingface")
+
+
+def test_the_optax_file_takes_the_step_where_its_penalty_moves(plan_with) -> None:
+    follows, holds = export(plan_with(0.05), "optax"), export(plan_with(-0.05), "optax")
+    assert "def penalty(params, step):" in follows and "+ penalty(params, step)" in follows and "def factor(" in follows
+    assert "def penalty(params):" in holds and "+ penalty(params))" in holds and "FACTORS" not in holds
+    for source in (follows, holds):
+        compile(source, "plan.py", "exec")
 
 
 def test_nanogpt_has_no_place_for_a_schedule_of_regularisers(finish, plan_of) -> None:

@@ -31,6 +31,7 @@ from windtunnel.types import (
     TuneResult,
 )
 from windtunnel.types.results import ChaosReading
+from windtunnel.types.scaling import ScalingReport
 
 RATES = {"learning_rate.input": 0.01, "learning_rate.hidden": 0.02, "learning_rate.output": 0.03}
 DECAYS = {"weight_decay.input": 0.1, "weight_decay.hidden": 0.2, "weight_decay.output": 0.3}
@@ -134,16 +135,16 @@ class Jobs:
             self.step(lease, number)
         return lease
 
-    def succeed(self, lease: Lease, verdict: str = "pass") -> None:
+    def succeed(self, lease: Lease, verdict: str = "pass", scaling: ScalingReport | None = None) -> None:
         """The end of a job that went well."""
         with self.database.transaction() as session:
             spec = jobs.get(session, lease.job_id).spec
-            leases.succeed(session, lease, tune_result(spec, verdict))
+            leases.succeed(session, lease, tune_result(spec, verdict).model_copy(update={"scaling": scaling}))
 
-    def succeeded(self, verdict: str = "pass", **spec: object) -> str:
+    def succeeded(self, verdict: str = "pass", scaling: ScalingReport | None = None, **spec: object) -> str:
         """A job that has ended well."""
         lease = self.running(**spec)
-        self.succeed(lease, verdict)
+        self.succeed(lease, verdict, scaling)
         return lease.job_id
 
     def failed(self, **spec: object) -> str:

@@ -271,7 +271,7 @@ def test_spec_in_the_form_is_a_job_that_the_api_takes(client):
 def test_field_help_says_what_each_field_allows():
     allowed = {field.path: field.allowed for field in field_help()}
     assert allowed["model.width"] == "4 to 8,192"
-    assert allowed["search.scope"] == "global, role, tensor"
+    assert allowed["search.scope"] == "global, role, tensor, layer"
     assert allowed["outer.scout"] == "true, false"
 
 

@@ -107,3 +107,31 @@ def test_another_batch_size_wants_a_noise_scale_and_a_larger_data_set_wants_less
         assert data["weight_decay"] == pytest.approx(before["weight_decay"] / 10)
     wrong = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 128, "batch_size": 0})
     assert wrong.status_code == 422 and wrong.json()["errors"][0]["pointer"] == "/batch_size"
+
+
+def test_a_plan_counts_the_large_run_and_predicts_its_loss_by_a_fit(client, work):
+    """C = 6 N B S; the law's own formula at the plan's N and D."""
+    job_id = work.succeeded()
+    sizes, tokens = [10.0**power for power in range(3, 9)], [10.0**power for power in range(4, 10)]
+    columns = {
+        "parameters": [n for n in sizes for _ in tokens],
+        "tokens": tokens * len(sizes),
+        "loss": [0.3 + 5 / n**0.3 + 20 / d**0.4 for n in sizes for d in tokens],
+    }
+    fit = client.post("/v1/laws/fits", json={"columns": columns, "laws": ["hoffmann"]}).json()
+    plan = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 1024, "steps": 500, "law_fit": fit["id"]}).json()
+    assert (
+        plan["non_embedding"]
+        == plan["parameters"]
+        == sum(int.__mul__(*row["shape"]) if len(row["shape"]) == 2 else row["shape"][0] for row in plan["tensors"])
+    )
+    data = plan["batch_size"] * 500
+    assert plan["compute"] == 6 * plan["non_embedding"] * data
+    told = plan["predicted_loss"]
+    assert (told["fit"], told["law"], told["beyond"]) == (fit["id"], "hoffmann", {})
+    assert told["value"] == pytest.approx(0.3 + 5 / plan["non_embedding"] ** 0.3 + 20 / data**0.4, rel=1e-3)
+    far = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 65536, "law_fit": fit["id"]}).json()
+    assert far["predicted_loss"]["beyond"]["parameters"] == pytest.approx(far["non_embedding"] / 1e8)
+    assert "times the largest run" in client.get(f"/plans/{far['id']}").text
+    none = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 1024, "law_fit": "law_1"})
+    assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "/law_fit")

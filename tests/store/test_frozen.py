@@ -16,7 +16,7 @@ from store.errors import IdempotencyConflict
 from windtunnel.types import JobSpec
 
 FROZEN = Path(__file__).parent / "frozen"
-RELEASED = ["0001", "0002"]
+RELEASED = ["0001", "0002", "0003"]
 STATES = {"waits": "queued", "runs": "running"}
 """Of the jobs by name, where they are not named after their state."""
 

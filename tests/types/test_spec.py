@@ -49,6 +49,20 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
             "/optimizer/eps",
             "outside its search range 1e-12 to 0.01",
         ),
+        ({"search": [{"name": "dropout", "scope": "role"}]}, "/scope", "dropout has no scope 'role'; it has global, layer"),
+        ({"search": [{"name": "l2", "scope": "layer"}]}, "/scope", "scope 'layer' is allowed for dropout only"),
+        ({"search": [{"name": "momentum", "scope": "layer"}]}, "/scope", "momentum is global"),
+        (
+            {"task": "python-text", "search": [{"name": "augmentation"}]},
+            "/search/0/name",
+            "augmentation shifts images, and examples of task 'python-text' are none; tasks that have images: "
+            "digits, mnist5k",
+        ),
+        (
+            {"task": "diabetes", "regularization": {"augmentation": 0.5}},
+            "/regularization/augmentation",
+            "examples of task 'diabetes' are none",
+        ),
         ({"target": {"width": 32}}, "/target/width", "below the proxy's 64"),
         ({"target": {"width": 128, "depth": 1}}, "/target/depth", "below the proxy's 2"),
         ({"model": {"depth": 1}, "target": {"width": 128, "depth": 3}}, "/target/depth", "tune a proxy of depth 2"),

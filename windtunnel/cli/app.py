@@ -6,7 +6,20 @@ import typer
 from typer.core import TyperGroup
 
 from windtunnel import __version__
-from windtunnel.cli import coordcheck, doctor, estimating, jobs, plans, roles, serving, submitting
+from windtunnel.cli import (
+    coordcheck,
+    datasets,
+    doctor,
+    estimating,
+    jobs,
+    keys,
+    laws,
+    plans,
+    roles,
+    serving,
+    submitting,
+    workers,
+)
 from windtunnel.cli.exits import MEANINGS, exit_code
 from windtunnel.cli.output import explain
 from windtunnel.client import WindtunnelError
@@ -18,6 +31,7 @@ Examples:
   windtunnel serve                          the service and one worker on this machine
   windtunnel submit --task digits --follow  tune a job and watch it
   windtunnel plan ID --width 4096           the config of a model of width 4096
+  windtunnel laws allocate --flops 1e21     how to spend a compute budget
 
 \b
 Exit codes:
@@ -61,7 +75,7 @@ def _root(
 ) -> None: ...
 
 
-for module in (serving, submitting, estimating, jobs, plans, coordcheck, roles, doctor):
+for module in (serving, submitting, estimating, jobs, plans, laws, datasets, keys, coordcheck, roles, workers, doctor):
     module.register(app)
 
 

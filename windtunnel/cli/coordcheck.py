@@ -16,7 +16,7 @@ from windtunnel.cli.options import AsJson, Url
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.submitting import Assignments
 from windtunnel.client import Client
-from windtunnel.types import TASKS, CoordinateCheck, CoordinateSlope, JobSpec
+from windtunnel.types import TASKS, CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
 from windtunnel.types.results import CoordinateQuantity
 
 COLOURS = {"pass": "green", "inconclusive": "yellow", "fail": "bold red", "exempt": "dim"}
@@ -152,6 +152,11 @@ def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[s
     from hpo.mup.coordcheck import coordinate_check
     from service.problems import field_errors
 
+    if is_dataset(str(wanted.get("task"))):
+        raise SpecError(
+            f"{wanted['task']} is a data set that was uploaded to a server, which has the data; submit the job there, and "
+            "ask for its check: windtunnel coordcheck ID"
+        )
     try:
         spec = JobSpec.model_validate(wanted)
     except ValidationError as error:

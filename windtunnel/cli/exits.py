@@ -35,7 +35,8 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.NEGATIVE: "the job failed or was cancelled; doctor found a problem",
     ExitCode.USAGE: "wrong usage, a bad spec or a bad setting",
     ExitCode.UNREACHABLE: "no server answers",
-    ExitCode.REFUSED: "refused: unknown id, job not finished, transfer not to be trusted, coordinate check failed",
+    ExitCode.REFUSED: "refused: unknown id, job not finished, transfer not to be trusted, no law in a table; "
+    "coordinate check failed",
     ExitCode.SERVER: "the server failed or gave an answer that cannot be understood",
     ExitCode.TIMEOUT: "the job did not end in the time given",
     ExitCode.SETUP: "this installation lacks something: an extra, a free port, a database",

@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``follow``, ``cancel``: the jobs of a server."""
+"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``: the jobs of a server."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -31,6 +31,8 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_jobs)
     app.command("show")(show)
     app.command("follow")(follow)
+    app.command("pause")(pause)
+    app.command("resume")(resume)
     app.command("cancel")(cancel)
 
 
@@ -96,6 +98,38 @@ def follow(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
     """
     with Client(url) as client:
         follow_job(client.jobs.get(job_id), as_json=as_json)
+
+
+def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Let a job wait until it is resumed. A running one lets go of its worker soon, with a checkpoint.
+
+    \b
+    Examples:
+      windtunnel pause job_01KAN...
+    """
+    with Client(url) as client:
+        job = client.jobs.pause(job_id)
+    if as_json:
+        output.print_json(job.wire.model_dump(mode="json"))
+    elif job.finished or job.state == "paused":
+        output.say(f"{job.id} is {job.state}")
+    else:
+        output.say(f"{job.id} is asked to pause; let it go on with: windtunnel resume {job.id}")
+
+
+def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Let a paused job go on from its checkpoint; any other stays as it is.
+
+    \b
+    Examples:
+      windtunnel resume job_01KAN...
+    """
+    with Client(url) as client:
+        job = client.jobs.resume(job_id)
+    if as_json:
+        output.print_json(job.wire.model_dump(mode="json"))
+    else:
+        output.say(f"{job.id} is {job.state}")
 
 
 def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:

@@ -45,6 +45,10 @@ def plan(
         int | None,
         typer.Option(min=1, help="Of its training set; the decay follows. Default: the proxy's.", show_default=False),
     ] = None,
+    law_fit: Annotated[
+        str | None,
+        typer.Option("--law-fit", metavar="LAW_ID", help="Predict the loss by a scaling-law fit.", show_default=False),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Plan although what the job measured speaks against it; the plan says so.")
     ] = False,
@@ -74,7 +78,7 @@ def plan(
     """
     chosen = _format(format, target, as_json)
     size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
-    sized = force or any(value is not None for value in size.values())
+    sized = force or law_fit is not None or any(value is not None for value in size.values())
     if source.startswith("plan_") and sized:
         raise typer.BadParameter(
             f"{source} is a plan and its size is fixed; give the id of its job to make another", param_hint="ID"
@@ -86,7 +90,7 @@ def plan(
             made = client.plans.get(source)
         elif width is not None:
             others = {name: value for name, value in size.items() if name != "width"}
-            made = client.jobs.get(source).plan(width=width, **others, force=force)
+            made = client.jobs.get(source).plan(width=width, **others, law_fit=law_fit, force=force)
         else:
             made = _last(client, source)
         _deliver(made, chosen, target)
@@ -142,6 +146,9 @@ def _parts(made: Plan) -> list[RenderableType]:
         ("coordinate check", "none" if check is None else f"{check.verdict}, widths {', '.join(map(str, check.widths))}"),
         *([("ladder", made.ladder.learning_rate.sentence)] if made.ladder else []),
         *([("critical batch", made.noise_scale.sentence)] if made.noise_scale else []),
+        *([("N", f"{made.non_embedding:,} without embeddings")] if made.non_embedding else []),
+        *([("C = 6 N B S", f"{made.compute:.4g} FLOPs; left out: {made.compute_leaves_out}")] if made.compute else []),
+        *([("predicted loss", made.predicted_loss.sentence)] if made.predicted_loss else []),
         ("cost of tuning", _cost(made.tuning_share)),
     ]
     headings = ("role", "tensors", "learning rate", "weight decay", "init std", "eps", "multiplier")

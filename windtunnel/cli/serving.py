@@ -31,7 +31,10 @@ def serve(
     *,
     host: Annotated[
         str | None,
-        typer.Option(help="Loopback address to listen on. Default: WINDTUNNEL_HOST, else 127.0.0.1.", show_default=False),
+        typer.Option(
+            help="Address to listen on; loopback, or any once a key was made. Default: WINDTUNNEL_HOST, else 127.0.0.1.",
+            show_default=False,
+        ),
     ] = None,
     port: Annotated[
         int | None,
@@ -59,6 +62,7 @@ def serve(
     Examples:
       windtunnel serve
       windtunnel serve --port 9000 --data-dir /var/lib/windtunnel --workers 2
+      windtunnel serve --host 0.0.0.0   (after `windtunnel keys create`)
       windtunnel serve --no-worker --database-url postgresql://user@db/windtunnel
       windtunnel serve --broker-url redis://redis:6379/0 --database-url postgresql://user@db/windtunnel
     """
@@ -72,10 +76,11 @@ def serve(
         need("serve", "server", "worker", otherwise="; or serve without workers: windtunnel serve --no-worker")
     if no_worker and broker_url is not None:
         raise typer.BadParameter("--no-worker rings for nobody; leave it out to ring through the broker")
-    from service.serve import AddressUnavailableError, run
+    from service.serve import AddressUnavailableError, OpenToAllError, run
     from service.settings import ServiceSettings
 
-    settings = _read(ServiceSettings, host=host, port=port, data_dir=data_dir, database_url=database_url)
+    places = {"data_dir": data_dir, "database_url": database_url, "broker_url": broker_url}
+    settings = _read(ServiceSettings, host=host, port=port, **places)
     _need_driver(settings)
     given = {"slots": workers, "threads": threads, "data_dir": data_dir, "database_url": database_url}
     with _embedded(wanted=not no_worker, broker_url=broker_url, **given) as dispatcher:
@@ -83,6 +88,8 @@ def serve(
         _log(settings)
         try:
             run(settings, dispatcher)
+        except OpenToAllError as error:
+            raise SpecError(str(error)) from error
         except AddressUnavailableError as error:
             raise SetupError(str(error)) from error
 

@@ -22,7 +22,10 @@ Source = Annotated[
     typer.Argument(metavar="SPEC", help="JSON or YAML file with a job spec; - reads standard input.", show_default=False),
 ]
 Task = Annotated[
-    str | None, typer.Option(help=f"What to tune on: {', '.join(TASKS)}. Enough without a file.", show_default=False)
+    str | None,
+    typer.Option(
+        help=f"What to tune on: {', '.join(TASKS)}, or the id of a data set. Enough without a file.", show_default=False
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,

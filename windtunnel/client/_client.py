@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from windtunnel.client._datasets import Datasets
 from windtunnel.client._jobs import Jobs, request_body
+from windtunnel.client._laws import Laws
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._transport import Items, Transport, path
+from windtunnel.client._workers import Workers
 from windtunnel.types import JobSpec, ScheduleInfo, TaskInfo
 from windtunnel.types.estimates import Estimate
 from windtunnel.types.listings import EstimatorListing, HyperparameterListing
@@ -30,18 +33,30 @@ class Client:
 
     Args:
         base_url: address of the server; by default the variable ``WINDTUNNEL_URL``, else ``http://127.0.0.1:8000``.
+        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``.
         timeout: seconds to wait for a connection and for each part of an answer.
         pacing: how often and how long to try again.
 
     Raises:
-        InvalidRequest: the address is no http or https URL.
+        InvalidRequest: the address is no http or https URL, or the key cannot be one.
     """
 
-    def __init__(self, base_url: str | None = None, *, timeout: float = 30.0, pacing: Pacing | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        pacing: Pacing | None = None,
+    ) -> None:
         address = base_url or os.environ.get("WINDTUNNEL_URL") or DEFAULT_URL
-        self._transport = Transport(address, timeout, pacing or Pacing())
+        key = api_key or os.environ.get("WINDTUNNEL_API_KEY")
+        self._transport = Transport(address, timeout, pacing or Pacing(), key)
         self.jobs = Jobs(self._transport)
         self.plans = Plans(self._transport)
+        self.datasets = Datasets(self._transport)
+        self.workers = Workers(self._transport)
+        self.laws = Laws(self._transport)
 
     @property
     def base_url(self) -> str:

@@ -64,8 +64,20 @@ class ValidationFailed(ApiError):
         return self.problem.errors
 
 
+class Unauthorized(ApiError):
+    """The server asks for an API key, or does not know the one sent (401): ``WINDTUNNEL_API_KEY`` or ``api_key``."""
+
+
+class Forbidden(ApiError):
+    """The API key does not allow this, or a quota is used up (403)."""
+
+
+class LawRefused(ApiError):
+    """The table of runs cannot answer for a scaling law (422); the message says why, and what to do."""
+
+
 class NotFound(ApiError):
-    """No job or plan has this id (404)."""
+    """No job, plan or data set has this id (404)."""
 
 
 class Conflict(ApiError):
@@ -78,6 +90,10 @@ class NotFinished(Conflict):
 
 class TransferRefused(Conflict):
     """No plan: the coordinate check did not pass, or the theory has no rule for this target."""
+
+
+class TooLarge(ApiError):
+    """What was sent is larger than the server takes, or takes more to read than it may (413)."""
 
 
 class RateLimited(ApiError):
@@ -114,8 +130,20 @@ class WaitTimeout(WindtunnelError, TimeoutError):
         super().__init__(f"{job_id} is {state} after waiting {seconds:g} s; it goes on: wait again, or cancel it")
 
 
-_BY_TYPE: dict[str, type[ApiError]] = {"transfer-refused": TransferRefused, "not-finished": NotFinished}
-_BY_STATUS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 422: ValidationFailed, 429: RateLimited}
+_BY_TYPE: dict[str, type[ApiError]] = {
+    "transfer-refused": TransferRefused,
+    "not-finished": NotFinished,
+    "law-refused": LawRefused,
+}
+_BY_STATUS: dict[int, type[ApiError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: ValidationFailed,
+    429: RateLimited,
+}
 
 
 def api_error(problem: Problem, retry_after: float | None) -> ApiError:

@@ -184,6 +184,16 @@ class Job:
         self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "cancel"), {}))
         return self
 
+    def pause(self) -> "Job":
+        """Ask for the job to wait until it is resumed, and return it. An ended one stays as it is."""
+        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "pause"), {}))
+        return self
+
+    def resume(self) -> "Job":
+        """Let the paused job go on from its checkpoint, and return it. Any other stays as it is."""
+        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "resume"), {}))
+        return self
+
     def plan(
         self,
         *,
@@ -192,6 +202,7 @@ class Job:
         steps: int | None = None,
         batch_size: int | None = None,
         examples: int | None = None,
+        law_fit: str | None = None,
         force: bool = False,
     ) -> Plan:
         """The config of a large model from what this job found.
@@ -203,6 +214,7 @@ class Job:
             batch_size: examples of an update; by default the proxy's. The learning rate follows it below the critical batch
                 size, and past that the plan is refused.
             examples: of its training set; by default the proxy's. The weight decay follows it.
+            law_fit: id of a scaling-law fit; the plan then has the loss that it predicts for the large run.
             force: plan although what the job measured speaks against it; the plan says so.
 
         Raises:
@@ -211,7 +223,14 @@ class Job:
             ValidationFailed: the target is no larger model of the same kind.
             NotFinished: the job has no result.
         """
-        size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
+        size = {
+            "width": width,
+            "depth": depth,
+            "steps": steps,
+            "batch_size": batch_size,
+            "examples": examples,
+            "law_fit": law_fit,
+        }
         return create_plan(self._transport, self.id, size, force=force)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""``client.jobs``: submit, find and cancel jobs."""
+"""``client.jobs``: submit, find, pause, resume and cancel jobs."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -7,8 +7,8 @@ from typing import Any
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._job import Job
 from windtunnel.client._transport import Transport, path
+from windtunnel.types import Dataset, JobPage, JobSpec, JobState
 from windtunnel.types import Job as WireJob
-from windtunnel.types import JobPage, JobSpec, JobState
 
 PAGE = 50
 """Jobs fetched at once by ``list``."""
@@ -69,6 +69,22 @@ class Jobs:
         """
         return self._handle(self._transport.post(path("jobs", job_id, "cancel"), {}))
 
+    def pause(self, job_id: str) -> Job:
+        """Ask for the job to wait until it is resumed. A running one lets go of its worker soon, with a checkpoint.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return self._handle(self._transport.post(path("jobs", job_id, "pause"), {}))
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on from its checkpoint; any other stays as it is.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return self._handle(self._transport.post(path("jobs", job_id, "resume"), {}))
+
     def _handle(self, response: Any) -> Job:
         return Job(self._transport, self._transport.parse(WireJob, response))
 
@@ -98,6 +114,8 @@ def _as_json(spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Models inside of a spec (``target=Target(width=1024)``) as JSON."""
     match value:
+        case Dataset():  # a job names it by its id
+            return value.id
         case Mapping():
             return {name: _plain(item) for name, item in value.items()}
         case list() | tuple():

@@ -72,7 +72,7 @@ class Plans:
         return Plan.received(self._transport, self._transport.get(path("plans", plan_id)))
 
 
-def create_plan(transport: Transport, job_id: str, size: Mapping[str, int | None], *, force: bool) -> Plan:
+def create_plan(transport: Transport, job_id: str, size: Mapping[str, int | str | None], *, force: bool) -> Plan:
     """Have the server make a plan; see ``Job.plan``."""
     body = {name: value for name, value in {**size, "force": force or None}.items() if value is not None}
     return Plan.received(transport, transport.post_once(path("jobs", job_id, "plans"), body))

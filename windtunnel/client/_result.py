@@ -56,10 +56,18 @@ class Result(TuneResult):
         steps: int | None = None,
         batch_size: int | None = None,
         examples: int | None = None,
+        law_fit: str | None = None,
         force: bool = False,
     ) -> Plan:
         """The config of a large model; see ``Job.plan``."""
-        size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
+        size = {
+            "width": width,
+            "depth": depth,
+            "steps": steps,
+            "batch_size": batch_size,
+            "examples": examples,
+            "law_fit": law_fit,
+        }
         return create_plan(self._connection(), self._job_id, size, force=force)
 
     def steps(self) -> list[OuterStep]:

@@ -2,10 +2,10 @@
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -28,6 +28,8 @@ class Items(Response, Generic[M]):
 
 TRY_LATER = frozenset({429, 502, 503, 504})
 """Statuses of a server that cannot answer now but soon may."""
+READING = 600.0
+"""Seconds that a server may take to read an uploaded file, and those before it."""
 STREAM_SILENCE = 60.0
 """Seconds without a byte after which a stream counts as lost; the server sends keep-alives far more often."""
 
@@ -52,18 +54,19 @@ class Transport:
         base_url: such as ``http://127.0.0.1:8000``.
         timeout: seconds to wait for a connection, and for each part of an answer.
         pacing: retries and their clocks.
+        api_key: sent with every request.
 
     Raises:
-        InvalidRequest: ``base_url`` is no http or https address.
+        InvalidRequest: ``base_url`` is no http or https address, or the key has characters that no key has.
     """
 
-    def __init__(self, base_url: str, timeout: float, pacing: Pacing) -> None:
+    def __init__(self, base_url: str, timeout: float, pacing: Pacing, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         self.pacing = pacing
         self._http = httpx.Client(
             timeout=timeout,
-            headers={"User-Agent": f"windtunnel/{__version__}", "Accept": "application/json"},
+            headers={"User-Agent": f"windtunnel/{__version__}", "Accept": "application/json", **_authorization(api_key)},
             # A proxy from the environment cannot reach this machine's own loopback address.
             trust_env=not _is_loopback(_host(self.base_url)),
         )
@@ -83,6 +86,27 @@ class Transport:
     def post_once(self, path: str, body: Any) -> httpx.Response:
         """Write something that must not arrive twice: tried again only where it has surely not arrived."""
         return self._exchange(self._request("POST", path, body=body), _NOT_BEGUN)
+
+    def upload(self, path: str, file: BinaryIO, name: str, fields: Mapping[str, str]) -> httpx.Response:
+        """Send a file as a form, streamed; it does no harm when it arrives twice."""
+        address = self.base_url + path
+        request = self._http.build_request("POST", address, data=dict(fields), files={"file": (name, file)})
+        request.extensions["timeout"]["read"] = max(self.timeout, READING)
+        return self._exchange(request, _HARMLESS)
+
+    def delete(self, path: str) -> httpx.Response:
+        """Take something away; tried again only where the first try did not arrive, for a second finds nothing."""
+        return self._exchange(self._request("DELETE", path), _NOT_BEGUN)
+
+    def post_text(
+        self, path: str, text: str, media: str, params: Sequence[tuple[str, str]], *, timeout: float
+    ) -> httpx.Response:
+        """Send text of a media type, once, and wait so long for each part of the answer."""
+        request = self._http.build_request(
+            "POST", self.base_url + path, params=list(params), content=text.encode(), headers={"Content-Type": media}
+        )
+        request.extensions["timeout"]["read"] = max(self.timeout, timeout)
+        return self._exchange(request, _NOT_BEGUN)
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
@@ -202,6 +226,14 @@ def _host(base_url: str) -> str:
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidRequest(f"server address {base_url!r} is no http address; expected one like http://127.0.0.1:8000")
     return url.host
+
+
+def _authorization(api_key: str | None) -> dict[str, str]:
+    if api_key is None:
+        return {}
+    if not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
+        raise InvalidRequest("the API key has spaces or other characters that no key has; see WINDTUNNEL_API_KEY")
+    return {"Authorization": f"Bearer {api_key}"}
 
 
 def _is_loopback(host: str) -> bool:

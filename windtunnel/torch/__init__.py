@@ -12,18 +12,22 @@ Needs torch and the wire types, nothing else::
         schedule.step()
 
 What acts in the forward pass or in the loss is the model's and the loop's to do; ``plan.in_your_loop`` says what there is.
-``criterion`` is the plan's loss, ``GaussianDropout`` and ``GaussianNoise`` are its regularisers.
+``criterion`` is the plan's loss, ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` are its regularisers.
+Where the plan's regularisers follow a schedule, the optimizer counts its updates and moves those layers and its L2 penalty;
+give it to ``criterion``, too.
 """
 
 from windtunnel.torch._apply import apply, multiplier, optimizer, schedule
 from windtunnel.torch._fit import PlanMismatch
-from windtunnel.torch._loss import GaussianDropout, GaussianNoise, criterion
+from windtunnel.torch._loss import criterion
 from windtunnel.torch._multipliers import ScaleInput, ScaleOutput
+from windtunnel.torch._regularisers import GaussianDropout, GaussianNoise, RandomShift
 
 __all__ = [
     "GaussianDropout",
     "GaussianNoise",
     "PlanMismatch",
+    "RandomShift",
     "ScaleInput",
     "ScaleOutput",
     "apply",

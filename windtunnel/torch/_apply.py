@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from windtunnel import schedules
 from windtunnel.torch._fit import Fit, PlanMismatch, fit
+from windtunnel.torch._following import follow
 from windtunnel.torch._groups import ParameterGroup, groups
 from windtunnel.torch._hooks import (
     check_that_multipliers_act,
@@ -18,6 +19,7 @@ from windtunnel.torch._hooks import (
     shrink_before_step,
 )
 from windtunnel.torch._multipliers import can_be_scaled, is_scaled, scale
+from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
 
 
@@ -52,8 +54,8 @@ def apply(
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed), the model ties tensors that the plan does not, is
             on the meta device, is compiled (a multiplier would not act), or has float16 parameters under Adam; or the
-            plan's decay is one that ``torch.optim.SGD`` does not have, or the plan has an L2 penalty. The model is left as
-            it was.
+            plan's decay is one that ``torch.optim.SGD`` does not have, or the plan has an L2 penalty or a schedule of
+            its regularisers that it follows. The model is left as it was.
         ValueError: both a seed and a generator were given.
     """
     if plan.optimizer == "sgd" and plan.decay != "l2" and any(row.weight_decay > 0 for row in plan.tensors):
@@ -65,6 +67,11 @@ def apply(
         raise PlanMismatch(
             "the plan has an L2 penalty in its training loss, which no optimizer group can hold; use "
             "windtunnel.torch.optimizer(model, plan), which adds its gradient before every step"
+        )
+    if followed(plan):
+        raise PlanMismatch(
+            f"the plan's regularisers follow a schedule over the run ({', '.join(followed(plan))}), and no optimizer group "
+            "counts updates; use windtunnel.torch.optimizer(model, plan), which moves them"
         )
     found = _apply(model, plan, names, _generator(plan, seed, generator))
     return list(groups(found.parameters, plan))
@@ -82,7 +89,9 @@ def optimizer(
 
     Before every step it adds the gradient of the plan's L2 penalty and clips by the plan's global norm. Under SGD with
     decoupled or independent decay, which ``torch.optim.SGD`` does not have, it then shrinks the weights
-    (``w <- (1 - lr wd) w``, not through the momentum).
+    (``w <- (1 - lr wd) w``, not through the momentum). Where the plan's regularisers follow a schedule, it counts its
+    updates and moves with them the L2 penalty and every ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` of the
+    model.
     ``step`` takes no closure.
 
     To go on from a checkpoint, call this on the fresh model and then load both state dicts.
@@ -104,11 +113,12 @@ def optimizer(
     built.register_step_pre_hook(refuse_closure)
     built.register_step_pre_hook(check_that_multipliers_act(found.root))
     if any(row.l2 > 0 for row in plan.tensors):
-        built.register_step_pre_hook(penalise_before_step)
+        built.register_step_pre_hook(penalise_before_step(plan))
     if plan.clip_norm is not None:
         built.register_step_pre_hook(clip_before_step(list(found.parameters.values()), plan.clip_norm))
     if plan.optimizer == "sgd" and plan.decay != "l2":
         built.register_step_pre_hook(shrink_before_step)
+    follow(built, found.root, plan)
     return built
 
 

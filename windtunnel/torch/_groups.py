@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
+from windtunnel.torch._following import UPDATE
+from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
 
 ParameterGroup = dict[str, Any]
@@ -12,18 +14,22 @@ ParameterGroup = dict[str, Any]
 
 def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[ParameterGroup]:
     """One group for all tensors with the same settings, in the plan's order; parameters by the plan's names."""
-    alike: dict[tuple[float, float, float, float | None], list[str]] = {}
+    moving = followed(plan)
+    alike: dict[tuple[float, float, float, float | None, str | None], list[str]] = {}
     for row in plan.tensors:
         # torch shrinks by lr * weight_decay; independent decay shrinks by weight_decay times the schedule alone.
         decay = row.weight_decay / row.learning_rate if plan.decay == "independent" else row.weight_decay
-        alike.setdefault((row.learning_rate, decay, row.l2, row.eps), []).append(row.name)
-    for (learning_rate, decay, penalty, eps), names in alike.items():
+        label = label_of(plan, row.name, row.role, row.group) if row.l2 > 0 else None
+        alike.setdefault((row.learning_rate, decay, row.l2, row.eps, label), []).append(row.name)
+    for (learning_rate, decay, penalty, eps, label), names in alike.items():
         group: ParameterGroup = {
             "params": [parameters[name] for name in names],
             "tensors": names,
             "lr": learning_rate,
             "l2": penalty,
         }
+        if moving:
+            group |= {UPDATE: 0, "l2_label": label}
         if plan.optimizer == "sgd":
             is_l2 = plan.decay == "l2"
             yield group | {

@@ -9,7 +9,9 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from windtunnel.torch._fit import PlanMismatch
+from windtunnel.torch._following import factor, updates_of
 from windtunnel.torch._multipliers import hooks_of
+from windtunnel.types.plans import TransferPlan
 
 StepHook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
 
@@ -27,12 +29,17 @@ def clip_before_step(parameters: list[Tensor], threshold: float) -> StepHook:
     return clip
 
 
-@torch.no_grad()
-def penalise_before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None and group["l2"] > 0:
-                parameter.grad.add_(parameter, alpha=group["l2"])
+def penalise_before_step(plan: TransferPlan) -> StepHook:
+    @torch.no_grad()
+    def penalise(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        for group in optimizer.param_groups:
+            label = group.get("l2_label")
+            penalty = group["l2"] if label is None else group["l2"] * factor(plan, label, updates_of(optimizer))
+            for parameter in group["params"]:
+                if parameter.grad is not None and penalty > 0:
+                    parameter.grad.add_(parameter, alpha=penalty)
+
+    return penalise
 
 
 def check_that_multipliers_act(model: nn.Module) -> StepHook:

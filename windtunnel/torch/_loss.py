@@ -1,19 +1,24 @@
-"""What a transfer plan has in the forward pass and the loss of training: its criterion, its dropout, its input noise."""
+"""The training loss of a transfer plan: its criterion."""
 
 from collections.abc import Callable, Mapping
-from math import sqrt
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+from torch.optim import Optimizer
 
+from windtunnel.torch._fit import PlanMismatch
+from windtunnel.torch._following import factor, updates_of
+from windtunnel.types.following import followed
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
 
 Criterion = Callable[..., Tensor]
 
 
-def criterion(plan: TransferPlan, shares: Mapping[str, float] | None = None) -> Criterion:
+def criterion(
+    plan: TransferPlan, shares: Mapping[str, float] | None = None, *, optimizer: Optimizer | None = None
+) -> Criterion:
     """The plan's training loss of a batch, but for the L2 penalty, which ``windtunnel.torch.optimizer`` adds.
 
     Cross-entropy in nats with the plan's label smoothing, over tokens too where outputs are [batch, context, classes]; mean
@@ -23,8 +28,11 @@ def criterion(plan: TransferPlan, shares: Mapping[str, float] | None = None) -> 
     Args:
         plan: the transfer plan.
         shares: share of each source in the training data of the large run, by name: weights average to 1 over them.
+        optimizer: that of ``windtunnel.torch.optimizer``, which counts the updates; only for a plan whose label smoothing
+            follows a schedule.
 
     Raises:
+        PlanMismatch: the plan's label smoothing follows a schedule, and no optimizer was given.
         ValueError: the plan has mixture weights and the shares do not name its sources, or it has none and they are given.
     """
     weights = plan.mixture_weights
@@ -36,14 +44,21 @@ def criterion(plan: TransferPlan, shares: Mapping[str, float] | None = None) -> 
     scales = torch.tensor(
         [weight / sum(weights[name] * share for name, share in (shares or {}).items()) for weight in weights.values()]
     )
-    smoothing = plan.regularization.label_smoothing or 0.0
+    held = plan.regularization.label_smoothing or 0.0
+    moves = "label_smoothing" in followed(plan)
+    if moves and optimizer is None:
+        raise PlanMismatch(
+            "the plan's label smoothing follows a schedule over the run, and this function cannot know how far the run is; "
+            "use windtunnel.torch.criterion(plan, ..., optimizer=windtunnel.torch.optimizer(model, plan))"
+        )
     is_regression = (plan.kind or TASKS[plan.task].kind) == "regression"
 
     def losses(outputs: Tensor, labels: Tensor) -> Tensor:
         if is_regression:
             return (outputs.squeeze(-1) - labels).square()
+        moved = factor(plan, "label_smoothing", updates_of(optimizer)) if moves and optimizer is not None else 1.0
         flat = functional.cross_entropy(
-            outputs.flatten(0, -2), labels.flatten(), reduction="none", label_smoothing=smoothing
+            outputs.flatten(0, -2), labels.flatten(), reduction="none", label_smoothing=held * moved
         )
         each = flat.view(labels.shape)
         return each if each.dim() == 1 else each.mean(1)
@@ -56,43 +71,3 @@ def criterion(plan: TransferPlan, shares: Mapping[str, float] | None = None) -> 
         return (scales.to(each)[sources] * each).mean()
 
     return weighted if weights else unweighted
-
-
-class GaussianDropout(nn.Module):
-    """Multiplies by ``1 + sqrt(p / (1 - p)) * noise`` while training: mean and variance of dropout at rate p.
-
-    That is what dropout means in a plan (Srivastava et al. 2014, section 10).
-
-    Raises:
-        ValueError: the rate is not in [0, 1).
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"dropout rate is {rate}; allowed: at least 0, below 1")
-        self.rate = rate
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """The hidden values under noise; as they are in evaluation."""
-        if not self.training or self.rate == 0:
-            return hidden
-        return hidden * (1 + sqrt(self.rate / (1 - self.rate)) * torch.randn_like(hidden))
-
-
-class GaussianNoise(nn.Module):
-    """Adds Gaussian noise of a fixed standard deviation while training.
-
-    Raises:
-        ValueError: the deviation is negative.
-    """
-
-    def __init__(self, deviation: float) -> None:
-        super().__init__()
-        if deviation < 0:
-            raise ValueError(f"deviation of the input noise is {deviation}; allowed: at least 0")
-        self.deviation = deviation
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The inputs under noise; as they are in evaluation."""
-        return inputs + self.deviation * torch.randn_like(inputs) if self.training else inputs

@@ -1,5 +1,6 @@
 """Wire types: what a job asks for, what it reports, what it returns. Pydantic only, no torch."""
 
+from windtunnel.types.datasets import Dataset, DatasetFormat, Scaling, is_dataset
 from windtunnel.types.estimators import ESTIMATORS, EstimatorInfo, EstimatorName
 from windtunnel.types.events import EventType, JobEvent, OuterStep
 from windtunnel.types.hyperparameters import HyperparameterName, Scope
@@ -16,6 +17,7 @@ from windtunnel.types.jobs import (
     Progress,
     WorkerInfo,
 )
+from windtunnel.types.keys import ApiKey, KeyRequest, NewApiKey
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import Family, ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName, OptimizerSpec
@@ -72,6 +74,7 @@ __all__ = [
     "TASKS",
     "TERMINAL_STATES",
     "AnySchedule",
+    "ApiKey",
     "Assumption",
     "Attempt",
     "BestResponseReport",
@@ -85,6 +88,8 @@ __all__ = [
     "Cost",
     "CurrentPoint",
     "CyclicSchedule",
+    "Dataset",
+    "DatasetFormat",
     "DecayKind",
     "DecayRule",
     "DepthRule",
@@ -106,12 +111,14 @@ __all__ = [
     "JobPage",
     "JobSpec",
     "JobState",
+    "KeyRequest",
     "KnotsSchedule",
     "LossEstimate",
     "MethodSpec",
     "MetricPoints",
     "ModelSpec",
     "MultistepSchedule",
+    "NewApiKey",
     "OptimizerName",
     "OptimizerSpec",
     "OuterSpec",
@@ -126,6 +133,7 @@ __all__ = [
     "RegulariserSchedule",
     "RegularizationSpec",
     "RoleRow",
+    "Scaling",
     "ScheduleCurve",
     "ScheduleInfo",
     "ScheduleSpec",
@@ -142,4 +150,5 @@ __all__ = [
     "WarmupSchedule",
     "WarmupStableDecaySchedule",
     "WorkerInfo",
+    "is_dataset",
 ]

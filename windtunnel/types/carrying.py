@@ -6,7 +6,14 @@ from typing import assert_never
 from windtunnel.types.base import misfit
 from windtunnel.types.model import Family, ModelSpec
 from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
-from windtunnel.types.transfer import FOLLOWS_MUP, PUBLISHED_DEPTH_EXPONENT, LadderSpec, Parametrization, TransferSpec
+from windtunnel.types.transfer import (
+    FOLLOWS_MUP,
+    PUBLISHED_DEPTH_EXPONENT,
+    LadderSpec,
+    Parametrization,
+    ScalingSpec,
+    TransferSpec,
+)
 
 
 def why_no_completep(family: Family, optimizer: OptimizerName, parametrization: Parametrization) -> str | None:
@@ -116,6 +123,22 @@ def ladder_widths(proxy: ModelSpec, asked: LadderSpec) -> list[int]:
     return [width for width in widths if width >= max(4, head) and width % head == 0]
 
 
+LENGTHS = (0.125, 0.25, 0.5, 1.0, 2.0)
+"""Lengths of the runs of a grid over the job's own, where nothing else was asked for."""
+
+
+def scaling_widths(proxy: ModelSpec, asked: ScalingSpec) -> list[int]:
+    """Widths of a grid, by the rule of a ladder's."""
+    return ladder_widths(proxy, LadderSpec(widths=asked.widths))
+
+
+def scaling_steps(steps: int, asked: ScalingSpec) -> list[int]:
+    """Lengths of a grid's runs, updates."""
+    if asked.steps is not None:
+        return list(asked.steps)
+    return sorted({max(2, round(steps * length)) for length in LENGTHS})
+
+
 def check_measurements(
     rules: TransferSpec,
     proxy: ModelSpec,
@@ -143,31 +166,45 @@ def check_measurements(
             f"horizons are shorter runs, and this job's have {steps} steps; allowed: inner.steps from {SHORTEST_RUN}, or 0",
             rules.horizons,
         )
-    if rules.ladder is None:
-        return
+    if rules.ladder is not None:
+        _check_widths("ladder", ladder_widths(proxy, rules.ladder), proxy, optimizer, decays, penalty, check_width)
+    if rules.scaling is not None:
+        _check_widths("scaling", scaling_widths(proxy, rules.scaling), proxy, optimizer, decays, penalty, check_width)
+
+
+def _check_widths(
+    name: str,
+    widths: list[int],
+    proxy: ModelSpec,
+    optimizer: OptimizerSpec,
+    decays: bool,
+    penalty: float | None,
+    check_width: Callable[[int], None] | None,
+) -> None:
+    """Raise where the values of a job cannot be carried to the widths that it asks to run."""
     if optimizer.name == "adam" and optimizer.decay_kind == "l2" and decays:
         raise misfit(
-            "/transfer/ladder",
-            "L2 decay inside adam has no rule for another width, so there is no ladder to climb; use optimizer.decay "
-            "'decoupled' or 'independent', or leave ladder out",
-            rules.ladder.model_dump(),
+            f"/transfer/{name}",
+            f"L2 decay inside adam has no rule for another width, so there is no {name} to run; use optimizer.decay "
+            f"'decoupled' or 'independent', or leave {name} out",
+            widths,
         )
     if optimizer.name != "sgd" and penalty is not None:
         raise misfit(
-            "/transfer/ladder",
-            f"an L2 penalty under {optimizer.name} has no rule for another width, so there is no ladder to climb; use "
-            "weight_decay with decay 'decoupled' or 'independent', or leave ladder out",
-            rules.ladder.model_dump(),
+            f"/transfer/{name}",
+            f"an L2 penalty under {optimizer.name} has no rule for another width, so there is no {name} to run; use "
+            f"weight_decay with decay 'decoupled' or 'independent', or leave {name} out",
+            widths,
         )
-    for width in ladder_widths(proxy, rules.ladder):
+    for width in widths:
         try:
             if check_width is not None:
                 check_width(width)
         except ValueError as error:
-            raise misfit("/transfer/ladder/widths", str(error), width) from error
+            raise misfit(f"/transfer/{name}/widths", str(error), width) from error
         if proxy.family == "transformer" and width % proxy.head:
             raise misfit(
-                "/transfer/ladder/widths",
+                f"/transfer/{name}/widths",
                 f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
                 width,
             )

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Scope = Literal["global", "role", "tensor"]
+Scope = Literal["global", "role", "tensor", "layer"]
 HyperparameterName = Literal[
     "learning_rate",
     "weight_decay",
@@ -19,6 +19,7 @@ HyperparameterName = Literal[
     "dropout",
     "label_smoothing",
     "input_noise",
+    "augmentation",
     "mixture_weight",
     "warmup_fraction",
     "floor",
@@ -44,6 +45,7 @@ DEFAULT_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "dropout": (0.001, 0.8),
     "label_smoothing": (0.001, 0.5),
     "input_noise": (0.001, 2.0),
+    "augmentation": (0.01, 4.0),
     "mixture_weight": (0.05, 20.0),
     "warmup_fraction": (0.01, 0.9),
     "floor": (0.001, 1.0),
@@ -70,6 +72,7 @@ HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "dropout": (1e-4, 0.95),
     "label_smoothing": (1e-5, 0.95),
     "input_noise": (1e-5, 100.0),
+    "augmentation": (1e-4, 100.0),
     "mixture_weight": (1e-3, 1e3),
     "warmup_fraction": (1e-4, 0.999),
     "floor": (1e-4, 1.0),
@@ -81,7 +84,18 @@ HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
 """What a range may span at most: outside of it the hyperparameter has no meaning or no precision."""
 
 SCOPED: frozenset[HyperparameterName] = frozenset({"learning_rate", "weight_decay", "init_scale", "eps", "l2"})
-"""Hyperparameters that may have a value for each role or tensor; the others are global."""
+"""Hyperparameters that may have a value for each role or tensor."""
+
+LAYERED: frozenset[HyperparameterName] = frozenset({"dropout"})
+"""Hyperparameters that may have a value for each hidden layer or block of the model."""
+
+
+def scopes_of(name: HyperparameterName) -> tuple[Scope, ...]:
+    """The scopes that a hyperparameter may be searched with."""
+    if name in SCOPED:
+        return ("global", "role", "tensor")
+    return ("global", "layer") if name in LAYERED else ("global",)
+
 
 MULTIPLIERS: frozenset[HyperparameterName] = frozenset(
     {"init_scale", "output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight"}
@@ -93,6 +107,7 @@ REGULARISERS: dict[HyperparameterName, float] = {
     "dropout": 0.1,
     "label_smoothing": 0.05,
     "input_noise": 0.1,
+    "augmentation": 0.5,
 }
 """Terms that are off unless a job asks for them, with the start of a search that begins from off."""
 
@@ -120,6 +135,7 @@ BIJECTIONS: dict[HyperparameterName, Bijection] = {
     "dropout": "logit",
     "label_smoothing": "logit",
     "input_noise": "log",
+    "augmentation": "log",
     "mixture_weight": "log",
     "warmup_fraction": "logit",
     "floor": "log",

@@ -10,11 +10,11 @@ from windtunnel.types.hyperparameters import (
     BIJECTIONS,
     DEFAULT_RANGES,
     HARD_RANGES,
-    SCOPED,
     SOURCED,
     Bijection,
     HyperparameterName,
     Scope,
+    scopes_of,
 )
 from windtunnel.types.method import MethodSpec
 
@@ -85,11 +85,10 @@ def listed_estimators() -> list[EstimatorListing]:
 
 def listed_hyperparameters() -> list[HyperparameterListing]:
     """Every hyperparameter that can be searched."""
-    scopes = list(get_args(Scope))
     return [
         HyperparameterListing(
             name=name,
-            scopes=scopes if name in SCOPED else ["global"],
+            scopes=list(scopes_of(name)),
             each=SOURCED.get(name),
             low=low,
             high=high,

@@ -173,10 +173,16 @@ class MethodSpec(Request):
         kind: EstimatorName = "higher" if self.uses_higher else self.estimator
         info, fields = ESTIMATORS[kind], type(self).model_fields
         if self.best_response is not None and kind in ("auto", "stn", "delta_stn"):
+            why = (
+                "it samples and races points of all that is searched, and a best response moves the regularisers of a "
+                "point while it trains"
+                if kind == "auto"
+                else "it is a best response itself"
+            )
             raise misfit(
                 "/best_response",
                 f"best_response {self.best_response!r} goes beside an estimator of hypergradients that is named, such as "
-                f"'reverse', and method.estimator is {kind!r}",
+                f"'reverse', not beside {kind!r}: {why}",
                 self.best_response,
             )
         settings = (*info.settings, *(ESTIMATORS[self.best_response].settings if self.best_response else ()))

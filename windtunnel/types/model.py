@@ -55,6 +55,18 @@ class ModelSpec(Request):
         """Width of an attention head."""
         return 16 if self.d_head is None else self.d_head
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the hidden layers or blocks that ``depth`` counts; none for a module of one's own."""
+        match self.family:
+            case "mlp":
+                stack = "layers"
+            case "resnet" | "transformer":
+                stack = "blocks"
+            case "module":
+                return ()
+        return tuple(f"{stack}.{index}" for index in range(self.depth))
+
 
 def with_defaults(given: Any, families: tuple[Family, ...], size: Mapping[str, int] | None = None) -> Any:
     """A model as requested, filled up with the defaults of its family; anything but a mapping passes through.

@@ -31,6 +31,10 @@ class OuterSpec(Request):
         le=16,
         description="Points to follow the hypergradient from, as one population; dropped as they fall behind. 1 with auto.",
     )
+    early_stopping: bool = Field(
+        False,
+        description="In the races of a named estimator: end a candidate whose extrapolated loss cannot win. Not with auto.",
+    )
     finish_seeds: int = Field(8, ge=2, le=256, description="Fresh seeds that judge the last candidates.")
 
     @model_validator(mode="before")

@@ -71,11 +71,42 @@ class PlanRegularization(Response):
     """What acts in the training loss and the forward pass of training, and nowhere in an optimizer. None: off."""
 
     dropout: float | None = None
-    """Rate p of multiplicative Gaussian noise of variance p / (1 - p)."""
+    """Rate p of multiplicative Gaussian noise of variance p / (1 - p), the same in all layers."""
+    layer_dropout: dict[str, float] = Field(default_factory=dict)
+    """Layer or block (``layers.0``, ``blocks.3``) -> its rate, where each has its own; ``dropout`` is None then."""
     label_smoothing: float | None = None
     """Share of the target spread over all classes."""
     input_noise: float | None = None
     """Standard deviation of Gaussian noise on the inputs; on the sum of the embeddings for text."""
+    augmentation: float | None = None
+    """Standard deviation of random shifts of the images along both sides, in pixels."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether any layer has dropout."""
+        return self.dropout is not None or bool(self.layer_dropout)
+
+
+class PredictedLoss(Response):
+    """What a scaling law that was fitted to other runs says of this one."""
+
+    fit: str
+    law: str
+    value: float
+    low: float
+    high: float
+    """90 % interval of the law's own value; one run scatters about it besides."""
+    beyond: dict[str, float]
+    """Input of the law -> factor by which this run lies beyond the largest that it was fitted to."""
+
+    @property
+    def sentence(self) -> str:
+        """In one line."""
+        told = f"{self.value:.4g} nats ({self.low:.4g} to {self.high:.4g}) by {self.law.replace('_', ' ')}"
+        far = ", ".join(
+            f"{name.replace('_', ' ')} {factor:.3g} times the largest run" for name, factor in self.beyond.items()
+        )
+        return f"{told}; extrapolated: {far}" if far else told
 
 
 class TransferPlan(Response):
@@ -125,6 +156,14 @@ class TransferPlan(Response):
     tensors: list[TensorRow]
     parameters: int
     """Number of parameters of the target."""
+    non_embedding: int | None = None
+    """N of scaling laws: without embeddings and a language model's readout. None in plans of older versions."""
+    compute: float | None = None
+    """C = 6 N B S, floating-point operations of one run of the target, B in tokens."""
+    compute_leaves_out: str | None = None
+    """What 6 N leaves out, in words."""
+    predicted_loss: PredictedLoss | None = None
+    """By the fit that the request named."""
     hyperparameters: dict[str, float]
     """The tuned values of the proxy, by label."""
     proxy_validation: LossEstimate

@@ -8,6 +8,7 @@ from windtunnel.types.hyperparameters import REGULARISERS, HyperparameterName
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import Family
 from windtunnel.types.outer import OuterSpec
+from windtunnel.types.regularization import RegularizationSpec
 
 
 def estimator_of(method: MethodSpec, name: HyperparameterName) -> EstimatorName:
@@ -35,7 +36,12 @@ def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path:
 
 
 def check_best_response(
-    method: MethodSpec, outer: OuterSpec, names: Sequence[HyperparameterName], family: Family, steps: int
+    method: MethodSpec,
+    outer: OuterSpec,
+    names: Sequence[HyperparameterName],
+    family: Family,
+    steps: int,
+    terms: RegularizationSpec,
 ) -> None:
     """Raise where a job that trains a best response asks for what it does not have.
 
@@ -45,6 +51,7 @@ def check_best_response(
         names: of what it searches.
         family: of its model.
         steps: updates of a run.
+        terms: its regularisers.
     """
     alone = method.estimator in ("stn", "delta_stn")
     kind = method.estimator if alone else method.best_response
@@ -58,9 +65,19 @@ def check_best_response(
             "a module of one's own; use reverse",
             kind,
         )
-    if outer.starts > 1:
+    if terms.schedule:
         raise misfit(
-            "/outer/starts", f"starts {outer.starts} with {kind}, which trains one population; allowed: 1", outer.starts
+            "/regularization/schedule",
+            f"a schedule of {', '.join(terms.schedule)} with {kind}, which finds schedules of its own; replay a schedule "
+            "with another estimator, such as 'reverse'",
+            None,
+        )
+    if alone and outer.starts > 1:
+        raise misfit(
+            "/outer/starts",
+            f"starts {outer.starts} with {kind}, which tunes while it trains one population, from one point; allowed: 1, "
+            f"or method.estimator 'reverse' with method.best_response {kind!r}, whose hypergradients have several starts",
+            outer.starts,
         )
     if alone and outer.budget is not None:
         raise misfit(

@@ -8,6 +8,7 @@ from windtunnel.types import modules, roles
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate
 from windtunnel.types.responses import BestResponseReport
+from windtunnel.types.scaling import ScalingReport
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
@@ -76,6 +77,7 @@ class ChaosReading(Response):
 
 
 CertifiedPoint = Literal["start", "best"]
+CertifiedThrough = Literal["run", "response"]
 
 
 class CertificatePoint(Response):
@@ -94,7 +96,7 @@ class CertificatePoint(Response):
     """How far two neighbouring widths of the differences are apart, relative likewise."""
     steps: int
     passed: bool
-    through: Literal["run", "response"] = "run"
+    through: CertifiedThrough = "run"
     """What was differentiated: the loss after a short run, or after it the loss through a best response by the regularisers
     and the scales of their perturbations."""
 
@@ -214,6 +216,8 @@ class TuneResult(Response):
     """None where ``transfer.noise_scale`` is false, and in older results."""
     horizon: HorizonFit | None = None
     """None unless ``transfer.horizons`` asked for a fit."""
+    scaling: ScalingReport | None = None
+    """None unless ``transfer.scaling`` asked for one."""
     best_response: BestResponseReport | None = None
     """None unless a best response was trained."""
     dropped_members: int

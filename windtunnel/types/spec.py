@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
 from windtunnel.types.carrying import (
@@ -13,20 +13,22 @@ from windtunnel.types.carrying import (
     check_that_rules_carry,
     depth_exponent,
 )
+from windtunnel.types.datasets import is_dataset
 from windtunnel.types.hyperparameters import (
     DEFAULT_RANGES,
     HARD_RANGES,
     MULTIPLIERS,
     REGULARISERS,
-    SCOPED,
     HyperparameterName,
     Scope,
+    scopes_of,
 )
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import ModelSpec, with_defaults
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizer import OptimizerSpec
 from windtunnel.types.outer import OuterSpec
+from windtunnel.types.regularising import check_regularisers
 from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.responding import check_best_response, check_that_estimator_can
 from windtunnel.types.schedules import (
@@ -37,7 +39,7 @@ from windtunnel.types.schedules import (
     ScheduleSpec,
     is_shape,
 )
-from windtunnel.types.tasks import TASKS
+from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
 
 
@@ -61,9 +63,10 @@ class SearchItem(Request):
     def _sound_range(self) -> Self:
         low, high = self.range
         least, most = HARD_RANGES[self.name]
-        if self.scope != "global" and self.name not in SCOPED:
-            allowed = ", ".join(sorted(SCOPED))
-            raise misfit("/scope", f"{self.name} is global: scope {self.scope!r} is allowed for {allowed} only", self.scope)
+        if self.scope not in (scopes := scopes_of(self.name)):
+            only = ", ".join(sorted(name for name in DEFAULT_RANGES if self.scope in scopes_of(name)))
+            kind = "is global" if scopes == ("global",) else f"has no scope {self.scope!r}; it has {', '.join(scopes)}"
+            raise misfit("/scope", f"{self.name} {kind}: scope {self.scope!r} is allowed for {only} only", self.scope)
         if not low < high:
             raise misfit("/low", f"low must be below high, got low {low:g} and high {high:g}", low)
         if low < least or high > most:
@@ -92,11 +95,16 @@ class Target(Request):
     )
 
 
+def _unseen(task: str, info: ValidationInfo) -> bool:
+    """Is it a data set whose facts the reader of the spec was not handed?"""
+    return is_dataset(task) and (info.context or {}).get("dataset") != task
+
+
 class JobSpec(Request):
     """One tuning request: task, proxy, optimizer, search space, method, budget, optional target."""
 
     name: str = Field("", max_length=200)
-    task: str = Field(description="A task that GET /v1/tasks lists.")
+    task: str = Field(description="A task that GET /v1/tasks lists, or the id of a data set that was uploaded.")
     model: ModelSpec = ModelSpec()
     parametrization: Parametrization = "mup"
     transfer: TransferSpec = TransferSpec()
@@ -114,12 +122,24 @@ class JobSpec(Request):
     target: Target | None = None
     seed: int = Field(0, ge=0, lt=2**31)
 
+    @classmethod
+    def on_dataset(cls, given: Mapping[str, Any], dataset: TaskInfo) -> Self:
+        """A spec that names an uploaded data set, filled up and checked against what is known of it.
+
+        Elsewhere such a spec is read as it is: only who may see the data set can tell what fits it.
+
+        Raises:
+            ValidationError: a field does not fit.
+        """
+        TASKS.know(dataset)
+        return cls.model_validate(given, context={"dataset": dataset.name})
+
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_task(cls, data: Any) -> Any:
+    def _defaults_of_task(cls, data: Any, info: ValidationInfo) -> Any:
         # What a request leaves out of the model and the run follows from the task, which their own types do not know.
         name = data.get("task") if isinstance(data, Mapping) else None
-        if not isinstance(name, str) or name not in TASKS:
+        if not isinstance(name, str) or _unseen(name, info) or name not in TASKS:
             return data
         task, inner = TASKS[name], data.get("inner", {})
         if isinstance(inner, dict):
@@ -135,7 +155,9 @@ class JobSpec(Request):
         return name
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
+        if _unseen(self.task, info):
+            return self
         if self.task not in TASKS:
             if self.model.family == "module":
                 # A finished job of a task that is installed on the workers, read where it is not: checked when submitted.
@@ -150,18 +172,14 @@ class JobSpec(Request):
                 f"family {self.model.family!r} cannot learn task {self.task!r}; allowed: {', '.join(task.families)}",
                 self.model.family,
             )
-        if self.regularization.label_smoothing > 0 and task.kind == "regression":
-            raise misfit(
-                "/regularization/label_smoothing",
-                f"task {self.task!r} is a regression: it has no labels to smooth",
-                self.regularization.label_smoothing,
-            )
         names = [item.name for item in self.search]
         for index, item in enumerate(self.search):
             if item.name in names[:index]:
                 raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
             self._check_search_item(index, item)
-        check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps)
+        searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
+        check_regularisers(task, self.model, self.regularization, searched)
+        check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
             raise misfit(
                 "/inner/batch_size",
@@ -171,6 +189,14 @@ class JobSpec(Request):
             )
         self._check_that_warmup_ends()
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
+        raceless = self.method.estimator in ("auto", "stn", "delta_stn") and not self.method.uses_higher
+        if self.outer.early_stopping and raceless:
+            raise misfit(
+                "/outer/early_stopping",
+                f"early_stopping with method.estimator {self.method.estimator!r}, which runs no race of candidates; "
+                "allowed: false, or name another estimator, such as 'reverse'",
+                True,
+            )
         if self.outer.starts > 1 and self.method.estimator == "auto" and not self.method.uses_higher:
             raise misfit(
                 "/outer/starts",
@@ -200,12 +226,14 @@ class JobSpec(Request):
 
     @property
     def penalty(self) -> float | None:
-        """lambda of the L2 penalty in the loss at the start; None: off."""
-        return None if self.start_value("l2") is None else self.regularization.l2
+        """lambda of the L2 penalty in the loss at the start, the largest where it moves; None: off."""
+        terms = self.regularization
+        moving = [max(line) for label, line in terms.schedule.items() if label.partition(".")[0] == "l2"]
+        return None if self.start_value("l2") is None else max([terms.l2, *moving])
 
     def _check_module(self, module: ModuleInfo) -> None:
         """What no module of one's own can do, and sizes that this one cannot have."""
-        model, terms = self.model, self.regularization
+        model = self.model
         for name, size in (("depth", model.depth), ("width", model.width)):
             try:
                 module.check_depth(size) if name == "depth" else module.check_width(size)
@@ -214,23 +242,11 @@ class JobSpec(Request):
         if self.method.uses_higher:
             raise misfit("/method", "the engine 'higher' builds models of this project only; use reverse", "higher")
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
-        if terms.dropout > 0 or "dropout" in searched:
-            raise misfit(
-                searched.get("dropout", "/regularization/dropout"),
-                "a module of one's own has no place that this service could put dropout at; leave it out",
-                "dropout" if "dropout" in searched else terms.dropout,
-            )
         if "embedding_multiplier" in searched and any(law.tied for law in module.tensors):
             raise misfit(
                 searched["embedding_multiplier"],
                 "embedding_multiplier would act on the readout, too: the module's embedding is tied to it",
                 "embedding_multiplier",
-            )
-        if TASKS[self.task].inputs == "tokens" and (terms.input_noise > 0 or "input_noise" in searched):
-            raise misfit(
-                searched.get("input_noise", "/regularization/input_noise"),
-                f"input_noise needs inputs that are numbers; those of task {self.task!r} are tokens",
-                "input_noise" if "input_noise" in searched else terms.input_noise,
             )
 
     @property
@@ -277,8 +293,6 @@ class JobSpec(Request):
             raise misfit(path, f"schedule {self.schedule.name!r} has no {name}; it has {has}", name)
         if name == "attention_multiplier" and self.model.family != "transformer":
             raise misfit(path, f"attention_multiplier belongs to transformers, not to family {self.model.family!r}", name)
-        if name == "label_smoothing" and task.kind == "regression":
-            raise misfit(path, f"label_smoothing needs labels; task {self.task!r} is a regression", name)
         if name == "mixture_weight" and len(task.sources) < 2:
             raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)
         check_that_estimator_can(self.method, name, path)
@@ -328,7 +342,8 @@ class JobSpec(Request):
         return any(item.name == name for item in self.search)
 
     def start_value(self, name: HyperparameterName, key: str = "") -> float | None:
-        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off.
+        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off. Of a regulariser that
+        follows a schedule: the last value; 0 where only layers, roles or tensors have one.
 
         Args:
             name: the hyperparameter.
@@ -337,8 +352,10 @@ class JobSpec(Request):
         if name in MULTIPLIERS:
             return 1.0
         if name in REGULARISERS:
-            given = self.regularization.value(name)
-            return given or (REGULARISERS[name] if self.searches(name) else None)
+            terms = self.regularization
+            if name in terms.moving:
+                return terms.ends.get(name, 0.0)
+            return terms.value(name) or (REGULARISERS[name] if self.searches(name) else None)
         if is_shape(name):
             value = self.schedule.value(name) if name in self.schedule.shape else None
             return value[int(key or 0)] if isinstance(value, tuple) else value

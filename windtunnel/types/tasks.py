@@ -65,6 +65,7 @@ class Catalogue(Mapping[str, TaskInfo]):
     def __init__(self, built_in: Iterable[TaskInfo]) -> None:
         self.built_in = {task.name: task for task in built_in}
         self._added: dict[str, TaskInfo] = {}
+        self._datasets: dict[str, TaskInfo] = {}
         self._broken: dict[str, str] | None = None
 
     @property
@@ -96,9 +97,18 @@ class Catalogue(Mapping[str, TaskInfo]):
         self._added[task.name] = task
         return task
 
+    def know(self, dataset: TaskInfo) -> None:
+        """Look up an uploaded data set from now on. Its id stands for its content, so what is known of it never changes.
+
+        It is not listed: a data set has an owner.
+        """
+        self._datasets[dataset.name] = dataset
+
     def __getitem__(self, name: str) -> TaskInfo:
         if name in self.built_in:
             return self.built_in[name]
+        if name in self._datasets:
+            return self._datasets[name]
         if name in self._added:
             return self._added[name]
         if self.broken is not None and name in self._added:

@@ -38,6 +38,31 @@ class LadderSpec(Request):
         return self
 
 
+class ScalingSpec(Request):
+    """Runs of the tuned values over several widths and several lengths, at the end of the job: a scaling law in N and D."""
+
+    widths: tuple[Annotated[int, Field(ge=4, le=8192)], ...] | None = Field(
+        None,
+        min_length=3,
+        max_length=8,
+        description="Rising widths, at least three; by default half, once, twice and four times the proxy's.",
+    )
+    steps: tuple[Annotated[int, Field(ge=2, le=1_000_000)], ...] | None = Field(
+        None,
+        min_length=3,
+        max_length=8,
+        description="Rising numbers of updates, at least three; by default an eighth to twice the job's own, by doublings.",
+    )
+    seeds: int = Field(2, ge=1, le=64, description="Runs of each width and length.")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        for name, values in (("widths", self.widths), ("steps", self.steps)):
+            if values is not None and any(a >= b for a, b in pairwise(values)):
+                raise misfit(f"/{name}", f"{name} {list(values)} do not rise", list(values))
+        return self
+
+
 class TransferSpec(Request):
     """How values are carried beyond the parametrization's table. At the proxy's own size none of it changes a value."""
 
@@ -69,4 +94,8 @@ class TransferSpec(Request):
     )
     ladder: LadderSpec | None = Field(
         None, description="Climb a ladder of widths with the tuned values; its drift gates plans. {} takes the defaults."
+    )
+    scaling: ScalingSpec | None = Field(
+        None,
+        description="Run the tuned values over widths and lengths, and fit scaling laws to the ends. {}: the defaults.",
     )

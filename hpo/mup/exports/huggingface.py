@@ -13,7 +13,7 @@ from hpo.mup.exports.models import model_source
 from hpo.mup.exports.tables import dictionary, torch_decay
 from hpo.mup.exports.torch_file import IN_YOUR_LOOP, build_call, torch_imports
 from hpo.mup.exports.torch_parts import optimizer_source, setup_source
-from hpo.mup.regularisers import followed
+from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import ConstantSchedule, CosineSchedule
 

@@ -3,7 +3,7 @@
 from string import Template
 
 from hpo.mup.exports.tables import dictionary, penalties
-from hpo.mup.regularisers import followed, label_of
+from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS, TaskKind
 

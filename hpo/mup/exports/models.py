@@ -8,7 +8,7 @@ from string import Template
 
 from hpo.mup.exports.tables import dictionary, multipliers
 from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
-from hpo.mup.regularisers import followed
+from windtunnel.types.following import dropout_labels, followed
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
 
@@ -24,9 +24,19 @@ def model_source(plan: TransferPlan) -> str:
     parts = [_constants(plan)]
     if noises.dropout is not None:
         parts.append(_DROPOUT.substitute(rate=repr(noises.dropout), moved=_moved(plan, "rate", "dropout")))
+    if noises.layer_dropout:
+        parts.append(_layer_dropout(plan))
     if noises.input_noise is not None:
         parts.append(
             _INPUT_NOISE.substitute(deviation=repr(noises.input_noise), moved=_moved(plan, "deviation", "input_noise"))
+        )
+    if noises.augmentation is not None:
+        parts.append(
+            _AUGMENTATION.substitute(
+                distance=repr(noises.augmentation),
+                moved=_moved(plan, "distance", "augmentation"),
+                image=TASKS[plan.task].image,
+            )
         )
     if not own:
         parts += [_NORMALISED] if plan.model.family != "mlp" else []
@@ -70,17 +80,26 @@ def _model(plan: TransferPlan) -> str:
     kernel, stride = stem_size(task.image) if task.image is not None else (1, 1)
 
     def dropped(value: str) -> str:
+        if terms.layer_dropout:
+            return f"dropout({value}, self.training, index)"
         return value if terms.dropout is None else f"dropout({value}, self.training)"
 
+    def each(name: str, stack: str) -> str:
+        return f"index, {name} in enumerate(self.{stack})" if terms.layer_dropout else f"{name} in self.{stack}"
+
     def noisy(value: str) -> str:
+        value = value if terms.augmentation is None else f"augmented({value}, self.training)"
         return value if terms.input_noise is None else f"input_noise({value}, self.training)"
 
     activation = NONLINEARITY[plan.model.activation]
     match plan.model.family:
         case "mlp":
-            return _MLP.substitute(inputs=noisy("inputs"), hidden=dropped(f"{activation}(layer(hidden))"))
+            return _MLP.substitute(
+                each=each("layer", "layers"), inputs=noisy("inputs"), hidden=dropped(f"{activation}(layer(hidden))")
+            )
         case "resnet":
             return _RESNET.substitute(
+                each=each("block", "blocks"),
                 inputs=noisy("inputs"),
                 between=dropped(f"{activation}(normalised(branch, 3))"),
                 activation=activation,
@@ -89,6 +108,7 @@ def _model(plan: TransferPlan) -> str:
             )
         case "transformer":
             return _TRANSFORMER.substitute(
+                each=each("block", "blocks"),
                 embeddings=noisy("tokens + positions"),
                 attention=dropped("block.attention_out(attention(block.qkv(normalised(hidden, 1))))"),
                 mlp=dropped(f"block.mlp_out({activation}(block.mlp_in(normalised(hidden, 1))))"),
@@ -103,6 +123,24 @@ def _moved(plan: TransferPlan, argument: str, label: str) -> str:
     return f'    {argument} = {argument} * factor("{label}")\n' if label in followed(plan) else ""
 
 
+def _layer_dropout(plan: TransferPlan) -> str:
+    """Source of the rates, of the labels that move them where they move, and of ``dropout``."""
+    rates: dict[int, float] = dict(enumerate(plan.regularization.layer_dropout.values()))
+    lines = [dictionary("DROPOUT", rates)]
+    labels = {index: label for index, label in enumerate(dropout_labels(plan)) if label in followed(plan)}
+    if labels:
+        lines += ["", "# Layer -> whose factors move its rate", dictionary("DROPOUT_FACTORS", labels)]
+    moved = "    rate = rate * factor(DROPOUT_FACTORS[layer])\n" if labels else ""
+    return "\n".join(["# Layer or block -> rate of its dropout", *lines, "", "", _LAYER_DROPOUT.substitute(moved=moved)])
+
+
+_LAYER_DROPOUT = Template('''def dropout(hidden, training, layer):
+    """Multiplicative Gaussian noise with the mean and variance of dropout at the layer's rate, while training."""
+    if not training:
+        return hidden
+    rate = DROPOUT[layer]
+$moved    return hidden * (1 + math.sqrt(rate / (1 - rate)) * torch.randn_like(hidden))''')
+
 _DROPOUT = Template('''def dropout(hidden, training, rate=$rate):
     """Multiplicative Gaussian noise with the mean and variance of dropout at that rate, while training."""
     if not training:
@@ -112,6 +150,25 @@ $moved    return hidden * (1 + math.sqrt(rate / (1 - rate)) * torch.randn_like(h
 _INPUT_NOISE = Template('''def input_noise(inputs, training, deviation=$deviation):
     """Gaussian noise on the inputs, while training."""
 $moved    return inputs + deviation * torch.randn_like(inputs) if training else inputs''')
+
+_AUGMENTATION = Template('''def interpolation(offsets, size):
+    """Matrices that read a line of pixels so far along, as a sum of cosines, mirrored at its ends: [batch, size, size]."""
+    pixels = torch.arange(size, dtype=offsets.dtype, device=offsets.device)
+    waves = math.pi / size * pixels
+    basis = torch.cos(waves[:, None] * (pixels + 0.5)) * (2 / size)
+    basis[0] /= 2
+    return torch.cos((pixels + 0.5 + offsets[:, None])[:, :, None] * waves) @ basis
+
+
+def augmented(inputs, training, distance=$distance):
+    """Images shifted by normally distributed distances in pixels, while training."""
+    if not training:
+        return inputs
+$moved    channels, height, breadth = $image
+    offsets = distance * torch.randn(len(inputs), 2, dtype=inputs.dtype, device=inputs.device)
+    rows, columns = interpolation(offsets[:, 0], height), interpolation(offsets[:, 1], breadth)
+    moved = rows[:, None] @ inputs.reshape(-1, channels, height, breadth) @ columns[:, None].mT
+    return moved.reshape(inputs.shape)''')
 
 _NORMALISED = '''def normalised(hidden, dimensions):
     """Mean 0 and variance 1 over the last dimensions of each example, without gain or bias."""
@@ -165,7 +222,7 @@ _MLP = Template('''class MLP(nn.Module):
     def forward(self, inputs):
         """Outputs [batch, CLASSES] of inputs [batch, FEATURES]."""
         hidden = $inputs
-        for layer in self.layers:
+        for $each:
             hidden = $hidden
         return self.readout(hidden)''')
 
@@ -191,7 +248,7 @@ class ResNet(nn.Module):
         """Outputs [batch, CLASSES] of flattened images [batch, CHANNELS * HEIGHT * BREADTH]."""
         pixels = $inputs
         hidden = self.stem(pixels.reshape(-1, CHANNELS, HEIGHT, BREADTH))
-        for block in self.blocks:
+        for $each:
             branch = block.first($activation(normalised(hidden, 3)))
             hidden = hidden + block.second($between)
         pooled = normalised($activation(normalised(hidden, 3)).mean((2, 3)), 1)
@@ -231,7 +288,7 @@ class Transformer(nn.Module):
         tokens = self.token_embedding(inputs)
         positions = self.position_embedding(torch.arange(inputs.shape[1], device=inputs.device))
         hidden = $embeddings
-        for block in self.blocks:
+        for $each:
             hidden = hidden + $attention
             hidden = hidden + $mlp
         return self.readout(normalised(hidden, 1))''')

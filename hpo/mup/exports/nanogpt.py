@@ -10,7 +10,7 @@ from typing import Any
 
 from hpo.mup.exports.header import header
 from hpo.mup.exports.tables import dictionary, drawn_std, torch_decay
-from hpo.mup.regularisers import followed
+from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import CosineSchedule
 
@@ -56,6 +56,7 @@ def unlike_nanogpt(plan: TransferPlan) -> str | None:
 def nanogpt_file(plan: TransferPlan) -> str:
     """Source of the config file, for a plan that nanoGPT can run (``unlike_nanogpt``)."""
     lead = next(row for row in plan.tensors if row.role == "hidden")
+    rates = list(plan.regularization.layer_dropout.values())
     tensors = {
         theirs(row.name): (
             drawn_std(row),
@@ -73,8 +74,16 @@ def nanogpt_file(plan: TransferPlan) -> str:
         tensors=dictionary("PLAN_TENSORS", tensors),
         seed=plan.provenance.seed,
         attention=repr(1.0 if plan.attention_multiplier is None else plan.attention_multiplier),
-        dropout=_DROPOUT if plan.regularization.dropout is not None else "",
+        rates=f"\nPLAN_DROPOUT = {rates!r}  # of each block" if rates else "",
+        dropout=_dropout(plan),
     )
+
+
+def _dropout(plan: TransferPlan) -> str:
+    if plan.regularization.layer_dropout:
+        return _DROPOUT.substitute(each="block, rate in zip(model.transformer.h, PLAN_DROPOUT)", rate="rate")
+    one = plan.regularization.dropout is not None
+    return _DROPOUT.substitute(each="block in model.transformer.h", rate="dropout") if one else ""
 
 
 def theirs(name: str) -> str:
@@ -129,20 +138,22 @@ _USAGE = (
     "param_group['lr'] = lr * param_group['lr_scale']        # instead of param_group['lr'] = lr",
 )
 
-_DROPOUT = """
+_DROPOUT = Template("""
     # Gaussian noise with the mean and variance of dropout, on what attention and MLP add, and nowhere else.
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
 
-    def noise(module, inputs, output):
-        deviation = (dropout / (1 - dropout)) ** 0.5
-        return output * (1 + deviation * torch.randn_like(output)) if module.training else output
+    def noise(rate):
+        deviation = (rate / (1 - rate)) ** 0.5
+        return lambda module, inputs, output: (
+            output * (1 + deviation * torch.randn_like(output)) if module.training else output
+        )
 
-    for block in model.transformer.h:
+    for $each:
         block.attn.dropout = 0.0
-        block.attn.c_proj.register_forward_hook(noise)
-        block.mlp.c_proj.register_forward_hook(noise)"""
+        block.attn.c_proj.register_forward_hook(noise($rate))
+        block.mlp.c_proj.register_forward_hook(noise($rate))""")
 
 _FILE = Template('''"""$header
 
@@ -160,7 +171,7 @@ $flags
 #            weight decay, eps, forward multiplier)
 $tensors
 PLAN_SEED = $seed
-PLAN_ATTENTION = $attention
+PLAN_ATTENTION = $attention$rates
 
 
 def plan_model(model):

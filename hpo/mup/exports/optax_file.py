@@ -5,6 +5,7 @@ from string import Template
 from hpo.mup.exports.header import header
 from hpo.mup.exports.jax_schedule import jax_schedule
 from hpo.mup.exports.tables import dictionary, drawn_std, penalties, torch_decay
+from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
 
 IN_YOUR_LOOP = "Your model and loss have to do this (what is named windtunnel.torch is for torch):"
@@ -13,15 +14,17 @@ IN_YOUR_LOOP = "Your model and loss have to do this (what is named windtunnel.to
 def optax_file(plan: TransferPlan) -> str:
     """Source of the file.
 
-    It defines ``initialise``, ``effective``, ``multiplier``, ``optimizer`` and, where the plan has an L2 penalty,
-    ``penalty``.
+    It defines ``initialise``, ``effective``, ``multiplier``, ``optimizer``; where the plan has an L2 penalty, ``penalty``;
+    and where its regularisers follow a schedule, ``factor``.
     """
-    loss = "loss(effective(params), batch)" + (" + penalty(params)" if penalties(plan) else "")
+    moves = bool(followed(plan))
+    loss = "loss(effective(params), batch)" + (f" + penalty(params{', step' * moves})" if penalties(plan) else "")
+    batches = "step, batch in enumerate(batches)" if moves else "batch in batches"
     usage = [
         "params = initialise(jax.random.key(SEED))  # a dict of arrays by tensor name, weights as [fan_out, fan_in, ...]",
         "update = optimizer()",
         "state = update.init(params)",
-        "for batch in batches:  # STEPS batches of BATCH_SIZE examples",
+        f"for {batches}:  # STEPS batches of BATCH_SIZE examples",
         f"    gradients = jax.grad(lambda params: {loss})(params)",
         "    changes, state = update.update(gradients, state, params)",
         "    params = optax.apply_updates(params, changes)",
@@ -43,7 +46,7 @@ def optax_file(plan: TransferPlan) -> str:
             },
         ),
         groups=dictionary("GROUPS", {name: setting for setting, name in names.items()}),
-        penalty=_PENALTY.substitute(penalties=dictionary("PENALTIES", penalties(plan))) if penalties(plan) else "",
+        penalty=_factors(plan) + _penalty(plan),
         schedule=jax_schedule(plan),
         group=_group(plan),
         clip="optax.clip_by_global_norm(CLIP_NORM), " if plan.clip_norm is not None else "",
@@ -67,6 +70,51 @@ def _group(plan: TransferPlan) -> str:
     chained = "".join(f"        {part},\n" for part in parts)
     return f"{rates}\n    return optax.chain(\n{chained}    )"
 
+
+def _factors(plan: TransferPlan) -> str:
+    """Source of ``factor``; empty where no regulariser moves."""
+    lines = followed(plan)
+    return _FACTORS.substitute(factors=dictionary("FACTORS", lines)) if lines else ""
+
+
+def _penalty(plan: TransferPlan) -> str:
+    """Source of ``penalty``; empty where the plan has none."""
+    if not penalties(plan):
+        return ""
+    found = _PENALTY if not followed(plan) else _MOVING_PENALTY
+    labels = {row.name: label_of(plan, row.name, row.role, row.group) for row in plan.tensors if row.l2 > 0}
+    moving = {name: label for name, label in labels.items() if label is not None}
+    return found.safe_substitute(
+        penalties=dictionary("PENALTIES", penalties(plan)), labels=dictionary("PENALTY_FACTORS", moving)
+    )
+
+
+_FACTORS = Template('''
+
+# Regulariser -> factors on its value over the run, evenly spaced
+$factors
+
+
+def factor(label, step):
+    """What a regulariser is multiplied by at a step, counted from 0: straight lines between the factors."""
+    line = jnp.asarray(FACTORS[label])
+    return jnp.interp(step / STEPS, jnp.linspace(0, 1, len(line)), line)''')
+
+_MOVING_PENALTY = Template('''
+
+# Tensor -> lambda of lambda / 2 |w|^2 in the training loss, at the end of the run
+$penalties
+
+# Tensor -> whose factors move its penalty
+$labels
+
+
+def penalty(params, step):
+    """The plan's L2 penalty at a step, a part of the training loss: its gradient is clipped with the rest."""
+    return sum(
+        value * (factor(PENALTY_FACTORS[name], step) if name in PENALTY_FACTORS else 1) / 2 * jnp.sum(params[name] ** 2)
+        for name, value in PENALTIES.items()
+    )''')
 
 _PENALTY = Template('''
 

@@ -35,7 +35,7 @@ def penalties(plan: TransferPlan) -> dict[str, float]:
     return {row.name: row.l2 for row in plan.tensors if row.l2 > 0}
 
 
-def dictionary(name: str, entries: Mapping[str, Any]) -> str:
+def dictionary(name: str, entries: Mapping[str, Any] | Mapping[int, Any]) -> str:
     """Source of a dictionary, one entry a line."""
     lines = [f"    {key!r}: {pformat(value, width=1000, sort_dicts=False)}," for key, value in entries.items()]
     return "\n".join([f"{name} = {{", *lines, "}"])

@@ -11,7 +11,7 @@ from hpo.mup.exports.loss import arguments, loss_source
 from hpo.mup.exports.models import model_source
 from hpo.mup.exports.tables import multipliers
 from hpo.mup.exports.torch_parts import optimizer_source, setup_source
-from hpo.mup.regularisers import followed
+from windtunnel.types.following import followed
 from windtunnel.types.plans import TransferPlan
 
 IN_YOUR_LOOP = "This file's model and training_loss do all of this; code of your own has to:"

@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from hpo.best_response import certificate
+from hpo.best_response.alternating import Alternating
 from hpo.best_response.replay import points_of, replay
 from hpo.errors import CertificateFailed, Diverged, Refused
 from hpo.estimators import BestResponse
@@ -16,10 +17,10 @@ from windtunnel.types import JobSpec, OuterStep, Progress, TuneResult
 
 TINY: dict[str, Any] = {
     "task": "digits",
-    "model": {"width": 16, "depth": 1},
+    "model": {"width": 16, "depth": 2},
     "inner": {"steps": 24, "batch_size": 32, "seeds": 2},
     "outer": {"steps": 3, "finish_seeds": 2},
-    "search": [{"name": "l2", "scope": "role"}, {"name": "dropout"}],
+    "search": [{"name": "l2", "scope": "role"}, {"name": "dropout", "scope": "layer"}],
     "regularization": {"l2": 1e-3},
     "method": {"estimator": "delta_stn"},
     "parametrization": "standard",
@@ -31,7 +32,13 @@ BOTH: dict[str, Any] = {
     "method": {"estimator": "reverse", "best_response": "delta_stn"},
     "outer": {"steps": 4, "finish_seeds": 2, "scout": False},
 }
-KINDS: dict[str, dict[str, Any]] = {"delta_stn": {}, "stn": {"method": {"estimator": "stn"}}, "both": BOTH}
+STARTS: dict[str, Any] = {**BOTH, "outer": {"steps": 4, "finish_seeds": 2, "scout": False, "starts": 2}}
+KINDS: dict[str, dict[str, Any]] = {
+    "delta_stn": {},
+    "stn": {"method": {"estimator": "stn"}},
+    "both": BOTH,
+    "both, two starts": STARTS,
+}
 
 Undisturbed = tuple[dict[str, Any], list[OuterStep], TuneResult]
 
@@ -98,7 +105,7 @@ def test_the_steps_of_a_run_cover_it_and_only_they_move_the_regularisers(undistu
     assert costs == sorted(costs)
     responses = [step for step in steps if step.arm == "response"]
     assert all(step.scales and set(step.gradient) <= set(step.scales) for step in responses)
-    if fields is not BOTH:
+    if fields not in (BOTH, STARTS):
         assert [step.arm for step in steps] == ["response"] * 4 and not steps[0].moved and all(s.moved for s in steps[1:])
         assert steps[-1].loss is not None and steps[0].loss is not None and steps[-1].loss < steps[0].loss
         return
@@ -132,8 +139,20 @@ def test_the_report_holds_schedule_comparison_and_quality(undisturbed: Undisturb
     certificate = result.certificate
     assert certificate is not None and all(point.passed for point in certificate.points)
     through = [point.through for point in certificate.points]
-    assert through == (["run", "response", "run", "response"] if fields is BOTH else ["response", "response"])
+    assert through == (["run", "response", "run", "response"] if fields in (BOTH, STARTS) else ["response", "response"])
     assert "through the response" in certificate.sentence
+
+
+def test_several_starts_go_on_with_the_regularisers_of_the_leaders_run_and_rates_of_their_own() -> None:
+    job = study(**STARTS)
+    steps = iter(job)
+    for _ in range(3):
+        next(steps)
+    search = job._search
+    assert isinstance(search, Alternating)
+    points = torch.stack([start.trail.point for start in search.descent.living])
+    assert len(points) == 2 and torch.equal(points[0, search.rows], points[1, search.rows])
+    assert not torch.isclose(points[0, :2], points[1, :2]).any()
 
 
 def test_delta_stn_replayed_is_the_run_itself(undisturbed: Undisturbed) -> None:
@@ -209,14 +228,15 @@ def test_what_the_optimizer_does_is_refused_by_name_with_reverse_on_offer(kind: 
     ("fields", "words"),
     [
         ({"outer": {"budget": 50}}, "/outer/budget"),
-        ({"outer": {"starts": 2}}, "/outer/starts"),
+        ({"outer": {"starts": 2}}, "from one point; allowed: 1, or method.estimator 'reverse' with method.best_response"),
         ({"method": {"estimator": "stn", "training_steps": 23}}, "allowed: at most 22"),
         ({"method": {"estimator": "delta_stn", "window": 3}}, "window is no setting of 'delta_stn'"),
         ({"method": {"estimator": "stn", "control_variate": True}}, "control_variate is no setting of 'stn'"),
         ({"method": {"estimator": "reverse", "entropy": 0.1}}, "entropy is no setting of 'reverse'"),
         ({"method": {"estimator": "reverse", "best_response": "stn"}}, "nothing is left for 'reverse'"),
         ({**BOTH, "search": [{"name": "learning_rate"}]}, "has no regulariser to tune"),
-        ({**BOTH, "method": {"estimator": "auto", "best_response": "stn"}}, "an estimator of hypergradients that is named"),
+        ({**BOTH, "method": {"estimator": "auto", "best_response": "stn"}}, "samples and races points of all"),
+        ({**BOTH, "method": {"estimator": "stn", "best_response": "stn"}}, "it is a best response itself"),
         ({**BOTH, "outer": {"steps": 1}}, "the best response the even ones"),
     ],
 )

@@ -13,12 +13,21 @@ from hpo.sizing.counts import response_parameters
 from hpo.study import Study
 from windtunnel.types import JobSpec
 
+SEARCH = [
+    {"name": "l2", "scope": "role"},
+    {"name": "dropout", "scope": "layer"},
+    {"name": "label_smoothing"},
+    {"name": "input_noise"},
+]
 MODELS: dict[str, dict[str, Any]] = {
-    "mlp": {"task": "digits", "model": {"width": 8, "depth": 2, "activation": "tanh"}},
-    "resnet": {"task": "digits", "model": {"family": "resnet", "width": 4, "depth": 1, "activation": "tanh"}},
-    "transformer": {"task": "python-text", "model": {"width": 16, "depth": 1, "d_head": 8}},
+    "mlp": {
+        "task": "digits",
+        "model": {"width": 8, "depth": 2, "activation": "tanh"},
+        "search": [*SEARCH, {"name": "augmentation"}],
+    },
+    "resnet": {"task": "digits", "model": {"family": "resnet", "width": 4, "depth": 2, "activation": "tanh"}},
+    "transformer": {"task": "python-text", "model": {"width": 16, "depth": 2, "d_head": 8}},
 }
-SEARCH = [{"name": "l2", "scope": "role"}, {"name": "dropout"}, {"name": "label_smoothing"}, {"name": "input_noise"}]
 MEMBERS, BATCH = 2, 3
 
 

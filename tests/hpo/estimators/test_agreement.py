@@ -47,8 +47,8 @@ CASES: dict[str, dict[str, Any]] = {
         schedule={"name": "warmup-stable-decay", "decay_fraction": 0.37},
     ),
     "sgd, l2, knots": case(
-        ("learning_rate", "weight_decay", "momentum", "knot", "clip_norm", "init_scale"),
-        {"init_scale": "tensor"},
+        ("learning_rate", "weight_decay", "momentum", "knot", "clip_norm", "init_scale", "dropout", "augmentation"),
+        {"init_scale": "tensor", "dropout": "layer"},
         optimizer={"name": "sgd", "learning_rate": 0.1, "weight_decay": 0.01, "clip_norm": 0.2},
         schedule={"name": "knots", "knots": [1.0, 0.6, 0.2]},
     ),

@@ -1,0 +1,273 @@
+"""From a table of runs to fitted laws: which rows, the fit, its intervals, the run held out, or a refusal with why."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hpo.laws.fitting import GAUSSIAN, Estimate, estimate
+from hpo.laws.forms import FORMS, Array, Form
+from hpo.laws.intervals import Draws, draws, interval
+from hpo.laws.predicting import banded
+from hpo.laws.published import CriticalBatch
+from hpo.laws.refusals import SPARE_POINTS, LawRefused, check_identified, check_points, check_warmup
+from hpo.laws.table import RunTable, critical_batches, run_table, with_minima
+from windtunnel.types.laws import (
+    HeldOut,
+    LawColumns,
+    LawConstant,
+    LawCurve,
+    LawFitRequest,
+    LawName,
+    LawPoint,
+    LawRefusal,
+    LawResult,
+)
+
+BOUND_BY = {"loss_parameters": {"tokens", "steps"}, "loss_tokens": {"parameters"}}
+"""Laws of one size alone -> columns of what else may bound the loss of a row."""
+CURVE_POINTS = 33
+NO_FLOOR = 1e-6
+"""Nats. A floor below it is none."""
+SHOWN_POINTS = 200
+DIGITS = 10
+"""Of stored coordinates: far below their spread."""
+
+
+def fit_laws(wanted: LawFitRequest, columns: LawColumns | None = None) -> tuple[list[LawResult], list[LawRefusal]]:
+    """Fit each law that was asked for; without a list, each that the table's columns allow.
+
+    Args:
+        wanted: laws and options.
+        columns: the table, where the request names jobs instead of one.
+
+    Raises:
+        LawRefused: a law was asked for by name and cannot be fitted.
+    """
+    given = columns or wanted.columns
+    assert given is not None
+    table = run_table(given, wanted.warmup_steps)
+    found: list[LawResult] = []
+    refused: list[LawRefusal] = []
+    names: Sequence[LawName] = wanted.laws or tuple(FORMS)
+    # First, for S_min and C_min are taken with it.
+    batch = _critical_batch(wanted, table, named="critical_batch" in names, found=found, refused=refused)
+    if batch is not None:
+        with_minima(table, batch)
+    for name in names:
+        if name == "critical_batch":
+            continue
+        try:
+            found.append(fit_law(name, table, delta=wanted.huber_delta, hold_out=wanted.held_out))
+        except LawRefused as refusal:
+            refused.append(refusal.refusal)
+            if wanted.laws:
+                raise
+    order = list(FORMS)
+    return sorted(found, key=lambda each: order.index(each.law)), sorted(refused, key=lambda each: order.index(each.law))
+
+
+def _critical_batch(
+    wanted: LawFitRequest, table: RunTable, *, named: bool, found: list[LawResult], refused: list[LawRefusal]
+) -> CriticalBatch | None:
+    """B_crit(L) of the request, or the one of the table."""
+    fitted = None
+    try:
+        loss, critical, notes = critical_batches(table)
+        own = RunTable({"loss": loss, "critical_batch": critical}, notes)
+        fitted = fit_law("critical_batch", own, delta=wanted.huber_delta, hold_out=wanted.held_out)
+        found += [fitted] if named else []
+    except LawRefused as refusal:
+        refused += [refusal.refusal] if named else []
+        if wanted.laws and named:
+            raise
+    if wanted.critical_batch is not None:
+        table.derived.append(
+            f"S_min and C_min by B_crit = {wanted.critical_batch.tokens:g} / L^(1 / {wanted.critical_batch.exponent:g}), "
+            "as given"
+        )
+        return CriticalBatch(wanted.critical_batch.tokens, wanted.critical_batch.exponent)
+    if fitted is None:
+        return None
+    table.derived.append("S_min and C_min by the B_crit(L) of this table")
+    return CriticalBatch(fitted.constant("B_star").value, fitted.constant("alpha_B").value)
+
+
+def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_out: bool = True) -> LawResult:
+    """Fit one law to a table that has its columns.
+
+    Args:
+        name: of the law.
+        table: the runs.
+        delta: of the Huber loss; None: from the residuals.
+        hold_out: fit once more without the largest run.
+
+    Raises:
+        LawRefused: the table cannot answer for it.
+    """
+    form = FORMS[name]
+    target = table.get(name, form.target)
+    notes = list(table.derived)
+    inputs = np.stack([_input(name, table, column, notes) for column in form.inputs])
+    if name != "critical_batch":
+        check_warmup(name, table.columns.get("steps"), table.columns.get("warmup_steps"))
+    if (other := BOUND_BY.get(name)) and other & set(table.columns):
+        rows = least_of_each(inputs[0], target)
+        if len(rows) < len(target):
+            notes.append(
+                f"the least loss of each of {len(rows)} {form.inputs[0]}: the law is about what nothing else bounds"
+            )
+        inputs, target = inputs[:, rows], target[rows]
+    if name == "loss_compute":
+        rows = frontier(inputs[0], target)
+        notes.append(f"{len(rows)} of {len(target)} rows are on the frontier: no cheaper run has a lower loss")
+        inputs, target = inputs[:, rows], target[rows]
+    check_points(form, inputs)
+    logs = np.log(inputs)
+    centre = logs.mean(axis=1)
+    x, y = logs - centre[:, None], np.log(target)
+    found = estimate(form, x, y, delta)
+    resampled = draws(form, x, y, found)
+    constants = _constants(form, found, resampled, centre)
+    check_identified(form, constants)
+    residual = np.abs(y - form.value(found.theta[None], x)[0][0])
+    if any(each.kind == "floor" and each.value == 0 for each in constants):
+        notes.append("these runs show no floor: the loss still falls as if E were 0, and far beyond them it will not")
+    if not found.converged:
+        notes.append("the search for the best fit had not settled when it was ended: take the constants with care")
+    held, missing = _hold_out(form, inputs, target, found.delta) if hold_out else (None, "not asked for")
+    shown = np.unique(np.linspace(0, len(y) - 1, min(len(y), SHOWN_POINTS)).round().astype(int))
+    return LawResult(
+        law=name,
+        formula=form.formula,
+        constants=constants,
+        rows=len(y),
+        residual=float(GAUSSIAN * np.median(residual)),
+        huber_delta=found.delta,
+        starts=found.starts,
+        interval=resampled.method,
+        inputs=list(form.inputs),
+        target=form.target,
+        theta=_rounded(found.theta),
+        centre=_rounded(centre),
+        draws=[_rounded(each) for each in resampled.theta],
+        widening=resampled.widening,
+        smallest=[float(value) for value in inputs.min(axis=1)],
+        largest=[float(value) for value in inputs.max(axis=1)],
+        held_out=held,
+        held_out_missing=missing,
+        curves=_curves(form, found.theta, resampled, centre, inputs),
+        points=[_point(form, inputs[:, row]) for row in shown],
+        actual=[float(target[row]) for row in shown],
+        notes=notes,
+    )
+
+
+def _input(law: LawName, table: RunTable, column: str, notes: list[str]) -> Array:
+    """A column; C for C_min where no batch size is known, S for S_min never."""
+    if column == "compute_min" and column not in table.columns:
+        notes.append("C as spent stands for C_min: the table says nothing of batch sizes, or no B_crit is known")
+        return table.get(law, "compute")
+    if column == "steps_min" and column not in table.columns:
+        for needed in ("steps", "batch_size"):
+            table.get(law, needed)
+        raise LawRefused(
+            law,
+            "one_batch_size",
+            "S_min needs a critical batch size, and the table has no runs at several batch sizes",
+            'give critical_batch, such as {"tokens": 2e8, "exponent": 0.21} of Kaplan et al., or runs at 3 batch sizes',
+        )
+    return table.get(law, column)
+
+
+def frontier(compute: Array, loss: Array) -> Array:
+    """Rows that no run of the same or less compute beats, by rising compute."""
+    order = np.lexsort((loss, compute))
+    before = np.minimum.accumulate(np.concatenate([[np.inf], loss[order][:-1]]))
+    return np.asarray(order[loss[order] < before])
+
+
+def least_of_each(size: Array, loss: Array) -> Array:
+    """The row of the least loss of each size, by rising size."""
+    order = np.lexsort((loss, size))
+    return np.asarray(order[np.flatnonzero(np.diff(size[order], prepend=-1.0))])
+
+
+def _constants(form: Form, found: Estimate, resampled: Draws, centre: Array) -> list[LawConstant]:
+    made = []
+    spreads = form.constants(resampled.theta, centre)
+    for each, spread in zip(form.constants(found.theta[None], centre), spreads, strict=True):
+        value = float(each.values[0])
+        low, high = interval(value, spread.values, resampled.widening)
+        if each.kind == "floor":
+            value, low = (0.0 if end < NO_FLOOR else end for end in (value, low))
+        ends = [_exp(end) for end in (value, low, high)] if each.kind == "scale" else [value, low, high]
+        made.append(LawConstant(name=each.name, kind=each.kind, value=ends[0], low=ends[1], high=ends[2]))
+    return made
+
+
+def _hold_out(form: Form, inputs: Array, target: Array, delta: float) -> tuple[HeldOut | None, str | None]:
+    """Fit without the largest: all runs of the largest first input; for B_crit(L), of the lowest loss."""
+    first = inputs[0] if form.name != "critical_batch" else -inputs[0]
+    left = first >= first.max() * (1 - 1e-9) if form.name != "critical_batch" else inputs[0] <= inputs[0].min() * (1 + 1e-9)
+    rows = np.flatnonzero(left)
+    largest = int(rows[np.lexsort(inputs[:, rows])[-1]])
+    rest, own = inputs[:, ~left], target[~left]
+    try:
+        check_points(form, rest)
+    except LawRefused as refusal:
+        return None, f"without the largest run {refusal.message}"
+    if rest.shape[1] < len(form.coordinates) + SPARE_POINTS:
+        return None, "too few runs are left without the largest"
+    logs = np.log(rest)
+    centre = logs.mean(axis=1)
+    x, y = logs - centre[:, None], np.log(own)
+    found = estimate(form, x, y, delta)
+    resampled = draws(form, x, y, found, seed=1)
+    at = (np.log(inputs[:, [largest]]) - centre[:, None]).reshape(-1, 1)
+    prediction = banded(form, found.theta, resampled.theta, resampled.widening, at)[0]
+    actual = float(target[largest])
+    return (
+        HeldOut(
+            at=_point(form, inputs[:, largest]),
+            rows=len(rows),
+            actual=actual,
+            prediction=prediction,
+            miss=prediction.value / actual - 1,
+        ),
+        None,
+    )
+
+
+def _curves(form: Form, theta: Array, resampled: Draws, centre: Array, inputs: Array) -> list[LawCurve]:
+    """The law along its first input, a fourth of the span beyond the table on the large side; one curve a second input."""
+    low, high = math.log(inputs[0].min()), math.log(inputs[0].max())
+    ahead = 0.25 * (high - low)
+    at = np.linspace(low - (ahead if form.name == "critical_batch" else 0), high + ahead, CURVE_POINTS)
+    others = [None] if len(inputs) == 1 else np.unique(np.quantile(inputs[1], [0, 0.5, 1], method="nearest"))
+    curves = []
+    for other in others:
+        rows = [at - centre[0]] if other is None else [at - centre[0], np.full_like(at, math.log(other)) - centre[1]]
+        band = banded(form, theta, resampled.theta, resampled.widening, np.stack(rows))
+        curves.append(
+            LawCurve(
+                axis=form.inputs[0] if other is None else f"{form.inputs[1]} = {other:.3g}",
+                at=[float(value) for value in np.exp(at)],
+                value=[each.value for each in band],
+                low=[each.low for each in band],
+                high=[each.high for each in band],
+            )
+        )
+    return curves
+
+
+def _point(form: Form, values: Array) -> LawPoint:
+    return LawPoint.model_validate({name: float(value) for name, value in zip(form.inputs, values, strict=True)})
+
+
+def _rounded(values: Array) -> list[float]:
+    return [float(f"{value:.{DIGITS}g}") for value in values]
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

@@ -1,0 +1,71 @@
+"""What a fit says of a planned run: the loss with its interval, and how far beyond the fitted runs it lies."""
+
+import math
+
+from hpo.laws.predicting import predict
+from hpo.laws.published import CriticalBatch
+from windtunnel.types.laws import LawFit, LawName, LawPoint, LawResult
+from windtunnel.types.plans import PredictedLoss, TransferPlan
+
+ORDER: tuple[LawName, ...] = (
+    "hoffmann",
+    "loss_parameters_tokens",
+    "loss_parameters_steps",
+    "loss_compute",
+    "loss_parameters",
+    "loss_tokens",
+)
+"""Laws that know more of a run go before those that know less."""
+
+
+def predicted_loss(plan: TransferPlan, fit: LawFit) -> PredictedLoss | None:
+    """The loss of a planned run by the first law of ``ORDER`` that the fit has; None where it has none.
+
+    Laws of S_min and C_min are asked at the plan's own batch size by the fit's B_crit(L); without one the run counts as
+    far below (S_min) or far above (C_min) none: they are then left out, or asked at the compute as spent.
+    """
+    assert plan.non_embedding is not None and plan.compute is not None
+    tokens = float(plan.tokens_per_step * plan.steps)
+    for name in ORDER:
+        law = fit.law(name)
+        if law is None:
+            continue
+        batch = _critical_batch(fit)
+        point = LawPoint(parameters=plan.non_embedding, tokens=tokens, compute_min=plan.compute)
+        if batch is not None and {"steps_min", "compute_min"} & set(law.inputs):
+            point = _at_own_batch(law, point, batch, float(plan.tokens_per_step), float(plan.steps))
+        elif "steps_min" in law.inputs:
+            continue
+        told = predict(law, point)
+        return PredictedLoss(
+            fit=fit.id, law=name, value=told.value, low=told.low, high=told.high, beyond=_beyond(law, point)
+        )
+    return None
+
+
+def _critical_batch(fit: LawFit) -> CriticalBatch | None:
+    own = fit.law("critical_batch")
+    return None if own is None else CriticalBatch(own.constant("B_star").value, own.constant("alpha_B").value)
+
+
+def _at_own_batch(law: LawResult, point: LawPoint, batch: CriticalBatch, size: float, steps: float) -> LawPoint:
+    """S_min and C_min depend on the loss that they give: bisection in its logarithm."""
+    low, high = -14.0, 14.0
+    found = point
+    for _ in range(60):
+        middle = (low + high) / 2
+        critical = batch.at(math.exp(middle))
+        minima = {
+            "steps_min": steps / (1 + critical / size),
+            "compute_min": (point.compute_min or 0) / (1 + size / critical),
+        }
+        found = point.model_copy(update=minima)
+        above = math.log(predict(law, found).value) > middle
+        low, high = (middle, high) if above else (low, middle)
+    return found
+
+
+def _beyond(law: LawResult, point: LawPoint) -> dict[str, float]:
+    """Input -> factor beyond the largest that was run, where it is."""
+    factors = {name: getattr(point, name) / most for name, most in zip(law.inputs, law.largest, strict=True)}
+    return {name: factor for name, factor in factors.items() if factor > 1}

@@ -1,0 +1,103 @@
+"""What a table of runs cannot answer for, found before or after a fit, with what to do."""
+
+from typing import Literal
+
+import numpy as np
+
+from hpo.errors import Refused
+from hpo.laws.forms import Array, Form
+from windtunnel.types.laws import LawConstant, LawName, LawRefusal
+
+Reason = Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
+
+SPARE_POINTS = 2
+"""Rows beyond the number of constants, at least: with fewer, residuals say nothing."""
+DECADE = 10.0
+
+
+class LawRefused(Refused):
+    """This law cannot be fitted to this table."""
+
+    def __init__(self, law: LawName, reason: Reason, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.law, self.reason = law, reason
+
+    @property
+    def refusal(self) -> LawRefusal:
+        """On the wire."""
+        return LawRefusal(law=self.law, reason=self.reason, message=self.message, hint=self.hint or "")
+
+
+def check_points(form: Form, values: Array) -> None:
+    """Enough rows, over enough of each input.
+
+    Args:
+        form: the law.
+        values: inputs as they are, [inputs, rows].
+
+    Raises:
+        LawRefused: too few rows or sizes, or an input spans one decade or less.
+    """
+    least = len(form.coordinates) + SPARE_POINTS
+    if values.shape[1] < least:
+        raise LawRefused(
+            form.name,
+            "too_few_points",
+            f"{form.formula} has {len(form.coordinates)} constants, and the table has {values.shape[1]} rows for it",
+            f"give at least {least} runs",
+        )
+    for name, column in zip(form.inputs, values, strict=True):
+        sizes = len(np.unique(column))
+        if sizes < 3:
+            raise LawRefused(
+                form.name,
+                "too_few_points",
+                f"{name} takes {sizes} value{'' if sizes == 1 else 's'} only",
+                f"run at least 3 different {name}",
+            )
+        span = float(column.max() / column.min())
+        # A loss itself never spans a decade; what it spans decides the width of the interval, and so the last check.
+        if name != "loss" and span <= DECADE:
+            raise LawRefused(
+                form.name,
+                "too_narrow",
+                f"{name} spans a factor {span:.3g}, from {column.min():.4g} to {column.max():.4g}",
+                "a power law needs more than one decade; run smaller or larger ones",
+            )
+
+
+def check_warmup(law: LawName, steps: Array | None, warmup: Array | None) -> None:
+    """No row may end within its warmup.
+
+    Raises:
+        LawRefused: one does.
+    """
+    if steps is None or warmup is None:
+        return
+    early = np.flatnonzero(steps <= warmup)
+    if len(early):
+        row = int(early[0])
+        raise LawRefused(
+            law,
+            "in_warmup",
+            f"row {row + 1} has {steps[row]:.4g} steps of which {warmup[row]:.4g} are warmup"
+            + (f"; so have {len(early) - 1} more" if len(early) > 1 else ""),
+            "leave rows out that end within the warmup: their loss is not yet what the law is about",
+        )
+
+
+def check_identified(form: Form, constants: list[LawConstant]) -> None:
+    """Every exponent is told apart from 0.
+
+    Raises:
+        LawRefused: an interval spans 0, or has no end.
+    """
+    for each in constants:
+        if each.kind == "exponent" and not (each.low > 0 and np.isfinite(each.high)):
+            raise LawRefused(
+                form.name,
+                "unidentified",
+                f"{each.name} is {each.value:.3g}, and its 90 % interval, {each.low:.3g} to {each.high:.3g}, spans 0: "
+                "these runs do not say how the loss goes with it",
+                "give runs over a wider range, or more seeds of each, so that the trend stands out of the noise",
+            )

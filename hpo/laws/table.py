@@ -1,0 +1,93 @@
+"""A table of runs as arrays, with the columns that follow from others: D = B S, C = 6 N D, S_min, C_min."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hpo.laws.batches import critical_batches_of
+from hpo.laws.forms import Array
+from hpo.laws.published import CriticalBatch
+from hpo.laws.refusals import LawRefused, check_warmup
+from windtunnel.types.laws import LawColumns, LawName
+
+
+@dataclass
+class RunTable:
+    """Columns by name, each [rows], and notes on how they came about."""
+
+    columns: dict[str, Array]
+    derived: list[str] = field(default_factory=list)
+
+    def get(self, law: LawName, name: str) -> Array:
+        """A column that a law needs.
+
+        Raises:
+            LawRefused: it is not there.
+        """
+        if name not in self.columns:
+            raise LawRefused(law, "missing_column", f"the table has no column {name}", f"add a column {name}")
+        return self.columns[name]
+
+    @property
+    def has_batches(self) -> bool:
+        """Can it say something of batch sizes?"""
+        return {"parameters", "batch_size", "steps", "loss"} <= set(self.columns)
+
+
+def run_table(given: LawColumns, warmup_steps: int) -> RunTable:
+    """Arrays of a table of the wire."""
+    columns = {name: np.array(values, dtype=np.float64) for name, values in given if values is not None}
+    table = RunTable(columns)
+    if warmup_steps and "warmup_steps" not in columns and "steps" in columns:
+        columns["warmup_steps"] = np.full(given.rows, float(warmup_steps))
+    if "tokens" not in columns and {"batch_size", "steps"} <= set(columns):
+        columns["tokens"] = columns["batch_size"] * columns["steps"]
+        table.derived.append("tokens = batch_size * steps")
+    if "compute" not in columns and {"parameters", "tokens"} <= set(columns):
+        columns["compute"] = 6 * columns["parameters"] * columns["tokens"]
+        table.derived.append("compute = 6 * parameters * tokens, without attention's context term")
+    return table
+
+
+def critical_batches(table: RunTable) -> tuple[Array, Array, list[str]]:
+    """(losses, critical batch sizes, notes): as measured, or from runs at several batch sizes.
+
+    Raises:
+        LawRefused: the table has neither.
+    """
+    law: LawName = "critical_batch"
+    loss = table.get(law, "loss")
+    check_warmup(law, table.columns.get("steps"), table.columns.get("warmup_steps"))
+    if "critical_batch" in table.columns:
+        return loss, table.columns["critical_batch"], []
+    if not table.has_batches:
+        raise LawRefused(
+            law,
+            "missing_column",
+            "the table has no column critical_batch",
+            "add it, or parameters, batch_size and steps of runs at 3 batch sizes or more",
+        )
+    columns = table.columns
+    found = critical_batches_of(columns["parameters"], columns["batch_size"], columns["steps"], loss)
+    if not found:
+        raise LawRefused(
+            law,
+            "one_batch_size",
+            "no model size ran at 3 batch sizes that all went through one loss",
+            "run one model size at 3 batch sizes or more and give several points of each curve",
+        )
+    note = f"critical batch sizes from {len(found)} losses that runs at several batch sizes went through"
+    losses, critical = np.array(found).T
+    return losses, critical, [note]
+
+
+def with_minima(table: RunTable, law: CriticalBatch) -> None:
+    """Add S_min = S / (1 + B_crit(L) / B) and C_min = C / (1 + B / B_crit(L)) (Kaplan et al., equations 5.4 and 5.5)."""
+    columns = table.columns
+    if not {"batch_size", "loss"} <= set(columns):
+        return
+    critical = law.tokens / columns["loss"] ** (1 / law.exponent)
+    if "steps" in columns:
+        columns["steps_min"] = columns["steps"] / (1 + critical / columns["batch_size"])
+    if "compute" in columns:
+        columns["compute_min"] = columns["compute"] / (1 + columns["batch_size"] / critical)

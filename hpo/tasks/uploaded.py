@@ -1,0 +1,57 @@
+"""An uploaded data set as the numerics take it: three parts that were split before, standardised."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from hpo.errors import InvalidData
+from hpo.tasks.registry import TaskData
+from hpo.tasks.split import Split
+from windtunnel.types import Dataset, Scaling
+
+
+def uploaded(dataset: Dataset, arrays: Mapping[str, Tensor]) -> TaskData:
+    """The data of a job.
+
+    Args:
+        dataset: what is known of it; its scaling was fitted on the training part alone.
+        arrays: ``PART.inputs`` and ``PART.labels`` for train, validation and test, as they are stored: inputs
+            [examples, features] float32, or tokens [windows, context]; labels classes, float32 targets, or next tokens.
+
+    Raises:
+        InvalidData: the arrays are not what is known of them.
+    """
+    task = dataset.task
+    sizes = {"train": task.train_examples, "validation": task.validation_examples, "test": task.test_examples}
+    train, validation, test = (_part(dataset, arrays, part, size) for part, size in sizes.items())
+    return TaskData(task.name, train, validation, test, task.classes, dataset.sha256)
+
+
+def _part(dataset: Dataset, arrays: Mapping[str, Tensor], part: str, size: int) -> Split:
+    task, scaling = dataset.task, dataset.scaling
+    try:
+        inputs, labels = arrays[f"{part}.inputs"], arrays[f"{part}.labels"]
+    except KeyError as error:
+        raise InvalidData(f"data set {task.name!r} has no array {error}", "upload the file again") from error
+    if tuple(inputs.shape) != (size, task.features) or len(labels) != size:
+        raise InvalidData(
+            f"the {part} part of data set {task.name!r} is of shape {list(inputs.shape)}, expected {[size, task.features]}",
+            "upload the file again",
+        )
+    if scaling is None:
+        return Split(inputs.to(torch.int64), labels.to(torch.int64), torch.zeros(size, dtype=torch.int64))
+    inputs = ((inputs.double() - _row(scaling.mean)) / _row(scaling.deviation)).float()
+    if task.kind == "regression":
+        return Split(inputs, _targets(labels, scaling), torch.zeros(size, dtype=torch.int64))
+    # The sources of a classification are its classes.
+    return Split(inputs, labels.to(torch.int64), labels.to(torch.int64))
+
+
+def _row(values: list[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _targets(labels: Tensor, scaling: Scaling) -> Tensor:
+    assert scaling.target_mean is not None and scaling.target_deviation is not None
+    return ((labels.double() - scaling.target_mean) / scaling.target_deviation).float()

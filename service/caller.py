@@ -1,0 +1,81 @@
+"""Who sends a request: the owner of its API key, or, where no key was ever made, simply whoever can reach the server."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.datastructures import State
+
+from service.answers import problem
+from store import keys
+from store.database import Database
+from store.owners import LOCAL
+
+COOKIE = "windtunnel_key"
+"""Holds the key of a person who has signed in to the status page."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom a request is answered."""
+
+    owner: str
+    operator: bool
+    """May they drain workers and read what is measured of the whole fleet?"""
+    key_id: str | None = None
+
+
+ANYBODY = Caller(LOCAL, operator=True)
+"""Every caller of a server without keys."""
+
+
+def identify(request: Request, database: Database) -> Caller:
+    """The caller, by the key in ``Authorization: Bearer``, else by that in the cookie of the status page.
+
+    Raises:
+        ProblemError: 401, no key was sent where one is needed, or one that does not hold.
+    """
+    key = _bearer(request) or request.cookies.get(COOKIE)
+    if key is None:
+        if not needs_keys(request.app.state, database):
+            return ANYBODY
+        raise _unauthorized("this server asks for an API key; send it as `Authorization: Bearer wt_...`")
+    caller = holder(database, key)
+    if caller is not None:
+        return caller
+    if not needs_keys(request.app.state, database):
+        if _bearer(request) is None:  # a cookie that another server on this address left behind
+            return ANYBODY
+        raise _unauthorized("there is no such API key: none was made on this server; send no key")
+    raise _unauthorized("there is no such API key, or it was revoked")
+
+
+def holder(database: Database, key: str) -> Caller | None:
+    """Whose key it is; None where it is nobody's or was revoked."""
+    with database.snapshot() as session:
+        found = keys.find(session, key)
+    if found is None:
+        return None
+    known, stale = found
+    if stale:
+        with database.transaction() as session:
+            keys.used(session, known.id)
+    return Caller(known.owner, known.operator, known.id)
+
+
+def needs_keys(state: State, database: Database) -> bool:
+    """Was a key ever made? What once was stays, so it is looked up only until it is."""
+    if not state.keyed:
+        with database.snapshot() as session:
+            state.keyed = keys.any_made(session)
+    return bool(state.keyed)
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
+def _unauthorized(detail: str) -> Exception:
+    refusal = problem(401, "unauthorized", "An API key is needed", detail)
+    refusal.headers = {"www-authenticate": 'Bearer realm="windtunnel"'}
+    return refusal

@@ -1,0 +1,88 @@
+"""The process that reads an uploaded file, ``python -m service.datasets.child``: with limits, and nothing to steal.
+
+Standard input has the order as JSON, standard output gets the answer; the file comes as an open descriptor. Whatever the
+file does to this process, the server goes on.
+"""
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+MOST_DESCRIPTORS = 64
+
+
+def limit(memory: int, seconds: int, most_bytes: int) -> None:
+    """Let the operating system stop this process where it takes too much.
+
+    Args:
+        memory: bytes of address space.
+        seconds: of processor time.
+        most_bytes: of a file that it writes.
+    """
+    for kind, most in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_DATA, memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, most_bytes),
+        (resource.RLIMIT_NOFILE, MOST_DESCRIPTORS),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(kind)
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (allowed, allowed))
+
+
+def answer(order: dict[str, Any]) -> dict[str, Any]:
+    """Read, check, write; what is known of the data, or what is wrong with them."""
+    from service.datasets.badness import BadData, TooLarge
+
+    try:
+        return {"known": _read(order)}
+    except MemoryError:
+        return {"too_large": f"reading the file takes more than the {order['memory']:,} bytes of memory that are allowed"}
+    except TooLarge as error:
+        return {"too_large": error.message}
+    except BadData as error:
+        return {"bad": {"pointer": error.pointer, "message": error.message, "given": error.given}}
+    except Exception as error:  # noqa: BLE001 - the boundary of the process: a library stumbled over the file
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        if "alloc" in what.lower() or "out of memory" in what.lower():
+            return {"too_large": f"reading the file takes more memory than is allowed ({what})"}
+        return {
+            "bad": {"pointer": "/file", "message": f"the file cannot be read as {order['format']}: {what}", "given": None}
+        }
+
+
+def _read(order: dict[str, Any]) -> dict[str, Any]:
+    from service.datasets.arrays import read_npz
+    from service.datasets.pool import Pool
+    from service.datasets.tables import read_csv, read_parquet
+    from service.datasets.text import Windows, read_text
+    from service.datasets.writing import write
+
+    with os.fdopen(order["descriptor"], "rb") as file:
+        read: Pool | Windows
+        match order["format"]:
+            case "npz":
+                read = read_npz(file, order["kind"], order["context"], order["most_bytes"])
+            case "csv":
+                read = read_csv(file, order["target"], order["kind"])
+            case "parquet":
+                read = read_parquet(file, order["target"], order["kind"])
+            case _:
+                read = read_text(file, order["context"])
+    return write(read, Path(order["folder"]))
+
+
+def main() -> None:
+    """One order, one answer."""
+    order = json.load(sys.stdin)
+    limit(order["memory"], order["seconds"], order["most_bytes"])
+    json.dump(answer(order), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What may be said of a file beside the file itself, and which format takes what."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import BinaryIO, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from service.datasets.badness import BadData
+from windtunnel.types import DatasetFormat
+from windtunnel.types.base import Request
+
+SUFFIXES: dict[str, DatasetFormat] = {
+    ".npz": "npz",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+}
+"""Ending of a file's name -> its format."""
+
+TAKEN: dict[DatasetFormat, frozenset[str]] = {
+    "npz": frozenset({"kind", "context"}),
+    "csv": frozenset({"kind", "target"}),
+    "parquet": frozenset({"kind", "target"}),
+    "text": frozenset({"context"}),
+}
+"""Format -> the options that it takes."""
+
+CONTEXT = 64
+"""Tokens of an example of text where nothing else is asked for."""
+
+LONGEST_NAME = 200
+
+Kind = Literal["classification", "regression"]
+
+
+class UploadOptions(Request):
+    """The fields of an upload beside ``file``."""
+
+    name: str = Field("", max_length=LONGEST_NAME, description="What to call it; by default the file's name.")
+    format: DatasetFormat | None = Field(None, description="By default what the file's name ends in.")
+    target: str | None = Field(
+        None, min_length=1, max_length=1000, description="csv, parquet: the column to learn; 'target' or the last one."
+    )
+    kind: Kind | None = Field(None, description="csv, parquet, npz: by default what the target looks like.")
+    context: int | None = Field(None, ge=2, le=4096, description="text, npz of tokens: tokens of an example; 64.")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError(f"name {name!r} has characters that cannot be shown; allowed: printable ones")
+        return name.strip()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file, and what its sender said of it."""
+
+    file: BinaryIO
+    """With a descriptor, at any position."""
+    name: str
+    """What the sender calls it."""
+    kind: DatasetFormat
+    """How to read it."""
+    options: UploadOptions
+
+
+def file_name(given: str | None) -> str:
+    """The last part of the name that the sender's machine knows the file by, as far as it can be shown."""
+    last = PureWindowsPath(PurePosixPath(given or "").name).name
+    return "".join(character for character in last if character.isprintable())[-LONGEST_NAME:]
+
+
+def format_of(name: str, options: UploadOptions) -> DatasetFormat:
+    """The format in force.
+
+    Raises:
+        BadData: the name's ending says nothing, or an option is none of the format's.
+    """
+    found = options.format or SUFFIXES.get(PurePosixPath(name).suffix.lower())
+    if found is None:
+        endings = ", ".join(SUFFIXES)
+        formats = ", ".join(get_args(DatasetFormat))
+        raise BadData(
+            f"the name '{name}' does not say what the file is; allowed: a name that ends in {endings}, or a field format: "
+            f"{formats}",
+            "/format" if name else "/file",
+            name,
+        )
+    for option in ("target", "kind", "context"):
+        value = getattr(options, option)
+        if value is not None and option not in TAKEN[found]:
+            taking = ", ".join(name for name, taken in TAKEN.items() if option in taken)
+            raise BadData(f"{option} says nothing of a file of format {found}; allowed for {taking}", f"/{option}", value)
+    return found

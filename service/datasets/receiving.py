@@ -1,0 +1,74 @@
+"""Takes a file and its options from a multipart form, streamed to the disk; never before the sender has been let in."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+
+from service.answers import invalid
+from service.datasets.badness import BadData
+from service.datasets.options import Upload, UploadOptions, format_of
+from service.datasets.reading import bad
+from service.problems import field_errors
+from windtunnel.types import FieldError
+
+MOST_FIELDS = 16
+
+
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[Upload]:
+    """The upload of a request. Its file has no name on the disk: it is gone when it is closed, or when the server dies.
+
+    Raises:
+        ProblemError: a field is missing, unknown or wrong.
+        HTTPException: the form cannot be read, or the file is too large.
+    """
+    async with request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=1 << 16) as form:
+        fields: dict[str, Any] = {}
+        for name, value in form.multi_items():
+            if name in fields:
+                raise invalid([FieldError(pointer=f"/{name}", message=f"{name} is given twice; give it once")])
+            fields[name] = value
+        file = fields.pop("file", None)
+        if not isinstance(file, UploadFile):
+            message = "file is missing; send the data as a field of that name, with a file name"
+            raise invalid([FieldError(pointer="/file", message=message)])
+        name = file.filename or ""
+        try:
+            # A form in a page sends what is not filled in as empty.
+            given = {key: value for key, value in fields.items() if value != ""}
+            options = UploadOptions.model_validate(given)
+            kind = format_of(name, options)
+        except ValidationError as error:
+            raise invalid(field_errors(error.errors(), UploadOptions)) from error
+        except BadData as error:
+            raise bad(error) from error
+        yield Upload(file.file, name, kind, options)
+
+
+SCHEMA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "npz, csv, parquet or text.",
+                        },
+                        **UploadOptions.model_json_schema()["properties"],
+                    },
+                }
+            }
+        },
+    }
+}
+"""The form, for the OpenAPI document."""

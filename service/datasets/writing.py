@@ -1,0 +1,114 @@
+"""Writes what was read in one form: three parts and their scaling as safetensors, and what is known of them as JSON."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from service.datasets.arrays import convolves
+from service.datasets.pool import Pool
+from service.datasets.splitting import PARTS, split_pool, split_windows
+from service.datasets.text import Windows
+from store.dataset_files import FILE, MANIFEST, digest
+
+LEAST_DEVIATION = 1e-6
+"""A feature that never changes becomes zero, not noise blown up."""
+BATCH_SIZES = {"language": 16, "classification": 64, "regression": 64}
+
+
+def write(read: Pool | Windows, folder: Path) -> dict[str, Any]:
+    """Write both files, flushed to the disk; what is known, as in the manifest.
+
+    The data's SHA-256 is over the file that holds them, which holds what is known of them, too: it stands for the content.
+    """
+    known, arrays = _of_pool(read) if isinstance(read, Pool) else _of_windows(read)
+    save_file(arrays, folder / FILE, metadata={"known": json.dumps(known, sort_keys=True, separators=(",", ":"))})
+    manifest = {"sha256": digest(folder / FILE), **known}
+    (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
+    for path in (folder / FILE, folder / MANIFEST, folder):
+        _flush(path)
+    return manifest
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _of_pool(pool: Pool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    parts = split_pool(pool.labels, len(pool.classes))
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, rows in zip(PARTS, parts, strict=True):
+        arrays[f"{name}.inputs"] = np.ascontiguousarray(pool.inputs[rows])
+        arrays[f"{name}.labels"] = np.ascontiguousarray(pool.labels[rows])
+    axis = (0, 1) if pool.image else 0
+    trained = arrays["train.inputs"]
+    scaling = _scaling(trained, axis)
+    kind = "classification" if pool.classes else "regression"
+    of_targets = _scaling(arrays["train.labels"], 0) if not pool.classes else ([None], [None])
+    known = {
+        "columns": pool.columns,
+        "target": pool.target,
+        "scaling": {
+            "mean": scaling[0],
+            "deviation": scaling[1],
+            "target_mean": of_targets[0][0],
+            "target_deviation": of_targets[1][0],
+        },
+        "task": {
+            "kind": kind,
+            "features": pool.inputs.shape[1],
+            "image": pool.image,
+            "classes": max(1, len(pool.classes)),
+            "sources": pool.classes or ("all",),
+            "families": ("mlp", "resnet") if convolves(pool.image) and pool.classes else ("mlp",),
+            **_sizes(parts, kind),
+        },
+    }
+    return known, arrays
+
+
+def _of_windows(read: Windows) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    parts = split_windows(len(read.inputs))
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, rows in zip(PARTS, parts, strict=True):
+        arrays[f"{name}.inputs"] = np.ascontiguousarray(read.inputs[rows])
+        arrays[f"{name}.labels"] = np.ascontiguousarray(read.labels[rows])
+    known: dict[str, Any] = {
+        "columns": [],
+        "target": None,
+        "scaling": None,
+        "task": {
+            "kind": "language",
+            "features": read.inputs.shape[1],
+            "image": None,
+            "classes": read.symbols,
+            "sources": ("all",),
+            "families": ("transformer",),
+            **_sizes(parts, "language"),
+        },
+    }
+    return known, arrays
+
+
+def _sizes(parts: list[NDArray[np.int64]], kind: str) -> dict[str, int]:
+    return {
+        "train_examples": len(parts[0]),
+        "validation_examples": len(parts[1]),
+        "test_examples": len(parts[2]),
+        "batch_size": min(BATCH_SIZES[kind], len(parts[0])),
+    }
+
+
+def _scaling(values: NDArray[Any], axis: int | tuple[int, int]) -> tuple[list[float], list[float]]:
+    """(means, deviations) of the training part; in double precision, for the sum of a million squares."""
+    mean = np.atleast_1d(values.mean(axis, dtype=np.float64))
+    deviation = np.atleast_1d(values.std(axis, dtype=np.float64))
+    return mean.tolist(), np.maximum(deviation, LEAST_DEVIATION).tolist()

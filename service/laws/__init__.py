@@ -1,0 +1,1 @@
+"""Scaling laws: fits of tables of runs, and allocations of a budget."""

@@ -1,0 +1,102 @@
+"""Pages of scaling laws: stored fits, one fit, a budget spent by each law; and their figures."""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query
+from pydantic import model_validator
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from hpo.laws.allocation import allocate
+from service.dependencies import DatabaseDependency, LawFitId, OwnerDependency
+from service.laws.routes import stored_fit
+from service.pages.rendering import render
+from store import law_fits
+from store.database import Database
+from windtunnel import laws_figure
+from windtunnel.figure_style import Theme
+from windtunnel.types.base import Request as RequestModel
+from windtunnel.types.laws import COLUMNS, UNITS, AllocationPlan, AllocationRequest
+
+router = APIRouter(include_in_schema=False)
+
+DEFAULT_FLOPS = 1e21
+EXAMPLE = "parameters,tokens,loss\n6144,122880,2.62\n13824,368640,2.35\n"
+FIGURES = {"iso_flops": laws_figure.iso_flops, "frontier": laws_figure.frontier}
+
+
+class BudgetQuery(AllocationRequest):
+    """A budget as a form sends it: a field that is not filled in is empty; without any the page shows an example."""
+
+    theme: Theme = "light"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        given = {name: value for name, value in data.items() if value != ""}
+        return given if {"flops", "seconds", "money"} & set(given) else {"flops": DEFAULT_FLOPS, **given}
+
+
+class ThemeQuery(RequestModel):
+    """How to draw a figure."""
+
+    theme: Theme = "light"
+
+
+def planned(database: Database, wanted: AllocationRequest, owner: str) -> AllocationPlan:
+    """The budget spent, beside the fit that the request names."""
+    return allocate(wanted, None if wanted.fit is None else stored_fit(database, wanted.fit, "/fit", owner))
+
+
+@router.get("/laws")
+def laws_page(query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, owner: OwnerDependency) -> HTMLResponse:
+    """Stored fits, the form for another, and a budget spent by each law."""
+    with database.snapshot() as session:
+        fits = law_fits.page(session, owner=owner).items
+    asked = query.model_dump(exclude={"theme"}, exclude_none=True)
+    return render(
+        "laws.html",
+        fits=fits,
+        plan=planned(database, query, owner),
+        query=query,
+        figures=urlencode(asked),
+        columns=[(name, UNITS[name]) for name in COLUMNS],
+        example=EXAMPLE,
+    )
+
+
+@router.get("/laws/figures/{name}.json")
+def budget_figure(
+    name: str, query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, owner: OwnerDependency
+) -> Response:
+    """A figure of the budget."""
+    draw = FIGURES.get(name)
+    if draw is None:
+        raise HTTPException(404)
+    return _json(draw(planned(database, query, owner), theme=query.theme))
+
+
+@router.get("/laws/{fit_id}")
+def fit_page(fit_id: LawFitId, database: DatabaseDependency) -> HTMLResponse:
+    """One fit."""
+    with database.snapshot() as session:
+        return render("law_fit.html", fit=law_fits.get(session, fit_id))
+
+
+@router.get("/laws/{fit_id}/figures/{name}.json")
+def fit_figure(
+    fit_id: LawFitId, name: str, query: Annotated[ThemeQuery, Query()], database: DatabaseDependency
+) -> Response:
+    """One fitted law over its runs."""
+    with database.snapshot() as session:
+        found = [law for law in law_fits.get(session, fit_id).laws if law.law == name]
+    if not found:
+        raise HTTPException(404)
+    return _json(laws_figure.law(found[0], theme=query.theme))
+
+
+def _json(figure: Any) -> Response:
+    return Response(figure.to_json(), media_type="application/json", headers={"cache-control": "no-store"})

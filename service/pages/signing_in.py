@@ -1,0 +1,69 @@
+"""Signing in to the status page with an API key, and out again. The forms work without JavaScript."""
+
+from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from service.caller import ANYBODY, COOKIE, holder, needs_keys
+from service.dependencies import DatabaseDependency
+from service.pages.rendering import render
+
+router = APIRouter(include_in_schema=False)
+
+LONGEST_KEY = 200
+KEPT = 30 * 86_400
+"""Seconds that a browser keeps the key."""
+
+
+async def _form(request: Request) -> dict[str, str]:
+    fields = parse_qs((await request.body()).decode("latin-1"))
+    return {name: values[-1] for name, values in fields.items()}
+
+
+FormDependency = Annotated[dict[str, str], Depends(_form)]
+
+
+@router.get("/sign-in")
+def show_account(request: Request, database: DatabaseDependency) -> HTMLResponse:
+    """Who is signed in, with the way out; else the form."""
+    key = request.cookies.get(COOKIE)
+    caller = holder(database, key) if key else None
+    if caller is None and not needs_keys(request.app.state, database):
+        caller = ANYBODY
+    return sign_in_page(request, 200) if caller is None else render("account.html", caller=caller)
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, form: FormDependency, database: DatabaseDependency) -> Response:
+    """Keep the key in a cookie that no script can read and no other site can send."""
+    key, back = form.get("key", "").strip()[:LONGEST_KEY], _own_path(form.get("next", "/"))
+    if await run_in_threadpool(holder, database, key) is None:
+        return sign_in_page(request, 401, wrong=True, back=back)
+    answer = RedirectResponse(back, 303)
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, key, max_age=KEPT, httponly=True, samesite="strict", secure=secure)
+    return answer
+
+
+@router.post("/sign-out")
+def sign_out() -> Response:
+    """Forget the key."""
+    answer = RedirectResponse("/sign-in", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+def sign_in_page(request: Request, status: int, *, wrong: bool = False, back: str | None = None) -> HTMLResponse:
+    """The form, which leads back to the page that was asked for."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    wanted = back or ("/" if request.method != "GET" or request.url.path == "/sign-in" else here)
+    return render("sign_in.html", status, back=wanted, wrong=wrong)
+
+
+def _own_path(given: str) -> str:
+    """A path of this server; the first page where it is none."""
+    plain = given.startswith("/") and given.isprintable() and "\\" not in given and given.isascii()
+    return given if plain and not given.startswith("//") and not urlsplit(given).netloc else "/"

@@ -1,0 +1,113 @@
+"""Uploaded data sets: whose they are, what is known of them, where their files lie. The files are the service's to write.
+
+Every change of a data set, and every job that begins to use it, holds the row's lock until its transaction ends: so no job
+starts on a data set that is being deleted. What is known of a deleted one stays, for the jobs and plans that came from it.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.orm import Session
+
+from store.dataset_files import path_of
+from store.dialect import insert_or_ignore, now
+from store.errors import DatasetInUse, DatasetNotFound, TooManyDatasets
+from store.tables import datasets, jobs
+from windtunnel.types import TASKS, Dataset, is_dataset
+
+LIVE = ("queued", "running", "paused")
+"""States of jobs that read their data again."""
+
+
+def keep(s: Session, dataset: Dataset, *, owner: str, limit: int) -> tuple[Dataset, bool]:
+    """Keep a data set, or the one that this owner has with the same content; was it kept anew?
+
+    The row stays locked: now is the time to put the files in their place.
+
+    Raises:
+        TooManyDatasets: the owner has ``limit`` others.
+    """
+    facts = dataset.model_dump(mode="json", exclude={"created_at"})
+    row = {"id": dataset.id, "owner": owner, "sha256": dataset.sha256, "path": path_of(dataset.id), "facts": facts}
+    inserted = insert_or_ignore(s, datasets, {**row, "created_at": now()})
+    held = s.execute(select(datasets).where(datasets.c.id == dataset.id).with_for_update()).one()
+    fresh = inserted or held.deleted_at is not None
+    if fresh:
+        owned = select(func.count()).where(datasets.c.owner == owner, datasets.c.deleted_at.is_(None))
+        if s.execute(owned.where(datasets.c.id != dataset.id)).scalar_one() >= limit:
+            raise TooManyDatasets(limit)
+        revived = update(datasets).where(datasets.c.id == dataset.id)
+        s.execute(revived.values(facts=facts, deleted_at=None, created_at=now()))
+    return get(s, dataset.id, owner=owner), fresh
+
+
+def get(s: Session, dataset_id: str, *, owner: str) -> Dataset:
+    """One data set.
+
+    Raises:
+        DatasetNotFound: this owner has none of that id.
+    """
+    return _dataset(_owned(s.execute(select(datasets).where(datasets.c.id == dataset_id)).first(), dataset_id, owner))
+
+
+def hold(s: Session, dataset_id: str, *, owner: str) -> Dataset:
+    """The same, and nobody deletes it until the transaction ends. Raises DatasetNotFound."""
+    found = s.execute(select(datasets).where(datasets.c.id == dataset_id).with_for_update()).first()
+    return _dataset(_owned(found, dataset_id, owner))
+
+
+def listing(s: Session, *, owner: str) -> list[Dataset]:
+    """The owner's data sets, newest first, without their columns and scaling, which may be long."""
+    mine = select(datasets).where(datasets.c.owner == owner, datasets.c.deleted_at.is_(None))
+    rows = s.execute(mine.order_by(datasets.c.created_at.desc(), datasets.c.id))
+    return [_dataset(row).model_copy(update={"scaling": None, "columns": []}) for row in rows]
+
+
+def delete(s: Session, dataset_id: str, *, owner: str) -> Dataset:
+    """Take a data set away; its files may go while the transaction is open.
+
+    Raises:
+        DatasetNotFound: this owner has none of that id.
+        DatasetInUse: a job that has not ended reads it.
+    """
+    dataset = hold(s, dataset_id, owner=owner)
+    users = select(jobs.c.id).where(jobs.c.task == dataset_id, jobs.c.state.in_(LIVE)).order_by(jobs.c.id)
+    using = list(s.scalars(users))
+    if using:
+        raise DatasetInUse(dataset_id, using)
+    s.execute(update(datasets).where(datasets.c.id == dataset_id).values(deleted_at=now()))
+    return dataset
+
+
+def of_job(s: Session, dataset_id: str) -> Dataset:
+    """The data set of a job that was let in, whosever it is; a deleted one, too.
+
+    Raises:
+        DatasetNotFound: there never was such a data set.
+    """
+    row = s.execute(select(datasets).where(datasets.c.id == dataset_id)).first()
+    if row is None:
+        raise DatasetNotFound(dataset_id)
+    return _dataset(row)
+
+
+def learn(s: Session, tasks: Iterable[str]) -> None:
+    """Let this process's catalogue of tasks know those of the names that are data sets."""
+    wanted = {task for task in tasks if is_dataset(task) and task not in TASKS}
+    if wanted:
+        for row in s.execute(select(datasets).where(datasets.c.id.in_(wanted))):
+            TASKS.know(_dataset(row).task)
+
+
+def _owned(row: Row[Any, Any, Any] | None, dataset_id: str, owner: str) -> Row[Any, Any, Any]:
+    if row is None or row.owner != owner:
+        raise DatasetNotFound(dataset_id)
+    if row.deleted_at is not None:
+        raise DatasetNotFound(dataset_id, deleted=True)
+    return row
+
+
+def _dataset(row: Row[Any, Any, Any]) -> Dataset:
+    return Dataset.model_validate({**row.facts, "created_at": datetime.fromtimestamp(row.created_at, UTC)})

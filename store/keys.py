@@ -1,0 +1,122 @@
+"""API keys: 256 random bits behind a prefix, kept as SHA-256, shown once.
+
+A digest without salt is enough: nobody can try 2^256 keys. Revoked keys keep their rows.
+"""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, exists, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from store import identifiers
+from store.dialect import now
+from store.errors import KeyNotFound, TooManyKeys
+from store.tables import api_keys
+from windtunnel.types import ApiKey, NewApiKey
+
+PREFIX = "wt_"
+SHOWN = 8
+"""Characters of a key that stay readable, those of the prefix among them."""
+
+RANDOM_BYTES = 32
+
+MOST = 50
+"""Keys that one owner may have at the same time."""
+
+USE_NOTED = 60.0
+"""Seconds between two notes of a key's use: not every request is to write."""
+
+
+def create(s: Session, owner: str, name: str, *, operator: int = 0) -> NewApiKey:
+    """Make a key.
+
+    Args:
+        s: a session that writes.
+        owner: whose jobs and plans it opens.
+        name: what it is for.
+        operator: 1 where it may also drain workers and read the fleet's metrics.
+
+    Raises:
+        TooManyKeys: the owner has 50 that are not revoked.
+    """
+    in_use = select(func.count()).select_from(api_keys).where(api_keys.c.owner == owner, api_keys.c.revoked_at.is_(None))
+    if (s.scalar(in_use) or 0) >= MOST:
+        raise TooManyKeys(MOST)
+    key = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+    row = {
+        "id": identifiers.key_id(),
+        "owner": owner,
+        "name": name,
+        "prefix": key[:SHOWN],
+        "sha256": _digest(key),
+        "operator": operator,
+        "created_at": now(),
+    }
+    made = s.execute(insert(api_keys).values(**row).returning(*api_keys.c)).one()
+    return NewApiKey(**_api_key(made).model_dump(), key=key)
+
+
+def find(s: Session, key: str) -> tuple[ApiKey, bool] | None:
+    """Whose key this is, and whether its use is to be noted; None where it is nobody's or was revoked."""
+    stale = or_(api_keys.c.used_at.is_(None), api_keys.c.used_at < now() - USE_NOTED).label("stale")
+    this = select(*api_keys.c, stale).where(api_keys.c.sha256 == _digest(key), api_keys.c.revoked_at.is_(None))
+    row = s.execute(this).first()
+    return None if row is None else (_api_key(row), bool(row.stale))
+
+
+def used(s: Session, key_id: str) -> None:
+    """Note that the key is used now."""
+    s.execute(update(api_keys).where(api_keys.c.id == key_id).values(used_at=now()))
+
+
+def listing(s: Session, owner: str | None = None) -> list[ApiKey]:
+    """Keys of an owner, or of all, oldest first; revoked ones too."""
+    query = select(api_keys).order_by(api_keys.c.id)
+    if owner is not None:
+        query = query.where(api_keys.c.owner == owner)
+    return [_api_key(row) for row in s.execute(query)]
+
+
+def revoke(s: Session, key_id: str, owner: str | None = None) -> ApiKey:
+    """End a key, from its next request on; one that has ended stays as it is.
+
+    Raises:
+        KeyNotFound: there is no such key, or it is not this owner's (None: anybody's).
+    """
+    this = api_keys.c.id == key_id
+    whose = this if owner is None else this & (api_keys.c.owner == owner)
+    values = {"revoked_at": func.coalesce(api_keys.c.revoked_at, now())}
+    row = s.execute(update(api_keys).where(whose).values(**values).returning(*api_keys.c)).first()
+    if row is None:
+        raise KeyNotFound(key_id)
+    return _api_key(row)
+
+
+def any_made(s: Session) -> bool:
+    """Was a key ever made here, revoked or not? From then on every request needs one."""
+    return bool(s.scalar(select(exists().where(api_keys.c.id.is_not(None)))))
+
+
+def _digest(key: str) -> str:
+    # What is no Unicode is no key either; it must not end in an error of the encoding.
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def _api_key(row: Row[*tuple[Any, ...]]) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        owner=row.owner,
+        name=row.name,
+        prefix=row.prefix,
+        operator=bool(row.operator),
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        used_at=_time(row.used_at),
+        revoked_at=_time(row.revoked_at),
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

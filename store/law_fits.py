@@ -1,0 +1,62 @@
+"""Scaling-law fits: written once, read by id, listed newest first."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from store.dialect import now
+from store.errors import LawFitNotFound
+from store.owners import LOCAL
+from store.tables import law_fits
+from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
+
+
+def save(s: Session, fit: LawFit, *, owner: str = LOCAL) -> None:
+    """Keep a fit under its own id."""
+    s.execute(
+        insert(law_fits).values(
+            id=fit.id,
+            owner=owner,
+            name=fit.name,
+            rows=fit.rows,
+            laws=[law.law for law in fit.laws],
+            fit=fit.model_dump(mode="json"),
+            created_at=now(),
+        )
+    )
+
+
+def get(s: Session, fit_id: str) -> LawFit:
+    """One fit.
+
+    Raises:
+        LawFitNotFound: no such fit.
+    """
+    found = s.scalar(select(law_fits.c.fit).where(law_fits.c.id == fit_id))
+    if found is None:
+        raise LawFitNotFound(fit_id)
+    return LawFit.model_validate(found)
+
+
+def page(s: Session, *, owner: str = LOCAL, limit: int = 50, after: str | None = None) -> LawFitList:
+    """Fits, newest first, without what they hold.
+
+    Args:
+        s: a session.
+        owner: whose.
+        limit: of the page.
+        after: the last id of the page before.
+    """
+    columns = [column for column in law_fits.c if column.name not in ("fit", "owner")]
+    wanted = select(*columns).where(law_fits.c.owner == owner).order_by(law_fits.c.id.desc()).limit(limit + 1)
+    if after is not None:
+        wanted = wanted.where(law_fits.c.id < after)
+    rows = s.execute(wanted).all()
+    items = [
+        LawFitSummary(
+            id=row.id, name=row.name, created_at=datetime.fromtimestamp(row.created_at, UTC), rows=row.rows, laws=row.laws
+        )
+        for row in rows[:limit]
+    ]
+    return LawFitList(items=items, next_cursor=items[-1].id if len(rows) > limit else None)

@@ -1,0 +1,81 @@
+"""``laws fit`` and ``laws allocate``, and the client beneath them, against a real server."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from windtunnel.client import Client, InvalidRequest, LawRefused, NotFound, ValidationFailed
+
+N, D = (column.ravel() for column in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
+LOSS = 1.8172 + 482.01 / N**0.3478 + 2085.43 / D**0.3658
+CSV = "run,N,D,loss\n" + "".join(f"r,{n},{d},{loss}\n" for n, d, loss in zip(N, D, LOSS, strict=True))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    (tmp_path / "runs.csv").write_text(CSV)
+    return tmp_path / "runs.csv"
+
+
+def test_a_csv_becomes_a_table_of_constants_and_the_miss(ask_idle, runs):
+    done = ask_idle("laws", "fit", str(runs), "--law", "hoffmann")
+    assert done.exit_code == 0, done.stderr
+    assert "hoffmann: L = E + A / N^alpha + B / D^beta" in done.stdout
+    (alpha,) = [line.split() for line in done.stdout.splitlines() if line.startswith("alpha ")]
+    assert float(alpha[1]) == pytest.approx(0.3478, rel=1e-3)
+    assert "largest run, held out" in done.stdout and "left aside" in done.stdout
+
+
+def test_a_fit_is_json_for_programs_and_can_be_shown_again_and_spent(ask_idle, runs):
+    made = json.loads(ask_idle("laws", "fit", str(runs), "--law", "hoffmann", "--json").stdout)
+    assert made["name"] == "runs"
+    again = ask_idle("laws", "fit", made["id"], "--json")
+    assert json.loads(again.stdout) == made
+    plan = json.loads(ask_idle("laws", "allocate", "--flops", "1e21", "--fit", made["id"], "--json").stdout)
+    assert [each["law"] for each in plan["allocations"]] == ["Kaplan", "Hoffmann", "yours: hoffmann"]
+
+
+def test_an_allocation_shows_both_laws_their_powers_and_why_they_differ(ask_idle):
+    done = ask_idle("laws", "allocate", "--money", "1000", "--price-per-hour", "2", "--flops-per-second", "4e14")
+    assert done.exit_code == 0, done.stderr
+    assert "C^0.73" in done.stdout and "C^0.50" in done.stdout
+    assert "Why they differ" in done.stdout and "times as large a model" in done.stdout
+
+
+def test_bad_tables_and_budgets_end_with_what_is_wrong(ask_idle, tmp_path):
+    (tmp_path / "bad.csv").write_text("N,loss\n1e6,low\n")
+    bad = ask_idle("laws", "fit", "bad.csv")
+    assert (bad.exit_code, bad.stdout) == (2, "")
+    assert "column 'loss', row 1 is 'low', no number" in " ".join(bad.stderr.split())
+    (tmp_path / "few.csv").write_text("N,loss\n1e6,3\n1e7,2\n")
+    few = ask_idle("laws", "fit", "few.csv", "--law", "loss_parameters")
+    assert few.exit_code == 4 and "give at least 4 runs" in " ".join(few.stderr.split())
+    assert ask_idle("laws", "fit", "absent.csv").exit_code == 7
+    assert ask_idle("laws", "allocate").exit_code == 2
+
+
+def test_the_client_takes_a_file_text_or_columns_and_lists_fits(idle, runs):
+    with Client(idle) as client:
+        options = {"laws": ["hoffmann"], "critical_batch": {"tokens": 2e8, "exponent": 0.21}}
+        columns = {"parameters": N, "tokens": D, "loss": LOSS}
+        fits = [
+            client.laws.fit(runs, **options, held_out=False),
+            client.laws.fit(CSV, **options, held_out=False),
+            client.laws.fit(columns={name: values.tolist() for name, values in columns.items()}, **options, held_out=False),
+        ]
+        found = [fit.laws[0].constant("alpha") for fit in fits]
+        assert found[0] == found[1]
+        assert found[2].value == pytest.approx(found[0].value)
+        assert fits[0].laws[0].held_out is None
+        assert [each.id for each in client.laws.list()][:3] == [fit.id for fit in reversed(fits)]
+        assert client.laws.get(fits[0].id) == fits[0]
+        with pytest.raises(NotFound):
+            client.laws.get("law_1")
+        with pytest.raises(LawRefused, match="no law can be fitted"):
+            client.laws.fit(columns={"loss": [1.0, 2.0]})
+        with pytest.raises(ValidationFailed):
+            client.laws.fit(jobs=["job_1"])
+        with pytest.raises(InvalidRequest, match="exactly one table"):
+            client.laws.fit()

@@ -1,0 +1,58 @@
+"""The Laws page: complete without JavaScript, its figures, and its refusals."""
+
+import html
+
+import numpy as np
+import pytest
+
+N, D = (column.ravel() for column in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
+LOSS = 1.8172 + 482.01 / N**0.3478 + 2085.43 / D**0.3658
+CSV = "N,D,loss\n" + "".join(f"{n},{d},{loss}\n" for n, d, loss in zip(N, D, LOSS, strict=True))
+
+
+@pytest.fixture
+def fit(client) -> dict:
+    headers = {"content-type": "text/csv"}
+    return client.post("/v1/laws/fits?name=%3Cmine%3E", content=CSV, headers=headers).json()
+
+
+def text(client, path: str, status: int = 200) -> str:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    return html.unescape(answer.text)
+
+
+def test_the_page_spends_a_budget_without_any_fit_and_is_linked_from_everywhere(client) -> None:
+    assert '<a href="/laws"' in client.get("/").text
+    page = text(client, "/laws")
+    assert "Kaplan" in page and "Hoffmann" in page and "Why they differ" in page and "1e+21 FLOPs, as given" in page
+    assert "None yet." in page
+
+
+def test_a_fit_is_listed_and_shown_with_intervals_the_miss_and_what_was_refused(client, fit) -> None:
+    assert f'/laws/{fit["id"]}"' in text(client, "/laws")
+    assert "<mine>" not in client.get(f"/laws/{fit['id']}").text
+    page = text(client, f"/laws/{fit['id']}")
+    assert "L = E + A / N^alpha + B / D^beta" in page and "a miss of" in page and "90 % interval" in page
+    assert "the table has no column batch_size" in page or "the table has no column steps" in page
+    assert "yours: hoffmann</th>" in text(client, f"/laws?flops=1e20&fit={fit['id']}")
+
+
+def test_every_figure_is_drawn(client, fit) -> None:
+    for law in fit["laws"]:
+        assert len(client.get(f"/laws/{fit['id']}/figures/{law['law']}.json").json()["data"]) >= 3
+    for name in ("frontier", "iso_flops"):
+        light, dark = (
+            client.get(f"/laws/figures/{name}.json?flops=1e20&fit={fit['id']}&theme={theme}").json()
+            for theme in ("light", "dark")
+        )
+        assert light["data"] == dark["data"] and light["layout"]["font"] != dark["layout"]["font"]
+    assert client.get("/laws/figures/nothing.json").status_code == 404
+    assert client.get(f"/laws/{fit['id']}/figures/nothing.json").status_code == 404
+
+
+def test_what_is_wrong_is_told_as_a_page(client) -> None:
+    assert "flops_per_second" in text(client, "/laws?flops=&seconds=60", 422)
+    text(client, "/laws/law_1", 404)
+    assert "no fit 'law_1'" in text(client, "/laws?fit=law_1", 422)

@@ -1,0 +1,161 @@
+"""``datasets``: data sets of one's own on a server."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from windtunnel.cli import output
+from windtunnel.cli.options import AsJson, Url
+from windtunnel.client import Client
+from windtunnel.types import Dataset, DatasetFormat
+
+SHOWN_FEATURES = 30
+"""Rows of the table of features."""
+
+DatasetId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of a data set, such as ds_33dbd3q4...", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(group, name="datasets", help="Upload, list, show and delete data sets of your own.")
+    group.command("upload")(upload)
+    group.command("list")(list_datasets)
+    group.command("show")(show)
+    group.command("delete")(delete)
+
+
+def upload(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="npz, csv, parquet or text.", show_default=False)],
+    *,
+    name: Annotated[str | None, typer.Option(help="What to call it. Default: the file's name.", show_default=False)] = None,
+    format: Annotated[  # noqa: A002 - the option's own name
+        DatasetFormat | None, typer.Option(help="Default: what the file's name ends in.", show_default=False)
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="csv, parquet: what to learn. Default: 'target', else the last column.",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["classification", "regression"] | None,
+        typer.Option(help="csv, parquet, npz. Default: what the target looks like.", show_default=False),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(min=2, max=4096, help="text, npz of tokens: tokens of an example. Default: 64.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Upload a file as a data set. The same content again gives the same data set.
+
+    \b
+    Examples:
+      windtunnel datasets upload houses.csv --target price
+      windtunnel datasets upload images.npz --name "street signs"
+      windtunnel submit --task $(windtunnel datasets upload houses.csv) --follow
+    """
+    with Client(url) as client:
+        dataset = client.datasets.upload(file, name=name, format=format, target=target, kind=kind, context=context)
+    if as_json:
+        output.print_json(dataset.model_dump(mode="json"))
+        return
+    typer.echo(dataset.id)
+    output.say(f"{_what(dataset)}; tune on it: windtunnel submit --task {dataset.id}", style="dim")
+
+
+def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
+    """List your data sets, newest first.
+
+    \b
+    Examples:
+      windtunnel datasets list
+    """
+    with Client(url) as client:
+        found = client.datasets.list()
+    if as_json:
+        output.print_json([dataset.model_dump(mode="json") for dataset in found])
+        return
+    if not found:
+        output.say("no data sets; send one: windtunnel datasets upload FILE", style="dim")
+        return
+    rows = [(each.id, each.name, each.file, _what(each), f"{each.created_at:%Y-%m-%d %H:%M}") for each in found]
+    output.show(output.table(("id", "name", "file", "what", "uploaded"), rows))
+
+
+def show(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> None:
+    """Show one data set: what was recognised, how it is split and standardised.
+
+    \b
+    Examples:
+      windtunnel datasets show ds_33dbd3q4...
+      windtunnel datasets show ds_33dbd3q4... --json | jq .scaling
+    """
+    with Client(url) as client:
+        dataset = client.datasets.get(dataset_id)
+    if as_json:
+        output.print_json(dataset.model_dump(mode="json"))
+    else:
+        output.show(*_parts(dataset))
+
+
+def delete(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> None:
+    """Delete a data set. Refused while a job that has not ended uses it; results and plans stay.
+
+    \b
+    Examples:
+      windtunnel datasets delete ds_33dbd3q4...
+    """
+    with Client(url) as client:
+        client.datasets.delete(dataset_id)
+    if as_json:
+        output.print_json({"id": dataset_id, "deleted": True})
+    else:
+        output.say(f"{dataset_id} is deleted")
+
+
+def _what(dataset: Dataset) -> str:
+    task = dataset.task
+    examples = task.train_examples + task.validation_examples + task.test_examples
+    match task.kind:
+        case "language":
+            return f"text, {examples:,} windows of {task.features} tokens of {task.classes:,}"
+        case "classification":
+            shape = " x ".join(map(str, task.image)) + " pixels" if task.image else f"{task.features} features"
+            return f"classification, {examples:,} examples of {shape}, {task.classes} classes"
+        case "regression":
+            return f"regression, {examples:,} examples of {task.features} features"
+
+
+def _parts(dataset: Dataset) -> list[RenderableType]:
+    task = dataset.task
+    sizes = f"{task.train_examples:,} train, {task.validation_examples:,} validation, {task.test_examples:,} test"
+    facts = [
+        ("data set", dataset.id),
+        ("name", dataset.name),
+        ("file", f"{dataset.file}, {dataset.bytes:,} bytes, {dataset.format}"),
+        ("what", _what(dataset)),
+        *([("target", dataset.target)] if dataset.target else []),
+        *([("classes", ", ".join(task.sources))] if task.kind == "classification" else []),
+        ("parts", sizes),
+        ("families", ", ".join(task.families)),
+        ("sha256", dataset.sha256),
+    ]
+    parts: list[RenderableType] = [output.table(("", ""), facts)]
+    if dataset.scaling is None or not dataset.columns:
+        return parts
+    scaling = list(zip(dataset.columns, dataset.scaling.mean, dataset.scaling.deviation, strict=True))
+    rows = [(name, output.number(mean), output.number(deviation)) for name, mean, deviation in scaling[:SHOWN_FEATURES]]
+    parts += [Text(), output.table(("feature", "mean", "deviation"), rows, right=("mean", "deviation"))]
+    if len(scaling) > SHOWN_FEATURES:
+        parts.append(Text(f"and {len(scaling) - SHOWN_FEATURES} more; all of them with --json", style="dim"))
+    return parts

@@ -1,0 +1,159 @@
+"""``keys``: make, list and revoke API keys in the database itself, so that the first one can be made."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from windtunnel.cli import output
+from windtunnel.cli.databases import upgrade
+from windtunnel.cli.exits import SpecError
+from windtunnel.cli.extras import need
+from windtunnel.cli.options import AsJson, DatabaseUrl, DataDir
+
+if TYPE_CHECKING:
+    from store.database import Database
+
+HELP = """API keys of the server. These commands work on its database, so run them where the server runs.
+
+From the first key on the server answers nobody without one. Each key has an owner, who alone sees their jobs and plans.
+"""
+
+keys = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(keys, name="keys")
+
+
+@keys.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What it is for, such as the machine that will hold it.")] = "unnamed",
+    *,
+    owner: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose jobs it opens; 'local' owns those made without keys.")
+    ] = "local",
+    operator: Annotated[
+        bool, typer.Option("--operator", help="It may also drain workers and read the fleet's metrics.")
+    ] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Make a key and print it, this once: only its digest is kept.
+
+    \b
+    Examples:
+      windtunnel keys create laptop --owner ann
+      export WINDTUNNEL_API_KEY=$(windtunnel keys create ci --owner ci)
+    """
+    for what, text in (("name", name), ("owner", owner)):
+        if not (text.strip() == text and 1 <= len(text) <= 200 and text.isprintable()):
+            raise SpecError(f"{what} {text!r} cannot be one; allowed: 1 to 200 printable characters, no space at the ends")
+    with _database(data_dir, database_url) as database:
+        from store import keys as stored
+        from store.errors import TooManyKeys
+
+        try:
+            with database.transaction() as session:
+                made = stored.create(session, owner, name, operator=int(operator))
+        except TooManyKeys as error:
+            raise SpecError(f"owner {owner!r}: {error}") from error
+    if as_json:
+        output.print_json(made.model_dump(mode="json"))
+        return
+    typer.echo(made.key)
+    output.say(f"{made.id} of {made.owner}; keep the key now, it cannot be shown again", style="dim")
+
+
+@keys.command("list")
+def list_keys(
+    *,
+    owner: Annotated[str | None, typer.Option(metavar="NAME", help="Only this owner's.", show_default=False)] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """List keys, revoked ones too; never the secrets.
+
+    \b
+    Examples:
+      windtunnel keys list --owner ann
+    """
+    with _database(data_dir, database_url) as database:
+        from store import keys as stored
+
+        with database.snapshot() as session:
+            found = stored.listing(session, owner)
+    if as_json:
+        output.print_json([key.model_dump(mode="json") for key in found])
+        return
+    if not found:
+        output.say("no keys: the server answers this machine only" if owner is None else f"no keys of {owner}", style="dim")
+        return
+    rows = [
+        (
+            key.id,
+            key.owner,
+            key.name,
+            f"{key.prefix}...",
+            "operator" if key.operator else "owner",
+            "never" if key.used_at is None else f"{key.used_at:%Y-%m-%d %H:%M}",
+            "in use" if key.revoked_at is None else f"revoked {key.revoked_at:%Y-%m-%d %H:%M}",
+        )
+        for key in found
+    ]
+    output.show(output.table(("id", "owner", "name", "key", "rights", "last used (UTC)", "state"), rows))
+
+
+@keys.command("revoke")
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key, as `windtunnel keys list` shows it.")],
+    *,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """End a key: its next request is refused. The server goes on to ask for keys, even where it was the last one.
+
+    \b
+    Examples:
+      windtunnel keys revoke key_01KAN...
+    """
+    with _database(data_dir, database_url) as database:
+        from store import keys as stored
+        from store.errors import KeyNotFound
+
+        try:
+            with database.transaction() as session:
+                ended = stored.revoke(session, key_id)
+        except KeyNotFound as error:
+            raise SpecError(f"there is no key {key_id!r}; `windtunnel keys list` shows them") from error
+    if as_json:
+        output.print_json(ended.model_dump(mode="json"))
+    else:
+        output.say(f"{ended.id} of {ended.owner} is revoked")
+
+
+@contextmanager
+def _database(data_dir: object, database_url: str | None) -> Iterator["Database"]:
+    """The server's database, made or upgraded first."""
+    need("keys", "server")
+    from store.database import Database
+    from store.errors import SettingsError
+    from store.settings import StoreSettings, read
+
+    try:
+        settings = read(StoreSettings, data_dir=data_dir, database_url=database_url)
+    except SettingsError as error:
+        raise SpecError(str(error)) from error
+    if settings.url.startswith("postgres"):
+        need("with a PostgreSQL database", "postgresql")
+    upgrade(settings.url)
+    database = Database(settings.url)
+    try:
+        yield database
+    finally:
+        database.dispose()

@@ -1,0 +1,63 @@
+"""``workers``, ``drain``: the fleet of a server."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from windtunnel.cli import output
+from windtunnel.cli.options import AsJson, Url
+from windtunnel.client import Client
+from windtunnel.types import WorkerInfo
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("workers")(list_workers)
+    app.command("drain")(drain)
+
+
+def list_workers(as_json: AsJson = False, url: Url = None) -> None:
+    """List the workers heard of within a day, and the job that each is on.
+
+    \b
+    Examples:
+      windtunnel workers
+      windtunnel workers --json | jq '.[].id'
+    """
+    with Client(url) as client:
+        fleet = client.workers.list()
+    if as_json:
+        output.print_json([worker.model_dump(mode="json") for worker in fleet])
+    elif not fleet:
+        output.say("no workers; start one with: windtunnel worker", style="dim")
+    else:
+        headings = ("id", "host", "device", "threads", "job", "seen")
+        output.show(output.table(headings, map(_row, fleet), right=("threads", "seen")))
+
+
+def drain(
+    worker_id: Annotated[str, typer.Argument(metavar="WORKER", help="Of a worker, as `windtunnel workers` shows it.")],
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Ask a worker to let go of its job, which goes on elsewhere, and to take no other; then its process ends.
+
+    On a server with API keys this needs an operator's.
+
+    \b
+    Examples:
+      windtunnel drain host:4711:1795839829.90:0
+    """
+    with Client(url) as client:
+        worker = client.workers.drain(worker_id)
+    if as_json:
+        output.print_json(worker.model_dump(mode="json"))
+    else:
+        output.say(f"{worker.id} is asked to leave; its process ends when all of its workers have let go")
+
+
+def _row(worker: WorkerInfo) -> tuple[str, ...]:
+    age = max(0.0, (datetime.now(UTC) - worker.seen_at).total_seconds())
+    job = "draining" if worker.draining else worker.job_id or "-"
+    return (worker.id, worker.host, worker.device, str(worker.threads), job, f"{age:.0f} s ago")

@@ -1,0 +1,381 @@
+"""Scaling laws on the wire: tables of runs, fits with intervals, allocations of a budget."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from windtunnel.types.base import Request, Response, misfit
+
+LawName = Literal[
+    "loss_parameters",
+    "loss_tokens",
+    "loss_parameters_tokens",
+    "loss_parameters_steps",
+    "loss_compute",
+    "critical_batch",
+    "hoffmann",
+]
+ColumnName = Literal["parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps"]
+COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
+MAX_ROWS = 200_000
+
+UNITS: dict[ColumnName, str] = {
+    "parameters": "N, without embeddings",
+    "tokens": "D, tokens trained on",
+    "loss": "nats a token",
+    "batch_size": "B, tokens of an update",
+    "steps": "S, updates",
+    "compute": "C, floating-point operations",
+    "critical_batch": "B_crit, tokens",
+    "warmup_steps": "updates of the warmup",
+}
+
+
+class LawColumns(Request):
+    """A table of runs, one list a column, all of the same length. Every value is a positive, finite number."""
+
+    parameters: list[float] | None = Field(None, description="N: parameters without embeddings.")
+    tokens: list[float] | None = Field(None, description="D: tokens trained on; batch_size * steps where left out.")
+    loss: list[float] | None = Field(None, description="Test loss, nats a token.")
+    batch_size: list[float] | None = Field(None, description="B: tokens of one update.")
+    steps: list[float] | None = Field(None, description="S: updates.")
+    compute: list[float] | None = Field(None, description="C: floating-point operations; 6 N D where left out.")
+    critical_batch: list[float] | None = Field(None, description="B_crit: measured critical batch size, tokens.")
+    warmup_steps: list[float] | None = Field(None, description="Updates of the warmup; a row within it is refused.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_numbers(cls, given: Any) -> Any:
+        # Thousands of wrong cells are one mistake: the first is named.
+        for row, value in enumerate(given if isinstance(given, list) else ()):
+            problem = cell_problem(value)
+            if problem:
+                raise misfit(f"/{row}", f"row {row + 1} {problem}; allowed: a positive, finite number", value)
+        return given
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        lengths = {name: len(values) for name, values in self if values is not None}
+        if not lengths:
+            raise misfit("", f"the table has no column; allowed: {', '.join(COLUMNS)}", {})
+        rows = next(iter(lengths.values()))
+        for name, length in lengths.items():
+            if length != rows:
+                raise misfit(f"/{name}", f"{name} has {length} rows, and the first column has {rows}", length)
+        if not 1 <= rows <= MAX_ROWS:
+            raise misfit(f"/{next(iter(lengths))}", f"the table has {rows:,} rows; allowed: 1 to {MAX_ROWS:,}", rows)
+        return self
+
+    @property
+    def rows(self) -> int:
+        """Number of runs."""
+        return len(next(values for _, values in self if values is not None))
+
+
+def cell_problem(value: Any) -> str | None:
+    """What is wrong with a cell of a table of runs, in words; None where it is a positive, finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"is {value!r}, no number"
+    if not math.isfinite(value):
+        return f"is {value}"
+    return None if value > 0 else f"is {value:g}, and a logarithm of it is taken"
+
+
+class CriticalBatchLaw(Request):
+    """B_crit(L) = tokens / L^(1 / exponent). Kaplan et al.: 2e8 and 0.21."""
+
+    tokens: float = Field(2e8, gt=0, description="B_star, tokens.")
+    exponent: float = Field(0.21, gt=0, le=10, description="alpha_B.")
+
+
+class LawFitOptions(Request):
+    """Which laws to fit, and how."""
+
+    name: str = Field("", max_length=200, description="For people.")
+    laws: list[LawName] = Field(
+        [], max_length=7, description="Laws to fit; none: every one that the table's columns allow."
+    )
+    held_out: bool = Field(True, description="Fit once more without the largest run, and say by how much that misses it.")
+    warmup_steps: int = Field(0, ge=0, description="A row of at most so many steps is still in warmup and refused.")
+    huber_delta: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="Residual of log loss beyond which the Huber loss is linear; default: 1.345 times the residuals' "
+        "scale, at least 1e-3.",
+    )
+
+
+class LawFitRequest(LawFitOptions):
+    """A table of runs and the laws to fit to it."""
+
+    columns: LawColumns | None = Field(None, description="The table.")
+    jobs: list[str] = Field(
+        [], max_length=1000, description="In place of columns: ids of finished jobs of one task, each a row of the table."
+    )
+    critical_batch: CriticalBatchLaw | None = Field(
+        None, description="B_crit(L) that S_min and C_min are taken with; default: the one fitted to this table."
+    )
+
+    @model_validator(mode="after")
+    def _one_table(self) -> Self:
+        if (self.columns is None) == (not self.jobs):
+            told = "both were given" if self.jobs else "neither was given"
+            raise misfit("/columns", f"the table comes as columns or as jobs, and {told}; give one", None)
+        return self
+
+
+class LawConstant(Response):
+    """One constant of a law with its 90 % interval."""
+
+    name: str
+    kind: Literal["exponent", "scale", "floor"]
+    value: float
+    low: float
+    high: float
+
+
+class LawPoint(Response):
+    """Where a law is asked: the sizes that it takes."""
+
+    parameters: float | None = None
+    tokens: float | None = None
+    steps_min: float | None = None
+    compute_min: float | None = None
+    loss: float | None = None
+
+
+class LawPrediction(Response):
+    """What a law says at a point, with the 90 % interval of the law's own value there."""
+
+    value: float
+    low: float
+    high: float
+
+
+class HeldOut(Response):
+    """The largest run, predicted by the fit of all smaller ones."""
+
+    at: LawPoint
+    rows: int
+    """Left out of the fit: all of the largest size."""
+    actual: float
+    prediction: LawPrediction
+    miss: float
+    """Predicted over actual, minus 1."""
+
+
+class LawCurve(Response):
+    """The law and its band along its first input, the others at their largest."""
+
+    axis: str
+    at: list[float]
+    value: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class LawRefusal(Response):
+    """A law that this table cannot answer for."""
+
+    law: LawName
+    reason: Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
+    message: str
+    hint: str
+
+
+class LawResult(Response):
+    """One fitted law."""
+
+    law: LawName
+    formula: str
+    constants: list[LawConstant]
+    rows: int
+    residual: float
+    """Standard deviation of log loss about the law, robust: 0.01 is about one per cent."""
+    huber_delta: float
+    starts: int
+    interval: str
+    """How the intervals were found."""
+    inputs: list[str]
+    target: str
+    theta: list[float]
+    centre: list[float]
+    draws: list[list[float]]
+    """Coordinates of the resamples, so that any size can be predicted with its interval."""
+    widening: float
+    smallest: list[float]
+    largest: list[float]
+    """Range of each input in the table."""
+    held_out: HeldOut | None = None
+    held_out_missing: str | None = None
+    """Why no run was held out."""
+    curves: list[LawCurve] = Field(default_factory=list)
+    points: list[LawPoint] = Field(default_factory=list)
+    """Of the table, at most 200, for figures."""
+    actual: list[float] = Field(default_factory=list)
+    """What was measured at ``points``."""
+    notes: list[str] = Field(default_factory=list)
+    """What was derived or left out on the way."""
+
+    def constant(self, name: str) -> LawConstant:
+        """One constant by name."""
+        return next(each for each in self.constants if each.name == name)
+
+
+class LawFit(Response):
+    """A table of runs, and the laws that were fitted to it."""
+
+    id: str
+    name: str
+    created_at: datetime
+    rows: int
+    columns: list[str]
+    ignored_columns: list[str] = Field(default_factory=list)
+    laws: list[LawResult]
+    refusals: list[LawRefusal]
+    seconds: float
+
+    def law(self, name: LawName) -> LawResult | None:
+        """A fitted law by name."""
+        return next((each for each in self.laws if each.law == name), None)
+
+
+class LawFitSummary(Response):
+    """One entry of the list of fits."""
+
+    id: str
+    name: str
+    created_at: datetime
+    rows: int
+    laws: list[LawName]
+
+
+class LawFitList(Response):
+    """Fits, newest first."""
+
+    items: list[LawFitSummary]
+    next_cursor: str | None = None
+
+
+class AllocationRequest(Request):
+    """A budget: exactly one of flops, seconds and money."""
+
+    flops: float | None = Field(None, ge=1e12, le=1e32, description="Floating-point operations of the training run.")
+    seconds: float | None = Field(None, gt=0, le=1e10, description="Time; needs flops_per_second.")
+    money: float | None = Field(None, gt=0, le=1e12, description="Needs price_per_hour and flops_per_second.")
+    flops_per_second: float | None = Field(
+        None, ge=1e6, le=1e24, description="What the whole machine does while training, utilisation included."
+    )
+    price_per_hour: float | None = Field(None, gt=0, le=1e9, description="Of the whole machine, in the unit of money.")
+    fit: str | None = Field(None, max_length=40, description="Id of a stored fit, to stand beside the published laws.")
+    batch_size: float | None = Field(
+        None, gt=0, le=1e12, description="Tokens of an update; default: the critical batch size at the end."
+    )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = [name for name in ("flops", "seconds", "money") if getattr(self, name) is not None]
+        if len(given) != 1:
+            told = f"{' and '.join(given)} were given" if given else "no budget was given"
+            raise misfit(f"/{given[1] if given else 'flops'}", f"{told}; give exactly one of flops, seconds, money", given)
+        if given != ["flops"] and self.flops_per_second is None:
+            raise misfit("/flops_per_second", f"{given[0]} become compute by flops_per_second, which is not given", None)
+        if given == ["money"] and self.price_per_hour is None:
+            raise misfit("/price_per_hour", "money becomes time by price_per_hour, which is not given", None)
+        return self
+
+    @property
+    def compute(self) -> float:
+        """C: floating-point operations that the budget buys."""
+        if self.flops is not None:
+            return self.flops
+        assert self.flops_per_second is not None
+        if self.seconds is not None:
+            return self.seconds * self.flops_per_second
+        assert self.money is not None and self.price_per_hour is not None
+        return self.money / self.price_per_hour * 3600 * self.flops_per_second
+
+
+class BatchChoice(Response):
+    """The same loss reached at another batch size."""
+
+    batch_size: float
+    steps: float
+    tokens: float
+    compute: float
+    time_share: float
+    """Steps over those at the allocation's own batch size: serial time where a batch is spread over more machines."""
+    compute_share: float
+    """Compute over the budget."""
+    seconds: float | None
+    """On the machine of the request, which does so many operations a second whatever the batch size."""
+
+
+class Allocation(Response):
+    """How one law spends the budget."""
+
+    law: str
+    source: str
+    parameters: float
+    batch_size: float
+    steps: float
+    steps_min: float
+    tokens: float
+    tokens_per_parameter: float
+    compute: float
+    compute_min: float
+    critical_batch: float
+    loss: float
+    low: float | None = None
+    high: float | None = None
+    powers: dict[str, float]
+    """Of parameters, tokens, batch and steps in the compute, locally."""
+    data_against_overfitting: float
+    """Kaplan's 5e3 N^0.74: distinct tokens that keep overfitting below 0.02 nats."""
+    trade_off: list[BatchChoice]
+    notes: list[str]
+
+
+class FrontierCurve(Response):
+    """Where a law's best sizes go as compute grows, and the loss there."""
+
+    law: str
+    compute: list[float]
+    parameters: list[float]
+    tokens: list[float]
+    loss: list[float]
+
+
+class IsoFlop(Response):
+    """Loss over model size at one compute."""
+
+    law: str
+    compute: float
+    parameters: list[float]
+    loss: list[float]
+    best: int
+    """Index of the least loss."""
+
+
+class AllocationPlan(Response):
+    """The budget spent by each law, side by side."""
+
+    compute: float
+    pf_days: float
+    budget: str
+    """How the compute follows from what was given."""
+    fit: str | None
+    allocations: list[Allocation]
+    why: list[str]
+    """Why the laws differ."""
+    frontiers: list[FrontierCurve]
+    iso_flops: list[IsoFlop]
+
+
+def as_columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    """Rows as columns, as ``LawColumns`` takes them."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
