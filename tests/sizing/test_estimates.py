@@ -54,7 +54,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "task": "digits",
         "model": {"family": "resnet", "width": 16, "depth": 1},
         "inner": {"steps": 10, "batch_size": 128, "seeds": 2},
-        # Enough runs at the end to fill a plain population, though one point may be all there is to judge; the next has not.
+        # Enough runs at the end to fill a plain population, whatever points are left to judge; the next job has not.
         "outer": {"steps": 1, "finish_seeds": 32, "scout": False},
         "method": {"estimator": "reverse", "checkpointing": "sqrt"},
     },
