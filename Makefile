@@ -12,7 +12,7 @@ help:
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
-	@echo "make laws   scaling laws on real runs, and two ways to the critical batch size (15 minutes; goes on where it stopped)"
+	@echo "make laws   scaling laws on real runs, and two ways to the critical batch size (goes on where it stopped)"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
 	@echo "make best-response  the last part of bench: regularisers by one run beside searches (half an hour without stored rows)"
 	@echo "make soak   ten minutes of a fleet whose parts are killed at random; counts jobs lost and doubled"

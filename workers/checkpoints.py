@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from store.checkpoints import Checkpoint
+from store.durable import flush
 from store.leases import Lease
 
 MANIFEST = "manifest.json"
@@ -60,9 +61,9 @@ def write(data_dir: Path, lease: Lease, outer_step: int, files: Mapping[str, byt
     aside.mkdir(parents=True)
     for name, content in {**files, MANIFEST: described}.items():
         _write_synced(aside / name, content)
-    _sync_folder(aside)
+    flush(aside)
     aside.rename(folder)
-    _sync_folder(folder.parent)
+    flush(folder.parent)
     return Written(path, _sha256(described))
 
 
@@ -126,11 +127,3 @@ def _write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from service.settings import ServiceSettings
 from store import datasets
 from store.database import Database
 from store.dataset_files import FILE, FOLDER, digest, path_of
+from store.durable import flush
 from store.identifiers import dataset_id
 from windtunnel.types import Dataset
 
@@ -47,7 +48,7 @@ def store(database: Database, settings: ServiceSettings, owner: str, upload: Upl
             if fresh or broken:  # who sends a file again may want to mend what was damaged or lost
                 shutil.rmtree(place, ignore_errors=True)
                 folder.rename(place)
-                _flush(place.parent)
+                flush(place.parent)
         return kept, fresh
 
 
@@ -70,7 +71,7 @@ def remove(database: Database, settings: ServiceSettings, owner: str, dataset_id
             if moved.exists():  # the database did not take it: the data set is still there
                 moved.rename(place)
             raise
-        _flush(place.parent)
+        flush(place.parent)
 
 
 def _intact(path: Path, sha256: str) -> bool:
@@ -94,14 +95,6 @@ def _aside(parent: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _described(known: dict[str, Any], owner: str, upload: Upload) -> Dataset:

@@ -1,7 +1,6 @@
 """Writes what was read in one form: three parts and their scaling as safetensors, and what is known of them as JSON."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from service.datasets.pool import Pool
 from service.datasets.splitting import PARTS, split_pool, split_windows
 from service.datasets.text import Windows
 from store.dataset_files import FILE, MANIFEST, digest
+from store.durable import flush
 
 LEAST_DEVIATION = 1e-6
 """A feature that never changes becomes zero, not noise blown up."""
@@ -30,16 +30,8 @@ def write(read: Pool | Windows, folder: Path) -> dict[str, Any]:
     manifest = {"sha256": digest(folder / FILE), **known}
     (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
     for path in (folder / FILE, folder / MANIFEST, folder):
-        _flush(path)
+        flush(path)
     return manifest
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _of_pool(pool: Pool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -3,7 +3,7 @@
 import json
 
 
-def test_a_worker_is_listed_and_asked_to_leave(ask):
+def test_a_worker_is_listed(ask):
     (worker,) = json.loads(ask("workers", "--json").stdout)
     listed = ask("workers").stdout
     assert worker["id"].split(":")[0] in listed and not worker["draining"]

@@ -37,6 +37,20 @@ def test_models_may_stand_inside_of_fields(idle):
     assert job.spec.schedule == CosineSchedule(floor=0.2)
 
 
+def test_a_job_waits_until_it_is_resumed_by_its_id_or_by_itself(idle):
+    job = idle.jobs.create(task="digits")
+    assert job.pause().state == "paused" == idle.jobs.get(job.id).state
+    assert idle.jobs.resume(job.id).state == "queued" == job.refresh().state
+    assert idle.jobs.pause(job.id).resume().state == "queued"
+    assert cancelled(job).pause().resume().state == "cancelled"
+
+
+def test_nobody_is_drained_by_a_wrong_name(idle):
+    assert idle.workers.list() == []
+    with pytest.raises(NotFound, match="nobody"):
+        idle.workers.drain("nobody")
+
+
 def test_the_spec_of_a_job_can_be_submitted_again(idle):
     job = cancelled(idle.jobs.create(task="digits", search=[{"name": "weight_decay", "low": 0.1}]))
     assert cancelled(idle.jobs.create(job.spec)).spec == job.spec

@@ -12,8 +12,8 @@ from windtunnel.cli import output
 from windtunnel.cli.options import AsJson, JobId, Url
 from windtunnel.cli.watching import as_document, ending, follow_job, points, summary
 from windtunnel.client import Client, Result
+from windtunnel.types import TERMINAL_STATES, JobState
 from windtunnel.types import Job as WireJob
-from windtunnel.types import JobState
 from windtunnel.types.counting import out_of
 
 COLOURS: dict[JobState, str] = {
@@ -108,13 +108,10 @@ def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel pause job_01KAN...
     """
     with Client(url) as client:
-        job = client.jobs.pause(job_id)
-    if as_json:
-        output.print_json(job.wire.model_dump(mode="json"))
-    elif job.finished or job.state == "paused":
-        output.say(f"{job.id} is {job.state}")
-    else:
-        output.say(f"{job.id} is asked to pause; let it go on with: windtunnel resume {job.id}")
+        job = client.jobs.pause(job_id).wire
+    _tell(
+        job, as_json, None if job.state == "paused" else f"is asked to pause; let it go on with: windtunnel resume {job.id}"
+    )
 
 
 def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
@@ -125,11 +122,7 @@ def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel resume job_01KAN...
     """
     with Client(url) as client:
-        job = client.jobs.resume(job_id)
-    if as_json:
-        output.print_json(job.wire.model_dump(mode="json"))
-    else:
-        output.say(f"{job.id} is {job.state}")
+        _tell(client.jobs.resume(job_id).wire, as_json, None)
 
 
 def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
@@ -140,13 +133,16 @@ def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel cancel job_01KAN...
     """
     with Client(url) as client:
-        job = client.jobs.cancel(job_id)
+        job = client.jobs.cancel(job_id).wire
+    _tell(job, as_json, f"is asked to stop; see it end with: windtunnel follow {job.id}")
+
+
+def _tell(job: WireJob, as_json: bool, asked: str | None) -> None:
+    """The job as JSON, or in a sentence: what it was asked for, where it has not ended; else its state."""
     if as_json:
-        output.print_json(job.wire.model_dump(mode="json"))
-    elif job.finished:
-        output.say(f"{job.id} is {job.state}")
+        output.print_json(job.model_dump(mode="json"))
     else:
-        output.say(f"{job.id} is asked to stop; see it end with: windtunnel follow {job.id}")
+        output.say(f"{job.id} {asked if asked and job.state not in TERMINAL_STATES else f'is {job.state}'}")
 
 
 def _row(job: WireJob) -> tuple[str | Text, ...]:

@@ -1,7 +1,7 @@
 """Job: a handle on one job of the server."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
 from windtunnel.client._events import follow_events, outer_step
@@ -181,17 +181,18 @@ class Job:
 
     def cancel(self) -> "Job":
         """Ask for the job's end; returns the job itself. Does nothing to a job that has ended."""
-        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "cancel"), {}))
-        return self
+        return self._ask("cancel")
 
     def pause(self) -> "Job":
         """Ask for the job to wait until it is resumed, and return it. An ended one stays as it is."""
-        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "pause"), {}))
-        return self
+        return self._ask("pause")
 
     def resume(self) -> "Job":
         """Let the paused job go on from its checkpoint, and return it. Any other stays as it is."""
-        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, "resume"), {}))
+        return self._ask("resume")
+
+    def _ask(self, what: Literal["cancel", "pause", "resume"]) -> "Job":
+        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, what), {}))
         return self
 
     def plan(

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._job import Job
@@ -67,7 +67,7 @@ class Jobs:
         Raises:
             NotFound: no such job.
         """
-        return self._handle(self._transport.post(path("jobs", job_id, "cancel"), {}))
+        return self._ask(job_id, "cancel")
 
     def pause(self, job_id: str) -> Job:
         """Ask for the job to wait until it is resumed. A running one lets go of its worker soon, with a checkpoint.
@@ -75,7 +75,7 @@ class Jobs:
         Raises:
             NotFound: no such job.
         """
-        return self._handle(self._transport.post(path("jobs", job_id, "pause"), {}))
+        return self._ask(job_id, "pause")
 
     def resume(self, job_id: str) -> Job:
         """Let a paused job go on from its checkpoint; any other stays as it is.
@@ -83,7 +83,10 @@ class Jobs:
         Raises:
             NotFound: no such job.
         """
-        return self._handle(self._transport.post(path("jobs", job_id, "resume"), {}))
+        return self._ask(job_id, "resume")
+
+    def _ask(self, job_id: str, what: Literal["cancel", "pause", "resume"]) -> Job:
+        return self._handle(self._transport.post(path("jobs", job_id, what), {}))
 
     def _handle(self, response: Any) -> Job:
         return Job(self._transport, self._transport.parse(WireJob, response))
