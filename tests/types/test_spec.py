@@ -68,6 +68,12 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
         ({"model": {"depth": 1}, "target": {"width": 128, "depth": 3}}, "/target/depth", "tune a proxy of depth 2"),
         ({"parametrization": "standard", "target": {"width": 128}}, "/parametrization", "would get no plan"),
         ({"optimizer": {"name": "adam"}, "target": {"width": 128}}, "/optimizer/decay", "would get no plan"),
+        ({"regularization": {"l2": 0.1}, "target": {"width": 128}}, "/regularization/l2", "would get no plan"),
+        (
+            {"search": [{"name": "learning_rate"}, {"name": "l2"}], "target": {"width": 128}},
+            "/search/1/name",
+            "would get no plan",
+        ),
         ({"method": {"engine": "higher", "adjoint": "bounded"}}, "/adjoint", "no setting of 'higher'"),
         (
             {"outer": {"starts": 4}},

@@ -75,7 +75,7 @@ def check_rules(rules: TransferSpec, family: Family, optimizer: OptimizerSpec, p
 
 
 def check_that_rules_carry(
-    parametrization: Parametrization, optimizer: OptimizerSpec, *, decays: bool, penalty: float | None
+    parametrization: Parametrization, optimizer: OptimizerSpec, *, decays: bool, penalty: tuple[str, object] | None
 ) -> None:
     """Raise for a job whose target is of another size and that could only end without its plan.
 
@@ -83,7 +83,7 @@ def check_that_rules_carry(
         parametrization: the table.
         optimizer: the update rule.
         decays: whether any weight decays.
-        penalty: lambda of the L2 penalty in the loss; None: off.
+        penalty: pointer and value of the field that asks for an L2 penalty in the loss; None: none does.
     """
     if parametrization == "standard":
         raise misfit(
@@ -100,11 +100,12 @@ def check_that_rules_carry(
             "l2",
         )
     if optimizer.name != "sgd" and penalty is not None:
+        pointer, given = penalty
         raise misfit(
-            "/regularization/l2",
+            pointer,
             f"an L2 penalty under {optimizer.name} has no rule for another size, so this target would get no plan; "
             "use weight_decay with decay 'decoupled' or 'independent', or leave target out",
-            penalty,
+            given,
         )
 
 
@@ -157,7 +158,7 @@ def check_measurements(
         optimizer: the update rule.
         steps: of a run of the job.
         decays: whether any weight decays.
-        penalty: lambda of the L2 penalty in the loss; None: off.
+        penalty: pointer and value of the field that asks for an L2 penalty in the loss; None: none does.
         check_width: raises ValueError for a width that a module of one's own cannot have.
     """
     if rules.horizons and steps < SHORTEST_RUN:

@@ -264,7 +264,9 @@ class JobSpec(Request):
         deeper = self.depth_rule == "completep" and target.depth not in (None, self.model.depth)
         if target.width == self.model.width and not deeper:
             return
-        check_that_rules_carry(self.parametrization, self.optimizer, decays=self.decays, penalty=self.penalty)
+        searched = [(f"/search/{index}/name", item.name) for index, item in enumerate(self.search) if item.name == "l2"]
+        penalty = None if self.penalty is None else (*searched, ("/regularization/l2", self.penalty))[0]
+        check_that_rules_carry(self.parametrization, self.optimizer, decays=self.decays, penalty=penalty)
 
     def _check_that_warmup_ends(self) -> None:
         """Token counts of a published run make no sense for a proxy a million times shorter."""
