@@ -67,6 +67,16 @@ from windtunnel.types.spec import (
 )
 from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization, TransferSpec
+from windtunnel.types.webhooks import (
+    DeliveryState,
+    NewWebhook,
+    Webhook,
+    WebhookDelivery,
+    WebhookDetails,
+    WebhookEventType,
+    WebhookMessage,
+    WebhookRequest,
+)
 
 __all__ = [
     "ESTIMATORS",
@@ -92,6 +102,7 @@ __all__ = [
     "DatasetFormat",
     "DecayKind",
     "DecayRule",
+    "DeliveryState",
     "DepthRule",
     "EstimatorChoice",
     "EstimatorInfo",
@@ -119,6 +130,7 @@ __all__ = [
     "ModelSpec",
     "MultistepSchedule",
     "NewApiKey",
+    "NewWebhook",
     "OptimizerName",
     "OptimizerSpec",
     "OuterSpec",
@@ -149,6 +161,12 @@ __all__ = [
     "TuneResult",
     "WarmupSchedule",
     "WarmupStableDecaySchedule",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookDetails",
+    "WebhookEventType",
+    "WebhookMessage",
+    "WebhookRequest",
     "WorkerInfo",
     "is_dataset",
 ]
