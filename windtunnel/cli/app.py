@@ -9,6 +9,7 @@ from windtunnel import __version__
 from windtunnel.cli import (
     coordcheck,
     datasets,
+    db,
     doctor,
     estimating,
     jobs,
@@ -75,7 +76,7 @@ def _root(
 ) -> None: ...
 
 
-for module in (serving, submitting, estimating, jobs, plans, laws, datasets, keys, coordcheck, roles, workers, doctor):
+for module in (serving, submitting, estimating, jobs, plans, laws, datasets, keys, db, coordcheck, roles, workers, doctor):
     module.register(app)
 
 
