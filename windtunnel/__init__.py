@@ -11,6 +11,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from windtunnel.client import (
         ApiError,
+        AsyncClient,
+        AsyncJob,
+        AsyncPlan,
+        AsyncResult,
         Client,
         Conflict,
         ConnectionFailed,
@@ -54,6 +58,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiError",
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncPlan",
+    "AsyncResult",
     "Client",
     "Conflict",
     "ConnectionFailed",

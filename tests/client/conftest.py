@@ -129,6 +129,9 @@ class FakeTime:
         self.slept.append(seconds)
         self.now += seconds
 
+    async def sleep_async(self, seconds: float) -> None:
+        self.sleep(seconds)
+
     def read(self) -> float:
         return self.now
 
@@ -142,7 +145,7 @@ def time() -> FakeTime:
 @pytest.fixture
 def pacing(time: FakeTime) -> Pacing:
     """Pacing on that clock, without jitter."""
-    return Pacing(sleep=time.sleep, monotonic=time.read, now=time.read, jitter=lambda: 0.0)
+    return Pacing(sleep=time.sleep, sleep_async=time.sleep_async, monotonic=time.read, now=time.read, jitter=lambda: 0.0)
 
 
 @pytest.fixture

@@ -1,22 +1,24 @@
-"""Client: the way into one Windtunnel server."""
+"""The way into one Windtunnel server."""
+# Written by tools/sync_client.py from _async/client.py: change that one.
 
-import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from windtunnel.client._answers import Items, parse
 from windtunnel.client._datasets import Datasets
-from windtunnel.client._jobs import Jobs, request_body
+from windtunnel.client._jobs import Jobs
+from windtunnel.client._keys import Keys
 from windtunnel.client._laws import Laws
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
-from windtunnel.client._transport import Items, Transport, path
+from windtunnel.client._requests import address_of, key_of, path
+from windtunnel.client._specs import request_body
+from windtunnel.client._transport import Transport
 from windtunnel.client._workers import Workers
 from windtunnel.types import JobSpec, ScheduleInfo, TaskInfo
 from windtunnel.types.estimates import Estimate
 from windtunnel.types.listings import EstimatorListing, HyperparameterListing
-
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Client:
@@ -26,7 +28,8 @@ class Client:
     with Client() as client:
         job = client.jobs.create(task="digits", target={"width": 1024})
         result = job.wait()
-        print(result.plan(width=4096).to("torch"))
+        plan = result.plan(width=4096)
+        print(plan.to("torch"))
     ```
 
     Every call raises ``ConnectionFailed`` where no server answers, and a subclass of ``ApiError`` where it refuses.
@@ -49,14 +52,13 @@ class Client:
         timeout: float = 30.0,
         pacing: Pacing | None = None,
     ) -> None:
-        address = base_url or os.environ.get("WINDTUNNEL_URL") or DEFAULT_URL
-        key = api_key or os.environ.get("WINDTUNNEL_API_KEY")
-        self._transport = Transport(address, timeout, pacing or Pacing(), key)
+        self._transport = Transport(address_of(base_url), timeout, pacing or Pacing(), key_of(api_key))
         self.jobs = Jobs(self._transport)
         self.plans = Plans(self._transport)
         self.datasets = Datasets(self._transport)
         self.workers = Workers(self._transport)
         self.laws = Laws(self._transport)
+        self.keys = Keys(self._transport)
 
     @property
     def base_url(self) -> str:
@@ -65,19 +67,23 @@ class Client:
 
     def tasks(self) -> list[TaskInfo]:
         """The tasks that a job may name."""
-        return self._transport.parse(Items[TaskInfo], self._transport.get(path("tasks"))).items
+        page = self._transport.read(Items[TaskInfo], path("tasks"))
+        return page.items
 
     def schedules(self) -> list[ScheduleInfo]:
         """The schedules that a job may name, with their formulas, searchable shape parameters and settings."""
-        return self._transport.parse(Items[ScheduleInfo], self._transport.get(path("schedules"))).items
+        page = self._transport.read(Items[ScheduleInfo], path("schedules"))
+        return page.items
 
     def estimators(self) -> list[EstimatorListing]:
         """The estimators that a job may name: cost, bias, settings, what each can differentiate, and why not."""
-        return self._transport.parse(Items[EstimatorListing], self._transport.get(path("estimators"))).items
+        page = self._transport.read(Items[EstimatorListing], path("estimators"))
+        return page.items
 
     def hyperparameters(self) -> list[HyperparameterListing]:
         """What a job may search: ranges, scopes, the coordinate of the search, the estimators that can."""
-        return self._transport.parse(Items[HyperparameterListing], self._transport.get(path("hyperparameters"))).items
+        page = self._transport.read(Items[HyperparameterListing], path("hyperparameters"))
+        return page.items
 
     def estimate(self, spec: JobSpec | Mapping[str, Any] | None = None, /, **fields: Any) -> Estimate:
         """What a job would take, before anything is spent: ``estimate(task="digits")`` or ``estimate(spec)``.
@@ -90,8 +96,7 @@ class Client:
             ValidationFailed: a field is wrong; ``errors`` tells which, and what is allowed.
             InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
         """
-        body = request_body(spec, fields)
-        return self._transport.parse(Estimate, self._transport.post(path("estimates"), body))
+        return parse(Estimate, self._transport.post(path("estimates"), request_body(spec, fields)))
 
     def ready(self) -> None:
         """Return where the server can take and run jobs.
