@@ -1,6 +1,7 @@
 """The way into one Windtunnel server."""
 # Written by tools/sync_client.py from _async/client.py: change that one.
 
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +11,7 @@ from windtunnel.client._datasets import Datasets
 from windtunnel.client._jobs import Jobs
 from windtunnel.client._keys import Keys
 from windtunnel.client._laws import Laws
+from windtunnel.client._local import LocalServer
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._requests import address_of, key_of, path
@@ -36,7 +38,7 @@ class Client:
 
     Args:
         base_url: address of the server; by default the variable ``WINDTUNNEL_URL``, else ``http://127.0.0.1:8000``.
-        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``.
+        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``; "" sends none.
         timeout: seconds to wait for a connection and for each part of an answer.
         pacing: how often and how long to try again.
 
@@ -59,6 +61,44 @@ class Client:
         self.workers = Workers(self._transport)
         self.laws = Laws(self._transport)
         self.keys = Keys(self._transport)
+        self._server: LocalServer | None = None
+
+    @classmethod
+    def local(
+        cls,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        api_key: str = "",
+        timeout: float = 30.0,
+        pacing: Pacing | None = None,
+    ) -> Self:
+        """A client with a server and workers of its own, inside of this process, and the same interface.
+
+        The server ends with ``close``, or with the program; a job that runs then keeps its checkpoint and goes on when the
+        folder is opened again. Its status page is at ``base_url``, for whoever works on this machine.
+
+        Args:
+            data_dir: folder of its database and checkpoints; by default one that is deleted with the client.
+            workers: jobs that run at the same time.
+            threads: compute threads of each job; by default the jobs share all cores but one.
+            api_key: for a folder whose server has keys.
+            timeout: as for any client.
+            pacing: as for any client.
+
+        Raises:
+            NotInstalled: the packages of server and worker are not there.
+            InvalidRequest: an argument or a ``WINDTUNNEL_`` variable cannot be used.
+        """
+        server = LocalServer.start(data_dir, workers, threads)
+        try:
+            client = cls(server.url, api_key=api_key, timeout=timeout, pacing=pacing or Pacing(poll=0.1))
+        except BaseException:
+            server.close()
+            raise
+        client._server = server
+        return client
 
     @property
     def base_url(self) -> str:
@@ -107,8 +147,10 @@ class Client:
         self._transport.get("/readyz")
 
     def close(self) -> None:
-        """Give back the connections; handles that came from this client cannot be used afterwards."""
+        """Give back the connections, and stop a server of its own; handles of this client cannot be used afterwards."""
         self._transport.close()
+        if self._server is not None:
+            self._server.close()
 
     def __enter__(self) -> Self:
         return self

@@ -34,6 +34,10 @@ class InvalidRequest(WindtunnelError, ValueError):
     """The request cannot be sent at all, such as a spec that is not JSON."""
 
 
+class NotInstalled(WindtunnelError, ImportError):
+    """What was asked for runs in this process, and packages that it takes are not installed."""
+
+
 class ApiError(WindtunnelError):
     """The server refused the request and said why.
 

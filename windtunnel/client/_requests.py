@@ -41,8 +41,8 @@ def address_of(base_url: str | None) -> str:
 
 
 def key_of(api_key: str | None) -> str | None:
-    """The API key: the one given, else ``WINDTUNNEL_API_KEY``, else none."""
-    return api_key or os.environ.get("WINDTUNNEL_API_KEY")
+    """The API key: the one given, else ``WINDTUNNEL_API_KEY``; none where that is empty."""
+    return (os.environ.get("WINDTUNNEL_API_KEY") if api_key is None else api_key) or None
 
 
 def path(*segments: str) -> str:

@@ -1,5 +1,6 @@
 """The way into one Windtunnel server."""
 
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from windtunnel.client._async.laws import AsyncLaws
 from windtunnel.client._async.plan import AsyncPlans
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._async.workers import AsyncWorkers
+from windtunnel.client._local import LocalServer
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._requests import address_of, key_of, path
 from windtunnel.client._specs import request_body
@@ -35,7 +37,7 @@ class AsyncClient:
 
     Args:
         base_url: address of the server; by default the variable ``WINDTUNNEL_URL``, else ``http://127.0.0.1:8000``.
-        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``.
+        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``; "" sends none.
         timeout: seconds to wait for a connection and for each part of an answer.
         pacing: how often and how long to try again.
 
@@ -58,6 +60,44 @@ class AsyncClient:
         self.workers = AsyncWorkers(self._transport)
         self.laws = AsyncLaws(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self._server: LocalServer | None = None
+
+    @classmethod
+    async def local(
+        cls,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        api_key: str = "",
+        timeout: float = 30.0,
+        pacing: Pacing | None = None,
+    ) -> Self:
+        """A client with a server and workers of its own, inside of this process, and the same interface.
+
+        The server ends with ``close``, or with the program; a job that runs then keeps its checkpoint and goes on when the
+        folder is opened again. Its status page is at ``base_url``, for whoever works on this machine.
+
+        Args:
+            data_dir: folder of its database and checkpoints; by default one that is deleted with the client.
+            workers: jobs that run at the same time.
+            threads: compute threads of each job; by default the jobs share all cores but one.
+            api_key: for a folder whose server has keys.
+            timeout: as for any client.
+            pacing: as for any client.
+
+        Raises:
+            NotInstalled: the packages of server and worker are not there.
+            InvalidRequest: an argument or a ``WINDTUNNEL_`` variable cannot be used.
+        """
+        server = await LocalServer.start_async(data_dir, workers, threads)
+        try:
+            client = cls(server.url, api_key=api_key, timeout=timeout, pacing=pacing or Pacing(poll=0.1))
+        except BaseException:
+            await server.close_async()
+            raise
+        client._server = server
+        return client
 
     @property
     def base_url(self) -> str:
@@ -106,8 +146,10 @@ class AsyncClient:
         await self._transport.get("/readyz")
 
     async def close(self) -> None:
-        """Give back the connections; handles that came from this client cannot be used afterwards."""
+        """Give back the connections, and stop a server of its own; handles of this client cannot be used afterwards."""
         await self._transport.close()
+        if self._server is not None:
+            await self._server.close_async()
 
     async def __aenter__(self) -> Self:
         return self
