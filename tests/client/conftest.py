@@ -162,7 +162,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = ServiceSettings(data_dir=folder, event_poll=0.02)
     schema.upgrade(settings.url)
     database = Database(settings.url)
-    dispatcher = LocalDispatcher(database, WorkerSettings(data_dir=folder, threads=1, poll=0.05))
+    dispatcher = LocalDispatcher(database, WorkerSettings(data_dir=folder, threads=1, poll=0.05, beat=0.5))
     with background(create_app(settings, database=database, dispatcher=dispatcher)) as url:
         yield url
     database.dispose()

@@ -65,7 +65,8 @@ def read_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[J
 
 def outer_step(event: JobEvent) -> OuterStep | None:
     """The outer step that an event reports; None where it reports something else."""
-    return OuterStep.model_validate(event.data) if event.type == "outer_step" else None
+    details = event.details if event.type == "outer_step" else None
+    return details if isinstance(details, OuterStep) else None
 
 
 def _received(transport: Transport, job_id: str, pieces: Iterator[bytes]) -> Iterator[JobEvent]:

@@ -20,6 +20,9 @@ LOOK = 0.5
 POLL = 0.05
 """Seconds between two looks of server and workers into their own database: there is nobody else to be spared."""
 
+BEAT = 1.0
+"""Seconds from a request to cancel until the job process hears of it, at most."""
+
 
 class LocalServer:
     """Serves on a free port of the loopback address until it is closed, or the program ends.
@@ -94,7 +97,7 @@ def _served(parts: dict[str, Any], folder: Path, workers: int, threads: int | No
     try:
         service = parts["store.settings"].read(parts["service.settings"].ServiceSettings, **own, event_poll=POLL)
         worker = parts["store.settings"].read(
-            parts["workers.settings"].WorkerSettings, **own, slots=workers, threads=threads, poll=POLL
+            parts["workers.settings"].WorkerSettings, **own, slots=workers, threads=threads, poll=POLL, beat=BEAT
         )
     except importlib.import_module("store.errors").SettingsError as error:
         raise InvalidRequest(str(error)) from error
