@@ -24,7 +24,7 @@ from windtunnel import (
     WaitTimeout,
 )
 from windtunnel.client import LawRefused
-from windtunnel.types import TASKS
+from windtunnel.types import TASKS, Finishing, Queued, Started, Succeeded
 from windtunnel.types.listings import listed_estimators, listed_hyperparameters
 
 QUICK = Pacing(poll=0.05)
@@ -136,6 +136,10 @@ def test_a_job_is_followed_to_its_result(drive, job):
     events = list(drive.each(job.events()))
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert list(drive.each(job.events(after=3))) == events[3:]
+    assert {type(event.details) for event in events} == {Queued, Started, OuterStep, Finishing, Succeeded}
+    assert events[1].details.worker and events[-1].details.test.mean > 0
+    for event in events:
+        assert event.details.model_dump(mode="json", exclude_unset=True) == event.data
     result = drive(job.result())
     assert isinstance(result, TuneResult) and drive(result.steps()) == steps
     assert result == drive(job.outcome()) == drive(job.wait(progress=False))
