@@ -31,6 +31,8 @@ from service.schedules.routes import router as schedules
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.tasks.routes import router as tasks
+from service.webhooks.routes import router as webhooks
+from service.webhooks.sender import Sender
 from store.database import Database
 
 
@@ -79,10 +81,12 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if dispatcher is not None:
             await run_in_threadpool(dispatcher.start)
+        app.state.sender.start()
         try:
             yield
         finally:
             app.state.stopping.set()
+            await run_in_threadpool(app.state.sender.stop)
             if dispatcher is not None:
                 await run_in_threadpool(dispatcher.stop)
             if database is None:
@@ -100,6 +104,7 @@ def create_app(
     app.state.settings = settings
     app.state.database = shared
     app.state.dispatcher = dispatcher
+    app.state.sender = Sender(shared, settings)
     app.state.stopping = asyncio.Event()
     app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
     app.state.problem_page = problem_page
@@ -112,7 +117,21 @@ def create_app(
         upload_bytes=settings.max_dataset_bytes,
     )
     answers.install(app)
-    for router in (jobs, plans, datasets, tasks, estimators, estimates, schedules, fleet, laws, keys, metrics, pages):
+    for router in (
+        jobs,
+        plans,
+        datasets,
+        tasks,
+        estimators,
+        estimates,
+        schedules,
+        fleet,
+        laws,
+        keys,
+        webhooks,
+        metrics,
+        pages,
+    ):
         app.include_router(router, dependencies=SIGNED_IN)
     for router in (health, assets, signing_in):
         app.include_router(router)

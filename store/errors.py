@@ -101,6 +101,21 @@ class LawFitNotFound(StoreError):
         self.fit_id = fit_id
 
 
+class WebhookNotFound(StoreError):
+    """No webhook of this owner has this id."""
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"no webhook {webhook_id!r}")
+        self.webhook_id = webhook_id
+
+
+class TooManyWebhooks(StoreError):
+    """The owner has as many webhooks as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} webhooks; allowed: {limit}; delete one that is no longer needed")
+
+
 class LeaseLost(StoreError):
     """The job is no longer this worker's: the lease ran out, or the job has ended. Write nothing and stop."""
 
