@@ -20,21 +20,10 @@ from windtunnel.types.events import EVENT_DETAILS, OtherEvent
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "client.md"
 LINE = "<!-- Below: written by tools/client_reference.py from the docstrings. -->"
-CLASSES = [
-    "Client",
-    "Jobs",
-    "Job",
-    "Result",
-    "Plan",
-    "Plans",
-    "Datasets",
-    "Laws",
-    "Keys",
-    "Webhooks",
-    "Workers",
-    "Pacing",
-    "JobProgress",
-]
+CLASSES = (
+    ("Client", "Jobs", "Job", "Result", "Plan", "Plans", "Datasets", "Laws", "Keys", "Webhooks", "Workers")
+    + ("Pacing", "JobProgress")
+)  # fmt: skip
 """In the order in which a user comes to them."""
 
 
@@ -73,8 +62,8 @@ def _attributes(kind: type) -> list[str]:
         return []
     said = dict(re.findall(r"^ {8}([\w, ]+): (.+)$", kind.__doc__ or "", re.MULTILINE))
     meaning = {name: text for names, text in said.items() for name in names.split(", ")}
-    shown = [(each, "..." if callable(each.default) else repr(each.default)) for each in fields(kind)]
-    return [f"| `{each.name}={default}` | {meaning[each.name]} |" for each, default in shown]
+    plain = [each for each in fields(kind) if not callable(each.default)]
+    return [f"| `{each.name}={each.default!r}` | {_sentence(meaning[each.name])} |" for each in plain]
 
 
 def _members(kind: type) -> list[tuple[str, object]]:
@@ -102,7 +91,8 @@ def _row(name: str, value: object) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
             arguments.append("*")
-        shown = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "") + parameter.name
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        shown = stars + parameter.name
         simple = isinstance(parameter.default, bool | int | float | str | None)
         plain = parameter.default is parameter.empty
         arguments.append(shown if plain else f"{shown}={parameter.default!r}" if simple else f"{shown}=...")
@@ -136,7 +126,8 @@ def _exceptions() -> str:
     head = [
         "## Exceptions",
         "",
-        "Each [problem type](api.md#problems) of the API has its own. Their messages say what was given, what is allowed, and what to do.",
+        "Each [problem type](api.md#problems) of the API has its own. Messages say what was given, what is allowed, and "
+        "what to do.",
         "",
         "| exception | is a | problem | when |",
         "|---|---|---|---|",
