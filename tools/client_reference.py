@@ -21,9 +21,9 @@ from windtunnel.types.events import EVENT_DETAILS, OtherEvent
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "client.md"
 LINE = "<!-- Below: written by tools/client_reference.py from the docstrings. -->"
 CLASSES = (
-    ("Client", "Jobs", "Job", "Result", "Plan", "Plans", "Datasets", "Laws", "Keys", "Webhooks", "Workers")
-    + ("Pacing", "JobProgress")
-)  # fmt: skip
+    *("Client", "Jobs", "Job", "Result", "Plan", "Plans", "Datasets", "Laws", "Keys", "Webhooks", "Workers"),
+    *("Pacing", "JobProgress"),
+)
 """In the order in which a user comes to them."""
 
 
