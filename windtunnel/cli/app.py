@@ -19,6 +19,7 @@ from windtunnel.cli import (
     roles,
     serving,
     submitting,
+    webhooks,
     workers,
 )
 from windtunnel.cli.exits import MEANINGS, exit_code
@@ -76,7 +77,8 @@ def _root(
 ) -> None: ...
 
 
-for module in (serving, submitting, estimating, jobs, plans, laws, datasets, keys, db, coordcheck, roles, workers, doctor):
+own = (datasets, keys, webhooks, db)
+for module in (serving, submitting, estimating, jobs, plans, laws, *own, coordcheck, roles, workers, doctor):
     module.register(app)
 
 
