@@ -14,7 +14,8 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 def test_the_commands_are_there():
     expected = (
-        "serve worker submit estimate list show follow pause resume cancel plan coordcheck roles workers drain doctor"
+        "serve worker submit fork estimate list show follow pause resume cancel bundle plan "
+        "coordcheck roles workers drain doctor"
     )
     assert expected.split() == COMMANDS
 
