@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench laws peers anytime best-response soak fleet system clean help
+.PHONY: demo test lint client serve bench laws peers anytime best-response soak fleet system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
 	@echo "make test   run every test"
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make client write the blocking client from the asynchronous one, windtunnel/client/_async"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
 	@echo "make laws   scaling laws on real runs, and two ways to the critical batch size (goes on where it stopped)"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
@@ -46,6 +47,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/sync_client.py --check
+
+client: $(VENV)/.dev
+	$(BIN)/python tools/sync_client.py
 
 serve: $(VENV)/.installed
 	$(BIN)/windtunnel serve

@@ -13,7 +13,8 @@ from windtunnel import (
     TransferRefused,
     ValidationFailed,
 )
-from windtunnel.client._errors import api_error
+from windtunnel.client import DatabaseAway, Forbidden, QuotaExceeded
+from windtunnel.client._errors import BY_STATUS, BY_TYPE, api_error
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,10 @@ from windtunnel.client._errors import api_error
         (409, "https://windtunnel.dev/problems/transfer-refused", TransferRefused),
         (409, "urn:problem:transfer-refused", TransferRefused),
         (409, "something-else", Conflict),
-        (415, "about:blank", ApiError),
+        (418, "about:blank", ApiError),
+        (403, "quota", QuotaExceeded),
+        (403, "something-new", Forbidden),
+        (503, "database-away", DatabaseAway),
         (422, "validation", ValidationFailed),
         (429, "about:blank", RateLimited),
         (500, "about:blank", ServerError),
@@ -41,3 +45,9 @@ def test_the_type_decides_then_the_status(status, kind, expected):
 def test_a_refused_transfer_and_an_unfinished_job_are_conflicts():
     assert issubclass(TransferRefused, Conflict)
     assert issubclass(NotFinished, Conflict)
+
+
+def test_each_problem_type_has_an_exception_of_its_own_below_that_of_its_status():
+    assert len(set(BY_TYPE.values())) == len(BY_TYPE)
+    for kind, exception in BY_TYPE.items():
+        assert issubclass(exception, (*BY_STATUS.values(), ServerError, ApiError)), kind
