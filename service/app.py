@@ -13,6 +13,7 @@ from service import answers
 from service.caller import needs_keys
 from service.datasets.routes import router as datasets
 from service.dependencies import SIGNED_IN
+from service.document import name_schemas
 from service.estimates.routes import router as estimates
 from service.estimators.routes import router as estimators
 from service.fleet.routes import router as fleet
@@ -49,7 +50,7 @@ class Dispatcher(Protocol):
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document gives problems their own media type."""
+    """FastAPI whose OpenAPI document gives problems their own media type, and whose references all lead somewhere."""
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
@@ -57,6 +58,7 @@ class Application(FastAPI):
             document = super().openapi()
             for path in document["paths"].values():
                 for operation in path.values():
+                    name_schemas(document, operation)
                     for status in answers.PROBLEMS:
                         content = operation["responses"][status]["content"]
                         content[answers.PROBLEM_TYPE] = content.pop("application/json")
