@@ -2,11 +2,12 @@
 
 All candidates share a seed, a schedule and its decay, so what is extrapolated is not a curve but the gap of two, in
 logarithms: under a power law in the steps it is a line over ln t. A candidate stops where even the low end of its gap's
-90 % interval at the end of the run is too high to win.
+95 % interval at the end of the run is too high to win. How far gaps scatter about their lines, all candidates of a race
+tell together: four points of one curve lie on a line by luck often enough.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +18,14 @@ from hpo.evaluation import SeedPath, diverged_to_infinity
 from hpo.inner import InnerProblem, OnStep
 from hpo.readings import Spared
 
-LOOKS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+LOOKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Shares of the run at which the validation loss is looked at."""
-FEWEST = 3
+FEWEST = 4
 """Looks that a line and its interval take."""
-LEVEL = 0.95
+LEVEL = 0.975
 """One-sided, of the gap at the end."""
+FARTHEST = 700.0
+"""A gap beyond which a factor is no number any more."""
 
 Rule = Callable[[Tensor, Sequence[int], int], Sequence[int]]
 """(mean losses over seeds [points, looks so far], steps of the looks, steps of the run) -> rows that cannot win.
@@ -118,11 +121,8 @@ def all_but_best(keep: int, so_far: Tensor | None = None) -> Rule:
         if len(standing) <= keep:
             return ()
         bar = standing[keep - 1]
-        return [
-            row
-            for row in standing[keep:]
-            if (so_far is None or so_far[row] >= so_far[bar]) and lowest_gap(rows[row], rows[bar], seen, steps) > 0
-        ]
+        low = lowest_gaps({row: rows[row] for row in standing[keep:]}, rows[bar], seen, steps)
+        return [row for row, gap in low.items() if gap > 0 and (so_far is None or so_far[row] >= so_far[bar])]
 
     return rule
 
@@ -132,8 +132,8 @@ def behind_row(rival: int) -> Rule:
 
     def rule(curves: Tensor, seen: Sequence[int], steps: int) -> Sequence[int]:
         rows = curves.tolist()
-        others = (row for row in range(len(rows)) if row != rival and math.isfinite(rows[row][-1]))
-        return [row for row in others if lowest_gap(rows[row], rows[rival], seen, steps) > 0]
+        others = {row: own for row, own in enumerate(rows) if row != rival and math.isfinite(own[-1])}
+        return [row for row, gap in lowest_gaps(others, rows[rival], seen, steps).items() if gap > 0]
 
     return rule
 
@@ -148,28 +148,37 @@ def behind_run(curve: Sequence[float], loss: float, lead: float) -> Rule:
     """
 
     def rule(curves: Tensor, seen: Sequence[int], steps: int) -> Sequence[int]:
-        gaps = ((row, lowest_gap(own, curve[: len(seen)], seen, steps)) for row, own in enumerate(curves.tolist()))
-        return [row for row, gap in gaps if gap > 0 and loss * math.expm1(min(gap, 700.0)) >= lead]
+        low = lowest_gaps(dict(enumerate(curves.tolist())), curve[: len(seen)], seen, steps)
+        return [row for row, gap in low.items() if gap > 0 and loss * math.expm1(min(gap, FARTHEST)) >= lead]
 
     return rule
 
 
-def lowest_gap(own: Sequence[float], rival: Sequence[float], seen: Sequence[int], steps: int) -> float:
-    """Low end of ln(own / rival) at the end of the run; minus infinity where too little is known to tell."""
-    known = all(math.isfinite(value) and value > 0 for value in (*own, *rival))
-    if len(seen) < FEWEST or not known:
-        return -math.inf
-    return lowest_at_end(_gaps(own, rival), seen, steps)
+def lowest_gaps(
+    curves: Mapping[int, Sequence[float]], rival: Sequence[float], seen: Sequence[int], steps: int
+) -> dict[int, float]:
+    """Row -> low end of ln(own / rival) at the end of the run, a single run's scatter included.
 
+    Too few looks, or a loss without a logarithm, tell of nothing: the row is left out.
 
-def lowest_at_end(gaps: Sequence[float], seen: Sequence[int], steps: int) -> float:
-    """Low end of what a line over ln t predicts for the gap at the end, a single run's scatter included."""
-    at = [math.log(step) for step in seen]
-    mean, slope, beyond, spread = _line(gaps, seen, steps)
-    middle = sum(at) / len(at)
-    left = sum((gap - mean - slope * (x - middle)) ** 2 for x, gap in zip(at, gaps, strict=True))
-    error = math.sqrt(left / (len(at) - 2) * (1 + 1 / len(at) + beyond**2 / spread))
-    return float(mean + slope * beyond - stdtrit(len(at) - 2, LEVEL) * error)
+    Args:
+        curves: row -> losses at the steps ``seen``.
+        rival: losses of the run that they are compared with.
+        seen: steps so far, rising.
+        steps: of the whole run.
+    """
+    usable = {row: own for row, own in curves.items() if all(0 < value < math.inf for value in (*own, *rival))}
+    if len(seen) < FEWEST or not usable:
+        return {}
+    freedom, reach = len(seen) - 2, Axis.of(seen, steps)
+    lines = {row: reach.line(gaps(own, rival)) for row, own in usable.items()}
+    together = sum(left for _, left in lines.values()) / (freedom * len(lines))
+    found = {}
+    for row, (end, left) in lines.items():
+        own = left / freedom
+        variance, degrees = (own, freedom) if own > together else (together, freedom * len(lines))
+        found[row] = end - float(stdtrit(degrees, LEVEL)) * math.sqrt(variance * reach.inflation)
+    return found
 
 
 def foreseen(own: Sequence[float], rival: Sequence[float], loss: float, steps: int) -> float:
@@ -181,19 +190,39 @@ def foreseen(own: Sequence[float], rival: Sequence[float], loss: float, steps: i
         loss: of that run at its end.
         steps: of the whole run.
     """
-    seen = looks(steps)[: len(own)]
-    mean, slope, beyond, _ = _line(_gaps(own, rival), seen, steps)
-    return loss * math.exp(min(max(0.0, mean + slope * beyond), 700.0))
+    end, _ = Axis.of(looks(steps)[: len(own)], steps).line(gaps(own, rival))
+    return loss * math.exp(min(max(0.0, end), FARTHEST))
 
 
-def _gaps(own: Sequence[float], rival: Sequence[float]) -> list[float]:
+def gaps(own: Sequence[float], rival: Sequence[float]) -> list[float]:
+    """ln(own / rival) at each look that both have."""
     return [math.log(mine / other) for mine, other in zip(own, rival, strict=False)]
 
 
-def _line(gaps: Sequence[float], seen: Sequence[int], steps: int) -> tuple[float, float, float, float]:
-    """Of a line over ln t: the mean, the slope, how far the end lies beyond the middle of the looks, and their spread."""
-    at = [math.log(step) for step in seen]
-    middle, mean = sum(at) / len(at), sum(gaps) / len(gaps)
-    spread = sum((x - middle) ** 2 for x in at)
-    slope = sum((x - middle) * (gap - mean) for x, gap in zip(at, gaps, strict=True)) / spread
-    return mean, slope, math.log(steps) - middle, spread
+@dataclass(frozen=True)
+class Axis:
+    """ln t of the looks, from their middle, and of the end of the run."""
+
+    at: tuple[float, ...]
+    spread: float
+    end: float
+
+    @classmethod
+    def of(cls, seen: Sequence[int], steps: int) -> "Axis":
+        """Of looks after so many steps, in a run of ``steps``."""
+        logs = [math.log(step) for step in seen]
+        middle = sum(logs) / len(logs)
+        at = tuple(log - middle for log in logs)
+        return cls(at, sum(x * x for x in at), math.log(steps) - middle)
+
+    @property
+    def inflation(self) -> float:
+        """Variance of one value at the end about its prediction, over that of a value about the line."""
+        return 1 + 1 / len(self.at) + self.end**2 / self.spread
+
+    def line(self, values: Sequence[float]) -> tuple[float, float]:
+        """(what the line through the values says of the end, squares that it leaves)."""
+        mean = sum(values) / len(values)
+        slope = sum(x * (value - mean) for x, value in zip(self.at, values, strict=True)) / self.spread
+        left = sum((value - mean - slope * x) ** 2 for x, value in zip(self.at, values, strict=True))
+        return mean + slope * self.end, left

@@ -21,7 +21,7 @@ from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
-LOOKS = 6
+LOOKS = 8
 """Times that early stopping looks at the validation loss of a run on its way."""
 STARTUP_SECONDS = 4.0
 """From the claim of a job to its first inner step: a process starts and loads torch and the data."""
