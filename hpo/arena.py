@@ -18,8 +18,8 @@ from hpo.account import Account
 from hpo.evaluation import SeedPath, judge
 from hpo.inner import InnerProblem
 from hpo.observations import Observations
-from hpo.readings import Spared
-from hpo.stopping import Raced, Rule, all_but_best, behind_row, behind_run, foreseen, judge_early, nobody
+from hpo.readings import NOTHING_SPARED
+from hpo.stopping import Raced, Rule, all_but_best, behind_row, behind_run, foreseen, judge_early
 
 RUNS_PER_SEED = 20
 """Run-equivalents after which a challenger must win over one seed more: cheap decisions early, sure ones later."""
@@ -56,7 +56,7 @@ class Arena:
         """Row of the best point so far."""
         self.dropped = 0
         """Runs that diverged since this was last set to 0."""
-        self.spared = Spared()
+        self.spared = NOTHING_SPARED
         """What early stopping did since this was last emptied."""
 
     @property
@@ -71,7 +71,7 @@ class Arena:
 
     def run(self, rows: Sequence[int], seed: int) -> None:
         """Train each point with one seed, unless that was done before."""
-        self._train(self._new(rows, seed), seed, nobody)
+        self._train(self._new(rows, seed), seed, None)
 
     def race(self, rows: Sequence[int], seed: int, keep: int) -> None:
         """``run``, where only the best ``keep`` are of interest."""
@@ -85,7 +85,7 @@ class Arena:
     def _new(self, rows: Sequence[int], seed: int) -> list[int]:
         return [row for row in dict.fromkeys(rows) if not self.seen.is_run(row, seed)]
 
-    def _train(self, rows: Sequence[int], seed: int, rule: Rule) -> None:
+    def _train(self, rows: Sequence[int], seed: int, rule: Rule | None) -> None:
         if not rows:
             return
         points, path = self.seen.points[list(rows)], [self.seed_path(seed)]
@@ -93,7 +93,8 @@ class Arena:
             raced = judge_early(self.problem, points, path, self.population, self.account.step, rule)
             self.account.spend(raced.member_steps)
             self._record(rows, seed, raced)
-            self.spared += Spared() if rule is nobody else raced.spared
+            if rule is not None:
+                self.spared += raced.spared
             return
         losses = judge(self.problem, points, path, self.population, self.account.step).validation[:, 0]
         self.account.spend(len(rows) * self.problem.steps)
@@ -165,5 +166,5 @@ class Arena:
             return self.run([row, old], seed)
         self.run([old], seed)
         curve = self.seen.curves.get((old, seed))
-        rule = nobody if curve is None else behind_run(curve, float(self.seen.losses[old, seed]), lead)
+        rule = None if curve is None else behind_run(curve, float(self.seen.losses[old, seed]), lead)
         return self._train(self._new([row], seed), seed, rule)

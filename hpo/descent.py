@@ -7,7 +7,7 @@ from hpo.errors import Diverged
 from hpo.evaluation import SeedPath, judge, mean_and_stderr
 from hpo.outer import Move, Visit
 from hpo.race import FINALISTS, LENGTHS
-from hpo.readings import Readings, Spared
+from hpo.readings import NOTHING_SPARED, Readings, Spared
 from hpo.scout import FINALISTS as SCOUT_FINALISTS
 from hpo.scout import RATES, scout, short_steps
 from hpo.search import State
@@ -60,7 +60,7 @@ class Descent:
         seeds, brief = setting.seeds(SCOUT, 0, count), short_steps(steps)
         spread_over = SPREAD * (spec.outer.starts - 1) * brief
         sweep: dict[str, list[float]] | None = None
-        spared = Spared()
+        spared = NOTHING_SPARED
         if spec.outer.scout and spec.searches("learning_rate"):
             account.enter("scout", 0, RATES * brief + SCOUT_FINALISTS * count * steps + spread_over)
             found = scout(setting.problem, setting.shorter(brief), RATES, seeds, setting.population, account.step)

@@ -13,7 +13,7 @@ from hpo.estimators import Estimate
 from hpo.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
 from hpo.inner import InnerProblem
 from hpo.race import LENGTHS, confidence, free_gradient, race, to_unit
-from hpo.readings import Chaos, Spared
+from hpo.readings import NOTHING_SPARED, Chaos, Spared
 from hpo.space import Space
 from hpo.stopping import all_but_best, judge_early
 
@@ -79,7 +79,7 @@ class Move:
     length: float = 0.0
     """Largest coordinate of the move taken; 0 where it stayed."""
     rolled_back: bool = False
-    spared: Spared = Spared()
+    spared: Spared = NOTHING_SPARED
     """What early stopping did in the race."""
 
 
@@ -140,7 +140,7 @@ def advance(
 
     outcome = race(trail.point, losses[sound], candidates, judged)
     trail = replace(trail, width=_next_width(trail.width, outcome.length), point=outcome.point)
-    return trail, replace(seen, length=outcome.length, spared=sum(spared, Spared()))
+    return trail, replace(seen, length=outcome.length, spared=sum(spared, NOTHING_SPARED))
 
 
 def _lost(trail: Trail, losses: Tensor, coordinates: int) -> tuple[Trail, Move]:

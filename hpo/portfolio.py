@@ -16,7 +16,7 @@ from hpo.errors import Diverged
 from hpo.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
 from hpo.observations import Observations, Slope
 from hpo.race import confidence, free_gradient, to_unit
-from hpo.readings import Chaos, Readings, Spared
+from hpo.readings import NOTHING_SPARED, Chaos, Readings
 from hpo.sampler import ELITES, consensus, propose
 from hpo.scout import short_steps
 from hpo.search import State
@@ -207,7 +207,7 @@ class Portfolio:
             self.reigns.append(arena.incumbent)
         dropped = arena.dropped + self.short.dropped
         arena.dropped = self.short.dropped = 0
-        spared, arena.spared = arena.spared, Spared()
+        spared, arena.spared = arena.spared, NOTHING_SPARED
         stops = arena.early_stopping
         self.readings = self.readings.dropping(dropped).adding(pull.chaos).sparing(spared)
         mean, stderr, survivors = mean_and_stderr(arena.seen.known(arena.incumbent))

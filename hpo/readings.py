@@ -68,12 +68,15 @@ class Spared:
         )
 
 
+NOTHING_SPARED = Spared()
+
+
 @dataclass(frozen=True)
 class Readings:
     """Sums over outer steps."""
 
     dropped: int = 0
-    spared: Spared = Spared()
+    spared: Spared = NOTHING_SPARED
     readings: int = 0
     bounded_share: float = 0.0
     mean_scale: float = 0.0

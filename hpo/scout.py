@@ -9,7 +9,7 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.evaluation import judge
 from hpo.inner import InnerProblem, OnStep
-from hpo.readings import Spared
+from hpo.readings import NOTHING_SPARED, Spared
 from hpo.space import Space
 from hpo.stopping import all_but_best, judge_early
 
@@ -39,7 +39,7 @@ class Scouted:
     sweep: list[float]
     member_steps: int
     """Gradient evaluations spent."""
-    spared: Spared = Spared()
+    spared: Spared = NOTHING_SPARED
     """What early stopping did among the finalists."""
 
 
@@ -98,7 +98,7 @@ def _judged(
     """Losses [finalists, seeds] at the full horizon, and what they cost: a race for the lowest mean, where asked for."""
     if not full.spec.outer.early_stopping:
         finals = judge(full, finalists, seeds, population, on_step).validation
-        return finals, finals.numel() * full.steps, Spared()
+        return finals, finals.numel() * full.steps, NOTHING_SPARED
     raced = judge_early(full, finalists, seeds, population, on_step, all_but_best(1))
     if raced.losses.mean(dim=1).isfinite().any() or not raced.ended:
         return raced.losses, raced.member_steps, raced.spared

@@ -18,7 +18,7 @@ from hpo.estimators import Estimate, Estimator
 from hpo.evaluation import SeedPath, mean_and_stderr
 from hpo.inner import InnerProblem
 from hpo.outer import Move, Trail, Visit, advance, standing
-from hpo.readings import Spared
+from hpo.readings import NOTHING_SPARED, Spared
 from hpo.search import State
 
 PATIENCE = 2
@@ -112,7 +112,7 @@ def advance_all(
     # Where no start has a loss, the leader is the one with the best point to go back to.
     first = None if ahead is None else starts[ahead].number
     before, leader, move = min(moved, key=lambda each: (each[1].number != first, each[1].trail.lowest))
-    living, spared = tuple(after for _, after, _ in moved), sum((own.spared for _, _, own in moved), Spared())
+    living, spared = tuple(after for _, after, _ in moved), sum((own.spared for _, _, own in moved), NOTHING_SPARED)
     return Round(living, leader, before.trail.point, move, diverged, spared, tuple(dropped))
 
 

@@ -60,11 +60,11 @@ def judge_early(
     seeds: Sequence[SeedPath],
     population: int,
     on_step: OnStep,
-    rule: Rule,
+    rule: Rule | None = None,
 ) -> Raced:
     """Train points [n, k] with every seed, all of them from look to look, and end those that the rule says cannot win.
 
-    A point that diverged on a seed is ended on all: its mean is infinite.
+    A point that diverged on a seed is ended on all: its mean is infinite. Without a rule nothing else ends a run.
     """
     draw, steps, at = problem.draw(seeds), problem.steps, looks(problem.steps)
     alive = [(row, seed) for row in range(len(points)) for seed in range(len(seeds))]
@@ -90,7 +90,8 @@ def judge_early(
             break
         curves[rows, columns, number] = seen
         broken = {row for row, loss in zip(rows, seen.tolist(), strict=True) if not math.isfinite(loss)}
-        hopeless = set(rule(curves.mean(dim=1)[:, : number + 1], at[: number + 1], steps)) - broken
+        told = rule(curves.mean(dim=1)[:, : number + 1], at[: number + 1], steps) if rule else ()
+        hopeless = set(told) - broken
         ended, diverged = [*ended, *sorted(hopeless)], diverged + len(broken)
         kept = [place for place, row in enumerate(rows) if row not in hopeless | broken]
         state = tuple(torch.cat(whole)[kept] for whole in zip(*parts, strict=True))
@@ -99,11 +100,6 @@ def judge_early(
             break
     saved = len(points) * len(seeds) * steps - spent
     return Raced(losses, curves, tuple(ended), spent, Spared(len(points), len(ended), diverged, saved))
-
-
-def nobody(curves: Tensor, seen: Sequence[int], steps: int) -> Sequence[int]:
-    """The rule of runs that only divergence ends."""
-    return ()
 
 
 def all_but_best(keep: int, so_far: Tensor | None = None) -> Rule:

@@ -82,8 +82,8 @@ def notes(spec: JobSpec) -> list[str]:
         return []
     if spec.outer.budget is not None:
         return [
-            "outer.early_stopping: how many candidates it will end is not known before; what it saves buys more outer steps "
-            "within outer.budget"
+            "outer.early_stopping: how many candidates it will end is not known before; what it saves buys more outer "
+            "steps within outer.budget"
         ]
     return [
         "outer.early_stopping: an upper bound; every candidate is counted to its end, for how many will be ended is not "

@@ -15,12 +15,11 @@ import hpo.scout
 from hpo.account import Account
 from hpo.arena import Arena
 from hpo.evaluation import SeedPath, judge
-from hpo.inner import InnerProblem, OnStep
+from hpo.inner import InnerProblem
 from hpo.race import FINALISTS
 from hpo.spread import spread
 from hpo.stopping import (
     Raced,
-    Rule,
     all_but_best,
     behind_row,
     behind_run,
@@ -28,7 +27,6 @@ from hpo.stopping import (
     judge_early,
     looks,
     lowest_gaps,
-    nobody,
 )
 from hpo.study import Study
 from windtunnel.types import JobSpec, OuterStep, TuneResult
@@ -117,7 +115,7 @@ def test_runs_that_go_on_are_those_of_a_full_race_and_what_diverged_ends_at_once
     assert found.ended and not set(best) & set(found.ended)
     assert found.losses[10].isinf().all() and full[10].isinf().all() and found.spared.diverged == 1
     assert sum(done) == found.member_steps == 11 * 2 * 80 - found.spared.steps < 0.9 * 11 * 2 * 80
-    whole = judge_early(study.problem, points, paths, 8, lambda _: None, nobody)
+    whole = judge_early(study.problem, points, paths, 8, lambda _: None)
     torch.testing.assert_close(whole.losses, full, rtol=1e-5, atol=1e-6)
 
 
@@ -135,10 +133,8 @@ class Watched:
 def watched(request: pytest.FixtureRequest) -> Watched:
     races = []
 
-    def noted(
-        problem: InnerProblem, points: Tensor, seeds: Sequence[SeedPath], population: int, on_step: OnStep, rule: Rule
-    ) -> Raced:
-        raced = judge_early(problem, points, seeds, population, on_step, rule)
+    def noted(problem: InnerProblem, points: Tensor, seeds: Sequence[SeedPath], *rest: Any) -> Raced:
+        raced = judge_early(problem, points, seeds, *rest)
         races.append((points, seeds, raced))
         return raced
 

@@ -1,16 +1,18 @@
 """Result: what a finished job found."""
 
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import httpx
 from pydantic import PrivateAttr
 
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._events import outer_step, read_events
+from windtunnel.client._laws import Laws
 from windtunnel.client._plan import Plan, create_plan
 from windtunnel.client._progress import standard_error
 from windtunnel.client._transport import Transport
 from windtunnel.types import LossEstimate, OuterStep, TuneResult
+from windtunnel.types.laws import LawFit, LawName, LawResult
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,9 +26,13 @@ Plot = Literal[
     "scout",
     "coordinate_check",
     "ladder",
+    "scaling",
     "regularisers",
     "response",
 ]
+
+
+NO_GRID = "this job ran no grid of sizes and lengths; transfer.scaling in its spec asks for one"
 
 
 class Result(TuneResult):
@@ -75,8 +81,32 @@ class Result(TuneResult):
         events = read_events(self._connection(), self._job_id)
         return [step for step in map(outer_step, events) if step is not None]
 
-    def plot(self, which: Plot = "tuning") -> "go.Figure":  # noqa: PLR0912 - one a figure
+    def keep_fit(self, name: str = "", **options: Any) -> LawFit:
+        """Keep the laws of the job's grid as a fit of the server, which plans and allocations take by its id.
+
+        ::
+
+            fit = result.keep_fit("digits")
+            plan = result.plan(width=1024, law_fit=fit.id)
+
+        Args:
+            name: for people.
+            **options: as of ``client.laws.fit``.
+
+        Raises:
+            InvalidRequest: the job has no grid.
+            LawRefused: the grid cannot answer for any law, or for one that was asked for.
+        """
+        if self.scaling is None:
+            raise InvalidRequest(NO_GRID)
+        return Laws(self._connection()).fit(jobs=[self._job_id], name=name, **options)
+
+    def plot(self, which: Plot = "tuning", *, law: LawName | None = None) -> "go.Figure":  # noqa: PLR0912 - one a figure
         """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
+
+        Args:
+            which: the figure.
+            law: with ``scaling``, which fitted law; by default the one that knows most of a run.
 
         Raises:
             InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
@@ -112,6 +142,8 @@ class Result(TuneResult):
                 if self.ladder is None:
                     raise InvalidRequest("this job climbed no ladder of widths; transfer.ladder in its spec asks for one")
                 figure = figures.ladder(self.ladder)
+            case "scaling":
+                figure = figures.law(self._law(law))
             case "regularisers" | "response":
                 if self.best_response is None:
                     raise InvalidRequest(
@@ -123,6 +155,16 @@ class Result(TuneResult):
             case _:
                 raise InvalidRequest(f"no figure {which!r}; allowed: {', '.join(get_args(Plot))}")
         return figure
+
+    def _law(self, name: LawName | None) -> LawResult:
+        if self.scaling is None:
+            raise InvalidRequest(NO_GRID)
+        found = self.scaling.best_informed if name is None else self.scaling.law(name)
+        if found is None:
+            fitted = ", ".join(law.law for law in self.scaling.laws) or "none"
+            why = "; ".join(each.message for each in self.scaling.refusals if name in (None, each.law))
+            raise InvalidRequest(f"the grid of this job has no law {name or 'of the loss'}: {why}; fitted: {fitted}")
+        return found
 
     def _connection(self) -> Transport:
         if self._transport is None:
@@ -145,6 +187,8 @@ class Result(TuneResult):
         if self.best_response is not None and (compared := self.best_response.comparison) is not None:
             gain = standard_error(compared.gain_test.mean, compared.gain_test.stderr)
             lines.append(f"  schedule replayed: test loss lower by {gain} than with its last values held")
+        if self.scaling is not None:
+            lines.append(f"  scaling laws: {self.scaling.sentence}")
         if self.early_stopping is not None:
             lines.append(f"  early stopping: {self.early_stopping.sentence}")
         if self.certificate is not None:

@@ -18,6 +18,15 @@ LawName = Literal[
     "critical_batch",
     "hoffmann",
 ]
+MOST_TO_LEAST: tuple[LawName, ...] = (
+    "hoffmann",
+    "loss_parameters_tokens",
+    "loss_parameters_steps",
+    "loss_compute",
+    "loss_parameters",
+    "loss_tokens",
+)
+"""Laws of the loss: those that know more of a run before those that know less."""
 ColumnName = Literal["parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps"]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 MAX_ROWS = 200_000
