@@ -67,7 +67,9 @@ def grid() -> ScalingReport:
     """What a job with ``transfer.scaling`` found, whose runs at one size diverged."""
     runs = zip(np.tile(range(6), 5), N, D, LOSS, strict=True)
     points = [
-        ScalingPoint(width=8 << at, steps=int(d) // 10**6, parameters=int(n), tokens=int(d), loss=loss, stderr=0.001, seeds=2)
+        ScalingPoint(
+            width=8 << at, steps=int(d) // 10**6, parameters=int(n), tokens=int(d), loss=loss, stderr=0.001, seeds=2
+        )
         for at, n, d, loss in runs
     ]
     broken = ScalingPoint(width=512, steps=100, parameters=10**10, tokens=10**8, loss=None, stderr=0.0, seeds=0)

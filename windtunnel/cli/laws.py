@@ -11,7 +11,8 @@ from windtunnel.cli import output
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
-from windtunnel.types.laws import Allocation, AllocationPlan, LawFit, LawResult
+from windtunnel.types.allocations import Allocation, AllocationPlan
+from windtunnel.types.laws import LawFit, LawResult
 
 commands = typer.Typer(
     name="laws",

@@ -6,7 +6,8 @@ from typing import Any
 
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._transport import Transport, path
-from windtunnel.types.laws import AllocationPlan, LawFit, LawFitList, LawFitSummary
+from windtunnel.types.allocations import AllocationPlan
+from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
 
 PAGE = 50
 FITTING = 120.0
