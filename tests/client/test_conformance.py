@@ -1,7 +1,10 @@
 """One suite for every client: blocking and awaited, over HTTP and with a server of its own in this process."""
 
 import asyncio
+import hashlib
+import json
 import pathlib
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +15,10 @@ import pytest
 from windtunnel import (
     AsyncClient,
     Client,
+    ConnectionFailed,
     InvalidRequest,
     JobCancelled,
+    JobSpec,
     NotFinished,
     NotFound,
     OuterStep,
@@ -23,8 +28,8 @@ from windtunnel import (
     ValidationFailed,
     WaitTimeout,
 )
-from windtunnel.client import LawRefused
-from windtunnel.types import TASKS
+from windtunnel.client import ForkRefused, LawRefused
+from windtunnel.types import TASKS, Finishing, Queued, Started, Succeeded
 from windtunnel.types.listings import listed_estimators, listed_hyperparameters
 
 QUICK = Pacing(poll=0.05)
@@ -136,6 +141,10 @@ def test_a_job_is_followed_to_its_result(drive, job):
     events = list(drive.each(job.events()))
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert list(drive.each(job.events(after=3))) == events[3:]
+    assert {type(event.details) for event in events} == {Queued, Started, OuterStep, Finishing, Succeeded}
+    assert events[1].details.worker and events[-1].details.test.mean > 0
+    for event in events:
+        assert event.details.model_dump(mode="json", exclude_unset=True) == event.data
     result = drive(job.result())
     assert isinstance(result, TuneResult) and drive(result.steps()) == steps
     assert result == drive(job.outcome()) == drive(job.wait(progress=False))
@@ -189,6 +198,38 @@ def test_jobs_wait_go_on_and_are_cancelled(drive):
         drive(running.wait(60, progress=False))
 
 
+def test_a_job_is_forked(drive, job):
+    child = drive(job.fork(model={"width": 32}, outer=None, idempotency_key="forked"))
+    assert (child.spec.model.width, child.spec.model.depth, child.spec.outer) == (32, 2, JobSpec(task="digits").outer)
+    again = drive(drive.client.jobs.fork(job.id, {"model": {"width": 32}, "outer": None}, idempotency_key="forked"))
+    assert again.id == child.id != job.id
+    best = drive(job.fork(from_best=True, seed=1))
+    assert best.spec.initial == job.best.hyperparameters
+    with pytest.raises(ForkRefused, match="weight_decay"):
+        drive(job.fork(from_best=True, search=[{"name": "learning_rate"}]))
+    with pytest.raises(ValidationFailed) as caught:
+        drive(job.fork(model={"width": -3}))
+    assert [error.pointer for error in caught.value.errors] == ["/overrides/model/width"]
+    with pytest.raises(InvalidRequest, match="not both"):
+        drive(job.fork({"seed": 1}, seed=2))
+    for each in (child, best):
+        drive(each.cancel())
+
+
+def test_a_job_is_bundled(drive, job, tmp_path):
+    written = drive(job.bundle(tmp_path))
+    assert written == tmp_path / f"{job.id}.zip" and list(tmp_path.iterdir()) == [written]
+    with zipfile.ZipFile(written) as bundle:
+        content = {name.removeprefix(f"{job.id}/"): bundle.read(name) for name in bundle.namelist()}
+    sums = json.loads(content["manifest.json"])["files"]
+    assert set(sums) == set(content) - {"manifest.json"}
+    assert all(hashlib.sha256(content[name]).hexdigest() == entry["sha256"] for name, entry in sums.items())
+    assert JobSpec.model_validate_json(content["spec.json"]) == job.spec
+    assert drive(job.bundle(str(tmp_path / "again.zip"))).read_bytes()[:2] == b"PK"
+    with pytest.raises(InvalidRequest, match="cannot write"):
+        drive(job.bundle(tmp_path / "nowhere" / "a.zip"))
+
+
 def test_one_key_makes_one_job(drive, job):
     assert drive(drive.client.jobs.create(SMALL, idempotency_key="finished")).id == job.id
 
@@ -211,7 +252,8 @@ def test_what_is_not_there_is_not_found(drive):
     client = drive.client
     asks = [
         client.jobs.get, client.jobs.cancel, client.jobs.pause, client.jobs.resume, client.plans.get,
-        client.datasets.get, client.datasets.delete, client.laws.get, client.workers.drain, client.keys.revoke,
+        client.jobs.fork, client.datasets.get, client.datasets.delete, client.laws.get, client.workers.drain,
+        client.keys.revoke, client.webhooks.get, client.webhooks.delete, client.webhooks.ping,
     ]  # fmt: skip
     for ask in asks:
         with pytest.raises(NotFound, match="nothing_like_it"):
@@ -253,3 +295,32 @@ def test_there_is_a_worker_and_there_are_no_keys(drive, job):
     assert job.id is not None
     assert [worker.draining for worker in drive(drive.client.workers.list())] == [False]
     assert drive(drive.client.keys.list()) == []
+
+
+def test_a_webhook_comes_and_goes(drive):
+    webhooks = drive.client.webhooks
+    made = drive(webhooks.create("https://example.com/hook", events=["job.failed"], name="chat"))
+    assert made.secret.startswith("whsec_") and made.events == ["job.failed"]
+    assert [each.id for each in drive(webhooks.list())] == [made.id]
+    assert drive(webhooks.get(made.id)).deliveries == []
+    assert drive(webhooks.delete(made.id)) is None
+    assert drive(webhooks.list()) == []
+    with pytest.raises(ValidationFailed, match="loopback"):
+        drive(webhooks.create("http://127.0.0.1:1/"))
+
+
+def test_a_download_is_whole_or_not_there(script, scripted, job_json, tmp_path, time):
+    script.answer(200, job_json)
+    job = scripted.jobs.get("job_1")
+    script.steps.clear()
+    there = tmp_path / "a.zip"
+    there.write_bytes(b"before")
+    script.stream("PK", complete=False)
+    with pytest.raises(ConnectionFailed):
+        job.bundle(there)
+    assert time.slept == [0.5, 1]
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.zip", b"before")]
+    script.steps.clear()
+    script.stream("PK", complete=False).stream("PK whole", complete=True)
+    assert job.bundle(there).read_bytes() == b"PK whole"
+    assert len(list(tmp_path.iterdir())) == 1

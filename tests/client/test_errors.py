@@ -14,7 +14,7 @@ from windtunnel import (
     ValidationFailed,
 )
 from windtunnel.client import DatabaseAway, Forbidden, QuotaExceeded
-from windtunnel.client._errors import BY_STATUS, BY_TYPE, api_error
+from windtunnel.client._errors import api_error
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,3 @@ def test_the_type_decides_then_the_status(status, kind, expected):
 def test_a_refused_transfer_and_an_unfinished_job_are_conflicts():
     assert issubclass(TransferRefused, Conflict)
     assert issubclass(NotFinished, Conflict)
-
-
-def test_each_problem_type_has_an_exception_of_its_own_below_that_of_its_status():
-    assert len(set(BY_TYPE.values())) == len(BY_TYPE)
-    for kind, exception in BY_TYPE.items():
-        assert issubclass(exception, (*BY_STATUS.values(), ServerError, ApiError)), kind

@@ -53,5 +53,5 @@ def test_a_call_that_asks_the_server_blocks_in_one_twin_and_is_awaited_in_the_ot
 
 def test_every_public_class_that_asks_the_server_has_a_twin():
     assert {blocking for blocking, _ in PAIRS} == {
-        "Client", "Datasets", "Job", "Jobs", "Keys", "Laws", "Plan", "Plans", "Result", "Workers",
+        "Client", "Datasets", "Job", "Jobs", "Keys", "Laws", "Plan", "Plans", "Result", "Webhooks", "Workers",
     }  # fmt: skip

@@ -8,6 +8,7 @@ from windtunnel.client._async.keys import AsyncKeys
 from windtunnel.client._async.laws import AsyncLaws
 from windtunnel.client._async.plan import AsyncPlan, AsyncPlans
 from windtunnel.client._async.result import AsyncResult
+from windtunnel.client._async.webhooks import AsyncWebhooks
 from windtunnel.client._async.workers import AsyncWorkers
 from windtunnel.client._client import Client
 from windtunnel.client._datasets import Datasets
@@ -21,6 +22,7 @@ from windtunnel.client._errors import (
     DatasetTooLarge,
     Forbidden,
     ForeignOrigin,
+    ForkRefused,
     IdempotencyConflict,
     InternalError,
     InvalidDataset,
@@ -57,6 +59,7 @@ from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plan, Plans
 from windtunnel.client._progress import JobProgress
 from windtunnel.client._result import Result
+from windtunnel.client._webhooks import Webhooks
 from windtunnel.client._workers import Workers
 
 __all__ = [
@@ -70,6 +73,7 @@ __all__ = [
     "AsyncPlan",
     "AsyncPlans",
     "AsyncResult",
+    "AsyncWebhooks",
     "AsyncWorkers",
     "BadRequest",
     "Client",
@@ -81,6 +85,7 @@ __all__ = [
     "Datasets",
     "Forbidden",
     "ForeignOrigin",
+    "ForkRefused",
     "IdempotencyConflict",
     "InternalError",
     "InvalidDataset",
@@ -115,6 +120,7 @@ __all__ = [
     "UnsupportedMediaType",
     "ValidationFailed",
     "WaitTimeout",
+    "Webhooks",
     "WindtunnelError",
     "Workers",
     "WrongHost",

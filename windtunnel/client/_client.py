@@ -17,6 +17,7 @@ from windtunnel.client._plan import Plans
 from windtunnel.client._requests import address_of, key_of, path
 from windtunnel.client._specs import request_body
 from windtunnel.client._transport import Transport
+from windtunnel.client._webhooks import Webhooks
 from windtunnel.client._workers import Workers
 from windtunnel.types import JobSpec, ScheduleInfo, TaskInfo
 from windtunnel.types.estimates import Estimate
@@ -61,6 +62,7 @@ class Client:
         self.workers = Workers(self._transport)
         self.laws = Laws(self._transport)
         self.keys = Keys(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self._server: LocalServer | None = None
 
     @classmethod

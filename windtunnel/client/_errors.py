@@ -83,7 +83,7 @@ class OperatorsOnly(Forbidden):
 
 
 class QuotaExceeded(Forbidden):
-    """You have as many jobs or keys as you may have (403, ``quota``)."""
+    """You have as many jobs, keys or webhooks as you may have (403, ``quota``)."""
 
 
 class ForeignOrigin(Forbidden):
@@ -149,6 +149,10 @@ class InvalidDataset(ValidationFailed):
 
 class IdempotencyConflict(ValidationFailed):
     """The idempotency key belongs to a job with another spec (422, ``idempotency-conflict``)."""
+
+
+class ForkRefused(ValidationFailed):
+    """The new job has no place for its parent's best hyperparameters (422, ``fork-refused``); ``errors`` names them."""
 
 
 class LawRefused(ApiError):
@@ -221,6 +225,7 @@ BY_TYPE: dict[str, type[ApiError]] = {
     "invalid-request": ValidationFailed,
     "invalid-dataset": InvalidDataset,
     "idempotency-conflict": IdempotencyConflict,
+    "fork-refused": ForkRefused,
     "law-refused": LawRefused,
     "rate-limited": RateLimited,
     "internal-error": InternalError,

@@ -1,17 +1,22 @@
 """A handle on one job of the server."""
 # Written by tools/sync_client.py from _async/job.py: change that one.
 
-from collections.abc import Iterator
-from typing import Literal, Self
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from windtunnel.client._answers import is_away, parse
 from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
 from windtunnel.client._events import follow_events, outer_step
+from windtunnel.client._files import place_of
 from windtunnel.client._pacing import Patience
 from windtunnel.client._plan import Plan, create_plan
 from windtunnel.client._progress import JobProgress
 from windtunnel.client._requests import path
 from windtunnel.client._result import Result
+from windtunnel.client._specs import request_body
 from windtunnel.client._transport import Transport
 from windtunnel.client._views import JobView
 from windtunnel.types import Job as WireJob
@@ -121,6 +126,53 @@ class Job(JobView):
         answer = self._transport.get(path("jobs", self.id, "result"))
         return Result.received(self._transport, self.id, answer)
 
+    def bundle(self, target: str | os.PathLike[str]) -> Path:
+        """Write everything about the job to a zip: spec, log, metrics, attempts, result, plans, each with its SHA-256.
+
+        The file is streamed, and is whole or not there.
+
+        Args:
+            target: the file; or a folder, which then gets ``<id>.zip``. A file that is there is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            InvalidRequest: it cannot be written there.
+        """
+        place = place_of(target, f"{self.id}.zip")
+        self._transport.download(path("jobs", self.id, "bundle"), "application/zip", place)
+        return place
+
+    def fork(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> "Job":
+        """Submit another job with the spec of this one, but for what is named: ``job.fork(model={"width": 128})``.
+
+        Args:
+            overrides: fields of a JobSpec that are to differ; or give them by name. Mappings are merged with the parent's,
+                lists are taken whole, None goes back to the default.
+            from_best: begin at this job's best hyperparameters, not where it began.
+            idempotency_key: as in ``jobs.create``.
+            **fields: the same, by name.
+
+        Returns:
+            The new job, which begins from the start: no training state is taken over.
+
+        Raises:
+            ValidationFailed: an override does not fit; ``errors`` tells which.
+            NotFinished: ``from_best`` of a job without a result.
+            ForkRefused: ``from_best``, and the new job does not search one of those hyperparameters, or not there.
+            InvalidRequest: both ``overrides`` and fields are given, or something that is not JSON.
+        """
+        return fork_job(self._transport, self.id, overrides, fields, from_best, idempotency_key)
+
     def cancel(self) -> Self:
         """Ask for the job's end; returns the job itself. Does nothing to a job that has ended."""
         return self._ask("cancel")
@@ -175,3 +227,17 @@ class Job(JobView):
             "law_fit": law_fit,
         }
         return create_plan(self._transport, self.id, size, force=force)
+
+
+def fork_job(
+    transport: Transport,
+    job_id: str,
+    overrides: Mapping[str, Any] | None,
+    fields: Mapping[str, Any],
+    from_best: bool,
+    idempotency_key: str | None,
+) -> Job:
+    """Have the server fork a job; see ``fork`` of a job."""
+    wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
+    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return Job(transport, parse(WireJob, transport.post(path("jobs", job_id, "fork"), wanted, headers)))

@@ -1,4 +1,4 @@
-"""``client.jobs``: submit, find, pause, resume and cancel jobs."""
+"""``client.jobs``: submit, fork, find, pause, resume and cancel jobs."""
 # Written by tools/sync_client.py from _async/jobs.py: change that one.
 
 import uuid
@@ -8,7 +8,7 @@ from typing import Any, Literal
 import httpx
 
 from windtunnel.client._answers import parse
-from windtunnel.client._job import Job
+from windtunnel.client._job import Job, fork_job
 from windtunnel.client._requests import path
 from windtunnel.client._specs import request_body
 from windtunnel.client._transport import Transport
@@ -65,6 +65,23 @@ class Jobs:
             if page.next_cursor is None:
                 return
             wanted["cursor"] = page.next_cursor
+
+    def fork(
+        self,
+        job_id: str,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Job:
+        """Submit another job with the spec of this one, but for what is named; see ``fork`` of a job.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return fork_job(self._transport, job_id, overrides, fields, from_best, idempotency_key)
 
     def cancel(self, job_id: str) -> Job:
         """Ask for the job's end. A queued job is cancelled at once, a running one at its next inner step.

@@ -3,12 +3,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx
 
 from windtunnel.client._answers import M, failure, parse, reason
 from windtunnel.client._errors import ConnectionFailed
+from windtunnel.client._files import written_aside
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._requests import (
     HARMLESS,
@@ -94,6 +96,27 @@ class Transport:
             raise ConnectionFailed(self.base_url, reason(error, request)) from error
         finally:
             response.close()
+
+    def download(self, path: str, media: str, target: Path) -> None:
+        """Write an answer to a file as it comes; a connection that breaks is tried again from the start.
+
+        Raises:
+            InvalidRequest: the file cannot be written.
+            ConnectionFailed: the connection broke each time.
+        """
+        attempt = 0
+        while True:
+            try:
+                with written_aside(target) as file, self.stream(path, {"Accept": media}) as pieces:
+                    for piece in pieces:
+                        file.write(piece)
+            except ConnectionFailed:
+                if attempt >= self.pacing.retries:
+                    raise
+            else:
+                return
+            self.pacing.sleep(self.pacing.delay(attempt))
+            attempt += 1
 
     def read(self, model: type[M], path: str, params: Mapping[str, str | int] | None = None) -> M:
         """Read a typed model.

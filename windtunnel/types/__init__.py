@@ -89,6 +89,16 @@ from windtunnel.types.spec import (
 )
 from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization, TransferSpec
+from windtunnel.types.webhooks import (
+    DeliveryState,
+    NewWebhook,
+    Webhook,
+    WebhookDelivery,
+    WebhookDetails,
+    WebhookEventType,
+    WebhookMessage,
+    WebhookRequest,
+)
 
 __all__ = [
     "ESTIMATORS",
@@ -118,6 +128,7 @@ __all__ = [
     "DatasetFormat",
     "DecayKind",
     "DecayRule",
+    "DeliveryState",
     "DepthRule",
     "EstimatorChoice",
     "EstimatorInfo",
@@ -148,6 +159,7 @@ __all__ = [
     "ModelSpec",
     "MultistepSchedule",
     "NewApiKey",
+    "NewWebhook",
     "OptimizerName",
     "OptimizerSpec",
     "OtherEvent",
@@ -189,6 +201,12 @@ __all__ = [
     "TuneResult",
     "WarmupSchedule",
     "WarmupStableDecaySchedule",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookDetails",
+    "WebhookEventType",
+    "WebhookMessage",
+    "WebhookRequest",
     "WorkerInfo",
     "is_dataset",
 ]

@@ -12,6 +12,7 @@ from windtunnel.client._async.keys import AsyncKeys
 from windtunnel.client._async.laws import AsyncLaws
 from windtunnel.client._async.plan import AsyncPlans
 from windtunnel.client._async.transport import AsyncTransport
+from windtunnel.client._async.webhooks import AsyncWebhooks
 from windtunnel.client._async.workers import AsyncWorkers
 from windtunnel.client._local import LocalServer
 from windtunnel.client._pacing import Pacing
@@ -60,6 +61,7 @@ class AsyncClient:
         self.workers = AsyncWorkers(self._transport)
         self.laws = AsyncLaws(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
         self._server: LocalServer | None = None
 
     @classmethod

@@ -1,7 +1,10 @@
 """A handle on one job of the server."""
 
-from collections.abc import AsyncIterator
-from typing import Literal, Self
+import os
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from windtunnel.client._answers import is_away, parse
 from windtunnel.client._async.events import follow_events, outer_step
@@ -9,9 +12,11 @@ from windtunnel.client._async.plan import AsyncPlan, create_plan
 from windtunnel.client._async.result import AsyncResult
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
+from windtunnel.client._files import place_of
 from windtunnel.client._pacing import Patience
 from windtunnel.client._progress import JobProgress
 from windtunnel.client._requests import path
+from windtunnel.client._specs import request_body
 from windtunnel.client._views import JobView
 from windtunnel.types import Job as WireJob
 from windtunnel.types import JobEvent, OuterStep
@@ -120,6 +125,53 @@ class AsyncJob(JobView):
         answer = await self._transport.get(path("jobs", self.id, "result"))
         return AsyncResult.received(self._transport, self.id, answer)
 
+    async def bundle(self, target: str | os.PathLike[str]) -> Path:
+        """Write everything about the job to a zip: spec, log, metrics, attempts, result, plans, each with its SHA-256.
+
+        The file is streamed, and is whole or not there.
+
+        Args:
+            target: the file; or a folder, which then gets ``<id>.zip``. A file that is there is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            InvalidRequest: it cannot be written there.
+        """
+        place = place_of(target, f"{self.id}.zip")
+        await self._transport.download(path("jobs", self.id, "bundle"), "application/zip", place)
+        return place
+
+    async def fork(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> "AsyncJob":
+        """Submit another job with the spec of this one, but for what is named: ``job.fork(model={"width": 128})``.
+
+        Args:
+            overrides: fields of a JobSpec that are to differ; or give them by name. Mappings are merged with the parent's,
+                lists are taken whole, None goes back to the default.
+            from_best: begin at this job's best hyperparameters, not where it began.
+            idempotency_key: as in ``jobs.create``.
+            **fields: the same, by name.
+
+        Returns:
+            The new job, which begins from the start: no training state is taken over.
+
+        Raises:
+            ValidationFailed: an override does not fit; ``errors`` tells which.
+            NotFinished: ``from_best`` of a job without a result.
+            ForkRefused: ``from_best``, and the new job does not search one of those hyperparameters, or not there.
+            InvalidRequest: both ``overrides`` and fields are given, or something that is not JSON.
+        """
+        return await fork_job(self._transport, self.id, overrides, fields, from_best, idempotency_key)
+
     async def cancel(self) -> Self:
         """Ask for the job's end; returns the job itself. Does nothing to a job that has ended."""
         return await self._ask("cancel")
@@ -174,3 +226,17 @@ class AsyncJob(JobView):
             "law_fit": law_fit,
         }
         return await create_plan(self._transport, self.id, size, force=force)
+
+
+async def fork_job(
+    transport: AsyncTransport,
+    job_id: str,
+    overrides: Mapping[str, Any] | None,
+    fields: Mapping[str, Any],
+    from_best: bool,
+    idempotency_key: str | None,
+) -> AsyncJob:
+    """Have the server fork a job; see ``fork`` of a job."""
+    wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
+    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return AsyncJob(transport, parse(WireJob, await transport.post(path("jobs", job_id, "fork"), wanted, headers)))

@@ -1,4 +1,4 @@
-"""``client.jobs``: submit, find, pause, resume and cancel jobs."""
+"""``client.jobs``: submit, fork, find, pause, resume and cancel jobs."""
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any, Literal
 import httpx
 
 from windtunnel.client._answers import parse
-from windtunnel.client._async.job import AsyncJob
+from windtunnel.client._async.job import AsyncJob, fork_job
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._requests import path
 from windtunnel.client._specs import request_body
@@ -64,6 +64,23 @@ class AsyncJobs:
             if page.next_cursor is None:
                 return
             wanted["cursor"] = page.next_cursor
+
+    async def fork(
+        self,
+        job_id: str,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> AsyncJob:
+        """Submit another job with the spec of this one, but for what is named; see ``fork`` of a job.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return await fork_job(self._transport, job_id, overrides, fields, from_best, idempotency_key)
 
     async def cancel(self, job_id: str) -> AsyncJob:
         """Ask for the job's end. A queued job is cancelled at once, a running one at its next inner step.
