@@ -20,6 +20,7 @@ from store.errors import (
     DATABASE_ERRORS,
     DatasetInUse,
     DatasetNotFound,
+    DatasetsTooLarge,
     IdempotencyConflict,
     InvalidCursor,
     JobNotFound,
@@ -148,7 +149,7 @@ def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
     )
 
 
-def _quota(_: Request, error: TooManyJobs) -> ProblemError:
+def _quota(_: Request, error: TooManyJobs | DatasetsTooLarge) -> ProblemError:
     return problem(403, "quota", "You have as many as you may have", error.message)
 
 
@@ -232,6 +233,7 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     DatasetNotFound: _no_dataset,
     DatasetInUse: _in_use,
     TooManyDatasets: _too_many,
+    DatasetsTooLarge: _quota,
     ClientDisconnect: _gone,
     LawFitNotFound: _no_such_fit,
     IdempotencyConflict: _conflict,

@@ -21,6 +21,7 @@ from service.jobs.routes import router as jobs
 from service.keys.routes import router as keys
 from service.laws.routes import router as laws
 from service.metrics.routes import router as metrics
+from service.openapi import complete
 from service.pages.assets import router as assets
 from service.pages.routes import problem_page
 from service.pages.routes import router as pages
@@ -51,17 +52,12 @@ class Dispatcher(Protocol):
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document gives problems their own media type."""
+    """FastAPI whose OpenAPI document is completed by hand."""
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            document = super().openapi()
-            for path in document["paths"].values():
-                for operation in path.values():
-                    for status in answers.PROBLEMS:
-                        content = operation["responses"][status]["content"]
-                        content[answers.PROBLEM_TYPE] = content.pop("application/json")
+            complete(super().openapi())
         return super().openapi()
 
 

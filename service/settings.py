@@ -52,6 +52,9 @@ class ServiceSettings(StoreSettings):
 
     max_dataset_bytes: int = Field(256 * 2**20, gt=0, description="Size of an uploaded file, at most, in bytes.")
     max_datasets: int = Field(100, ge=0, description="Data sets of one owner, at most.")
+    max_datasets_bytes: int = Field(
+        8 * 2**30, ge=0, description="Room that the data sets of one owner take together, at most, in bytes."
+    )
     dataset_memory: int = Field(
         2 * 2**30, ge=512 * 2**20, description="Memory of the process that reads an uploaded file, at most, in bytes."
     )

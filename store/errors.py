@@ -93,6 +93,16 @@ class TooManyDatasets(StoreError):
         self.limit = limit
 
 
+class DatasetsTooLarge(StoreError):
+    """The owner's data sets would take more room together than is allowed."""
+
+    def __init__(self, kept: int, more: int, limit: int) -> None:
+        super().__init__(
+            f"this data set takes {more:,} bytes and your others take {kept:,}; allowed together: {limit:,}. Delete one "
+            "that is no longer needed"
+        )
+
+
 class LawFitNotFound(StoreError):
     """No scaling-law fit has this id."""
 

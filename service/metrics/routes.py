@@ -61,7 +61,11 @@ def _counter(name: str, text: str, label: str, values: Mapping[Any, int]) -> Cou
     return family
 
 
-@router.get("/metrics", responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}},
+)
 def prometheus(database: DatabaseDependency, _: OperatorDependency) -> Response:
     """What there is to measure of the fleet, in Prometheus's text format."""
     with database.snapshot() as session:
