@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from windtunnel.cli import output
+from windtunnel.cli.completing import tasks
 from windtunnel.cli.options import AsJson, JobId, Timeout, Url
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.watching import follow_job, print_outcome, wait_for_end
@@ -26,7 +27,9 @@ Source = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help=f"What to tune on: {', '.join(TASKS)}, or the id of a data set. Enough without a file.", show_default=False
+        help=f"What to tune on: {', '.join(TASKS)}, or the id of a data set. Enough without a file.",
+        show_default=False,
+        autocompletion=tasks,
     ),
 ]
 Assignments = Annotated[

@@ -39,8 +39,7 @@ class LocalServer:
 
     def __init__(self, data_dir: str | os.PathLike[str] | None, workers: int, threads: int | None) -> None:
         parts = {name: _load(name) for name in (*NEEDED, *NEEDED_TO_WORK)}
-        if importlib.util.find_spec("torch") is None:
-            raise _not_installed("torch")
+        need_to_train("a local server", "server,worker")
         self._closing = threading.Event()
         self._ended: Future[None] = Future()
         started: Future[str] = Future()
@@ -111,15 +110,25 @@ def _served(parts: dict[str, Any], folder: Path, workers: int, threads: int | No
     return parts["service.serve"].background(app)
 
 
+def need_to_train(what: str, extras: str = "worker") -> None:
+    """Check that what trains is installed.
+
+    Raises:
+        NotInstalled: torch is not.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise _not_installed("torch", what, extras)
+
+
 def _load(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise _not_installed(error.name or name) from error
+        raise _not_installed(error.name or name, "a local server", "server,worker") from error
 
 
-def _not_installed(name: str) -> NotInstalled:
+def _not_installed(name: str, what: str, extras: str) -> NotInstalled:
     return NotInstalled(
-        f"a local server needs {name}, which is not installed. Install it with: pip install 'windtunnel[server,worker]'; "
-        "or name a server that runs elsewhere: Client(url)"
+        f"{what} needs {name}, which is not installed. Install it with: pip install 'windtunnel[{extras}]'; "
+        "or use a server that runs elsewhere: windtunnel.Client(url)"
     )
