@@ -164,7 +164,7 @@ class Study:
             data=self.data,
         )
         certified = [*(self._certified or self._certify(points[0], "start")), *self._certify(points[best], "best")]
-        wall_seconds = self.account.lap()
+        wall_seconds, stops = self.account.lap(), self.spec.outer.early_stopping
         result = TuneResult(
             spec=self.spec,
             start=evaluation(self.space, points[0], judged, 0),
@@ -190,6 +190,7 @@ class Study:
             horizon=evidence.horizon,
             scaling=evidence.scaling,
             best_response=report,
+            early_stopping=self._search.readings.early_stopping(self.spec.inner.steps) if stops else None,
             dropped_members=self._search.readings.dropped,
             provenance=provenance(self.spec, self.data.sha256, self.threads),
         )

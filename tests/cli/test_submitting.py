@@ -79,6 +79,8 @@ def test_an_estimate_is_told_by_phase_and_starts_nothing(ask_idle):
     done = ask_idle("estimate", "--task", "digits", "--set", "inner.steps=50")
     assert done.exit_code == 0
     assert "runs of the proxy" in done.stdout and "scout" in done.stdout and "MiB" in done.stdout
+    stopping = ask_idle("estimate", "--task", "digits", "--set", "outer.early_stopping=true")
+    assert "an upper bound" in stopping.stdout
     large = ask_idle("estimate", "--task", "digits", "--set", "model.width=8192", "--json")
     assert json.loads(large.stdout)["memory"]["fits"] is False
     told = ask_idle("estimate", "--task", "digits", "--set", "model.width=8192")

@@ -25,6 +25,8 @@ SMALL = {
     "outer": {"steps": 2, "finish_seeds": 2},
 }
 """A job of a few seconds."""
+SCALING = {"widths": [8, 16, 32], "steps": [4, 16, 40, 100], "seeds": 1}
+"""A grid in which the tokens at least span more than a decade."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def finished(client: Client) -> Job:
     """A small job that has succeeded."""
-    spec = {**SMALL, "transfer": {"ladder": {"widths": [8, 16, 32], "seeds": 2}}}
+    spec = {**SMALL, "transfer": {"ladder": {"widths": [8, 16, 32], "seeds": 2}, "scaling": SCALING}}
     job = client.jobs.create(spec, idempotency_key="finished")
     job.wait(timeout=120, progress=False)
     return job

@@ -38,7 +38,10 @@ SMALL = {
     "model": {"width": 16, "depth": 2},
     "inner": {"steps": 8, "batch_size": 32, "seeds": 2},
     "outer": {"steps": 2, "finish_seeds": 2},
-    "transfer": {"ladder": {"widths": [8, 16, 32], "seeds": 2}},
+    "transfer": {
+        "ladder": {"widths": [8, 16, 32], "seeds": 2},
+        "scaling": {"widths": [8, 16, 32], "steps": [4, 16, 40, 100], "seeds": 1},
+    },
 }
 """The job of the suite: the one of the fixture ``finished``, so that a server that has run it does not run it again."""
 

@@ -9,7 +9,8 @@ from windtunnel.client._answers import parse
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path, query
 from windtunnel.client._transport import Transport
-from windtunnel.types.laws import AllocationPlan, LawFit, LawFitList, LawFitSummary
+from windtunnel.types.allocations import AllocationPlan
+from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
 
 PAGE = 50
 """Fits fetched at once by ``list``."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.types import OuterStep, TuneResult
+from windtunnel.types.laws import LawName, LawResult
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -18,20 +19,23 @@ Plot = Literal[
     "scout",
     "coordinate_check",
     "ladder",
+    "scaling",
     "regularisers",
     "response",
 ]
 FROM_STEPS: frozenset[Plot] = frozenset({"loss", "hyperparameters", "gradients", "scout"})
 """Figures of the outer steps, which the result itself does not hold."""
+NO_GRID = "this job ran no grid of sizes and lengths; transfer.scaling in its spec asks for one"
 
 
-def draw(result: TuneResult, which: Plot, steps: Sequence[OuterStep]) -> "go.Figure":  # noqa: PLR0912 - one a figure
+def draw(result: TuneResult, which: Plot, steps: Sequence[OuterStep], law: LawName | None = None) -> "go.Figure":
     """A plotly figure.
 
     Args:
         result: of the job.
         which: name of the figure.
         steps: every outer step, for the figures in ``FROM_STEPS``.
+        law: with ``scaling``, which fitted law; None: the one that knows most of a run.
 
     Raises:
         InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
@@ -67,6 +71,8 @@ def draw(result: TuneResult, which: Plot, steps: Sequence[OuterStep]) -> "go.Fig
             if result.ladder is None:
                 raise InvalidRequest("this job climbed no ladder of widths; transfer.ladder in its spec asks for one")
             figure = figures.ladder(result.ladder)
+        case "scaling":
+            figure = figures.law(_law(result, law))
         case "regularisers" | "response":
             if result.best_response is None:
                 raise InvalidRequest(
@@ -78,3 +84,14 @@ def draw(result: TuneResult, which: Plot, steps: Sequence[OuterStep]) -> "go.Fig
         case _:
             raise InvalidRequest(f"no figure {which!r}; allowed: {', '.join(get_args(Plot))}")
     return figure
+
+
+def _law(result: TuneResult, name: LawName | None) -> LawResult:
+    if result.scaling is None:
+        raise InvalidRequest(NO_GRID)
+    found = result.scaling.best_informed if name is None else result.scaling.law(name)
+    if found is None:
+        fitted = ", ".join(law.law for law in result.scaling.laws) or "none"
+        why = "; ".join(each.message for each in result.scaling.refusals if name in (None, each.law))
+        raise InvalidRequest(f"the grid of this job has no law {name or 'of the loss'}: {why}; fitted: {fitted}")
+    return found

@@ -1,7 +1,7 @@
 """A result: what a finished job found."""
 # Written by tools/sync_client.py from _async/result.py: change that one.
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from pydantic import PrivateAttr
@@ -9,11 +9,13 @@ from pydantic import PrivateAttr
 from windtunnel.client._answers import parse
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._events import outer_step, read_events
+from windtunnel.client._laws import Laws
 from windtunnel.client._plan import Plan, create_plan
-from windtunnel.client._plots import FROM_STEPS, Plot, draw
+from windtunnel.client._plots import FROM_STEPS, NO_GRID, Plot, draw
 from windtunnel.client._transport import Transport
 from windtunnel.client._views import ResultView
 from windtunnel.types import OuterStep
+from windtunnel.types.laws import LawFit, LawName
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -60,13 +62,37 @@ class Result(ResultView):
         found = [outer_step(event) for event in read_events(self._connection(), self._job_id)]
         return [step for step in found if step is not None]
 
-    def plot(self, which: Plot = "tuning") -> "go.Figure":
+    def keep_fit(self, name: str = "", **options: Any) -> LawFit:
+        """Keep the laws of the job's grid as a fit of the server, which plans and allocations take by its id.
+
+        ::
+
+            fit = result.keep_fit("digits")
+            plan = result.plan(width=1024, law_fit=fit.id)
+
+        Args:
+            name: for people.
+            **options: as of ``client.laws.fit``.
+
+        Raises:
+            InvalidRequest: the job has no grid.
+            LawRefused: the grid cannot answer for any law, or for one that was asked for.
+        """
+        if self.scaling is None:
+            raise InvalidRequest(NO_GRID)
+        return Laws(self._connection()).fit(jobs=[self._job_id], name=name, **options)
+
+    def plot(self, which: Plot = "tuning", *, law: LawName | None = None) -> "go.Figure":
         """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
+
+        Args:
+            which: the figure.
+            law: with ``scaling``, which fitted law; by default the one that knows most of a run.
 
         Raises:
             InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
         """
-        return draw(self, which, self.steps() if which in FROM_STEPS else [])
+        return draw(self, which, self.steps() if which in FROM_STEPS else [], law)
 
     def _connection(self) -> Transport:
         if self._transport is None:

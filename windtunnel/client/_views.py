@@ -136,6 +136,10 @@ class ResultView(TuneResult):
         if self.best_response is not None and (compared := self.best_response.comparison) is not None:
             gain = standard_error(compared.gain_test.mean, compared.gain_test.stderr)
             lines.append(f"  schedule replayed: test loss lower by {gain} than with its last values held")
+        if self.scaling is not None:
+            lines.append(f"  scaling laws: {self.scaling.sentence}")
+        if self.early_stopping is not None:
+            lines.append(f"  early stopping: {self.early_stopping.sentence}")
         if self.certificate is not None:
             lines.append(f"  certificate: {self.certificate.sentence}")
         return "\n".join(lines) + ">"

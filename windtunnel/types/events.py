@@ -72,6 +72,10 @@ class OuterStep(Response):
     """``auto``: by how much the loss of the incumbent fell, over the seeds that it and its successor were run with."""
     candidates: int | None = None
     """``auto``: points that the arm proposed."""
+    ended_early: int | None = None
+    """Early stopping: candidates that were not run to their end, for they could not win or diverged; None without it."""
+    saved_steps: int | None = None
+    """Early stopping: inner steps that they still had before them."""
     starts: int | None = None
     """Several starts: how many live after the step. Loss, hyperparameters, gradient and move are the leader's."""
     leader: int | None = None

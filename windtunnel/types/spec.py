@@ -197,12 +197,11 @@ class JobSpec(Request):
             )
         self._check_that_warmup_ends()
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
-        raceless = self.method.estimator in ("auto", "stn", "delta_stn") and not self.method.uses_higher
-        if self.outer.early_stopping and raceless:
+        if self.outer.early_stopping and self.method.estimator in ("stn", "delta_stn"):
             raise misfit(
                 "/outer/early_stopping",
                 f"early_stopping with method.estimator {self.method.estimator!r}, which runs no race of candidates; "
-                "allowed: false, or name another estimator, such as 'reverse'",
+                "allowed: false, or another estimator, such as 'auto'",
                 True,
             )
         if self.outer.starts > 1 and self.method.estimator == "auto" and not self.method.uses_higher:
