@@ -28,7 +28,9 @@ FROM_STEPS: frozenset[Plot] = frozenset({"loss", "hyperparameters", "gradients",
 NO_GRID = "this job ran no grid of sizes and lengths; transfer.scaling in its spec asks for one"
 
 
-def draw(result: TuneResult, which: Plot, steps: Sequence[OuterStep], law: LawName | None = None) -> "go.Figure":
+def draw(  # noqa: PLR0912 - one a figure
+    result: TuneResult, which: Plot, steps: Sequence[OuterStep], law: LawName | None = None
+) -> "go.Figure":
     """A plotly figure.
 
     Args:
