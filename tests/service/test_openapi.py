@@ -1,5 +1,7 @@
 """The whole OpenAPI document tried out, on both databases, with and without a key: nothing undocumented, no 5xx."""
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,3 +86,10 @@ def try_all(operation: Any, mode: GenerationMode, headers: dict[str, str], seen:
         seen.add(answer.status_code)
 
     send()
+
+
+def test_every_reference_of_the_document_leads_to_a_schema(settings):
+    document = create_app(settings).openapi()
+    text = json.dumps(document)
+    assert "$defs" not in text
+    assert set(re.findall(r"#/components/schemas/([^\"]+)", text)) <= set(document["components"]["schemas"])
