@@ -92,6 +92,7 @@ __all__ = [
     "WaitTimeout",
     "WindtunnelError",
     "__version__",
+    "count",
     "roles",
     "tune",
 ]
@@ -120,6 +121,7 @@ _WIRE = frozenset(
 
 _ELSEWHERE = {
     "UserTask": "windtunnel.user_tasks",
+    "count": "windtunnel.inspecting",
     "roles": "windtunnel.inspecting",
     "tune": "windtunnel.tuning",
 }
