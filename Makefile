@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve bench laws peers anytime best-response soak fleet system clean help
+.PHONY: demo test lint client serve docs reference bench laws peers anytime best-response soak fleet system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
 	@echo "make test   run every test"
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make client write the blocking client from the asynchronous one (windtunnel/client/_async), and its reference"
+	@echo "make docs   the documentation as a static site, in site/"
+	@echo "make reference  the parts of the documentation that the code knows itself: docs/reference/openapi.md and others"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
 	@echo "make laws   scaling laws on real runs, and two ways to the critical batch size (goes on where it stopped)"
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
@@ -46,9 +49,28 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/sync_client.py --check
+	$(BIN)/python tools/client_reference.py --check
+
+client: $(VENV)/.dev
+	$(BIN)/python tools/sync_client.py
+	$(BIN)/python tools/client_reference.py
 
 serve: $(VENV)/.installed
 	$(BIN)/windtunnel serve
+
+# Needs no more than the client and the generator.
+$(VENV)/.docs: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --clean --strict
+	@echo "site/index.html is the first page; for the search, too: $(BIN)/python -m http.server --directory site 8080"
+
+reference: $(VENV)/.installed
+	$(BIN)/python -m documentation
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.engine
@@ -99,4 +121,4 @@ fleet: $(VENV)/.dev system
 	$(BIN)/python -m benchmarks.fleet
 
 clean:
-	rm -rf $(VENV) $(PEERS) demo
+	rm -rf $(VENV) $(PEERS) demo site .cache

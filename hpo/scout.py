@@ -71,7 +71,7 @@ def scout(
             "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
     order = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
-    finalists = _finalists(space, points[order])
+    finalists = _finalists(space, points[order], space.start() if full.spec.initial else None)
     finals, spent, spared = _judged(full, finalists, seeds, population, on_step)
     means = finals.mean(dim=1)
     best = int(means.argmin())
@@ -110,14 +110,16 @@ def _judged(
     return finals, raced.member_steps + again.numel() * full.steps, Spared(len(finalists))
 
 
-def _finalists(space: Space, ranked: Tensor) -> Tensor:
-    """Points to judge at the full horizon: the best rates, and the best rate with more decay where decay is searched.
+def _finalists(space: Space, ranked: Tensor, given: Tensor | None) -> Tensor:
+    """Points to judge at the full horizon: the best rates, and the best rate with more decay where decay is searched; and
+    the start that was given label by label, which the sweep of one rate for all does not pass through.
 
     The gradient with respect to a small decay is small; two large steps here save many small ones later.
     """
     decays = [item for item in space.hyperparameters if item.name == "weight_decay"]
+    first = [] if given is None else [given]
     if not decays:
-        return ranked[:FINALISTS]
+        return torch.stack([*first, *ranked[: FINALISTS - len(first)]])
     start = min(item.start for item in decays)
     more = [space.with_value(ranked[0], "weight_decay", start * factor) for factor in MORE_DECAY]
-    return torch.stack([*ranked[: FINALISTS - len(more)], *more])
+    return torch.stack([*first, *ranked[: FINALISTS - len(more) - len(first)], *more])

@@ -75,7 +75,7 @@ class Study:
         self.data = load(spec.task) if data is None else data
         self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
         if spec.model.family == "module":
-            probe(spec.model, TASKS[spec.task], self.data.train.inputs)
+            probe(spec.model, TASKS[spec.task], self.data.train)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)

@@ -33,7 +33,7 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": LawFitRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {"schema": {"$ref": "#/components/schemas/LawFitRequest"}},
             "text/csv": {"schema": {"type": "string"}},
         },
     }

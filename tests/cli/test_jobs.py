@@ -1,6 +1,8 @@
 """``list``, ``show``, ``follow``, ``cancel`` against a real server."""
 
 import json
+import zipfile
+from pathlib import Path
 
 from windtunnel.client import Client
 from windtunnel.types import TuneResult
@@ -108,3 +110,19 @@ def test_a_running_job_is_shown_as_it_stands_and_once_cancelled_ends_follow_in_1
     again = ask("cancel", job.id, "--json")
     assert json.loads(again.stdout)["state"] == "cancelled"
     assert "cancelled" in ask("show", job.id).stdout
+
+
+def test_a_bundle_is_written_where_it_is_wanted(ask, finished, tmp_path):
+    done = ask("bundle", finished)
+    assert (done.exit_code, done.stdout) == (0, f"{finished}.zip\n")
+    with zipfile.ZipFile(f"{finished}.zip") as bundle:
+        assert f"{finished}/result.json" in bundle.namelist()
+    told = json.loads(ask("bundle", finished, "-o", "here.zip", "--json").stdout)
+    assert told["file"].endswith("/here.zip") and told["bytes"] == Path("here.zip").stat().st_size
+    assert sorted(path.name for path in Path().glob("*zip*")) == sorted(["here.zip", f"{finished}.zip"])
+
+
+def test_a_bundle_that_cannot_be_says_why(ask_idle, queued):
+    assert ask_idle("bundle", "job_none").exit_code == 4
+    done = ask_idle("bundle", queued, "-o", "nowhere/a.zip")
+    assert done.exit_code == 2 and "cannot write nowhere/a.zip: No such file or directory" in done.stderr

@@ -39,6 +39,7 @@ from windtunnel.types.schedules import (
     ScheduleSpec,
     is_shape,
 )
+from windtunnel.types.starting import check_initial
 from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
 
@@ -117,6 +118,11 @@ class JobSpec(Request):
         min_length=1,
         max_length=32,
     )
+    initial: dict[str, float] = Field(
+        default_factory=dict,
+        description="Where searched hyperparameters start: label (learning_rate.hidden, beta1) -> value. By default from "
+        "the values in optimizer, schedule and regularization.",
+    )
     method: MethodSpec = MethodSpec()
     outer: OuterSpec = OuterSpec()
     target: Target | None = None
@@ -179,6 +185,8 @@ class JobSpec(Request):
             self._check_search_item(index, item)
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
         check_regularisers(task, self.model, self.regularization, searched)
+        keys = {"mixture_weight": task.sources, "knot": self.knot_keys, "dropout": self.model.layers}
+        check_initial(self.initial, self.search, keys)
         check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
             raise misfit(

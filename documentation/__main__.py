@@ -1,0 +1,50 @@
+"""Writes the generated pages, and the generated parts of pages: `python -m documentation`, or `make reference`."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from documentation import estimators, openapi
+from service.app import create_app
+from service.settings import ServiceSettings
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+
+
+def pages() -> dict[Path, str]:
+    """Path -> what the page should be.
+
+    Raises:
+        ValueError: a page has lost the marks around a part that is generated.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # The application opens no database before it is asked something.
+        document = create_app(ServiceSettings(data_dir=Path(folder))).openapi()
+    catalogue = REFERENCE / "estimators.md"
+    return {
+        REFERENCE / "openapi.md": openapi.page(document),
+        catalogue: within(catalogue.read_text(), "estimators", estimators.catalogue()),
+    }
+
+
+def within(page: str, part: str, text: str) -> str:
+    """The page with the part between its two marks replaced."""
+    start, end = f"<!-- `make reference` writes {part} from here -->", "<!-- to here -->"
+    found = re.compile(f"({re.escape(start)}\n\n).*?(\n\n{re.escape(end)})", re.DOTALL)
+    changed, count = found.subn(lambda match: match[1] + text + match[2], page)
+    if count != 1:
+        raise ValueError(f"the page needs exactly one part between {start!r} and {end!r}, it has {count}")
+    return changed
+
+
+def main() -> None:
+    """Write what has changed, and say so."""
+    for path, text in pages().items():
+        stale = not path.exists() or path.read_text() != text
+        if stale:
+            path.write_text(text)
+        print(f"{path.name}: {'written' if stale else 'was current'}")
+
+
+if __name__ == "__main__":
+    main()
