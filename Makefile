@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint serve docs reference bench laws peers anytime best-response soak fleet system clean help
+.PHONY: demo test lint client serve docs reference bench laws peers anytime best-response soak fleet system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
 	@echo "make test   run every test"
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make client write the blocking client from the asynchronous one (windtunnel/client/_async), and its reference"
 	@echo "make docs   the documentation as a static site, in site/"
 	@echo "make reference  the parts of the documentation that the code knows itself: docs/reference/openapi.md and others"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
@@ -48,6 +49,12 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/sync_client.py --check
+	$(BIN)/python tools/client_reference.py --check
+
+client: $(VENV)/.dev
+	$(BIN)/python tools/sync_client.py
+	$(BIN)/python tools/client_reference.py
 
 serve: $(VENV)/.installed
 	$(BIN)/windtunnel serve

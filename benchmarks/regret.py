@@ -20,9 +20,11 @@ from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
 from hpo.evaluation import judge
+from hpo.mup.proxies import proxy_tensors
 from hpo.mup.scaled import ScaledProblem
+from hpo.space import Hyperparameter, Space
 from hpo.tasks import load
-from windtunnel.types import JobSpec
+from windtunnel.types import TASKS, JobSpec
 
 RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
 DECAYS = (0.1, 1.0, 10.0)
@@ -33,6 +35,8 @@ TUNING, CHOOSING, JUDGING = 12, 3, 6
 """Seeds that choose the best of the proxy's grid, whose runs are cheap and whose losses scatter; that choose the best of a
 wide grid; fresh seeds that judge it."""
 MULTIPLES = (8, 16)
+NEGLIGIBLE = 1e-12
+"""A decay that does nothing: the space of decays is logarithmic and has no 0."""
 PARAMETRIZATIONS = ("mup", "standard")
 COLUMNS = ["problem", "parametrization", "width", "rate", "decay", "purpose", "losses"]
 
@@ -45,6 +49,8 @@ class Problem:
     spec: dict[str, Any]
     rate: float
     decay: float
+    undecayed: frozenset[str] = frozenset()
+    """Roles that are not decayed; all other matrices share one decay."""
 
 
 PROBLEMS = {
@@ -59,6 +65,13 @@ PROBLEMS = {
         {"task": "python-text", "model": {"width": 32, "depth": 1, "d_head": 8}, "inner": {"steps": 100, "batch_size": 8}},
         0.02,
         0.1,
+    ),
+    "transformer, hidden decay": Problem(
+        "the same transformer, tokens' embedding and readout not decayed",
+        {"task": "python-text", "model": {"width": 32, "depth": 1, "d_head": 8}, "inner": {"steps": 100, "batch_size": 8}},
+        0.02,
+        0.1,
+        frozenset({"input", "output"}),
     ),
     "narrow transformer": Problem(
         "transformer, python-text, width 16, depth 2, 200 steps of batch 8",
@@ -76,16 +89,26 @@ def run(name: str, parametrization: str, width: int, rate: float, decay: float, 
         {
             **problem.spec,
             "parametrization": parametrization,
-            "search": [{"name": "learning_rate"}, {"name": "weight_decay"}],
+            "search": [{"name": "learning_rate"}, {"name": "weight_decay", "scope": "role"}],
         }
     )
-    values = {"learning_rate": problem.rate, "weight_decay": problem.decay}
+    values = {
+        each.label: _start(problem, each)
+        for each in Space.from_spec(spec, proxy_tensors(spec.model, TASKS[spec.task])).hyperparameters
+    }
     scaled = ScaledProblem(spec, values, width, load(spec.task))
     point = torch.tensor([[math.log(rate), math.log(decay)]], dtype=torch.float64)
     paths = [(0, 9_001, purpose, index) for index in range(seeds)]
     together = 8 if width == spec.model.width else 1
     losses: list[float] = judge(scaled, point, paths, together, lambda _: None).validation[0].tolist()
     return losses
+
+
+def _start(problem: Problem, coordinate: Hyperparameter) -> float:
+    """Middle of the proxy's grid for one coordinate."""
+    if coordinate.name == "learning_rate":
+        return problem.rate
+    return NEGLIGIBLE if coordinate.key in problem.undecayed else problem.decay
 
 
 class Unmeasured(Exception):

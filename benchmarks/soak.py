@@ -35,6 +35,7 @@ from workers.settings import WorkerSettings
 
 SEEDS = 3
 """Different jobs; each is submitted again and again."""
+OWNERS = ("ada", "bob")
 WAITING = 3
 """Jobs kept in the queue while the soak lasts."""
 GAP = (6.0, 12.0)
@@ -102,10 +103,10 @@ class Soak:
     def use(self) -> None:
         """Keep the queue filled; now and then cancel, pause or resume."""
         with self.database.transaction() as s:
-            waiting = len(jobs.page(s, state="queued", limit=WAITING).items)
+            waiting = sum(len(jobs.page(s, owner=owner, state="queued", limit=WAITING).items) for owner in OWNERS)
             for _ in range(WAITING - waiting):
                 seed = self.use_chance.randrange(SEEDS)
-                self.submitted[jobs.submit(s, spec(seed), owner=self.use_chance.choice(["ada", "bob"])).id] = seed
+                self.submitted[jobs.submit(s, spec(seed), owner=self.use_chance.choice(OWNERS)).id] = seed
             for job_id in list(self.paused):
                 jobs.resume(s, job_id)
                 self.paused.discard(job_id)

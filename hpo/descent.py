@@ -7,7 +7,7 @@ from hpo.errors import Diverged
 from hpo.evaluation import SeedPath, judge, mean_and_stderr
 from hpo.outer import Move, Visit
 from hpo.race import FINALISTS, LENGTHS
-from hpo.readings import Readings
+from hpo.readings import NOTHING_SPARED, Readings, Spared
 from hpo.scout import FINALISTS as SCOUT_FINALISTS
 from hpo.scout import RATES, scout, short_steps
 from hpo.search import State
@@ -60,11 +60,12 @@ class Descent:
         seeds, brief = setting.seeds(SCOUT, 0, count), short_steps(steps)
         spread_over = SPREAD * (spec.outer.starts - 1) * brief
         sweep: dict[str, list[float]] | None = None
+        spared = NOTHING_SPARED
         if spec.outer.scout and spec.searches("learning_rate"):
             account.enter("scout", 0, RATES * brief + SCOUT_FINALISTS * count * steps + spread_over)
             found = scout(setting.problem, setting.shorter(brief), RATES, seeds, setting.population, account.step)
             account.spend(found.member_steps)
-            point, losses = found.point, found.losses
+            point, losses, spared = found.point, found.losses, found.spared
             sweep = {"learning_rate": found.rates, "loss": found.sweep}
         else:
             account.enter("scout", 0, count * steps + spread_over)
@@ -92,9 +93,9 @@ class Descent:
             for number, at in enumerate(points)
             if number >= first
         )
-        self.readings = self.readings.dropping(diverged)
+        self.readings = self.readings.dropping(diverged).sparing(spared)
         move = Move(mean, stderr, survivors, count - survivors, torch.empty(0), None)
-        return self._report(0, point, point, move, diverged, reason, sweep)
+        return self._report(0, point, point, move, diverged, spared, reason, sweep)
 
     def _judged(self, point: Tensor, seeds: list[SeedPath]) -> Tensor:
         """Losses at one point at the full horizon, [seeds]."""
@@ -127,9 +128,10 @@ class Descent:
             setting.problem, setting.estimator, self.living, seeds, outer_step, setting.population, setting.account
         )
         self.living, self._leader = done.living, done.leader.number
-        self.readings = self.readings.dropping(done.diverged).adding(done.move.chaos)
+        self.readings = self.readings.dropping(done.diverged).adding(done.move.chaos).sparing(done.spared)
         reason = "; ".join(done.dropped) or None
-        return self._report(outer_step, done.before, done.leader.trail.point, done.move, done.diverged, reason)
+        after = done.leader.trail.point
+        return self._report(outer_step, done.before, after, done.move, done.diverged, done.spared, reason)
 
     def _report(
         self,
@@ -138,6 +140,7 @@ class Descent:
         after: Tensor,
         move: Move,
         diverged: int,
+        spared: Spared,
         reason: str | None,
         sweep: dict[str, list[float]] | None = None,
     ) -> OuterStep:
@@ -148,6 +151,8 @@ class Descent:
             outer_steps=self.setting.spec.outer.planned_steps,
             arm="gradient" if gradient else "scout",
             reason=reason,
+            ended_early=spared.stopped + spared.diverged if self.setting.spec.outer.early_stopping else None,
+            saved_steps=spared.steps if self.setting.spec.outer.early_stopping else None,
             starts=len(self.living) if several else None,
             leader=self._leader if several else None,
             loss=move.loss if move.seeds else None,

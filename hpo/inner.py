@@ -246,7 +246,7 @@ class InnerProblem:
 
     def fit(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
         """Training loss of the model's outputs, [members]; all of it but the penalty."""
-        losses = per_example(self.task.kind, outputs, batch.labels, loss.get("label_smoothing"))
+        losses = per_example(self.task, outputs, batch.labels, loss.get("label_smoothing"))
         if batch.sources is None:
             return losses.mean(dim=1)
         return mixed(losses, batch.sources, loss["mixture_weight"], self.shares)
@@ -270,7 +270,7 @@ class InnerProblem:
         labels = split.labels.to(self.dtype) if kind == "regression" else split.labels
         outputs = self.outputs(self.layout.split(parameters), loss, inputs)
         labels = labels.expand(len(outputs), *labels.shape)
-        return per_example(kind, outputs, labels).mean(dim=1), accuracy(kind, outputs.detach(), labels)
+        return per_example(self.task, outputs, labels).mean(dim=1), accuracy(kind, outputs.detach(), labels)
 
     def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""

@@ -3,18 +3,25 @@
 ``torch.nn.functional.mse_loss`` has no forward-over-reverse derivative; cross-entropy has all of them.
 """
 
+import functools
+
 import torch
 from torch import Tensor
+from torch.func import vmap
 from torch.nn import functional
 
-from windtunnel.types.tasks import TaskKind
+from windtunnel.torch._own_loss import of_each
+from windtunnel.types.tasks import TaskInfo, TaskKind
+from windtunnel.user_tasks import user_task
 
 
-def per_example(kind: TaskKind, outputs: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
+def per_example(task: TaskInfo, outputs: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
     """Loss of each example: cross-entropy in nats, for text averaged over its tokens; squared error for regression.
 
+    A task of one's own may bring another, which automatic differentiation goes through like the module.
+
     Args:
-        kind: of the task.
+        task: what is learned.
         outputs: [members, batch, classes]; [members, batch, context, classes] for text; [members, batch, 1] for regression.
         labels: [members, batch]; [members, batch, context] for text.
         smoothing: share of the target spread over all classes (Szegedy et al. 2016, section 7), [members], or one for each
@@ -23,14 +30,23 @@ def per_example(kind: TaskKind, outputs: Tensor, labels: Tensor, smoothing: Tens
     Returns:
         [members, batch]
     """
-    if kind == "regression":
-        return (outputs.squeeze(-1) - labels).square()
+    if task.loss is not None:
+        own = user_task(task.name).criterion()
+        assert own is not None, "the listing of the task names its loss"
+        found: Tensor = vmap(functools.partial(of_each, own))(_plain(task.kind, outputs), labels)
+        return found
+    if task.kind == "regression":
+        return (_plain(task.kind, outputs) - labels).square()
     losses = _cross_entropy(outputs, labels)
     if smoothing is not None:
         spread = -functional.log_softmax(outputs, dim=-1).mean(dim=-1)
         share = smoothing.view(*smoothing.shape, *[1] * (losses.dim() - smoothing.dim()))
         losses = (1 - share) * losses + share * spread
     return losses if losses.dim() == 2 else losses.mean(dim=2)
+
+
+def _plain(kind: TaskKind, outputs: Tensor) -> Tensor:
+    return outputs.squeeze(-1) if kind == "regression" else outputs
 
 
 def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:

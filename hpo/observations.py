@@ -41,12 +41,17 @@ class Observations:
         points: [n, k].
         losses: validation losses, [n, seeds so far]; NaN where a point was not run with a seed, infinity where it diverged.
         arms: which arm proposed each point.
+        slopes: hypergradients.
+        curves: (row, seed) -> losses at the looks of a run that went to its end, where it was looked at on the way.
+        foreseen: (row, seed) of runs that were ended early: their losses were extrapolated.
     """
 
     points: Tensor
     losses: Tensor
     arms: list[Arm] = field(default_factory=list)
     slopes: list[Slope] = field(default_factory=list)
+    curves: dict[tuple[int, int], tuple[float, ...]] = field(default_factory=dict)
+    foreseen: set[tuple[int, int]] = field(default_factory=set)
 
     @classmethod
     def none(cls, coordinates: int) -> "Observations":
@@ -82,14 +87,20 @@ class Observations:
             unknown = torch.full((len(self), seed + 1 - self.seeds), torch.nan, dtype=torch.float64)
             self.losses = torch.cat([self.losses, unknown], dim=1)
         self.losses[row, seed] = loss
+        self.foreseen.discard((row, seed))
+
+    def foresee(self, row: int, seed: int, loss: float) -> None:
+        """The extrapolated loss of a run that was ended early: it tells of the point, and is no run."""
+        self.record(row, seed, loss)
+        self.foreseen.add((row, seed))
 
     def is_run(self, row: int, seed: int) -> bool:
-        """Whether a point was run with a seed."""
-        return seed < self.seeds and not bool(self.losses[row, seed].isnan())
+        """Whether a point was run with a seed, to the end."""
+        return seed < self.seeds and (row, seed) not in self.foreseen and not bool(self.losses[row, seed].isnan())
 
     def known(self, row: int) -> Tensor:
         """Losses of a point over the seeds it was run with, [seeds run]."""
-        return self.losses[row][~self.losses[row].isnan()]
+        return self.losses[row, [seed for seed in range(self.seeds) if self.is_run(row, seed)]]
 
     def levels(self) -> Tensor:
         """One number a point, comparable between points run with different seeds, [n]; infinity where a run diverged.
@@ -118,7 +129,12 @@ class Observations:
         tensors = {"points": self.points, "losses": self.losses}
         if self.slopes:
             tensors["gradients"] = torch.stack([slope.gradient for slope in self.slopes])
-        return tensors, {"arms": self.arms, "slopes": [[slope.row, slope.seed] for slope in self.slopes]}
+        return tensors, {
+            "arms": self.arms,
+            "slopes": [[slope.row, slope.seed] for slope in self.slopes],
+            "curves": [[row, seed, list(curve)] for (row, seed), curve in self.curves.items()],
+            "foreseen": [list(run) for run in sorted(self.foreseen)],
+        }
 
     @classmethod
     def of_state(cls, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> "Observations":
@@ -127,4 +143,6 @@ class Observations:
             Slope(row, seed, gradient)
             for (row, seed), gradient in zip(numbers["slopes"], tensors.get("gradients", []), strict=True)
         ]
-        return cls(tensors["points"], tensors["losses"], list(numbers["arms"]), slopes)
+        curves = {(row, seed): tuple(curve) for row, seed, curve in numbers.get("curves", [])}
+        foreseen = {(row, seed) for row, seed in numbers.get("foreseen", [])}
+        return cls(tensors["points"], tensors["losses"], list(numbers["arms"]), slopes, curves, foreseen)

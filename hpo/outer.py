@@ -12,10 +12,10 @@ from hpo.errors import Diverged
 from hpo.estimators import Estimate
 from hpo.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
 from hpo.inner import InnerProblem
-from hpo.race import FINALISTS, LENGTHS, confidence, free_gradient, race, to_unit
-from hpo.readings import Chaos
+from hpo.race import LENGTHS, confidence, free_gradient, race, to_unit
+from hpo.readings import NOTHING_SPARED, Chaos, Spared
 from hpo.space import Space
-from hpo.stopping import judge_early
+from hpo.stopping import all_but_best, judge_early
 
 MOMENTUM = 0.5
 GROW, SHRINK = 1.5, 0.5
@@ -79,6 +79,8 @@ class Move:
     length: float = 0.0
     """Largest coordinate of the move taken; 0 where it stayed."""
     rolled_back: bool = False
+    spared: Spared = NOTHING_SPARED
+    """What early stopping did in the race."""
 
 
 def standing(estimate: Estimate) -> Tensor:
@@ -123,18 +125,22 @@ def advance(
         for length in LENGTHS
     ]
 
-    def judged(rows: Tensor, which: slice) -> Tensor:
-        if problem.spec.outer.early_stopping and which.start == 0:
-            only, spent = judge_early(problem, rows, survivors[0], FINALISTS, population, account.step)
-            account.spend(spent)
-            return only[:, None]
+    spared: list[Spared] = []
+
+    def judged(rows: Tensor, which: slice, keep: int, so_far: Tensor) -> Tensor:
+        if problem.spec.outer.early_stopping:
+            rule = all_but_best(keep, so_far)
+            raced = judge_early(problem, rows, survivors[which], population, account.step, rule)
+            account.spend(raced.member_steps)
+            spared.append(raced.spared)
+            return raced.losses
         found = judge(problem, rows, survivors[which], population, account.step).validation
         account.spend(found.numel() * problem.steps)
         return found
 
     outcome = race(trail.point, losses[sound], candidates, judged)
     trail = replace(trail, width=_next_width(trail.width, outcome.length), point=outcome.point)
-    return trail, replace(seen, length=outcome.length)
+    return trail, replace(seen, length=outcome.length, spared=sum(spared, NOTHING_SPARED))
 
 
 def _lost(trail: Trail, losses: Tensor, coordinates: int) -> tuple[Trail, Move]:

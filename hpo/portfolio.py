@@ -16,7 +16,7 @@ from hpo.errors import Diverged
 from hpo.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
 from hpo.observations import Observations, Slope
 from hpo.race import confidence, free_gradient, to_unit
-from hpo.readings import Chaos, Readings
+from hpo.readings import NOTHING_SPARED, Chaos, Readings
 from hpo.sampler import ELITES, consensus, propose
 from hpo.scout import short_steps
 from hpo.search import State
@@ -40,6 +40,8 @@ LENGTHS = (0.4, 1.0)
 """Largest coordinate of a candidate's move, over the width of the trust region."""
 WIDTH, WIDEST, NARROWEST = 0.8, 2.0, 0.1
 GROW, SHRINK = 1.5, 0.5
+FINALISTS = 2
+"""Candidates along a gradient that are run to their end in any case, where others may be ended early."""
 FORMER = 3
 """Former incumbents that are judged again at the end."""
 
@@ -65,9 +67,10 @@ class Portfolio:
         self.readings = Readings()
         most = PANEL_SHARE * setting.spec.inner.seeds
         brief = setting.shorter(short_steps(setting.spec.inner.steps))
+        # Short runs only tell what is worth a run in full; of those, ranks count from the first to the last.
         self.arena, self.short = (
-            Arena(problem, self._seed_path, most, setting.population, setting.account)
-            for problem in (setting.problem, brief)
+            Arena(problem, self._seed_path, most, setting.population, setting.account, early_stopping=stops)
+            for problem, stops in ((setting.problem, setting.spec.outer.early_stopping), (brief, False))
         )
         self.width = WIDTH
         self.tallies: dict[PlayedArm, Tally] = {"gradient": Tally(), "sampler": Tally()}
@@ -142,7 +145,7 @@ class Portfolio:
         rows = arena.seen.add(space.clamp(torch.stack(found)), "sampler")
         # A seed that no point has met: neither the sampler nor the incumbent can owe their standing to it.
         first = arena.seen.seeds
-        arena.run([*rows, arena.incumbent], first)
+        arena.race_incumbent(rows, first)
         return Pull("sampler", reason, arena.challenge(rows, first), len(rows))
 
     def _descend(self, outer_step: int, reason: str) -> Pull:
@@ -167,7 +170,8 @@ class Portfolio:
             return Pull("gradient", reason, chaos=chaos)
         stacked = torch.stack(gradients)
         rows = [new for new in arena.seen.add(self._moves(row, stacked, chaos), "gradient") if new != row]
-        arena.run(rows, seeds[0])
+        # The incumbent's run with this seed is the estimator's, and nobody looked at it on the way: they race each other.
+        arena.race(rows, seeds[0], FINALISTS)
         gain = arena.challenge(rows, seeds[0])
         length = float((arena.best - point).abs().max())
         grown = min(max(GROW * length, NARROWEST), WIDEST)
@@ -203,7 +207,9 @@ class Portfolio:
             self.reigns.append(arena.incumbent)
         dropped = arena.dropped + self.short.dropped
         arena.dropped = self.short.dropped = 0
-        self.readings = self.readings.dropping(dropped).adding(pull.chaos)
+        spared, arena.spared = arena.spared, NOTHING_SPARED
+        stops = arena.early_stopping
+        self.readings = self.readings.dropping(dropped).adding(pull.chaos).sparing(spared)
         mean, stderr, survivors = mean_and_stderr(arena.seen.known(arena.incumbent))
         gradient = {} if pull.gradient is None else dict(zip(space.labels, pull.gradient.tolist(), strict=True))
         chaos = pull.chaos
@@ -214,6 +220,8 @@ class Portfolio:
             reason=pull.reason,
             gain=pull.gain,
             candidates=pull.candidates,
+            ended_early=spared.stopped + spared.diverged if stops else None,
+            saved_steps=spared.steps if stops else None,
             spent={arm: tally.spent for arm, tally in self.tallies.items()},
             loss=mean,
             stderr=stderr,

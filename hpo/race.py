@@ -56,6 +56,12 @@ def to_unit(direction: Tensor) -> Tensor:
     return direction / largest if largest > 0 else direction
 
 
+Judge = Callable[[Tensor, slice, int, Tensor], Tensor]
+"""(points [n, k], which seeds, how many go on, sum of each point's losses over the seeds before [n])
+-> losses [n, seeds of the slice], infinite where a run diverged or was ended because it could not be among those.
+"""
+
+
 @dataclass(frozen=True)
 class Race:
     """Outcome of a race."""
@@ -72,7 +78,7 @@ def race(
     present: Tensor,
     present_losses: Tensor,
     candidates: list[Tensor],
-    judge: Callable[[Tensor, slice], Tensor],
+    judge: Judge,
 ) -> Race:
     """Race candidates against the present point on common seeds.
 
@@ -80,18 +86,18 @@ def race(
         present: [k].
         present_losses: losses at the present point, [seeds]; finite.
         candidates: points [k].
-        judge: (points [n, k], which seeds) -> losses [n, seeds of the slice], infinite where a run diverged.
+        judge: trains the candidates.
     """
     stay = Race(present, 0.0, float(present_losses.mean()))
     if not candidates:
         return stay
     points = torch.stack(candidates)
-    first = judge(points, slice(0, 1))
+    first = judge(points, slice(0, 1), FINALISTS, torch.zeros(len(points), dtype=torch.float64))
     order = first[:, 0].argsort(stable=True)[:FINALISTS]
     finalists = points[order]
     losses = first[order]
     if len(present_losses) > 1:
-        losses = torch.cat([losses, judge(finalists, slice(1, len(present_losses)))], dim=1)
+        losses = torch.cat([losses, judge(finalists, slice(1, len(present_losses)), 1, losses[:, 0])], dim=1)
     means = losses.mean(dim=1)
     winner = int(means.argmin())
     gains = present_losses - losses[winner]

@@ -1,4 +1,4 @@
-"""What a job observes about its own trustworthiness while it runs: chaos, and runs that diverged."""
+"""What a job observes about itself while it runs: chaos, runs that diverged, runs that early stopping spared."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hpo.estimators import Estimate
-from windtunnel.types.results import ChaosReading
+from windtunnel.types.results import ChaosReading, EarlyStopping
 
 PARTS = 20
 """Parts of a run in the profile of its chaos."""
@@ -46,10 +46,37 @@ class Chaos:
 
 
 @dataclass(frozen=True)
+class Spared:
+    """What early stopping did in some races."""
+
+    candidates: int = 0
+    """Points that raced; one that races twice counts twice."""
+    stopped: int = 0
+    """Those of them that were ended because they could not win."""
+    diverged: int = 0
+    """Those that were ended because a run was no number any more."""
+    steps: int = 0
+    """Member-steps that the ended runs still had before them."""
+
+    def __add__(self, other: "Spared") -> "Spared":
+        """Both together."""
+        return Spared(
+            self.candidates + other.candidates,
+            self.stopped + other.stopped,
+            self.diverged + other.diverged,
+            self.steps + other.steps,
+        )
+
+
+NOTHING_SPARED = Spared()
+
+
+@dataclass(frozen=True)
 class Readings:
     """Sums over outer steps."""
 
     dropped: int = 0
+    spared: Spared = NOTHING_SPARED
     readings: int = 0
     bounded_share: float = 0.0
     mean_scale: float = 0.0
@@ -60,6 +87,10 @@ class Readings:
     def dropping(self, members: int) -> "Readings":
         """With so many more diverged members."""
         return replace(self, dropped=self.dropped + members)
+
+    def sparing(self, spared: Spared) -> "Readings":
+        """With what early stopping did in one more outer step."""
+        return replace(self, spared=self.spared + spared)
 
     def adding(self, chaos: Chaos | None) -> "Readings":
         """With the reading of one more outer step; None where it bounded nothing."""
@@ -78,6 +109,17 @@ class Readings:
             added = sums + torch.tensor(chaos.profile, dtype=torch.float64)
             found = replace(found, profile=tuple(added.tolist()))
         return found
+
+    def early_stopping(self, steps: int) -> EarlyStopping:
+        """The wire form of what was spared, where a run takes so many steps."""
+        spared = self.spared
+        return EarlyStopping(
+            candidates=spared.candidates,
+            stopped=spared.stopped,
+            diverged=spared.diverged,
+            saved_steps=spared.steps,
+            saved_run_equivalents=spared.steps / steps,
+        )
 
     def chaos(self) -> ChaosReading | None:
         """Means over outer steps; None for an exact adjoint, which bounds nothing."""

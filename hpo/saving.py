@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from hpo.errors import InvalidData
-from hpo.readings import Readings
+from hpo.readings import Readings, Spared
 from hpo.search import State
 from windtunnel.types import JobSpec
 
@@ -70,6 +70,7 @@ def load_state(files: dict[str, bytes], spec: JobSpec) -> StudyState:
         raise InvalidData(f"the saved state has format {numbers.get('format')!r}, this version reads {FORMAT}")
     if numbers["spec_sha256"] != spec_sha256(spec):
         raise InvalidData("the saved state belongs to another spec", "a changed spec is a job of its own: submit it anew")
-    readings = Readings(**{**numbers["readings"], "profile": tuple(numbers["readings"]["profile"])})
+    said = numbers["readings"]
+    readings = Readings(**{**said, "profile": tuple(said["profile"]), "spared": Spared(**said.get("spared", {}))})
     search = None if numbers["search"] is None else (tensors, numbers["search"])
     return StudyState(numbers["outer_step"], search, readings, numbers["spent"], numbers["wall_seconds"])

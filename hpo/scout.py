@@ -9,7 +9,9 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.evaluation import judge
 from hpo.inner import InnerProblem, OnStep
+from hpo.readings import NOTHING_SPARED, Spared
 from hpo.space import Space
+from hpo.stopping import all_but_best, judge_early
 
 RATES = 16
 FINALISTS = 4
@@ -37,6 +39,8 @@ class Scouted:
     sweep: list[float]
     member_steps: int
     """Gradient evaluations spent."""
+    spared: Spared = NOTHING_SPARED
+    """What early stopping did among the finalists."""
 
 
 def scout(
@@ -67,8 +71,8 @@ def scout(
             "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
     order = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
-    finalists = _finalists(space, points[order])
-    finals = judge(full, finalists, seeds, population, on_step).validation
+    finalists = _finalists(space, points[order], space.start() if full.spec.initial else None)
+    finals, spent, spared = _judged(full, finalists, seeds, population, on_step)
     means = finals.mean(dim=1)
     best = int(means.argmin())
     if not means[best].isfinite():
@@ -83,18 +87,39 @@ def scout(
         losses=finals[best],
         rates=[grid[row] for row in kept],
         sweep=[float(losses[row]) for row in kept],
-        member_steps=rates * short.steps + finals.numel() * full.steps,
+        member_steps=rates * short.steps + spent,
+        spared=spared,
     )
 
 
-def _finalists(space: Space, ranked: Tensor) -> Tensor:
-    """Points to judge at the full horizon: the best rates, and the best rate with more decay where decay is searched.
+def _judged(
+    full: InnerProblem, finalists: Tensor, seeds: list[tuple[int, ...]], population: int, on_step: OnStep
+) -> tuple[Tensor, int, Spared]:
+    """Losses [finalists, seeds] at the full horizon, and what they cost: a race for the lowest mean, where asked for."""
+    if not full.spec.outer.early_stopping:
+        finals = judge(full, finalists, seeds, population, on_step).validation
+        return finals, finals.numel() * full.steps, NOTHING_SPARED
+    raced = judge_early(full, finalists, seeds, population, on_step, all_but_best(1))
+    if raced.losses.mean(dim=1).isfinite().any() or not raced.ended:
+        return raced.losses, raced.member_steps, raced.spared
+    # Those that led diverged after the others were ended for them.
+    ended = list(raced.ended)
+    again = judge(full, finalists[ended], seeds, population, on_step).validation
+    finals = raced.losses.clone()
+    finals[ended] = again
+    return finals, raced.member_steps + again.numel() * full.steps, Spared(len(finalists))
+
+
+def _finalists(space: Space, ranked: Tensor, given: Tensor | None) -> Tensor:
+    """Points to judge at the full horizon: the best rates, and the best rate with more decay where decay is searched; and
+    the start that was given label by label, which the sweep of one rate for all does not pass through.
 
     The gradient with respect to a small decay is small; two large steps here save many small ones later.
     """
     decays = [item for item in space.hyperparameters if item.name == "weight_decay"]
+    first = [] if given is None else [given]
     if not decays:
-        return ranked[:FINALISTS]
+        return torch.stack([*first, *ranked[: FINALISTS - len(first)]])
     start = min(item.start for item in decays)
     more = [space.with_value(ranked[0], "weight_decay", start * factor) for factor in MORE_DECAY]
-    return torch.stack([*ranked[: FINALISTS - len(more)], *more])
+    return torch.stack([*first, *ranked[: FINALISTS - len(more) - len(first)], *more])

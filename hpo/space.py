@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Refused
+from hpo.labels import keys, label
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED
-from windtunnel.types import TASKS, HyperparameterName, JobSpec, Scope, TensorFacts
+from windtunnel.types import HyperparameterName, JobSpec, Scope, TensorFacts
 from windtunnel.types.hyperparameters import BIJECTIONS, Bijection
 from windtunnel.types.results import Role
 from windtunnel.types.schedules import ShapeName, is_shape
@@ -59,7 +60,7 @@ class Hyperparameter:
     @property
     def label(self) -> str:
         """``learning_rate``, ``learning_rate.hidden``, ``learning_rate.layers.1.weight``."""
-        return f"{self.name}.{self.key}" if self.key else self.name
+        return label(self.name, self.key)
 
     @property
     def bijection(self) -> Bijection:
@@ -96,34 +97,22 @@ class Space:
         """Expand the search items of a job over the roles or tensors of its proxy.
 
         Raises:
-            Refused: an item acts on no tensor of this proxy.
+            Refused: an item acts on no tensor of this proxy, or a start is given of nothing that is searched.
         """
         found: list[Hyperparameter] = []
         for item in spec.search:
             low, high = item.range
             if spec.start_value(item.name) is None:
                 raise Refused(f"{item.name} is searched but switched off in this spec")
-            subject = [tensor for tensor in tensors if tensor.role not in ROLES_WITHOUT.get(item.name, frozenset())]
-            keys: dict[str, None]
-            match item.scope:
-                case _ if item.name == "mixture_weight":
-                    keys = dict.fromkeys(TASKS[spec.task].sources)
-                case _ if item.name == "knot":
-                    keys = dict.fromkeys(spec.knot_keys)
-                case "global":
-                    keys = {"": None}
-                case "role":
-                    keys = dict.fromkeys(tensor.part for tensor in subject)
-                case "tensor":
-                    keys = dict.fromkeys(tensor.name for tensor in subject)
-                case "layer":
-                    keys = dict.fromkeys(spec.model.layers)
-            if not keys:
+            found_keys = keys(spec, item, tensors)
+            if not found_keys:
                 raise Refused(f"{item.name} with scope {item.scope!r} acts on no tensor of this proxy")
-            for key in keys:
-                start = spec.start_value(item.name, key)
+            for key in found_keys:
+                start = spec.initial.get(label(item.name, key), spec.start_value(item.name, key))
                 assert start is not None
                 found.append(Hyperparameter(item.name, item.scope, key, min(max(start, low), high), low, high))
+        if unknown := sorted(set(spec.initial) - {item.label for item in found}):
+            raise Refused(f"initial names {unknown[0]!r}, which this search does not have")
         return cls(found)
 
     def __len__(self) -> int:

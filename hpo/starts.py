@@ -18,6 +18,7 @@ from hpo.estimators import Estimate, Estimator
 from hpo.evaluation import SeedPath, mean_and_stderr
 from hpo.inner import InnerProblem
 from hpo.outer import Move, Trail, Visit, advance, standing
+from hpo.readings import NOTHING_SPARED, Spared
 from hpo.search import State
 
 PATIENCE = 2
@@ -56,6 +57,8 @@ class Round:
     """Of the leader."""
     diverged: int
     """Members that were left out, over all starts."""
+    spared: Spared
+    """What early stopping did, over all starts."""
     dropped: tuple[str, ...] = ()
     """Why starts were dropped, one sentence each."""
 
@@ -109,7 +112,8 @@ def advance_all(
     # Where no start has a loss, the leader is the one with the best point to go back to.
     first = None if ahead is None else starts[ahead].number
     before, leader, move = min(moved, key=lambda each: (each[1].number != first, each[1].trail.lowest))
-    return Round(tuple(after for _, after, _ in moved), leader, before.trail.point, move, diverged, tuple(dropped))
+    living, spared = tuple(after for _, after, _ in moved), sum((own.spared for _, _, own in moved), NOTHING_SPARED)
+    return Round(living, leader, before.trail.point, move, diverged, spared, tuple(dropped))
 
 
 def _estimated(

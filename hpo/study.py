@@ -75,7 +75,7 @@ class Study:
         self.data = load(spec.task) if data is None else data
         self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
         if spec.model.family == "module":
-            probe(spec.model, TASKS[spec.task], self.data.train.inputs)
+            probe(spec.model, TASKS[spec.task], self.data.train)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)
@@ -164,7 +164,7 @@ class Study:
             data=self.data,
         )
         certified = [*(self._certified or self._certify(points[0], "start")), *self._certify(points[best], "best")]
-        wall_seconds = self.account.lap()
+        wall_seconds, stops = self.account.lap(), self.spec.outer.early_stopping
         result = TuneResult(
             spec=self.spec,
             start=evaluation(self.space, points[0], judged, 0),
@@ -190,6 +190,7 @@ class Study:
             horizon=evidence.horizon,
             scaling=evidence.scaling,
             best_response=report,
+            early_stopping=self._search.readings.early_stopping(self.spec.inner.steps) if stops else None,
             dropped_members=self._search.readings.dropped,
             provenance=provenance(self.spec, self.data.sha256, self.threads),
         )

@@ -63,8 +63,13 @@ def survey(setting: Setting, arena: Arena, short: Arena) -> dict[str, list[float
         chosen.append(consensus(short.seen.points[ranked], losses[ranked], ELITES[0]))
     chosen += [*leaning, *_more_decay(setting, best)]
     entered = arena.seen.add(torch.stack(chosen), "scout")
-    arena.run(entered, 0)
-    arena.incumbent = min(entered, key=lambda row: float(arena.seen.losses[row, 0]))
+    arena.race(entered, 0, 1)
+    if not any(arena.seen.is_run(row, 0) and arena.seen.losses[row, 0].isfinite() for row in entered):
+        # Those that led diverged after the others were ended for them.
+        arena.run(entered, 0)
+    arena.incumbent = min(
+        (row for row in entered if arena.seen.is_run(row, 0)), key=lambda row: float(arena.seen.losses[row, 0])
+    )
     if not arena.seen.losses[arena.incumbent, 0].isfinite():
         low, high = (_grid(setting)[0], _grid(setting)[-1]) if rates else (0.0, 0.0)
         where = f"at each of {rates} learning rates from {low:g} to {high:g}" if rates else f"at each of {len(rows)} points"

@@ -20,6 +20,7 @@ from store.errors import (
     DATABASE_ERRORS,
     DatasetInUse,
     DatasetNotFound,
+    DatasetsTooLarge,
     IdempotencyConflict,
     InvalidCursor,
     JobNotFound,
@@ -28,6 +29,7 @@ from store.errors import (
     PlanNotFound,
     TooManyDatasets,
     TooManyJobs,
+    WebhookNotFound,
 )
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
@@ -109,8 +111,8 @@ def _raised(_: Request, error: ProblemError) -> ProblemError:
     return error
 
 
-def _not_found(request: Request, error: JobNotFound | PlanNotFound | KeyNotFound) -> ProblemError:
-    what = {JobNotFound: "job", PlanNotFound: "plan", KeyNotFound: "key"}[type(error)]
+def _not_found(request: Request, error: JobNotFound | PlanNotFound | KeyNotFound | WebhookNotFound) -> ProblemError:
+    what = {JobNotFound: "job", PlanNotFound: "plan", KeyNotFound: "key", WebhookNotFound: "webhook"}[type(error)]
     given = request.path_params.get(f"{what}_id", "")
     return problem(404, "not-found", "There is no such thing", f"there is no {what} '{given}'")
 
@@ -147,7 +149,7 @@ def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
     )
 
 
-def _quota(_: Request, error: TooManyJobs) -> ProblemError:
+def _quota(_: Request, error: TooManyJobs | DatasetsTooLarge) -> ProblemError:
     return problem(403, "quota", "You have as many as you may have", error.message)
 
 
@@ -227,9 +229,11 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     JobNotFound: _not_found,
     PlanNotFound: _not_found,
     KeyNotFound: _not_found,
+    WebhookNotFound: _not_found,
     DatasetNotFound: _no_dataset,
     DatasetInUse: _in_use,
     TooManyDatasets: _too_many,
+    DatasetsTooLarge: _quota,
     ClientDisconnect: _gone,
     LawFitNotFound: _no_such_fit,
     IdempotencyConflict: _conflict,

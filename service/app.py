@@ -13,7 +13,6 @@ from service import answers
 from service.caller import needs_keys
 from service.datasets.routes import router as datasets
 from service.dependencies import SIGNED_IN
-from service.document import name_schemas
 from service.estimates.routes import router as estimates
 from service.estimators.routes import router as estimators
 from service.fleet.routes import router as fleet
@@ -22,6 +21,7 @@ from service.jobs.routes import router as jobs
 from service.keys.routes import router as keys
 from service.laws.routes import router as laws
 from service.metrics.routes import router as metrics
+from service.openapi import complete
 from service.pages.assets import router as assets
 from service.pages.routes import problem_page
 from service.pages.routes import router as pages
@@ -32,6 +32,8 @@ from service.schedules.routes import router as schedules
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.tasks.routes import router as tasks
+from service.webhooks.routes import router as webhooks
+from service.webhooks.sender import Sender
 from store.database import Database
 
 
@@ -50,18 +52,12 @@ class Dispatcher(Protocol):
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document gives problems their own media type, and whose references all lead somewhere."""
+    """FastAPI whose OpenAPI document is completed by hand."""
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            document = super().openapi()
-            for path in document["paths"].values():
-                for operation in path.values():
-                    name_schemas(document, operation)
-                    for status in answers.PROBLEMS:
-                        content = operation["responses"][status]["content"]
-                        content[answers.PROBLEM_TYPE] = content.pop("application/json")
+            complete(super().openapi())
         return super().openapi()
 
 
@@ -81,10 +77,12 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if dispatcher is not None:
             await run_in_threadpool(dispatcher.start)
+        app.state.sender.start()
         try:
             yield
         finally:
             app.state.stopping.set()
+            await run_in_threadpool(app.state.sender.stop)
             if dispatcher is not None:
                 await run_in_threadpool(dispatcher.stop)
             if database is None:
@@ -102,6 +100,7 @@ def create_app(
     app.state.settings = settings
     app.state.database = shared
     app.state.dispatcher = dispatcher
+    app.state.sender = Sender(shared, settings)
     app.state.stopping = asyncio.Event()
     app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
     app.state.problem_page = problem_page
@@ -114,7 +113,21 @@ def create_app(
         upload_bytes=settings.max_dataset_bytes,
     )
     answers.install(app)
-    for router in (jobs, plans, datasets, tasks, estimators, estimates, schedules, fleet, laws, keys, metrics, pages):
+    for router in (
+        jobs,
+        plans,
+        datasets,
+        tasks,
+        estimators,
+        estimates,
+        schedules,
+        fleet,
+        laws,
+        keys,
+        webhooks,
+        metrics,
+        pages,
+    ):
         app.include_router(router, dependencies=SIGNED_IN)
     for router in (health, assets, signing_in):
         app.include_router(router)

@@ -9,7 +9,7 @@ from service.caller import Caller, identify
 from service.settings import ServiceSettings
 from store import identifiers, owners
 from store.database import Database
-from store.errors import DatasetNotFound, JobNotFound, KeyNotFound, LawFitNotFound, PlanNotFound
+from store.errors import DatasetNotFound, JobNotFound, KeyNotFound, LawFitNotFound, PlanNotFound, WebhookNotFound
 from windtunnel.types import is_dataset
 
 
@@ -95,6 +95,14 @@ def _law_fit_id(fit_id: str, database: DatabaseDependency, owner: OwnerDependenc
     return fit_id
 
 
+def _webhook_id(webhook_id: str, database: DatabaseDependency, owner: OwnerDependency) -> str:
+    if not identifiers.WEBHOOK_ID.fullmatch(webhook_id):
+        raise WebhookNotFound(webhook_id)
+    with database.snapshot() as session:
+        owners.check_webhook(session, webhook_id, owner)
+    return webhook_id
+
+
 DatasetId = Annotated[str, Depends(_dataset_id)]
 """The form of one; whose it is the store asks."""
 LawFitId = Annotated[str, Depends(_law_fit_id)]
@@ -104,6 +112,8 @@ JobId = Annotated[str, Depends(_job_id)]
 PlanId = Annotated[str, Depends(_plan_id)]
 """Of a plan of who asks."""
 KeyId = Annotated[str, Depends(_key_id)]
+WebhookId = Annotated[str, Depends(_webhook_id)]
+"""Of a webhook of who asks."""
 
 SIGNED_IN = [Depends(_caller)]
 """Dependencies of a router whose routes answer nobody without a key, where the server has keys."""

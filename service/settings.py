@@ -8,6 +8,8 @@ from pydantic_settings import NoDecode
 
 from store.settings import StoreSettings
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 def is_loopback(name: str) -> bool:
     """Does this host name or address always mean the machine itself?"""
@@ -36,8 +38,23 @@ class ServiceSettings(StoreSettings):
     broker_url: str | None = Field(None, description="Redis, which then counts the requests to all servers of a fleet.")
     event_poll: float = Field(0.25, gt=0, le=10, description="Seconds between two looks at a followed job.")
 
+    max_webhooks: int = Field(20, ge=0, description="Webhooks of one owner, at most.")
+    webhook_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (),
+        description="Networks that webhooks may go to besides public addresses, separated by commas: 127.0.0.0/8,::1/128.",
+    )
+    webhook_timeout: float = Field(10.0, gt=0, le=60, description="Seconds that one attempt may take, at most.")
+    webhook_attempts: int = Field(8, ge=1, le=20, description="Attempts to deliver a message, at most.")
+    webhook_retry: float = Field(
+        5.0, gt=0, le=3600, description="Seconds until the second attempt; each later pause is four times as long."
+    )
+    webhook_poll: float = Field(1.0, gt=0, le=60, description="Seconds between two looks for messages to send.")
+
     max_dataset_bytes: int = Field(256 * 2**20, gt=0, description="Size of an uploaded file, at most, in bytes.")
     max_datasets: int = Field(100, ge=0, description="Data sets of one owner, at most.")
+    max_datasets_bytes: int = Field(
+        8 * 2**30, ge=0, description="Room that the data sets of one owner take together, at most, in bytes."
+    )
     dataset_memory: int = Field(
         2 * 2**30, ge=512 * 2**20, description="Memory of the process that reads an uploaded file, at most, in bytes."
     )
@@ -50,7 +67,7 @@ class ServiceSettings(StoreSettings):
             raise ValueError("the broker is Redis: redis://host:port/0, rediss:// with TLS, redis+socket:///path")
         return url
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "webhook_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name.strip().lower() for name in value.split(",") if name.strip()) if isinstance(value, str) else value

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from store.dataset_files import path_of
 from store.dialect import insert_or_ignore, now
-from store.errors import DatasetInUse, DatasetNotFound, TooManyDatasets
+from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
 from store.tables import datasets, jobs
 from windtunnel.types import TASKS, Dataset, is_dataset
 
@@ -21,13 +21,22 @@ LIVE = ("queued", "running", "paused")
 """States of jobs that read their data again."""
 
 
-def keep(s: Session, dataset: Dataset, *, owner: str, limit: int) -> tuple[Dataset, bool]:
+def keep(s: Session, dataset: Dataset, *, owner: str, limit: int, most_bytes: int | None = None) -> tuple[Dataset, bool]:
     """Keep a data set, or the one that this owner has with the same content; was it kept anew?
 
     The row stays locked: now is the time to put the files in their place.
 
+    Args:
+        s: a session that writes.
+        dataset: what is known of it.
+        owner: whose it is.
+        limit: data sets that the owner may have.
+        most_bytes: that they may take together; None for any number.
+
     Raises:
         TooManyDatasets: the owner has ``limit`` others.
+        DatasetsTooLarge: with the owner's others it takes more than ``most_bytes``. Two uploads that end at the same moment
+            may each take the last room.
     """
     facts = dataset.model_dump(mode="json", exclude={"created_at"})
     row = {"id": dataset.id, "owner": owner, "sha256": dataset.sha256, "path": path_of(dataset.id), "facts": facts}
@@ -35,9 +44,15 @@ def keep(s: Session, dataset: Dataset, *, owner: str, limit: int) -> tuple[Datas
     held = s.execute(select(datasets).where(datasets.c.id == dataset.id).with_for_update()).one()
     fresh = inserted or held.deleted_at is not None
     if fresh:
-        owned = select(func.count()).where(datasets.c.owner == owner, datasets.c.deleted_at.is_(None))
-        if s.execute(owned.where(datasets.c.id != dataset.id)).scalar_one() >= limit:
+        # As floats: an integer out of JSON is one of 32 bits to PostgreSQL.
+        sizes = [datasets.c.facts[name].as_float() for name in ("stored_bytes", "bytes")]
+        size = func.coalesce(func.sum(func.coalesce(func.nullif(sizes[0], 0.0), sizes[1])), 0.0)
+        others = (datasets.c.owner == owner, datasets.c.deleted_at.is_(None), datasets.c.id != dataset.id)
+        count, kept = s.execute(select(func.count(), size).where(*others)).one()
+        if count >= limit:
             raise TooManyDatasets(limit)
+        if most_bytes is not None and kept + dataset.stored_bytes > most_bytes:
+            raise DatasetsTooLarge(int(kept), dataset.stored_bytes, most_bytes)
         revived = update(datasets).where(datasets.c.id == dataset.id)
         s.execute(revived.values(facts=facts, deleted_at=None, created_at=now()))
     return get(s, dataset.id, owner=owner), fresh

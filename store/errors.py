@@ -93,12 +93,37 @@ class TooManyDatasets(StoreError):
         self.limit = limit
 
 
+class DatasetsTooLarge(StoreError):
+    """The owner's data sets would take more room together than is allowed."""
+
+    def __init__(self, kept: int, more: int, limit: int) -> None:
+        super().__init__(
+            f"this data set takes {more:,} bytes and your others take {kept:,}; allowed together: {limit:,}. Delete one "
+            "that is no longer needed"
+        )
+
+
 class LawFitNotFound(StoreError):
     """No scaling-law fit has this id."""
 
     def __init__(self, fit_id: str) -> None:
         super().__init__(f"no fit {fit_id!r}")
         self.fit_id = fit_id
+
+
+class WebhookNotFound(StoreError):
+    """No webhook of this owner has this id."""
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"no webhook {webhook_id!r}")
+        self.webhook_id = webhook_id
+
+
+class TooManyWebhooks(StoreError):
+    """The owner has as many webhooks as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} webhooks; allowed: {limit}; delete one that is no longer needed")
 
 
 class LeaseLost(StoreError):

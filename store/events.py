@@ -7,25 +7,32 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from store import deliveries
 from store.dialect import now
 from store.errors import JobNotFound
 from store.tables import events, jobs
 from windtunnel.types import EventType, JobEvent
+from windtunnel.types.webhooks import JOB_EVENTS
 
 
 def append(s: Session, job_id: str, type: EventType, data: Mapping[str, Any]) -> int:  # noqa: A002
-    """Add one event in the caller's transaction and return its number.
+    """Add one event in the caller's transaction and return its number; webhooks that ask for it get a message.
 
     The counter's row stays locked until the transaction ends, so a number that is seen has no gap before it.
 
     Raises:
         JobNotFound: no such job.
     """
-    statement = update(jobs).where(jobs.c.id == job_id).values(last_seq=jobs.c.last_seq + 1).returning(jobs.c.last_seq)
-    seq: int | None = s.scalar(statement)
-    if seq is None:
+    told = (jobs.c.last_seq, jobs.c.owner, jobs.c.name, jobs.c.task, jobs.c.state)
+    counted = update(jobs).where(jobs.c.id == job_id).values(last_seq=jobs.c.last_seq + 1).returning(*told)
+    job = s.execute(counted).first()
+    if job is None:
         raise JobNotFound(job_id)
+    seq: int = job.last_seq
     s.execute(insert(events).values(job_id=job_id, seq=seq, type=type, data=dict(data), at=now()))
+    if type in JOB_EVENTS:
+        about = {"job_id": job_id, "name": job.name, "task": job.task, "state": job.state, "seq": seq}
+        deliveries.enqueue(s, job.owner, f"job.{type}", {**about, "details": dict(data)})
     return seq
 
 

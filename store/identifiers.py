@@ -14,7 +14,9 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 RANDOM_BITS = 80
 
-JOB_ID, PLAN_ID, KEY_ID, LAW_FIT_ID = (re.compile(f"{kind}_[0-9a-z]{{26}}") for kind in ("job", "plan", "key", "law"))
+JOB_ID, PLAN_ID, KEY_ID, LAW_FIT_ID, WEBHOOK_ID = (
+    re.compile(f"{kind}_[0-9a-z]{{26}}") for kind in ("job", "plan", "key", "law", "hook")
+)
 """What the ids look like."""
 
 _lock = threading.Lock()
@@ -59,6 +61,16 @@ def dataset_id(owner: str, sha256: str) -> str:
 def law_fit_id() -> str:
     """A new scaling-law fit's id."""
     return "law_" + _ulid()
+
+
+def webhook_id() -> str:
+    """A new webhook's id."""
+    return "hook_" + _ulid()
+
+
+def message_id() -> str:
+    """The id of a message to a webhook, the same for every attempt to deliver it."""
+    return "msg_" + _ulid()
 
 
 def request_sha256(spec: JobSpec) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, Subquery, case, func, select
 from sqlalchemy.orm import Session
 
 from store.dialect import now
-from store.tables import attempts, jobs, workers
+from store.tables import attempts, jobs, webhook_deliveries, workers
 from store.workers import SILENT
 from windtunnel.types.jobs import FailureType, JobState
 
@@ -41,6 +41,10 @@ class Measures:
     """Attempts whose ring is known."""
     ring_seconds: float
     """Sum of their times from ring to start."""
+    messages_wait: int
+    """Messages to webhooks that have not been delivered or given up."""
+    oldest_message: float
+    """For how long the oldest of them has; 0 where none waits."""
 
 
 def measure(s: Session) -> Measures:
@@ -59,6 +63,9 @@ def measure(s: Session) -> Measures:
     waits = _ring_latencies()
     within = [func.coalesce(func.sum(case((waits.c.seconds <= bound, 1), else_=0)), 0) for bound in RING_BUCKETS]
     rung = s.execute(select(func.count(), func.coalesce(func.sum(waits.c.seconds), 0.0), *within).select_from(waits)).one()
+    waiting = webhook_deliveries.c.state == "pending"
+    age = func.coalesce(func.max(now() - webhook_deliveries.c.created_at), 0.0)
+    messages = s.execute(select(func.count(), age).select_from(webhook_deliveries).where(waiting)).one()
     count = dict.fromkeys(("free", "busy", "draining", "silent"), 0)
     for worker in fleet:
         silent = worker.seen_at < worker.now - SILENT
@@ -76,6 +83,8 @@ def measure(s: Session) -> Measures:
         ring_buckets=tuple(int(value) for value in rung[2:]),
         rings=int(rung[0]),
         ring_seconds=float(rung[1]),
+        messages_wait=int(messages[0]),
+        oldest_message=float(messages[1]),
     )
 
 

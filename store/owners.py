@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store.errors import JobNotFound, LawFitNotFound, PlanNotFound
-from store.tables import jobs, law_fits, plans
+from store.errors import JobNotFound, LawFitNotFound, PlanNotFound, WebhookNotFound
+from store.tables import jobs, law_fits, plans, webhooks
 
 LOCAL = "local"
 """Who everybody is on a server without keys."""
@@ -41,6 +41,16 @@ def check_law_fit(s: Session, fit_id: str, owner: str) -> None:
     """
     if s.scalar(select(law_fits.c.id).where(law_fits.c.id == fit_id, law_fits.c.owner == owner)) is None:
         raise LawFitNotFound(fit_id)
+
+
+def check_webhook(s: Session, webhook_id: str, owner: str) -> None:
+    """Return where the webhook is the owner's.
+
+    Raises:
+        WebhookNotFound: it is not, whether or not there is such a webhook.
+    """
+    if s.scalar(select(webhooks.c.id).where(webhooks.c.id == webhook_id, webhooks.c.owner == owner)) is None:
+        raise WebhookNotFound(webhook_id)
 
 
 def own_jobs(s: Session, job_ids: Sequence[str], owner: str) -> set[str]:

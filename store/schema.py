@@ -41,9 +41,16 @@ def current_revision(database: Database) -> str | None:
         return _revision(s.connection())
 
 
+def newest_revision() -> str:
+    """The revision of this version's schema."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
 def is_current(database: Database) -> bool:
     """Has the database the newest schema?"""
-    return current_revision(database) == ScriptDirectory.from_config(_config()).get_current_head()
+    return current_revision(database) == newest_revision()
 
 
 def _revision(connection: Connection) -> str | None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-from windtunnel.types import EventType, JobState
+from windtunnel.types import DeliveryState, EventType, JobState
 
 metadata = MetaData(
     naming_convention={
@@ -210,4 +210,39 @@ api_keys = Table(
     CheckConstraint("operator IN (0, 1)", name="operator_or_not"),
     Index(None, "sha256", unique=True),
     Index(None, "owner", "id"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("url", Text, nullable=False),
+    _json("events", nullable=False),
+    Column("secret", String(100), nullable=False),  # as it is: a digest signs nothing
+    Column("created_at", Double, nullable=False),
+    Index(None, "owner", "id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("body", Text, nullable=False),  # what is signed and sent, each time the same
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),  # begun; also the fencing token of the one in progress
+    Column("next_attempt_at", Double),  # outbox; while an attempt is in progress, when it counts as lost
+    Column("attempted_at", Double),  # most recently
+    Column("status", Integer),  # of the last answer
+    Column("answer", Text),  # its beginning
+    Column("error", Text),  # why the last attempt failed
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    _one_of("state", DeliveryState),
+    CheckConstraint("(state = 'pending') = (next_attempt_at IS NOT NULL)", name="attempt_while_pending"),
+    Index(None, "next_attempt_at"),
+    Index(None, "webhook_id", "id"),
 )

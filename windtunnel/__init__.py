@@ -11,6 +11,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from windtunnel.client import (
         ApiError,
+        AsyncClient,
+        AsyncJob,
+        AsyncPlan,
+        AsyncResult,
         Client,
         Conflict,
         ConnectionFailed,
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
         JobFailed,
         NotFinished,
         NotFound,
+        NotInstalled,
         Pacing,
         Plan,
         RateLimited,
@@ -54,6 +59,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiError",
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncPlan",
+    "AsyncResult",
     "Client",
     "Conflict",
     "ConnectionFailed",
@@ -70,6 +79,7 @@ __all__ = [
     "ModelSpec",
     "NotFinished",
     "NotFound",
+    "NotInstalled",
     "OptimizerSpec",
     "OuterSpec",
     "OuterStep",

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 from windtunnel.coordinate_figure import coordinate_check
 from windtunnel.figure_style import ACCENT, INK, MUTED, OTHER_COLOURS, ROLE_COLOURS, Theme, layout, log_axis, step_axis
 from windtunnel.ladder_figure import ladder
+from windtunnel.laws_figure import law
 from windtunnel.response_figure import regularisers, response
 from windtunnel.types import LossEstimate, OuterStep, ScheduleCurve, TuneResult
 
@@ -22,6 +23,7 @@ __all__ = [
     "gradients",
     "hyperparameters",
     "ladder",
+    "law",
     "loss",
     "regularisers",
     "response",

@@ -3,7 +3,8 @@
 import plotly.graph_objects as go
 
 from windtunnel.figure_style import MUTED, OTHER_COLOURS, Theme, layout, log_axis
-from windtunnel.types.laws import AllocationPlan, LawResult
+from windtunnel.types.allocations import AllocationPlan
+from windtunnel.types.laws import LawResult
 
 HEIGHT = 360
 TITLES = {

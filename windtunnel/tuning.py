@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import PrivateAttr
 
 from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._local import need_to_train
 from windtunnel.client._plan import Plan
 from windtunnel.client._progress import PHASES, JobProgress, standard_error
 from windtunnel.client._result import Result
@@ -19,7 +20,7 @@ from windtunnel.types.exports import ExportFormat
 from windtunnel.types.modules import InputKind
 from windtunnel.types.roles import Role
 from windtunnel.types.tasks import TaskKind
-from windtunnel.user_tasks import UserTask, register
+from windtunnel.user_tasks import Loss, UserTask, register
 
 _NUMBERS = itertools.count(1)
 
@@ -110,9 +111,12 @@ class LocalResult(Result):
 
 
 def tune(
-    build: Callable[..., Any],
-    data: Any,
+    build: Callable[..., Any] | None = None,
+    data: Any = None,
     *,
+    model: Callable[..., Any] | Mapping[str, Any] | None = None,
+    base_width: int | None = None,
+    loss: Loss | None = None,
     kind: TaskKind = "classification",
     inputs: InputKind | None = None,
     classes: int | None = None,
@@ -125,11 +129,20 @@ def tune(
 ) -> LocalResult:
     """Tune the hyperparameters of a module of one's own; what a job on a server does, here and now.
 
+    ```python
+    result = windtunnel.tune(model=lambda width: MyNet(width), base_width=64, data=(train, valid, test), loss=my_loss)
+    result.plot()
+    ```
+
     Args:
         build: (width, depth) or (width) -> torch.nn.Module whose ``forward(inputs)`` gives logits [batch, classes]; for
             text [batch, context, classes], for a regression [batch, 1].
         data: (train, validation, test), each (inputs, labels) or (inputs, labels, sources), as arrays or tensors. Inputs
             are taken as they are: scale them before.
+        model: another name of ``build``; or, beside it, the field of a job: ``model={"width": 32, "depth": 2}``.
+        base_width: of the proxy, which is tuned; the same as ``model={"width": ...}``. By default 64.
+        loss: (outputs, labels) of a batch -> its mean loss, or the loss of each example [batch]; trained and judged by.
+            Outputs are logits; for a regression [batch]. By default cross-entropy, for a regression the squared error.
         kind: what is learned.
         inputs: ``floats`` or ``tokens``; by default tokens for text, else told by the data.
         classes: of labels, for text the vocabulary; by default the largest label and 1.
@@ -139,27 +152,35 @@ def tune(
             sqrt(1 / fan-in) is not it.
         threads: torch threads.
         progress: show a bar; None: on a terminal or in a notebook.
-        **fields: the fields of a ``JobSpec`` but its task: ``model={"width": 32}``, ``search=[...]``, ``inner={...}``.
+        **fields: the other fields of a ``JobSpec`` but its task: ``search=[...]``, ``inner={...}``.
 
     Returns:
-        The result; ``result.plan(width=...)`` is the config of the large model.
+        The result; ``result.plan(width=...)`` is the config of the large model, ``result.plot()`` a figure.
 
     Raises:
+        InvalidRequest: no function, no data, or one thing said twice.
         pydantic.ValidationError: a field is wrong; the message says which, and what is allowed.
         ValueError: a role cannot be told, and the message asks for it.
-        hpo.errors.HpoError: the module or the data cannot be used, or every run diverged; the message says what to do.
-        ModuleNotFoundError: torch is not installed: pip install 'windtunnel[worker]'.
+        hpo.errors.HpoError: the module, the loss or the data cannot be used, or every run diverged; the message says what
+            to do.
+        NotInstalled: torch is not installed: pip install 'windtunnel[worker]'.
     """
+    if "task" in fields:
+        raise InvalidRequest("tune takes its task from build and data; to tune an installed task, submit a job")
+    build, size = _what(build, model, base_width)
+    if loss is not None and not callable(loss):
+        raise InvalidRequest(f"loss is {loss!r}; give a function (outputs, labels) -> loss")
+    if data is None:
+        raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
+    need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
     from hpo.study import Study
 
-    if "task" in fields:
-        raise InvalidRequest("tune takes its task from build and data; to tune an installed task, submit a job")
     number = next(_NUMBERS)
-    task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, fields.get("model"))
-    task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}))
+    task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
+    task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
     register(replace(task, module=describe(task)))
-    spec = JobSpec.model_validate({"task": task.name, **fields})
+    spec = JobSpec.model_validate({"task": task.name, **fields} | ({} if size is None else {"model": size}))
     steps: list[OuterStep] = []
     with _Bar(progress) as bar:
         study = Study(spec, threads=threads, on_progress=bar.report)
@@ -168,6 +189,24 @@ def tune(
             bar.point(step)
         result = study.finish()
     return LocalResult.found(result, task, steps, number)
+
+
+def _what(
+    build: Callable[..., Any] | None, model: Callable[..., Any] | Mapping[str, Any] | None, base_width: int | None
+) -> tuple[Callable[..., Any], Any]:
+    """The function that makes the module, and the spec's ``model``; either may have come under two names."""
+    if callable(model):
+        if build is not None:
+            raise InvalidRequest("the module is given twice, as build and as model; give one of them")
+        build, model = model, None
+    if not callable(build):
+        given = "is missing" if build is None else f"is {type(build).__name__}"
+        raise InvalidRequest(f"build {given}; give a function of the width that makes the module: model=lambda width: ...")
+    if base_width is None:
+        return build, model
+    if isinstance(model, Mapping) and model.get("width", base_width) != base_width:
+        raise InvalidRequest(f"the width is given twice: base_width {base_width} and model.width {model['width']}")
+    return build, {**(model if isinstance(model, Mapping) else {}), "width": base_width}
 
 
 class _Bar(JobProgress):

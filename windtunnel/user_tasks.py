@@ -38,6 +38,9 @@ Build = Callable[[int, int], Any]
 for text inputs [batch, context] and logits [batch, context, classes]; for a regression [batch, 1]."""
 Load = Callable[[], Any]
 """() -> (train, validation, test), each (inputs, labels) or (inputs, labels, sources), as arrays or tensors."""
+Loss = Callable[[Any, Any], Any]
+"""(outputs, labels) of a batch -> its mean loss, or the loss of each example [batch]. Outputs are logits [batch, classes];
+for text [batch, context, classes], with labels [batch, context]; for a regression [batch]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ class UserTask:
     """In the training, the validation and the test part."""
     load: Load | str
     build: Build | str
+    loss: Loss | str | None = None
+    """What is trained and judged by; None: cross-entropy in nats, for a regression the squared error."""
     classes: int = 1
     """Of labels; for text the vocabulary; for a regression 1."""
     title: str = ""
@@ -101,6 +106,11 @@ class UserTask:
         found: Build = resolve(self.build) if isinstance(self.build, str) else self.build
         return found
 
+    def criterion(self) -> Loss | None:
+        """The loss of its own; None where it has none."""
+        found: Loss | None = resolve(self.loss) if isinstance(self.loss, str) else self.loss
+        return found
+
     def parts(self) -> Any:
         """The data, as ``load`` gives them."""
         return (resolve(self.load) if isinstance(self.load, str) else self.load)()
@@ -132,6 +142,7 @@ class UserTask:
             batch_size=min(self.batch_size, self.examples[0]),
             width=self.width,
             module=table,
+            loss=None if self.loss is None else _named(self.loss),
         )
 
     def table(self) -> ModuleInfo:
@@ -151,6 +162,10 @@ class UserTask:
             return ModuleInfo.model_validate_json(text)
         except (ImportError, OSError, ValidationError, ValueError) as error:
             raise ValueError(f"table {self.module!r} of task {self.name!r} cannot be read: {error}; {how}") from error
+
+
+def _named(loss: Loss | str) -> str:
+    return loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__)
 
 
 USER_TASKS: dict[str, UserTask] = {}

@@ -128,7 +128,7 @@ class Objectives:
         batch: Batch,
     ) -> Tensor:
         """Mean training loss of each member with the regularisers of each example, [members]."""
-        losses = per_example(self.problem.task.kind, outputs, batch.labels, tables.get("label_smoothing"))
+        losses = per_example(self.problem.task, outputs, batch.labels, tables.get("label_smoothing"))
         if batch.sources is None:
             mean = losses.mean(dim=1)
         else:
@@ -181,7 +181,7 @@ class Objectives:
             moved = moved - centre[self.rows]
         many = inputs.expand(members, *inputs.shape)
         outputs = self.network.plain_outputs(own, answers, moved.to(problem.dtype), many, base)
-        return per_example(problem.task.kind, outputs, labels.expand(members, *labels.shape)).mean(dim=1)
+        return per_example(problem.task, outputs, labels.expand(members, *labels.shape)).mean(dim=1)
 
     def validation_slope(
         self, weights: Tensor, response: Tensor, centre: Tensor, log_scales: Tensor, eps: Tensor, base: Tables, split: Split

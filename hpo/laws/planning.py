@@ -4,29 +4,19 @@ import math
 
 from hpo.laws.predicting import predict
 from hpo.laws.published import CriticalBatch
-from windtunnel.types.laws import LawFit, LawName, LawPoint, LawResult
+from windtunnel.types.laws import MOST_TO_LEAST, LawFit, LawPoint, LawResult
 from windtunnel.types.plans import PredictedLoss, TransferPlan
-
-ORDER: tuple[LawName, ...] = (
-    "hoffmann",
-    "loss_parameters_tokens",
-    "loss_parameters_steps",
-    "loss_compute",
-    "loss_parameters",
-    "loss_tokens",
-)
-"""Laws that know more of a run go before those that know less."""
 
 
 def predicted_loss(plan: TransferPlan, fit: LawFit) -> PredictedLoss | None:
-    """The loss of a planned run by the first law of ``ORDER`` that the fit has; None where it has none.
+    """The loss of a planned run by the law that knows most of it and that the fit has; None where it has none.
 
     Laws of S_min and C_min are asked at the plan's own batch size by the fit's B_crit(L); without one the run counts as
     far below (S_min) or far above (C_min) none: they are then left out, or asked at the compute as spent.
     """
     assert plan.non_embedding is not None and plan.compute is not None
     tokens = float(plan.tokens_per_step * plan.steps)
-    for name in ORDER:
+    for name in MOST_TO_LEAST:
         law = fit.law(name)
         if law is None:
             continue

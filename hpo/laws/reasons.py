@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from windtunnel.types.laws import Allocation
+from windtunnel.types.allocations import Allocation
 
 
 def why_they_differ(allocations: Sequence[Allocation]) -> list[str]:

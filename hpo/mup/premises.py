@@ -108,6 +108,14 @@ def beyond_the_table(spec: JobSpec, target: ModelSpec, *, clips: bool) -> list[s
             f"Clipping: the threshold is copied, but under parametrization {spec.parametrization!r} the global gradient "
             "norm goes with the width. Use 'mup', or switch clipping off."
         )
+    if spec.model.family == "transformer" and any(
+        item.name == "weight_decay" and item.scope == "global" for item in spec.search
+    ):
+        found.append(
+            "Decay: one weight decay was tuned for all matrices. The embedding and the readout of a transformer want far "
+            "less of it than the matrices between, and where the two wishes balance moves with the width: carried from "
+            "narrow proxies, such a decay was ten times too large. Search weight_decay with scope 'role'."
+        )
     return found
 
 

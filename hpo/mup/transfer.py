@@ -85,6 +85,7 @@ def make_plan(
         created_at=created_at,
         task=spec.task,
         kind=TASKS[spec.task].kind,
+        loss=TASKS[spec.task].loss,
         parametrization=spec.parametrization,
         model=spec.model,
         width=target.width,

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
+from hpo.labels import keys
 from hpo.mup.proxies import EXPANSION, proxy_tensors, stem_size
-from hpo.mup.resolve import IDLE
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.spec import JobSpec, SearchItem
@@ -99,18 +99,4 @@ def rates(spec: JobSpec) -> int:
 
 
 def _coordinates(spec: JobSpec, item: SearchItem) -> int:
-    if item.name == "mixture_weight":
-        return len(TASKS[spec.task].sources)
-    if item.name == "knot":
-        return len(spec.knot_keys)
-    facts = proxy_tensors(spec.model, TASKS[spec.task])
-    subject = [fact for fact in facts if fact.role not in IDLE.get(item.name, frozenset())]
-    match item.scope:
-        case "global":
-            return 1
-        case "role":
-            return len({fact.part for fact in subject})
-        case "tensor":
-            return len(subject)
-        case "layer":
-            return len(spec.model.layers)
+    return len(keys(spec, item, proxy_tensors(spec.model, TASKS[spec.task])))

@@ -12,7 +12,7 @@ from hpo.sizing.memory import (
     plain_bytes,
     storage_in_force,
 )
-from hpo.sizing.peak import members_at_once, peak_bytes
+from hpo.sizing.peak import members_at_once, peak_bytes, waiting_bytes
 from hpo.sizing.seconds import evaluation_seconds, hypergradient_factor, step_seconds
 from hpo.sizing.starts import at_once
 from hpo.sizing.work import Phase, phases
@@ -21,6 +21,8 @@ from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
+LOOKS = 8
+"""Times that early stopping looks at the validation loss of a run on its way."""
 STARTUP_SECONDS = 4.0
 """From the claim of a job to its first inner step: a process starts and loads torch and the data."""
 
@@ -60,23 +62,41 @@ def estimate(
         seconds=STARTUP_SECONDS + sum(part.seconds for part in listed),
         memory=MemoryEstimate(
             peak=peak,
-            plain=plain_bytes(spec, members_at_once(spec)),
+            plain=plain_bytes(spec, members_at_once(spec)) + waiting_bytes(spec),
             hypergradient=estimator_bytes(at_once(spec), limit),
             checks=checks_bytes(spec),
             limit=limit,
             members=members_at_once(spec),
             fits=peak <= limit,
         ),
+        notes=notes(spec),
         changes=list(changes),
         speed=machine,
         measured_by=measured_by,
     )
 
 
+def notes(spec: JobSpec) -> list[str]:
+    """What the numbers do not say."""
+    if not spec.outer.early_stopping:
+        return []
+    if spec.outer.budget is not None:
+        return [
+            "outer.early_stopping: how many candidates it will end is not known before; what it saves buys more outer "
+            "steps within outer.budget"
+        ]
+    return [
+        "outer.early_stopping: an upper bound; every candidate is counted to its end, for how many will be ended is not "
+        "known before"
+    ]
+
+
 def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
-    """Training, hypergradients, and the evaluation of every run on the validation split at its end."""
+    """Training, hypergradients, and the evaluation of every run on the validation split at its end and where looked at."""
     task, together, members = TASKS[spec.task], at_once(spec).inner.seeds, members_at_once(spec)
     plain = phase.plain * step_seconds(spec, speed, members)
     differentiated = phase.differentiated * step_seconds(spec, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0
+    if spec.outer.early_stopping and phase.name in ("scout", "tune"):
+        runs *= 1 + LOOKS
     return plain + differentiated + runs * evaluation_seconds(spec, speed, members, task.validation_examples)

@@ -42,6 +42,15 @@ def runs_at_once(spec: JobSpec) -> int:
     return max(scout, step, finish)
 
 
+def waiting_bytes(spec: JobSpec) -> int:
+    """States of the candidates of a race that wait for their turn, where early stopping trains all from look to look."""
+    if not spec.outer.early_stopping:
+        return 0
+    raced = AUTO_RUNS if is_auto(spec) else max(RACERS, SWEEP_FINALISTS * spec.inner.seeds)
+    # Once as they are, and once more while those that go on are put together.
+    return 2 * max(0, raced - members_at_once(spec)) * Memory(spec).state
+
+
 def population_bytes(spec: JobSpec, limit: int, members: int) -> int:
     """Peak of plain populations of so many members, of the hypergradient and of the certificate, whichever is largest.
 
@@ -63,4 +72,5 @@ def peak_bytes(spec: JobSpec, limit: int) -> int:
         spec: the job.
         limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
     """
-    return max(population_bytes(at_once(spec), limit, members_at_once(spec)), checks_bytes(spec))
+    populations = population_bytes(at_once(spec), limit, members_at_once(spec))
+    return max(populations + waiting_bytes(spec), checks_bytes(spec))

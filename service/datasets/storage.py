@@ -38,13 +38,17 @@ def store(database: Database, settings: ServiceSettings, owner: str, upload: Upl
     Raises:
         ProblemError: the file is bad or too large.
         TooManyDatasets: the owner has as many as are allowed.
+        DatasetsTooLarge: the owner's data sets would take more room than is allowed.
     """
     with _aside(settings.data_dir / FOLDER) as folder:
-        dataset = _described(read(upload, folder, settings), owner, upload)
+        known = read(upload, folder, settings)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        dataset = _described(known | {"stored_bytes": size}, owner, upload)
         place = settings.data_dir / path_of(dataset.id)
         broken = not _intact(place / FILE, dataset.sha256)
         with database.transaction() as session:
-            kept, fresh = datasets.keep(session, dataset, owner=owner, limit=settings.max_datasets)
+            most = settings.max_datasets_bytes
+            kept, fresh = datasets.keep(session, dataset, owner=owner, limit=settings.max_datasets, most_bytes=most)
             if fresh or broken:  # who sends a file again may want to mend what was damaged or lost
                 shutil.rmtree(place, ignore_errors=True)
                 folder.rename(place)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.labels import labels
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts
@@ -67,8 +68,14 @@ LEVERS = (
 
 
 def label_errors(spec: JobSpec) -> list[FieldError]:
-    """Lines of a regulariser schedule that no role or tensor of the proxy would follow."""
+    """Lines of a regulariser schedule, and starts, that no role or tensor of the proxy would follow."""
     tensors, found = proxy_tensors(spec.model, TASKS[spec.task]), []
+    known = labels(spec, tensors) if spec.initial else []
+    for label, value in spec.initial.items():
+        if label not in known:
+            shown = ", ".join(each for each in known if each.startswith(label.partition(".")[0] + "."))
+            message = f"nothing that is searched has the label {label!r}; allowed: {shown}"
+            found.append(FieldError(pointer=f"/initial/{label}", message=message, given=value))
     for label in spec.regularization.schedule:
         try:
             check_labels(spec, [label], tensors)

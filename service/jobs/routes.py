@@ -13,7 +13,7 @@ from service.dependencies import DatabaseDependency, JobId, OwnerDependency, Set
 from service.jobs.admission import population_errors
 from service.jobs.bundle import bundle
 from service.jobs.events import stream
-from service.jobs.forking import ForkRequest, forked
+from service.jobs.forking import ForkRequest, begun_at, forked
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery, NotFinished
 from service.settings import ServiceSettings
 from store import events, jobs, metrics
@@ -57,10 +57,18 @@ def fork_job(
     owner: OwnerDependency,
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
-    """Submit another job with the spec of this one, but for what the body overrides. It begins from the start."""
+    """Submit another job with the spec of this one, but for what the body overrides; with `from_best`, begun at its best.
+
+    No training state is taken over.
+    """
     with database.snapshot() as session:
         parent = jobs.get(session, job_id)
-    spec = forked(parent.spec, wanted.overrides)
+        result = jobs.result(session, job_id) if wanted.from_best else None
+    if wanted.from_best and result is None:
+        raise not_finished(parent)
+    spec = forked(parent.spec, wanted)
+    if result is not None:
+        spec = begun_at(checked(spec, database, owner), result.best.hyperparameters)
     return _submit(spec, response, database, settings, owner, idempotency_key)
 
 

@@ -24,7 +24,8 @@ from store.database import Database
 from store.errors import LawFitNotFound
 from windtunnel.run_tables import read_csv
 from windtunnel.types import FieldError
-from windtunnel.types.laws import AllocationPlan, AllocationRequest, LawColumns, LawFit, LawFitList, LawFitRequest
+from windtunnel.types.allocations import AllocationPlan, AllocationRequest
+from windtunnel.types.laws import LawColumns, LawFit, LawFitList, LawFitRequest
 
 router = APIRouter(prefix="/v1/laws", tags=["laws"], responses=PROBLEMS)
 
@@ -32,7 +33,7 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": LawFitRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {"schema": {"$ref": "#/components/schemas/LawFitRequest"}},
             "text/csv": {"schema": {"type": "string"}},
         },
     }

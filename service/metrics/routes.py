@@ -34,6 +34,8 @@ class Fleet(Collector):
         yield GaugeMetricFamily("windtunnel_leases_overdue", "Leases that have run out and are still held.", seen.overdue)
         yield _gauge("windtunnel_steps_per_second", "Inner steps of members a second.", "worker", seen.steps_per_second)
         yield _gauge("windtunnel_workers", "Workers by what they do.", "status", seen.workers)
+        yield GaugeMetricFamily("windtunnel_webhook_messages", "Messages that wait to be delivered.", seen.messages_wait)
+        yield GaugeMetricFamily("windtunnel_webhook_oldest_seconds", "For how long the oldest has.", seen.oldest_message)
         yield _counter("windtunnel_jobs_failed", "Failed jobs by type.", "type", seen.failures)
         yield _counter("windtunnel_attempts", "Ended attempts by outcome.", "outcome", seen.attempts)
         buckets = [(str(bound), float(count)) for bound, count in zip(RING_BUCKETS, seen.ring_buckets, strict=True)]
@@ -59,7 +61,11 @@ def _counter(name: str, text: str, label: str, values: Mapping[Any, int]) -> Cou
     return family
 
 
-@router.get("/metrics", responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}},
+)
 def prometheus(database: DatabaseDependency, _: OperatorDependency) -> Response:
     """What there is to measure of the fleet, in Prometheus's text format."""
     with database.snapshot() as session:

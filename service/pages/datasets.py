@@ -16,7 +16,7 @@ from service.pages.rendering import render
 from service.settings import ServiceSettings
 from store import datasets, jobs
 from store.database import Database
-from store.errors import DatasetInUse, TooManyDatasets
+from store.errors import DatasetInUse, DatasetsTooLarge, TooManyDatasets
 from windtunnel.types import Problem
 
 SHOWN_COLUMNS = 100
@@ -38,7 +38,7 @@ async def upload_page(
     """The form: on to the page of the data set, or back to the form with what is wrong."""
     try:
         dataset, _ = await upload(request, database, settings, owner)
-    except (ProblemError, TooManyDatasets) as error:
+    except (ProblemError, TooManyDatasets, DatasetsTooLarge) as error:
         return await run_in_threadpool(_list, database, settings, owner, told(request, error))
     return RedirectResponse(f"/datasets/{dataset.id}", 303)
 

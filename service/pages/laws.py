@@ -16,8 +16,9 @@ from store import law_fits
 from store.database import Database
 from windtunnel import laws_figure
 from windtunnel.figure_style import Theme
+from windtunnel.types.allocations import AllocationPlan, AllocationRequest
 from windtunnel.types.base import Request as RequestModel
-from windtunnel.types.laws import COLUMNS, UNITS, AllocationPlan, AllocationRequest
+from windtunnel.types.laws import COLUMNS, UNITS
 
 router = APIRouter(include_in_schema=False)
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnerDependency, PlanId
 from service.jobs.schemas import JobsQuery
 from service.pages import datasets
 from service.pages import laws as laws_pages
@@ -52,9 +52,9 @@ def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency
 
 
 @router.get("/jobs/{job_id}")
-def job_page(request: Request, job_id: JobId, database: DatabaseDependency) -> HTMLResponse:
+def job_page(request: Request, job_id: JobId, database: DatabaseDependency, owner: OwnerDependency) -> HTMLResponse:
     """One job."""
-    return render("job.html", **job_view(database, job_id, str(request.base_url)))
+    return render("job.html", **job_view(database, job_id, str(request.base_url), owner))
 
 
 @router.get("/plans/{plan_id}")
@@ -73,6 +73,18 @@ def job_figure(job_id: JobId, name: str, query: Annotated[FigureQuery, Query()],
         result = jobs.result(session, job_id)
         steps = outer_steps(history(session, job_id))
     return _json(draw(steps, result, query.theme))
+
+
+@router.get("/jobs/{job_id}/figures/scaling/{name}.json")
+def job_law(job_id: JobId, name: str, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+    """One law of a job's grid over its runs."""
+    with database.snapshot() as session:
+        result = jobs.result(session, job_id)
+    laws = result.scaling.laws if result and result.scaling else []
+    found = [law for law in laws if law.law == name]
+    if not found:
+        raise HTTPException(404)
+    return _json(figures.law(found[0], theme=query.theme))
 
 
 @router.get("/plans/{plan_id}/figures/coordinate_check.json")

@@ -54,6 +54,8 @@ def _outer_step(step: OuterStep) -> str:
         text += ", best response"
     if step.dropped_members:
         text += f", {step.dropped_members} diverged"
+    if step.ended_early:
+        text += f", {step.ended_early} candidate{'' if step.ended_early == 1 else 's'} ended early"
     if step.starts is not None:
         text += f"; {'1 start lives' if step.starts == 1 else f'{step.starts} starts live'}, start {step.leader} leads"
         text += f"; {step.reason}" if step.reason else ""

@@ -46,6 +46,9 @@ EXPLAINED = {
     "target.width": "width of the large model; leave target out for no plan",
 }
 
+OWN_MODULES = "modules of your own that are installed here"
+"""What a family is for that no task here has."""
+
 
 @dataclass(frozen=True)
 class FieldHelp:
@@ -85,7 +88,7 @@ def _allowed(path: str) -> str:
         families = {
             family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILY_DEFAULTS
         }
-        return "; ".join(f"{family} for {', '.join(names)}" for family, names in families.items())
+        return "; ".join(f"{family} for {', '.join(names) or OWN_MODULES}" for family, names in families.items())
     if path == "schedule.name":
         return ", ".join(SCHEDULES)
     first, _, last = path.partition(".")

@@ -12,7 +12,7 @@ from service.pages.history import history, outer_steps
 from service.pages.sentences import sentence
 from service.pages.sparkline import sparkline
 from service.pages.submission import example_text, field_help
-from store import datasets, jobs, metrics, plans, workers
+from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
 from windtunnel.response_figure import said
 from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
@@ -55,19 +55,22 @@ def jobs_view(database: Database, query: JobsQuery, owner: str, chosen: str | No
     }
 
 
-def job_view(database: Database, job_id: str, base_url: str) -> dict[str, Any]:
+def job_view(database: Database, job_id: str, base_url: str, owner: str) -> dict[str, Any]:
     """One job: where it stands, what it found, how to get the same."""
     with database.snapshot() as session:
         job = jobs.get(session, job_id)
         result = jobs.result(session, job_id)
         log = history(session, job_id)
         claims = jobs.attempts(session, job_id)
+        fits = law_fits.page(session, owner=owner).items
     steps = outer_steps(log)
     return {
         "job": job,
         "result": result,
         "steps": steps,
         "quality": quality_rows(result),
+        "scaling": result.scaling if result else None,
+        "fits": fits,
         "bounded_where": bounded_where(result.chaos if result else None),
         "has_arms": any(getattr(step, "arm", None) for step in steps),
         "has_starts": job.spec.outer.starts > 1,

@@ -52,18 +52,20 @@ function content(form) {
   for (const field of form.elements) {
     if (!field.name) continue;
     if (field.type === "checkbox") body[field.name] = field.checked;
-    else if (field.value !== "") body[field.name] = Number(field.value);
+    else if (field.value !== "" && "list" in field.dataset) body[field.name] = [field.value];
+    else if (field.value !== "") body[field.name] = field.type === "number" ? Number(field.value) : field.value;
   }
   return body;
 }
 
 // What a job would take, in one sentence; where it does not fit, the fields that would have to change.
-function tell(form, { run_equivalents: runs, seconds, memory, estimator, hyperparameters, measured_by: worker, changes }) {
+function tell(form, { run_equivalents: runs, seconds, memory, estimator, hyperparameters, measured_by: worker, notes, changes }) {
   const size = (bytes) => `${Math.ceil(bytes / 2 ** 20).toLocaleString("en")} MiB`;
   const time = seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
   const line = document.getElementById("estimate");
   line.textContent = `About ${Math.round(runs).toLocaleString("en")} runs of the proxy and ${time} ${worker ? "on the worker here" : "on a reference core"}; `
-    + `${size(memory.peak)} of memory, ${size(memory.limit)} allowed; ${hyperparameters} hyperparameters, estimator ${estimator}.`;
+    + `${size(memory.peak)} of memory, ${size(memory.limit)} allowed; ${hyperparameters} hyperparameters, estimator ${estimator}.`
+    + notes.map((note) => ` ${note}.`).join("");
   line.hidden = false;
   if (changes.length) show(form, "", changes);
   else form.querySelector(".errors").hidden = true;

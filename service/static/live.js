@@ -38,7 +38,7 @@ async function refresh() {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    await drawAll("[data-following]");
+    await drawAll("[data-following], [data-live] [data-figure]");
   } catch (error) {
     // The server is away: the stream and the next tick try again.
     if (!(error instanceof TypeError)) throw error;

@@ -118,7 +118,11 @@ def ask(run: Callable[..., Result], server: Server, monkeypatch: pytest.MonkeyPa
 def finished(server: Server) -> str:
     """Id of a small job that has succeeded."""
     with Client(server.url, pacing=Pacing(poll=0.05)) as client:
-        job = client.jobs.create(SMALL)
+        asked = {
+            "outer": SMALL["outer"] | {"early_stopping": True},
+            "transfer": {"scaling": {"widths": [8, 16, 32], "steps": [4, 16, 40, 100], "seeds": 1}},
+        }
+        job = client.jobs.create(SMALL | asked)
         job.wait(timeout=120, progress=False)
         return job.id
 

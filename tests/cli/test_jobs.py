@@ -1,6 +1,8 @@
 """``list``, ``show``, ``follow``, ``cancel`` against a real server."""
 
 import json
+import zipfile
+from pathlib import Path
 
 from windtunnel.client import Client
 from windtunnel.types import TuneResult
@@ -41,6 +43,15 @@ def test_show_tells_state_losses_and_hyperparameters(ask, finished):
     assert done.exit_code == 0
     for part in (finished, "succeeded", "width 16", "validation", "test", "±", "learning_rate.hidden", "start", "best"):
         assert part in done.stdout
+
+
+def test_show_tells_of_early_stopping_and_of_the_grid_whose_laws_can_be_kept_for_a_plan(ask, finished):
+    told = " ".join(ask("show", finished).stdout.split())
+    assert "candidates ended early because they could not win" in told and "scaling laws: L(" in told
+    kept = json.loads(ask("laws", "fit", finished, "--law", "loss_tokens", "--json").stdout)
+    assert (kept["rows"], kept["name"]) == (12, finished)
+    plan = json.loads(ask("plan", finished, "--width", "32", "--law-fit", kept["id"], "--force", "--json").stdout)
+    assert plan["predicted_loss"]["fit"] == kept["id"]
 
 
 def test_show_as_json_holds_the_result(ask, finished):
@@ -99,3 +110,19 @@ def test_a_running_job_is_shown_as_it_stands_and_once_cancelled_ends_follow_in_1
     again = ask("cancel", job.id, "--json")
     assert json.loads(again.stdout)["state"] == "cancelled"
     assert "cancelled" in ask("show", job.id).stdout
+
+
+def test_a_bundle_is_written_where_it_is_wanted(ask, finished, tmp_path):
+    done = ask("bundle", finished)
+    assert (done.exit_code, done.stdout) == (0, f"{finished}.zip\n")
+    with zipfile.ZipFile(f"{finished}.zip") as bundle:
+        assert f"{finished}/result.json" in bundle.namelist()
+    told = json.loads(ask("bundle", finished, "-o", "here.zip", "--json").stdout)
+    assert told["file"].endswith("/here.zip") and told["bytes"] == Path("here.zip").stat().st_size
+    assert sorted(path.name for path in Path().glob("*zip*")) == sorted(["here.zip", f"{finished}.zip"])
+
+
+def test_a_bundle_that_cannot_be_says_why(ask_idle, queued):
+    assert ask_idle("bundle", "job_none").exit_code == 4
+    done = ask_idle("bundle", queued, "-o", "nowhere/a.zip")
+    assert done.exit_code == 2 and "cannot write nowhere/a.zip: No such file or directory" in done.stderr

@@ -53,6 +53,10 @@ def test_bad_tables_and_budgets_end_with_what_is_wrong(ask_idle, tmp_path):
     few = ask_idle("laws", "fit", "few.csv", "--law", "loss_parameters")
     assert few.exit_code == 4 and "give at least 4 runs" in " ".join(few.stderr.split())
     assert ask_idle("laws", "fit", "absent.csv").exit_code == 7
+    mixed = ask_idle("laws", "fit", "few.csv", "job_00000000000000000000000000")
+    assert mixed.exit_code == 7 and "few.csv among 2 sources" in mixed.stderr
+    gone = ask_idle("laws", "fit", "job_00000000000000000000000000")
+    assert gone.exit_code == 2 and "there is no job" in " ".join(gone.stderr.split())
     assert ask_idle("laws", "allocate").exit_code == 2
 
 

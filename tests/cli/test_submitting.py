@@ -1,8 +1,10 @@
-"""``submit`` against a real server."""
+"""``submit`` and ``fork`` against a real server."""
 
 import json
 
 import pytest
+
+from windtunnel.types import ConstantSchedule
 
 
 def test_a_task_is_enough_and_the_id_is_all_that_standard_output_holds(ask_idle):
@@ -77,7 +79,54 @@ def test_an_estimate_is_told_by_phase_and_starts_nothing(ask_idle):
     done = ask_idle("estimate", "--task", "digits", "--set", "inner.steps=50")
     assert done.exit_code == 0
     assert "runs of the proxy" in done.stdout and "scout" in done.stdout and "MiB" in done.stdout
+    stopping = ask_idle("estimate", "--task", "digits", "--set", "outer.early_stopping=true")
+    assert "an upper bound" in stopping.stdout
     large = ask_idle("estimate", "--task", "digits", "--set", "model.width=8192", "--json")
     assert json.loads(large.stdout)["memory"]["fits"] is False
     told = ask_idle("estimate", "--task", "digits", "--set", "model.width=8192")
     assert "It does not fit" in told.stdout and "at most" in told.stdout
+
+
+def test_a_fork_differs_in_what_is_set_and_in_nothing_else(ask_idle):
+    spec = {
+        "task": "digits",
+        "search": [{"name": "learning_rate", "scope": "role"}, {"name": "weight_decay"}],
+        "schedule": {"name": "cosine", "floor": 0.2},
+        "model": {"width": 32},
+    }
+    parent = ask_idle("submit", "-", input=json.dumps(spec)).stdout.strip()
+    before = json.loads(ask_idle("show", parent, "--json").stdout)["spec"]
+    sets = ["search.0.low=1e-3", "model.width=64", "inner.steps=null", "schedule.name=constant"]
+    done = ask_idle("fork", parent, "--name", "child", "--json", *[part for each in sets for part in ("--set", each)])
+    after = json.loads(done.stdout)["spec"]
+    assert after.pop("name") == "child" and before.pop("name") == ""
+    # A schedule of another name takes nothing from the parent's.
+    assert before.pop("schedule")["floor"] == 0.2
+    assert after.pop("schedule") == ConstantSchedule().model_dump(mode="json")
+    search = before["search"][0] | {"low": 1e-3}
+    assert after == before | {"search": [search, before["search"][1]], "model": before["model"] | {"width": 64}}
+
+
+def test_a_fork_without_changes_is_the_same_job_again_and_its_id_is_all_of_standard_output(ask_idle):
+    parent = ask_idle("submit", "--task", "digits", "--set", "seed=7").stdout.strip()
+    done = ask_idle("fork", parent)
+    assert done.stdout.startswith("job_") and done.stdout.strip() != parent
+    assert json.loads(ask_idle("show", done.stdout.strip(), "--json").stdout)["spec"]["seed"] == 7
+
+
+def test_a_fork_that_cannot_be_says_why(ask_idle):
+    parent = ask_idle("submit", "--task", "digits").stdout.strip()
+    unfinished = ask_idle("fork", parent, "--from-best")
+    assert (unfinished.exit_code, unfinished.stdout) == (4, "")
+    assert "no result yet" in unfinished.stderr
+    wrong = ask_idle("fork", parent, "--set", "model.width=-3")
+    assert wrong.exit_code == 2 and "/overrides/model/width" in wrong.stderr
+    assert ask_idle("fork", "job_none").exit_code == 4
+    assert ask_idle("fork", parent, "--follow", "--wait").exit_code == 2
+
+
+def test_a_fork_begins_where_its_parent_was_best(ask, finished):
+    job = json.loads(ask("show", finished, "--json").stdout)
+    child = json.loads(ask("fork", finished, "--from-best", "--set", "seed=1", "--json").stdout)
+    assert child["spec"]["initial"] == job["result"]["best"]["hyperparameters"]
+    assert ask("cancel", child["id"]).exit_code == 0

@@ -25,6 +25,8 @@ SMALL = {
     "outer": {"steps": 2, "finish_seeds": 2},
 }
 """A job of a few seconds."""
+SCALING = {"widths": [8, 16, 32], "steps": [4, 16, 40, 100], "seeds": 1}
+"""A grid in which the tokens at least span more than a decade."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,9 @@ class FakeTime:
         self.slept.append(seconds)
         self.now += seconds
 
+    async def sleep_async(self, seconds: float) -> None:
+        self.sleep(seconds)
+
     def read(self) -> float:
         return self.now
 
@@ -142,7 +147,7 @@ def time() -> FakeTime:
 @pytest.fixture
 def pacing(time: FakeTime) -> Pacing:
     """Pacing on that clock, without jitter."""
-    return Pacing(sleep=time.sleep, monotonic=time.read, now=time.read, jitter=lambda: 0.0)
+    return Pacing(sleep=time.sleep, sleep_async=time.sleep_async, monotonic=time.read, now=time.read, jitter=lambda: 0.0)
 
 
 @pytest.fixture
@@ -159,7 +164,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = ServiceSettings(data_dir=folder, event_poll=0.02)
     schema.upgrade(settings.url)
     database = Database(settings.url)
-    dispatcher = LocalDispatcher(database, WorkerSettings(data_dir=folder, threads=1, poll=0.05))
+    dispatcher = LocalDispatcher(database, WorkerSettings(data_dir=folder, threads=1, poll=0.05, beat=0.5))
     with background(create_app(settings, database=database, dispatcher=dispatcher)) as url:
         yield url
     database.dispose()
@@ -184,7 +189,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def finished(client: Client) -> Job:
     """A small job that has succeeded."""
-    spec = {**SMALL, "transfer": {"ladder": {"widths": [8, 16, 32], "seeds": 2}}}
+    spec = {**SMALL, "transfer": {"ladder": {"widths": [8, 16, 32], "seeds": 2}, "scaling": SCALING}}
     job = client.jobs.create(spec, idempotency_key="finished")
     job.wait(timeout=120, progress=False)
     return job

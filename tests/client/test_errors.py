@@ -13,6 +13,7 @@ from windtunnel import (
     TransferRefused,
     ValidationFailed,
 )
+from windtunnel.client import DatabaseAway, Forbidden, QuotaExceeded
 from windtunnel.client._errors import api_error
 
 
@@ -24,7 +25,10 @@ from windtunnel.client._errors import api_error
         (409, "https://windtunnel.dev/problems/transfer-refused", TransferRefused),
         (409, "urn:problem:transfer-refused", TransferRefused),
         (409, "something-else", Conflict),
-        (415, "about:blank", ApiError),
+        (418, "about:blank", ApiError),
+        (403, "quota", QuotaExceeded),
+        (403, "something-new", Forbidden),
+        (503, "database-away", DatabaseAway),
         (422, "validation", ValidationFailed),
         (429, "about:blank", RateLimited),
         (500, "about:blank", ServerError),

@@ -34,7 +34,7 @@ def test_retry_after_is_seconds_or_a_date(header, seconds):
 
 def test_there_is_no_patience_before_the_first_contact(pacing):
     with pytest.raises(ConnectionError):
-        Patience(pacing).pause(ConnectionError())
+        Patience(pacing).next_delay(ConnectionError())
 
 
 def test_patience_lasts_as_long_as_it_says(pacing, time):
@@ -44,25 +44,22 @@ def test_patience_lasts_as_long_as_it_says(pacing, time):
 
     def lose_it() -> None:
         while True:
-            patience.pause(ConnectionError())
+            pacing.sleep(patience.next_delay(ConnectionError()))
 
     with pytest.raises(ConnectionError):
         lose_it()
     assert pacing.patience < time.now - begin <= pacing.patience + pacing.longest_delay
 
 
-def test_progress_makes_the_next_delay_short_again(pacing, time):
-    patience = Patience(pacing)
-    for _ in range(3):
-        patience.contact()
-        patience.pause(ConnectionError())
-    patience.progress()
-    patience.pause(None)
-    assert time.slept == [0.5, 1, 2, 0.5]
-
-
-def test_a_pause_is_no_longer_than_the_time_left(pacing, time):
+def test_progress_makes_the_next_delay_short_again(pacing):
     patience = Patience(pacing)
     patience.contact()
-    patience.pause(ConnectionError(), at_most=0.1)
-    assert time.slept == [0.1]
+    delays = [patience.next_delay(ConnectionError()) for _ in range(3)]
+    patience.progress()
+    assert [*delays, patience.next_delay(None)] == [0.5, 1, 2, 0.5]
+
+
+def test_a_delay_is_no_longer_than_the_time_left(pacing):
+    patience = Patience(pacing)
+    patience.contact()
+    assert patience.next_delay(ConnectionError(), at_most=0.1) == 0.1

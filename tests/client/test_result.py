@@ -41,6 +41,25 @@ def test_an_unknown_figure_is_refused_with_the_known_ones(result):
         result.plot("pie")
 
 
+def test_the_grids_laws_are_typed_plotted_one_by_one_and_kept_for_a_plan(result):
+    (law,) = [each for each in result.scaling.laws if each.law == "loss_tokens"]
+    assert result.scaling.law("loss_tokens") is law and result.scaling.law("critical_batch") is None
+    assert result.plot("scaling", law="loss_tokens").layout.xaxis.title.text == "D, tokens"
+    with pytest.raises(InvalidRequest, match="no law critical_batch"):
+        result.plot("scaling", law="critical_batch")
+    kept = result.keep_fit("grid", laws=["loss_tokens"])
+    assert (kept.name, kept.rows) == ("grid", len(result.scaling.points))
+    assert kept.law("loss_tokens").constants == law.constants
+    assert result.plan(width=32, law_fit=kept.id, force=True).predicted_loss.fit == kept.id
+    told = result.scaling.sentence
+    assert law.formula in told or result.scaling.best_informed is not law
+    assert f"scaling laws: {told}" in repr(result)
+    without = result.model_copy(update={"scaling": None})
+    for ask in (without.keep_fit, lambda: without.plot("scaling")):
+        with pytest.raises(InvalidRequest, match=r"transfer\.scaling"):
+            ask()
+
+
 def test_a_result_shows_losses_and_hyperparameters(result):
     text = repr(result)
     assert f"{result.best.test.mean:.4f} ± {result.best.test.stderr:.4f}" in text

@@ -1,12 +1,20 @@
 """The event-stream parser against the examples and rules of the WHATWG HTML standard, section 9.2."""
 
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windtunnel.client._sse import Message, messages
+from windtunnel.client._sse import EventStream, Message
+
+
+def messages(pieces: Iterable[bytes]) -> Iterator[Message]:
+    stream = EventStream()
+    for piece in pieces:
+        yield from stream.feed(piece)
+    yield from stream.end()
 
 
 def parse(text: str) -> list[Message]:

@@ -61,7 +61,7 @@ def test_the_migrations_make_a_database_that_the_workers_health_check_can_ask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WINDTUNNEL_DATABASE_URL", f"sqlite:///{tmp_path}/fleet.db")
-    command = [sys.executable, *SERVICES["migrations"]["command"][1:]]
+    command = [sys.executable, "-m", *SERVICES["migrations"]["command"]]
     subprocess.run(command, check=True, cwd=ROOT, env=os.environ)
     database = Database(f"sqlite:///{tmp_path}/fleet.db")
     assert schema.is_current(database)

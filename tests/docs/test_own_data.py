@@ -73,6 +73,7 @@ def test_formats_fields_and_limits_are_those_of_the_code():
     least = f"at least {pool.LEAST_EXAMPLES}; {pool.LEAST_OF_A_CLASS}; {text.LEAST_WINDOWS}"
     assert rows["examples, examples of a class, windows of text"] == least
     assert rows["data sets"].startswith(f"{settings.max_datasets} ")
+    assert rows["room that they take together (`stored_bytes`)"].startswith(f"{settings.max_datasets_bytes // 2**30} GiB ")
     assert f"at most {splitting.MOST_HELD_OUT:,} examples" in PAGE
     assert f"at most {splitting.MOST_HELD_OUT_WINDOWS} windows" in PAGE
     assert f"at most {pool.MOST_WHOLE_NUMBERS} different ones" in PAGE

@@ -23,6 +23,8 @@ from store.database import Database
 from store.settings import PREFIX, StoreSettings
 from windtunnel.cli.app import app
 from windtunnel.cli.exits import ExitCode
+from windtunnel.client import ServerError
+from windtunnel.client._errors import BY_STATUS, BY_TYPE
 from windtunnel.types import ESTIMATORS, TASKS, EventType, HyperparameterName, JobSpec
 from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, scopes_of
 from windtunnel.types.jobs import FailureType, Job
@@ -185,6 +187,17 @@ def test_every_problem_type_has_its_row():
     assert {kind: int(table[kind][0]) for kind, status in kinds.items() if status} == {
         kind: status for kind, status in kinds.items() if status
     }
+
+
+def test_every_problem_type_has_an_exception_of_its_own_below_that_of_its_status():
+    kinds = problem_types()
+    assert set(BY_TYPE) == set(kinds)
+    assert len(set(BY_TYPE.values())) == len(kinds)
+    for kind, row in cells(REFERENCE["api"], "Problems").items():
+        status = int(row[0])
+        # A law that is refused has no bad field to name.
+        if kind != "law-refused":
+            assert issubclass(BY_TYPE[kind], ServerError if status >= 500 else BY_STATUS[status]), kind
 
 
 def test_every_event_type_and_failure_type_has_its_row():

@@ -32,7 +32,7 @@ def test_no_gradient_has_no_direction() -> None:
     assert (confidence(zero) == 0).all() and (to_unit(zero[0]) == 0).all() and (evened(zero[0]) == 0).all()
 
 
-def bowl(points: torch.Tensor, which: slice) -> torch.Tensor:
+def bowl(points: torch.Tensor, which: slice, keep: int = 1, so_far: torch.Tensor | None = None) -> torch.Tensor:
     """Loss |x|^2 with a seed-dependent offset that common random numbers cancel."""
     offsets = torch.tensor([5.0, -3.0, 1.0])[which]
     return points.square().sum(1, keepdim=True) + offsets
@@ -56,7 +56,7 @@ def test_a_gain_that_the_seeds_do_not_agree_on_is_no_win() -> None:
     present, candidate = torch.tensor([1.0, 0.0]), torch.tensor([0.9, 0.0])
     losses = {1.0: torch.tensor([5.0, 5.0, 5.0]), 0.9: torch.tensor([0.0, 9.0, 5.9])}
 
-    def noisy(points: torch.Tensor, which: slice) -> torch.Tensor:
+    def noisy(points: torch.Tensor, which: slice, keep: int, so_far: torch.Tensor) -> torch.Tensor:
         return torch.stack([losses[round(float(point[0]), 1)][which] for point in points])
 
     assert race(present, losses[1.0], [candidate], noisy).length == 0.0
@@ -67,7 +67,7 @@ def test_a_gain_that_the_seeds_do_not_agree_on_is_no_win() -> None:
 def test_a_candidate_with_one_diverged_run_cannot_win() -> None:
     present = torch.tensor([2.0, 0.0])
 
-    def breaks_on_the_last_seed(points: torch.Tensor, which: slice) -> torch.Tensor:
+    def breaks_on_the_last_seed(points: torch.Tensor, which: slice, keep: int, so_far: torch.Tensor) -> torch.Tensor:
         losses = bowl(points, which)
         losses[points[:, 0] == 0.0, -1] = math.inf
         return losses
@@ -79,14 +79,17 @@ def test_a_candidate_with_one_diverged_run_cannot_win() -> None:
 
 def test_only_two_finalists_pay_for_the_other_seeds() -> None:
     present = torch.tensor([2.0, 0.0])
-    runs = 0
+    runs, asked = 0, []
 
-    def counted(points: torch.Tensor, which: slice) -> torch.Tensor:
+    def counted(points: torch.Tensor, which: slice, keep: int, so_far: torch.Tensor) -> torch.Tensor:
         nonlocal runs
         losses = bowl(points, which)
         runs += losses.numel()
+        asked.append((keep, so_far.tolist()))
         return losses
 
     candidates = [torch.tensor([x, 0.0]) for x in (0.0, 0.5, 1.0, 1.5, 2.5, 3.0)]
     race(present, bowl(present[None], slice(None))[0], candidates, counted)
     assert runs == 6 + 2 * 2
+    # Two of the first round go on, one of the second, and it is told how the first ended.
+    assert asked == [(2, [0.0] * 6), (1, [5.0, 5.25])]

@@ -55,6 +55,19 @@ def test_a_point_survives_the_way_through_labels_and_values() -> None:
     torch.testing.assert_close(found.from_dict(found.as_dict(point)), point, rtol=0, atol=1e-12)
 
 
+def test_a_start_given_by_label_goes_before_the_optimizers_own() -> None:
+    searched = ({"name": "learning_rate", "scope": "role"}, {"name": "beta1"})
+    found = space(*searched, initial={"learning_rate.hidden": 0.5, "beta1": 0.75})
+    starts = found.as_dict(found.start())
+    assert starts["learning_rate.hidden"] == pytest.approx(0.5) and starts["beta1"] == pytest.approx(0.75)
+    assert starts["learning_rate.input"] == pytest.approx(JobSpec(task="digits").optimizer.default("learning_rate"))
+
+
+def test_a_start_of_a_role_that_the_proxy_has_not_is_refused() -> None:
+    with pytest.raises(Refused, match=r"initial names 'learning_rate\.embedding'"):
+        space({"name": "learning_rate", "scope": "role"}, initial={"learning_rate.embedding": 0.5})
+
+
 def test_a_start_outside_of_its_range_is_moved_to_the_nearest_bound() -> None:
     found = space({"name": "weight_decay", "low": 0.1, "high": 1.0})
     assert found.as_dict(found.start()) == pytest.approx({"weight_decay": 0.1})

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from hpo.errors import Diverged
 from hpo.estimators import Estimate, Reverse
 from hpo.inner import Draw, TrainedMembers
 from hpo.outer import Visit
+from hpo.scout import FINALISTS, RATES
 from hpo.seeding import number_of
 from hpo.setting import Setting
 from hpo.sizing import starts as sizing
@@ -33,6 +35,7 @@ FIELDS: dict[str, Any] = {
     "search": [{"name": "learning_rate"}, {"name": "weight_decay"}],
     "method": {"estimator": "reverse"},
     "seed": 2,
+    "initial": {},
 }
 NEAR, DEEP = -6.0, -1.5
 """ln of the learning rate in the middle of each basin. A job begins at ln .003 = -5.8."""
@@ -107,6 +110,24 @@ def test_one_start_ends_in_the_near_basin_and_four_find_the_deep_one(descent) ->
     assert ends[0] > 0.5 and ends[1] < 0.05
     rate = four.leader.trail.point[0].item()
     assert four.leader.number > 0 and abs(rate - DEEP) < abs(DEEP - -4.3)
+
+
+def test_a_start_that_was_given_is_among_those_that_the_scout_judges(build_problem) -> None:
+    search = [{"name": "learning_rate", "scope": "role"}, {"name": "weight_decay"}]
+    given = {"learning_rate.input": 1e-4, "learning_rate.hidden": 1e-2, "learning_rate.output": 0.5}
+    spec = JobSpec.model_validate({**FIELDS, "model": {"width": 8, "depth": 2}, "search": search, "initial": given})
+    space = build_problem(**{name: getattr(spec, name) for name in FIELDS}).space
+    wanted = space.start()
+
+    def around_it(points: Tensor) -> Tensor:
+        return (points - wanted).square().sum(dim=1)
+
+    problem = landscape(spec, build_problem, around_it)
+    account = Account(spec.outer.planned_steps, spec.inner.steps, lambda _: None)
+    shorter = partial(landscape, build_problem=build_problem, loss=around_it)
+    step = Descent(Setting(spec, problem, shorter, problem, 32, account)).begin()
+    assert {label: step.hyperparameters[label] for label in given} == pytest.approx(given)
+    assert account.spent == RATES * 20 + FINALISTS * 3 * 40
 
 
 def test_start_0_is_where_a_single_start_begins(descent) -> None:

@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from hpo.laws.allocation import KAPLAN, allocate, compute_min_of, kaplan_best
+from hpo.laws.allocation import allocate, compute_min_of
 from hpo.laws.fit import fit_laws
 from hpo.laws.published import BESIROGLU, KAPLAN_CRITICAL_BATCH, KAPLAN_OVERFITTING, PF_DAY
-from windtunnel.types.laws import AllocationRequest, LawFit, LawFitRequest
+from hpo.laws.spenders import KAPLAN, kaplan_best
+from windtunnel.types.allocations import AllocationRequest
+from windtunnel.types.laws import LawFit, LawFitRequest
 
 
 def slope(values: list[float], compute: list[float]) -> float:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from hpo.mup.premises import beyond_the_table
 from hpo.mup.proxies import mlp_tensors
 from hpo.mup.rules import role_rule, tensor_rules
-from windtunnel.types import DecayRule, OptimizerName, Parametrization
+from windtunnel.types import DecayRule, JobSpec, OptimizerName, Parametrization
 from windtunnel.types.results import Role
 
 base, wide = mlp_tensors(20, 5, 64, 3), mlp_tensors(20, 5, 1024, 3)
@@ -52,3 +53,24 @@ def test_sqrt_is_for_hidden_matrices_and_none_copies_lambda(rule: DecayRule) -> 
 def test_no_rule_carries_l2_inside_adam(rule: DecayRule) -> None:
     rules = tensor_rules("mup", "adam", "l2", base, wide, decay_rule=rule)
     assert {name for name, found in rules.items() if found.weight_decay is not None} == {"readout.bias"}
+
+
+def test_one_decay_tuned_for_a_whole_transformer_is_named_and_decays_by_role_are_not() -> None:
+    def sentences(scope: str, width: int = 512, family: str = "transformer") -> list[str]:
+        spec = JobSpec.model_validate(
+            {
+                "task": "python-text" if family == "transformer" else "digits",
+                "model": {"family": family, "width": 32},
+                "search": [{"name": "weight_decay", "scope": scope}],
+            }
+        )
+        return [
+            sentence
+            for sentence in beyond_the_table(spec, spec.model.model_copy(update={"width": width}), clips=False)
+            if sentence.startswith("Decay:")
+        ]
+
+    assert len(sentences("global")) == 1
+    assert not sentences("role") and not sentences("tensor")
+    assert not sentences("global", width=32)
+    assert not sentences("global", family="mlp")

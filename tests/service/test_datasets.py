@@ -54,6 +54,25 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "datasets").glob("*"))
 
 
+def test_the_data_sets_of_an_owner_take_no_more_room_than_the_limit(database, tmp_path):
+    with served(database, tmp_path) as client:
+        first = send(client).json()
+        room = first["stored_bytes"]
+        kept = tmp_path / "datasets" / first["id"]
+        assert room == sum(file.stat().st_size for file in kept.iterdir()) > first["bytes"] / 4
+    with served(database, tmp_path, max_datasets_bytes=2 * room - 1) as client:
+        assert send(client).status_code == 200, "what one has is no more"
+        other = CSV.replace("yes", "aye")
+        refused = send(client, other)
+        assert (refused.status_code, refused.json()["type"]) == (403, "quota")
+        assert f"your others take {room:,}; allowed together: {2 * room - 1:,}" in refused.json()["detail"]
+        assert left(tmp_path) == [first["id"]]
+        page = client.post("/datasets", files={"file": ("points.csv", other.encode())}, data={"kind": ""})
+        assert page.status_code == 403 and "allowed together" in page.text
+        client.delete(f"/v1/datasets/{first['id']}")
+        assert send(client, other).status_code == 201
+
+
 def test_life_of_a_data_set(either, work_on_either, settings):
     made = send(either, file="C:\\points.csv")
     dataset = made.json()

@@ -106,3 +106,14 @@ def test_tasks_show_kind_families_and_sources(client):
 def test_the_lists_are_those_of_the_types(client):
     assert len(client.get("/v1/estimators").json()["items"]) == len(listed_estimators())
     assert len(client.get("/v1/hyperparameters").json()["items"]) == len(listed_hyperparameters())
+
+
+def test_an_estimate_says_that_it_counts_every_candidate_to_its_end(client):
+    plain, stopping, budgeted = (
+        client.post("/v1/estimates", json={"task": "digits", "outer": outer}).json()
+        for outer in ({}, {"early_stopping": True}, {"early_stopping": True, "budget": 60})
+    )
+    assert plain["notes"] == [] and "an upper bound" in stopping["notes"][0] and "outer.budget" in budgeted["notes"][0]
+    assert stopping["run_equivalents"] == plain["run_equivalents"]
+    # Each look at a candidate takes its time, and candidates that wait take memory.
+    assert stopping["seconds"] > plain["seconds"] and stopping["memory"]["plain"] >= plain["memory"]["plain"]

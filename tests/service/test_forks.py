@@ -8,10 +8,13 @@ import zipfile
 import httpx
 import pytest
 
+from hpo.mup.proxies import proxy_tensors
+from hpo.space import Space
 from service.app import create_app
-from service.jobs.forking import merged
+from service.jobs.forking import begun_at, merged
 from service.serve import background
 from service.settings import ServiceSettings
+from windtunnel.types import TASKS, JobSpec
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,72 @@ def test_a_fork_is_the_parent_but_for_what_is_overridden(either, work_on_either)
     assert same["spec"] == spec and same["id"] != parent["id"]
     other = either.post(f"/v1/jobs/{parent['id']}/fork", json={"overrides": {"schedule": {"name": "constant"}}})
     assert other.json()["spec"]["schedule"]["name"] == "constant"
+
+
+BEST = {
+    f"{name}.{role}": value
+    for name, roles in {
+        "learning_rate": {"input": 0.01, "hidden": 0.02, "output": 0.03, "vector": 0.01, "scalar": 0.01},
+        "weight_decay": {"input": 0.1, "hidden": 0.2, "output": 0.3},
+    }.items()
+    for role, value in roles.items()
+}
+"""Of the results that `work` makes."""
+
+
+def test_a_fork_from_the_best_starts_there_and_says_so(either, work_on_either):
+    parent = either.get(f"/v1/jobs/{work_on_either.succeeded()}").json()
+    body = {"from_best": True, "overrides": {"model": {"width": 128}, "initial": {"weight_decay.hidden": 0.5}}}
+    made = either.post(f"/v1/jobs/{parent['id']}/fork", json=body)
+    assert made.status_code == 201, made.text
+    spec = made.json()["spec"]
+    assert spec["initial"] == BEST | {"weight_decay.hidden": 0.5}
+    assert spec == {**parent["spec"], "model": {**parent["spec"]["model"], "width": 128}, "initial": spec["initial"]}
+    assert either.get(f"/v1/jobs/{made.json()['id']}").json()["spec"] == spec
+    # The study begins at these very values.
+    chosen = JobSpec.model_validate(spec)
+    space = Space.from_spec(chosen, proxy_tensors(chosen.model, TASKS["digits"]))
+    assert space.as_dict(space.start()) == pytest.approx(spec["initial"], rel=1e-12)
+    # What it began with goes on to its own forks, unless those are begun anew.
+    again = either.post(f"/v1/jobs/{made.json()['id']}/fork", json={"overrides": {"seed": 1}}).json()
+    assert again["spec"]["initial"] == spec["initial"]
+    anew = either.post(f"/v1/jobs/{made.json()['id']}/fork", json={"overrides": {"initial": None}}).json()
+    assert anew["spec"]["initial"] == {}
+
+
+def test_a_best_at_the_end_of_its_range_may_have_been_rounded():
+    spec = JobSpec.model_validate({"task": "digits", "search": [{"name": "learning_rate", "low": 1e-5, "high": 0.9}]})
+    assert begun_at(spec, {"learning_rate": 0.9 * (1 + 1e-15)}).initial == {"learning_rate": 0.9}
+
+
+def test_a_parent_without_a_result_has_no_best(client, work):
+    for job_id, state in ((work.queued(), "queued"), (work.failed(), "failed")):
+        answer = client.post(f"/v1/jobs/{job_id}/fork", json={"from_best": True})
+        assert (answer.status_code, answer.json()["type"], answer.json()["state"]) == (409, "not-finished", state)
+        assert client.post(f"/v1/jobs/{job_id}/fork", json={"from_best": False}).status_code == 201
+
+
+RATES, DECAYS = ({"name": name, "scope": "role"} for name in ("learning_rate", "weight_decay"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "count", "words"),
+    [
+        ({"search": [RATES]}, 3, "weight_decay.input, which the new job does not search"),
+        ({"search": [{"name": "learning_rate"}, DECAYS]}, 5, "learning_rate.input"),
+        ({"model": {"family": "mlp", "depth": 1}}, 2, "learning_rate.hidden, which"),
+        (
+            {"search": [{**RATES, "high": 0.015}, DECAYS]},
+            2,
+            "learning_rate.hidden is 0.02, outside the search range 1e-05 to 0.015",
+        ),
+    ],
+)
+def test_a_best_that_the_new_job_has_no_place_for_is_refused_by_name(client, work, overrides, count, words):
+    answer = client.post(f"/v1/jobs/{work.succeeded()}/fork", json={"from_best": True, "overrides": overrides})
+    assert (answer.status_code, answer.json()["type"]) == (422, "fork-refused")
+    assert words in answer.json()["detail"] and "leave from_best out" in answer.json()["detail"]
+    assert len(answer.json()["errors"]) == count
 
 
 def test_an_override_that_cannot_be_is_named_where_it_stands(client, work):

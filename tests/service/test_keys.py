@@ -90,7 +90,9 @@ def test_a_strangers_id_is_404_on_every_route(keyed, app, database, work_on_eith
     key_id = keyed.get("/v1/keys", headers=own).json()["items"][0]["id"]
     dataset_id = keyed.post("/v1/datasets", files={"file": ("runs.csv", CSV)}, headers=own).json()["id"]
     fit_id = keyed.post("/v1/laws/fits", json={"columns": RUNS, "laws": ["loss_parameters"]}, headers=own).json()["id"]
+    webhook_id = keyed.post("/v1/webhooks", json={"url": "https://192.0.32.8/"}, headers=own).json()["id"]
     ids = {
+        "webhook_id": webhook_id,
         "dataset_id": dataset_id,
         "fit_id": fit_id,
         "job_id": job_id,
@@ -109,6 +111,7 @@ def test_a_strangers_id_is_404_on_every_route(keyed, app, database, work_on_eith
     assert keyed.get(f"/v1/datasets/{dataset_id}", headers=own).status_code == 200
     assert keyed.get("/v1/laws/fits", headers=strange).json()["items"] == []
     assert keyed.get("/v1/datasets", headers=strange).json()["items"] == []
+    assert keyed.get("/v1/webhooks", headers=strange).json()["items"] == []
     for method, path in asked:
         if method == "GET" and "{name}" not in path:
             answer = keyed.get(path.format(**ids), headers=own | {"accept": "application/json"})

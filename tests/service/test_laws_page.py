@@ -5,6 +5,10 @@ import html
 import numpy as np
 import pytest
 
+from hpo.laws.fit import fit_laws
+from windtunnel.types.laws import LawColumns, LawFitRequest, as_columns
+from windtunnel.types.scaling import ScalingPoint, ScalingReport, table_rows
+
 N, D = (column.ravel() for column in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
 LOSS = 1.8172 + 482.01 / N**0.3478 + 2085.43 / D**0.3658
 CSV = "N,D,loss\n" + "".join(f"{n},{d},{loss}\n" for n, d, loss in zip(N, D, LOSS, strict=True))
@@ -56,3 +60,45 @@ def test_what_is_wrong_is_told_as_a_page(client) -> None:
     assert "flops_per_second" in text(client, "/laws?flops=&seconds=60", 422)
     text(client, "/laws/law_1", 404)
     assert "no fit 'law_1'" in text(client, "/laws?fit=law_1", 422)
+
+
+@pytest.fixture(scope="module")
+def grid() -> ScalingReport:
+    """What a job with ``transfer.scaling`` found, whose runs at one size diverged."""
+    runs = zip(np.tile(range(6), 5), N, D, LOSS, strict=True)
+    points = [
+        ScalingPoint(
+            width=8 << at, steps=int(d) // 10**6, parameters=int(n), tokens=int(d), loss=loss, stderr=0.001, seeds=2
+        )
+        for at, n, d, loss in runs
+    ]
+    broken = ScalingPoint(width=512, steps=100, parameters=10**10, tokens=10**8, loss=None, stderr=0.0, seeds=0)
+    columns = LawColumns.model_validate(as_columns(table_rows(points, 1e6)))
+    laws, refusals = fit_laws(LawFitRequest(columns=columns, laws=["hoffmann", "loss_tokens"]), columns)
+    _, more = fit_laws(LawFitRequest(columns=LawColumns(parameters=[1e6, 1e7], loss=[2.0, 1.0])))
+    return ScalingReport(points=[*points, broken], laws=laws, refusals=[*refusals, *more], run_equivalents=31.25)
+
+
+def test_a_jobs_grid_is_on_its_page_without_javascript(client, work, grid) -> None:
+    job_id = work.succeeded(scaling=grid)
+    page = text(client, f"/jobs/{job_id}")
+    assert "7 widths" in page and "31.25 runs of the proxy" in page
+    for law in grid.laws:
+        assert law.formula in page and f"{law.constants[0].value:.4g}"[:4] in page
+        assert f"{100 * law.held_out.miss:+.2f} %" in page
+    assert "90 % interval" in page and ">diverged</td>" in page and grid.refusals[0].message in page
+    assert f"windtunnel laws fit {job_id}" in page
+    for law in grid.laws:
+        drawn = client.get(f"/jobs/{job_id}/figures/scaling/{law.law}.json").json()
+        assert len(drawn["data"]) >= 3
+    assert client.get(f"/jobs/{job_id}/figures/scaling/nothing.json").status_code == 404
+    assert "<h2>Scaling laws</h2>" not in text(client, f"/jobs/{work.succeeded()}")
+
+
+def test_a_plan_is_made_by_a_fit_that_its_jobs_page_offers(client, work, grid) -> None:
+    job_id = work.succeeded(scaling=grid)
+    assert 'name="law_fit"' not in text(client, f"/jobs/{job_id}")
+    kept = client.post("/v1/laws/fits", json={"jobs": [job_id], "name": "grid"}).json()
+    assert f'<option value="{kept["id"]}">grid</option>' in text(client, f"/jobs/{job_id}")
+    plan = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 256, "law_fit": kept["id"], "force": True}).json()
+    assert plan["predicted_loss"]["fit"] == kept["id"] and plan["predicted_loss"]["law"] == "hoffmann"

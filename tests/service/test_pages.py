@@ -273,6 +273,7 @@ def test_field_help_says_what_each_field_allows():
     assert allowed["model.width"] == "4 to 8,192"
     assert allowed["search.scope"] == "global, role, tensor, layer"
     assert allowed["outer.scout"] == "true, false"
+    assert "module for modules of your own" in allowed["model.family"]
 
 
 def test_own_javascript_stays_small_and_plotly_comes_from_its_own_package():

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hpo import certificate, portfolio, scout, survey
+from hpo import certificate, portfolio, scout, stopping, survey
 from hpo.best_response import quality
 from hpo.families import build
 from hpo.layout import Layout
@@ -17,7 +17,7 @@ from hpo.mup.proxies import proxy_tensors
 from hpo.race import FINALISTS, LENGTHS
 from hpo.sizing import checks, memory, work
 from hpo.sizing.counts import coordinates, parameters
-from hpo.sizing.estimate import STARTUP_SECONDS, estimate
+from hpo.sizing.estimate import LOOKS, STARTUP_SECONDS, estimate
 from hpo.sizing.memory import Memory, estimator_bytes, plain_bytes, plain_members, states_kept, storage_in_force
 from hpo.sizing.peak import members_at_once
 from hpo.sizing.starts import at_once
@@ -125,6 +125,7 @@ def test_the_outer_loops_numbers_are_its_own() -> None:
     assert coordcheck.STEPS == work.CHECK_STEPS
     assert (certificate.STEPS, 2 * len(certificate.WIDTHS)) == (memory.CERTIFIED_STEPS, memory.CERTIFYING_RUNS)
     assert portfolio.GRADIENT_SEEDS == memory.AUTO_SEEDS
+    assert len(stopping.LOOKS) == LOOKS
 
 
 @pytest.mark.parametrize("steps", [2, 3, 10, 99, 100, 101, 1000])

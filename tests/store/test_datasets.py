@@ -7,7 +7,7 @@ import pytest
 
 from store import datasets, jobs
 from store.database import Database
-from store.errors import DatasetInUse, DatasetNotFound, TooManyDatasets
+from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
 from store.identifiers import dataset_id
 from windtunnel.types import TASKS, Dataset, JobSpec, Scaling, TaskInfo, is_dataset
 
@@ -120,3 +120,19 @@ def test_a_deletion_beside_a_submission_waits_and_then_sees_the_job(database: Da
             datasets.delete(s, kept.id, owner="ann")
         jobs.request_cancel(s, job.id)
         datasets.delete(s, kept.id, owner="ann")
+
+
+def test_rooms_beyond_32_bits_add_up_and_an_older_data_set_counts_by_its_file(database: Database) -> None:
+    gib = 1 << 30
+    keep(database, dataset("a").model_copy(update={"stored_bytes": 3 * gib}))
+    keep(database, dataset("b").model_copy(update={"stored_bytes": 0, "bytes": 2 * gib}))
+    keep(database, dataset("c", owner="bob").model_copy(update={"stored_bytes": 9 * gib}), owner="bob")
+    more = dataset("d").model_copy(update={"stored_bytes": gib})
+
+    def keep_within(most_bytes: int) -> bool:
+        with database.transaction() as s:
+            return datasets.keep(s, more, owner="ann", limit=10, most_bytes=most_bytes)[1]
+
+    with pytest.raises(DatasetsTooLarge, match=f"{5 * gib:,}; allowed together: {6 * gib - 1:,}"):
+        keep_within(6 * gib - 1)
+    assert keep_within(6 * gib)

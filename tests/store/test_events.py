@@ -1,13 +1,15 @@
 """The event log: dense numbers, exact replay, on both databases."""
 
 import threading
+from typing import get_args
 
 import pytest
 
-from store import events
+from store import checkpoints, events, jobs, leases
 from store.database import Database
 from store.errors import JobNotFound
-from windtunnel.types import JobSpec
+from windtunnel.types import EventType, Failure, JobSpec, OtherEvent, TuneResult
+from windtunnel.types.events import EVENT_DETAILS
 
 
 def test_numbers_are_dense_when_many_write_at_once(database: Database, submitted: str) -> None:
@@ -50,8 +52,6 @@ def test_replay_starts_right_after_the_number_given(database: Database, submitte
 
 
 def test_jobs_count_their_events_apart(database: Database, submitted: str, spec: JobSpec) -> None:
-    from store import jobs
-
     with database.transaction() as s:
         other = jobs.submit(s, spec).id
         assert events.append(s, submitted, "finishing", {}) == 2
@@ -84,3 +84,43 @@ def test_what_json_cannot_say_is_refused_on_both_databases(database: Database, s
 
     with pytest.raises((StatementError, ValueError), match="not JSON compliant"):
         write()
+
+
+def test_what_is_written_is_all_of_the_model_of_its_type(
+    database: Database, submitted: str, spec: JobSpec, tune_result: TuneResult
+) -> None:
+    failure = Failure(type="crashed", message="killed", hint="less memory")
+
+    def claimed(job_id: str) -> leases.Lease:
+        lease = leases.claim(s, job_id, "worker", 60)
+        assert lease is not None
+        return lease
+
+    with database.transaction() as s:
+        lease = claimed(submitted)
+        checkpoints.record(s, lease, outer_step=3, path="3", manifest_sha256="0" * 64)
+        checkpoints.reject(s, lease, checkpoints.newest_first(s, submitted)[0], "truncated")
+        leases.shrink(s, lease, 4, "memory ran out")
+        leases.crashed(s, claimed(submitted), failure)
+        lease = claimed(submitted)
+        jobs.request_pause(s, submitted)
+        leases.release(s, lease, "pause")
+        jobs.resume(s, submitted)
+        leases.succeed(s, claimed(submitted), tune_result)
+        leases.fail(s, claimed(failed := jobs.submit(s, spec).id), failure)
+        jobs.request_pause(s, cancelled := jobs.submit(s, spec).id)
+        jobs.request_cancel(s, cancelled)
+    with database.snapshot() as s:
+        log = [event for job_id in (submitted, failed, cancelled) for event in events.after(s, job_id, 0)]
+    for event in log:
+        assert event.details.model_dump(mode="json", exclude_unset=True) == event.data, event.type
+    of_workers = {"outer_step", "finishing", "plan_created", "plan_refused"}
+    assert {event.type for event in log} == set(get_args(EventType)) - of_workers
+
+
+def test_there_is_a_model_for_each_type_and_other_types_can_be_read(database: Database, submitted: str) -> None:
+    assert set(EVENT_DETAILS) == set(get_args(EventType))
+    with database.snapshot() as s:
+        event = events.after(s, submitted, 0)[0].model_copy(update={"type": "from_tomorrow", "data": {"a": 1}})
+    read = type(event).model_validate_json(event.model_dump_json())
+    assert read.details == OtherEvent(type="from_tomorrow", data={"a": 1})

@@ -49,6 +49,23 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
             "/optimizer/eps",
             "outside its search range 1e-12 to 0.01",
         ),
+        (
+            {"initial": {"beta1": 0.5}},
+            "/initial/beta1",
+            "starts what is not searched; searched: learning_rate, weight_decay",
+        ),
+        ({"initial": {"learning_rate": 0.5}}, "/initial/learning_rate", "has a value for each role; name one of them"),
+        ({"initial": {"learning_rate.hidden": 2}}, "/initial/learning_rate.hidden", "outside its search range 1e-05 to 1"),
+        (
+            {"search": [{"name": "learning_rate"}], "initial": {"learning_rate.hidden": 0.5}},
+            "/initial/learning_rate.hidden",
+            "its only label is 'learning_rate'",
+        ),
+        (
+            {"search": [{"name": "dropout", "scope": "layer"}], "initial": {"dropout.layers.7": 0.5}},
+            "/initial/dropout.layers.7",
+            "dropout has no layer 'layers.7'; allowed: layers.0, layers.1",
+        ),
         ({"search": [{"name": "dropout", "scope": "role"}]}, "/scope", "dropout has no scope 'role'; it has global, layer"),
         ({"search": [{"name": "l2", "scope": "layer"}]}, "/scope", "scope 'layer' is allowed for dropout only"),
         ({"search": [{"name": "momentum", "scope": "layer"}]}, "/scope", "momentum is global"),

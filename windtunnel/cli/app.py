@@ -9,6 +9,7 @@ from windtunnel import __version__
 from windtunnel.cli import (
     coordcheck,
     datasets,
+    db,
     doctor,
     estimating,
     jobs,
@@ -18,6 +19,7 @@ from windtunnel.cli import (
     roles,
     serving,
     submitting,
+    webhooks,
     workers,
 )
 from windtunnel.cli.exits import MEANINGS, exit_code
@@ -75,7 +77,8 @@ def _root(
 ) -> None: ...
 
 
-for module in (serving, submitting, estimating, jobs, plans, laws, datasets, keys, coordcheck, roles, workers, doctor):
+own = (datasets, keys, webhooks, db)
+for module in (serving, submitting, estimating, jobs, plans, laws, *own, coordcheck, roles, workers, doctor):
     module.register(app)
 
 

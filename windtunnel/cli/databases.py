@@ -1,8 +1,72 @@
 """Opens the database for a command, with an error that a person can act on."""
 
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from windtunnel.cli.exits import SetupError
+from windtunnel.cli.exits import SetupError, SpecError
+from windtunnel.cli.extras import need
+
+if TYPE_CHECKING:
+    from store.settings import StoreSettings
+
+
+class Revisions(NamedTuple):
+    """The schema that a database has, and this version's."""
+
+    found: str | None
+    """None before the first migration, and where there is no database."""
+    newest: str
+
+
+def settings(what: str, data_dir: Path | None, database_url: str | None) -> "StoreSettings":
+    """Where the server's database is.
+
+    Args:
+        what: the command, for the message where something is not installed.
+        data_dir: option, before the environment.
+        database_url: likewise.
+
+    Raises:
+        SpecError: a setting is malformed.
+        SetupError: the server's packages, or the driver, are not installed.
+    """
+    need(what, "server")
+    from store.errors import SettingsError
+    from store.settings import StoreSettings, read
+
+    try:
+        found = read(StoreSettings, data_dir=data_dir, database_url=database_url)
+    except SettingsError as error:
+        raise SpecError(str(error)) from error
+    if found.url.startswith("postgres"):
+        need("with a PostgreSQL database", "postgresql")
+    return found
+
+
+def revisions(url: str) -> Revisions:
+    """Which schema the database has; nothing is made.
+
+    Raises:
+        SetupError: it cannot be reached.
+    """
+    from sqlalchemy import make_url
+
+    from store import schema
+    from store.database import Database
+
+    newest, file = schema.newest_revision(), make_url(url)
+    if file.get_backend_name() == "sqlite" and not Path(str(file.database)).exists():
+        return Revisions(None, newest)
+    try:
+        database = Database(url)
+        try:
+            return Revisions(schema.current_revision(database), newest)
+        finally:
+            database.dispose()
+    except Exception as error:
+        # The boundary of a process that has not begun its work: each driver has exceptions of its own.
+        raise SetupError(_cannot_open(url, error)) from error
 
 
 def upgrade(url: str) -> None:
@@ -29,18 +93,8 @@ def is_current(url: str) -> bool:
     Raises:
         SetupError: it cannot be reached.
     """
-    from store import schema
-    from store.database import Database
-
-    try:
-        database = Database(url)
-        try:
-            return schema.is_current(database)
-        finally:
-            database.dispose()
-    except Exception as error:
-        # As above: what is asked for is a sentence, whatever the driver raised.
-        raise SetupError(_cannot_open(url, error)) from error
+    seen = revisions(url)
+    return seen.found == seen.newest
 
 
 def without_password(url: str) -> str:

@@ -59,6 +59,7 @@ def _parts(found: Estimate) -> list[RenderableType]:
     rows = [(part.phase, f"{part.run_equivalents:,.1f}", f"{part.seconds:,.1f}") for part in found.phases]
     parts: list[RenderableType] = [output.table(("", ""), facts), Text()]
     parts.append(output.table(("phase", "runs", "seconds"), rows, right=("runs", "seconds")))
+    parts += [Text(note) for note in found.notes]
     if found.changes:
         parts += [Text("\nIt does not fit. One of these would do:", style="bold red"), output.field_table(found.changes)]
     return parts

@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done",
-    ExitCode.NEGATIVE: "the job failed or was cancelled; doctor found a problem",
+    ExitCode.NEGATIVE: "the job failed or was cancelled; doctor found a problem; the database has another schema",
     ExitCode.USAGE: "wrong usage, a bad spec or a bad setting",
     ExitCode.UNREACHABLE: "no server answers",
     ExitCode.REFUSED: "refused: unknown id, job not finished, transfer not to be trusted, no law in a table; "

@@ -1,7 +1,8 @@
-"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``: the jobs of a server."""
+"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``, ``bundle``: the jobs of a server."""
 
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
+    app.command("bundle")(bundle)
 
 
 def list_jobs(
@@ -135,6 +137,35 @@ def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
     with Client(url) as client:
         job = client.jobs.cancel(job_id).wire
     _tell(job, as_json, f"is asked to stop; see it end with: windtunnel follow {job.id}")
+
+
+def bundle(
+    job_id: JobId,
+    *,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File or folder. Default: ID.zip in this folder.", show_default=False
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Write everything about a job to a zip: spec, log, metrics, result, plans, each with its SHA-256.
+
+    The file is written aside first, so that it is whole or not there; one that is there is replaced.
+
+    \b
+    Examples:
+      windtunnel bundle job_01KAN... -o flight.zip
+      windtunnel bundle job_01KAN... --json | jq -r .file
+    """
+    with Client(url) as client:
+        written = client.jobs.get(job_id).bundle(target or Path())
+    if as_json:
+        output.print_json({"job_id": job_id, "file": str(written.absolute()), "bytes": written.stat().st_size})
+    else:
+        typer.echo(written)
 
 
 def _tell(job: WireJob, as_json: bool, asked: str | None) -> None:

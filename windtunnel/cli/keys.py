@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from windtunnel.cli import output
-from windtunnel.cli.databases import upgrade
+from windtunnel.cli.databases import settings, upgrade
 from windtunnel.cli.exits import SpecError
-from windtunnel.cli.extras import need
 from windtunnel.cli.options import AsJson, DatabaseUrl, DataDir
 
 if TYPE_CHECKING:
@@ -138,21 +138,13 @@ def revoke(
 
 
 @contextmanager
-def _database(data_dir: object, database_url: str | None) -> Iterator["Database"]:
+def _database(data_dir: Path | None, database_url: str | None) -> Iterator["Database"]:
     """The server's database, made or upgraded first."""
-    need("keys", "server")
+    found = settings("keys", data_dir, database_url)
     from store.database import Database
-    from store.errors import SettingsError
-    from store.settings import StoreSettings, read
 
-    try:
-        settings = read(StoreSettings, data_dir=data_dir, database_url=database_url)
-    except SettingsError as error:
-        raise SpecError(str(error)) from error
-    if settings.url.startswith("postgres"):
-        need("with a PostgreSQL database", "postgresql")
-    upgrade(settings.url)
-    database = Database(settings.url)
+    upgrade(found.url)
+    database = Database(found.url)
     try:
         yield database
     finally:

@@ -11,7 +11,8 @@ from windtunnel.cli import output
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
-from windtunnel.types.laws import Allocation, AllocationPlan, LawFit, LawResult
+from windtunnel.types.allocations import Allocation, AllocationPlan
+from windtunnel.types.laws import LawFit, LawResult
 
 commands = typer.Typer(
     name="laws",
@@ -35,9 +36,13 @@ def register(app: typer.Typer) -> None:
 
 
 def fit(
-    source: Annotated[
-        str,
-        typer.Argument(metavar="FILE.csv", help="Runs, one a line; law_... shows a fit made before.", show_default=False),
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE.csv",
+            help="Runs, one a line; or finished jobs, job_... job_...; law_... shows a fit made before.",
+            show_default=False,
+        ),
     ],
     *,
     laws: Annotated[
@@ -70,26 +75,34 @@ def fit(
     """Fit scaling laws to runs: constants with 90 % intervals, and the largest run predicted from the smaller ones.
 
     The first line of the file names the columns: parameters (N), tokens (D), loss, batch_size, steps, compute,
-    critical_batch, warmup_steps. Others are left aside.
+    critical_batch, warmup_steps. Others are left aside. Jobs of one task in place of a file: each gives a run, and one with
+    transfer.scaling its whole grid.
 
     \b
     Examples:
       windtunnel laws fit runs.csv
       windtunnel laws fit runs.csv --law hoffmann --law loss_parameters_tokens --json
+      windtunnel laws fit job_01KAN... --name digits
       windtunnel laws fit law_01KAN...
     """
     with Client(url) as client:
-        if source.startswith("law_") and not Path(source).exists():
-            found = client.laws.get(source)
+        first, jobs = sources[0], [each for each in sources if each.startswith("job_") and not Path(each).exists()]
+        if len(sources) > 1 and len(jobs) < len(sources):
+            other = next(each for each in sources if each not in jobs)
+            raise SetupError(f"{other} among {len(sources)} sources; give one file, one fit, or jobs only")
+        if first.startswith("law_") and not Path(first).exists():
+            found = client.laws.get(first)
         else:
             batch = None if critical_batch is None else dict(zip(("tokens", "exponent"), critical_batch, strict=True))
             options: dict[str, Any] = {
-                "laws": laws,
-                "name": name or Path(source).stem,
+                "laws": laws or [],
+                "name": name or (jobs[0] if jobs else Path(first).stem),
                 "held_out": held_out,
                 "warmup_steps": warmup_steps,
+                "huber_delta": huber_delta,
+                "critical_batch": batch,
             }
-            found = client.laws.fit(_text(Path(source)), **options, huber_delta=huber_delta, critical_batch=batch)
+            found = client.laws.fit(jobs=jobs, **options) if jobs else client.laws.fit(_text(Path(first)), **options)
     if as_json:
         output.print_json(found.model_dump(mode="json"))
     else:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from windtunnel.cli.completing import job_ids
+
 Url = Annotated[
     str | None,
     typer.Option(
@@ -15,7 +17,10 @@ Url = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job, such as job_01KAN...", show_default=False)]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="Id of a job, such as job_01KAN...", show_default=False, autocompletion=job_ids),
+]
 Timeout = Annotated[
     float | None,
     typer.Option(

@@ -1,20 +1,23 @@
-"""``submit``: send a job."""
+"""``submit`` and ``fork``: send a job."""
 
+import copy
 from typing import Annotated, Any
 
 import typer
 
 from windtunnel.cli import output
-from windtunnel.cli.options import AsJson, Timeout, Url
+from windtunnel.cli.completing import tasks
+from windtunnel.cli.options import AsJson, JobId, Timeout, Url
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.watching import follow_job, print_outcome, wait_for_end
-from windtunnel.client import Client
+from windtunnel.client import Client, Job
 from windtunnel.types import TASKS
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("submit")(submit)
+    app.command("fork")(fork)
 
 
 Source = Annotated[
@@ -24,7 +27,9 @@ Source = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help=f"What to tune on: {', '.join(TASKS)}, or the id of a data set. Enough without a file.", show_default=False
+        help=f"What to tune on: {', '.join(TASKS)}, or the id of a data set. Enough without a file.",
+        show_default=False,
+        autocompletion=tasks,
     ),
 ]
 Assignments = Annotated[
@@ -37,6 +42,18 @@ Assignments = Annotated[
     ),
 ]
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Set one field of the spec, over the job's; dots lead inside, numbers count list items. Can be repeated.",
+        show_default=False,
+    ),
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it ends.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job ends, then print what it found.")]
+
 
 def submit(
     spec: Source = None,
@@ -44,8 +61,8 @@ def submit(
     task: Task = None,
     name: Annotated[str | None, typer.Option(help="A name to find the job by.", show_default=False)] = None,
     assignments: Assignments = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Watch the job until it ends.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job ends, then print what it found.")] = False,
+    follow: Follow = False,
+    wait: Wait = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
     url: Url = None,
@@ -61,27 +78,77 @@ def submit(
       windtunnel submit --task digits --set target.width=1024 --set search.0.name=learning_rate --wait
       echo '{"task": "digits"}' | windtunnel submit - --json
     """
+    _check_ways(follow, wait, timeout)
+    wanted = wanted_spec(spec, task, name, assignments or [])
+    with Client(url) as client:
+        _hand_over(client, client.jobs.create(wanted), follow=follow, wait=wait, timeout=timeout, as_json=as_json)
+
+
+def fork(
+    job_id: JobId,
+    *,
+    assignments: Changes = None,
+    name: Annotated[str | None, typer.Option(help="A name to find the new job by.", show_default=False)] = None,
+    from_best: Annotated[
+        bool, typer.Option("--from-best", help="Begin at the best hyperparameters of the job, not where it began.")
+    ] = False,
+    follow: Follow = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Submit another job with the spec of this one, but for what is set. It begins from the start.
+
+    What is set to null goes back to its default. With --json, --wait and --follow: as in submit.
+
+    \b
+    Examples:
+      windtunnel fork job_01KAN... --set seed=1
+      windtunnel fork job_01KAN... --set model.width=128 --from-best --follow
+      windtunnel fork job_01KAN... --set search.0.low=1e-4 --name narrower
+    """
+    _check_ways(follow, wait, timeout)
+    with Client(url) as client:
+        parent = client.jobs.get(job_id).spec.model_dump(mode="json")
+        wanted = copy.deepcopy(parent)
+        override(wanted, assignments or [])
+        if name is not None:
+            wanted["name"] = name
+        forked = client.jobs.fork(job_id, differences(parent, wanted), from_best=from_best)
+        _hand_over(client, forked, follow=follow, wait=wait, timeout=timeout, as_json=as_json)
+
+
+def differences(parent: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """What to lay over ``parent`` (a merge patch, RFC 7396) to get ``wanted``, which has all of its fields."""
+    changed = {name: value for name, value in wanted.items() if name not in parent or parent[name] != value}
+    return {
+        name: differences(parent[name], value) if isinstance(value, dict) and isinstance(parent.get(name), dict) else value
+        for name, value in changed.items()
+    }
+
+
+def _check_ways(follow: bool, wait: bool, timeout: float | None) -> None:
     if follow and wait:
         raise typer.BadParameter("choose one: --follow shows the way, --wait only the end", param_hint="--follow / --wait")
     if timeout is not None and not wait:
         raise typer.BadParameter("it is for --wait, which is not given", param_hint="--timeout")
-    wanted = wanted_spec(spec, task, name, assignments or [])
-    with Client(url) as client:
-        job = client.jobs.create(wanted)
-        if follow:
-            output.say(f"submitted {job.id}")
-            follow_job(job, as_json=as_json)
-        elif wait:
-            output.say(f"submitted {job.id}")
-            wait_for_end(job, timeout)
-            print_outcome(job, as_json=as_json)
-        elif as_json:
-            output.print_json(job.wire.model_dump(mode="json"))
-        else:
-            typer.echo(job.id)
-            output.say(
-                f"{job.state}; watch it: windtunnel follow {job.id}, or {client.base_url}/jobs/{job.id}", style="dim"
-            )
+
+
+def _hand_over(client: Client, job: Job, *, follow: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
+    """A job that was submitted: its id, the way to its end, or the end."""
+    if follow:
+        output.say(f"submitted {job.id}")
+        follow_job(job, as_json=as_json)
+    elif wait:
+        output.say(f"submitted {job.id}")
+        wait_for_end(job, timeout)
+        print_outcome(job, as_json=as_json)
+    elif as_json:
+        output.print_json(job.wire.model_dump(mode="json"))
+    else:
+        typer.echo(job.id)
+        output.say(f"{job.state}; watch it: windtunnel follow {job.id}, or {client.base_url}/jobs/{job.id}", style="dim")
 
 
 def wanted_spec(source: str | None, task: str | None, name: str | None, assignments: list[str]) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def summary(result: Result) -> list[RenderableType]:
     values = [
         (label, output.number(start.get(label)), output.number(value)) for label, value in result.hyperparameters.items()
     ]
+    ended = [] if result.early_stopping is None else [Text(f"early stopping: {result.early_stopping.sentence}")]
+    grid = [] if result.scaling is None else [Text(f"scaling laws: {result.scaling.sentence}")]
     proof = [] if result.certificate is None else [Text(f"certificate: {result.certificate.sentence}")]
     # A regression has no accuracy, and a squared error for a loss.
     loss = (
@@ -91,6 +93,8 @@ def summary(result: Result) -> list[RenderableType]:
         Text(),
         output.table(("hyperparameter", "start", "best"), values, right=("start", "best")),
         Text(f"\ncost {result.cost.run_equivalents:.1f} runs of the proxy, {result.cost.wall_seconds:.0f} s"),
+        *ended,
+        *grid,
         *proof,
     ]
 
@@ -129,8 +133,11 @@ def step_line(step: OuterStep) -> str:
     """An outer step in one line, for output that is no terminal."""
     values = " ".join(f"{label}={value:.4g}" for label, value in step.hyperparameters.items())
     loss = "every run diverged" if step.loss is None else f"loss {step.loss:.4f} ± {step.stderr:.4f}"
+    ended = f" ended early {step.ended_early}" if step.ended_early else ""
     starts = "" if step.starts is None else f" starts {step.starts} leader {step.leader}"
-    return f"step {out_of(step.outer_step, step.outer_steps)} {loss} cost {step.run_equivalents:.1f}{starts} {values}"
+    return (
+        f"step {out_of(step.outer_step, step.outer_steps)} {loss} cost {step.run_equivalents:.1f}{ended}{starts} {values}"
+    )
 
 
 def _loss(estimate: LossEstimate) -> str:

@@ -1,22 +1,27 @@
-"""Client: the way into one Windtunnel server."""
+"""The way into one Windtunnel server."""
+# Written by tools/sync_client.py from _async/client.py: change that one.
 
 import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from windtunnel.client._answers import Items, parse
 from windtunnel.client._datasets import Datasets
-from windtunnel.client._jobs import Jobs, request_body
+from windtunnel.client._jobs import Jobs
+from windtunnel.client._keys import Keys
 from windtunnel.client._laws import Laws
+from windtunnel.client._local import LocalServer
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
-from windtunnel.client._transport import Items, Transport, path
+from windtunnel.client._requests import address_of, key_of, path
+from windtunnel.client._specs import request_body
+from windtunnel.client._transport import Transport
+from windtunnel.client._webhooks import Webhooks
 from windtunnel.client._workers import Workers
 from windtunnel.types import JobSpec, ScheduleInfo, TaskInfo
 from windtunnel.types.estimates import Estimate
 from windtunnel.types.listings import EstimatorListing, HyperparameterListing
-
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Client:
@@ -26,14 +31,15 @@ class Client:
     with Client() as client:
         job = client.jobs.create(task="digits", target={"width": 1024})
         result = job.wait()
-        print(result.plan(width=4096).to("torch"))
+        plan = result.plan(width=4096)
+        print(plan.to("torch"))
     ```
 
     Every call raises ``ConnectionFailed`` where no server answers, and a subclass of ``ApiError`` where it refuses.
 
     Args:
         base_url: address of the server; by default the variable ``WINDTUNNEL_URL``, else ``http://127.0.0.1:8000``.
-        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``.
+        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``; "" sends none.
         timeout: seconds to wait for a connection and for each part of an answer.
         pacing: how often and how long to try again.
 
@@ -49,14 +55,52 @@ class Client:
         timeout: float = 30.0,
         pacing: Pacing | None = None,
     ) -> None:
-        address = base_url or os.environ.get("WINDTUNNEL_URL") or DEFAULT_URL
-        key = api_key or os.environ.get("WINDTUNNEL_API_KEY")
-        self._transport = Transport(address, timeout, pacing or Pacing(), key)
+        self._transport = Transport(address_of(base_url), timeout, pacing or Pacing(), key_of(api_key))
         self.jobs = Jobs(self._transport)
         self.plans = Plans(self._transport)
         self.datasets = Datasets(self._transport)
         self.workers = Workers(self._transport)
         self.laws = Laws(self._transport)
+        self.keys = Keys(self._transport)
+        self.webhooks = Webhooks(self._transport)
+        self._server: LocalServer | None = None
+
+    @classmethod
+    def local(
+        cls,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        api_key: str = "",
+        timeout: float = 30.0,
+        pacing: Pacing | None = None,
+    ) -> Self:
+        """A client with a server and workers of its own, inside of this process, and the same interface.
+
+        The server ends with ``close``, or with the program; a job that runs then keeps its checkpoint and goes on when the
+        folder is opened again. Its status page is at ``base_url``, for whoever works on this machine.
+
+        Args:
+            data_dir: folder of its database and checkpoints; by default one that is deleted with the client.
+            workers: jobs that run at the same time.
+            threads: compute threads of each job; by default the jobs share all cores but one.
+            api_key: for a folder whose server has keys.
+            timeout: as for any client.
+            pacing: as for any client.
+
+        Raises:
+            NotInstalled: the packages of server and worker are not there.
+            InvalidRequest: an argument or a ``WINDTUNNEL_`` variable cannot be used.
+        """
+        server = LocalServer.start(data_dir, workers, threads)
+        try:
+            client = cls(server.url, api_key=api_key, timeout=timeout, pacing=pacing or Pacing(poll=0.1))
+        except BaseException:
+            server.close()
+            raise
+        client._server = server
+        return client
 
     @property
     def base_url(self) -> str:
@@ -65,19 +109,23 @@ class Client:
 
     def tasks(self) -> list[TaskInfo]:
         """The tasks that a job may name."""
-        return self._transport.parse(Items[TaskInfo], self._transport.get(path("tasks"))).items
+        page = self._transport.read(Items[TaskInfo], path("tasks"))
+        return page.items
 
     def schedules(self) -> list[ScheduleInfo]:
         """The schedules that a job may name, with their formulas, searchable shape parameters and settings."""
-        return self._transport.parse(Items[ScheduleInfo], self._transport.get(path("schedules"))).items
+        page = self._transport.read(Items[ScheduleInfo], path("schedules"))
+        return page.items
 
     def estimators(self) -> list[EstimatorListing]:
         """The estimators that a job may name: cost, bias, settings, what each can differentiate, and why not."""
-        return self._transport.parse(Items[EstimatorListing], self._transport.get(path("estimators"))).items
+        page = self._transport.read(Items[EstimatorListing], path("estimators"))
+        return page.items
 
     def hyperparameters(self) -> list[HyperparameterListing]:
         """What a job may search: ranges, scopes, the coordinate of the search, the estimators that can."""
-        return self._transport.parse(Items[HyperparameterListing], self._transport.get(path("hyperparameters"))).items
+        page = self._transport.read(Items[HyperparameterListing], path("hyperparameters"))
+        return page.items
 
     def estimate(self, spec: JobSpec | Mapping[str, Any] | None = None, /, **fields: Any) -> Estimate:
         """What a job would take, before anything is spent: ``estimate(task="digits")`` or ``estimate(spec)``.
@@ -90,8 +138,7 @@ class Client:
             ValidationFailed: a field is wrong; ``errors`` tells which, and what is allowed.
             InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
         """
-        body = request_body(spec, fields)
-        return self._transport.parse(Estimate, self._transport.post(path("estimates"), body))
+        return parse(Estimate, self._transport.post(path("estimates"), request_body(spec, fields)))
 
     def ready(self) -> None:
         """Return where the server can take and run jobs.
@@ -102,8 +149,10 @@ class Client:
         self._transport.get("/readyz")
 
     def close(self) -> None:
-        """Give back the connections; handles that came from this client cannot be used afterwards."""
+        """Give back the connections, and stop a server of its own; handles of this client cannot be used afterwards."""
         self._transport.close()
+        if self._server is not None:
+            self._server.close()
 
     def __enter__(self) -> Self:
         return self

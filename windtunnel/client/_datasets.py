@@ -1,10 +1,13 @@
 """``client.datasets``: data sets of one's own."""
+# Written by tools/sync_client.py from _async/datasets.py: change that one.
 
 import os
 from pathlib import Path
 
+from windtunnel.client._answers import Items, parse
 from windtunnel.client._errors import InvalidRequest
-from windtunnel.client._transport import Items, Transport, path
+from windtunnel.client._requests import path
+from windtunnel.client._transport import Transport
 from windtunnel.types import Dataset, DatasetFormat
 
 
@@ -53,11 +56,12 @@ class Datasets:
             ) from error
         with opened:
             answer = self._transport.upload(path("datasets"), opened, source.name, fields)
-        return self._transport.parse(Dataset, answer)
+        return parse(Dataset, answer)
 
     def list(self) -> list[Dataset]:
         """Your data sets, newest first, without ``columns`` and ``scaling``."""
-        return self._transport.parse(Items[Dataset], self._transport.get(path("datasets"))).items
+        page = self._transport.read(Items[Dataset], path("datasets"))
+        return page.items
 
     def get(self, dataset_id: str) -> Dataset:
         """One data set: what was recognised, how it is split and standardised.
@@ -65,7 +69,7 @@ class Datasets:
         Raises:
             NotFound: no such data set.
         """
-        return self._transport.parse(Dataset, self._transport.get(path("datasets", dataset_id)))
+        return self._transport.read(Dataset, path("datasets", dataset_id))
 
     def delete(self, dataset_id: str) -> None:
         """Delete a data set. Results and plans of its jobs stay.

@@ -34,6 +34,10 @@ class InvalidRequest(WindtunnelError, ValueError):
     """The request cannot be sent at all, such as a spec that is not JSON."""
 
 
+class NotInstalled(WindtunnelError, ImportError):
+    """What was asked for runs in this process, and packages that it takes are not installed."""
+
+
 class ApiError(WindtunnelError):
     """The server refused the request and said why.
 
@@ -55,8 +59,83 @@ class ApiError(WindtunnelError):
         return self.problem.status
 
 
+class BadRequest(ApiError):
+    """The request cannot be read (400, ``bad-request``)."""
+
+
+class MalformedJson(BadRequest):
+    """The body is not JSON (400, ``malformed-json``)."""
+
+
+class Unauthorized(ApiError):
+    """The server asks for an API key, or does not know the one sent (401, ``unauthorized``).
+
+    Give it as ``api_key`` or in ``WINDTUNNEL_API_KEY``.
+    """
+
+
+class Forbidden(ApiError):
+    """The API key does not allow this (403)."""
+
+
+class OperatorsOnly(Forbidden):
+    """It takes an operator's key (403, ``operators-only``)."""
+
+
+class QuotaExceeded(Forbidden):
+    """You have as many jobs, keys or webhooks as you may have (403, ``quota``)."""
+
+
+class ForeignOrigin(Forbidden):
+    """The request says that it comes from a page of another site (403, ``foreign-origin``)."""
+
+
+class NotFound(ApiError):
+    """No job, plan or data set has this id (404, ``not-found``)."""
+
+
+class MethodNotAllowed(ApiError):
+    """The address does not take this method (405, ``method-not-allowed``): another version of the server."""
+
+
+class Conflict(ApiError):
+    """The request does not fit the state of things (409)."""
+
+
+class NotFinished(Conflict):
+    """The job has no result yet, or ended without one (409, ``not-finished``)."""
+
+
+class DatasetInUse(Conflict):
+    """A job that has not ended uses the data set (409, ``dataset-in-use``)."""
+
+
+class TooManyDatasets(Conflict):
+    """There are as many data sets as one owner may have (409, ``too-many-datasets``)."""
+
+
+class TransferRefused(Conflict):
+    """No plan: the coordinate check did not pass, or the theory has no rule for this target (409, ``transfer-refused``)."""
+
+
+class TooLarge(ApiError):
+    """What was sent is larger than the server takes (413, ``too-large``)."""
+
+
+class DatasetTooLarge(TooLarge):
+    """The data set takes more time or memory to read than it may (413, ``dataset-too-large``)."""
+
+
+class UnsupportedMediaType(ApiError):
+    """The server does not read this kind of body (415, ``unsupported-media-type``)."""
+
+
+class WrongHost(ApiError):
+    """The server does not answer to this host name (421, ``wrong-host``); see ``WINDTUNNEL_ALLOWED_HOSTS``."""
+
+
 class ValidationFailed(ApiError):
-    """A field of the request is wrong (422); ``errors`` names each one."""
+    """A field of the request is wrong (422, ``invalid-request``); ``errors`` names each one."""
 
     @property
     def errors(self) -> Sequence[FieldError]:
@@ -64,44 +143,40 @@ class ValidationFailed(ApiError):
         return self.problem.errors
 
 
-class Unauthorized(ApiError):
-    """The server asks for an API key, or does not know the one sent (401): ``WINDTUNNEL_API_KEY`` or ``api_key``."""
+class InvalidDataset(ValidationFailed):
+    """The file, or an option beside it, is wrong (422, ``invalid-dataset``); ``errors`` names column and row."""
 
 
-class Forbidden(ApiError):
-    """The API key does not allow this, or a quota is used up (403)."""
+class IdempotencyConflict(ValidationFailed):
+    """The idempotency key belongs to a job with another spec (422, ``idempotency-conflict``)."""
+
+
+class ForkRefused(ValidationFailed):
+    """The new job has no place for its parent's best hyperparameters (422, ``fork-refused``); ``errors`` names them."""
 
 
 class LawRefused(ApiError):
-    """The table of runs cannot answer for a scaling law (422); the message says why, and what to do."""
-
-
-class NotFound(ApiError):
-    """No job, plan or data set has this id (404)."""
-
-
-class Conflict(ApiError):
-    """The request does not fit the state of the job (409)."""
-
-
-class NotFinished(Conflict):
-    """The job has no result yet, or ended without one."""
-
-
-class TransferRefused(Conflict):
-    """No plan: the coordinate check did not pass, or the theory has no rule for this target."""
-
-
-class TooLarge(ApiError):
-    """What was sent is larger than the server takes, or takes more to read than it may (413)."""
+    """The table of runs cannot answer for a scaling law (422, ``law-refused``); the message says why, and what to do."""
 
 
 class RateLimited(ApiError):
-    """Too many requests (429)."""
+    """Too many requests (429, ``rate-limited``), also after ``retry_after`` was waited for."""
 
 
 class ServerError(ApiError):
     """The server failed (5xx)."""
+
+
+class InternalError(ServerError):
+    """The server failed on this request (500, ``internal-error``); its log says where."""
+
+
+class DatabaseAway(ServerError):
+    """The server's database does not answer (503, ``database-away``)."""
+
+
+class NotReady(ServerError):
+    """The server cannot take and run jobs (503, ``not-ready``); the message says what is wrong."""
 
 
 class JobFailed(WindtunnelError):
@@ -130,26 +205,54 @@ class WaitTimeout(WindtunnelError, TimeoutError):
         super().__init__(f"{job_id} is {state} after waiting {seconds:g} s; it goes on: wait again, or cancel it")
 
 
-_BY_TYPE: dict[str, type[ApiError]] = {
-    "transfer-refused": TransferRefused,
+BY_TYPE: dict[str, type[ApiError]] = {
+    "bad-request": BadRequest,
+    "malformed-json": MalformedJson,
+    "unauthorized": Unauthorized,
+    "operators-only": OperatorsOnly,
+    "quota": QuotaExceeded,
+    "foreign-origin": ForeignOrigin,
+    "not-found": NotFound,
+    "method-not-allowed": MethodNotAllowed,
     "not-finished": NotFinished,
+    "dataset-in-use": DatasetInUse,
+    "too-many-datasets": TooManyDatasets,
+    "transfer-refused": TransferRefused,
+    "too-large": TooLarge,
+    "dataset-too-large": DatasetTooLarge,
+    "unsupported-media-type": UnsupportedMediaType,
+    "wrong-host": WrongHost,
+    "invalid-request": ValidationFailed,
+    "invalid-dataset": InvalidDataset,
+    "idempotency-conflict": IdempotencyConflict,
+    "fork-refused": ForkRefused,
     "law-refused": LawRefused,
+    "rate-limited": RateLimited,
+    "internal-error": InternalError,
+    "database-away": DatabaseAway,
+    "not-ready": NotReady,
 }
-_BY_STATUS: dict[int, type[ApiError]] = {
+"""Type of a problem document -> its exception."""
+BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequest,
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    405: MethodNotAllowed,
     409: Conflict,
     413: TooLarge,
+    415: UnsupportedMediaType,
+    421: WrongHost,
     422: ValidationFailed,
     429: RateLimited,
 }
+"""Status -> the exception of a problem whose type this version does not know, and of an answer that is no problem."""
 
 
 def api_error(problem: Problem, retry_after: float | None) -> ApiError:
     """The exception of a problem document: by its type, else by its status."""
     slug = problem.type.replace(":", "/").rsplit("/", 1)[-1]
-    kind = _BY_TYPE.get(slug) or _BY_STATUS.get(problem.status)
+    kind = BY_TYPE.get(slug) or BY_STATUS.get(problem.status)
     if kind is None:
         kind = ServerError if problem.status >= 500 else ApiError
     return kind(problem, retry_after)

@@ -1,13 +1,16 @@
 """The event log of a job: read once, or followed across broken connections and server restarts."""
+# Written by tools/sync_client.py from _async/events.py: change that one.
 
 from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from windtunnel.client._answers import Items, is_away
 from windtunnel.client._errors import ApiError, ConnectionFailed, UnexpectedAnswer
 from windtunnel.client._pacing import Patience
-from windtunnel.client._sse import messages
-from windtunnel.client._transport import Items, Transport, is_away, path
+from windtunnel.client._requests import path
+from windtunnel.client._sse import EventStream
+from windtunnel.client._transport import Transport
 from windtunnel.types import TERMINAL_STATES, Job, JobEvent, OuterStep
 
 PAGE = 1000
@@ -29,10 +32,9 @@ def follow_events(transport: Transport, job_id: str, after: int = 0) -> Iterator
         try:
             with transport.stream(
                 path("jobs", job_id, "events"), {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
-            ) as chunks:
+            ) as pieces:
                 patience.contact()
-                for message in messages(chunks):
-                    event = _parse(transport, job_id, message.data)
+                for event in _received(transport, job_id, pieces):
                     patience.progress()
                     # A server may send again what it cannot know to have arrived.
                     if event.seq <= seen:
@@ -48,7 +50,7 @@ def follow_events(transport: Transport, job_id: str, after: int = 0) -> Iterator
             if not is_away(error):
                 raise
             lost = error
-        patience.pause(lost)
+        transport.pacing.sleep(patience.next_delay(lost))
 
 
 def read_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[JobEvent]:
@@ -63,18 +65,28 @@ def read_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[J
 
 def outer_step(event: JobEvent) -> OuterStep | None:
     """The outer step that an event reports; None where it reports something else."""
-    return OuterStep.model_validate(event.data) if event.type == "outer_step" else None
+    details = event.details if event.type == "outer_step" else None
+    return details if isinstance(details, OuterStep) else None
+
+
+def _received(transport: Transport, job_id: str, pieces: Iterator[bytes]) -> Iterator[JobEvent]:
+    stream = EventStream()
+    for piece in pieces:
+        for message in stream.feed(piece):
+            yield _parse(transport, job_id, message.data)
+    for message in stream.end():
+        yield _parse(transport, job_id, message.data)
 
 
 def _exhausted(transport: Transport, job_id: str, seen: int) -> bool:
     """The job has ended and every event of it is known. In this order: an ended job gets no more events."""
-    job = transport.parse(Job, transport.get(path("jobs", job_id)))
+    job = transport.read(Job, path("jobs", job_id))
     return job.state in TERMINAL_STATES and not _page(transport, job_id, seen, 1)
 
 
 def _page(transport: Transport, job_id: str, after: int, limit: int) -> list[JobEvent]:
-    answer = transport.get(path("jobs", job_id, "events"), {"after": after, "limit": limit})
-    return transport.parse(Items[JobEvent], answer).items
+    page = transport.read(Items[JobEvent], path("jobs", job_id, "events"), {"after": after, "limit": limit})
+    return page.items
 
 
 def _parse(transport: Transport, job_id: str, data: str) -> JobEvent:

@@ -1,30 +1,29 @@
-"""Job: a handle on one job of the server."""
+"""A handle on one job of the server."""
+# Written by tools/sync_client.py from _async/job.py: change that one.
 
-from collections.abc import Iterator
-from typing import Any, Literal
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
 
+from windtunnel.client._answers import is_away, parse
 from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
 from windtunnel.client._events import follow_events, outer_step
+from windtunnel.client._files import place_of
 from windtunnel.client._pacing import Patience
 from windtunnel.client._plan import Plan, create_plan
-from windtunnel.client._progress import JobProgress, standard_error
+from windtunnel.client._progress import JobProgress
+from windtunnel.client._requests import path
 from windtunnel.client._result import Result
-from windtunnel.client._transport import Transport, is_away, path
-from windtunnel.types import (
-    TERMINAL_STATES,
-    CurrentPoint,
-    Failure,
-    JobEvent,
-    JobSpec,
-    JobState,
-    OuterStep,
-    Progress,
-)
+from windtunnel.client._specs import request_body
+from windtunnel.client._transport import Transport
+from windtunnel.client._views import JobView
 from windtunnel.types import Job as WireJob
-from windtunnel.types.counting import out_of
+from windtunnel.types import JobEvent, OuterStep
 
 
-class Job:
+class Job(JobView):
     """One job as it was when last looked at; ``refresh`` looks again.
 
     Attributes:
@@ -35,59 +34,9 @@ class Job:
         self._transport = transport
         self.wire = wire
 
-    @property
-    def id(self) -> str:
-        """Such as ``job_01K9ZQ...``."""
-        return self.wire.id
-
-    @property
-    def name(self) -> str:
-        """The name that the spec gave; may be empty."""
-        return self.wire.name
-
-    @property
-    def state(self) -> JobState:
-        """queued, running, paused, succeeded, failed or cancelled."""
-        return self.wire.state
-
-    @property
-    def finished(self) -> bool:
-        """True once the state can no longer change."""
-        return self.wire.state in TERMINAL_STATES
-
-    @property
-    def spec(self) -> JobSpec:
-        """What was asked for, defaults filled in."""
-        return self.wire.spec
-
-    @property
-    def progress(self) -> Progress:
-        """How far the job is."""
-        return self.wire.progress
-
-    @property
-    def current(self) -> CurrentPoint | None:
-        """Hyperparameters and loss of the last outer step."""
-        return self.wire.current
-
-    @property
-    def best(self) -> CurrentPoint | None:
-        """Hyperparameters and loss of the best outer step."""
-        return self.wire.best
-
-    @property
-    def failure(self) -> Failure | None:
-        """Why the job failed, and what to try."""
-        return self.wire.failure
-
-    @property
-    def plans(self) -> list[str]:
-        """Ids of the transfer plans made from this job, oldest first."""
-        return self.wire.plans
-
-    def refresh(self) -> "Job":
+    def refresh(self) -> Self:
         """Look again; returns the job itself."""
-        self.wire = self._transport.parse(WireJob, self._transport.get(path("jobs", self.id)))
+        self.wire = self._transport.read(WireJob, path("jobs", self.id))
         return self
 
     def events(self, after: int = 0) -> Iterator[JobEvent]:
@@ -153,10 +102,7 @@ class Job:
             left = float("inf") if timeout is None else begin + timeout - pacing.monotonic()
             if timeout is not None and left <= 0:
                 raise WaitTimeout(self.id, timeout, self.state)
-            if lost is None:
-                pacing.sleep(min(pacing.poll, left))
-            else:
-                patience.pause(lost, at_most=left)
+            pacing.sleep(min(pacing.poll, left) if lost is None else patience.next_delay(lost, at_most=left))
 
     def outcome(self) -> Result:
         """The result of a job that has ended.
@@ -177,22 +123,70 @@ class Job:
         Raises:
             NotFinished: there is no result, because the job has not ended or did not succeed.
         """
-        return Result.received(self._transport, self.id, self._transport.get(path("jobs", self.id, "result")))
+        answer = self._transport.get(path("jobs", self.id, "result"))
+        return Result.received(self._transport, self.id, answer)
 
-    def cancel(self) -> "Job":
+    def bundle(self, target: str | os.PathLike[str]) -> Path:
+        """Write everything about the job to a zip: spec, log, metrics, attempts, result, plans, each with its SHA-256.
+
+        The file is streamed, and is whole or not there.
+
+        Args:
+            target: the file; or a folder, which then gets ``<id>.zip``. A file that is there is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            InvalidRequest: it cannot be written there.
+        """
+        place = place_of(target, f"{self.id}.zip")
+        self._transport.download(path("jobs", self.id, "bundle"), "application/zip", place)
+        return place
+
+    def fork(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> "Job":
+        """Submit another job with the spec of this one, but for what is named: ``job.fork(model={"width": 128})``.
+
+        Args:
+            overrides: fields of a JobSpec that are to differ; or give them by name. Mappings are merged with the parent's,
+                lists are taken whole, None goes back to the default.
+            from_best: begin at this job's best hyperparameters, not where it began.
+            idempotency_key: as in ``jobs.create``.
+            **fields: the same, by name.
+
+        Returns:
+            The new job, which begins from the start: no training state is taken over.
+
+        Raises:
+            ValidationFailed: an override does not fit; ``errors`` tells which.
+            NotFinished: ``from_best`` of a job without a result.
+            ForkRefused: ``from_best``, and the new job does not search one of those hyperparameters, or not there.
+            InvalidRequest: both ``overrides`` and fields are given, or something that is not JSON.
+        """
+        return fork_job(self._transport, self.id, overrides, fields, from_best, idempotency_key)
+
+    def cancel(self) -> Self:
         """Ask for the job's end; returns the job itself. Does nothing to a job that has ended."""
         return self._ask("cancel")
 
-    def pause(self) -> "Job":
+    def pause(self) -> Self:
         """Ask for the job to wait until it is resumed, and return it. An ended one stays as it is."""
         return self._ask("pause")
 
-    def resume(self) -> "Job":
+    def resume(self) -> Self:
         """Let the paused job go on from its checkpoint, and return it. Any other stays as it is."""
         return self._ask("resume")
 
-    def _ask(self, what: Literal["cancel", "pause", "resume"]) -> "Job":
-        self.wire = self._transport.parse(WireJob, self._transport.post(path("jobs", self.id, what), {}))
+    def _ask(self, what: Literal["cancel", "pause", "resume"]) -> Self:
+        self.wire = parse(WireJob, self._transport.post(path("jobs", self.id, what), {}))
         return self
 
     def plan(
@@ -234,12 +228,16 @@ class Job:
         }
         return create_plan(self._transport, self.id, size, force=force)
 
-    def __repr__(self) -> str:
-        wire = self.wire
-        parts: list[Any] = [wire.id, repr(wire.name) if wire.name else wire.spec.task, wire.state]
-        if not self.finished:
-            parts.append(f"step {out_of(wire.progress.outer_step, wire.progress.outer_steps)}")
-        point = wire.best or wire.current
-        if point is not None:
-            parts.append(f"loss {standard_error(point.loss, point.stderr)}")
-        return f"<Job {' '.join(parts)}>"
+
+def fork_job(
+    transport: Transport,
+    job_id: str,
+    overrides: Mapping[str, Any] | None,
+    fields: Mapping[str, Any],
+    from_best: bool,
+    idempotency_key: str | None,
+) -> Job:
+    """Have the server fork a job; see ``fork`` of a job."""
+    wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
+    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return Job(transport, parse(WireJob, transport.post(path("jobs", job_id, "fork"), wanted, headers)))

@@ -1,14 +1,19 @@
-"""``client.jobs``: submit, find, pause, resume and cancel jobs."""
+"""``client.jobs``: submit, fork, find, pause, resume and cancel jobs."""
+# Written by tools/sync_client.py from _async/jobs.py: change that one.
 
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from windtunnel.client._errors import InvalidRequest
-from windtunnel.client._job import Job
-from windtunnel.client._transport import Transport, path
-from windtunnel.types import Dataset, JobPage, JobSpec, JobState
+import httpx
+
+from windtunnel.client._answers import parse
+from windtunnel.client._job import Job, fork_job
+from windtunnel.client._requests import path
+from windtunnel.client._specs import request_body
+from windtunnel.client._transport import Transport
 from windtunnel.types import Job as WireJob
+from windtunnel.types import JobPage, JobSpec, JobState
 
 PAGE = 50
 """Jobs fetched at once by ``list``."""
@@ -54,12 +59,29 @@ class Jobs:
         wanted: dict[str, str | int] = {"limit": PAGE}
         wanted |= {name: value for name, value in (("state", state), ("task", task)) if value is not None}
         while True:
-            page = self._transport.parse(JobPage, self._transport.get(path("jobs"), wanted))
+            page = self._transport.read(JobPage, path("jobs"), wanted)
             for item in page.items:
                 yield Job(self._transport, item)
             if page.next_cursor is None:
                 return
             wanted["cursor"] = page.next_cursor
+
+    def fork(
+        self,
+        job_id: str,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Job:
+        """Submit another job with the spec of this one, but for what is named; see ``fork`` of a job.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return fork_job(self._transport, job_id, overrides, fields, from_best, idempotency_key)
 
     def cancel(self, job_id: str) -> Job:
         """Ask for the job's end. A queued job is cancelled at once, a running one at its next inner step.
@@ -88,43 +110,5 @@ class Jobs:
     def _ask(self, job_id: str, what: Literal["cancel", "pause", "resume"]) -> Job:
         return self._handle(self._transport.post(path("jobs", job_id, what), {}))
 
-    def _handle(self, response: Any) -> Job:
-        return Job(self._transport, self._transport.parse(WireJob, response))
-
-
-def request_body(spec: JobSpec | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec as JSON, given whole or by its fields.
-
-    Raises:
-        InvalidRequest: it is given both ways.
-    """
-    if spec is not None and fields:
-        raise InvalidRequest(f"give a spec or fields by name, not both; got a spec and {', '.join(sorted(fields))}")
-    return _as_json(fields if spec is None else spec)
-
-
-def _as_json(spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(spec, JobSpec):
-        # What was left out stays out, so that the server's defaults hold; but the name of the schedule
-        # is how the server knows which kind it is.
-        body = spec.model_dump(mode="json", exclude_unset=True)
-        if "schedule" in body:
-            body["schedule"]["name"] = spec.schedule.name
-        return body
-    return {name: _plain(value) for name, value in spec.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Models inside of a spec (``target=Target(width=1024)``) as JSON."""
-    match value:
-        case Dataset():  # a job names it by its id
-            return value.id
-        case Mapping():
-            return {name: _plain(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _ if hasattr(value, "model_dump"):
-            name = {"name": value.name} if hasattr(value, "name") else {}
-            return value.model_dump(mode="json", exclude_unset=True) | name
-        case _:
-            return value
+    def _handle(self, response: httpx.Response) -> Job:
+        return Job(self._transport, parse(WireJob, response))

@@ -1,14 +1,19 @@
 """``client.laws``: fit scaling laws to a table of runs, and spend a budget by them."""
+# Written by tools/sync_client.py from _async/laws.py: change that one.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from windtunnel.client._answers import parse
 from windtunnel.client._errors import InvalidRequest
-from windtunnel.client._transport import Transport, path
-from windtunnel.types.laws import AllocationPlan, LawFit, LawFitList, LawFitSummary
+from windtunnel.client._requests import path, query
+from windtunnel.client._transport import Transport
+from windtunnel.types.allocations import AllocationPlan
+from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
 
 PAGE = 50
+"""Fits fetched at once by ``list``."""
 FITTING = 120.0
 """Seconds to wait for a fit: a table with many model sizes at several batch sizes takes a while on a busy server."""
 
@@ -48,13 +53,13 @@ class Laws:
             text = csv.read_text(encoding="utf-8") if isinstance(csv, Path) else csv
             batch = options.pop("critical_batch", None) or {}
             given = {**options, **{f"critical_batch_{name}": value for name, value in dict(batch).items()}}
-            response = self._transport.post_text(address, text, "text/csv", _query(given), timeout=FITTING)
+            response = self._transport.post_text(address, text, "text/csv", query(given), timeout=FITTING)
         else:
             table = (
                 {"columns": {name: list(values) for name, values in columns.items()}} if columns else {"jobs": list(jobs)}
             )
             response = self._transport.post_once(address, {**table, **options})
-        return self._transport.parse(LawFit, response)
+        return parse(LawFit, response)
 
     def get(self, fit_id: str) -> LawFit:
         """One stored fit.
@@ -62,13 +67,13 @@ class Laws:
         Raises:
             NotFound: no such fit.
         """
-        return self._transport.parse(LawFit, self._transport.get(path("laws", "fits", fit_id)))
+        return self._transport.read(LawFit, path("laws", "fits", fit_id))
 
     def list(self) -> Iterator[LawFitSummary]:
         """Stored fits, newest first; pages are fetched as they are needed."""
         wanted: dict[str, str | int] = {"limit": PAGE}
         while True:
-            page = self._transport.parse(LawFitList, self._transport.get(path("laws", "fits"), wanted))
+            page = self._transport.read(LawFitList, path("laws", "fits"), wanted)
             yield from page.items
             if page.next_cursor is None:
                 return
@@ -86,14 +91,4 @@ class Laws:
             ValidationFailed: the budget is none, or more than one.
         """
         body = {name: value for name, value in {"fit": fit, **budget}.items() if value is not None}
-        return self._transport.parse(AllocationPlan, self._transport.post(path("laws", "allocations"), body))
-
-
-def _query(options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Options as a query: a list is repeated, a flag is true or false."""
-    found: list[tuple[str, str]] = []
-    for name, value in options.items():
-        for each in value if isinstance(value, list | tuple) else [value]:
-            if each is not None:
-                found.append((name, str(each).lower() if isinstance(each, bool) else str(each)))
-    return found
+        return parse(AllocationPlan, self._transport.post(path("laws", "allocations"), body))

@@ -1,9 +1,10 @@
 """When to try again: retries of one call, patience with a lost server, the rhythm of polling."""
 
+import asyncio
 import email.utils
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 
@@ -18,7 +19,7 @@ class Pacing:
         longest_retry_after: a ``Retry-After`` beyond this ends the call with the server's error.
         patience: how long ``follow`` and ``wait`` look for a server that they had reached before.
         poll: time between two looks at a job that is waited for.
-        sleep, monotonic, now, jitter: the clocks, and a number in [0, 1) for each delay.
+        sleep, sleep_async, monotonic, now, jitter: the clocks, and a number in [0, 1) for each delay.
     """
 
     retries: int = 2
@@ -28,6 +29,7 @@ class Pacing:
     patience: float = 300.0
     poll: float = 0.5
     sleep: Callable[[float], None] = time.sleep
+    sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
@@ -72,16 +74,17 @@ class Patience:
         self.contact()
         self._attempts = 0
 
-    def pause(self, error: Exception | None, at_most: float = float("inf")) -> None:
-        """Sleep before the next try, or raise ``error`` when the patience is used up.
+    def next_delay(self, error: Exception | None, at_most: float = float("inf")) -> float:
+        """Seconds to sleep before the next try.
 
         Args:
-            error: what ended the last try; None where the server hung up in order.
+            error: what ended the last try, raised when the patience is used up; None where the server hung up in order.
             at_most: longest sleep, seconds.
         """
         if error is not None and (
             self._last_contact is None or self._pacing.monotonic() - self._last_contact > self._pacing.patience
         ):
             raise error
-        self._pacing.sleep(min(self._pacing.delay(self._attempts), at_most))
+        delay = self._pacing.delay(self._attempts)
         self._attempts += 1
+        return min(delay, at_most)

@@ -1,4 +1,5 @@
-"""Plan: the config of the large model, and how to get it as a file."""
+"""A plan: the config of the large model, and how to get it as a file."""
+# Written by tools/sync_client.py from _async/plan.py: change that one.
 
 from collections.abc import Mapping
 from typing import Self
@@ -6,13 +7,15 @@ from typing import Self
 import httpx
 from pydantic import PrivateAttr
 
+from windtunnel.client._answers import parse
 from windtunnel.client._errors import InvalidRequest
-from windtunnel.client._transport import Transport, path
-from windtunnel.types import RoleRow, TransferPlan
+from windtunnel.client._requests import path
+from windtunnel.client._transport import Transport
+from windtunnel.client._views import PlanView
 from windtunnel.types.exports import ExportFormat
 
 
-class Plan(TransferPlan):
+class Plan(PlanView):
     """A transfer plan that can export itself. All fields of ``TransferPlan`` are there."""
 
     _transport: Transport | None = PrivateAttr(None)
@@ -20,14 +23,9 @@ class Plan(TransferPlan):
     @classmethod
     def received(cls, transport: Transport, response: httpx.Response) -> Self:
         """The plan in an answer of the server."""
-        plan = transport.parse(cls, response)
+        plan = parse(cls, response)
         plan._transport = transport
         return plan
-
-    @property
-    def rows(self) -> list[RoleRow]:
-        """One row for each role: values in the proxy and in the target, and the formulas between them."""
-        return self.roles
 
     def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
         """The plan as text: ``json`` and ``yaml`` for programs, ``torch`` as Python that builds and trains the model.
@@ -40,21 +38,8 @@ class Plan(TransferPlan):
         """
         if self._transport is None:
             raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.get({self.id!r}).to({format!r})")
-        return self._transport.get(path("plans", self.id), {"format": format}).text
-
-    def __repr__(self) -> str:
-        rows = "\n".join(
-            f"  {row.role:<6} learning rate {_value(row.learning_rate)}, weight decay {_value(row.weight_decay)}"
-            for row in self.roles
-        )
-        forced = ", forced" if self.forced else ""
-        check = "none" if self.coordinate_check is None else self.coordinate_check.verdict
-        return (
-            f"<Plan {self.id}: {self.task}, {self.parametrization}, width {self.model.width} -> {self.width}, "
-            f"depth {self.model.depth} -> {self.depth}, {self.steps} steps, coordinate check {check}{forced}\n{rows}>"
-        )
-
-    __str__ = __repr__
+        answer = self._transport.get(path("plans", self.id), {"format": format})
+        return answer.text
 
 
 class Plans:
@@ -73,10 +58,6 @@ class Plans:
 
 
 def create_plan(transport: Transport, job_id: str, size: Mapping[str, int | str | None], *, force: bool) -> Plan:
-    """Have the server make a plan; see ``Job.plan``."""
+    """Have the server make a plan; see ``plan`` of a job."""
     body = {name: value for name, value in {**size, "force": force or None}.items() if value is not None}
     return Plan.received(transport, transport.post_once(path("jobs", job_id, "plans"), body))
-
-
-def _value(value: float | None) -> str:
-    return "by tensor" if value is None else f"{value:.4g}"

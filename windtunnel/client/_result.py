@@ -1,35 +1,27 @@
-"""Result: what a finished job found."""
+"""A result: what a finished job found."""
+# Written by tools/sync_client.py from _async/result.py: change that one.
 
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from pydantic import PrivateAttr
 
+from windtunnel.client._answers import parse
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._events import outer_step, read_events
+from windtunnel.client._laws import Laws
 from windtunnel.client._plan import Plan, create_plan
-from windtunnel.client._progress import standard_error
+from windtunnel.client._plots import FROM_STEPS, NO_GRID, Plot, draw
 from windtunnel.client._transport import Transport
-from windtunnel.types import LossEstimate, OuterStep, TuneResult
+from windtunnel.client._views import ResultView
+from windtunnel.types import OuterStep
+from windtunnel.types.laws import LawFit, LawName
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Plot = Literal[
-    "tuning",
-    "loss",
-    "hyperparameters",
-    "gradients",
-    "schedule",
-    "scout",
-    "coordinate_check",
-    "ladder",
-    "regularisers",
-    "response",
-]
 
-
-class Result(TuneResult):
+class Result(ResultView):
     """A tuning result that can plan and plot. All fields of ``TuneResult`` are there."""
 
     _transport: Transport | None = PrivateAttr(None)
@@ -38,15 +30,10 @@ class Result(TuneResult):
     @classmethod
     def received(cls, transport: Transport, job_id: str, response: httpx.Response) -> Self:
         """The result in an answer of the server."""
-        result = transport.parse(cls, response)
+        result = parse(cls, response)
         result._transport = transport
         result._job_id = job_id
         return result
-
-    @property
-    def hyperparameters(self) -> dict[str, float]:
-        """The tuned values of the proxy, by label such as ``learning_rate.hidden``."""
-        return self.best.hyperparameters
 
     def plan(
         self,
@@ -59,7 +46,7 @@ class Result(TuneResult):
         law_fit: str | None = None,
         force: bool = False,
     ) -> Plan:
-        """The config of a large model; see ``Job.plan``."""
+        """The config of a large model; see ``plan`` of a job."""
         size = {
             "width": width,
             "depth": depth,
@@ -72,85 +59,37 @@ class Result(TuneResult):
 
     def steps(self) -> list[OuterStep]:
         """Every outer step of the job."""
-        events = read_events(self._connection(), self._job_id)
-        return [step for step in map(outer_step, events) if step is not None]
+        found = [outer_step(event) for event in read_events(self._connection(), self._job_id)]
+        return [step for step in found if step is not None]
 
-    def plot(self, which: Plot = "tuning") -> "go.Figure":  # noqa: PLR0912 - one a figure
+    def keep_fit(self, name: str = "", **options: Any) -> LawFit:
+        """Keep the laws of the job's grid as a fit of the server, which plans and allocations take by its id.
+
+        Args:
+            name: for people.
+            **options: as of ``client.laws.fit``.
+
+        Raises:
+            InvalidRequest: the job has no grid.
+            LawRefused: the grid cannot answer for any law, or for one that was asked for.
+        """
+        if self.scaling is None:
+            raise InvalidRequest(NO_GRID)
+        return Laws(self._connection()).fit(jobs=[self._job_id], name=name, **options)
+
+    def plot(self, which: Plot = "tuning", *, law: LawName | None = None) -> "go.Figure":
         """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
+
+        Args:
+            which: the figure.
+            law: with ``scaling``, which fitted law; by default the one that knows most of a run.
 
         Raises:
             InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
         """
-        # Plotly takes most of a second to import.
-        from windtunnel import figures
-
-        match which:
-            case "tuning":
-                figure = figures.tuning(self)
-            case "loss":
-                figure = figures.loss(self.steps())
-            case "hyperparameters":
-                roles = {tensor.name: tensor.role for tensor in self.proxy.tensors}
-                figure = figures.hyperparameters(self.steps(), roles=roles)
-            case "gradients":
-                figure = figures.gradients(self.steps())
-            case "schedule":
-                figure = figures.schedule(self.schedule)
-            case "scout":
-                start = self.steps()[0]
-                if start.sweep is None:
-                    raise InvalidRequest(
-                        "this job had no scout, so there is no sweep to plot: outer.scout is false or the search has no "
-                        "learning_rate"
-                    )
-                figure = figures.scout(start)
-            case "coordinate_check":
-                if self.coordinate_check is None:
-                    raise InvalidRequest("the standard parametrization has no coordinate check to plot")
-                figure = figures.coordinate_check(self.coordinate_check)
-            case "ladder":
-                if self.ladder is None:
-                    raise InvalidRequest("this job climbed no ladder of widths; transfer.ladder in its spec asks for one")
-                figure = figures.ladder(self.ladder)
-            case "regularisers" | "response":
-                if self.best_response is None:
-                    raise InvalidRequest(
-                        "this job trained no best response; method.estimator 'delta_stn' does, or method.best_response "
-                        "beside another estimator"
-                    )
-                draw = figures.regularisers if which == "regularisers" else figures.response
-                figure = draw(self.best_response)
-            case _:
-                raise InvalidRequest(f"no figure {which!r}; allowed: {', '.join(get_args(Plot))}")
-        return figure
+        return draw(self, which, self.steps() if which in FROM_STEPS else [], law)
 
     def _connection(self) -> Transport:
         if self._transport is None:
             raise InvalidRequest("this result did not come from a client; use client.jobs.get(JOB_ID).result()")
         return self._transport
-
-    def __repr__(self) -> str:
-        model = self.spec.model
-        lines = [
-            f"<Result {self.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
-            f"{self.spec.optimizer.name}, {self.cost.run_equivalents:.1f} run-equivalents",
-            f"  validation loss {_loss(self.start.validation)} -> {_loss(self.best.validation)}",
-            f"  test loss       {_loss(self.start.test)} -> {_loss(self.best.test)}",
-        ]
-        start = self.start.hyperparameters
-        width = max(map(len, self.hyperparameters), default=0)
-        for label, value in self.hyperparameters.items():
-            before = f"{start[label]:.4g} -> " if label in start else ""
-            lines.append(f"  {label:<{width}}  {before}{value:.4g}")
-        if self.best_response is not None and (compared := self.best_response.comparison) is not None:
-            gain = standard_error(compared.gain_test.mean, compared.gain_test.stderr)
-            lines.append(f"  schedule replayed: test loss lower by {gain} than with its last values held")
-        if self.certificate is not None:
-            lines.append(f"  certificate: {self.certificate.sentence}")
-        return "\n".join(lines) + ">"
-
-    __str__ = __repr__
-
-
-def _loss(estimate: LossEstimate) -> str:
-    return standard_error(estimate.mean, estimate.stderr)

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LINE_END = re.compile("\r\n|\n|\r")
@@ -17,37 +17,44 @@ class Message:
     id: str
 
 
-def messages(chunks: Iterable[bytes]) -> Iterator[Message]:
-    """Events of a stream that arrives in arbitrary pieces; an event that is cut off by the end is dropped."""
-    kind, data, last_id = "", list[str](), ""
-    for line in _lines(chunks):
+class EventStream:
+    """Takes a stream in arbitrary pieces and gives its events; one that is cut off by the end is dropped."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._rest = ""
+        self._kind = ""
+        self._data: list[str] = []
+        self._last_id = ""
+
+    def feed(self, piece: bytes) -> Iterator[Message]:
+        """The events that end in this piece. Only CR, LF and CRLF end a line, unlike in ``str.splitlines``."""
+        text = self._rest + self._decoder.decode(piece)
+        # A CR at the very end may be half of a CRLF: it waits for the next piece.
+        held = "\r" if text.endswith("\r") else ""
+        *ended, rest = _LINE_END.split(text.removesuffix(held))
+        self._rest = rest + held
+        for line in ended:
+            yield from self._take(line)
+
+    def end(self) -> Iterator[Message]:
+        """What a CR at the very end dispatches, now that no LF can follow it."""
+        if self._rest.endswith("\r"):
+            yield from self._take(self._rest.removesuffix("\r"))
+
+    def _take(self, line: str) -> Iterator[Message]:
         if not line:
-            if data:
-                yield Message(kind or "message", "\n".join(data), last_id)
-            kind, data = "", []
-            continue
+            if self._data:
+                yield Message(self._kind or "message", "\n".join(self._data), self._last_id)
+            self._kind, self._data = "", []
+            return
         # A line that starts with a colon is a comment: its field name is empty.
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         match field:
             case "event":
-                kind = value
+                self._kind = value
             case "data":
-                data.append(value)
+                self._data.append(value)
             case "id" if "\0" not in value:
-                last_id = value
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines that have ended. Only CR, LF and CRLF end one, unlike in ``str.splitlines``."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-    rest = ""
-    for chunk in chunks:
-        rest += decoder.decode(chunk)
-        # A CR at the very end may be half of a CRLF: it waits for the next piece.
-        held = "\r" if rest.endswith("\r") else ""
-        *ended, rest = _LINE_END.split(rest.removesuffix(held))
-        yield from ended
-        rest += held
-    if rest.endswith("\r"):
-        yield from _LINE_END.split(rest)[:-1]
+                self._last_id = value

@@ -1,6 +1,9 @@
 """``client.workers``: who works, and who is to leave."""
+# Written by tools/sync_client.py from _async/workers.py: change that one.
 
-from windtunnel.client._transport import Items, Transport, path
+from windtunnel.client._answers import Items, parse
+from windtunnel.client._requests import path
+from windtunnel.client._transport import Transport
 from windtunnel.types import WorkerInfo
 
 
@@ -12,7 +15,8 @@ class Workers:
 
     def list(self) -> list[WorkerInfo]:
         """Workers heard of within a day."""
-        return self._transport.parse(Items[WorkerInfo], self._transport.get(path("workers"))).items
+        page = self._transport.read(Items[WorkerInfo], path("workers"))
+        return page.items
 
     def drain(self, worker_id: str) -> WorkerInfo:
         """Ask a worker to let go of its job, which goes on elsewhere, and to take no other.
@@ -21,4 +25,4 @@ class Workers:
             NotFound: no such worker.
             Forbidden: the server has keys, and this one is no operator's.
         """
-        return self._transport.parse(WorkerInfo, self._transport.post(path("workers", worker_id, "drain"), {}))
+        return parse(WorkerInfo, self._transport.post(path("workers", worker_id, "drain"), {}))

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from windtunnel.torch._fit import PlanMismatch
 from windtunnel.torch._following import factor, updates_of
+from windtunnel.torch._own_loss import OwnLoss, of_each
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
@@ -17,7 +18,11 @@ Criterion = Callable[..., Tensor]
 
 
 def criterion(
-    plan: TransferPlan, shares: Mapping[str, float] | None = None, *, optimizer: Optimizer | None = None
+    plan: TransferPlan,
+    shares: Mapping[str, float] | None = None,
+    *,
+    loss: OwnLoss | None = None,
+    optimizer: Optimizer | None = None,
 ) -> Criterion:
     """The plan's training loss of a batch, but for the L2 penalty, which ``windtunnel.torch.optimizer`` adds.
 
@@ -28,11 +33,13 @@ def criterion(
     Args:
         plan: the transfer plan.
         shares: share of each source in the training data of the large run, by name: weights average to 1 over them.
+        loss: the one that was tuned with, where that was one of your own (``plan.loss`` is its name).
         optimizer: that of ``windtunnel.torch.optimizer``, which counts the updates; only for a plan whose label smoothing
             follows a schedule.
 
     Raises:
-        PlanMismatch: the plan's label smoothing follows a schedule, and no optimizer was given.
+        PlanMismatch: the plan was tuned with a loss of your own and none is given, or the other way round; the plan's label
+            smoothing follows a schedule, and no optimizer was given.
         ValueError: the plan has mixture weights and the shares do not name its sources, or it has none and they are given.
     """
     weights = plan.mixture_weights
@@ -51,9 +58,17 @@ def criterion(
             "the plan's label smoothing follows a schedule over the run, and this function cannot know how far the run is; "
             "use windtunnel.torch.criterion(plan, ..., optimizer=windtunnel.torch.optimizer(model, plan))"
         )
+    if plan.loss is not None and loss is None:
+        raise PlanMismatch(
+            f"the plan was tuned with a loss of your own, {plan.loss}; give it: windtunnel.torch.criterion(plan, loss=...)"
+        )
+    if plan.loss is None and loss is not None:
+        raise PlanMismatch("the plan was tuned with cross-entropy, or the squared error of a regression; leave loss out")
     is_regression = (plan.kind or TASKS[plan.task].kind) == "regression"
 
     def losses(outputs: Tensor, labels: Tensor) -> Tensor:
+        if loss is not None:
+            return of_each(loss, outputs.squeeze(-1) if is_regression else outputs, labels)
         if is_regression:
             return (outputs.squeeze(-1) - _column(labels, len(outputs))).square()
         moved = factor(plan, "label_smoothing", updates_of(optimizer)) if moves and optimizer is not None else 1.0

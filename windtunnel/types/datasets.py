@@ -39,6 +39,8 @@ class Dataset(Response):
     format: DatasetFormat
     bytes: int
     """Size of that file."""
+    stored_bytes: int = 0
+    """Size of what the server keeps of it, which counts towards the owner's limit; 0 in one that an older version kept."""
     sha256: str
     """Of the stored data, which the provenance of every job on it repeats."""
     columns: list[str]

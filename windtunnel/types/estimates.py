@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from windtunnel.types.base import Response
 from windtunnel.types.problems import FieldError
 
@@ -60,6 +62,8 @@ class Estimate(Response):
     run_equivalents: float
     seconds: float
     memory: MemoryEstimate
+    notes: list[str] = Field(default_factory=list)
+    """What the numbers leave out, in words."""
     changes: list[FieldError]
     """Where it does not fit: fields with values that would. A job is refused with the same errors."""
     speed: MachineSpeed

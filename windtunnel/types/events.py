@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from windtunnel.types.base import Response
+from windtunnel.types.jobs import Failure
+from windtunnel.types.results import LossEstimate
 
 EventType = Literal[
     "queued",
@@ -70,6 +72,10 @@ class OuterStep(Response):
     """``auto``: by how much the loss of the incumbent fell, over the seeds that it and its successor were run with."""
     candidates: int | None = None
     """``auto``: points that the arm proposed."""
+    ended_early: int | None = None
+    """Early stopping: candidates that were not run to their end, for they could not win or diverged; None without it."""
+    saved_steps: int | None = None
+    """Early stopping: inner steps that they still had before them."""
     starts: int | None = None
     """Several starts: how many live after the step. Loss, hyperparameters, gradient and move are the leader's."""
     leader: int | None = None
@@ -82,11 +88,167 @@ class OuterStep(Response):
     """Cost of the job up to and including this step, in plain runs."""
 
 
+class Queued(Response):
+    """The job was submitted."""
+
+
+class Started(Response):
+    """A worker took the job."""
+
+    epoch: int
+    """Number of the claim, from 1."""
+    worker: str
+    resumed_from: int | None = None
+    """Outer step of the checkpoint where it goes on; None at the beginning."""
+
+
+class Finishing(Response):
+    """All outer steps are done; the last candidates are judged on fresh seeds."""
+
+    epoch: int
+
+
+class Requeued(Response):
+    """The job waits for a worker again."""
+
+    epoch: int
+    reason: str
+
+
+class Crashed(Response):
+    """An attempt ended badly; the job goes on."""
+
+    epoch: int
+    failure: Failure
+
+
+class CheckpointRejected(Response):
+    """A checkpoint was damaged or missing; an older one is used."""
+
+    epoch: int
+    outer_step: int
+    reason: str
+    falls_back_to: int | None = None
+    """Outer step of the older one; None where there is none, and the job begins anew."""
+
+
+class PopulationReduced(Response):
+    """Memory ran out; the job goes on with fewer members at once."""
+
+    epoch: int
+    population: int
+    reason: str
+
+
+class CancelRequested(Response):
+    """Somebody asked for the end of the job."""
+
+
+class PauseRequested(Response):
+    """Somebody asked for the job to wait."""
+
+
+class Paused(Response):
+    """The job waits until it is resumed."""
+
+    epoch: int | None = None
+    """Of the claim that it was taken from; None where no worker had it."""
+
+
+class Resumed(Response):
+    """The job may go on."""
+
+
+class PlanCreated(Response):
+    """The plan for the spec's target was made."""
+
+    plan_id: str
+
+
+class PlanRefused(Failure):
+    """The plan for the spec's target was refused; the job succeeds all the same."""
+
+
+class Succeeded(Response):
+    """The end, with the losses of the best point."""
+
+    validation: LossEstimate
+    test: LossEstimate
+
+
+class Failed(Failure):
+    """The end, and why."""
+
+
+class Cancelled(Response):
+    """The end that was asked for."""
+
+
+class OtherEvent(Response):
+    """An event of a type that this version does not know."""
+
+    type: str
+    data: dict[str, Any]
+
+
+EventDetails = (
+    Queued
+    | Started
+    | OuterStep
+    | Finishing
+    | Requeued
+    | Crashed
+    | CheckpointRejected
+    | PopulationReduced
+    | CancelRequested
+    | PauseRequested
+    | Paused
+    | Resumed
+    | PlanCreated
+    | PlanRefused
+    | Succeeded
+    | Failed
+    | Cancelled
+    | OtherEvent
+)
+EVENT_DETAILS: dict[str, type[EventDetails]] = {
+    "queued": Queued,
+    "started": Started,
+    "outer_step": OuterStep,
+    "finishing": Finishing,
+    "requeued": Requeued,
+    "crashed": Crashed,
+    "checkpoint_rejected": CheckpointRejected,
+    "population_reduced": PopulationReduced,
+    "cancel_requested": CancelRequested,
+    "pause_requested": PauseRequested,
+    "paused": Paused,
+    "resumed": Resumed,
+    "plan_created": PlanCreated,
+    "plan_refused": PlanRefused,
+    "succeeded": Succeeded,
+    "failed": Failed,
+    "cancelled": Cancelled,
+}
+"""Type of an event -> model of its data."""
+
+
 class JobEvent(Response):
     """One entry of a job's log. ``seq`` is dense: 1, 2, 3, ... for each job."""
 
     job_id: str
     seq: int
-    type: EventType
+    type: EventType | str
+    """One of ``EventType``; a newer server may have others."""
     data: dict[str, Any]
     at: datetime
+
+    @property
+    def details(self) -> EventDetails:
+        """``data`` as the model of its type, to ``match``; ``OtherEvent`` where this version does not know the type.
+
+        Raises:
+            pydantic.ValidationError: the data are not those of the type.
+        """
+        model = EVENT_DETAILS.get(self.type)
+        return OtherEvent(type=self.type, data=self.data) if model is None else model.model_validate(self.data)

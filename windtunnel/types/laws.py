@@ -1,4 +1,4 @@
-"""Scaling laws on the wire: tables of runs, fits with intervals, allocations of a budget."""
+"""Scaling laws on the wire: tables of runs, and fits with intervals."""
 
 import math
 from collections.abc import Sequence
@@ -18,6 +18,15 @@ LawName = Literal[
     "critical_batch",
     "hoffmann",
 ]
+MOST_TO_LEAST: tuple[LawName, ...] = (
+    "hoffmann",
+    "loss_parameters_tokens",
+    "loss_parameters_steps",
+    "loss_compute",
+    "loss_parameters",
+    "loss_tokens",
+)
+"""Laws of the loss: those that know more of a run before those that know less."""
 ColumnName = Literal["parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps"]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 MAX_ROWS = 200_000
@@ -259,121 +268,6 @@ class LawFitList(Response):
 
     items: list[LawFitSummary]
     next_cursor: str | None = None
-
-
-class AllocationRequest(Request):
-    """A budget: exactly one of flops, seconds and money."""
-
-    flops: float | None = Field(None, ge=1e12, le=1e32, description="Floating-point operations of the training run.")
-    seconds: float | None = Field(None, gt=0, le=1e10, description="Time; needs flops_per_second.")
-    money: float | None = Field(None, gt=0, le=1e12, description="Needs price_per_hour and flops_per_second.")
-    flops_per_second: float | None = Field(
-        None, ge=1e6, le=1e24, description="What the whole machine does while training, utilisation included."
-    )
-    price_per_hour: float | None = Field(None, gt=0, le=1e9, description="Of the whole machine, in the unit of money.")
-    fit: str | None = Field(None, max_length=40, description="Id of a stored fit, to stand beside the published laws.")
-    batch_size: float | None = Field(
-        None, gt=0, le=1e12, description="Tokens of an update; default: the critical batch size at the end."
-    )
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> Self:
-        given = [name for name in ("flops", "seconds", "money") if getattr(self, name) is not None]
-        if len(given) != 1:
-            told = f"{' and '.join(given)} were given" if given else "no budget was given"
-            raise misfit(f"/{given[1] if given else 'flops'}", f"{told}; give exactly one of flops, seconds, money", given)
-        if given != ["flops"] and self.flops_per_second is None:
-            raise misfit("/flops_per_second", f"{given[0]} become compute by flops_per_second, which is not given", None)
-        if given == ["money"] and self.price_per_hour is None:
-            raise misfit("/price_per_hour", "money becomes time by price_per_hour, which is not given", None)
-        return self
-
-    @property
-    def compute(self) -> float:
-        """C: floating-point operations that the budget buys."""
-        if self.flops is not None:
-            return self.flops
-        assert self.flops_per_second is not None
-        if self.seconds is not None:
-            return self.seconds * self.flops_per_second
-        assert self.money is not None and self.price_per_hour is not None
-        return self.money / self.price_per_hour * 3600 * self.flops_per_second
-
-
-class BatchChoice(Response):
-    """The same loss reached at another batch size."""
-
-    batch_size: float
-    steps: float
-    tokens: float
-    compute: float
-    time_share: float
-    """Steps over those at the allocation's own batch size: serial time where a batch is spread over more machines."""
-    compute_share: float
-    """Compute over the budget."""
-    seconds: float | None
-    """On the machine of the request, which does so many operations a second whatever the batch size."""
-
-
-class Allocation(Response):
-    """How one law spends the budget."""
-
-    law: str
-    source: str
-    parameters: float
-    batch_size: float
-    steps: float
-    steps_min: float
-    tokens: float
-    tokens_per_parameter: float
-    compute: float
-    compute_min: float
-    critical_batch: float
-    loss: float
-    low: float | None = None
-    high: float | None = None
-    powers: dict[str, float]
-    """Of parameters, tokens, batch and steps in the compute, locally."""
-    data_against_overfitting: float
-    """Kaplan's 5e3 N^0.74: distinct tokens that keep overfitting below 0.02 nats."""
-    trade_off: list[BatchChoice]
-    notes: list[str]
-
-
-class FrontierCurve(Response):
-    """Where a law's best sizes go as compute grows, and the loss there."""
-
-    law: str
-    compute: list[float]
-    parameters: list[float]
-    tokens: list[float]
-    loss: list[float]
-
-
-class IsoFlop(Response):
-    """Loss over model size at one compute."""
-
-    law: str
-    compute: float
-    parameters: list[float]
-    loss: list[float]
-    best: int
-    """Index of the least loss."""
-
-
-class AllocationPlan(Response):
-    """The budget spent by each law, side by side."""
-
-    compute: float
-    pf_days: float
-    budget: str
-    """How the compute follows from what was given."""
-    fit: str | None
-    allocations: list[Allocation]
-    why: list[str]
-    """Why the laws differ."""
-    frontiers: list[FrontierCurve]
-    iso_flops: list[IsoFlop]
 
 
 def as_columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:

@@ -33,7 +33,7 @@ class OuterSpec(Request):
     )
     early_stopping: bool = Field(
         False,
-        description="In the races of a named estimator: end a candidate whose extrapolated loss cannot win. Not with auto.",
+        description="End a candidate of a race as soon as its extrapolated loss cannot win. Not with stn and delta_stn.",
     )
     finish_seeds: int = Field(8, ge=2, le=256, description="Fresh seeds that judge the last candidates.")
 

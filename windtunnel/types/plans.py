@@ -118,6 +118,8 @@ class TransferPlan(Response):
     task: str
     kind: TaskKind | None = None
     """Of the task; None in plans of older versions."""
+    loss: str | None = None
+    """Name of the loss of one's own that was tuned with; None: cross-entropy, for a regression the squared error."""
     parametrization: Parametrization
     model: ModelSpec
     """The proxy."""

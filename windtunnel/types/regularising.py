@@ -60,6 +60,8 @@ def _no_place(name: HyperparameterName, task: TaskInfo, model: ModelSpec) -> str
     own = model.family == "module"
     if name == "label_smoothing" and task.kind == "regression":
         return f"label_smoothing needs labels to smooth; task {task.name!r} is a regression"
+    if name == "label_smoothing" and task.loss is not None:
+        return f"label_smoothing is a part of the cross-entropy; task {task.name!r} has a loss of its own, {task.loss}"
     if name == "augmentation" and task.image is None:
         having = ", ".join(sorted(known for known, info in TASKS.built_in.items() if info.image is not None))
         return f"augmentation shifts images, and examples of task {task.name!r} are none; tasks that have images: {having}"

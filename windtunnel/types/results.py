@@ -76,6 +76,30 @@ class ChaosReading(Response):
     """Share of bounded steps in each of 20 equal parts of the run, from its begin to its end; empty in older results."""
 
 
+class EarlyStopping(Response):
+    """What ``outer.early_stopping`` did in the races of the search."""
+
+    candidates: int
+    """That raced; one that races twice counts twice."""
+    stopped: int
+    """Those of them that were ended because their extrapolated loss could not win."""
+    diverged: int
+    """Those that were ended because a run was no number any more."""
+    saved_steps: int
+    """Inner steps that the ended runs still had before them."""
+    saved_run_equivalents: float
+    """The same in plain runs; not in the cost."""
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        diverged = f", {self.diverged} more because they diverged" if self.diverged else ""
+        return (
+            f"{self.stopped} of {self.candidates} candidates ended early because they could not win{diverged}: "
+            f"{self.saved_steps:,} inner steps saved, {self.saved_run_equivalents:.1f} runs"
+        )
+
+
 CertifiedPoint = Literal["start", "best"]
 CertifiedThrough = Literal["run", "response"]
 
@@ -220,6 +244,8 @@ class TuneResult(Response):
     """None unless ``transfer.scaling`` asked for one."""
     best_response: BestResponseReport | None = None
     """None unless a best response was trained."""
+    early_stopping: EarlyStopping | None = None
+    """None unless ``outer.early_stopping`` asked for it."""
     dropped_members: int
     """Training runs that diverged and were left out of every mean."""
     provenance: Provenance

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from windtunnel.types.base import Response
-from windtunnel.types.laws import LawRefusal, LawResult
+from windtunnel.types.laws import MOST_TO_LEAST, LawName, LawRefusal, LawResult
 
 
 class ScalingPoint(Response):
@@ -31,6 +31,28 @@ class ScalingReport(Response):
     """Laws that the grid cannot answer for, and why."""
     run_equivalents: float
     """Cost of the grid in runs of the proxy; beside the tuning's cost, not in it."""
+
+    def law(self, name: LawName) -> LawResult | None:
+        """A fitted law by name."""
+        return next((each for each in self.laws if each.law == name), None)
+
+    @property
+    def best_informed(self) -> LawResult | None:
+        """The law that knows most of a run: of N and D before those of one of them; None where none was fitted."""
+        return next((found for name in MOST_TO_LEAST if (found := self.law(name)) is not None), None)
+
+    @property
+    def sentence(self) -> str:
+        """The law that knows most of a run, in one line."""
+        found = self.best_informed
+        if found is None:
+            return "none could be fitted" + (f": {self.refusals[0].message}" if self.refusals else "")
+        constants = ", ".join(
+            f"{each.name} {each.value:.4g} ({each.low:.4g} to {each.high:.4g})" for each in found.constants
+        )
+        held = found.held_out
+        missed = f"; largest run, held out, missed by {100 * held.miss:+.2f} %" if held else ""
+        return f"{found.formula}: {constants}{missed}"
 
     def rows(self, batch: float) -> list[dict[str, float]]:
         """The ends that stayed finite as rows of a table of runs.

@@ -39,6 +39,7 @@ from windtunnel.types.schedules import (
     ScheduleSpec,
     is_shape,
 )
+from windtunnel.types.starting import check_initial
 from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
 
@@ -117,6 +118,11 @@ class JobSpec(Request):
         min_length=1,
         max_length=32,
     )
+    initial: dict[str, float] = Field(
+        default_factory=dict,
+        description="Where searched hyperparameters start: label (learning_rate.hidden, beta1) -> value. By default from "
+        "the values in optimizer, schedule and regularization.",
+    )
     method: MethodSpec = MethodSpec()
     outer: OuterSpec = OuterSpec()
     target: Target | None = None
@@ -179,6 +185,8 @@ class JobSpec(Request):
             self._check_search_item(index, item)
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
         check_regularisers(task, self.model, self.regularization, searched)
+        keys = {"mixture_weight": task.sources, "knot": self.knot_keys, "dropout": self.model.layers}
+        check_initial(self.initial, self.search, keys)
         check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
             raise misfit(
@@ -189,12 +197,11 @@ class JobSpec(Request):
             )
         self._check_that_warmup_ends()
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
-        raceless = self.method.estimator in ("auto", "stn", "delta_stn") and not self.method.uses_higher
-        if self.outer.early_stopping and raceless:
+        if self.outer.early_stopping and self.method.estimator in ("stn", "delta_stn"):
             raise misfit(
                 "/outer/early_stopping",
                 f"early_stopping with method.estimator {self.method.estimator!r}, which runs no race of candidates; "
-                "allowed: false, or name another estimator, such as 'reverse'",
+                "allowed: false, or another estimator, such as 'auto'",
                 True,
             )
         if self.outer.starts > 1 and self.method.estimator == "auto" and not self.method.uses_higher:

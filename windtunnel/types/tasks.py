@@ -42,6 +42,8 @@ class TaskInfo(Response):
     """Of a proxy that does not ask for another; None: its family's own."""
     module: ModuleInfo | None = None
     """The tensors of its model, for a task that brings one."""
+    loss: str | None = None
+    """Name of the loss that a task of one's own brings; None: cross-entropy, for a regression the squared error."""
 
 
 class UnknownTask(KeyError):

@@ -142,7 +142,7 @@ class Probe:
 
     def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
-        kind = TASKS[self.spec.task].kind
+        task = TASKS[self.spec.task]
         initial, update = RULES[self.spec.optimizer.name]
         start = self._initial(at.rows, at.layout)
         state = initial(start)
@@ -156,7 +156,7 @@ class Probe:
             # No step follows the last pass: it keeps nothing for a backward one.
             with torch.set_grad_enabled(step < self.steps):
                 found = vmap(at.outputs, in_dims=(0, None))(leaves, inputs)
-                loss = per_example(kind, found["readout"], labels).mean(1)
+                loss = per_example(task, found["readout"], labels).mean(1)
             losses.append(loss.tolist())
             for module, output in found.items():
                 activation.setdefault(module, []).append(_sizes(output.detach()))

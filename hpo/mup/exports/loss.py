@@ -40,6 +40,13 @@ def _tables(plan: TransferPlan) -> list[str]:
             found.append(f"# Tensor -> whose factors move its penalty\n{dictionary('PENALTY_FACTORS', labels)}")
     if penalised := penalties(plan):
         found.append(f"# Tensor -> lambda of lambda / 2 |w|^2 in the training loss\n{dictionary('PENALTIES', penalised)}")
+    if plan.loss is not None:
+        found.append(
+            _OWN.substitute(
+                name=plan.loss,
+                shape="the loss of each example [batch]" if plan.mixture_weights else "its mean over the batch",
+            )
+        )
     if plan.mixture_weights:
         found.append(f"# Data source -> its weight in the training loss\n{dictionary('MIXTURE', plan.mixture_weights)}")
     return found
@@ -48,6 +55,8 @@ def _tables(plan: TransferPlan) -> list[str]:
 def _body(plan: TransferPlan) -> list[str]:
     kind = _kind(plan)
     title = "Mean squared error of a batch" if kind == "regression" else "Cross-entropy of a batch in nats"
+    if plan.loss is not None:
+        title = "own_loss of a batch"
     if plan.mixture_weights:
         lines = [
             f'"""{title}, each example weighted by its source.',
@@ -81,6 +90,9 @@ def _losses(plan: TransferPlan, name: str) -> list[str]:
     smoothing = plan.regularization.label_smoothing
     smoothed = f"{smoothing!r}" + ' * factor("label_smoothing")' * ("label_smoothing" in followed(plan))
     options = ', reduction="none"' * each + (f", label_smoothing={smoothed}" if smoothing is not None else "")
+    if plan.loss is not None:
+        outputs = "model(inputs).squeeze(-1)" if _kind(plan) == "regression" else "model(inputs)"
+        return [f"{name} = own_loss({outputs}, labels)" + ("" if each else ".mean()")]
     match _kind(plan):
         case "regression":
             return [f"{name} = (model(inputs).squeeze(-1) - labels).square()" + ("" if each else ".mean()")]
@@ -90,6 +102,10 @@ def _losses(plan: TransferPlan, name: str) -> list[str]:
             call = f"functional.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(){options})"
             return [f"{name} = {call}" + (".view(labels.shape).mean(1)" if each else "")]
 
+
+_OWN = Template('''def own_loss(outputs, labels):
+    """The loss that was tuned with: $shape."""
+    raise NotImplementedError("put the loss here that the plan was tuned with: $name")''')
 
 _FACTORS = Template('''# Regulariser -> factors on its value over the run, evenly spaced
 $factors

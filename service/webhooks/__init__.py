@@ -1,0 +1,1 @@
+"""Webhooks: make, list, read, delete, test; and the loop that sends what their outbox holds."""

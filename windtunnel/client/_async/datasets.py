@@ -1,0 +1,80 @@
+"""``client.datasets``: data sets of one's own."""
+
+import os
+from pathlib import Path
+
+from windtunnel.client._answers import Items, parse
+from windtunnel.client._async.transport import AsyncTransport
+from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._requests import path
+from windtunnel.types import Dataset, DatasetFormat
+
+
+class AsyncDatasets:
+    """The data sets that were uploaded to a server."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def upload(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        format: DatasetFormat | None = None,  # noqa: A002 - the API's own name
+        target: str | None = None,
+        kind: str | None = None,
+        context: int | None = None,
+    ) -> Dataset:
+        """Send a file; jobs then name the data set as their task: ``client.jobs.create(task=dataset)``.
+
+        The file is streamed, never held. The same content again gives the same data set, so a call may be repeated.
+
+        Args:
+            file: npz, csv, parquet or text.
+            name: what to call it; by default the file's name.
+            format: by default what the file's name ends in.
+            target: csv, parquet: the column to learn; by default ``target``, else the last one.
+            kind: csv, parquet, npz: ``classification`` or ``regression``; by default what the target looks like.
+            context: text, npz of tokens: tokens of an example; by default 64.
+
+        Raises:
+            ValidationFailed: the file or an option is wrong; ``errors`` tells which cell, and what is allowed.
+            TooLarge: the file is too large, or takes too much to read.
+            Conflict: there are as many data sets as are allowed.
+            InvalidRequest: the file cannot be opened.
+        """
+        options = {"name": name, "format": format, "target": target, "kind": kind, "context": context}
+        fields = {option: str(value) for option, value in options.items() if value is not None}
+        source = Path(file)
+        try:
+            opened = source.open("rb")
+        except OSError as error:
+            raise InvalidRequest(
+                f"cannot read {source}: {error.strerror}; give an npz, csv, parquet or text file"
+            ) from error
+        with opened:
+            answer = await self._transport.upload(path("datasets"), opened, source.name, fields)
+        return parse(Dataset, answer)
+
+    async def list(self) -> list[Dataset]:
+        """Your data sets, newest first, without ``columns`` and ``scaling``."""
+        page = await self._transport.read(Items[Dataset], path("datasets"))
+        return page.items
+
+    async def get(self, dataset_id: str) -> Dataset:
+        """One data set: what was recognised, how it is split and standardised.
+
+        Raises:
+            NotFound: no such data set.
+        """
+        return await self._transport.read(Dataset, path("datasets", dataset_id))
+
+    async def delete(self, dataset_id: str) -> None:
+        """Delete a data set. Results and plans of its jobs stay.
+
+        Raises:
+            NotFound: no such data set.
+            Conflict: a job that has not ended uses it.
+        """
+        await self._transport.delete(path("datasets", dataset_id))

@@ -1,0 +1,242 @@
+"""A handle on one job of the server."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from windtunnel.client._answers import is_away, parse
+from windtunnel.client._async.events import follow_events, outer_step
+from windtunnel.client._async.plan import AsyncPlan, create_plan
+from windtunnel.client._async.result import AsyncResult
+from windtunnel.client._async.transport import AsyncTransport
+from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
+from windtunnel.client._files import place_of
+from windtunnel.client._pacing import Patience
+from windtunnel.client._progress import JobProgress
+from windtunnel.client._requests import path
+from windtunnel.client._specs import request_body
+from windtunnel.client._views import JobView
+from windtunnel.types import Job as WireJob
+from windtunnel.types import JobEvent, OuterStep
+
+
+class AsyncJob(JobView):
+    """One job as it was when last looked at; ``refresh`` looks again.
+
+    Attributes:
+        wire: everything the API says about the job.
+    """
+
+    def __init__(self, transport: AsyncTransport, wire: WireJob) -> None:
+        self._transport = transport
+        self.wire = wire
+
+    async def refresh(self) -> Self:
+        """Look again; returns the job itself."""
+        self.wire = await self._transport.read(WireJob, path("jobs", self.id))
+        return self
+
+    def events(self, after: int = 0) -> AsyncIterator[JobEvent]:
+        """Every event of the log past number ``after``, live, each once, until the job has ended.
+
+        A broken connection or a restarted server is bridged: the stream resumes where it stood.
+
+        Raises:
+            ConnectionFailed: no server there, or a lost one stayed away longer than ``Pacing.patience``.
+        """
+        return follow_events(self._transport, self.id, after)
+
+    async def follow(self) -> AsyncIterator[OuterStep]:
+        """Every outer step from the first, live, until the job has ended, however it ends.
+
+        Raises:
+            ConnectionFailed: as in ``events``.
+        """
+        async for event in self.events():
+            step = outer_step(event)
+            if step is not None:
+                yield step
+
+    async def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> AsyncResult:
+        """Wait for the end of the job, with a progress bar.
+
+        Args:
+            timeout: seconds; None waits for as long as it takes.
+            progress: show a bar on standard error; by default where that is a terminal or a notebook.
+
+        Raises:
+            JobFailed, JobCancelled: the job ended without a result.
+            WaitTimeout: it did not end in time; it runs on.
+            ConnectionFailed: as in ``events``.
+        """
+        with JobProgress(progress) as bar:
+            async for wire in self.watch(timeout):
+                bar.show(wire)
+        return await self.outcome()
+
+    async def watch(self, timeout: float | None = None) -> AsyncIterator[WireJob]:
+        """The job again and again (every ``Pacing.poll`` seconds), the last time when it has ended.
+
+        Raises:
+            WaitTimeout, ConnectionFailed: as in ``wait``.
+        """
+        pacing = self._transport.pacing
+        patience = Patience(pacing)
+        begin = pacing.monotonic()
+        while True:
+            lost: WindtunnelError | None = None
+            try:
+                await self.refresh()
+            except (ConnectionFailed, ApiError) as error:
+                if not is_away(error):
+                    raise
+                lost = error
+            else:
+                patience.progress()
+                yield self.wire
+                if self.finished:
+                    return
+            left = float("inf") if timeout is None else begin + timeout - pacing.monotonic()
+            if timeout is not None and left <= 0:
+                raise WaitTimeout(self.id, timeout, self.state)
+            await pacing.sleep_async(min(pacing.poll, left) if lost is None else patience.next_delay(lost, at_most=left))
+
+    async def outcome(self) -> AsyncResult:
+        """The result of a job that has ended.
+
+        Raises:
+            JobFailed, JobCancelled: it ended without one.
+            NotFinished: it has not ended.
+        """
+        if self.state == "cancelled":
+            raise JobCancelled(self.id)
+        if self.failure is not None:
+            raise JobFailed(self.id, self.failure)
+        return await self.result()
+
+    async def result(self) -> AsyncResult:
+        """What the job found.
+
+        Raises:
+            NotFinished: there is no result, because the job has not ended or did not succeed.
+        """
+        answer = await self._transport.get(path("jobs", self.id, "result"))
+        return AsyncResult.received(self._transport, self.id, answer)
+
+    async def bundle(self, target: str | os.PathLike[str]) -> Path:
+        """Write everything about the job to a zip: spec, log, metrics, attempts, result, plans, each with its SHA-256.
+
+        The file is streamed, and is whole or not there.
+
+        Args:
+            target: the file; or a folder, which then gets ``<id>.zip``. A file that is there is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            InvalidRequest: it cannot be written there.
+        """
+        place = place_of(target, f"{self.id}.zip")
+        await self._transport.download(path("jobs", self.id, "bundle"), "application/zip", place)
+        return place
+
+    async def fork(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> "AsyncJob":
+        """Submit another job with the spec of this one, but for what is named: ``job.fork(model={"width": 128})``.
+
+        Args:
+            overrides: fields of a JobSpec that are to differ; or give them by name. Mappings are merged with the parent's,
+                lists are taken whole, None goes back to the default.
+            from_best: begin at this job's best hyperparameters, not where it began.
+            idempotency_key: as in ``jobs.create``.
+            **fields: the same, by name.
+
+        Returns:
+            The new job, which begins from the start: no training state is taken over.
+
+        Raises:
+            ValidationFailed: an override does not fit; ``errors`` tells which.
+            NotFinished: ``from_best`` of a job without a result.
+            ForkRefused: ``from_best``, and the new job does not search one of those hyperparameters, or not there.
+            InvalidRequest: both ``overrides`` and fields are given, or something that is not JSON.
+        """
+        return await fork_job(self._transport, self.id, overrides, fields, from_best, idempotency_key)
+
+    async def cancel(self) -> Self:
+        """Ask for the job's end; returns the job itself. Does nothing to a job that has ended."""
+        return await self._ask("cancel")
+
+    async def pause(self) -> Self:
+        """Ask for the job to wait until it is resumed, and return it. An ended one stays as it is."""
+        return await self._ask("pause")
+
+    async def resume(self) -> Self:
+        """Let the paused job go on from its checkpoint, and return it. Any other stays as it is."""
+        return await self._ask("resume")
+
+    async def _ask(self, what: Literal["cancel", "pause", "resume"]) -> Self:
+        self.wire = parse(WireJob, await self._transport.post(path("jobs", self.id, what), {}))
+        return self
+
+    async def plan(
+        self,
+        *,
+        width: int,
+        depth: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        examples: int | None = None,
+        law_fit: str | None = None,
+        force: bool = False,
+    ) -> AsyncPlan:
+        """The config of a large model from what this job found.
+
+        Args:
+            width: units of each hidden layer of the large model.
+            depth: its number of hidden layers; by default the proxy's.
+            steps: length of its training run, optimizer updates; by default the proxy's.
+            batch_size: examples of an update; by default the proxy's. The learning rate follows it below the critical batch
+                size, and past that the plan is refused.
+            examples: of its training set; by default the proxy's. The weight decay follows it.
+            law_fit: id of a scaling-law fit; the plan then has the loss that it predicts for the large run.
+            force: plan although what the job measured speaks against it; the plan says so.
+
+        Raises:
+            TransferRefused: the rules cannot reach this target, the coordinate check or the ladder of widths failed, or the
+                batch size is past the critical one.
+            ValidationFailed: the target is no larger model of the same kind.
+            NotFinished: the job has no result.
+        """
+        size = {
+            "width": width,
+            "depth": depth,
+            "steps": steps,
+            "batch_size": batch_size,
+            "examples": examples,
+            "law_fit": law_fit,
+        }
+        return await create_plan(self._transport, self.id, size, force=force)
+
+
+async def fork_job(
+    transport: AsyncTransport,
+    job_id: str,
+    overrides: Mapping[str, Any] | None,
+    fields: Mapping[str, Any],
+    from_best: bool,
+    idempotency_key: str | None,
+) -> AsyncJob:
+    """Have the server fork a job; see ``fork`` of a job."""
+    wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
+    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return AsyncJob(transport, parse(WireJob, await transport.post(path("jobs", job_id, "fork"), wanted, headers)))

@@ -1,0 +1,113 @@
+"""``client.jobs``: submit, fork, find, pause, resume and cancel jobs."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
+
+import httpx
+
+from windtunnel.client._answers import parse
+from windtunnel.client._async.job import AsyncJob, fork_job
+from windtunnel.client._async.transport import AsyncTransport
+from windtunnel.client._requests import path
+from windtunnel.client._specs import request_body
+from windtunnel.types import Job as WireJob
+from windtunnel.types import JobPage, JobSpec, JobState
+
+PAGE = 50
+"""Jobs fetched at once by ``list``."""
+
+
+class AsyncJobs:
+    """The jobs of a server."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(
+        self, spec: JobSpec | Mapping[str, Any] | None = None, /, *, idempotency_key: str | None = None, **fields: Any
+    ) -> AsyncJob:
+        """Submit a job: ``create(task="digits", target={"width": 1024})`` or ``create(spec)``.
+
+        The spec is checked by the server, so that an error reads the same from every language.
+
+        Args:
+            spec: a whole spec; or give its fields by name.
+            idempotency_key: two calls with one key and one spec make one job, also from two processes. By default
+                each call has its own, shared by its retries.
+            **fields: the fields of a JobSpec. Only ``task`` has no default.
+
+        Raises:
+            ValidationFailed: a field is wrong; ``errors`` tells which, and what is allowed.
+            InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
+        """
+        body = request_body(spec, fields)
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return self._handle(await self._transport.post(path("jobs"), body, headers))
+
+    async def get(self, job_id: str) -> AsyncJob:
+        """One job.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return self._handle(await self._transport.get(path("jobs", job_id)))
+
+    async def list(self, *, state: JobState | None = None, task: str | None = None) -> AsyncIterator[AsyncJob]:
+        """Jobs, newest first; pages are fetched as they are needed."""
+        wanted: dict[str, str | int] = {"limit": PAGE}
+        wanted |= {name: value for name, value in (("state", state), ("task", task)) if value is not None}
+        while True:
+            page = await self._transport.read(JobPage, path("jobs"), wanted)
+            for item in page.items:
+                yield AsyncJob(self._transport, item)
+            if page.next_cursor is None:
+                return
+            wanted["cursor"] = page.next_cursor
+
+    async def fork(
+        self,
+        job_id: str,
+        overrides: Mapping[str, Any] | None = None,
+        /,
+        *,
+        from_best: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> AsyncJob:
+        """Submit another job with the spec of this one, but for what is named; see ``fork`` of a job.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return await fork_job(self._transport, job_id, overrides, fields, from_best, idempotency_key)
+
+    async def cancel(self, job_id: str) -> AsyncJob:
+        """Ask for the job's end. A queued job is cancelled at once, a running one at its next inner step.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return await self._ask(job_id, "cancel")
+
+    async def pause(self, job_id: str) -> AsyncJob:
+        """Ask for the job to wait until it is resumed. A running one lets go of its worker soon, with a checkpoint.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return await self._ask(job_id, "pause")
+
+    async def resume(self, job_id: str) -> AsyncJob:
+        """Let a paused job go on from its checkpoint; any other stays as it is.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return await self._ask(job_id, "resume")
+
+    async def _ask(self, job_id: str, what: Literal["cancel", "pause", "resume"]) -> AsyncJob:
+        return self._handle(await self._transport.post(path("jobs", job_id, what), {}))
+
+    def _handle(self, response: httpx.Response) -> AsyncJob:
+        return AsyncJob(self._transport, parse(WireJob, response))

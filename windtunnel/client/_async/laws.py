@@ -1,0 +1,94 @@
+"""``client.laws``: fit scaling laws to a table of runs, and spend a budget by them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from windtunnel.client._answers import parse
+from windtunnel.client._async.transport import AsyncTransport
+from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._requests import path, query
+from windtunnel.types.allocations import AllocationPlan
+from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
+
+PAGE = 50
+"""Fits fetched at once by ``list``."""
+FITTING = 120.0
+"""Seconds to wait for a fit: a table with many model sizes at several batch sizes takes a while on a busy server."""
+
+
+class AsyncLaws:
+    """The scaling laws of a server."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def fit(
+        self,
+        csv: str | Path | None = None,
+        /,
+        *,
+        columns: Mapping[str, Sequence[float]] | None = None,
+        jobs: Sequence[str] = (),
+        **options: Any,
+    ) -> LawFit:
+        """Fit laws to a table of runs: ``fit(Path("runs.csv"))``, ``fit(columns={...})`` or ``fit(jobs=[...])``.
+
+        Args:
+            csv: a CSV file (a ``Path``) or its text (a ``str``), with a line of headings.
+            columns: in place of it, lists by name: parameters, tokens, loss, batch_size, steps, compute, critical_batch.
+            jobs: in place of both, ids of finished jobs of one task.
+            **options: ``laws``, ``name``, ``held_out``, ``warmup_steps``, ``huber_delta``, ``critical_batch``.
+
+        Raises:
+            ValidationFailed: the table or an option is wrong; ``errors`` names row and column.
+            LawRefused: the table cannot answer for a law that was asked for, or for any.
+            InvalidRequest: not exactly one table was given.
+        """
+        if sum(each is not None and each != () for each in (csv, columns, jobs)) != 1:
+            raise InvalidRequest("give exactly one table: a CSV, columns, or jobs")
+        address = path("laws", "fits")
+        if csv is not None:
+            text = csv.read_text(encoding="utf-8") if isinstance(csv, Path) else csv
+            batch = options.pop("critical_batch", None) or {}
+            given = {**options, **{f"critical_batch_{name}": value for name, value in dict(batch).items()}}
+            response = await self._transport.post_text(address, text, "text/csv", query(given), timeout=FITTING)
+        else:
+            table = (
+                {"columns": {name: list(values) for name, values in columns.items()}} if columns else {"jobs": list(jobs)}
+            )
+            response = await self._transport.post_once(address, {**table, **options})
+        return parse(LawFit, response)
+
+    async def get(self, fit_id: str) -> LawFit:
+        """One stored fit.
+
+        Raises:
+            NotFound: no such fit.
+        """
+        return await self._transport.read(LawFit, path("laws", "fits", fit_id))
+
+    async def list(self) -> AsyncIterator[LawFitSummary]:
+        """Stored fits, newest first; pages are fetched as they are needed."""
+        wanted: dict[str, str | int] = {"limit": PAGE}
+        while True:
+            page = await self._transport.read(LawFitList, path("laws", "fits"), wanted)
+            for item in page.items:
+                yield item
+            if page.next_cursor is None:
+                return
+            wanted["cursor"] = page.next_cursor
+
+    async def allocate(self, *, fit: str | None = None, **budget: float | None) -> AllocationPlan:
+        """Spend a budget by Kaplan's law and by Hoffmann's, and by those of a fit, side by side.
+
+        Args:
+            fit: id of a stored fit.
+            **budget: one of ``flops``, ``seconds``, ``money``; with ``flops_per_second``, ``price_per_hour`` and
+                ``batch_size`` where they apply.
+
+        Raises:
+            ValidationFailed: the budget is none, or more than one.
+        """
+        body = {name: value for name, value in {"fit": fit, **budget}.items() if value is not None}
+        return parse(AllocationPlan, await self._transport.post(path("laws", "allocations"), body))

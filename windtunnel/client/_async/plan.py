@@ -1,0 +1,64 @@
+"""A plan: the config of the large model, and how to get it as a file."""
+
+from collections.abc import Mapping
+from typing import Self
+
+import httpx
+from pydantic import PrivateAttr
+
+from windtunnel.client._answers import parse
+from windtunnel.client._async.transport import AsyncTransport
+from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._requests import path
+from windtunnel.client._views import PlanView
+from windtunnel.types.exports import ExportFormat
+
+
+class AsyncPlan(PlanView):
+    """A transfer plan that can export itself. All fields of ``TransferPlan`` are there."""
+
+    _transport: AsyncTransport | None = PrivateAttr(None)
+
+    @classmethod
+    def received(cls, transport: AsyncTransport, response: httpx.Response) -> Self:
+        """The plan in an answer of the server."""
+        plan = parse(cls, response)
+        plan._transport = transport
+        return plan
+
+    async def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
+        """The plan as text: ``json`` and ``yaml`` for programs, ``torch`` as Python that builds and trains the model.
+
+        ``huggingface``, ``optax`` and ``nanogpt`` are Python files for those libraries.
+
+        Raises:
+            ValidationFailed: no such format, or one that cannot express this plan.
+            InvalidRequest: the plan came from a file, not from a client.
+        """
+        if self._transport is None:
+            raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.get({self.id!r}).to({format!r})")
+        answer = await self._transport.get(path("plans", self.id), {"format": format})
+        return answer.text
+
+
+class AsyncPlans:
+    """The plans of a server."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def get(self, plan_id: str) -> AsyncPlan:
+        """One plan.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        return AsyncPlan.received(self._transport, await self._transport.get(path("plans", plan_id)))
+
+
+async def create_plan(
+    transport: AsyncTransport, job_id: str, size: Mapping[str, int | str | None], *, force: bool
+) -> AsyncPlan:
+    """Have the server make a plan; see ``plan`` of a job."""
+    body = {name: value for name, value in {**size, "force": force or None}.items() if value is not None}
+    return AsyncPlan.received(transport, await transport.post_once(path("jobs", job_id, "plans"), body))

@@ -1,0 +1,94 @@
+"""A result: what a finished job found."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+from pydantic import PrivateAttr
+
+from windtunnel.client._answers import parse
+from windtunnel.client._async.events import outer_step, read_events
+from windtunnel.client._async.laws import AsyncLaws
+from windtunnel.client._async.plan import AsyncPlan, create_plan
+from windtunnel.client._async.transport import AsyncTransport
+from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._plots import FROM_STEPS, NO_GRID, Plot, draw
+from windtunnel.client._views import ResultView
+from windtunnel.types import OuterStep
+from windtunnel.types.laws import LawFit, LawName
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+class AsyncResult(ResultView):
+    """A tuning result that can plan and plot. All fields of ``TuneResult`` are there."""
+
+    _transport: AsyncTransport | None = PrivateAttr(None)
+    _job_id: str = PrivateAttr("")
+
+    @classmethod
+    def received(cls, transport: AsyncTransport, job_id: str, response: httpx.Response) -> Self:
+        """The result in an answer of the server."""
+        result = parse(cls, response)
+        result._transport = transport
+        result._job_id = job_id
+        return result
+
+    async def plan(
+        self,
+        *,
+        width: int,
+        depth: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        examples: int | None = None,
+        law_fit: str | None = None,
+        force: bool = False,
+    ) -> AsyncPlan:
+        """The config of a large model; see ``plan`` of a job."""
+        size = {
+            "width": width,
+            "depth": depth,
+            "steps": steps,
+            "batch_size": batch_size,
+            "examples": examples,
+            "law_fit": law_fit,
+        }
+        return await create_plan(self._connection(), self._job_id, size, force=force)
+
+    async def steps(self) -> list[OuterStep]:
+        """Every outer step of the job."""
+        found = [outer_step(event) async for event in read_events(self._connection(), self._job_id)]
+        return [step for step in found if step is not None]
+
+    async def keep_fit(self, name: str = "", **options: Any) -> LawFit:
+        """Keep the laws of the job's grid as a fit of the server, which plans and allocations take by its id.
+
+        Args:
+            name: for people.
+            **options: as of ``client.laws.fit``.
+
+        Raises:
+            InvalidRequest: the job has no grid.
+            LawRefused: the grid cannot answer for any law, or for one that was asked for.
+        """
+        if self.scaling is None:
+            raise InvalidRequest(NO_GRID)
+        return await AsyncLaws(self._connection()).fit(jobs=[self._job_id], name=name, **options)
+
+    async def plot(self, which: Plot = "tuning", *, law: LawName | None = None) -> "go.Figure":
+        """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
+
+        Args:
+            which: the figure.
+            law: with ``scaling``, which fitted law; by default the one that knows most of a run.
+
+        Raises:
+            InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
+        """
+        return draw(self, which, await self.steps() if which in FROM_STEPS else [], law)
+
+    def _connection(self) -> AsyncTransport:
+        if self._transport is None:
+            raise InvalidRequest("this result did not come from a client; use client.jobs.get(JOB_ID).result()")
+        return self._transport

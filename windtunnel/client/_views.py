@@ -1,0 +1,155 @@
+"""What a job, a plan and a result tell of themselves without asking the server."""
+
+from typing import Any
+
+from windtunnel.client._progress import standard_error
+from windtunnel.types import (
+    TERMINAL_STATES,
+    CurrentPoint,
+    Failure,
+    Job,
+    JobSpec,
+    JobState,
+    LossEstimate,
+    Progress,
+    RoleRow,
+    TransferPlan,
+    TuneResult,
+)
+from windtunnel.types.counting import out_of
+
+
+class JobView:
+    """One job as it was when last looked at.
+
+    Attributes:
+        wire: everything the API says about the job.
+    """
+
+    wire: Job
+
+    @property
+    def id(self) -> str:
+        """Such as ``job_01K9ZQ...``."""
+        return self.wire.id
+
+    @property
+    def name(self) -> str:
+        """The name that the spec gave; may be empty."""
+        return self.wire.name
+
+    @property
+    def state(self) -> JobState:
+        """queued, running, paused, succeeded, failed or cancelled."""
+        return self.wire.state
+
+    @property
+    def finished(self) -> bool:
+        """True once the state can no longer change."""
+        return self.wire.state in TERMINAL_STATES
+
+    @property
+    def spec(self) -> JobSpec:
+        """What was asked for, defaults filled in."""
+        return self.wire.spec
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job is."""
+        return self.wire.progress
+
+    @property
+    def current(self) -> CurrentPoint | None:
+        """Hyperparameters and loss of the last outer step."""
+        return self.wire.current
+
+    @property
+    def best(self) -> CurrentPoint | None:
+        """Hyperparameters and loss of the best outer step."""
+        return self.wire.best
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the job failed, and what to try."""
+        return self.wire.failure
+
+    @property
+    def plans(self) -> list[str]:
+        """Ids of the transfer plans made from this job, oldest first."""
+        return self.wire.plans
+
+    def __repr__(self) -> str:
+        wire = self.wire
+        parts: list[Any] = [wire.id, repr(wire.name) if wire.name else wire.spec.task, wire.state]
+        if not self.finished:
+            parts.append(f"step {out_of(wire.progress.outer_step, wire.progress.outer_steps)}")
+        point = wire.best or wire.current
+        if point is not None:
+            parts.append(f"loss {standard_error(point.loss, point.stderr)}")
+        return f"<Job {' '.join(parts)}>"
+
+
+class PlanView(TransferPlan):
+    """A transfer plan that can be looked at."""
+
+    @property
+    def rows(self) -> list[RoleRow]:
+        """One row for each role: values in the proxy and in the target, and the formulas between them."""
+        return self.roles
+
+    def __repr__(self) -> str:
+        rows = "\n".join(
+            f"  {row.role:<6} learning rate {_value(row.learning_rate)}, weight decay {_value(row.weight_decay)}"
+            for row in self.roles
+        )
+        forced = ", forced" if self.forced else ""
+        check = "none" if self.coordinate_check is None else self.coordinate_check.verdict
+        return (
+            f"<Plan {self.id}: {self.task}, {self.parametrization}, width {self.model.width} -> {self.width}, "
+            f"depth {self.model.depth} -> {self.depth}, {self.steps} steps, coordinate check {check}{forced}\n{rows}>"
+        )
+
+    __str__ = __repr__
+
+
+class ResultView(TuneResult):
+    """A tuning result that can be looked at."""
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The tuned values of the proxy, by label such as ``learning_rate.hidden``."""
+        return self.best.hyperparameters
+
+    def __repr__(self) -> str:
+        model = self.spec.model
+        lines = [
+            f"<Result {self.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
+            f"{self.spec.optimizer.name}, {self.cost.run_equivalents:.1f} run-equivalents",
+            f"  validation loss {_loss(self.start.validation)} -> {_loss(self.best.validation)}",
+            f"  test loss       {_loss(self.start.test)} -> {_loss(self.best.test)}",
+        ]
+        start = self.start.hyperparameters
+        width = max(map(len, self.hyperparameters), default=0)
+        for label, value in self.hyperparameters.items():
+            before = f"{start[label]:.4g} -> " if label in start else ""
+            lines.append(f"  {label:<{width}}  {before}{value:.4g}")
+        if self.best_response is not None and (compared := self.best_response.comparison) is not None:
+            gain = standard_error(compared.gain_test.mean, compared.gain_test.stderr)
+            lines.append(f"  schedule replayed: test loss lower by {gain} than with its last values held")
+        if self.scaling is not None:
+            lines.append(f"  scaling laws: {self.scaling.sentence}")
+        if self.early_stopping is not None:
+            lines.append(f"  early stopping: {self.early_stopping.sentence}")
+        if self.certificate is not None:
+            lines.append(f"  certificate: {self.certificate.sentence}")
+        return "\n".join(lines) + ">"
+
+    __str__ = __repr__
+
+
+def _loss(estimate: LossEstimate) -> str:
+    return standard_error(estimate.mean, estimate.stderr)
+
+
+def _value(value: float | None) -> str:
+    return "by tensor" if value is None else f"{value:.4g}"

@@ -1,0 +1,82 @@
+"""Signatures of webhook deliveries, as the Standard Webhooks specification 1.0 has them: make one, verify one."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+
+from windtunnel.types.webhooks import WebhookMessage
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 what every secret begins with
+SCHEME = "v1"
+"""HMAC-SHA256 in base 64."""
+TOLERANCE = 300
+"""Seconds between the clocks of sender and receiver, at most: an old delivery that somebody has recorded is refused."""
+
+
+class InvalidSignature(ValueError):
+    """A delivery that must not be believed: not signed with this secret, changed on the way, or too old."""
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """The header ``webhook-signature``: ``v1,`` and base 64 of HMAC-SHA256(secret, "message_id.timestamp.body").
+
+    Args:
+        secret: as it was shown when the webhook was made, ``whsec_...``.
+        message_id: header ``webhook-id``.
+        timestamp: header ``webhook-timestamp``, seconds since 1970 of this attempt.
+        body: the exact bytes.
+
+    Raises:
+        ValueError: the secret is none.
+    """
+    signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
+    digest = hmac.new(_key(secret), signed, hashlib.sha256).digest()
+    return f"{SCHEME},{base64.b64encode(digest).decode()}"
+
+
+def verify(
+    body: bytes, headers: Mapping[str, str], secret: str, *, tolerance: float = TOLERANCE, now: float | None = None
+) -> WebhookMessage:
+    """The message of a delivery that this secret's holder has sent lately.
+
+    Args:
+        body: the exact bytes of the request, before anything has parsed them.
+        headers: of the request; names in any case.
+        secret: as it was shown when the webhook was made, ``whsec_...``.
+        tolerance: seconds that the timestamp may differ from this machine's clock.
+        now: seconds since 1970; None: this machine's clock.
+
+    Raises:
+        InvalidSignature: a header is missing, the signature is wrong, or the timestamp too far away.
+        ValueError: the secret is none.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    missing = [name for name in ("webhook-id", "webhook-timestamp", "webhook-signature") if name not in given]
+    if missing:
+        raise InvalidSignature(f"the request has no header {' and no '.join(missing)}")
+    stamp = given["webhook-timestamp"]
+    if not (stamp.isascii() and stamp.isdecimal() and len(stamp) < 16):
+        raise InvalidSignature(f"webhook-timestamp is {stamp!r}; allowed: whole seconds since 1970")
+    age = (time.time() if now is None else now) - int(stamp)
+    if abs(age) > tolerance:
+        when = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s in the future"
+        raise InvalidSignature(f"the delivery is {when}; allowed: {tolerance:g} s. Check this machine's clock")
+    expected = sign(secret, given["webhook-id"], int(stamp), body).encode()
+    # A sender that changes its secret signs with both, so there may be several, with spaces between.
+    signatures = given["webhook-signature"].split()
+    if not any(hmac.compare_digest(expected, signature.encode()) for signature in signatures):
+        raise InvalidSignature("no signature of the delivery is one by this secret over these bytes")
+    return WebhookMessage.model_validate_json(body)
+
+
+def _key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not key:
+        raise ValueError("the secret is not one of a webhook; it begins with whsec_ and goes on in base 64")
+    return key
