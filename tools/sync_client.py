@@ -19,7 +19,7 @@ WORDS = (
     (r"\bAsync([A-Z]\w*)", r"\1"),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
-    (r"\ba(close|read|iter_bytes)\b", r"\1"),
+    (r"\ba(close|closing|read|iter_bytes)\b", r"\1"),
     (r"\b(\w+)_async\b", r"\1"),
 )
 """Word of the asynchronous client -> word of the blocking one, in this order."""

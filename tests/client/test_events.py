@@ -1,10 +1,11 @@
 """Following a job through broken connections and restarts, against a scripted server on a real socket."""
 
+import asyncio
 import json
 
 import pytest
 
-from windtunnel import ConnectionFailed, NotFound, UnexpectedAnswer
+from windtunnel import AsyncClient, ConnectionFailed, NotFound, UnexpectedAnswer
 
 
 def event(seq: int, kind: str = "outer_step") -> str:
@@ -94,6 +95,22 @@ def test_a_reader_who_stops_early_closes_the_stream(script, job):
     assert next(events).seq == 1
     events.close()
     assert len(script.requests) == 1
+
+
+def test_an_awaiting_reader_who_stops_early_closes_the_stream_and_the_server_sees_it(script, pacing, job_json):
+    script.answer(200, job_json)
+    script.stream(event(1, "queued"), event(2, "started"), complete=False)
+
+    async def look() -> int:
+        async with AsyncClient(script.url, pacing=pacing) as client:
+            events = (await client.jobs.get("job_1")).events()
+            first = await anext(events)
+            await events.aclose()
+            assert not client._transport._http._transport._pool.connections
+            return first.seq
+
+    assert asyncio.run(look(), debug=True) == 1
+    assert len(script.requests) == 2
 
 
 def test_a_stream_of_something_else_is_recognised(script, job):

@@ -1,5 +1,6 @@
 """A loss of one's own: the built-in one's numbers where it is the same, central differences where it is not."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,13 +15,14 @@ from hpo.estimators import Forward, Reverse
 from hpo.families.describing import describe
 from hpo.inner import InnerProblem
 from hpo.layout import Layout
+from hpo.losses import per_example
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.space import Space
 from hpo.tasks import load
 from windtunnel import InvalidRequest, UserTask
 from windtunnel.types import TASKS, JobSpec
-from windtunnel.user_tasks import register
+from windtunnel.user_tasks import USER_TASKS, register
 
 LEAN: dict[str, Any] = {
     "base_width": 8,
@@ -29,6 +31,14 @@ LEAN: dict[str, Any] = {
     "outer": {"steps": 1, "finish_seeds": 2},
     "method": {"estimator": "reverse"},
 }
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Tasks that a test makes known are known to that test only."""
+    yield
+    TASKS.refresh()
+    USER_TASKS.clear()
 
 
 def data(outputs: int = 2, sources: int = 0) -> list[tuple[Tensor, ...]]:
@@ -201,3 +211,15 @@ def test_base_width_is_the_width_of_the_proxy_and_the_result_can_be_drawn():
     result = windtunnel.tune(model=Net, data=data(), loss=brier, **LEAN)
     assert result.spec.model.width == 8
     assert result.plot().data and result.plot("loss").data
+
+
+def test_an_installed_task_names_its_loss_which_the_listing_tells_and_workers_import():
+    task = UserTask(
+        name="named", input_shape=(5,), classes=2, examples=(64, 64, 64), load=data, build=lambda width, _: Net(width),
+        loss="torch.nn.functional:cross_entropy", depth=1,
+    )  # fmt: skip
+    register(UserTask(**{**vars(task), "module": describe(task)}))
+    assert TASKS["named"].loss == "torch.nn.functional:cross_entropy"
+    outputs, labels = torch.randn(2, 4, 3), torch.randint(0, 3, (2, 4))
+    plain = TASKS["named"].model_copy(update={"loss": None})
+    torch.testing.assert_close(per_example(TASKS["named"], outputs, labels), per_example(plain, outputs, labels))

@@ -1,7 +1,7 @@
 """The event log of a job: read once, or followed across broken connections and server restarts."""
 # Written by tools/sync_client.py from _async/events.py: change that one.
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from pydantic import ValidationError
 
@@ -17,7 +17,7 @@ PAGE = 1000
 """Events read at once."""
 
 
-def follow_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[JobEvent]:
+def follow_events(transport: Transport, job_id: str, after: int = 0) -> Generator[JobEvent]:
     """Every event past ``after``, each once and in order, until the one that ends the job.
 
     Raises:

@@ -3,7 +3,8 @@
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -39,26 +40,28 @@ class Job(JobView):
         self.wire = self._transport.read(WireJob, path("jobs", self.id))
         return self
 
-    def events(self, after: int = 0) -> Iterator[JobEvent]:
+    def events(self, after: int = 0) -> Generator[JobEvent]:
         """Every event of the log past number ``after``, live, each once, until the job has ended.
 
-        A broken connection or a restarted server is bridged: the stream resumes where it stood.
+        A broken connection or a restarted server is bridged: the stream resumes where it stood. Who stops before the end
+        gives the connection back with the generator's ``close``.
 
         Raises:
             ConnectionFailed: no server there, or a lost one stayed away longer than ``Pacing.patience``.
         """
         return follow_events(self._transport, self.id, after)
 
-    def follow(self) -> Iterator[OuterStep]:
+    def follow(self) -> Generator[OuterStep]:
         """Every outer step from the first, live, until the job has ended, however it ends.
 
         Raises:
             ConnectionFailed: as in ``events``.
         """
-        for event in self.events():
-            step = outer_step(event)
-            if step is not None:
-                yield step
+        with closing(self.events()) as events:
+            for event in events:
+                step = outer_step(event)
+                if step is not None:
+                    yield step
 
     def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> Result:
         """Wait for the end of the job, with a progress bar.

@@ -1,6 +1,6 @@
 """The event log of a job: read once, or followed across broken connections and server restarts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from pydantic import ValidationError
 
@@ -16,7 +16,7 @@ PAGE = 1000
 """Events read at once."""
 
 
-async def follow_events(transport: AsyncTransport, job_id: str, after: int = 0) -> AsyncIterator[JobEvent]:
+async def follow_events(transport: AsyncTransport, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent]:
     """Every event past ``after``, each once and in order, until the one that ends the job.
 
     Raises:

@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -38,26 +39,28 @@ class AsyncJob(JobView):
         self.wire = await self._transport.read(WireJob, path("jobs", self.id))
         return self
 
-    def events(self, after: int = 0) -> AsyncIterator[JobEvent]:
+    def events(self, after: int = 0) -> AsyncGenerator[JobEvent]:
         """Every event of the log past number ``after``, live, each once, until the job has ended.
 
-        A broken connection or a restarted server is bridged: the stream resumes where it stood.
+        A broken connection or a restarted server is bridged: the stream resumes where it stood. Who stops before the end
+        gives the connection back with the generator's ``aclose``.
 
         Raises:
             ConnectionFailed: no server there, or a lost one stayed away longer than ``Pacing.patience``.
         """
         return follow_events(self._transport, self.id, after)
 
-    async def follow(self) -> AsyncIterator[OuterStep]:
+    async def follow(self) -> AsyncGenerator[OuterStep]:
         """Every outer step from the first, live, until the job has ended, however it ends.
 
         Raises:
             ConnectionFailed: as in ``events``.
         """
-        async for event in self.events():
-            step = outer_step(event)
-            if step is not None:
-                yield step
+        async with aclosing(self.events()) as events:
+            async for event in events:
+                step = outer_step(event)
+                if step is not None:
+                    yield step
 
     async def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> AsyncResult:
         """Wait for the end of the job, with a progress bar.
