@@ -22,13 +22,13 @@ from hpo.tasks import load
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--quick", action="store_true", help="sizes of seconds, to see that it runs")
 QUICK = parser.parse_args().quick
-PROXY, TARGET, HEAD, DEPTH = (16, 64, 8, 1) if QUICK else (16, 256, 8, 2)
+PROXY, TARGET, HEAD, DEPTH = (16, 64, 8, 1) if QUICK else (16, 128, 8, 2)
 TUNING = (
     {"inner": {"steps": 6, "batch_size": 8, "seeds": 2}, "outer": {"steps": 1, "scout": False, "finish_seeds": 2}}
     if QUICK
-    else {"inner": {"steps": 100, "batch_size": 16, "seeds": 3}, "outer": {"steps": 5}}
+    else {"inner": {"steps": 60, "batch_size": 16, "seeds": 2}, "outer": {"steps": 3, "finish_seeds": 4}}
 )
-STEPS = 10 if QUICK else 200
+STEPS = 10 if QUICK else 150
 torch.manual_seed(0)
 
 # %% The data: characters of Python's own standard library

@@ -33,6 +33,7 @@ NOT_RUN = {
     "docs/how-to/fleet.md": ["needs Docker", "runs until it is stopped, on several machines"],
     "docs/how-to/operate.md": ["needs the program sqlite3", "runs until it is stopped, on several machines"],
     "docs/how-to/security.md": ["runs until it is stopped, and lets the network in"],
+    "docs/how-to/webhooks.md": [*["needs a receiver with a public address"] * 3, "runs until it is stopped"],
     "docs/how-to/use-a-plan.md": ["needs the plan of a transformer"],
     "docs/how-to/webhooks.md": ["needs a receiver", "runs until it is stopped"],
 }
@@ -42,6 +43,7 @@ PYTHON_ELSEWHERE = {
     "docs/tutorial.md": "tests/docs/test_reference.py",
     "docs/how-to/own-data.md": "tests/docs/test_own_data.py",
     "docs/how-to/own-model.md": "tests/user_modules/test_page.py",
+    "docs/how-to/webhooks.md": "tests/docs/test_webhooks.py",
     "docs/how-to/use-a-plan.md": "tests/mup/test_use_a_plan.py",
     "docs/how-to/webhooks.md": "tests/docs/test_webhooks.py",
 }
