@@ -111,6 +111,18 @@ def test_a_fork_differs_in_what_was_changed_and_in_nothing_else(client, work):
     assert made["spec"]["outer"]["budget"] == 100
 
 
+def test_a_fork_begins_at_the_best_of_a_parent_that_has_one(client, work):
+    parent = work.succeeded(name="parent")
+    assert 'name="from_best"' in client.get(f"/jobs/{parent}").text
+    made = client.get(f"/v1/jobs/{opened(send(client, f'/jobs/{parent}/fork', seed='1', from_best='on'))}").json()
+    best = client.get(f"/v1/jobs/{parent}/result").json()["best"]["hyperparameters"]
+    assert made["spec"]["initial"] == pytest.approx(best)
+    waiting = work.queued()
+    assert 'name="from_best"' not in client.get(f"/jobs/{waiting}").text
+    refused = send(client, f"/jobs/{waiting}/fork", from_best="on")
+    assert refused.status_code == 409 and "has no result yet" in text(refused)
+
+
 BAD_FORKS = [
     ({"width": "many"}, "width must be a whole number, got 'many'", "fork-width"),
     ({"width": "1"}, "/overrides/model/width", "fork-width"),
