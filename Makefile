@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint client serve docs reference bench laws peers anytime best-response soak fleet system clean help
+.PHONY: demo test lint client serve docs reference bench laws peers anytime best-response soak fleet screenshots system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -19,6 +19,7 @@ help:
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
 	@echo "make best-response  the last part of bench: regularisers by one run beside searches (half an hour without stored rows)"
 	@echo "make soak   ten minutes of a fleet whose parts are killed at random; counts jobs lost and doubled"
+	@echo "make screenshots  the pictures of the status page in docs/images/, from real jobs (2 minutes)"
 	@echo "make fleet  rates and latencies of submitting, ringing, claiming and recovering (5 minutes)"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
 
@@ -39,9 +40,15 @@ $(VENV)/.dev: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.demo
 
+# The accessibility checks of the browser tests; without npm these tests say what they miss.
+AXE := tests/browser/node_modules/.installed
+$(AXE): tests/browser/package-lock.json | system
+	@if command -v npm >/dev/null; then cd tests/browser && npm ci --silent --no-audit --no-fund && touch node_modules/.installed; \
+	else echo "make test: npm is not installed; without it the accessibility tests cannot run (apt-get install npm)"; fi
+
 # Two processes: each takes the tests that the other has not come to. One has the first half to begin with, the other the second.
 TEST_PROCESSES ?= 2
-test: $(VENV)/.dev system
+test: $(VENV)/.dev system $(AXE)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 lint: $(VENV)/.dev
@@ -98,12 +105,13 @@ anytime: $(PEERS)/.installed $(VENV)/.dev
 best-response: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.best_response
 
-# chromium, PostgreSQL and Redis for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
+# chromium, PostgreSQL, Redis and npm for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
 system:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
@@ -118,5 +126,8 @@ soak: $(VENV)/.dev system
 fleet: $(VENV)/.dev system
 	$(BIN)/python -m benchmarks.fleet
 
+screenshots: $(VENV)/.dev system
+	$(BIN)/python -m benchmarks.screenshots
+
 clean:
-	rm -rf $(VENV) $(PEERS) demo site .cache
+	rm -rf $(VENV) $(PEERS) tests/browser/node_modules demo site .cache

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -35,6 +35,8 @@ from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
 
 log = logging.getLogger("windtunnel.service")
+
+Model = typing.TypeVar("Model", bound=BaseModel)
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -67,6 +69,18 @@ def invalid(errors: Sequence[FieldError]) -> ProblemError:
     first = f"{errors[0].pointer or 'body'}: {errors[0].message}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return problem(422, "invalid-request", "The request is not valid", first + more, errors)
+
+
+def validated(model: type[Model], content: Any) -> Model:
+    """A request that was put together from a form, checked as the API checks one.
+
+    Raises:
+        ProblemError: 422 that names each bad field.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise invalid(field_errors(error.errors(), model)) from error
 
 
 def install(app: FastAPI) -> None:
@@ -103,7 +117,7 @@ def _wants_page(request: Request) -> bool:
         or path in ("/v1", "/healthz", "/readyz", "/metrics")
     ):
         return False
-    is_page = path in ("/", "/laws") or path.startswith(("/jobs/", "/plans/", "/laws/", "/datasets"))
+    is_page = path == "/" or path.startswith(("/jobs", "/plans/", "/laws", "/datasets", "/fleet", "/keys"))
     return is_page or "text/html" in request.headers.get("accept", "")
 
 

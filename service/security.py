@@ -1,5 +1,6 @@
 """Guards the server: without keys it answers this machine only; no other site's page writes here; no page can be framed."""
 
+import re
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
@@ -16,10 +17,14 @@ from windtunnel.types import Problem
 MAX_BODY_BYTES = 1 << 20
 TABLES = "/v1/laws/fits"
 """Where tables of runs come in: larger, and as CSV too. A page of another site cannot send that without asking first."""
+TABLE_FORM = "/laws"
+"""Where a form brings one."""
 MAX_TABLE_BYTES = 16 << 20
 
-FORMS = frozenset({"/sign-in", "/sign-out"})
-"""Where a page sends a plain form."""
+FORMS = re.compile(
+    r"/sign-in|/sign-out|/jobs|/jobs/[^/]+/(cancel|pause|resume|fork|plans)|/laws|/fleet/drain|/keys|/keys/[^/]+/revoke"
+)
+"""Where a page sends a plain form. Another site's page can send one without asking first: only `_foreign` keeps it out."""
 FORM_BYTES = 1 << 16
 """What a form with a file has beside the file, at most."""
 UPLOADS = frozenset({"/v1/datasets", "/datasets"})
@@ -81,7 +86,7 @@ class Guard:
         """Bytes of a body."""
         if path in UPLOADS:
             return self.upload_bytes + FORM_BYTES
-        return MAX_TABLE_BYTES if path == TABLES else MAX_BODY_BYTES
+        return MAX_TABLE_BYTES if path in (TABLES, TABLE_FORM) else MAX_BODY_BYTES
 
     async def _refusal(self, method: str, path: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
@@ -116,7 +121,7 @@ def _content(path: str) -> tuple[str, ...]:
         return (UPLOAD,)
     if path == TABLES:
         return (JSON, CSV)
-    return (FORM,) if path in FORMS else (JSON,)
+    return (FORM,) if FORMS.fullmatch(path) else (JSON,)
 
 
 def hostname(host: str) -> str:

@@ -18,6 +18,7 @@ from store import datasets, events, identifiers
 from store.dialect import insert_or_ignore, now
 from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound, TooManyJobs
 from store.owners import LOCAL
+from store.searching import found
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
 from windtunnel.types import (
@@ -129,10 +130,13 @@ def page(
     owner: str = LOCAL,
     state: JobState | None = None,
     task: str | None = None,
+    search: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> JobPage:
     """Up to ``limit`` jobs of an owner, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
+
+    ``search`` is a piece of a name, a task or a data set's name, or the end of an id, in letters of either case.
 
     Raises:
         InvalidCursor: the cursor is not the ``next_cursor`` of a page.
@@ -145,6 +149,8 @@ def page(
         query = query.where(jobs.c.state == state)
     if task is not None:
         query = query.where(jobs.c.task == task)
+    if search is not None:
+        query = query.where(found(search, owner))
     if cursor is not None:
         query = query.where(jobs.c.id < _decode_cursor(cursor))
     rows = s.execute(query).all()

@@ -15,6 +15,7 @@ from windtunnel.figure_style import ACCENT, INK, MUTED, OTHER_COLOURS, ROLE_COLO
 from windtunnel.ladder_figure import ladder
 from windtunnel.laws_figure import law
 from windtunnel.response_figure import regularisers, response
+from windtunnel.sensitivity_figure import sensitivity
 from windtunnel.types import LossEstimate, OuterStep, ScheduleCurve, TuneResult
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "response",
     "schedule",
     "scout",
+    "sensitivity",
     "tuning",
 ]
 

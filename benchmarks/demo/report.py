@@ -43,6 +43,8 @@ def html(
         "Hyperparameters": figures.hyperparameters(steps, roles=roles),
         "Hypergradients and chaos": figures.gradients(steps),
     }
+    if any(step.gradient for step in steps):
+        pictures["Sensitivity"] = figures.sensitivity(steps, roles=roles)
     if plan.coordinate_check is not None:
         pictures["Coordinate check"] = figures.coordinate_check(plan.coordinate_check)
     drawings = [

@@ -92,7 +92,7 @@ def _submit(
 def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency, owner: OwnerDependency) -> JobPage:
     """Jobs, newest first, page by page."""
     with database.snapshot() as session:
-        return jobs.page(session, owner=owner, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
+        return jobs.page(session, owner=owner, **query.model_dump())
 
 
 @router.get("/{job_id}", response_model=Job, responses={304: {"description": "The job is as you have it"}})

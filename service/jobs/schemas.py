@@ -9,12 +9,17 @@ from windtunnel.types.base import Request, Response
 
 SeriesName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=200)]
 
+SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
 
 class JobsQuery(Request):
     """Which jobs to list."""
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
     task: str | None = Field(None, description="Only jobs of this task, or of this data set.")
+    search: SearchText | None = Field(
+        None, description="Only jobs with this in their name, task or data set's name, or at the end of their id."
+    )
     limit: int = Field(50, ge=1, le=200, description="Jobs on one page.")
     cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from hpo.laws.allocation import allocate
 from hpo.laws.fit import fit_laws
 from hpo.laws.refusals import LawRefused
-from service.answers import PROBLEMS, ProblemError, invalid, problem
+from service.answers import PROBLEMS, ProblemError, invalid, problem, validated
 from service.dependencies import DatabaseDependency, LawFitId, OwnerDependency
 from service.laws.points import columns_of
 from service.laws.schemas import CsvQuery, FitsQuery
@@ -78,6 +78,24 @@ def read_fit(fit_id: LawFitId, database: DatabaseDependency) -> LawFit:
 def create_allocation(wanted: AllocationRequest, database: DatabaseDependency, owner: OwnerDependency) -> AllocationPlan:
     """Spend a budget by Kaplan's law and by Hoffmann's, and by those of a stored fit, side by side."""
     return allocate(wanted, None if wanted.fit is None else stored_fit(database, wanted.fit, "/fit", owner))
+
+
+def fit_csv(table: str, database: Database, owner: str) -> LawFit:
+    """Fit the laws that a table answers for, and keep the fit.
+
+    Raises:
+        ProblemError: the table is none, or answers for no law.
+    """
+    return _fit(lambda: _from_csv(table.encode(errors="surrogatepass"), CsvQuery()), database, owner)
+
+
+def fit_job(job_id: str, database: Database, owner: str) -> LawFit:
+    """Fit the laws that the grid of a job answers for, and keep the fit.
+
+    Raises:
+        ProblemError: there is no such job of this owner, it ran no grid, or the grid answers for no law.
+    """
+    return _fit(lambda: (validated(LawFitRequest, {"jobs": [job_id]}), []), database, owner)
 
 
 def stored_fit(database: Database, fit_id: str, pointer: str, owner: str) -> LawFit:

@@ -6,16 +6,19 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from pydantic import model_validator
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hpo.laws.allocation import allocate
+from service.answers import ProblemError
 from service.dependencies import DatabaseDependency, LawFitId, OwnerDependency
-from service.laws.routes import stored_fit
+from service.laws.routes import fit_csv, fit_job, stored_fit
+from service.pages.forms import FormDependency
 from service.pages.rendering import render
 from store import law_fits
 from store.database import Database
 from windtunnel import laws_figure
 from windtunnel.figure_style import Theme
+from windtunnel.types import Problem
 from windtunnel.types.allocations import AllocationPlan, AllocationRequest
 from windtunnel.types.base import Request as RequestModel
 from windtunnel.types.laws import COLUMNS, UNITS
@@ -55,17 +58,37 @@ def planned(database: Database, wanted: AllocationRequest, owner: str) -> Alloca
 @router.get("/laws")
 def laws_page(query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, owner: OwnerDependency) -> HTMLResponse:
     """Stored fits, the form for another, and a budget spent by each law."""
+    return _page(query, database, owner)
+
+
+@router.post("/laws")
+def fit_form(form: FormDependency, database: DatabaseDependency, owner: OwnerDependency) -> Response:
+    """The forms, of a table and of a job's grid: on to the page of the fit, or back to the form with what is wrong."""
+    table = form.get("csv", "").replace("\r\n", "\n")
+    try:
+        fit = fit_job(form["job"], database, owner) if "job" in form else fit_csv(table, database, owner)
+    except ProblemError as error:
+        return _page(BudgetQuery(), database, owner, table, error.problem)
+    return RedirectResponse(f"/laws/{fit.id}", 303)
+
+
+def _page(
+    query: BudgetQuery, database: Database, owner: str, typed: str = "", problem: Problem | None = None
+) -> HTMLResponse:
     with database.snapshot() as session:
         fits = law_fits.page(session, owner=owner).items
     asked = query.model_dump(exclude={"theme"}, exclude_none=True)
     return render(
         "laws.html",
+        200 if problem is None else problem.status,
         fits=fits,
         plan=planned(database, query, owner),
         query=query,
         figures=urlencode(asked),
         columns=[(name, UNITS[name]) for name in COLUMNS],
         example=EXAMPLE,
+        typed=typed,
+        problem=problem,
     )
 
 

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnerDependency, PlanId
+from service.dependencies import DatabaseDependency, JobId, OwnerDependency, PlanId, SettingsDependency
 from service.jobs.schemas import JobsQuery
-from service.pages import datasets
+from service.pages import datasets, fleet, job_forms, keys, submitting
 from service.pages import laws as laws_pages
 from service.pages.history import history, outer_steps
 from service.pages.rendering import render
@@ -24,8 +24,8 @@ from windtunnel.types.base import Request as RequestModel
 from windtunnel.types.datasets import DATASET_ID
 
 router = APIRouter(include_in_schema=False)
-router.include_router(datasets.router)
-router.include_router(laws_pages.router)
+for part in (datasets, laws_pages, fleet, keys, submitting, job_forms):
+    router.include_router(part.router)
 
 
 class PageQuery(JobsQuery):
@@ -46,9 +46,11 @@ class FigureQuery(RequestModel):
 
 
 @router.get("/")
-def jobs_page(query: Annotated[PageQuery, Query()], database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
+def jobs_page(
+    query: Annotated[PageQuery, Query()], database: DatabaseDependency, settings: SettingsDependency, owner: OwnerDependency
+) -> HTMLResponse:
     """Every job, and the form for another."""
-    return render("jobs.html", **jobs_view(database, query, caller.owner, query.dataset))
+    return render("jobs.html", **jobs_view(database, settings, query, owner, query.dataset))
 
 
 @router.get("/jobs/{job_id}")
@@ -129,6 +131,11 @@ def _gradients(steps: list[OuterStep], _: TuneResult | None, theme: Theme) -> An
     return figures.gradients(steps, theme=theme) if any(step.gradient_norm is not None for step in steps) else None
 
 
+def _sensitivity(steps: list[OuterStep], result: TuneResult | None, theme: Theme) -> Any:
+    roles = {tensor.name: tensor.role for tensor in result.proxy.tensors} if result else {}
+    return figures.sensitivity(steps, roles=roles, theme=theme) if any(step.gradient for step in steps) else None
+
+
 def _scout(steps: list[OuterStep], _: TuneResult | None, theme: Theme) -> Any:
     return figures.scout(steps[0], theme=theme) if steps and steps[0].sweep else None
 
@@ -159,6 +166,7 @@ def _response(_: list[OuterStep], result: TuneResult | None, theme: Theme) -> An
 JOB_FIGURES: dict[str, Callable[[list[OuterStep], TuneResult | None, Theme], Any]] = {
     "loss": _loss,
     "hyperparameters": _hyperparameters,
+    "sensitivity": _sensitivity,
     "gradients": _gradients,
     "scout": _scout,
     "schedule": _schedule,

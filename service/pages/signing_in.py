@@ -1,14 +1,14 @@
 """Signing in to the status page with an API key, and out again. The forms work without JavaScript."""
 
-from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from service.caller import ANYBODY, COOKIE, holder, needs_keys
 from service.dependencies import DatabaseDependency
+from service.pages.forms import FormDependency
 from service.pages.rendering import render
 
 router = APIRouter(include_in_schema=False)
@@ -16,14 +16,6 @@ router = APIRouter(include_in_schema=False)
 LONGEST_KEY = 200
 KEPT = 30 * 86_400
 """Seconds that a browser keeps the key."""
-
-
-async def _form(request: Request) -> dict[str, str]:
-    fields = parse_qs((await request.body()).decode("latin-1"))
-    return {name: values[-1] for name, values in fields.items()}
-
-
-FormDependency = Annotated[dict[str, str], Depends(_form)]
 
 
 @router.get("/sign-in")
@@ -43,9 +35,14 @@ async def sign_in(request: Request, form: FormDependency, database: DatabaseDepe
     if await run_in_threadpool(holder, database, key) is None:
         return sign_in_page(request, 401, wrong=True, back=back)
     answer = RedirectResponse(back, 303)
+    keep(answer, request, key)
+    return answer
+
+
+def keep(answer: Response, request: Request, key: str) -> None:
+    """Sign the browser in: it keeps the key."""
     secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, key, max_age=KEPT, httponly=True, samesite="strict", secure=secure)
-    return answer
 
 
 @router.post("/sign-out")

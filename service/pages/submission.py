@@ -59,9 +59,14 @@ class FieldHelp:
     allowed: str
 
 
+def example(dataset: Dataset | None = None) -> JobSpec:
+    """The job that the form starts with, on a data set where one is given."""
+    return EXAMPLE if dataset is None else _on(dataset)
+
+
 def example_text(dataset: Dataset | None = None) -> str:
-    """The spec that the form starts with, on a data set where one is given."""
-    shown = (EXAMPLE if dataset is None else _on(dataset)).model_dump(mode="json", include=SHOWN, exclude_none=True)
+    """Its spec as text."""
+    shown = example(dataset).model_dump(mode="json", include=SHOWN, exclude_none=True)
     shown["search"] = [{name: item[name] for name in ("name", "scope")} for item in shown["search"]]
     search = shown["search"]
     lines = [f'  "{name}": {json.dumps(value)}' for name, value in shown.items()]

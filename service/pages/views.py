@@ -9,9 +9,12 @@ from typing import Any
 from hpo.mup.export import export, why_not
 from service.jobs.schemas import JobsQuery
 from service.pages.history import history, outer_steps
+from service.pages.job_fields import fork_form, plan_form
 from service.pages.sentences import sentence
 from service.pages.sparkline import sparkline
-from service.pages.submission import example_text, field_help
+from service.pages.submission import example, example_text, field_help
+from service.pages.submitting import estimated
+from service.settings import ServiceSettings
 from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
 from windtunnel.response_figure import said
@@ -27,17 +30,24 @@ SHOWN_EXPORTS: tuple[ExportFormat, ...] = ("torch", "yaml")
 """Formats whose text is on the page of a plan; the others are links."""
 
 
-def jobs_view(database: Database, query: JobsQuery, owner: str, chosen: str | None) -> dict[str, Any]:
+def jobs_view(
+    database: Database, settings: ServiceSettings, query: JobsQuery, owner: str, chosen: str | None
+) -> dict[str, Any]:
     """The list of jobs, the workers, the submit form, which begins with the chosen data set."""
     with database.snapshot() as session:
         mine = datasets.listing(session, owner=owner)
         begun = None if chosen is None else datasets.get(session, chosen, owner=owner)
-        page = jobs.page(session, owner=owner, state=query.state, task=query.task, limit=query.limit, cursor=query.cursor)
+        page = jobs.page(session, owner=owner, **{name: getattr(query, name) for name in JobsQuery.model_fields})
         lines = {job.id: _loss_line(metrics.points(session, job.id, ["loss"], SPARKLINE_POINTS)) for job in page.items}
         fleet = workers.listing(session)
     there, silent = present(fleet, datetime.now(UTC))
     active = any(job.state not in TERMINAL_STATES for job in page.items)
-    kept = {"state": query.state, "task": query.task, "limit": query.limit if query.limit != 50 else None}
+    kept = {
+        "state": query.state,
+        "task": query.task,
+        "search": query.search,
+        "limit": query.limit if query.limit != 50 else None,
+    }
     return {
         "page": page,
         "lines": lines,
@@ -51,6 +61,8 @@ def jobs_view(database: Database, query: JobsQuery, owner: str, chosen: str | No
         "datasets": mine,
         "chosen": chosen,
         "example": example_text(begun),
+        "cost": estimated(example(begun), database, settings, owner),
+        "problem": None,
         "help": field_help(),
     }
 
@@ -81,7 +93,8 @@ def job_view(database: Database, job_id: str, base_url: str, owner: str) -> dict
         "last_seq": log[-1].seq if log else 0,
         "ended": job.state in TERMINAL_STATES,
         "recipes": _recipes(job, base_url),
-        "target": job.spec.target,
+        "fork": fork_form(job),
+        "plan": plan_form(job),
         "figures": JOB_FIGURES,
     }
 
@@ -126,6 +139,10 @@ def plan_view(database: Database, plan_id: str) -> dict[str, Any]:
 JOB_FIGURES = {
     "loss": ("Validation loss", "each outer step, with one standard error over seeds"),
     "hyperparameters": ("Hyperparameters", "where the outer loop moved them"),
+    "sensitivity": (
+        "Sensitivity",
+        "by how much the loss changes where a value is multiplied by e: over all outer steps, and at the last",
+    ),
     "gradients": ("Hypergradient and chaos", "its norm, and what the bounded adjoint had to scale down"),
     "scout": ("Scout", "loss of one run at each global learning rate, before the first step"),
     "schedule": ("Schedule", "learning-rate multiplier over a run, before and after"),

@@ -1,116 +1,89 @@
-// Sends the forms as JSON and shows what the server says next to the field, without losing a word of what was typed.
+// Sends the forms that ask for it without leaving the page, and puts what the server answers where it belongs. Without this
+// file they are plain forms: the server renders everything, and not a word of what was typed is lost.
 
-async function post(address, body) {
-  const csv = typeof body === "string";
-  const options = { method: "POST", headers: { "content-type": csv ? "text/csv" : "application/json" } };
-  if (body !== undefined) options.body = csv ? body : JSON.stringify(body);
-  const answer = await fetch(address, options);
-  return { ok: answer.ok, content: await answer.json() };
+const asked = new WeakMap();
+
+async function send(form, fields) {
+  const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(fields) });
+  return { answer, page: new DOMParser().parseFromString(await answer.text(), "text/html") };
 }
 
-function show(form, detail, errors) {
-  const box = form.querySelector(".errors");
-  const line = (error) => {
-    const item = document.createElement("li");
-    const where = document.createElement("button");
-    Object.assign(where, { type: "button", className: "pointer", textContent: error.pointer || "the whole request" });
-    where.addEventListener("click", () => focusField(form, error.pointer));
-    item.append(where, ` ${error.message}`);
-    return item;
-  };
-  const list = document.createElement("ul");
-  list.append(...errors.map(line));
-  box.replaceChildren(errors.length ? list : detail);
-  box.hidden = false;
+// The parts of the form that say how it stands, and which fields are wrong.
+function put(form, page, parts) {
+  for (const part of form.querySelectorAll(parts)) {
+    const next = page.getElementById(part.id);
+    if (next && next.outerHTML !== part.outerHTML) part.replaceWith(document.adoptNode(next));
+  }
   for (const field of form.elements) {
-    const wrong = errors.some((error) => error.pointer === `/${field.name}`);
-    if (field.name) field.setAttribute("aria-invalid", String(wrong));
+    const next = field.id && page.getElementById(field.id);
+    if (next) field.setAttribute("aria-invalid", next.getAttribute("aria-invalid") ?? "false");
   }
 }
 
-// In the text of a spec, select the last name of the pointer; in a form with fields, go to the field.
-function focusField(form, pointer) {
-  const names = pointer.split("/").slice(1);
-  const text = form.elements.spec;
-  const field = text ?? form.elements[names[0]];
-  field?.focus();
-  if (!text) return;
-  let at = 0;
-  let found = "";
-  for (const name of names.filter((part) => !/^\d+$/.test(part))) {
-    const next = text.value.indexOf(`"${name}"`, at);
-    if (next < 0) break;
-    [at, found] = [next, name];
-  }
-  if (found) text.setSelectionRange(at + 1, at + 1 + found.length);
-}
-
-function content(form) {
-  if (form.elements.csv) return form.elements.csv.value;
-  if (form.elements.spec) return JSON.parse(form.elements.spec.value);
-  const body = {};
-  for (const field of form.elements) {
-    if (!field.name) continue;
-    if (field.type === "checkbox") body[field.name] = field.checked;
-    else if (field.value !== "" && "list" in field.dataset) body[field.name] = [field.value];
-    else if (field.value !== "") body[field.name] = field.type === "number" ? Number(field.value) : field.value;
-  }
-  return body;
-}
-
-// What a job would take, in one sentence; where it does not fit, the fields that would have to change.
-function tell(form, { run_equivalents: runs, seconds, memory, estimator, hyperparameters, measured_by: worker, notes, changes }) {
-  const size = (bytes) => `${Math.ceil(bytes / 2 ** 20).toLocaleString("en")} MiB`;
-  const time = seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
-  const line = document.getElementById("estimate");
-  line.textContent = `About ${Math.round(runs).toLocaleString("en")} runs of the proxy and ${time} ${worker ? "on the worker here" : "on a reference core"}; `
-    + `${size(memory.peak)} of memory, ${size(memory.limit)} allowed; ${hyperparameters} hyperparameters, estimator ${estimator}.`
-    + notes.map((note) => ` ${note}.`).join("");
-  line.hidden = false;
-  if (changes.length) show(form, "", changes);
-  else form.querySelector(".errors").hidden = true;
-}
-
-async function submit(form, address, done) {
-  const button = form.querySelector("button.primary");
+async function submit(form, button) {
+  const fields = new FormData(form, button);
   button.disabled = true;
   try {
-    const { ok, content: answer } = await post(address, content(form));
-    if (ok) done(answer);
-    else show(form, answer.detail, answer.errors);
+    const { answer, page } = await send(form, fields);
+    if (answer.redirected && new URL(answer.url).pathname !== location.pathname) { location.assign(answer.url); return; }
+    if (!answer.ok && !form.querySelector("[data-part]")) button.textContent = "Did not work; try again";
+    put(form, page, "[data-part]");
+    // What comes back with a mistake keeps what was typed: the page around it stays as it is.
+    if (answer.ok) document.dispatchEvent(new Event("windtunnel:changed"));
   } catch (error) {
-    const reason = error instanceof SyntaxError ? `This is not JSON: ${error.message}` : `The server does not answer: ${error.message}`;
-    show(form, reason, []);
+    const box = form.querySelector(".errors") ?? button;
+    box.textContent = `The server does not answer: ${error.message}`;
+    box.hidden = false;
   } finally {
     button.disabled = false;
   }
 }
 
+// What the job would take, a moment after the last stroke; an answer that another one has overtaken is dropped.
+async function estimate(form) {
+  const fields = new FormData(form);
+  fields.set("do", "estimate");
+  const mark = {};
+  asked.set(form, mark);
+  const { page } = await send(form, fields).catch(() => ({}));
+  if (page && asked.get(form) === mark) put(form, page, "#estimate");
+}
+
+// In the text of a spec, select the last name of the pointer.
+function select(text, pointer) {
+  let at = 0;
+  let found = "";
+  for (const name of pointer.split("/").filter((part) => part && !/^\d+$/.test(part))) {
+    const next = text.value.indexOf(`"${name}"`, at);
+    if (next < 0) break;
+    [at, found] = [next, name];
+  }
+  text.focus();
+  if (found) text.setSelectionRange(at + 1, at + 1 + found.length);
+}
+
 document.addEventListener("submit", (event) => {
-  if (!event.target.matches("[data-submit]")) return;
+  if (!event.target.matches("[data-in-place]")) return;
   event.preventDefault();
-  const { submit: address, page } = event.target.dataset;
-  submit(event.target, address, (answer) => location.assign(page + answer.id));
+  submit(event.target, event.submitter ?? event.target.querySelector("button"));
+});
+
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("[data-estimate]");
+  if (!form) return;
+  clearTimeout(form.pause);
+  form.pause = setTimeout(() => estimate(form), 600);
 });
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-post], [data-copy], [data-estimate]");
-  if (!button) return;
-  if (button.dataset.estimate) {
-    submit(button.form, button.dataset.estimate, (answer) => tell(button.form, answer));
-    return;
+  const { copy, pointer } = event.target.dataset;
+  const text = pointer && document.getElementById(event.target.hash.slice(1));
+  if (text instanceof HTMLTextAreaElement) {
+    event.preventDefault();
+    select(text, pointer);
   }
-  if (button.dataset.copy) {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-    return;
-  }
-  button.disabled = true;
-  const done = await post(button.dataset.post).catch(() => ({ ok: false }));
-  if (!done.ok) {
-    button.textContent = "Did not work; try again";
-    button.disabled = false;
-  }
-  document.dispatchEvent(new Event("windtunnel:changed"));
+  if (!copy) return;
+  await navigator.clipboard.writeText(document.getElementById(copy).textContent);
+  event.target.textContent = "Copied";
+  setTimeout(() => { event.target.textContent = "Copy"; }, 1500);
 });

@@ -2,7 +2,7 @@
 // and draws the figures. The server renders everything; this file holds no markup.
 
 const EVENT_TYPES = ["queued", "started", "outer_step", "finishing", "requeued", "crashed", "checkpoint_rejected",
-  "cancel_requested", "plan_created", "plan_refused", "succeeded", "failed", "cancelled"];
+  "population_reduced", "cancel_requested", "pause_requested", "paused", "resumed", "plan_created", "plan_refused", "succeeded", "failed", "cancelled"];
 const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map();

@@ -5,16 +5,28 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from service.app import create_app
 from service.serve import background
 from service.settings import ServiceSettings
+from store import keys
 from store.database import Database
 from workers.local import LocalDispatcher
 from workers.settings import WorkerSettings
 
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+TINY = {
+    "name": "finished flight",
+    "task": "digits",
+    "model": {"width": 8, "depth": 2},
+    "inner": {"steps": 8, "batch_size": 16, "seeds": 2},
+    "outer": {"steps": 2, "finish_seeds": 2},
+    "target": {"width": 16},
+    "transfer": {"scaling": {"widths": [8, 16, 32, 64], "steps": [4, 16, 40, 100], "seeds": 1}},
+}
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -41,7 +53,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Callable[[str], Path]:
     """Makes data folders that hold a fresh database."""
 
@@ -53,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> C
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(folder: Callable[[str], Path]) -> Iterator[str]:
     """URL of a server with one worker."""
     settings = WorkerSettings(data_dir=folder("site"), threads=1, poll=0.05, beat=0.5, lease_ttl=30)
@@ -65,11 +77,43 @@ def site(folder: Callable[[str], Path]) -> Iterator[str]:
     database.dispose()
 
 
+@pytest.fixture(scope="session")
+def finished(site: str) -> str:
+    """Id of a job that a real worker has finished, with its plan."""
+    job_id: str = httpx.post(f"{site}/v1/jobs", json=TINY).json()["id"]
+    with httpx.stream("GET", f"{site}/v1/jobs/{job_id}/events", timeout=120) as answer:
+        assert "event: succeeded" in answer.iter_lines()
+    return job_id
+
+
 @pytest.fixture(scope="module")
 def idle(folder: Callable[[str], Path]) -> Iterator[str]:
     """URL of a server whose jobs wait for ever."""
     with background(create_app(ServiceSettings(data_dir=folder("idle"), event_poll=0.05))) as url:
         yield url
+
+
+@pytest.fixture
+def keyed(folder: Callable[[str], Path]) -> Iterator[tuple[str, str]]:
+    """URL of a server with one key, an operator's, and the key."""
+    settings = ServiceSettings(data_dir=folder("keyed"))
+    database = Database(settings.url)
+    with database.transaction() as session:
+        key = keys.create(session, "ann", "first", operator=1).key
+    with background(create_app(settings, database=database)) as url:
+        yield url, key
+    database.dispose()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Source of axe-core, the accessibility checks."""
+    if not AXE.exists():
+        missing = "axe-core is not installed (make test installs it with npm)"
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(f"{missing}; with CI set it must be there")
+        pytest.skip(missing)
+    return AXE.read_text()
 
 
 @pytest.fixture

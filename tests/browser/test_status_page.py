@@ -1,23 +1,16 @@
 """The status page in a real browser: submit, watch live, plan, cancel, on a desk and on a phone, light and dark."""
 
 import json
+import zipfile
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from service.pages.rendering import number
 from service.pages.submission import example_text
 from windtunnel.types import JobSpec
 
-TINY = {
-    "name": "finished flight",
-    "task": "digits",
-    "model": {"width": 8, "depth": 2},
-    "inner": {"steps": 8, "batch_size": 16, "seeds": 2},
-    "outer": {"steps": 2, "finish_seeds": 2},
-    "target": {"width": 16},
-    "transfer": {"scaling": {"widths": [8, 16, 32, 64], "steps": [4, 16, 40, 100], "seeds": 1}},
-}
 LONG = {
     "name": "long flight",
     "task": "digits",
@@ -39,15 +32,6 @@ def submit(page: Page, spec: dict | None) -> str:
     page.get_by_role("button", name="Start the job").click()
     page.wait_for_url("**/jobs/job_*")
     return page.url.rpartition("/")[2]
-
-
-@pytest.fixture(scope="module")
-def finished(site: str) -> str:
-    """Id of a job that a real worker has finished, with its plan."""
-    job_id = httpx.post(f"{site}/v1/jobs", json=TINY).json()["id"]
-    with httpx.stream("GET", f"{site}/v1/jobs/{job_id}/events", timeout=120) as answer:
-        assert "event: succeeded" in answer.iter_lines()
-    return job_id
 
 
 @pytest.mark.slow
@@ -103,7 +87,7 @@ def test_mistakes_are_shown_by_field_and_the_text_stays(idle, open_page):
     expect(errors).to_contain_text("did you mean 'width'?")
     expect(errors).to_contain_text("/model/depth depth is -1; allowed: 1 to 32")
     expect(spec).to_have_value(text)
-    page.get_by_role("button", name="/model/widht").click()
+    page.get_by_role("link", name="/model/widht").click()
     assert page.evaluate("document.activeElement.id") == "spec"
     selected = page.evaluate(
         "(() => { const e = document.activeElement; return e.value.slice(e.selectionStart, e.selectionEnd) })()"
@@ -117,14 +101,14 @@ def test_mistakes_are_shown_by_field_and_the_text_stays(idle, open_page):
 
 def test_plan_is_made_from_the_page_and_a_bad_target_is_shown_at_its_field(site, finished, open_page):
     page = open_page(f"{site}/jobs/{finished}", expected=REFUSED)
-    page.get_by_label("Width").fill("4")
+    page.locator("#plan-width").fill("4")
     page.get_by_role("button", name="Make a plan").click()
-    expect(page.locator("#plans .errors")).to_contain_text("width 4 is below the proxy's 8")
-    assert page.get_by_label("Width").get_attribute("aria-invalid") == "true"
-    page.get_by_label("Width").fill("256")
-    page.get_by_label("Batch size").fill("100000")
+    expect(page.locator("#plan-errors")).to_contain_text("width 4 is below the proxy's 8")
+    assert page.locator("#plan-width").get_attribute("aria-invalid") == "true"
+    page.locator("#plan-width").fill("256")
+    page.locator("#plan-batch_size").fill("100000")
     page.get_by_role("button", name="Make a plan").click()
-    expect(page.locator("#plans .errors")).to_contain_text("past the critical batch size")
+    expect(page.locator("#plan-errors")).to_contain_text("past the critical batch size")
     page.get_by_label("even if the evidence is against it").check()
     page.get_by_role("button", name="Make a plan").click()
     page.wait_for_url("**/plans/plan_*")
@@ -154,23 +138,75 @@ def test_list_filters_and_shows_the_trend(site, finished, open_page):
     page.get_by_label("State").select_option("queued")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_text("finished flight")).to_have_count(0)
+    page.goto(site)
+    page.get_by_label("Search").fill("FINISHED fl")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="finished flight")).to_be_visible()
+    expect(page.locator("#jobs .name")).to_have_count(1)
+
+
+def test_what_a_job_would_take_is_told_while_its_spec_is_typed(idle, open_page):
+    def runs(spec: dict) -> str:
+        estimate = httpx.post(f"{idle}/v1/estimates", json=spec).json()
+        return f"About {number(estimate['run_equivalents'], 3)} runs"
+
+    page = open_page(idle)
+    told = page.locator("#estimate")
+    expect(told).to_contain_text(runs(json.loads(example_text())))
+    spec = page.get_by_label("What to tune")
+    cheap = {"task": "digits", "outer": {"budget": 100}}
+    assert runs(cheap) != runs(json.loads(example_text()))
+    spec.fill(json.dumps(cheap))
+    expect(told).to_contain_text(runs(cheap))
+    expect(page.locator("#submit-errors")).to_be_hidden()
+    spec.fill('{"task": "digits", "outer": {"budget": 1}')
+    expect(told).to_be_empty()
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#submit-errors")).to_contain_text("This is not JSON")
+    assert spec.get_attribute("aria-invalid") == "true"
+    spec.fill('{"task": "digits", "outer": {"budget": 1}}')
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#submit-errors")).to_contain_text("/outer/budget budget is 1")
+    assert httpx.get(f"{idle}/v1/jobs?search=budget").json()["items"] == []
+
+
+def test_a_job_is_paused_forked_and_its_fork_resumed_without_javascript(idle, open_page):
+    page = open_page(idle, java_script_enabled=False, expected=REFUSED, viewport={"width": 375, "height": 800})
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#estimate")).to_contain_text("runs of the proxy")
+    page.get_by_role("button", name="Start the job").click()
+    state = page.locator("#state .badge")
+    page.get_by_role("button", name="Pause").click()
+    expect(state).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(state).to_have_text("queued")
+    page.get_by_role("link", name="Fork").click()
+    page.get_by_label("Name").fill("wider flight")
+    page.get_by_label("Width").fill("0")
+    page.get_by_role("button", name="Start the fork").click()
+    expect(page.get_by_role("alert")).to_contain_text("width is 0; allowed: 4 to 8,192")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    page.get_by_label("Width").fill("96")
+    page.get_by_role("button", name="Start the fork").click()
+    expect(page.get_by_role("heading", name="wider flight")).to_be_visible()
+    expect(page.locator("#progress")).to_contain_text("mlp, 96 wide")
+    page.get_by_role("button", name="Cancel").click()
+    expect(state).to_have_text("cancelled")
+
+
+def test_a_bundle_is_downloaded_from_the_page(site, finished, open_page):
+    page = open_page(f"{site}/jobs/{finished}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Bundle").click()
+    assert download.value.suggested_filename == f"{finished}.zip"
+    with zipfile.ZipFile(download.value.path()) as bundle:
+        assert f"{finished}/result.json" in bundle.namelist()
 
 
 def test_list_shows_a_new_job_without_a_reload(idle, open_page):
     page = open_page(idle)
     httpx.post(f"{idle}/v1/jobs", json={"task": "synthetic", "name": "from elsewhere"})
     expect(page.get_by_role("link", name="from elsewhere")).to_be_visible(timeout=15_000)
-
-
-def test_form_is_used_by_keyboard_alone(idle, open_page):
-    page = open_page(idle)
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
-    page.get_by_label("What to tune").focus()
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Start the job"
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/jobs/job_*")
 
 
 def test_no_page_is_wider_than_its_screen(site, finished, open_page, tmp_path):

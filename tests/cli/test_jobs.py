@@ -20,6 +20,9 @@ def test_list_can_be_narrowed_and_read_by_programs(ask_idle, queued):
     assert queued in [job["id"] for job in jobs]
     assert {job["state"] for job in jobs} == {"queued"}
     assert json.loads(ask_idle("list", "--task", "mnist5k", "--json").stdout) == []
+    found = json.loads(ask_idle("list", "--search", "Long [", "--json").stdout)
+    assert queued in [job["id"] for job in found]
+    assert json.loads(ask_idle("list", "--search", "long%", "--json").stdout) == []
     empty = ask_idle("list", "--task", "mnist5k")
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert "no jobs like that" in empty.stderr

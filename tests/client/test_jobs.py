@@ -75,6 +75,7 @@ def test_list_is_newest_first_over_pages_and_can_be_narrowed(idle, monkeypatch):
     made = [cancelled(idle.jobs.create(task="breast-cancer", name=str(number))).id for number in range(5)]
     assert [job.id for job in idle.jobs.list(task="breast-cancer", state="cancelled")] == made[::-1]
     assert list(idle.jobs.list(task="breast-cancer", state="succeeded")) == []
+    assert [job.id for job in idle.jobs.list(search="CANCER")] == made[::-1]
     with pytest.raises(ValidationFailed, match="state"):
         list(idle.jobs.list(state="done"))
 

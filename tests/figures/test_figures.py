@@ -1,13 +1,14 @@
 """Figures show the numbers they are given, in both themes, without torch or numpy."""
 
 import json
+import math
 import subprocess
 import sys
 
 import pytest
 
 from windtunnel import figures
-from windtunnel.figure_style import log_axis, step_axis
+from windtunnel.figure_style import ROLE_COLOURS, log_axis, step_axis
 from windtunnel.types import CoordinateCheck, CoordinateSlope, LossEstimate, OuterStep, ScheduleCurve
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung
 from windtunnel.types.responses import BestResponseReport, RegulariserSchedule, ResponsePoint
@@ -54,6 +55,28 @@ def drawn(figure) -> dict:
 
 def trace(figure, name: str) -> dict:
     return next(entry for entry in drawn(figure)["data"] if entry.get("name") == name)
+
+
+def test_sensitivity_is_the_root_mean_square_of_the_hypergradients_the_largest_first():
+    slopes = [{"a.hidden": 0.3, "b": -1.0}, {"a.hidden": -0.4, "b": 0.0}, {"b": math.nan}]
+    steps = [step(0), *(step(1).model_copy(update={"gradient": gradient}) for gradient in slopes)]
+    figure = figures.sensitivity(steps)
+    bars, last = trace(figure, "over all outer steps"), trace(figure, "last")
+    assert bars["y"] == last["y"] == ["b", "a.hidden"]
+    assert bars["x"] == pytest.approx([math.sqrt(0.5), math.sqrt(0.125)])
+    assert last["x"] == pytest.approx([0.0, 0.4])
+    assert bars["marker"]["color"][1] == ROLE_COLOURS["hidden"]
+    with pytest.raises(ValueError, match="none of the 1 outer steps has a gradient"):
+        figures.sensitivity([step(0)])
+
+
+def test_sensitivity_draws_the_thirty_that_matter_most_and_says_of_how_many():
+    gradient = {f"learning_rate.layers.{index}.weight": float(index) for index in range(40)}
+    roles = {"layers.39.weight": "output"}
+    figure = figures.sensitivity([step(1).model_copy(update={"gradient": gradient})], roles=roles, theme="dark")
+    bars = trace(figure, "over all outer steps")
+    assert (len(bars["y"]), bars["x"][0], bars["marker"]["color"][0]) == (30, 39.0, ROLE_COLOURS["output"])
+    assert "30 of 40 hyperparameters" in drawn(figure)["layout"]["xaxis"]["title"]["text"]
 
 
 def test_loss_has_error_bars_the_best_so_far_and_a_cost_axis():

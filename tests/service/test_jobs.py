@@ -16,6 +16,7 @@ from store.database import Database
 from store.tables import jobs, metadata
 from windtunnel.types import SCHEDULES, TASKS
 
+CSV = "a,target\n" + "".join(f"{index},{index % 7}.5\n" for index in range(60))
 PROBLEM = "application/problem+json"
 
 
@@ -135,8 +136,25 @@ def test_list_filters_and_pages_newest_first(client, work):
     assert [job["id"] for job in client.get("/v1/jobs", params={"state": "succeeded"}).json()["items"]] == [done]
 
 
+def test_list_is_searched_by_name_and_by_the_name_of_a_data_set(client, work):
+    dataset = client.post("/v1/datasets", files={"file": ("whales.csv", CSV)}).json()["id"]
+    on_it = client.post("/v1/jobs", json={"task": dataset}).json()["id"]
+    percent = work.queued(name="50% off")
+    work.queued(name="50 off")
+    for search, found in (("WHALE", [on_it]), ("0% o", [percent]), (on_it[-6:], [on_it])):
+        assert [job["id"] for job in client.get("/v1/jobs", params={"search": search}).json()["items"]] == found
+
+
 def test_bad_query_is_refused_by_name(client):
-    bad = {"state=gone": "/state", "task=%00": "/task", "limit=0": "/limit", "stat=queued": "/stat", "cursor=zz": "/cursor"}
+    bad = {
+        "state=gone": "/state",
+        "task=%00": "/task",
+        "limit=0": "/limit",
+        "search=%00": "/search",
+        "search=": "/search",
+        "stat=queued": "/stat",
+        "cursor=zz": "/cursor",
+    }
     for query, pointer in bad.items():
         answer = client.get(f"/v1/jobs?{query}")
         assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM), query

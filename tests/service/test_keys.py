@@ -11,6 +11,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import text
 
 from service.app import create_app
+from service.security import FORMS
 from service.serve import OpenToAllError, background, run
 from service.settings import ServiceSettings
 from store import keys
@@ -62,9 +63,11 @@ def routes(app: FastAPI) -> list[tuple[str, str]]:
 
 
 def sent(method: str, path: str, body: dict[str, object]) -> dict[str, object]:
-    """What a request sends: JSON, or a form with a file where data sets are."""
+    """What a request sends: JSON, a form to the pages, a form with a file where data sets are."""
     if method != "POST":
         return {}
+    if FORMS.fullmatch(path):
+        return {"data": {"width": "256", "seed": "1"}}
     return {"files": {"file": ("runs.csv", CSV)}} if re.search("/datasets(/|$)", path) else {"json": body}
 
 

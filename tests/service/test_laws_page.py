@@ -102,3 +102,17 @@ def test_a_plan_is_made_by_a_fit_that_its_jobs_page_offers(client, work, grid) -
     assert f'<option value="{kept["id"]}">grid</option>' in text(client, f"/jobs/{job_id}")
     plan = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 256, "law_fit": kept["id"], "force": True}).json()
     assert plan["predicted_loss"]["fit"] == kept["id"] and plan["predicted_loss"]["law"] == "hoffmann"
+
+
+def test_a_jobs_grid_is_kept_and_a_plan_made_by_it_by_forms_alone(client, work, grid) -> None:
+    job_id = work.succeeded(scaling=grid)
+    kept = client.post("/laws", data={"job": job_id})
+    assert kept.status_code == 303
+    fit_id = kept.headers["location"].rpartition("/")[2]
+    made = client.post(f"/jobs/{job_id}/plans", data={"width": "256", "law_fit": fit_id, "force": "on"})
+    plan = client.get(f"/v1/plans/{made.headers['location'].rpartition('/')[2]}").json()
+    assert plan["predicted_loss"]["fit"] == fit_id
+    wrong = client.post(f"/jobs/{job_id}/plans", data={"width": "4", "law_fit": fit_id})
+    assert wrong.status_code == 422 and f'<option value="{fit_id}" selected>' in wrong.text
+    assert client.post("/laws", data={"job": work.succeeded()}).status_code == 422
+    assert client.post("/laws", data={"job": "nobody"}).status_code == 422

@@ -99,6 +99,18 @@ def test_job_list_is_filtered_by_a_form_with_blanks_and_paged(client, work):
     assert len(made) == 3
 
 
+def test_job_list_is_searched_by_a_form_and_older_pages_keep_the_search(client, work):
+    for index in range(3):
+        work.queued(name=f"50% number {index}")
+    work.queued(name="plain")
+    first = page(client, "/?search=50%25&state=&task=&limit=2")
+    assert "plain" not in first.text.split("New job")[0]
+    older = next(attributes["href"] for tag, attributes in first.tags if tag == "a" and attributes.get("rel") == "next")
+    assert "50% number 0" in page(client, older).text and "plain" not in page(client, older).text
+    assert any(attributes.get("value") == "50%" for tag, attributes in first.tags if attributes.get("name") == "search")
+    assert "No job here" in page(client, "/?search=nothing+of+the+kind").text
+
+
 def test_bad_filter_is_a_page_that_says_so(client):
     text = page(client, "/?state=gone", status=422).text
     assert "/state" in text and "queued, running" in text
@@ -126,8 +138,8 @@ def test_job_page_shows_its_numbers_without_javascript(client, work):
 
 def test_running_job_can_be_cancelled_from_its_page_and_an_ended_one_cannot(client, work):
     running, ended = work.running().job_id, work.succeeded()
-    buttons = [attributes.get("data-post") for tag, attributes in page(client, f"/jobs/{running}").tags if tag == "button"]
-    assert f"/v1/jobs/{running}/cancel" in buttons
+    forms = [attributes.get("action") for tag, attributes in page(client, f"/jobs/{running}").tags if tag == "form"]
+    assert f"/jobs/{running}/cancel" in forms
     assert "Cancel" not in page(client, f"/jobs/{ended}").text
 
 
@@ -249,7 +261,7 @@ def test_no_other_file_is_served(client, name):
 def test_figures_follow_the_theme_and_are_empty_before_the_first_step(client, work, plan_id):
     job_id, waiting = work.succeeded(), work.queued()
     drawn = {}
-    for name in ("loss", "hyperparameters", "gradients", "scout", "schedule", "coordinate_check"):
+    for name in ("loss", "hyperparameters", "sensitivity", "gradients", "scout", "schedule", "coordinate_check"):
         drawn[name] = client.get(f"/jobs/{job_id}/figures/{name}.json").json()
         assert drawn[name]["data"]
         assert client.get(f"/jobs/{waiting}/figures/{name}.json").status_code == 204

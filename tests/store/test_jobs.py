@@ -145,6 +145,36 @@ def test_pages_filter_by_state_and_task(database: Database, lease: Lease) -> Non
         assert jobs.page(s, state="running", task="synthetic").items == []
 
 
+def test_search_finds_pieces_of_names_tasks_and_ends_of_ids_and_takes_every_sign_as_it_is(database: Database) -> None:
+    names = ("First Flight", "100% wool", "100 % off", "snake_case", "snakeXcase", "a/b \\\\ c", 'It\'s "quoted"', "Größe")
+    with database.transaction() as s:
+        ids = {name: jobs.submit(s, JobSpec(task="digits", name=name)).id for name in names}
+        ids["other"] = jobs.submit(s, JobSpec(task="synthetic", name="other")).id
+        jobs.submit(s, JobSpec(task="digits", name="First Flight"), owner="ann")
+    wanted = {
+        "flight": ["First Flight"],
+        "0%": ["100% wool"],
+        "%": ["100 % off", "100% wool"],
+        "e_c": ["snake_case"],
+        "/": ["a/b \\\\ c"],
+        "\\\\": ["a/b \\\\ c"],
+        "'s \"q": ['It\'s "quoted"'],
+        "größe": ["Größe"],
+        "THETIC": ["other"],
+        "job_": [],
+        ids["other"]: ["other"],
+        ids["snake_case"][-8:].upper(): ["snake_case"],
+        "no such": [],
+    }
+    with database.snapshot() as s:
+        for search, found in wanted.items():
+            assert [job.name for job in jobs.page(s, search=search).items] == found, search
+        assert jobs.page(s, search="flight", state="failed").items == []
+        first = jobs.page(s, search="snake", limit=1)
+        older = jobs.page(s, search="snake", limit=1, cursor=first.next_cursor)
+        assert [job.name for job in (*first.items, *older.items)] == ["snakeXcase", "snake_case"]
+
+
 @pytest.mark.parametrize("cursor", ["", "job_1", "???", "bm9uc2Vuc2U", "é", "am9iXzE=", "4pi6", "am9iXwA"])
 def test_a_made_up_cursor_is_refused(database: Database, cursor: str) -> None:
     with database.snapshot() as s, pytest.raises(InvalidCursor):

@@ -41,6 +41,12 @@ def register(app: typer.Typer) -> None:
 def list_jobs(
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.", show_default=False)] = None,
     task: Annotated[str | None, typer.Option(help="Only jobs of this task.", show_default=False)] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="Only jobs with this in name, task or data set's name, or at the end of the id.", show_default=False
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 20,
     as_json: AsJson = False,
     url: Url = None,
@@ -51,15 +57,16 @@ def list_jobs(
     Examples:
       windtunnel list --state running
       windtunnel list --task digits --limit 100 --json
+      windtunnel list --search "first flight"
     """
     with Client(url) as client:
-        jobs = [job.wire for job in islice(client.jobs.list(state=state, task=task), limit + 1)]
+        jobs = [job.wire for job in islice(client.jobs.list(state=state, task=task, search=search), limit + 1)]
     more, jobs = len(jobs) > limit, jobs[:limit]
     if as_json:
         output.print_json([job.model_dump(mode="json") for job in jobs])
         return
     if not jobs:
-        output.say("no jobs" + (" like that" if state or task else ""), style="dim")
+        output.say("no jobs" + (" like that" if state or task or search else ""), style="dim")
         return
     headings = ("id", "name", "task", "state", "done", "best loss", "runs", "age")
     output.show(output.table(headings, map(_row, jobs), right=("done", "best loss", "runs", "age")))

@@ -17,13 +17,14 @@ Plot = Literal[
     "gradients",
     "schedule",
     "scout",
+    "sensitivity",
     "coordinate_check",
     "ladder",
     "scaling",
     "regularisers",
     "response",
 ]
-FROM_STEPS: frozenset[Plot] = frozenset({"loss", "hyperparameters", "gradients", "scout"})
+FROM_STEPS: frozenset[Plot] = frozenset({"loss", "hyperparameters", "gradients", "scout", "sensitivity"})
 """Figures of the outer steps, which the result itself does not hold."""
 NO_GRID = "this job ran no grid of sizes and lengths; transfer.scaling in its spec asks for one"
 
@@ -65,6 +66,10 @@ def draw(  # noqa: PLR0912 - one a figure
                     "learning_rate"
                 )
             figure = figures.scout(start)
+        case "sensitivity":
+            if not any(step.gradient for step in steps):
+                raise InvalidRequest("this job measured no hypergradient, so there is no sensitivity to plot")
+            figure = figures.sensitivity(steps, roles={tensor.name: tensor.role for tensor in result.proxy.tensors})
         case "coordinate_check":
             if result.coordinate_check is None:
                 raise InvalidRequest("the standard parametrization has no coordinate check to plot")

@@ -53,10 +53,19 @@ class AsyncJobs:
         """
         return self._handle(await self._transport.get(path("jobs", job_id)))
 
-    async def list(self, *, state: JobState | None = None, task: str | None = None) -> AsyncIterator[AsyncJob]:
-        """Jobs, newest first; pages are fetched as they are needed."""
+    async def list(
+        self, *, state: JobState | None = None, task: str | None = None, search: str | None = None
+    ) -> AsyncIterator[AsyncJob]:
+        """Jobs, newest first; pages are fetched as they are needed.
+
+        Args:
+            state: only jobs in this state.
+            task: only jobs of this task or data set.
+            search: only jobs with this in their name, task or data set's name, or at the end of their id, in either case.
+        """
         wanted: dict[str, str | int] = {"limit": PAGE}
-        wanted |= {name: value for name, value in (("state", state), ("task", task)) if value is not None}
+        given = (("state", state), ("task", task), ("search", search))
+        wanted |= {name: value for name, value in given if value is not None}
         while True:
             page = await self._transport.read(JobPage, path("jobs"), wanted)
             for item in page.items:

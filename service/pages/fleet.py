@@ -1,0 +1,74 @@
+"""The page of the fleet: workers and what each does, what waits, and the button that drains one."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from service.caller import Caller
+from service.dependencies import CallerDependency, DatabaseDependency, OperatorDependency
+from service.fleet.routes import drain_worker
+from service.pages.forms import FormDependency
+from service.pages.rendering import render
+from store import jobs, measures, owners, workers
+from store.database import Database
+from windtunnel.types import Job, WorkerInfo
+
+SHOWN_WAITING = 10
+Does = Literal["free", "busy", "draining", "silent"]
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One worker of the table."""
+
+    worker: WorkerInfo
+    does: Does
+    job: Job | None
+    """What it runs, where that is the viewer's own."""
+
+
+@router.get("/fleet")
+def fleet_page(database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
+    """Workers and queue."""
+    return _page(database, caller)
+
+
+@router.post("/fleet/drain")
+def drain_page(form: FormDependency, database: DatabaseDependency, caller: OperatorDependency) -> Response:
+    """The button: back to the list, which says that the worker drains."""
+    drain_worker(form.get("worker", ""), database, caller)
+    return RedirectResponse("/fleet", 303)
+
+
+def _page(database: Database, caller: Caller) -> HTMLResponse:
+    with database.snapshot() as session:
+        fleet = workers.listing(session)
+        own = owners.own_jobs(session, [worker.job_id for worker in fleet if worker.job_id], caller.owner)
+        held = {job_id: jobs.get(session, job_id) for job_id in own}
+        mine = measures.states_of(session, caller.owner)
+        everything = measures.measure(session) if caller.operator else None
+        waiting = jobs.page(session, owner=caller.owner, state="queued", limit=SHOWN_WAITING)
+    now = datetime.now(UTC)
+    lines = [Line(worker, _does(worker, now), held.get(worker.job_id or "")) for worker in fleet]
+    return render(
+        "fleet.html",
+        lines=lines,
+        mine=mine,
+        everything=everything,
+        waiting=waiting,
+        operator=caller.operator,
+        keyed=caller.key_id is not None,
+    )
+
+
+def _does(worker: WorkerInfo, now: datetime) -> Does:
+    if now - worker.seen_at > timedelta(seconds=workers.SILENT):
+        return "silent"
+    if worker.draining:
+        return "draining"
+    return "busy" if worker.job_id else "free"

@@ -1,0 +1,66 @@
+"""The page of API keys: make one, which is shown once, list one's own, revoke one. It works without JavaScript."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from service.answers import ProblemError, validated
+from service.caller import Caller
+from service.dependencies import CallerDependency, DatabaseDependency, KeyId
+from service.keys.routes import create_key, revoke_key
+from service.pages.forms import FormDependency
+from service.pages.rendering import render
+from service.pages.signing_in import keep
+from store import keys
+from store.database import Database
+from windtunnel.types import KeyRequest, NewApiKey, Problem
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/keys")
+def keys_page(database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
+    """The viewer's keys, and the form for another."""
+    return _page(database, caller)
+
+
+@router.post("/keys")
+def create_page(request: Request, form: FormDependency, database: DatabaseDependency, caller: CallerDependency) -> Response:
+    """The form: the list with the key itself, this once. Who makes the server's first key stays signed in with it."""
+    try:
+        made = create_key(validated(KeyRequest, {"name": form.get("name", "")}), caller, database)
+    except ProblemError as error:
+        return _page(database, caller, typed=form.get("name", ""), problem=error.problem)
+    answer = _page(database, caller, made=made)
+    if caller.key_id is None:
+        keep(answer, request, made.key)
+    return answer
+
+
+@router.post("/keys/{key_id}/revoke")
+def revoke_page(key_id: KeyId, database: DatabaseDependency, caller: CallerDependency) -> Response:
+    """The button: back to the list; to the form to sign in, where it was the key of the one who pressed it."""
+    revoke_key(key_id, caller.owner, database)
+    return RedirectResponse("/sign-in" if key_id == caller.key_id else "/keys", 303)
+
+
+def _page(
+    database: Database,
+    caller: Caller,
+    *,
+    made: NewApiKey | None = None,
+    typed: str = "",
+    problem: Problem | None = None,
+) -> HTMLResponse:
+    with database.snapshot() as session:
+        mine = keys.listing(session, caller.owner)
+    return render(
+        "keys.html",
+        200 if problem is None else problem.status,
+        keys=[key for key in mine if key.revoked_at is None],
+        revoked=[key for key in mine if key.revoked_at is not None],
+        viewer=caller,
+        made=made,
+        typed=typed,
+        problem=problem,
+        most=keys.MOST,
+    )
