@@ -35,7 +35,6 @@ NOT_RUN = {
     "docs/how-to/security.md": ["runs until it is stopped, and lets the network in"],
     "docs/how-to/webhooks.md": [*["needs a receiver with a public address"] * 3, "runs until it is stopped"],
     "docs/how-to/use-a-plan.md": ["needs the plan of a transformer"],
-    "docs/how-to/webhooks.md": ["needs a receiver", "runs until it is stopped"],
 }
 """All blocks that are not run, in the order of their page."""
 
@@ -45,7 +44,6 @@ PYTHON_ELSEWHERE = {
     "docs/how-to/own-model.md": "tests/user_modules/test_page.py",
     "docs/how-to/webhooks.md": "tests/docs/test_webhooks.py",
     "docs/how-to/use-a-plan.md": "tests/mup/test_use_a_plan.py",
-    "docs/how-to/webhooks.md": "tests/docs/test_webhooks.py",
 }
 """Pages whose Python is run by a test that also looks at what it prints."""
 
