@@ -16,7 +16,8 @@ from store import events, jobs, leases, schema
 from store.database import Database
 from windtunnel import AsyncClient, Client, JobEvent, JobSpec, Pacing
 
-PATIENT = Pacing(retries=100, first_delay=0.05, longest_delay=0.2)
+PATIENT = Pacing(retries=600, first_delay=0.05, longest_delay=0.2)
+"""Two minutes: a process that starts on a busy machine takes its time."""
 BURST = 300
 """Events written at once: more than a server has sent when it is killed after the first few."""
 
