@@ -266,7 +266,8 @@ def test_the_index_lists_every_page():
 
 def specs() -> Iterator[tuple[str, Any]]:
     """Every whole spec in the documentation: JSON and YAML blocks, and JSON in what curl and echo send."""
-    for path in PAGES:
+    # The examples of the page of routes are answers, too; tests/service sends them to a server.
+    for path in (page for page in PAGES if page.name != "openapi.md"):
         text = path.read_text()
         found = [json.loads(block) for block in blocks(text, "json")]
         found += [yaml.safe_load(block) for block in blocks(text, "yaml")]
