@@ -168,6 +168,8 @@ def reader(pages_service: str, ended_job: dict[str, str], tmp_path: Path, monkey
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "bin" / "windtunnel").chmod(0o755)
+    (tmp_path / "data").mkdir()
+    schema.upgrade(f"sqlite:///{tmp_path / 'data' / 'windtunnel.db'}")
     with Client(pages_service) as client:
         dataset = client.datasets.upload("houses.csv", target="price").id
     environment = {
@@ -183,6 +185,7 @@ def reader(pages_service: str, ended_job: dict[str, str], tmp_path: Path, monkey
         r"\b(ID|JOB)\b|\bjob_01kan0+a|\bjob_01KAN\.\.\.": ended_job["job"],
         r"\bds_33\w+|\bDATASET\b": dataset,
         r"https://tunnel\.example": pages_service,
+        r"wt_\.\.\.": "",
         r"\blaw_01\w+": ended_job["fit"],
         r"(http://)?(127\.0\.0\.1|localhost):8000": pages_service,
     }
