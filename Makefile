@@ -11,7 +11,7 @@ help:
 	@echo "make test   run every test"
 	@echo "make serve  the service and one local worker, on http://127.0.0.1:8000"
 	@echo "make lint   ruff, mypy, import-linter"
-	@echo "make client write the blocking client from the asynchronous one (windtunnel/client/_async), and its reference"
+	@echo "make client write the blocking client from the asynchronous one (windtunnel/client/_async)"
 	@echo "make docs   the documentation as a static site, in site/"
 	@echo "make reference  the parts of the documentation that the code knows itself: docs/reference/openapi.md and others"
 	@echo "make bench  side-by-side measurements, written to docs/benchmarks.md"
@@ -57,11 +57,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/sync_client.py --check
-	$(BIN)/python tools/client_reference.py --check
 
 client: $(VENV)/.dev
 	$(BIN)/python tools/sync_client.py
-	$(BIN)/python tools/client_reference.py
 
 serve: $(VENV)/.installed
 	$(BIN)/windtunnel serve

@@ -4,7 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from documentation import estimators, openapi
+from documentation import client, estimators, openapi
 from service.app import create_app
 from service.settings import ServiceSettings
 
@@ -20,9 +20,10 @@ def pages() -> dict[Path, str]:
     with tempfile.TemporaryDirectory() as folder:
         # The application opens no database before it is asked something.
         document = create_app(ServiceSettings(data_dir=Path(folder))).openapi()
-    catalogue = REFERENCE / "estimators.md"
+    catalogue, calls = REFERENCE / "estimators.md", REFERENCE / "client.md"
     return {
         REFERENCE / "openapi.md": openapi.page(document),
+        calls: within(calls.read_text(), "the client", client.catalogue()),
         catalogue: within(catalogue.read_text(), "estimators", estimators.catalogue()),
     }
 

@@ -32,7 +32,7 @@ from windtunnel.user_tasks import register
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--quick", action="store_true", help="a search of seconds, to see that it runs")
 QUICK = parser.parse_args().quick
-STEPS, OUTER_STEPS, SEEDS, WIDTH = (60, 12, 4, 16) if QUICK else (200, 40, 8, 32)
+STEPS, OUTER_STEPS, SEEDS, WIDTH = (60, 12, 4, 16) if QUICK else (150, 30, 6, 32)
 
 # %% The candidates, and a network that mixes them
 OPERATIONS = {"identity": lambda x: x, "tanh": torch.tanh, "square": torch.square, "sine": lambda x: torch.sin(2 * x)}

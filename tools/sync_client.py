@@ -36,7 +36,8 @@ def blocking(source: str, name: str) -> str:
         source = re.sub(word, twin, source)
     title, end, rest = source.partition('"""\n')
     note = f"# Written by tools/sync_client.py from _async/{name}: change that one.\n"
-    return _ruff("format", _ruff("check", title + end + note + rest, "--select=I,UP028", "--fix-only", "--unsafe-fixes"))
+    mended = _ruff("check", title + end + note + rest, "--select=I,UP028,SIM117", "--fix-only", "--unsafe-fixes")
+    return _ruff("format", mended)
 
 
 def _ruff(command: str, source: str, *options: str) -> str:

@@ -102,6 +102,7 @@ __all__ = [
     "WaitTimeout",
     "WindtunnelError",
     "__version__",
+    "count",
     "roles",
     "tune",
 ]
@@ -130,6 +131,7 @@ _WIRE = frozenset(
 
 _ELSEWHERE = {
     "UserTask": "windtunnel.user_tasks",
+    "count": "windtunnel.inspecting",
     "roles": "windtunnel.inspecting",
     "tune": "windtunnel.tuning",
 }

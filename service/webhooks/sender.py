@@ -9,7 +9,7 @@ from service.settings import ServiceSettings
 from service.webhooks.sending import Line, deliver
 from store import deliveries
 from store.database import Database
-from store.deliveries import Attempt
+from store.deliveries import Attempt, Outcome
 from store.errors import DATABASE_ERRORS
 from windtunnel.types.webhooks import PING
 
@@ -98,7 +98,12 @@ class Sender:
 
     def _attempt(self, attempt: Attempt, line: Line) -> None:
         try:
-            outcome = deliver(attempt, line, self._settings.webhook_networks)
+            try:
+                outcome = deliver(attempt, line, self._settings.webhook_networks)
+            except Exception:
+                # The boundary of an attempt: one message that cannot be sent is no reason to try it for ever.
+                log.exception("webhook %s, message %s: the attempt failed", attempt.webhook_id, attempt.message_id)
+                outcome = Outcome(error="the server failed on this attempt; its log says where")
             if self._stopping and outcome.status is None:
                 write = partial(deliveries.give_back, attempt=attempt)
             else:

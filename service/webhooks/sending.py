@@ -109,6 +109,8 @@ def deliver(
                 return _outcome(answer.status, _beginning(answer))
     except ForbiddenAddress as error:
         return Outcome(error=f"refused: {error}")
+    except UnicodeError:  # a label of the name is too long to be asked for
+        return Outcome(error="the host cannot be found: it is no name of a host")
     except (OSError, http.client.HTTPException) as error:
         return Outcome(error=_why(error, line))
 

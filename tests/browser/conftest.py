@@ -25,6 +25,7 @@ TINY = {
     "inner": {"steps": 8, "batch_size": 16, "seeds": 2},
     "outer": {"steps": 2, "finish_seeds": 2},
     "target": {"width": 16},
+    "transfer": {"scaling": {"widths": [8, 16, 32, 64], "steps": [4, 16, 40, 100], "seeds": 1}},
 }
 FLAGS = [
     "--no-sandbox",

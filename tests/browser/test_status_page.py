@@ -116,6 +116,20 @@ def test_plan_is_made_from_the_page_and_a_bad_target_is_shown_at_its_field(site,
     expect(page.get_by_text("past the critical batch size").first).to_be_visible()
 
 
+def test_the_laws_of_a_jobs_grid_are_drawn_kept_and_taken_by_a_plan(site, finished, open_page):
+    page = open_page(f"{site}/jobs/{finished}")
+    expect(page.locator(f"#scaling {DRAWN}").first).to_be_visible()
+    page.get_by_role("button", name="Keep as a fit").click()
+    page.wait_for_url("**/laws/law_*")
+    kept = page.url.rpartition("/")[2]
+    page.goto(f"{site}/jobs/{finished}")
+    page.get_by_label("Loss by").select_option(kept)
+    page.get_by_label("even if the evidence is against it").check()
+    page.get_by_role("button", name="Make a plan").click()
+    page.wait_for_url("**/plans/plan_*")
+    assert httpx.get(f"{site}/v1/plans/{page.url.rpartition('/')[2]}").json()["predicted_loss"]["fit"] == kept
+
+
 def test_list_filters_and_shows_the_trend(site, finished, open_page):
     page = open_page(site)
     row = page.get_by_role("row").filter(has_text="finished flight")

@@ -50,7 +50,7 @@ def test_show_tells_state_losses_and_hyperparameters(ask, finished):
 
 def test_show_tells_of_early_stopping_and_of_the_grid_whose_laws_can_be_kept_for_a_plan(ask, finished):
     told = " ".join(ask("show", finished).stdout.split())
-    assert "candidates ended early because they could not win" in told and "scaling laws: L(" in told
+    assert "candidates ended early because they could not win" in told and "scaling laws: L = " in told
     kept = json.loads(ask("laws", "fit", finished, "--law", "loss_tokens", "--json").stdout)
     assert (kept["rows"], kept["name"]) == (12, finished)
     plan = json.loads(ask("plan", finished, "--width", "32", "--law-fit", kept["id"], "--force", "--json").stdout)

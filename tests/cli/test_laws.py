@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import windtunnel
 from windtunnel.client import Client, InvalidRequest, LawRefused, NotFound, ValidationFailed
 
 N, D = (column.ravel() for column in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
@@ -83,3 +84,24 @@ def test_the_client_takes_a_file_text_or_columns_and_lists_fits(idle, runs):
             client.laws.fit(jobs=["job_1"])
         with pytest.raises(InvalidRequest, match="exactly one table"):
             client.laws.fit()
+
+
+def test_a_family_and_a_module_of_ones_own_are_counted_with_what_six_n_leaves_out(run, tmp_path):
+    made = json.loads(run("laws", "count", "--family", "transformer", "--width", "48", "--depth", "2", "--json").stdout)
+    assert made["non_embedding"] == 12 * 2 * 48**2 and made["left_out"].startswith("attention over the context")
+    (tmp_path / "nets.py").write_text(
+        "import torch\nbuild = lambda width: torch.nn.Sequential(torch.nn.Linear(7, width), torch.nn.Linear(width, 3))\n"
+    )
+    told = run("laws", "count", "nets:build", "--width", "64")
+    assert told.exit_code == 0, told.stderr
+    assert f"{8 * 64 + 65 * 3:,}" in told.stdout and "attention" in told.stdout
+    assert run("laws", "count").exit_code == 2
+    assert run("laws", "count", "--family", "gru").exit_code == 2
+    assert run("laws", "count", "--family", "transformer", "--width", "3").exit_code == 2
+
+
+def test_the_count_is_a_function_of_the_package():
+    import torch
+
+    found = windtunnel.count(lambda width: torch.nn.Linear(width, width), 32)
+    assert found.parameters == 33 * 32 and found.compute(100, 10) == found.flops_per_token * 1000

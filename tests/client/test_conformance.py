@@ -38,15 +38,16 @@ SMALL = {
     "model": {"width": 16, "depth": 2},
     "inner": {"steps": 8, "batch_size": 32, "seeds": 2},
     "outer": {"steps": 2, "finish_seeds": 2},
-    "transfer": {"ladder": {"widths": [8, 16, 32], "seeds": 2}},
 }
-"""The job of the suite: the one of the fixture ``finished``, so that a server that has run it does not run it again."""
+"""A job of a few seconds."""
 
 
 class Driver(ABC):
     """Drives one client, so that a test reads the same for both twins."""
 
     client: Any
+    spec: dict[str, Any]
+    """A small job of the suite."""
 
     @abstractmethod
     def __call__(self, asked: Any) -> Any:
@@ -60,8 +61,8 @@ class Driver(ABC):
 class Blocking(Driver):
     """A client whose calls give values."""
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    def __init__(self, client: Any, spec: dict[str, Any]) -> None:
+        self.client, self.spec = client, spec
 
     def __call__(self, asked: Any) -> Any:
         return asked
@@ -73,8 +74,8 @@ class Blocking(Driver):
 class Awaited(Driver):
     """A client whose calls are awaited, on one event loop."""
 
-    def __init__(self, client: Any, runner: asyncio.Runner) -> None:
-        self.client, self._runner = client, runner
+    def __init__(self, client: Any, spec: dict[str, Any], runner: asyncio.Runner) -> None:
+        self.client, self.spec, self._runner = client, spec, runner
 
     def __call__(self, asked: Any) -> Any:
         async def awaited() -> Any:
@@ -97,29 +98,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="module", params=["HTTP", "HTTP, awaited", "local", "local, awaited"])
 def drive(request: pytest.FixtureRequest, folder: pathlib.Path) -> Iterator[Driver]:
     """A client of a server with one worker and without keys, and how to drive it."""
+    # Over HTTP the job is that of the fixture ``finished``, which other tests need too.
+    known = request.getfixturevalue("finished").spec.model_dump(mode="json") if "HTTP" in request.param else SMALL
     match request.param:
         case "HTTP":
             with Client(request.getfixturevalue("service"), pacing=QUICK) as client:
-                yield Blocking(client)
+                yield Blocking(client, known)
         case "local":
             with Client.local(folder, threads=1, pacing=QUICK) as client:
-                yield Blocking(client)
+                yield Blocking(client, SMALL)
         case "HTTP, awaited":
             with asyncio.Runner() as runner:
                 client = AsyncClient(request.getfixturevalue("service"), pacing=QUICK)
-                yield Awaited(client, runner)
+                yield Awaited(client, known, runner)
                 runner.run(client.close())
         case "local, awaited":
             with asyncio.Runner() as runner:
                 client = runner.run(AsyncClient.local(folder, threads=1, pacing=QUICK))
-                yield Awaited(client, runner)
+                yield Awaited(client, SMALL, runner)
                 runner.run(client.close())
 
 
 @pytest.fixture
 def job(drive: Driver) -> Any:
     """A small job that has succeeded."""
-    job = drive(drive.client.jobs.create(SMALL, idempotency_key="finished"))
+    job = drive(drive.client.jobs.create(drive.spec, idempotency_key="finished"))
     drive(job.wait(120, progress=False))
     return job
 
@@ -177,7 +180,7 @@ def test_what_came_from_no_client_says_where_the_server_is_needed(drive, job):
 
 def test_jobs_wait_go_on_and_are_cancelled(drive):
     jobs = drive.client.jobs
-    long = SMALL | {"outer": {"steps": 500}, "transfer": {}}
+    long = SMALL | {"outer": {"steps": 500}}
     # The one worker has the first, so that the second is queued.
     running = drive(jobs.create(long))
     while drive(running.refresh()).state != "running":
@@ -231,7 +234,7 @@ def test_a_job_is_bundled(drive, job, tmp_path):
 
 
 def test_one_key_makes_one_job(drive, job):
-    assert drive(drive.client.jobs.create(SMALL, idempotency_key="finished")).id == job.id
+    assert drive(drive.client.jobs.create(drive.spec, idempotency_key="finished")).id == job.id
 
 
 def test_an_estimate_takes_a_spec_or_its_fields(drive):

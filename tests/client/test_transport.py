@@ -1,11 +1,13 @@
 """Retries, timeouts, and what becomes of an answer that is not ours, against a scripted server on a real socket."""
 
+import asyncio
 import socket
 
 import pytest
 
 from windtunnel import (
     ApiError,
+    AsyncClient,
     Client,
     ConnectionFailed,
     InvalidRequest,
@@ -188,3 +190,16 @@ def test_bad_fields_come_as_a_list(script, scripted):
     with pytest.raises(ValidationFailed, match="/model/width: width is -3") as caught:
         scripted.jobs.create(task="digits", model={"width": -3})
     assert [(error.pointer, error.given) for error in caught.value.errors] == [("/model/width", -3)]
+
+
+def test_the_awaited_twin_tries_again_as_the_blocking_one_with_one_key(script, pacing, time, job_json):
+    script.drop().problem(429, Retry_After="7").answer(201, job_json)
+
+    async def submit() -> None:
+        async with AsyncClient(script.url, pacing=pacing) as client:
+            assert (await client.jobs.create(task="digits")).id == "job_1"
+
+    asyncio.run(submit())
+    assert time.slept == [0.5, 7]
+    assert len({seen.headers["idempotency-key"] for seen in script.requests}) == 1
+    assert len(script.requests) == 3

@@ -181,7 +181,8 @@ def reader(pages_service: str, ended_job: dict[str, str], tmp_path: Path, monkey
     written = {
         r"\bPLAN_ID\b": ended_job["plan"],
         r"\b(ID|JOB)\b|\bjob_01kan0+a|\bjob_01KAN\.\.\.": ended_job["job"],
-        r"\bds_33\w+": dataset,
+        r"\bds_33\w+|\bDATASET\b": dataset,
+        r"https://tunnel\.example": pages_service,
         r"\blaw_01\w+": ended_job["fit"],
         r"(http://)?(127\.0\.0\.1|localhost):8000": pages_service,
     }

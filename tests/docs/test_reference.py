@@ -265,11 +265,9 @@ def test_the_index_lists_every_page():
 
 
 def specs() -> Iterator[tuple[str, Any]]:
-    """Every whole spec in the documentation: JSON and YAML blocks, and JSON in what curl and echo send.
-
-    The generated page of routes is left out: what is recorded there are answers, and bodies that its own tests send.
-    """
-    for path in (each for each in PAGES if each.name != "openapi.md"):
+    """Every whole spec in the documentation: JSON and YAML blocks, and JSON in what curl and echo send."""
+    # The examples of the page of routes are answers, too; tests/service sends them to a server.
+    for path in (page for page in PAGES if page.name != "openapi.md"):
         text = path.read_text()
         found = [json.loads(block) for block in blocks(text, "json")]
         found += [yaml.safe_load(block) for block in blocks(text, "yaml")]

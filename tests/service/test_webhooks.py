@@ -442,6 +442,11 @@ def test_an_answer_that_drips_ends_at_the_deadline():
     assert outcome.error == "no answer within 0.4 s"
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "nowhere.invalid"])
+def test_a_host_that_cannot_be_found_is_said(host):
+    assert deliver(attempt(f"http://{host}/"), Line(5)).error.startswith("the host cannot be found: ")
+
+
 def test_what_is_no_http_is_said():
     with listen("127.0.0.1", 0) as listener:
         listener.listen()

@@ -50,12 +50,11 @@ def revisions(url: str) -> Revisions:
     Raises:
         SetupError: it cannot be reached.
     """
-    from sqlalchemy import make_url
-
     from store import schema
     from store.database import Database
+    from store.dialect import parse_url
 
-    newest, file = schema.newest_revision(), make_url(url)
+    newest, file = schema.newest_revision(), parse_url(url)
     if file.get_backend_name() == "sqlite" and not Path(str(file.database)).exists():
         return Revisions(None, newest)
     try:

@@ -156,6 +156,10 @@ def _parts(dataset: Dataset) -> list[RenderableType]:
     scaling = list(zip(dataset.columns, dataset.scaling.mean, dataset.scaling.deviation, strict=True))
     rows = [(name, output.number(mean), output.number(deviation)) for name, mean, deviation in scaling[:SHOWN_FEATURES]]
     parts += [Text(), output.table(("feature", "mean", "deviation"), rows, right=("mean", "deviation"))]
+    mean, deviation = dataset.scaling.target_mean, dataset.scaling.target_deviation
+    if mean is not None:
+        told = f"{output.number(mean)} mean, {output.number(deviation)} deviation"
+        parts.append(Text(f"{dataset.target or 'target'} is learned standardised: {told}; a loss of 1 is that of the mean"))
     if len(scaling) > SHOWN_FEATURES:
         parts.append(Text(f"and {len(scaling) - SHOWN_FEATURES} more; all of them with --json", style="dim"))
     return parts

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from windtunnel.cli import output
+from windtunnel.cli.counting import count
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
@@ -23,6 +24,7 @@ commands = typer.Typer(
     Examples:
       windtunnel laws fit runs.csv
       windtunnel laws allocate --flops 1e21
+      windtunnel laws count --family transformer --width 512
     """,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -32,6 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands.command("fit")(fit)
     commands.command("allocate")(allocate)
+    commands.command("count")(count)
     app.add_typer(commands)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from windtunnel.client import ValidationFailed, WindtunnelError
+from windtunnel.client import Unauthorized, ValidationFailed, WindtunnelError
 from windtunnel.types import FieldError
 
 PIPE_WIDTH = 200
@@ -78,6 +78,10 @@ def explain(error: WindtunnelError) -> None:
         messages().print(field_table(error.errors))
         return
     say(f"Error: {error}", style="red")
+    if isinstance(error, Unauthorized):
+        say(
+            "put the key into WINDTUNNEL_API_KEY; who keeps the server makes one with `windtunnel keys create`", style="dim"
+        )
 
 
 def field_table(errors: Iterable[FieldError]) -> Table:

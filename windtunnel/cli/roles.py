@@ -88,8 +88,8 @@ def roles(
     if sum(source is not None for source in (reference, family, task)) != 1:
         raise typer.BadParameter("give one of PACKAGE.MODULE:NAME, --family and --task", param_hint="PACKAGE.MODULE:NAME")
     need("roles", "worker")
-    given = dict(map(_override, overrides or []))
-    found = _found(reference, family, task)
+    given = dict(map(role_override, overrides or []))
+    found = modules_of(reference, family, task)
     try:
         if isinstance(found, UserTask):
             _of_task(found, base, delta, given, save, as_json=as_json)
@@ -107,7 +107,12 @@ def roles(
     _deliver(table, as_json=as_json)
 
 
-def _override(text: str) -> tuple[str, Role]:
+def role_override(text: str) -> tuple[str, Role]:
+    """``GLOB=ROLE`` as pattern and role.
+
+    Raises:
+        BadParameter: it is not written so.
+    """
     pattern, equals, name = text.rpartition("=")
     role = next((role for role in ROLES if role == name), None)
     if not equals or not pattern or role is None:
@@ -118,7 +123,12 @@ def _override(text: str) -> tuple[str, Role]:
     return pattern, role
 
 
-def _found(reference: str | None, family: str | None, task: str | None) -> Callable[[int], Any] | UserTask:
+def modules_of(reference: str | None, family: str | None, task: str | None) -> Callable[[int], Any] | UserTask:
+    """What was named: a factory of modules, or a task that has one.
+
+    Raises:
+        BadParameter: there is nothing of the kind.
+    """
     if family is not None:
         return _of_family(family)
     if task is not None:

@@ -84,8 +84,12 @@ def summary(result: Result) -> list[RenderableType]:
     ended = [] if result.early_stopping is None else [Text(f"early stopping: {result.early_stopping.sentence}")]
     grid = [] if result.scaling is None else [Text(f"scaling laws: {result.scaling.sentence}")]
     proof = [] if result.certificate is None else [Text(f"certificate: {result.certificate.sentence}")]
+    # A regression has no accuracy, and a squared error for a loss.
+    loss = (
+        "squared error" if result.best.test.accuracy is None and result.best.validation.accuracy is None else "loss (nats)"
+    )
     return [
-        output.table(("loss (nats)", "start", "best"), losses, right=("start", "best")),
+        output.table((loss, "start", "best"), losses, right=("start", "best")),
         Text(),
         output.table(("hyperparameter", "start", "best"), values, right=("start", "best")),
         Text(f"\ncost {result.cost.run_equivalents:.1f} runs of the proxy, {result.cost.wall_seconds:.0f} s"),

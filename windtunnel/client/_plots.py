@@ -24,9 +24,9 @@ Plot = Literal[
     "regularisers",
     "response",
 ]
-NO_GRID = "this job ran no grid of sizes and lengths; transfer.scaling in its spec asks for one"
 FROM_STEPS: frozenset[Plot] = frozenset({"loss", "hyperparameters", "gradients", "scout", "sensitivity"})
 """Figures of the outer steps, which the result itself does not hold."""
+NO_GRID = "this job ran no grid of sizes and lengths; transfer.scaling in its spec asks for one"
 
 
 def draw(  # noqa: PLR0912 - one a figure
@@ -38,7 +38,7 @@ def draw(  # noqa: PLR0912 - one a figure
         result: of the job.
         which: name of the figure.
         steps: every outer step, for the figures in ``FROM_STEPS``.
-        law: which fitted law ``scaling`` shows; None for the one that knows most of a run.
+        law: with ``scaling``, which fitted law; None: the one that knows most of a run.
 
     Raises:
         InvalidRequest: no figure has this name, or the job has nothing of the kind to show.

@@ -65,6 +65,11 @@ class Result(ResultView):
     def keep_fit(self, name: str = "", **options: Any) -> LawFit:
         """Keep the laws of the job's grid as a fit of the server, which plans and allocations take by its id.
 
+        ::
+
+            fit = result.keep_fit("digits")
+            plan = result.plan(width=1024, law_fit=fit.id)
+
         Args:
             name: for people.
             **options: as of ``client.laws.fit``.

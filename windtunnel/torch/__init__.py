@@ -17,6 +17,13 @@ Where the plan's regularisers follow a schedule, the optimizer counts its update
 give it to ``criterion``, too.
 """
 
+try:
+    import torch as _torch  # noqa: F401 - to say what is missing before one of the files below does
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "windtunnel.torch needs PyTorch, which the client alone does not install: pip install torch", name=error.name
+    ) from error
+
 from windtunnel.torch._apply import apply, multiplier, optimizer, schedule
 from windtunnel.torch._fit import PlanMismatch
 from windtunnel.torch._loss import criterion

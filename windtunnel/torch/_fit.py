@@ -112,9 +112,10 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
     }
     if any(differences.values()):
         found = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in differences.items() if names)
+        outputs = f"{plan.classes} classes" if plan.classes > 1 else "1 output"
         raise PlanMismatch(
             f"the model does not fit the plan (width {plan.width}, depth {plan.depth}, {plan.features} features, "
-            f"{plan.classes} classes). {found}. Build the model at the plan's size with these parameter names, or say with "
+            f"{outputs}). {found}. Build the model at the plan's size with these parameter names, or say with "
             "names={...} which is which, and apply the plan before sharding it; or ask for a plan of the model's size"
         )
     if any(parameters[name].is_meta for name in planned):

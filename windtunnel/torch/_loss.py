@@ -27,8 +27,8 @@ def criterion(
     """The plan's training loss of a batch, but for the L2 penalty, which ``windtunnel.torch.optimizer`` adds.
 
     Cross-entropy in nats with the plan's label smoothing, over tokens too where outputs are [batch, context, classes]; mean
-    squared error for a regression. Where the plan has mixture weights, the function takes a third argument: the source of
-    each example [batch], as indices into ``plan.mixture_weights``.
+    squared error for a regression, whose labels are [batch] or [batch, 1]. Where the plan has mixture weights, the function
+    takes a third argument: the source of each example [batch], as indices into ``plan.mixture_weights``.
 
     Args:
         plan: the transfer plan.
@@ -70,7 +70,7 @@ def criterion(
         if loss is not None:
             return of_each(loss, outputs.squeeze(-1) if is_regression else outputs, labels)
         if is_regression:
-            return (outputs.squeeze(-1) - labels).square()
+            return (outputs.squeeze(-1) - _column(labels, len(outputs))).square()
         moved = factor(plan, "label_smoothing", updates_of(optimizer)) if moves and optimizer is not None else 1.0
         flat = functional.cross_entropy(
             outputs.flatten(0, -2), labels.flatten(), reduction="none", label_smoothing=held * moved
@@ -86,3 +86,10 @@ def criterion(
         return (scales.to(each)[sources] * each).mean()
 
     return weighted if weights else unweighted
+
+
+def _column(labels: Tensor, batch: int) -> Tensor:
+    """Labels [batch] of labels [batch] or [batch, 1]; the two would else be spread over each other without a word."""
+    if labels.numel() != batch:
+        raise ValueError(f"labels have shape {list(labels.shape)}; allowed for {batch} outputs: [{batch}] or [{batch}, 1]")
+    return labels.reshape(batch)

@@ -17,13 +17,13 @@ TensorFacts = modules.TensorFacts
 
 
 class LossEstimate(Response):
-    """Mean loss in nats over seeds."""
+    """Mean loss over seeds: nats, or the squared error of a regression."""
 
     mean: float
     stderr: float
     seeds: int
     accuracy: float | None = None
-    """Share of examples classified correctly, in [0, 1]."""
+    """Share of examples classified correctly, in [0, 1]; none for a regression."""
 
 
 class PointEvaluation(Response):

@@ -64,6 +64,11 @@ class AsyncResult(ResultView):
     async def keep_fit(self, name: str = "", **options: Any) -> LawFit:
         """Keep the laws of the job's grid as a fit of the server, which plans and allocations take by its id.
 
+        ::
+
+            fit = await result.keep_fit("digits")
+            plan = await result.plan(width=1024, law_fit=fit.id)
+
         Args:
             name: for people.
             **options: as of ``client.laws.fit``.

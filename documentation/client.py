@@ -1,14 +1,8 @@
-"""Writes the classes, events and exceptions of docs/reference/client.md from the docstrings of the client.
+"""The classes, events and exceptions of the client's page, from its docstrings."""
 
-``python tools/client_reference.py`` writes what is below the line that says so; ``--check`` only compares.
-"""
-
-import argparse
 import inspect
 import re
-import sys
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import get_args
 
 from pydantic import BaseModel
@@ -18,8 +12,6 @@ from windtunnel.client._errors import BY_STATUS, BY_TYPE
 from windtunnel.types import EventType
 from windtunnel.types.events import EVENT_DETAILS, OtherEvent
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "client.md"
-LINE = "<!-- Below: written by tools/client_reference.py from the docstrings. -->"
 CLASSES = (
     *("Client", "Jobs", "Job", "Result", "Plan", "Plans", "Datasets", "Laws", "Keys", "Webhooks", "Workers"),
     *("Pacing", "JobProgress"),
@@ -27,25 +19,9 @@ CLASSES = (
 """In the order in which a user comes to them."""
 
 
-def main() -> int:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(description="Write the reference of the client.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is out of date")
-    page = written()
-    if parser.parse_args().check:
-        if PAGE.read_text() != page:
-            sys.stderr.write(f"{PAGE} is out of date; run: python tools/client_reference.py\n")
-            return 1
-        return 0
-    PAGE.write_text(page)
-    return 0
-
-
-def written() -> str:
-    """The whole page as it must be."""
-    by_hand = PAGE.read_text().partition(LINE)[0]
-    parts = [_class(name) for name in CLASSES]
-    return by_hand + LINE + "\n\n" + "\n".join([*parts, _events(), _exceptions()])
+def catalogue() -> str:
+    """Every public class with its calls, every event, every exception."""
+    return "\n".join([*map(_class, CLASSES), _events(), _exceptions()]).rstrip()
 
 
 def _class(name: str) -> str:
@@ -141,7 +117,3 @@ def _sentence(text: str | None) -> str:
     sentence = re.split(r"(?<=[.!?:]) (?=[A-Z])", first)[0]
     assert sentence, "a public name without a docstring"
     return re.sub(r"``(.+?)``", r"`\1`", sentence).replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
