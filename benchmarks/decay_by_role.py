@@ -1,0 +1,85 @@
+"""``python -m benchmarks.decay_by_role``: which matrices of a transformer want more decay, narrow ones and wide ones?
+
+Every role's decay is multiplied by ten while the others stay, at the proxy's width and at 8 times the width by muP's
+rules, on the same seeds. Goes on where it stopped (benchmarks/results/decay-by-role.csv).
+"""
+
+import statistics
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.engine import machine
+from benchmarks.page import write
+from benchmarks.regret import PROBLEMS
+from benchmarks.stored import Cell, stored
+from hpo.evaluation import judge
+from hpo.mup.proxies import proxy_tensors
+from hpo.mup.scaled import ScaledProblem
+from hpo.space import Space
+from hpo.tasks import load
+from windtunnel.types import TASKS, JobSpec
+
+PROBLEM = PROBLEMS["narrow transformer"]
+SPEC = JobSpec.model_validate(
+    {**PROBLEM.spec, "search": [{"name": "learning_rate"}, {"name": "weight_decay", "scope": "role"}]}
+)
+MULTIPLE = 8
+MORE = 10.0
+SEEDS = 6
+
+
+def losses(width: int, more: str) -> list[float]:
+    """Validation losses where the decay of one role (``all``, ``none``) is multiplied."""
+    space = Space.from_spec(SPEC, proxy_tensors(SPEC.model, TASKS[SPEC.task]))
+    values = {
+        each.label: PROBLEM.rate
+        if each.name == "learning_rate"
+        else PROBLEM.decay * (MORE if more in ("all", each.key) else 1)
+        for each in space.hyperparameters
+    }
+    problem = ScaledProblem(SPEC, values, width, load(SPEC.task))
+    point = torch.zeros(1, 2, dtype=torch.float64)
+    together = 8 if width == SPEC.model.width else 1
+    found: list[float] = (
+        judge(problem, point, [(0, 9_001, 5, seed) for seed in range(SEEDS)], together, lambda _: None)
+        .validation[0]
+        .tolist()
+    )
+    return found
+
+
+def measure(cell: Cell) -> Iterator[list[object]]:
+    """The rest of a row."""
+    width, more = cell
+    yield [" ".join(f"{loss:.6f}" for loss in losses(int(str(width)), str(more)))]
+
+
+def main() -> None:
+    """Measure what is missing, then write the table."""
+    torch.set_num_threads(1)
+    space = Space.from_spec(SPEC, proxy_tensors(SPEC.model, TASKS[SPEC.task]))
+    roles = [each.key for each in space.hyperparameters if each.name == "weight_decay"]
+    widths = (SPEC.model.width, MULTIPLE * SPEC.model.width)
+    cells: list[Cell] = [(width, more) for width in widths for more in ("none", *roles, "all")]
+    rows = stored("decay-by-role", ["width", "more", "losses"], cells, measure)
+    found = {(int(row["width"]), row["more"]): [float(loss) for loss in row["losses"].split()] for row in rows}
+    lines = [
+        f"Measured on {machine()} by `python -m benchmarks.decay_by_role`: {PROBLEM.title}, {SEEDS} seeds.",
+        "",
+        "| ten times the decay of | " + " | ".join(f"width {width}" for width in widths) + " |",
+        "|---|" + "---:|" * len(widths),
+        "| nothing: loss | " + " | ".join(f"{statistics.fmean(found[width, 'none']):.4f}" for width in widths) + " |",
+    ]
+    for more in (*roles, "all"):
+        cells_of = []
+        for width in widths:
+            gaps = [left - right for left, right in zip(found[width, more], found[width, "none"], strict=True)]
+            cells_of.append(f"{statistics.fmean(gaps):+.4f} ± {statistics.stdev(gaps) / len(gaps) ** 0.5:.4f}")
+        lines.append(f"| {more} | " + " | ".join(cells_of) + " |")
+    print("\n".join(lines))
+    write("decay-by-role", lines)
+
+
+if __name__ == "__main__":
+    main()
