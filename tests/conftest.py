@@ -1,5 +1,6 @@
 """Servers for every test: SQLite files, and a private PostgreSQL and Redis started from the binaries on this machine."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,6 +21,16 @@ Server = TypeVar("Server")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # pytest-xdist tells its processes of a terminal of 80 columns; what commands print is asserted as it is in a pipe.
 os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True)
+def logging_stays_as_it_is() -> Iterator[None]:
+    """A command that logs sets up the whole process, for a stream that ends with its test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def _started(make: Callable[[], Server]) -> Server:

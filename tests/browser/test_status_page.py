@@ -35,9 +35,12 @@ def submit(page: Page, spec: dict | None) -> str:
 
 
 @pytest.mark.slow
-def test_default_job_is_submitted_watched_to_its_end_and_its_plan_opened(site, open_page, tmp_path):
+def test_a_job_is_submitted_watched_to_its_end_and_its_plan_opened(site, open_page, tmp_path):
     page = open_page(site)
-    submit(page, None)
+    # The form's own job, of which it takes a few seconds.
+    submit(
+        page, {**json.loads(example_text()), "inner": {"steps": 60, "seeds": 2}, "outer": {"steps": 3, "finish_seeds": 2}}
+    )
     page.evaluate("window.sameDocument = true")
     state = page.locator("#state .badge")
     expect(page.get_by_role("heading", name="first flight")).to_be_visible()

@@ -42,7 +42,7 @@ class Server:
                 [sys.executable, "-m", "windtunnel", "serve", "--port", "0", "--data-dir", str(folder / "data"), *options],
                 stderr=log,
                 stdout=log,
-                env=environment | {"WINDTUNNEL_POLL": "0.05", "WINDTUNNEL_EVENT_POLL": "0.02"},
+                env=environment | {"WINDTUNNEL_POLL": "0.05", "WINDTUNNEL_BEAT": "0.5", "WINDTUNNEL_EVENT_POLL": "0.02"},
             )
         wait_until(lambda: self.process.poll() is not None or "listens on" in self.log.read_text(), 60)
         found = re.search(r"listens on (\S+)", self.log.read_text())

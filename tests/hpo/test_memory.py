@@ -15,7 +15,8 @@ from hpo.errors import OutOfMemory
 from hpo.study import Study
 from windtunnel.types import JobSpec
 
-spec = JobSpec.model_validate({"task": "digits", "inner": {"steps": 500, "seeds": 8}, "outer": {"scout": False},
+spec = JobSpec.model_validate({"task": "digits", "model": {"width": 128},
+                               "inner": {"steps": 250, "seeds": 8, "batch_size": 16}, "outer": {"scout": False},
                                "method": {"estimator": "reverse", "checkpointing": "none"}})
 study = Study(spec, threads=1, population=POPULATION)
 steps = iter(study)
@@ -40,7 +41,7 @@ def starved(population: int | None) -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process, which Linux enforces")
 def test_a_population_that_does_not_fit_says_so_and_what_needs_less_and_a_smaller_one_fits() -> None:
     found = starved(None)
-    assert "out of memory with 8 seeds of a proxy of width 64" in found
+    assert "out of memory with 8 seeds of a proxy of width 128" in found
     assert "4 need half of it" in found
     assert starved(1) == "fits\n"
 
