@@ -38,9 +38,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium. Ends with this folder: while it is there, its event loop runs, and no other could be started."""
+    """Debian's chromium. Ends with its module: while it is there, its event loop runs, and no other could be started."""
     binary = shutil.which("chromium") or shutil.which("chromium-browser")
     if binary is None:
         missing = "chromium is not installed (apt-get install chromium)"
