@@ -122,7 +122,8 @@ def pages_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def ended_job(pages_service: str) -> dict[str, str]:
     """An ended job with a plan, and a fit: what a page goes on from."""
     with Client(pages_service) as client:
-        made = client.jobs.create(task="digits", **SMALL_SPEC, target={"width": 64})
+        grid = {"widths": [8, 16, 32, 64], "steps": [4, 16, 40, 100], "seeds": 1}
+        made = client.jobs.create(task="digits", **SMALL_SPEC, target={"width": 64}, transfer={"scaling": grid})
         fit = client.laws.fit(columns=columns_of_runs(), laws=["hoffmann"])
         made.wait(progress=False)
         return {"job": made.id, "plan": made.refresh().plans[-1], "fit": fit.id}
