@@ -1,8 +1,10 @@
 """Kill or suspend any process of a job: it ends once, with bit for bit the result of an undisturbed run."""
 
+import os
 import random
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -27,11 +29,23 @@ def killable(watch, worker, step: int) -> psutil.Process:
     return child
 
 
+def stands_still(process: psutil.Process) -> bool:
+    """Is every thread of it stopped?"""
+    files = Path(f"/proc/{process.pid}/task").glob("*/stat")
+    try:
+        return {path.read_text().rpartition(")")[2].split()[0] for path in files} == {"T"}
+    except OSError:  # a thread ended meanwhile
+        return False
+
+
 def suspended_outside_a_transaction(database: Database, *processes: psutil.Process) -> None:
     """Suspend them at a moment when none holds SQLite's one lock for writers, which it would hold as long as it sleeps."""
     while True:
         for process in processes:
             process.suspend()
+        # A thread that is within the kernel when it is told may still come by the lock on its way to a stop.
+        while not all(stands_still(process) for process in processes):
+            os.sched_yield()
         try:
             with database.transaction():
                 return
