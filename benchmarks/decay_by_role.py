@@ -11,13 +11,10 @@ import torch
 
 from benchmarks.engine import machine
 from benchmarks.page import write
-from benchmarks.regret import PROBLEMS
+from benchmarks.regret import PROBLEMS, judged
 from benchmarks.stored import Cell, stored
-from hpo.evaluation import judge
 from hpo.mup.proxies import proxy_tensors
-from hpo.mup.scaled import ScaledProblem
 from hpo.space import Space
-from hpo.tasks import load
 from windtunnel.types import TASKS, JobSpec
 
 PROBLEM = PROBLEMS["narrow transformer"]
@@ -27,6 +24,8 @@ SPEC = JobSpec.model_validate(
 MULTIPLE = 8
 MORE = 10.0
 SEEDS = 6
+PURPOSE = 5
+"""Part of the seed path: no run of the regret shares a seed."""
 
 
 def losses(width: int, more: str) -> list[float]:
@@ -38,15 +37,7 @@ def losses(width: int, more: str) -> list[float]:
         else PROBLEM.decay * (MORE if more in ("all", each.key) else 1)
         for each in space.hyperparameters
     }
-    problem = ScaledProblem(SPEC, values, width, load(SPEC.task))
-    point = torch.zeros(1, 2, dtype=torch.float64)
-    together = 8 if width == SPEC.model.width else 1
-    found: list[float] = (
-        judge(problem, point, [(0, 9_001, 5, seed) for seed in range(SEEDS)], together, lambda _: None)
-        .validation[0]
-        .tolist()
-    )
-    return found
+    return judged(SPEC, values, width, PURPOSE, SEEDS)
 
 
 def measure(cell: Cell) -> Iterator[list[object]]:

@@ -9,7 +9,7 @@ seeds, so luck does not flatter it. Standard beside muP. Goes on where it stoppe
 import argparse
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -96,6 +96,13 @@ def run(name: str, parametrization: str, width: int, rate: float, decay: float, 
         each.label: _start(problem, each)
         for each in Space.from_spec(spec, proxy_tensors(spec.model, TASKS[spec.task])).hyperparameters
     }
+    return judged(spec, values, width, purpose, seeds, rate, decay)
+
+
+def judged(
+    spec: JobSpec, values: Mapping[str, float], width: int, purpose: int, seeds: int, rate: float = 1, decay: float = 1
+) -> list[float]:
+    """Validation losses of values carried to a width, times a factor on every rate and one on every decay."""
     scaled = ScaledProblem(spec, values, width, load(spec.task))
     point = torch.tensor([[math.log(rate), math.log(decay)]], dtype=torch.float64)
     paths = [(0, 9_001, purpose, index) for index in range(seeds)]

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.mup.resolve import IDLE
 from hpo.schedules import multipliers
-from hpo.space import ROLES_WITHOUT, Space
+from hpo.space import Space
 from hpo.updates import StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec
 
@@ -199,6 +200,6 @@ class _Values:
         for index, item in enumerate(self.space.hyperparameters):
             if item.name == name and item.acts_on(facts):
                 return self.values[:, index]
-        fixed = 0.0 if facts.role in ROLES_WITHOUT.get(name, frozenset()) else self.spec.start_value(name)
+        fixed = 0.0 if facts.role in IDLE.get(name, frozenset()) else self.spec.start_value(name)
         assert fixed is not None
         return torch.full_like(self.values[:, 0], fixed)

@@ -15,8 +15,9 @@ from hpo.grouping import groups, members_together, tapes_kept
 from hpo.layout import Layout
 from hpo.losses import accuracy, mixed, per_example
 from hpo.moving import moving_tables
+from hpo.mup.resolve import IDLE
 from hpo.seeding import generator_of, generator_of_step, number_of
-from hpo.space import ROLES_WITHOUT, Space
+from hpo.space import Space
 from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
 from hpo.updates import RULES, State
@@ -145,7 +146,7 @@ class InnerProblem:
         self.regularisers = moving_tables(spec, layout, dtype)
         noisy = [name for name in NOISY if spec.start_value(name) is not None]
         self.noise_shapes = self.model.noise_shapes(self.batch_size, noisy) if noisy else {}
-        self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in ROLES_WITHOUT["l2"]]
+        self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in IDLE["l2"]]
 
     def build_module(self) -> Proxy:
         """A module with the layout's tensors; its own initial values mean nothing."""

@@ -8,18 +8,10 @@ from torch import Tensor
 
 from hpo.errors import Refused
 from hpo.labels import keys, label
-from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED
+from hpo.mup.resolve import IDLE
 from windtunnel.types import HyperparameterName, JobSpec, Scope, TensorFacts
 from windtunnel.types.hyperparameters import BIJECTIONS, Bijection
-from windtunnel.types.results import Role
 from windtunnel.types.schedules import ShapeName, is_shape
-
-ROLES_WITHOUT: dict[HyperparameterName, frozenset[Role]] = {
-    "weight_decay": UNDECAYED,
-    "init_scale": ZERO_INITIALISED,
-    "l2": UNDECAYED,
-}
-"""Roles that a hyperparameter does not act on."""
 
 
 def constrain(unconstrained: Tensor, bijection: Bijection) -> Tensor:
@@ -69,7 +61,7 @@ class Hyperparameter:
 
     def acts_on(self, tensor: TensorFacts) -> bool:
         """Whether this coordinate sets the hyperparameter of that tensor."""
-        if tensor.role in ROLES_WITHOUT.get(self.name, frozenset()):
+        if tensor.role in IDLE.get(self.name, frozenset()):
             return False
         match self.scope:
             case "global":

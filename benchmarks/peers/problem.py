@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from hpo.coefficients import Coefficients
 from hpo.inner import Draw, InnerProblem
-from hpo.space import ROLES_WITHOUT
+from hpo.mup.resolve import IDLE
 from hpo.study import Study
 from hpo.updates import State
 from windtunnel.types import JobSpec
@@ -115,6 +115,6 @@ def build(model: str, optimizer: Optimizer, steps: int = STEPS) -> Run:
         point,
         initial,
         replace(problem.draw([SEED]), noise=flat[None]),
-        tuple(fact.name for fact in study.tensors if fact.role not in ROLES_WITHOUT["weight_decay"]),
+        tuple(fact.name for fact in study.tensors if fact.role not in IDLE["weight_decay"]),
         spec.optimizer.default("momentum") or 0.0,
     )

@@ -195,6 +195,25 @@ def test_models_of_torch_files_are_the_families_with_the_plans_multipliers(
         assert file["train_step"](theirs, update, clock, inputs, labels) == pytest.approx(loss.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(16,), (16, 1)])
+def test_labels_of_a_regression_in_either_shape_give_the_librarys_loss_and_others_are_refused(
+    finish, plan_of, shape
+) -> None:
+    plan = plan_of(finish(*CASES["regression"]), width=128)
+    file: dict[str, Any] = {"__name__": "plan"}
+    exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
+    model = file["build_model"]()
+    file["initialise"](model, 7)
+    # A model as initialised gives zeros, for which no shape matters.
+    torch.nn.init.normal_(list(model.parameters())[-2], generator=torch.Generator().manual_seed(0))
+    inputs, labels = (part[:16] for part in (load(plan.task).train.inputs, load(plan.task).train.labels))
+    assert model(inputs).std() > 0
+    wanted = windtunnel.torch.criterion(plan)(model(inputs), labels).item()
+    assert file["training_loss"](model, inputs, labels.reshape(shape)).item() == pytest.approx(wanted, rel=1e-6)
+    with pytest.raises(RuntimeError, match="shape"):
+        file["training_loss"](model, inputs, labels.expand(2, 16))
+
+
 NOISY = {
     "mlp": {"task": "digits", "model": {"width": 16, "depth": 2}},
     "resnet": {"task": "digits", "model": {"family": "resnet", "width": 8, "depth": 2}},

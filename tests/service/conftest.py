@@ -1,6 +1,10 @@
 """The real application on a real database behind a real socket, and jobs in every state without training anything."""
 
-from collections.abc import Iterator
+import queue
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -193,3 +197,59 @@ def either(database: Database, settings: ServiceSettings) -> Iterator[httpx.Clie
 def work_on_either(database: Database) -> Jobs:
     """Makes jobs in the database of ``either``."""
     return Jobs(database)
+
+
+class Receiver:
+    """An HTTP server on a thread. It answers as it was told, in order, then with 204, and keeps what came."""
+
+    def __init__(self, *answers: int, context: ssl.SSLContext | None = None) -> None:
+        self.answers = list(answers)
+        self.came: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.came.put(({name.lower(): value for name, value in self.headers.items()}, body))
+                receiver.may_answer.wait(30)
+                status = receiver.answers.pop(0) if receiver.answers else 204
+                self.send_response(status)
+                if status // 100 == 3:
+                    self.send_header("location", f"http://127.0.0.1:{receiver.port}/elsewhere")
+                said = b"" if status == 204 else f"this is {status}\0".encode()
+                self.send_header("content-length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if context is not None:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/hook?a=b"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def next(self) -> tuple[dict[str, str], bytes]:
+        return self.came.get(timeout=20)
+
+    def close(self) -> None:
+        self.may_answer.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Callable[..., Receiver]]:
+    """Makes receivers."""
+    made: list[Receiver] = []
+
+    def make(*answers: int, **more: object) -> Receiver:
+        made.append(Receiver(*answers, **more))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -1,16 +1,11 @@
 """Webhooks from the transition of a job to a receiver on a real socket: signed, tried again, and to nowhere inside."""
 
 import json
-import queue
 import signal
-import socket
-import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -21,70 +16,12 @@ from sqlalchemy import text
 from service.app import create_app
 from service.serve import address, background, listen
 from service.settings import ServiceSettings
-from service.webhooks.sending import Line, deliver
 from store import deliveries, jobs
-from store.deliveries import Attempt
 from windtunnel.types import JobSpec
-from windtunnel.webhooks import InvalidSignature, sign, verify
+from windtunnel.webhooks import verify
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-class Receiver:
-    """An HTTP server on a thread. It answers as it was told, in order, then with 204, and keeps what came."""
-
-    def __init__(self, *answers: int, context: ssl.SSLContext | None = None) -> None:
-        self.answers = list(answers)
-        self.came: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.came.put(({name.lower(): value for name, value in self.headers.items()}, body))
-                receiver.may_answer.wait(30)
-                status = receiver.answers.pop(0) if receiver.answers else 204
-                self.send_response(status)
-                if status // 100 == 3:
-                    self.send_header("location", f"http://127.0.0.1:{receiver.port}/elsewhere")
-                said = b"" if status == 204 else f"this is {status}\0".encode()
-                self.send_header("content-length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if context is not None:
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/hook?a=b"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def next(self) -> tuple[dict[str, str], bytes]:
-        return self.came.get(timeout=20)
-
-    def close(self) -> None:
-        self.may_answer.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Callable[..., Receiver]]:
-    """Makes receivers."""
-    made: list[Receiver] = []
-
-    def make(*answers: int, **more: object) -> Receiver:
-        made.append(Receiver(*answers, **more))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 @pytest.fixture
@@ -344,161 +281,3 @@ def test_a_server_that_stops_gives_back_what_it_was_sending(sqlite, settings, wo
     with sqlite.snapshot() as session:
         (delivery,) = deliveries.newest_first(session, hook["id"], 5)
         assert (delivery.state, delivery.attempts) == ("pending", 0) and deliveries.any_due(session)
-
-
-# One attempt
-
-
-def attempt(url: str) -> Attempt:
-    return Attempt(
-        "msg_1", 1, "hook_1", "ping", url, SECRET, '{"type":"ping","timestamp":"2026-01-01T00:00:00Z","data":{}}'
-    )
-
-
-def at(*addresses: str) -> Callable[..., list[object]]:
-    """A resolver that knows one name's addresses."""
-
-    def resolve(_host: str, port: int, **_: object) -> list[object]:
-        families = [socket.AF_INET6 if ":" in each else socket.AF_INET for each in addresses]
-        return [(family, socket.SOCK_STREAM, 0, "", (each, port)) for family, each in zip(families, addresses, strict=True)]
-
-    return resolve
-
-
-@pytest.mark.parametrize(
-    "addresses",
-    [["127.0.0.1"], ["203.0.114.9", "10.0.0.1"], ["8.8.8.8", "fd00::1"], ["0.0.0.0"], ["::1"], ["100.64.0.1"]],
-)
-def test_a_name_with_any_address_inside_is_refused_and_not_connected_to(addresses, receiver):
-    inbox = receiver()
-    outcome = deliver(attempt(f"http://inside.example:{inbox.port}/"), Line(5), resolve=at(*addresses))
-    assert outcome.error.startswith("refused: inside.example has an address that is") and outcome.status is None
-    assert addresses[-1] not in outcome.error and inbox.came.empty()
-
-
-def test_the_name_is_looked_up_once_and_the_checked_address_is_the_one_connected_to(receiver):
-    inbox, asked = receiver(), []
-
-    def resolve(host: str, port: int, **more: object) -> list[object]:
-        asked.append(host)
-        return at("127.0.0.1" if len(asked) == 1 else "127.0.0.2")(host, port, **more)
-
-    url = f"http://once.example:{inbox.port}/hook"
-    outcome = deliver(
-        attempt(url), Line(5), ServiceSettings(webhook_networks="127.0.0.1").webhook_networks, resolve=resolve
-    )
-    assert outcome.status == 204 and asked == ["once.example"]
-    assert inbox.next()[0]["host"] == f"once.example:{inbox.port}"
-
-
-def test_over_tls_the_certificate_must_be_that_of_the_name(tmp_path, receiver):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    wanted = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    named = ["-subj", "/CN=hooks.example", "-addext", "subjectAltName=DNS:hooks.example"]
-    command = ["openssl", "req", *wanted, *named, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    asked: list[str | None] = []
-    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    served.load_cert_chain(certificate, key)
-    served.sni_callback = lambda _socket, name, _context: asked.append(name)
-    inbox = receiver(context=served)
-    trusting = ssl.create_default_context(cafile=certificate)
-    allowed = ServiceSettings(webhook_networks=LOOPBACK).webhook_networks
-
-    def send(host: str, context: ssl.SSLContext | None) -> object:
-        url = f"https://{host}:{inbox.port}/"
-        return deliver(attempt(url), Line(5), allowed, resolve=at("127.0.0.1"), context=context)
-
-    assert send("hooks.example", trusting).status == 204
-    assert inbox.next()[0]["host"] == f"hooks.example:{inbox.port}" and asked == ["hooks.example"]
-    assert "TLS failed" in send("other.example", trusting).error
-    assert "self-signed certificate" in send("hooks.example", None).error
-    assert inbox.came.empty()
-
-
-def test_an_answer_that_drips_ends_at_the_deadline():
-    with listen("127.0.0.1", 0) as listener:
-        listener.listen()
-        stop = threading.Event()
-
-        def drip() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.sendall(b"HTTP/1.1 200 OK\r\nx-a: ")
-                while not stop.wait(0.05):
-                    try:
-                        connection.sendall(b"a")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=drip)
-        thread.start()
-        began = time.monotonic()
-        allowed = ServiceSettings(webhook_networks=LOOPBACK).webhook_networks
-        outcome = deliver(attempt(address(listener)), Line(0.4), allowed)
-        assert time.monotonic() - began < 2
-        stop.set()
-        thread.join()
-    assert outcome.error == "no answer within 0.4 s"
-
-
-@pytest.mark.parametrize("host", ["a" * 64 + ".example", "nowhere.invalid"])
-def test_a_host_that_cannot_be_found_is_said(host):
-    assert deliver(attempt(f"http://{host}/"), Line(5)).error.startswith("the host cannot be found: ")
-
-
-def test_what_is_no_http_is_said():
-    with listen("127.0.0.1", 0) as listener:
-        listener.listen()
-
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(b"SSH-2.0-OpenSSH\r\n\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        outcome = deliver(attempt(address(listener)), Line(5), ServiceSettings(webhook_networks=LOOPBACK).webhook_networks)
-        thread.join()
-    assert outcome.error == "the answer is no HTTP: BadStatusLine"
-
-
-# Signatures
-
-
-def test_the_signature_is_the_one_of_other_implementations():
-    body = '{"test": 2432232314}'
-    oracle = standardwebhooks.Webhook(SECRET)
-    signature = sign(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body.encode())
-    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-    stamp = str(int(time.time()))
-    headers = {"webhook-id": "m", "webhook-timestamp": stamp, "webhook-signature": sign(SECRET, "m", int(stamp), b"{}")}
-    assert oracle.verify("{}", headers) == {}
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"webhook-id": None}, "no header webhook-id"),
-        ({"webhook-timestamp": "soon"}, "whole seconds"),
-        ({"webhook-timestamp": "1000301"}, "301 s in the future"),
-        ({"webhook-timestamp": "999699"}, "301 s old"),
-        ({"webhook-timestamp": "1000001"}, "no signature"),
-        ({"webhook-id": "msg_2"}, "no signature"),
-        ({"webhook-signature": "v1,AAAA v2,xyz"}, "no signature"),
-        ({"webhook-signature": "é"}, "no signature"),
-    ],
-)
-def test_what_was_not_signed_so_is_not_believed(change, words):
-    body = b'{"type": "ping", "timestamp": "2026-01-01T00:00:00Z", "data": {}}'
-    good = {"Webhook-Id": "msg_1", "Webhook-Timestamp": "1000000"}
-    good["Webhook-Signature"] = "v1,AAAA " + sign(SECRET, "msg_1", 1_000_000, body)
-    assert verify(body, good, SECRET, now=1_000_000.0).type == "ping"
-    with pytest.raises(InvalidSignature, match="no signature"):
-        verify(body + b" ", good, SECRET, now=1_000_000.0)
-    with pytest.raises(ValueError, match="whsec_"):
-        verify(body, good, "whsec_", now=1_000_000.0)
-    bad = {name.lower(): value for name, value in good.items()} | change
-    with pytest.raises(InvalidSignature, match=words):
-        verify(body, {name: value for name, value in bad.items() if value is not None}, SECRET, now=1_000_000.0)

@@ -4,24 +4,11 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
-
-import pytest
 
 from store import logs
 
 
-@pytest.fixture
-def root() -> Iterator[None]:
-    """The root logger, put back as it was."""
-    logger = logging.getLogger()
-    before, level = logger.handlers[:], logger.level
-    yield
-    logger.handlers[:] = before
-    logger.setLevel(level)
-
-
-def test_json_lines_say_which_attempt_they_are_about_in_their_own_thread_only(root: None) -> None:
+def test_json_lines_say_which_attempt_they_are_about_in_their_own_thread_only() -> None:
     stream = io.StringIO()
     logs.configure("json", stream)
     with logs.about(job="job_1", epoch=3):
@@ -40,7 +27,7 @@ def test_json_lines_say_which_attempt_they_are_about_in_their_own_thread_only(ro
     assert "ValueError: broken" in third["exception"]
 
 
-def test_text_lines_are_for_people(root: None) -> None:
+def test_text_lines_are_for_people() -> None:
     stream = io.StringIO()
     logs.configure("text", stream)
     with logs.about(job="job_1"):

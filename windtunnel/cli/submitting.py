@@ -32,25 +32,20 @@ Task = Annotated[
         autocompletion=tasks,
     ),
 ]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="Set one field of the spec, over the file; dots lead inside, numbers count list items. Can be repeated.",
-        show_default=False,
-    ),
-]
 
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
+
+def _set(over: str) -> Any:
+    """The option that sets fields of a spec."""
+    return typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Set one field of the spec, over the job's; dots lead inside, numbers count list items. Can be repeated.",
+        help=f"Set one field of the spec, over {over}; dots lead inside, numbers count list items. Can be repeated.",
         show_default=False,
-    ),
-]
+    )
+
+
+Assignments = Annotated[list[str] | None, _set("the file")]
+Changes = Annotated[list[str] | None, _set("the job's")]
 Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it ends.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job ends, then print what it found.")]
 

@@ -123,7 +123,9 @@ def ping(
         end = time.monotonic() + timeout
         while delivery.state == "pending" and time.monotonic() < end:
             time.sleep(POLL)
-            delivery = next(each for each in client.webhooks.get(webhook_id).deliveries if each.id == delivery.id)
+            # On a busy webhook it may be among the last no more.
+            last = client.webhooks.get(webhook_id).deliveries
+            delivery = next((each for each in last if each.id == delivery.id), delivery)
     if as_json:
         output.print_json(delivery.model_dump(mode="json"))
     else:

@@ -90,12 +90,15 @@ def _losses(plan: TransferPlan, name: str) -> list[str]:
     smoothing = plan.regularization.label_smoothing
     smoothed = f"{smoothing!r}" + ' * factor("label_smoothing")' * ("label_smoothing" in followed(plan))
     options = ', reduction="none"' * each + (f", label_smoothing={smoothed}" if smoothing is not None else "")
+    outputs, labels = "model(inputs)", "labels"
+    if _kind(plan) == "regression":
+        # Labels [batch, 1] beside outputs [batch] would be spread over each other without a word.
+        outputs, labels = "model(inputs).squeeze(-1)", "labels.reshape(len(inputs))"
     if plan.loss is not None:
-        outputs = "model(inputs).squeeze(-1)" if _kind(plan) == "regression" else "model(inputs)"
-        return [f"{name} = own_loss({outputs}, labels)" + ("" if each else ".mean()")]
+        return [f"{name} = own_loss({outputs}, {labels})" + ("" if each else ".mean()")]
     match _kind(plan):
         case "regression":
-            return [f"{name} = (model(inputs).squeeze(-1) - labels).square()" + ("" if each else ".mean()")]
+            return [f"{name} = ({outputs} - {labels}).square()" + ("" if each else ".mean()")]
         case "classification":
             return [f"{name} = functional.cross_entropy(model(inputs), labels{options})"]
         case "language":
