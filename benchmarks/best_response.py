@@ -20,13 +20,13 @@ from torch import Tensor
 from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
-from hpo.best_response.counting import run_cost
-from hpo.best_response.replay import points_of, replay, schedule_of
 from hpo.best_response.run import BestResponseRun
-from hpo.evaluation import SeedPath, judge
-from hpo.inner import InnerProblem
+from hpo.search.best_response.replay import points_of, replay, schedule_of
 from hpo.seeding import generator_of, number_of
+from hpo.sizing.best_response import run_cost
 from hpo.study import Study
+from hpo.training.evaluation import SeedPath, judge
+from hpo.training.problem import InnerProblem
 from windtunnel.types import JobSpec
 from windtunnel.types.estimators import BestResponseName
 

@@ -14,7 +14,7 @@ from benchmarks.page import write
 from benchmarks.regret import PROBLEMS, judged
 from benchmarks.stored import Cell, stored
 from hpo.mup.proxies import proxy_tensors
-from hpo.space import Space
+from hpo.training.space import Space
 from windtunnel.types import TASKS, JobSpec
 
 PROBLEM = PROBLEMS["narrow transformer"]

@@ -14,15 +14,15 @@ import torch
 from benchmarks import page
 from benchmarks.rendering import write_png
 from benchmarks.stored import Cell, Row, stored
-from hpo.evaluation import judge
+from hpo.evidence.noise_scale import noise_scale
 from hpo.laws.batches import BatchFit, batch_fit
 from hpo.laws.counting import count
 from hpo.laws.fit import fit_law
 from hpo.laws.predicting import along
 from hpo.laws.table import RunTable
-from hpo.mup.noise_scale import noise_scale
 from hpo.study import Study
-from windtunnel.figure_style import OTHER_COLOURS
+from hpo.training.evaluation import judge
+from windtunnel.figures.style import OTHER_COLOURS
 from windtunnel.types import JobSpec, ModelSpec
 from windtunnel.types.laws import LawResult
 

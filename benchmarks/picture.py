@@ -20,11 +20,11 @@ from plotly.subplots import make_subplots
 from benchmarks.demo.contenders import train
 from benchmarks.rendering import write_png
 from benchmarks.stored import Cell, Row, stored
-from hpo.evaluation import judge, mean_and_stderr
-from hpo.mup.transfer import make_plan
+from hpo.plans.transfer import make_plan
 from hpo.study import Study
 from hpo.tasks import load
-from windtunnel.figure_style import ACCENT, MUTED
+from hpo.training.evaluation import judge, mean_and_stderr
+from windtunnel.figures.style import ACCENT, MUTED
 from windtunnel.types import JobSpec, Target, TuneResult
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "first-picture.png"

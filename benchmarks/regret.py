@@ -19,11 +19,11 @@ import torch
 from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
-from hpo.evaluation import judge
+from hpo.evidence.scaled import ScaledProblem
 from hpo.mup.proxies import proxy_tensors
-from hpo.mup.scaled import ScaledProblem
-from hpo.space import Hyperparameter, Space
 from hpo.tasks import load
+from hpo.training.evaluation import judge
+from hpo.training.space import Hyperparameter, Space
 from windtunnel.types import TASKS, JobSpec
 
 RATES = (0.25, 0.5, 1.0, 2.0, 4.0)

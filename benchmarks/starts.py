@@ -15,8 +15,8 @@ import torch
 from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
-from hpo.evaluation import judge, mean_and_stderr
 from hpo.study import Study
+from hpo.training.evaluation import judge, mean_and_stderr
 from windtunnel.types import JobSpec
 
 TASKS = ("digits", "mnist5k")

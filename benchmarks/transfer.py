@@ -16,7 +16,7 @@ from benchmarks.demo.contenders import contenders, judge, train
 from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
-from hpo.mup.transfer import make_plan
+from hpo.plans.transfer import make_plan
 from hpo.study import Study
 from hpo.tasks import load
 from windtunnel.types import JobSpec, Target, TransferPlan, TuneResult

@@ -19,12 +19,12 @@ from torch.func import functional_call, vmap
 
 from hpo.estimators import Reverse
 from hpo.families.describing import describe
-from hpo.inner import Batch, InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.space import Space
 from hpo.tasks import load
+from hpo.training.problem import Batch, InnerProblem
+from hpo.training.space import Space
 from windtunnel import UserTask
 from windtunnel.types import TASKS, JobSpec
 from windtunnel.user_tasks import register

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.evaluation import Judged, loss_estimate
 from hpo.saving import spec_sha256
 from hpo.schedules import multipliers
-from hpo.space import Space
+from hpo.training.evaluation import Judged, loss_estimate
+from hpo.training.space import Space
 from windtunnel.types import JobSpec, PointEvaluation, Provenance, ScheduleCurve
 
 CURVE_POINTS = 201

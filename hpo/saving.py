@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from hpo.errors import InvalidData
-from hpo.readings import Readings, Spared
-from hpo.search import State
+from hpo.search.protocol import SearchState
+from hpo.search.readings import Readings, Spared
 from windtunnel.types import JobSpec
 
 FORMAT = 3
@@ -21,7 +21,7 @@ class StudyState:
     """Everything a study needs to go on."""
 
     outer_step: int
-    search: State | None
+    search: SearchState | None
     """None before outer step 0 is done."""
     readings: Readings
     spent: float

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from hpo.clipping import clip_scale
 from hpo.layout import Layout
-from hpo.updates import State
+from hpo.optimizers.clipping import clip_scale
+from hpo.updates import OptimizerState
 from windtunnel.types import OptimizerName
 
-Step = Callable[[State, Tensor, Mapping[str, Tensor], Layout, int], None]
+Step = Callable[[OptimizerState, Tensor, Mapping[str, Tensor], Layout, int], None]
 """(state, gradient, tables of that step, layout, step): moves the state in place and uses the gradient up."""
 
 
@@ -27,7 +27,7 @@ def _clip_and_couple_(gradient: Tensor, parameters: Tensor, tables: Mapping[str,
         gradient.add_(layout.multiply_(parameters.clone(), tables["coupled_decay"]))
 
 
-def sgd_(state: State, gradient: Tensor, tables: Mapping[str, Tensor], layout: Layout, step: int) -> None:  # noqa: ARG001
+def sgd_(state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], layout: Layout, step: int) -> None:  # noqa: ARG001
     """``hpo.updates.sgd``."""
     parameters, buffer = state
     _clip_and_couple_(gradient, parameters, tables, layout)
@@ -36,7 +36,7 @@ def sgd_(state: State, gradient: Tensor, tables: Mapping[str, Tensor], layout: L
     parameters.sub_(layout.multiply_(gradient.copy_(buffer), tables["learning_rate"]))
 
 
-def adam_(state: State, gradient: Tensor, tables: Mapping[str, Tensor], layout: Layout, step: int) -> None:
+def adam_(state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], layout: Layout, step: int) -> None:
     """``hpo.updates.adam``."""
     parameters, first, second = state
     beta1, beta2 = tables["beta1"], tables["beta2"]

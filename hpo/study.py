@@ -6,32 +6,31 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from hpo.account import Account, OnProgress
-from hpo.best_response.alternating import Alternating
-from hpo.best_response.certificate import certify_response
-from hpo.best_response.conclusion import conclude, conclusion_work
-from hpo.best_response.counting import best_response_of
-from hpo.best_response.search import BestResponseSearch
-from hpo.certificate import certificate, certify
-from hpo.descent import Descent
+from hpo.certificate.best_response import certify_response
+from hpo.certificate.certificate import certificate, certify
 from hpo.estimators import BestResponse
 from hpo.estimators.choice import choose_estimator
-from hpo.evaluation import judge
+from hpo.evidence.gather import gather
 from hpo.families.probing import probe
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.memory import allocation_failures_named
-from hpo.mup.evidence import gather
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.portfolio import Portfolio
 from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
-from hpo.search import Search
-from hpo.setting import FINISH, Setting
+from hpo.search.account import Account, OnProgress
+from hpo.search.best_response.alternating import Alternating
+from hpo.search.best_response.conclusion import conclude, conclusion_work
+from hpo.search.best_response.search import BestResponseSearch
+from hpo.search.descent.descent import Descent
+from hpo.search.portfolio.portfolio import Portfolio
+from hpo.search.protocol import FINISH, Search, SearchContext
+from hpo.sizing.best_response import best_response_of
 from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
-from hpo.space import Space
 from hpo.tasks import TaskData, load
+from hpo.training.evaluation import judge
+from hpo.training.memory import allocation_failures_named
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
 from windtunnel.types import TASKS, CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
 
@@ -82,25 +81,25 @@ class Study:
         self.account = Account(spec.outer.planned_steps, spec.inner.steps, on_progress, spec.outer.budget)
         self.population = min(plain_members(spec), population or MOST_PLAIN_MEMBERS)
         self.estimator, self.choice = choose_estimator(spec, max_bytes, self.population)
-        setting = Setting(spec, self.problem, build, self.estimator, self.population, self.account)
+        context = SearchContext(spec, self.problem, build, self.estimator, self.population, self.account)
         # Who names an estimator wants its gradients followed; auto may do whatever serves.
-        self.setting = setting
-        self._search = self._choose_search(setting)
+        self.context = context
+        self._search = self._choose_search(context)
         self._certified: list[CertificatePoint] = []
         self.outer_step = 0
 
     @staticmethod
-    def _choose_search(setting: Setting) -> Search:
-        method = setting.spec.method
+    def _choose_search(context: SearchContext) -> Search:
+        method = context.spec.method
         match method.estimator:
             case "stn" | "delta_stn" as kind:
-                return BestResponseSearch(setting, kind)
+                return BestResponseSearch(context, kind)
             case "auto" if not method.uses_higher:
-                return Portfolio(setting)
+                return Portfolio(context)
             case _ if method.best_response is not None:
-                return Alternating(setting, method.best_response)
+                return Alternating(context, method.best_response)
             case _:
-                return Descent(setting)
+                return Descent(context)
 
     def _problem(self, spec: JobSpec, dtype: torch.dtype, most: int | None) -> InnerProblem:
         std = [base_init_std(tensor, spec.model.activation) for tensor in self.tensors]
@@ -144,7 +143,7 @@ class Study:
         answer = self._search.answer()
         concluding = 0 if answer is None else conclusion_work(answer, count)
         self.account.enter("finish", self.outer_step - 1, work + concluding)
-        seeds = self.setting.seeds(FINISH, 0, count)
+        seeds = self.context.seeds(FINISH, 0, count)
         judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
         report = None
         if answer is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from windtunnel.types import OptimizerName
 
-State = tuple[Tensor, ...]
+OptimizerState = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,19 @@ class StepCoefficients:
 class Update(Protocol):
     """One optimizer step."""
 
-    def __call__(self, state: State, gradient: Tensor, coefficients: StepCoefficients, step: int) -> State:
+    def __call__(
+        self, state: OptimizerState, gradient: Tensor, coefficients: StepCoefficients, step: int
+    ) -> OptimizerState:
         """State after update number ``step`` (from 0)."""
         ...
 
 
-def sgd_init(parameters: Tensor) -> State:
+def sgd_init(parameters: Tensor) -> OptimizerState:
     """(parameters, momentum buffer)."""
     return parameters, torch.zeros_like(parameters)
 
 
-def sgd(state: State, gradient: Tensor, coefficients: StepCoefficients, step: int) -> State:  # noqa: ARG001
+def sgd(state: OptimizerState, gradient: Tensor, coefficients: StepCoefficients, step: int) -> OptimizerState:  # noqa: ARG001
     """SGD with heavy-ball momentum: b <- momentum b + g, w <- w - lr b.
 
     Equal to torch.optim.SGD: a buffer of zeros makes the first step no special case.
@@ -55,12 +57,12 @@ def sgd(state: State, gradient: Tensor, coefficients: StepCoefficients, step: in
     return torch.addcmul(kept, coefficients.learning_rate, buffer, value=-1), buffer
 
 
-def adam_init(parameters: Tensor) -> State:
+def adam_init(parameters: Tensor) -> OptimizerState:
     """(parameters, first moment, second moment)."""
     return parameters, torch.zeros_like(parameters), torch.zeros_like(parameters)
 
 
-def adam(state: State, gradient: Tensor, coefficients: StepCoefficients, step: int) -> State:
+def adam(state: OptimizerState, gradient: Tensor, coefficients: StepCoefficients, step: int) -> OptimizerState:
     """Adam (Kingma & Ba 2015, algorithm 1), with the decay terms of AdamW (Loshchilov & Hutter 2019, algorithm 2).
 
     Equal to torch.optim.Adam / AdamW: w <- w - lr m_hat / (sqrt(v_hat) + eps).
@@ -94,7 +96,7 @@ def _shrunk(parameters: Tensor, coefficients: StepCoefficients) -> Tensor:
     return torch.addcmul(parameters, coefficients.shrink, parameters, value=-1)
 
 
-RULES: dict[OptimizerName, tuple[Callable[[Tensor], State], Update]] = {
+RULES: dict[OptimizerName, tuple[Callable[[Tensor], OptimizerState], Update]] = {
     "sgd": (sgd_init, sgd),
     "adam": (adam_init, adam),
     "adamw": (adam_init, adam),

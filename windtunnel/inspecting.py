@@ -11,7 +11,7 @@ from windtunnel.types.roles import Role
 from windtunnel.types.sizes import ModelCount
 
 if TYPE_CHECKING:
-    from hpo.mup.modules import RoleTable
+    from hpo.families.modules import RoleTable
 
 
 def roles(
@@ -33,7 +33,7 @@ def roles(
         ValueError: a role cannot be told, and the message asks for it by tensor; or the widths or overrides are wrong.
         ModuleNotFoundError: torch is not installed: pip install 'windtunnel[worker]'.
     """
-    from hpo.mup.modules import roles as inferred
+    from hpo.families.modules import roles as inferred
 
     return inferred(build, base=base, delta=delta, overrides=overrides)
 

@@ -34,7 +34,7 @@ class LocalPlan(Plan):
         Raises:
             PydanticCustomError: a format that cannot express this plan; it says why.
         """
-        from hpo.mup.export import export
+        from hpo.exports.registry import export
 
         return export(self, format)
 
@@ -88,7 +88,7 @@ class LocalResult(Result):
             PydanticCustomError: the size is out of reach from the proxy.
         """
         from hpo.families.describing import differences
-        from hpo.mup.transfer import make_plan
+        from hpo.plans.transfer import make_plan
 
         if law_fit is not None:
             raise InvalidRequest(f"law_fit {law_fit!r} is kept by a server, and this result came from none; leave it out")

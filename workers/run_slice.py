@@ -195,7 +195,7 @@ def _measure(database: Database, lease: Lease) -> None:
     """Tell how fast this worker computes, for estimates of jobs to come; a tenth of a second."""
     import torch
 
-    from hpo.calibration import measure_speed
+    from hpo.training.machine_speed import measure_speed
 
     torch.set_num_threads(lease.threads)
     speed = measure_speed()
@@ -232,7 +232,7 @@ def _transfer(result: TuneResult, lease: Lease) -> tuple[TransferPlan | None, Fa
     from datetime import UTC, datetime
 
     from hpo.errors import Refused
-    from hpo.mup.transfer import make_plan
+    from hpo.plans.transfer import make_plan
 
     target = result.spec.target
     if target is None:

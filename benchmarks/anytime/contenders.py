@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.evaluation import SeedPath, judge
 from hpo.study import Study
+from hpo.training.evaluation import SeedPath, judge
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

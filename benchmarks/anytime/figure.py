@@ -13,7 +13,7 @@ from benchmarks.anytime.measure import FRESH_SEEDS
 from benchmarks.anytime.problems import PROBLEMS
 from benchmarks.page import write
 from benchmarks.stored import RESULTS, Row, read
-from windtunnel.figure_style import ACCENT, INK, MUTED, OTHER_COLOURS, layout, log_axis
+from windtunnel.figures.style import ACCENT, INK, MUTED, OTHER_COLOURS, layout, log_axis
 
 IMAGE = Path(__file__).parent.parent.parent / "docs" / "images" / "anytime.png"
 COLOURS = dict(zip(CONTENDERS, (ACCENT, *OTHER_COLOURS[1:4], MUTED), strict=True))

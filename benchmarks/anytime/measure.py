@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.anytime.contenders import CONTENDERS, Incumbent, losses_of
 from benchmarks.anytime.problems import PROBLEMS
-from hpo.evaluation import SeedPath
 from hpo.study import Study
+from hpo.training.evaluation import SeedPath
 
 FRESH_SEEDS = 8
 JUDGE = 1_000_003

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from hpo.inner import Draw
 from hpo.study import Study
+from hpo.training.problem import Draw
 from windtunnel.types import JobSpec
 
 STEPS = 200

@@ -14,7 +14,7 @@ from benchmarks.chaos.rules import TAU, bounded, exact, sweep
 from benchmarks.picture import IMAGE
 from benchmarks.rendering import write_png
 from benchmarks.stored import Cell, Row, stored
-from windtunnel.figure_style import ACCENT, MUTED, OTHER_COLOURS
+from windtunnel.figures.style import ACCENT, MUTED, OTHER_COLOURS
 
 CASE = CASES["mnist5k-adamw"]
 ROUGH, SMOOTH = 0.05, 0.001

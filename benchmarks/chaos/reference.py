@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.chaos.cases import CASES, SEEDS, Case, settings
 from benchmarks.stored import Cell, Row, stored
-from hpo.evaluation import DIVERGED_LOSS
+from hpo.training.evaluation import DIVERGED_LOSS
 
 SIGMA = 0.1
 CALM_BLOCKS, BLOCKS = 8, 24

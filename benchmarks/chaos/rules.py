@@ -16,9 +16,9 @@ from benchmarks.chaos.cases import CASES, SEEDS, STEPS, Case, settings
 from benchmarks.stored import Cell, Row, stored
 from hpo.estimators import Reverse
 from hpo.estimators.reverse import bounded_scale
-from hpo.inner import silent
 from hpo.layout import Layout
-from hpo.updates import State
+from hpo.training.problem import silent
+from hpo.updates import OptimizerState
 
 TAU = math.log(10) / STEPS
 """Growth a step for the engine's default budget."""
@@ -29,23 +29,23 @@ COLUMNS = ["case", "rate", "adjoint", "seed", "gradient"]
 class Moment:
     """One update on the way back."""
 
-    adjoint: State
+    adjoint: OptimizerState
     """Of the state after it, each [members, P]."""
-    elementwise: State
+    elementwise: OptimizerState
     """a: the adjoint pulled through the update rule, of each part of the state before it."""
     hessian: Tensor
     """h: what reaches the parameters through the training gradient, [members, P]."""
-    units: State
+    units: OptimizerState
     """What the adjoint of each buffer is multiplied by to be comparable with that of the parameters, each [members, P]."""
     layout: Layout
     left: int
     """Updates between here and the end of the run."""
 
 
-Rule = Callable[[Moment], State]
+Rule = Callable[[Moment], OptimizerState]
 
 
-def exact(moment: Moment) -> State:
+def exact(moment: Moment) -> OptimizerState:
     """lambda <- a + h."""
     return (moment.elementwise[0] + moment.hessian, *moment.elementwise[1:])
 
@@ -53,7 +53,7 @@ def exact(moment: Moment) -> State:
 def bounded(tau: float) -> Rule:
     """The engine's: the largest s with |a + s h| <= (1 + tau) |a|, over all parameters."""
 
-    def rule(moment: Moment) -> State:
+    def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
         scale = bounded_scale(plain, moment.hessian, tau)
         return (plain + scale[:, None] * moment.hessian, *buffers)
@@ -70,7 +70,7 @@ def bounded_by_profile(profile: Tensor) -> Rule:
     share = profile.clamp(min=0.0)
     taus = (math.log(10) * share / share.sum()).tolist()
 
-    def rule(moment: Moment) -> State:
+    def rule(moment: Moment) -> OptimizerState:
         return bounded(taus[STEPS - 1 - moment.left])(moment)
 
     return rule
@@ -79,7 +79,7 @@ def bounded_by_profile(profile: Tensor) -> Rule:
 def by_tensor(tau: float) -> Rule:
     """A scale for each tensor: |a_i + s_i h_i| <= (1 + tau) |a_i|."""
 
-    def rule(moment: Moment) -> State:
+    def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
         scales = [
             bounded_scale(a.flatten(1), h.flatten(1), tau)
@@ -93,7 +93,7 @@ def by_tensor(tau: float) -> Rule:
 def whole_state(tau: float) -> Rule:
     """Buffers count too, in units of the parameters: the whole adjoint grows by at most 1 + tau against the step before."""
 
-    def rule(moment: Moment) -> State:
+    def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
         limit = (1 + tau) ** 2 * _square(moment.adjoint, moment.units)
         rest = _square((torch.zeros_like(plain), *buffers), moment.units)
@@ -107,7 +107,7 @@ def whole_state(tau: float) -> Rule:
 def shortened(tau: float) -> Rule:
     """Clip the sum, not the Hessian: (a + h) min(1, (1 + tau) |a| / |a + h|) (Metz et al. 2021 clip likewise)."""
 
-    def rule(moment: Moment) -> State:
+    def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
         total = plain + moment.hessian
         factor = ((1 + tau) * plain.norm(dim=1) / total.norm(dim=1).clamp(min=1e-30)).clamp(max=1.0)
@@ -143,7 +143,7 @@ RULES: dict[str, Rule] = {
 }
 
 
-def _square(adjoint: State, units: State) -> Tensor:
+def _square(adjoint: OptimizerState, units: OptimizerState) -> Tensor:
     """Squared norm of the adjoint of a whole state, [members]."""
     parts = [adjoint[0], *(part * unit for part, unit in zip(adjoint[1:], units, strict=True))]
     return torch.stack([part.square().sum(dim=1) for part in parts]).sum(dim=0)
@@ -176,13 +176,13 @@ def sweep(case: Case, rate: float, rules: Mapping[str, Rule]) -> dict[str, Swept
     initial = problem.initial(draw, tables)
     fixed = tables.detached()
     segment = math.isqrt(STEPS)
-    kept: list[State] = [tuple(part.detach() for part in initial)]
+    kept: list[OptimizerState] = [tuple(part.detach() for part in initial)]
     for start in range(0, STEPS, segment):
         kept.append(problem.advance(kept[-1], fixed, draw, start, min(start + segment, STEPS), silent)[-1])
     final = kept.pop()[0].requires_grad_()
     value, _ = problem.evaluate(final, fixed.loss, problem.data.validation)
     (slope,) = torch.autograd.grad(value.sum(), [final])
-    first: State = (slope, *(torch.zeros_like(part) for part in kept[0][1:]))
+    first: OptimizerState = (slope, *(torch.zeros_like(part) for part in kept[0][1:]))
     adjoints = dict.fromkeys(rules, first)
     norms = {name: [slope.norm(dim=1)] for name in rules}
     cotangents = {name: {key: torch.zeros_like(table) for key, table in fixed.tables().items()} for name in rules}
@@ -222,7 +222,7 @@ def sweep(case: Case, rate: float, rules: Mapping[str, Rule]) -> dict[str, Swept
     return swept
 
 
-def _units(rule: str, state: State, rate: Tensor, now: Mapping[str, Tensor], step: int) -> State:
+def _units(rule: str, state: OptimizerState, rate: Tensor, now: Mapping[str, Tensor], step: int) -> OptimizerState:
     """The reciprocal of how far a unit in a buffer moves a parameter over the steps to come.
 
     A momentum buffer moves it by rate / (1 - momentum) in all; a first moment by that over the root of the second. The

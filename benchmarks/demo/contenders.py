@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 import windtunnel.torch
 from hpo.families import MLP
-from hpo.mup.transfer import make_plan
+from hpo.plans.transfer import make_plan
 from hpo.tasks import Split, TaskData
 from windtunnel.types import LossEstimate, OptimizerSpec, Target, TransferPlan, TuneResult
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hpo.coefficients import Coefficients
-from hpo.inner import Draw, InnerProblem
 from hpo.mup.resolve import IDLE
 from hpo.study import Study
-from hpo.updates import State
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Draw, InnerProblem
+from hpo.updates import OptimizerState
 from windtunnel.types import JobSpec
 
 Optimizer = Literal["adam", "sgd"]
@@ -39,7 +39,7 @@ class FromGivenValues(InnerProblem):
     From a zero readout some first gradients are exactly zero, where most libraries' Adam has no derivative.
     """
 
-    def initial(self, draw: Draw, table: Coefficients) -> State:  # noqa: ARG002
+    def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:  # noqa: ARG002
         """State before the first update."""
         return self.initial_state(draw.noise)
 

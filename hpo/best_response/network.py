@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from hpo.best_response.layers import ANSWER, BIAS_ANSWER, BIAS_GAIN, GAIN, MOVED, Responding, respond
-from hpo.coefficients import Tables
 from hpo.families import NO_NOISE
-from hpo.inner import DIALS, MULTIPLIERS, InnerProblem
 from hpo.layout import Layout
 from hpo.seeding import generator_of
+from hpo.training.coefficients import Tables
+from hpo.training.problem import DIALS, MULTIPLIERS, InnerProblem
 from windtunnel.types import TensorFacts
 
 RESPONSE = 8

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.func import jvp
 
 from hpo.best_response.network import ResponseNetwork
-from hpo.coefficients import Tables, loss_tables
-from hpo.inner import Batch
-from hpo.losses import mixed, per_example
 from hpo.tasks import Split
+from hpo.training.coefficients import Tables, loss_tables
+from hpo.training.losses import mixed, per_example
+from hpo.training.problem import Batch
 from windtunnel.types.hyperparameters import REGULARISERS
 
 Kind = Literal["stn", "delta_stn"]

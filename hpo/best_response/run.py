@@ -9,13 +9,13 @@ from torch import Tensor
 
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Kind, Objectives
-from hpo.coefficients import Coefficients
 from hpo.errors import Diverged
-from hpo.grouping import groups
-from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.seeding import generator_of_step, number_of
+from hpo.sizing.grouping import groups
 from hpo.tasks import Split
-from hpo.updates import State, StepCoefficients, adam, adam_init
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
+from hpo.updates import OptimizerState, StepCoefficients, adam, adam_init
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.method import BestResponseSettings
 
@@ -53,13 +53,13 @@ class Standing:
     """Updates of the weights so far."""
     looks: int
     """Validation steps so far."""
-    weights: State
+    weights: OptimizerState
     """The job's optimizer, each [members, P]."""
-    response: State
+    response: OptimizerState
     """Adam, each [members, R]."""
     point: Tensor
     """The search space's coordinates; those that nothing answers for stay, [K]."""
-    knobs: State
+    knobs: OptimizerState
     """Adam over the k regularisers and the logarithms of their perturbations' scales, each [1, 2k], float64."""
     trajectory: tuple[Moment, ...]
     slope: Tensor
@@ -217,7 +217,7 @@ class BestResponseRun:
             slopes=state.slopes + 1,
         )
 
-    def _bounded(self, point: Tensor, knobs: State) -> tuple[Tensor, State]:
+    def _bounded(self, point: Tensor, knobs: OptimizerState) -> tuple[Tensor, OptimizerState]:
         """Inside the search space, and the scales within their bounds."""
         moved, count = point.clone(), len(self.rows)
         moved[self.rows] = knobs[0][0, :count]
@@ -254,3 +254,11 @@ def _adam(rate: Tensor, memory: float) -> StepCoefficients:
     """Coefficients of Adam in the rate's dtype."""
     beta1, beta2, eps = (torch.full_like(rate, value) for value in (BETA1, memory, EPS))
     return StepCoefficients(rate, None, None, None, None, beta1, beta2, eps)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A best-response run that has ended, and where it ended."""
+
+    run: BestResponseRun
+    standing: Standing

@@ -5,13 +5,13 @@ from typing import Any
 import torch
 
 from hpo.best_response.run import Moment, Standing
-from hpo.search import State
-from hpo.updates import State as OptimizerState
+from hpo.search.protocol import SearchState
+from hpo.updates import OptimizerState
 
 OPTIMIZERS = ("weights", "response", "knobs")
 
 
-def state_of(standing: Standing, prefix: str = "") -> State:
+def state_of(standing: Standing, prefix: str = "") -> SearchState:
     """Everything of a run."""
     tensors = {f"{prefix}point": standing.point, f"{prefix}slope": standing.slope}
     numbers: dict[str, Any] = {"step": standing.step, "looks": standing.looks, "slopes": standing.slopes}
@@ -25,7 +25,7 @@ def state_of(standing: Standing, prefix: str = "") -> State:
     return tensors, numbers
 
 
-def standing_of(state: State, prefix: str = "") -> Standing:
+def standing_of(state: SearchState, prefix: str = "") -> Standing:
     """Inverse of ``state_of``."""
     tensors, numbers = state
     weights, response, knobs = (

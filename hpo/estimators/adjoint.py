@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hpo.clipping import STABILITY
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.updates import State
+from hpo.optimizers.clipping import STABILITY
+from hpo.training.problem import InnerProblem
+from hpo.updates import OptimizerState
 from windtunnel.types import OptimizerName
 
 Cotangents = dict[str, Tensor]
@@ -24,8 +24,8 @@ Cotangents = dict[str, Tensor]
 class Applied:
     """One update, as it was made."""
 
-    before: State
-    after: State
+    before: OptimizerState
+    after: OptimizerState
     gradient: Tensor
     """Of the training loss, before clipping, [members, P]."""
     tables: Mapping[str, Tensor]
@@ -39,8 +39,8 @@ class Applied:
 
 
 def pull_back(
-    problem: InnerProblem, update: Applied, adjoint: State, wanted: Collection[str]
-) -> tuple[State, Tensor, Cotangents]:
+    problem: InnerProblem, update: Applied, adjoint: OptimizerState, wanted: Collection[str]
+) -> tuple[OptimizerState, Tensor, Cotangents]:
     """Vector-Jacobian product of clip and update.
 
     Args:
@@ -61,8 +61,8 @@ def pull_back(
 
 
 def by_autograd(
-    problem: InnerProblem, update: Applied, adjoint: State, wanted: Collection[str]
-) -> tuple[State, Tensor, Cotangents]:
+    problem: InnerProblem, update: Applied, adjoint: OptimizerState, wanted: Collection[str]
+) -> tuple[OptimizerState, Tensor, Cotangents]:
     """``pull_back`` through the graph of ``InnerProblem.apply_update``: for any update, and what the closed forms equal."""
     inputs = [part.detach().requires_grad_() for part in (*update.before, update.gradient)]
     tables = {name: table.detach().requires_grad_() for name, table in update.tables.items()}
@@ -75,7 +75,7 @@ def by_autograd(
 
 
 def _through_update(
-    name: OptimizerName, update: Applied, adjoint: State, wanted: Collection[str], found: Cotangents
+    name: OptimizerName, update: Applied, adjoint: OptimizerState, wanted: Collection[str], found: Cotangents
 ) -> Tensor:
     """Closed form: moves the adjoint in place, adds to ``found``, returns the adjoint of the gradient."""
     parameters, tables = update.before[0], update.tables
@@ -99,7 +99,9 @@ def _through_update(
     return to_gradient
 
 
-def sgd_product_(update: Applied, seen: Tensor, adjoint: State, wanted: Collection[str], found: Cotangents) -> Tensor:
+def sgd_product_(
+    update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str], found: Cotangents
+) -> Tensor:
     """Of b' = momentum b + g, w' = w - lr b'.
 
     Args:
@@ -123,7 +125,9 @@ def sgd_product_(update: Applied, seen: Tensor, adjoint: State, wanted: Collecti
     return to_gradient
 
 
-def adam_product_(update: Applied, seen: Tensor, adjoint: State, wanted: Collection[str], found: Cotangents) -> Tensor:
+def adam_product_(
+    update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str], found: Cotangents
+) -> Tensor:
     """Of m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, w' = w - lr / (1 - b1^t) m' / (sqrt(v') / c + eps).
 
     c is sqrt(1 - b2^t). Where v' is 0 a parameter has never had a gradient: its root counts as a constant there, as in
@@ -167,7 +171,7 @@ def adam_product_(update: Applied, seen: Tensor, adjoint: State, wanted: Collect
     return to_gradient
 
 
-PRODUCTS: dict[OptimizerName, Callable[[Applied, Tensor, State, Collection[str], Cotangents], Tensor]] = {
+PRODUCTS: dict[OptimizerName, Callable[[Applied, Tensor, OptimizerState, Collection[str], Cotangents], Tensor]] = {
     "sgd": sgd_product_,
     "adam": adam_product_,
     "adamw": adam_product_,

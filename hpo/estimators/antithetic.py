@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hpo.inner import Draw
 from hpo.seeding import generator_of
+from hpo.training.problem import Draw
 
 PERTURBATION = 11
 """Last part of the seed path of a member's perturbations."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hpo.best_response.counting import step_cost
 from hpo.best_response.objectives import Kind
 from hpo.best_response.run import BestResponseRun
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
-from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.sizing.best_response import step_cost
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types.method import BestResponseSettings, MethodSpec
 
 
@@ -17,7 +17,7 @@ from windtunnel.types.method import BestResponseSettings, MethodSpec
 class BestResponse:
     """dL_val(w(h)) / dh at the end of a run that trains weights and response with regularisers that stay.
 
-    A job does not call this: it moves the regularisers while it trains, once (``hpo.best_response.search``). Alone it is
+    A job does not call this: it moves the regularisers while it trains, once (``hpo.search.best_response``). Alone it is
     the derivative beside those of the other estimators, as good as the response that was learned.
     """
 

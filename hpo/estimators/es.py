@@ -8,7 +8,7 @@ from torch import Tensor
 from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
-from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from hpo.coefficients import Coefficients, Tables
 from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
-from hpo.inner import Batch, Draw, InnerProblem, OnStep, silent
-from hpo.updates import State
+from hpo.training.coefficients import Coefficients, Tables
+from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
+from hpo.updates import OptimizerState
 
 OUTPUT_ALONE: Any = (None, 0)
 """The output does not depend on the tangent; its derivative does."""
@@ -73,7 +73,7 @@ class Forward:
             _, loss, update, scheduled = groups
             _, loss_tangents, update_tangents, scheduled_tangents = tangents
 
-            def initial(found: Tables) -> State:
+            def initial(found: Tables) -> OptimizerState:
                 return problem.initial(draw, Coefficients(found, loss, update, scheduled))
 
             state, state_tangents = pushed_forward(initial, (groups[0],), (tangents[0],))
@@ -96,10 +96,10 @@ def at(tables: Tables, step: int, dim: int = 0) -> dict[str, Tensor]:
     return {name: table.select(dim, step) for name, table in tables.items()}
 
 
-def one_step(problem: InnerProblem, batch: Batch, step: int) -> Callable[[State, Tables, Tables], State]:
+def one_step(problem: InnerProblem, batch: Batch, step: int) -> Callable[[OptimizerState, Tables, Tables], OptimizerState]:
     """(state, tables of the loss, tables of the step) -> state after the update, as a function to be transformed."""
 
-    def advanced(state: State, loss: Tables, tables: Tables) -> State:
+    def advanced(state: OptimizerState, loss: Tables, tables: Tables) -> OptimizerState:
         def total(leaves: list[Tensor]) -> Tensor:
             return problem.training_loss(leaves, loss, batch).sum()
 

@@ -6,12 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hpo.coefficients import Tables
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
-from hpo.inner import Draw, InnerProblem, OnStep, silent
 from hpo.tasks import Split
-from hpo.updates import State
+from hpo.training.coefficients import Tables
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
+from hpo.updates import OptimizerState
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Greedy:
             initial = problem.initial(draw, tables)
         fixed, pullback = tables.detached(), Pullback(tables)
         steps, members = problem.steps, len(points)
-        state: State = tuple(part.detach() for part in initial)
+        state: OptimizerState = tuple(part.detach() for part in initial)
         for step in range(steps):
             judge = partial(_slope, problem, fixed.loss, problem.data.validation.batch(step, problem.batch_size))
             state = pullback.step_judged(problem, draw, state, step, judge)

@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from hpo.coefficients import Coefficients, Tables
 from hpo.estimators.tape import Mixed, Tape
 from hpo.families.passes import Passes
-from hpo.inner import DIALS, MULTIPLIERS, Batch, Draw, InnerProblem
-from hpo.updates import State
+from hpo.training.coefficients import Coefficients, Tables
+from hpo.training.problem import DIALS, MULTIPLIERS, Batch, Draw, InnerProblem
+from hpo.updates import OptimizerState
 
 IN_THE_FIT = ("label_smoothing", "mixture_weight")
 """Tables that act on the outputs of the model."""
@@ -102,7 +102,7 @@ def record(
     tables: Coefficients,
     wanted: Collection[str],
     draw: Draw,
-    state: State,
+    state: OptimizerState,
     step: int,
     *,
     gauss_newton: bool,

@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hpo.coefficients import Coefficients
 from hpo.estimators.antithetic import perturbations
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
 from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
-from hpo.inner import NOISY, Batch, Draw, InnerProblem, OnStep, silent
 from hpo.seeding import generator_of_step
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import NOISY, Batch, Draw, InnerProblem, OnStep, silent
 
 Solver = Literal["cg", "neumann", "nystrom"]
 

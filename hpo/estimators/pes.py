@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hpo.coefficients import Coefficients
 from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
-from hpo.evaluation import diverged_to_infinity
-from hpo.inner import Draw, InnerProblem, OnStep, silent
+from hpo.training.coefficients import Coefficients
+from hpo.training.evaluation import diverged_to_infinity
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Protocol
 from torch import Tensor
 
 from hpo.errors import Refused
-from hpo.inner import Draw, InnerProblem, OnStep, silent
-from hpo.space import Space
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
+from hpo.training.space import Space
 from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from hpo.coefficients import Coefficients
-from hpo.inner import Draw, InnerProblem
-from hpo.updates import State
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Draw, InnerProblem
+from hpo.updates import OptimizerState
 
 Judge = Callable[[Tensor], Tensor]
 """Parameters [members, P] -> gradient [members, P] of the loss by which they are judged."""
@@ -31,7 +31,7 @@ class Pullback:
         """Whether the training gradient itself depends on a coordinate."""
         return bool(self._in_the_loss)
 
-    def validation_slope(self, problem: InnerProblem, state: State) -> tuple[Tensor, State]:
+    def validation_slope(self, problem: InnerProblem, state: OptimizerState) -> tuple[Tensor, OptimizerState]:
         """Validation loss [members] and its gradient by the state; adds what the loss's own tables have directly in it."""
         parameters = state[0].detach().requires_grad_()
         knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
@@ -46,7 +46,9 @@ class Pullback:
         for name, part in cotangents.items():
             self._cotangents[name] += part
 
-    def through_step(self, problem: InnerProblem, draw: Draw, state: State, step: int, adjoint: State) -> State:
+    def through_step(
+        self, problem: InnerProblem, draw: Draw, state: OptimizerState, step: int, adjoint: OptimizerState
+    ) -> OptimizerState:
         """Adjoint of the state before update number ``step``, from that of the state after it: exact, Hessian and all."""
         leaves = [part.detach().requires_grad_() for part in state]
         with torch.enable_grad():
@@ -57,7 +59,9 @@ class Pullback:
             after, now = self._update(problem, tuple(leaves), gradient, step)
         return self._gather(after, leaves, knobs, now, step, adjoint)
 
-    def step_judged(self, problem: InnerProblem, draw: Draw, state: State, step: int, judge: Judge) -> State:
+    def step_judged(
+        self, problem: InnerProblem, draw: Draw, state: OptimizerState, step: int, judge: Judge
+    ) -> OptimizerState:
         """State after update number ``step``, whose tables alone get a share of what ``judge`` says of it.
 
         The state that the update began from counts as given.
@@ -74,20 +78,22 @@ class Pullback:
         self._gather(after, [], knobs, now, step, adjoint)
         return reached
 
-    def _update(self, problem: InnerProblem, state: State, gradient: Tensor, step: int) -> tuple[State, dict[str, Tensor]]:
+    def _update(
+        self, problem: InnerProblem, state: OptimizerState, gradient: Tensor, step: int
+    ) -> tuple[OptimizerState, dict[str, Tensor]]:
         """State after clip and update with a graph, and the tables of that step as its leaves."""
         now = {name: table.detach().requires_grad_() for name, table in self._fixed.at(step).items()}
         return problem.apply_update(state, gradient, now, step), now
 
     def _gather(
         self,
-        after: State,
+        after: OptimizerState,
         leaves: list[Tensor],
         knobs: dict[str, Tensor],
         now: dict[str, Tensor],
         step: int,
-        adjoint: State,
-    ) -> State:
+        adjoint: OptimizerState,
+    ) -> OptimizerState:
         """Pull ``after`` back: adds to the cotangents of the tables, and returns the adjoint of the leaves."""
         wanted = [*leaves, *knobs.values(), *now.values()]
         # A part of the state that the update passes on as it was given has no graph.

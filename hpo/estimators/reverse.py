@@ -14,14 +14,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hpo.coefficients import Coefficients
 from hpo.estimators.adjoint import Applied, pull_back
 from hpo.estimators.hand_tape import HandTape, record
 from hpo.estimators.protocol import Estimate
 from hpo.estimators.tape import Tape
-from hpo.grouping import groups
-from hpo.inner import Draw, InnerProblem, OnStep, silent
-from hpo.updates import State
+from hpo.sizing.grouping import groups
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
+from hpo.updates import OptimizerState
 from windtunnel.types.hyperparameters import IN_THE_LOSS
 
 
@@ -54,7 +54,7 @@ class Reverse:
             tables = problem.coefficients(leaf)
             initial = problem.initial(draw, tables)
         fixed, steps, starts = tables.detached(), problem.steps, self._starts(problem.steps)
-        kept: list[State] = [tuple(part.detach() for part in initial)]
+        kept: list[OptimizerState] = [tuple(part.detach() for part in initial)]
         for start, following in pairwise(starts):
             kept.append(problem.reach(kept[-1], fixed, draw, start, following, on_step))
         states = problem.advance(kept.pop(), fixed, draw, starts[-1], steps, on_step)
@@ -122,7 +122,7 @@ class _Sweep:
         how: settings of the adjoint.
     """
 
-    def __init__(self, problem: InnerProblem, tables: Coefficients, draw: Draw, end: State, how: Reverse) -> None:
+    def __init__(self, problem: InnerProblem, tables: Coefficients, draw: Draw, end: OptimizerState, how: Reverse) -> None:
         self.problem, self.tables, self.fixed, self.draw, self.after = problem, tables, tables.detached(), draw, end
         self.gauss_newton = how.adjoint == "gauss_newton"
         self.limit = how.limit(problem.steps)
@@ -136,17 +136,17 @@ class _Sweep:
             slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
         self.cotangents |= dict(zip(knobs, direct, strict=True))
         self.value = value.detach()
-        self.adjoint: State = (slope, *(torch.zeros_like(part) for part in end[1:]))
+        self.adjoint: OptimizerState = (slope, *(torch.zeros_like(part) for part in end[1:]))
         self.growth = slope.new_zeros(problem.steps, len(slope))
         self.scales = torch.ones_like(self.growth)
 
     @torch.no_grad()
-    def tape(self, state: State, step: int) -> Tape | HandTape:
+    def tape(self, state: OptimizerState, step: int) -> Tape | HandTape:
         """Gradient for update number ``step`` at ``state``, with what its derivatives need."""
         return record(self.problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
 
     @torch.no_grad()
-    def back(self, tape: Tape | HandTape, state: State, step: int) -> None:
+    def back(self, tape: Tape | HandTape, state: OptimizerState, step: int) -> None:
         """Pull the adjoint back through update number ``step``, which began from ``state``, of which the tape is."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
         update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
@@ -165,7 +165,7 @@ class _Sweep:
                 self.cotangents[name] += part
         self.adjoint, self.after = (whole, *elementwise[1:]), state
 
-    def estimate(self, initial: State, leaf: Tensor, cost: float) -> Estimate:
+    def estimate(self, initial: OptimizerState, leaf: Tensor, cost: float) -> Estimate:
         """The hypergradient, through the tables and the initial state to the coordinates ``leaf`` [members, k]."""
         heads, cotangents = [*self.wanted.values()], [self.cotangents[name] for name in self.wanted]
         if initial[0].requires_grad:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hpo.evaluation import diverged_to_infinity
-from hpo.inner import Draw, InnerProblem, OnStep
+from hpo.training.evaluation import diverged_to_infinity
+from hpo.training.problem import Draw, InnerProblem, OnStep
 
 POPULATION = 32
 """Members trained as one computation, at most, where nobody says otherwise."""

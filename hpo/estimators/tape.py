@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hpo.coefficients import Coefficients
-from hpo.inner import Draw, InnerProblem
 from hpo.layout import Layout
-from hpo.updates import State
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Draw, InnerProblem
+from hpo.updates import OptimizerState
 
 Mixed = dict[str, Tensor]
 """Derivative of <gradient, vector> by each table of the loss that was asked for, in the table's shape."""
@@ -23,7 +23,7 @@ class Tape:
     """
 
     step: int
-    state: State
+    state: OptimizerState
     gradient: Tensor
     """[members, P]"""
     layout: Layout
@@ -37,7 +37,13 @@ class Tape:
 
     @classmethod
     def record(
-        cls, problem: InnerProblem, tables: Coefficients, wanted: Collection[str], draw: Draw, state: State, step: int
+        cls,
+        problem: InnerProblem,
+        tables: Coefficients,
+        wanted: Collection[str],
+        draw: Draw,
+        state: OptimizerState,
+        step: int,
     ) -> "Tape":
         """Gradient for update number ``step`` at ``state``; ``wanted`` names the tables of the loss to differentiate by."""
         leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
@@ -49,7 +55,13 @@ class Tape:
 
     @classmethod
     def record_fit(
-        cls, problem: InnerProblem, tables: Coefficients, wanted: Collection[str], draw: Draw, state: State, step: int
+        cls,
+        problem: InnerProblem,
+        tables: Coefficients,
+        wanted: Collection[str],
+        draw: Draw,
+        state: OptimizerState,
+        step: int,
     ) -> "Tape":
         """The same gradient, taken in two parts, by the outputs and through the model, for Gauss-Newton products."""
         leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)

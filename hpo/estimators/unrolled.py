@@ -13,9 +13,9 @@ import torch
 from higher.optim import DifferentiableOptimizer
 from torch import Tensor, nn
 
-from hpo.coefficients import Coefficients
 from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
-from hpo.inner import Batch, Draw, InnerProblem, OnStep, silent
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 
 
 class DifferentiableAdamW(DifferentiableOptimizer):  # type: ignore[misc]

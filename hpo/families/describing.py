@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.errors import InvalidData
 from hpo.families.module import UserModule, example_inputs, made
-from hpo.mup.modules import RoleTable, modules_at, role_table, without_values
-from hpo.mup.owners import Pair, fan_in, owners
+from hpo.families.modules import RoleTable, modules_at, role_table, without_values
+from hpo.families.owners import Pair, fan_in, owners
 from hpo.mup.roles import RoleQuestion
 from windtunnel.types import TaskInfo
 from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, place

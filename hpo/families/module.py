@@ -10,8 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
+from hpo.families.owners import BATCH_NORMS, INSTANCE_NORMS
 from hpo.families.proxy import Proxy, Record
-from hpo.mup.owners import BATCH_NORMS, INSTANCE_NORMS
 from windtunnel.types import ModelSpec, TaskInfo
 from windtunnel.user_tasks import UserTask, user_task
 

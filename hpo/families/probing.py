@@ -7,8 +7,8 @@ from torch.func import functional_call, grad, jvp
 from hpo.errors import InvalidData
 from hpo.families.describing import check_table
 from hpo.families.module import UserModule, build_module, known
-from hpo.losses import per_example
 from hpo.tasks import Split
+from hpo.training.losses import per_example
 from windtunnel.types import ModelSpec, TaskInfo
 
 MEMBERS = 2

@@ -5,11 +5,11 @@ from math import prod
 
 from torch import Tensor
 
+from hpo.families.modules import Factory, modules_at, role_table
+from hpo.families.owners import EMBEDDINGS as TABLES
+from hpo.families.owners import owners
 from hpo.laws.counting import counted
 from hpo.laws.tracing import trace
-from hpo.mup.modules import Factory, modules_at, role_table
-from hpo.mup.owners import EMBEDDINGS as TABLES
-from hpo.mup.owners import owners
 from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.roles import Role

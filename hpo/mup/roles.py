@@ -1,6 +1,6 @@
 """What each parameter tensor is under muP, told by which of its dimensions grow with the width. Imports no torch.
 
-Shapes alone tell most of it. What the owner of a tensor tells beside them comes in as ``Evidence``; ``hpo.mup.modules``
+Shapes tell most of it. What the owner of a tensor tells beside them comes in as ``Evidence``; ``hpo.families.modules``
 collects it from a module. Where neither decides, the answer is a question and never a guess.
 """
 

@@ -2,11 +2,11 @@
 
 from math import prod
 
-from hpo.mup.ladder import MOST_AT_ONCE, SEEDS, ladder
 from hpo.mup.proxies import proxy_tensors
+from hpo.sizing.coordinate_widths import MOST_AT_ONCE, SEEDS, ladder
 from hpo.sizing.memory import BYTES, plain_bytes, plain_members
 from hpo.sizing.work import FACTORS, FIT_SEEDS, NOISE_RUNS
-from windtunnel.types.carrying import ladder_widths, scaling_steps, scaling_widths
+from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from hpo.labels import keys
+from hpo.mup.labels import keys
 from hpo.mup.proxies import EXPANSION, proxy_tensors, stem_size
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.model import ModelSpec

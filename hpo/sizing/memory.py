@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from hpo.best_response.counting import best_response_of
-from hpo.grouping import members_together
+from hpo.sizing.best_response import best_response_of
 from hpo.sizing.counts import coordinates, footprint, parameters, response_parameters, shift_floats, state_copies
+from hpo.sizing.grouping import members_together
 from windtunnel.types.estimators import BestResponseName, EstimatorName
 from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec

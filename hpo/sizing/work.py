@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from hpo.best_response.counting import best_response_of, run_cost, step_cost
-from hpo.grouping import members_together, tapes_kept
-from hpo.mup.ladder import BATCHES, CONTEXT, SEEDS, ladder
+from hpo.sizing.best_response import best_response_of, run_cost, step_cost
+from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, SEEDS, ladder
 from hpo.sizing.counts import coordinates, footprint, rates
+from hpo.sizing.grouping import members_together, tapes_kept
 from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
 from hpo.sizing.starts import SPREAD, at_once
-from windtunnel.types.carrying import ladder_widths, scaling_steps, scaling_widths
+from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 

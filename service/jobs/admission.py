@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hpo.labels import labels
+from hpo.mup.labels import labels
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
-from hpo.labels import labels
+from hpo.mup.labels import labels
 from hpo.mup.proxies import proxy_tensors
 from service.answers import invalid, problem
 from service.problems import field_errors

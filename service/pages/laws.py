@@ -16,8 +16,8 @@ from service.pages.forms import FormDependency
 from service.pages.rendering import render
 from store import law_fits
 from store.database import Database
-from windtunnel import laws_figure
-from windtunnel.figure_style import Theme
+from windtunnel.figures import laws as laws_figure
+from windtunnel.figures.style import Theme
 from windtunnel.types import Problem
 from windtunnel.types.allocations import AllocationPlan, AllocationRequest
 from windtunnel.types.base import Request as RequestModel

@@ -18,7 +18,7 @@ from service.pages.signing_in import sign_in_page
 from service.pages.views import job_view, jobs_view, plan_view
 from store import jobs, plans
 from windtunnel import figures
-from windtunnel.figure_style import Theme
+from windtunnel.figures.style import Theme
 from windtunnel.types import OuterStep, Problem, TuneResult
 from windtunnel.types.base import Request as RequestModel
 from windtunnel.types.datasets import DATASET_ID

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hpo.mup.export import export, why_not
+from hpo.exports.registry import export, why_not
 from service.jobs.schemas import JobsQuery
 from service.pages.history import history, outer_steps
 from service.pages.job_fields import fork_form, plan_form
@@ -17,7 +17,7 @@ from service.pages.submitting import estimated
 from service.settings import ServiceSettings
 from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
-from windtunnel.response_figure import said
+from windtunnel.figures.response import said
 from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
 from windtunnel.types.exports import EXPORTS, ExportFormat
 from windtunnel.types.results import ChaosReading

@@ -8,9 +8,9 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from hpo.errors import Refused
+from hpo.exports.registry import export
 from hpo.laws.planning import predicted_loss
-from hpo.mup.export import export
-from hpo.mup.transfer import make_plan
+from hpo.plans.transfer import make_plan
 from service.answers import PROBLEMS, invalid, problem
 from service.dependencies import DatabaseDependency, JobId, OwnerDependency, PlanId
 from service.jobs.routes import not_finished

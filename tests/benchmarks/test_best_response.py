@@ -6,7 +6,7 @@ import torch
 from benchmarks import best_response
 from benchmarks.page import PAGE
 from benchmarks.stored import RESULTS, read
-from hpo.best_response.counting import run_cost
+from hpo.sizing.best_response import run_cost
 from windtunnel.types import JobSpec
 
 SMALL = {

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 from typer.main import get_command
 
-from hpo.space import BIJECTIONS
+from hpo.training.space import BIJECTIONS
 from service.app import create_app
 from service.serve import background
 from service.settings import ServiceSettings

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from windtunnel import figures
-from windtunnel.figure_style import ROLE_COLOURS, log_axis, step_axis
+from windtunnel.figures.style import ROLE_COLOURS, log_axis, step_axis
 from windtunnel.types import CoordinateCheck, CoordinateSlope, LossEstimate, OuterStep, ScheduleCurve
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung
 from windtunnel.types.responses import BestResponseReport, RegulariserSchedule, ResponsePoint

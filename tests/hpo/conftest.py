@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.inner import Draw, InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import mlp_tensors
 from hpo.mup.rules import base_init_std
-from hpo.space import Space
 from hpo.tasks import load
+from hpo.training.problem import Draw, InnerProblem
+from hpo.training.space import Space
 from windtunnel.types import JobSpec
 
 BuildProblem = Callable[..., InnerProblem]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hpo.account import Account
+from hpo.search.account import Account
 from windtunnel.types import Progress
 
 

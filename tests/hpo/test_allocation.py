@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpo.allocation import EXPLORATION, LEAST_SHARE, PlayedArm, Tally, choose
+from hpo.search.portfolio.arms import EXPLORATION, LEAST_SHARE, PlayedArm, Tally, choose
 
 LATE = 2 * EXPLORATION
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from hpo.account import Account
-from hpo.arena import RUNS_PER_SEED, Arena
+from hpo.search.account import Account
+from hpo.search.portfolio.duels import RUNS_PER_SEED, Arena
 
 
 @pytest.fixture

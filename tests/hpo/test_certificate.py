@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import hpo.estimators.adjoint
-import hpo.inner
-from hpo import certificate
-from hpo.coefficients import Coefficients
+import hpo.training.problem
+from hpo.certificate.certificate import certificate
 from hpo.errors import CertificateFailed
 from hpo.estimators import Reverse, Unrolled
 from hpo.study import Study
 from hpo.tasks import Split, load
+from hpo.training.coefficients import Coefficients
 from windtunnel.types import CertificatePoint, JobSpec
 
 RATES = {"name": "learning_rate", "scope": "role", "low": 1e-5, "high": 10}
@@ -89,7 +89,7 @@ def test_a_clip_norm_that_is_not_differentiated_fails(monkeypatch) -> None:
 
 
 def test_one_hyperparameter_of_wrong_sign_fails(monkeypatch) -> None:
-    honest = hpo.inner.coefficients
+    honest = hpo.training.problem.coefficients
 
     def mirrored(*arguments: Any) -> Coefficients:
         found = honest(*arguments)
@@ -97,7 +97,7 @@ def test_one_hyperparameter_of_wrong_sign_fails(monkeypatch) -> None:
         # The value is right, its derivative is the negative.
         return replace(found, scheduled={**found.scheduled, "shrink": 2 * decay.detach() - decay})
 
-    monkeypatch.setattr(hpo.inner, "coefficients", mirrored)
+    monkeypatch.setattr(hpo.training.problem, "coefficients", mirrored)
     with pytest.raises(CertificateFailed):
         certified(optimizer={"weight_decay": 0.1})
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from hpo.clipping import clip_by_global_norm
+from hpo.optimizers.clipping import clip_by_global_norm
 
 
 def test_a_clipped_gradient_equals_that_of_torch() -> None:

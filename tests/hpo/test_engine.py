@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hpo.inner import Draw, InnerProblem
+from hpo.training.problem import Draw, InnerProblem
 
 SMALL = {"model": {"width": 8, "depth": 2}, "inner": {"steps": 12, "batch_size": 16, "seeds": 2}}
 

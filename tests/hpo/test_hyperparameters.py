@@ -11,12 +11,12 @@ from torch import Tensor
 
 from hpo.estimators import Reverse
 from hpo.families.dials import add_noise, gaussian_dropout
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.space import Space
 from hpo.tasks import Split, TaskData, load
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
 from windtunnel.types import TASKS, HyperparameterName, JobSpec
 from windtunnel.types.hyperparameters import scopes_of
 from windtunnel.types.tasks import TaskInfo

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from hpo.errors import OutOfMemory
-from hpo.memory import allocation_failures_named
+from hpo.training.memory import allocation_failures_named
 from windtunnel.types import JobSpec
 
 STARVED = """

@@ -6,14 +6,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hpo.best_response.replay import replay
-from hpo.certificate import ShortRun
+from hpo.certificate.certificate import ShortRun
 from hpo.errors import Refused
 from hpo.estimators import Forward, Implicit, Reverse, Truncated, Unrolled
-from hpo.inner import InnerProblem
-from hpo.mup.scaled import ScaledProblem
+from hpo.evidence.scaled import ScaledProblem
+from hpo.search.best_response.replay import replay
 from hpo.study import Study
 from hpo.tasks import load
+from hpo.training.problem import InnerProblem
 from service.jobs.admission import population_errors
 from windtunnel.types import JobSpec
 

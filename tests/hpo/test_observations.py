@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from hpo.observations import DRAWN, Observations, Slope
+from hpo.search.observations import DRAWN, Observations, Slope
 
 
 def store(points: list[list[float]], losses: list[list[float]]) -> Observations:

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from hpo.account import Account
 from hpo.errors import Diverged
 from hpo.estimators import Estimate
-from hpo.outer import NARROWEST, Move, Trail, Visit
-from hpo.starts import Start, advance_all
+from hpo.search.account import Account
+from hpo.search.descent.starts import Start, advance_all
+from hpo.search.descent.trail import NARROWEST, Move, Trail, Visit
 
 SEEDS = [(0, 1, 1, index) for index in range(4)]
 

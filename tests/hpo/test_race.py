@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hpo.race import confidence, evened, free_gradient, race, to_unit
+from hpo.search.descent.race import confidence, evened, free_gradient, race, to_unit
 
 
 def test_a_coordinate_at_its_bound_does_not_take_part_where_descent_would_push_through_it() -> None:

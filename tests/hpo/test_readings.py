@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hpo.estimators import Estimate
-from hpo.readings import PARTS, Chaos, Readings
+from hpo.search.readings import PARTS, Chaos, Readings
 
 
 def estimate() -> Estimate:

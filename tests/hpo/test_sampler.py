@@ -5,9 +5,9 @@ import math
 
 import torch
 
-from hpo.observations import Observations
-from hpo.sampler import consensus, propose
-from hpo.survey import told
+from hpo.search.observations import Observations
+from hpo.search.portfolio.sampler import consensus, propose
+from hpo.search.portfolio.scout import told
 
 LOW, HIGH = torch.tensor([-3.0, 0.0], dtype=torch.float64), torch.tensor([3.0, 1.0], dtype=torch.float64)
 

@@ -10,9 +10,9 @@ import torch
 from pydantic import ValidationError
 
 from hpo.estimators import Reverse
-from hpo.mup.transfer import make_plan
-from hpo.space import Space
+from hpo.plans.transfer import make_plan
 from hpo.study import Study
+from hpo.training.space import Space
 from windtunnel import schedules as plain
 from windtunnel.types import SCHEDULES, JobSpec, Target, TuneResult
 from windtunnel.types.hyperparameters import HARD_RANGES

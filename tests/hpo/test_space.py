@@ -5,7 +5,7 @@ import torch
 
 from hpo.errors import Refused
 from hpo.mup.proxies import mlp_tensors
-from hpo.space import BIJECTIONS, Space, constrain, unconstrain
+from hpo.training.space import BIJECTIONS, Space, constrain, unconstrain
 from windtunnel.types import JobSpec
 from windtunnel.types.hyperparameters import DEFAULT_RANGES
 

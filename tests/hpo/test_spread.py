@@ -2,7 +2,7 @@
 
 import torch
 
-from hpo.spread import apart, spread
+from hpo.search.spread import apart, spread
 
 LOW, HIGH = torch.tensor([-3.0, 0.0], dtype=torch.float64), torch.tensor([5.0, 0.1], dtype=torch.float64)
 

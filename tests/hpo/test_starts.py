@@ -12,20 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.account import Account
-from hpo.descent import APART, SPREAD, Descent
 from hpo.errors import Diverged
 from hpo.estimators import Estimate, Reverse
-from hpo.inner import Draw, TrainedMembers
-from hpo.outer import Visit
-from hpo.scout import FINALISTS, RATES
+from hpo.search.account import Account
+from hpo.search.descent.descent import APART, SPREAD, Descent
+from hpo.search.descent.scout import FINALISTS, RATES
+from hpo.search.descent.starts import Start, advance_all, is_behind, leading
+from hpo.search.descent.trail import Visit
+from hpo.search.protocol import SearchContext
 from hpo.seeding import number_of
-from hpo.setting import Setting
 from hpo.sizing import starts as sizing
 from hpo.sizing.work import phases
-from hpo.space import Space
-from hpo.starts import Start, advance_all, is_behind, leading
 from hpo.study import Study
+from hpo.training.problem import Draw, TrainedMembers
+from hpo.training.space import Space
 from windtunnel.types import JobSpec, OuterStep, Progress
 
 FIELDS: dict[str, Any] = {
@@ -92,7 +92,9 @@ def descent(build_problem):
         spec = JobSpec.model_validate({**FIELDS, "outer": {"steps": 8, "scout": False, "starts": starts, **outer}})
         problem = landscape(spec, build_problem, loss)
         account = Account(spec.outer.planned_steps, spec.inner.steps, lambda _: None)
-        return Descent(Setting(spec, problem, lambda other: landscape(other, build_problem, loss), problem, 32, account))
+        return Descent(
+            SearchContext(spec, problem, lambda other: landscape(other, build_problem, loss), problem, 32, account)
+        )
 
     return build
 
@@ -125,7 +127,7 @@ def test_a_start_that_was_given_is_among_those_that_the_scout_judges(build_probl
     problem = landscape(spec, build_problem, around_it)
     account = Account(spec.outer.planned_steps, spec.inner.steps, lambda _: None)
     shorter = partial(landscape, build_problem=build_problem, loss=around_it)
-    step = Descent(Setting(spec, problem, shorter, problem, 32, account)).begin()
+    step = Descent(SearchContext(spec, problem, shorter, problem, 32, account)).begin()
     assert {label: step.hyperparameters[label] for label in given} == pytest.approx(given)
     assert account.spent == RATES * 20 + FINALISTS * 3 * 40
 
@@ -142,7 +144,7 @@ def test_start_0_is_where_a_single_start_begins(descent) -> None:
     distances = (points[:, None] - points).abs().amax(dim=2)
     assert distances[~torch.eye(4, dtype=torch.bool)].min() >= APART
     short = 20
-    assert four.setting.account.spent - one.setting.account.spent == SPREAD * 3 * short
+    assert four.context.account.spent - one.context.account.spent == SPREAD * 3 * short
 
 
 def test_fewer_starts_than_asked_for_are_said_to_be_so(descent) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hpo.inner import InnerProblem
+from hpo.training.problem import InnerProblem
 
 SEARCH = [
     {"name": "learning_rate", "scope": "tensor"},

@@ -9,16 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-import hpo.arena
-import hpo.outer
-import hpo.scout
-from hpo.account import Account
-from hpo.arena import Arena
-from hpo.evaluation import SeedPath, judge
-from hpo.inner import InnerProblem
-from hpo.race import FINALISTS
-from hpo.spread import spread
-from hpo.stopping import (
+import hpo.search.descent.scout
+import hpo.search.descent.trail
+import hpo.search.portfolio.duels
+from hpo.search.account import Account
+from hpo.search.descent.race import FINALISTS
+from hpo.search.portfolio.duels import Arena
+from hpo.search.spread import spread
+from hpo.search.stopping import (
     Raced,
     all_but_best,
     behind_row,
@@ -29,6 +27,8 @@ from hpo.stopping import (
     lowest_gaps,
 )
 from hpo.study import Study
+from hpo.training.evaluation import SeedPath, judge
+from hpo.training.problem import InnerProblem
 from windtunnel.types import JobSpec, OuterStep, TuneResult
 
 SPEC: dict[str, Any] = {
@@ -139,7 +139,7 @@ def watched(request: pytest.FixtureRequest) -> Watched:
         return raced
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (hpo.arena, hpo.outer, hpo.scout):
+        for module in (hpo.search.portfolio.duels, hpo.search.descent.trail, hpo.search.descent.scout):
             patch.setattr(module, "judge_early", noted)
         study = Study(JobSpec.model_validate(SPEC | request.param))
         return Watched(study, races, list(study), study.finish())

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from hpo.arena import Arena
-from hpo.setting import SCOUT
+from hpo.search.portfolio.duels import Arena
+from hpo.search.portfolio.scout import MOST_TILTED, TILT, _leaning, _tilted, survey
+from hpo.search.protocol import SCOUT
 from hpo.study import Study
-from hpo.survey import MOST_TILTED, TILT, _leaning, _tilted, survey
 from windtunnel.types import JobSpec
 
 
@@ -58,9 +58,9 @@ def moved(point: torch.Tensor, index: int, sign: int) -> torch.Tensor:
 
 def test_the_scout_judges_the_leaning_point_in_full_and_books_what_it_did() -> None:
     of = study("role")
-    full, short = arena(of), Arena(of.setting.shorter(20), lambda index: (0, SCOUT, 8, index), 2, of.population, of.account)
+    full, short = arena(of), Arena(of.context.shorter(20), lambda index: (0, SCOUT, 8, index), 2, of.population, of.account)
     before = of.account.run_equivalents
-    sweep = survey(of.setting, full, short)
+    sweep = survey(of.context, full, short)
     assert sweep is not None and len(sweep["learning_rate"]) == 8
     assert of.account.run_equivalents - before == int((~full.seen.losses.isnan()).sum()) + int(
         (~short.seen.losses.isnan()).sum()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hpo.witness import combined, regression, witnessed
+from hpo.search.portfolio.witness import combined, regression, witnessed
 
 
 def test_many_exact_runs_give_the_slope_and_none_gives_the_prior() -> None:

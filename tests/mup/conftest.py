@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hpo.mup.proxies import proxy_tensors
-from hpo.mup.transfer import make_plan
+from hpo.plans.transfer import make_plan
 from windtunnel.types import (
     TASKS,
     CoordinateCheck,

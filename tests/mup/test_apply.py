@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 
 import windtunnel.torch
+from hpo.evidence.apply import effective, initialise
 from hpo.families import MLP, build
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.mup.apply import effective, initialise
 from hpo.mup.proxies import mlp_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std
-from hpo.space import Space
 from hpo.tasks import load
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
 from windtunnel.types import TASKS, JobSpec, TransferPlan
 
 WIDTHS = [64, 128, 512]

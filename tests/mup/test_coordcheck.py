@@ -8,13 +8,13 @@ from math import prod
 
 import pytest
 
-from hpo.mup.coordcheck import check_steps, coordinate_check
-from hpo.mup.ladder import MOST_PARAMETERS, cost, ladder
+from hpo.evidence.coordcheck import check_steps, coordinate_check
+from hpo.evidence.slopes import LARGEST
 from hpo.mup.powers import ONE, Power
 from hpo.mup.proxies import mlp_tensors
-from hpo.mup.slopes import LARGEST
 from hpo.mup.tables.entry import Entry
 from hpo.mup.tables.mup import MUP
+from hpo.sizing.coordinate_widths import MOST_PARAMETERS, cost, ladder
 from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.results import CoordinateQuantity
 
@@ -314,7 +314,7 @@ def test_a_check_that_an_older_version_stored_is_still_read() -> None:
 def test_seeds_one_by_one_show_what_they_show_together(monkeypatch) -> None:
     spec = JobSpec.model_validate({"task": "digits", "model": {"width": 8}})
     together = coordinate_check(spec, {}, [16, 32], seeds=4, steps=2, learning_rate=0.01)
-    monkeypatch.setattr("hpo.mup.coordinates.probe.MOST_AT_ONCE", 3_500)
+    monkeypatch.setattr("hpo.evidence.coordinates.probe.MOST_AT_ONCE", 3_500)
     # 2,000 and 3,500 parameters at width 16 and 32: two seeds at once, then one.
     apart = coordinate_check(spec, {}, [16, 32], seeds=4, steps=2, learning_rate=0.01)
     assert [(slope.module, slope.quantity, slope.step) for slope in apart.slopes] == [

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hpo.mup.premises import beyond_the_table
 from hpo.mup.proxies import mlp_tensors
 from hpo.mup.rules import role_rule, tensor_rules
+from hpo.plans.premises import beyond_the_table
 from windtunnel.types import DecayRule, JobSpec, OptimizerName, Parametrization
 from windtunnel.types.results import Role
 

@@ -9,16 +9,16 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import windtunnel.torch
+from hpo.evidence.apply import effective, initialise
+from hpo.evidence.slopes import log_log_slope
+from hpo.exports.registry import export
 from hpo.families import build
-from hpo.mup.apply import effective, initialise
 from hpo.mup.depth import deepened
-from hpo.mup.export import export
 from hpo.mup.growth import branch_part, depth_growth
 from hpo.mup.powers import Power
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
-from hpo.mup.slopes import log_log_slope
 from hpo.mup.tables import TABLES
 from hpo.tasks import load
 from windtunnel.types import TASKS, JobSpec, TensorRow

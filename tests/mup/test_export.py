@@ -14,9 +14,9 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import windtunnel.torch
+from hpo.evidence.apply import effective
+from hpo.exports.registry import export, why_not
 from hpo.families import MLP, build
-from hpo.mup.apply import effective
-from hpo.mup.export import export, why_not
 from hpo.mup.proxies import proxy_tensors
 from hpo.tasks import load
 from windtunnel.types import TASKS, JobSpec, TransferPlan

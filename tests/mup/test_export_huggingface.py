@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from hpo.mup.export import export
+from hpo.exports.registry import export
 from hpo.tasks import load
 
 # What a user of the file would write; the same batches go through the torch file. Batches in order: no shuffling.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo.mup.export import export, why_not
+from hpo.exports.registry import export, why_not
 from hpo.tasks import load
 from windtunnel import schedules
 

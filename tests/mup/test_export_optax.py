@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpo.mup.export import export
+from hpo.exports.registry import export
 from hpo.tasks import load
 from windtunnel import schedules
 from windtunnel.types import SCHEDULES, TransferPlan

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import windtunnel.torch
-from hpo.mup.export import export
+from hpo.exports.registry import export
 from hpo.schedules import multipliers
 from windtunnel.types import SCHEDULES, GPT3Schedule, KnotsSchedule, TransferPlan
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import windtunnel.torch
-from hpo.mup.export import export
+from hpo.exports.registry import export
 from hpo.study import Study
 from windtunnel.torch import GaussianDropout, GaussianNoise, PlanMismatch, RandomShift
 from windtunnel.types import TransferPlan

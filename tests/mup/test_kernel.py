@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.mup.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
+from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

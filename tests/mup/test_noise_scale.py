@@ -5,9 +5,9 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
+from hpo.evidence.horizon import horizon_fit, horizon_steps, horizons
+from hpo.evidence.noise_scale import PURPOSE, noise_scale, noise_scale_steps
 from hpo.families import build
-from hpo.mup.horizon import horizon_fit, horizon_steps, horizons
-from hpo.mup.noise_scale import PURPOSE, noise_scale, noise_scale_steps
 from hpo.study import Study
 from windtunnel.types import TASKS, JobSpec
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hpo.mup.optimum import LEVEL, drift, optimum
+from hpo.evidence.optimum import LEVEL, drift, optimum
 
 XS = [math.log(2) * k for k in (-2, -1, 0, 1, 2)]
 

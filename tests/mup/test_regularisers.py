@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from hpo.mup.export import export, why_not
+from hpo.exports.registry import export, why_not
 from windtunnel.types import TransferPlan
 from windtunnel.types.responses import BestResponseReport, HeldAgainstReplayed, RegulariserSchedule, SeedLoss
 

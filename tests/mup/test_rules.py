@@ -9,14 +9,14 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from hpo.evidence.apply import effective, initialise
+from hpo.evidence.slopes import log_log_slope
 from hpo.families import MLP
-from hpo.mup.apply import effective, initialise
 from hpo.mup.growth import counterparts
 from hpo.mup.powers import Power
 from hpo.mup.proxies import mlp_tensors, transformer_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std, role_rule, tensor_rules
-from hpo.mup.slopes import log_log_slope
 from hpo.mup.tables import TABLES
 from hpo.tasks import load
 from windtunnel.types import DecayKind, DecayRule, JobSpec, OptimizerName, Parametrization, TensorFacts

@@ -2,14 +2,14 @@
 
 import pytest
 
-from hpo.evaluation import judge
+from hpo.evidence.scaling import PURPOSE, member_steps_of_grid, scaling_report
 from hpo.laws.counting import count
-from hpo.mup.scaling import PURPOSE, member_steps_of_grid, scaling_report
 from hpo.sizing.checks import check_parts
 from hpo.sizing.work import phases
 from hpo.study import Study
+from hpo.training.evaluation import judge
 from windtunnel.types import JobSpec
-from windtunnel.types.carrying import scaling_steps, scaling_widths
+from windtunnel.types.checks.transfer import scaling_steps, scaling_widths
 
 SMALL = {
     "task": "digits",

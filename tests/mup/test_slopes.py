@@ -6,7 +6,7 @@ import random
 import pytest
 from scipy import stats
 
-from hpo.mup.slopes import LARGEST, interval, log_log_slope, slope_over_seeds, student_t
+from hpo.evidence.slopes import LARGEST, interval, log_log_slope, slope_over_seeds, student_t
 
 
 def test_slopes_are_exponents_of_power_laws() -> None:

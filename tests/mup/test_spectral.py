@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hpo.mup.coordinates.spectral import SMALL, relative_spectral_norm, spectral_norm
+from hpo.evidence.coordinates.spectral import SMALL, relative_spectral_norm, spectral_norm
 
 
 def draw(*shape: int) -> torch.Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
+from hpo.evidence.apply import effective, initialise
+from hpo.evidence.coordcheck import coordinate_check
 from hpo.families import MLP
-from hpo.mup.apply import effective, initialise
-from hpo.mup.coordcheck import coordinate_check
 from hpo.mup.depth import deepened
 from hpo.mup.growth import Growth
 from hpo.mup.powers import ONE, Power

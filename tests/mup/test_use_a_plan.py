@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.mup.export import export
+from hpo.exports.registry import export
 from windtunnel.types.exports import EXPORTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "use-a-plan.md").read_text()

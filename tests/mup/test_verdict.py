@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from hpo.mup.slopes import Interval, interval
-from hpo.mup.verdict import exempted, initial_logits_dominate, judge, measured_slope, overall, rises
+from hpo.evidence.slopes import Interval, interval
+from hpo.evidence.verdict import exempted, initial_logits_dominate, judge, measured_slope, overall, rises
 
 WIDTHS = [64, 128]
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from hpo.mup.proxies import proxy_tensors
-from hpo.space import Space
+from hpo.training.space import Space
 from service.app import create_app
 from service.jobs.forking import begun_at, merged
 from service.serve import background

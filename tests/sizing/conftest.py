@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 torch.set_num_threads(1)
-from hpo.calibration import measure_speed
+from hpo.training.machine_speed import measure_speed
 from hpo.study import Study
 from windtunnel.types import JobSpec
 

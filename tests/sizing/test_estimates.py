@@ -5,24 +5,28 @@ from typing import Any
 
 import pytest
 
-from hpo import certificate, portfolio, scout, stopping, survey
-from hpo.best_response import quality
+from hpo.certificate.certificate import certificate
+from hpo.evidence import coordcheck
+from hpo.evidence.horizon import horizon_steps
+from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families import build
 from hpo.layout import Layout
-from hpo.mup import coordcheck
-from hpo.mup.horizon import horizon_steps
-from hpo.mup.ladder import MOST_AT_ONCE
-from hpo.mup.noise_scale import noise_scale_steps
 from hpo.mup.proxies import proxy_tensors
-from hpo.race import FINALISTS, LENGTHS
+from hpo.search.best_response import quality
+from hpo.search.descent import scout
+from hpo.search.descent.race import FINALISTS, LENGTHS
+from hpo.search.portfolio import portfolio
+from hpo.search.portfolio import scout as survey
+from hpo.search.protocol import stopping
 from hpo.sizing import checks, memory, work
+from hpo.sizing.coordinate_widths import MOST_AT_ONCE
 from hpo.sizing.counts import coordinates, parameters
 from hpo.sizing.estimate import LOOKS, STARTUP_SECONDS, estimate
 from hpo.sizing.memory import Memory, estimator_bytes, plain_bytes, plain_members, states_kept, storage_in_force
 from hpo.sizing.peak import members_at_once
 from hpo.sizing.starts import at_once
-from hpo.space import Space
 from hpo.study import Study
+from hpo.training.space import Space
 from windtunnel.types import TASKS, JobSpec
 from windtunnel.types.estimates import REFERENCE, MachineSpeed
 from windtunnel.types.estimators import ESTIMATORS

@@ -13,13 +13,13 @@ import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.estimators import Forward, Reverse
 from hpo.families.describing import describe
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.losses import per_example
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.space import Space
 from hpo.tasks import load
+from hpo.training.losses import per_example
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
 from windtunnel import InvalidRequest, UserTask
 from windtunnel.types import TASKS, JobSpec
 from windtunnel.user_tasks import USER_TASKS, register

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import windtunnel
 from hpo.families import build
-from hpo.mup.modules import roles
+from hpo.families.modules import roles
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.roles import RoleQuestion, infer_roles
 from windtunnel.types import TASKS, ModelSpec

@@ -12,13 +12,13 @@ import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.estimators import Reverse
 from hpo.families.describing import check_table, describe
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.space import Space
 from hpo.study import Study
 from hpo.tasks import load
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
 from windtunnel.client import InvalidRequest
 from windtunnel.types import TASKS, JobSpec
 from windtunnel.user_tasks import user_task

@@ -228,7 +228,7 @@ def test_a_job_whose_runs_all_diverge_fails_with_that_type_and_a_hint(
 def test_a_hypergradient_that_differences_contradict_fails_the_job_before_its_first_step(
     settings: WorkerSettings, sqlite: Database, tiny: JobSpec, claimed: Claim, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpo.certificate.TOLERANCE", 0.0)
+    monkeypatch.setattr("hpo.certificate.certificate.TOLERANCE", 0.0)
     lease = claimed(tiny)
     run(settings, lease, pulse)
     with sqlite.snapshot() as s:

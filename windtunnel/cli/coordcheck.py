@@ -149,7 +149,7 @@ def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[s
     from pydantic import ValidationError
 
     from hpo.errors import HpoError
-    from hpo.mup.coordcheck import coordinate_check
+    from hpo.evidence.coordcheck import coordinate_check
     from service.problems import field_errors
 
     if is_dataset(str(wanted.get("task"))):

@@ -20,7 +20,7 @@ from windtunnel.types.roles import ROLES, Role
 from windtunnel.user_tasks import UserTask, user_task
 
 if TYPE_CHECKING:
-    from hpo.mup.modules import RoleTable
+    from hpo.families.modules import RoleTable
 
 BUILT_IN: dict[str, str] = {"mlp": "digits", "resnet": "digits", "transformer": "python-text"}
 """Family -> a task that it can learn, for the sizes of its ends."""
@@ -98,7 +98,7 @@ def roles(
             raise typer.BadParameter(
                 "only a UserTask has a table to write; give the one of your package", param_hint="--save"
             )
-        from hpo.mup.modules import roles as inferred
+        from hpo.families.modules import roles as inferred
 
         first = base or (FAMILY_DEFAULTS[family]["width"] if family else 64)
         table = inferred(found, base=first, delta=delta or 2 * first, overrides=given)
@@ -197,7 +197,7 @@ def _write(file: Path, info: ModuleInfo) -> None:
 
 
 def _deliver(table: "RoleTable", *, as_json: bool) -> None:
-    from hpo.mup.modules import cells
+    from hpo.families.modules import cells
 
     if as_json:
         output.print_json(

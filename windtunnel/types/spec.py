@@ -6,7 +6,10 @@ from typing import Any, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.carrying import (
+from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can
+from windtunnel.types.checks.initial import check_initial
+from windtunnel.types.checks.regularisers import check_regularisers
+from windtunnel.types.checks.transfer import (
     check_measurements,
     check_rules,
     check_size,
@@ -28,9 +31,7 @@ from windtunnel.types.model import ModelSpec, with_defaults
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizer import OptimizerSpec
 from windtunnel.types.outer import OuterSpec
-from windtunnel.types.regularising import check_regularisers
 from windtunnel.types.regularization import RegularizationSpec
-from windtunnel.types.responding import check_best_response, check_that_estimator_can
 from windtunnel.types.schedules import (
     FIELDS,
     CosineSchedule,
@@ -39,7 +40,6 @@ from windtunnel.types.schedules import (
     ScheduleSpec,
     is_shape,
 )
-from windtunnel.types.starting import check_initial
 from windtunnel.types.tasks import TASKS, TaskInfo
 from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from hpo.families import Proxy
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.space import Space
 from hpo.tasks import Split, TaskData
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
 from windtunnel.types import JobSpec, TensorFacts
 
 SIZE, EXAMPLES, NOISE = 40, 256, 2.0

@@ -7,11 +7,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hpo.best_response import certificate
-from hpo.best_response.alternating import Alternating
-from hpo.best_response.replay import points_of, replay
+from hpo.certificate.certificate import best_response as certificate
 from hpo.errors import CertificateFailed, Diverged, Refused
 from hpo.estimators import BestResponse
+from hpo.search.best_response.alternating import Alternating
+from hpo.search.best_response.replay import points_of, replay
 from hpo.study import Study
 from windtunnel.types import JobSpec, OuterStep, Progress, TuneResult
 

@@ -8,9 +8,9 @@ import torch
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import answered
-from hpo.inner import InnerProblem
 from hpo.sizing.counts import response_parameters
 from hpo.study import Study
+from hpo.training.problem import InnerProblem
 from windtunnel.types import JobSpec
 
 SEARCH = [

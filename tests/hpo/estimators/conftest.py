@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.coefficients import Coefficients
 from hpo.estimators.adjoint import Applied, Cotangents
-from hpo.inner import Batch, Draw, InnerProblem
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.space import Hyperparameter, Space
 from hpo.tasks import Split, TaskData, load
-from hpo.updates import State
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Batch, Draw, InnerProblem
+from hpo.training.space import Hyperparameter, Space
+from hpo.updates import OptimizerState
 from windtunnel.types import TASKS, JobSpec, TensorFacts
 
 VALIDATION_EXAMPLES = 12
@@ -198,7 +198,7 @@ class InfluenceBalancing(WithoutNetwork):
     def step_(self, state, gradient, table, step):
         state[0].copy_(self.apply_update(state, gradient, table.at(step), step)[0])
 
-    def product(self, update: Applied, seen: Tensor, adjoint: State, wanted: Collection[str]) -> Cotangents:
+    def product(self, update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str]) -> Cotangents:
         """Vector-Jacobian product of the update, for reverse mode, which has those of the built-in rules by name."""
         tables = {"learning_rate": (adjoint[0] * self.signs).sum(1, keepdim=True)}
         return Cotangents((adjoint[0] @ self.matrix, adjoint[1]), torch.zeros_like(seen), tables)

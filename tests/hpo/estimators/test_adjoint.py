@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.adjoint import Applied, by_autograd, pull_back
-from hpo.inner import InnerProblem
+from hpo.training.problem import InnerProblem
 
 MEMBERS = 3
 SEARCH = {"model": {"width": 4, "depth": 2}, "inner": {"steps": 8, "batch_size": 4, "seeds": 2}}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hpo.estimators import FiniteDifference, Forward, Reverse, Truncated, Unrolled
-from hpo.inner import InnerProblem
+from hpo.training.problem import InnerProblem
 from windtunnel.types import HyperparameterName
 
 ADAM = ("beta1", "beta2", "eps")

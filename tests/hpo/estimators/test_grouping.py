@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hpo.estimators import Reverse
-from hpo.grouping import LARGE, groups, members_together
+from hpo.sizing.grouping import LARGE, groups, members_together
 from windtunnel.types import TASKS, ModelSpec
 
 TEXT = TASKS["python-text"]

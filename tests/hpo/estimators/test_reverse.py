@@ -6,10 +6,10 @@ from torch import nn
 
 from hpo.estimators import Estimator, Reverse, Unrolled
 from hpo.estimators.reverse import bounded_scale
-from hpo.inner import InnerProblem
 from hpo.layout import Layout
-from hpo.space import Space
 from hpo.tasks import load
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
 from windtunnel.types import JobSpec, TensorFacts
 
 EXACT: dict[str, Estimator] = {

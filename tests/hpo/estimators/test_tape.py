@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hpo.estimators.hand_tape import HandTape, record
 from hpo.estimators.tape import Tape
-from hpo.inner import InnerProblem
+from hpo.training.problem import InnerProblem
 
 INNER = {"steps": 4, "batch_size": 3, "seeds": 2}
 PLAIN: dict[str, Any] = {"model": {"width": 4, "depth": 1, "activation": "tanh"}, "inner": INNER}

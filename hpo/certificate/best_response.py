@@ -1,0 +1,75 @@
+"""The certificate of a best response: its validation gradient against finite differences, in float64.
+
+A short run trains weights and response at the job's point; then the validation loss through the response is differentiated
+by the regularisers and by the scales of their perturbations, as every validation step of the job does, and compared with
+differences of the same loss. What is certified is that gradient. How good the response itself is, no difference quotient of
+one run can say: the job's quality points say it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hpo.best_response.objectives import Kind
+from hpo.best_response.run import BestResponseRun, Standing
+from hpo.certificate.certificate import PURPOSE, Loss, ShortRun, beside, compared, passing
+from hpo.training.problem import InnerProblem, OnStep, silent
+from windtunnel.types import CertificatePoint
+from windtunnel.types.method import BestResponseSettings
+from windtunnel.types.results import CertifiedPoint
+
+
+def certify_response(
+    problem: InnerProblem,
+    kind: Kind,
+    settings: BestResponseSettings,
+    point: Tensor,
+    which: CertifiedPoint,
+    on_step: OnStep = silent,
+) -> CertificatePoint:
+    """Compare the gradient through the response with finite differences, along itself and along a random direction.
+
+    Raises:
+        CertificateFailed: they disagree, or the differences settle at no length of run.
+    """
+    point = beside(point, problem.spec.seed)
+
+    def compare(member: int, steps: int) -> CertificatePoint:
+        short = ShortRun(problem, steps)
+        draw = short.draw([(problem.spec.seed, PURPOSE, member)])
+        run = BestResponseRun(short, kind, replace(settings, warmup=1.0), draw)
+        value, gradient, loss = _validation(run, run.advance(run.begin(point), steps, on_step))
+
+        def along(unit: Tensor) -> Loss:
+            return lambda offsets: torch.stack([loss(offset * unit) for offset in offsets])
+
+        return compared(short, which, value, gradient, along, "response")
+
+    return passing(
+        compare,
+        problem,
+        "gradient through the response",
+        "no best response of this job can be trusted; report this spec as a defect",
+    )
+
+
+def _validation(run: BestResponseRun, standing: Standing) -> tuple[float, Tensor, Callable[[Tensor], Tensor]]:
+    """Loss of the first validation step, its gradient by (h, log sigma) [2k], and the loss that far beside them."""
+    problem, objectives, count = run.problem, run.objectives, len(run.rows)
+    split = problem.data.validation.batch(0, problem.batch_size)
+    eps = run.validation_noise(0, len(split))
+    base = problem.loss_tables(standing.point[None])
+    weights, response = standing.weights[0], standing.response[0]
+    value, by_h, by_scale = objectives.validation_slope(
+        weights, response, standing.point, standing.log_scales, eps, base, split
+    )
+
+    @torch.no_grad()
+    def loss(offset: Tensor) -> Tensor:
+        at = (standing.point[run.rows] + offset[:count])[None]
+        scales = (standing.log_scales + offset[count:])[None]
+        return objectives.validation_losses(weights, response, standing.point, at, scales, eps, base, split)[0]
+
+    return float(value), torch.cat([by_h[0], by_scale[0]]), loss

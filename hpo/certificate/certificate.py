@@ -1,0 +1,278 @@
+"""The certificate of a job: its hypergradient against finite differences of its own training runs, in float64.
+
+Both sides take the same short run: the job's proxy, data, optimizer, clipping and regularisers, at the job's point, with
+at most ``STEPS`` updates whose coefficients are rows spread over the whole of the job's tables, so that every part of the
+schedule has its say. Over a full run near the edge of chaos no difference quotient settles and there would be nothing to
+compare; over 20 steps it does, and those steps go through every line of the engine that a long run goes through.
+
+The adjoint is exact. What is certified is the engine: training step, update rule, clipping, schedule, storage. What an
+estimator leaves out on purpose (the bounded adjoint, a window, a smoothing) is its documented bias, no error.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hpo.errors import CertificateFailed
+from hpo.estimators import Estimator, Reverse, Unrolled
+from hpo.seeding import generator_of
+from hpo.training.coefficients import Coefficients
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
+from windtunnel.types import Certificate, CertificatePoint
+from windtunnel.types.results import CertifiedPoint, CertifiedThrough
+
+STEPS = 20
+SHORTEST = 2
+"""Where the differences do not settle over ``STEPS`` updates, half as many are tried, down to so many."""
+TOLERANCE = 1e-6
+"""Largest relative error that passes. A sound engine was seen at 1e-10 to 3e-7, the most where gradients are small."""
+FLAT = 1e-3
+"""Errors are relative to the gradient's norm, or to this share of the loss where that is larger."""
+SETTLED = TOLERANCE / 10
+"""Two rules so close, in the same relative units, end the search for a good width."""
+WIDTHS = (1.6e-5, 4e-6, 1e-6)
+"""Half widths to begin with, in unconstrained units."""
+MORE_WIDTHS = (2.5e-7, 6.25e-8, 6.4e-5, 2.56e-4)
+"""Then these, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
+NUDGE = 1e-3
+"""Both sides are taken so far beside the point, in every coordinate, give or take a half. A start is often a round number,
+where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them right;
+further away than any width above there is one."""
+MEMBERS = 2
+"""A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
+PURPOSE = 90
+"""Second part of the seed paths: no run of the tuning has it."""
+
+Loss = Callable[[Tensor], Tensor]
+"""Offsets along a direction [n] -> validation losses [n]."""
+
+
+class ShortRun(InnerProblem):
+    """A job's run with few updates: evenly spread rows of its tables over time, the first of its batches.
+
+    Args:
+        whole: the job's problem, of any dtype.
+        steps: number of updates, at most those of the whole.
+    """
+
+    def __init__(self, whole: InnerProblem, steps: int) -> None:
+        super().__init__(whole.spec, whole.layout, whole.init_std, whole.space, whole.data, torch.float64)
+        self.rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
+        ends = torch.cat([self.rows, torch.tensor([self.steps])])
+        self.regularisers = {name: table[ends] for name, table in self.regularisers.items()}
+        self.steps = steps
+
+    def coefficients(self, points: Tensor) -> Coefficients:
+        """See ``InnerProblem``; tables over time have one row for each update of the short run."""
+        found = super().coefficients(points)
+        return replace(found, scheduled={name: table[self.rows] for name, table in found.scheduled.items()})
+
+
+def certify(
+    problem: InnerProblem,
+    estimator: Estimator,
+    point: Tensor,
+    which: CertifiedPoint,
+    population: int,
+    on_step: OnStep = silent,
+) -> CertificatePoint:
+    """Compare the exact hypergradient with finite differences, along itself and along a random direction.
+
+    Args:
+        problem: the job's.
+        estimator: the job's; ``exact`` says what of it is certified.
+        point: unconstrained coordinates, [k].
+        which: name of the point.
+        population: members trained as one computation, at most.
+        on_step: called after every inner step.
+
+    Returns:
+        The direction of larger error.
+
+    Raises:
+        CertificateFailed: they disagree, or the differences settle at no length of run.
+    """
+    point = beside(point, problem.spec.seed)
+
+    def compare(member: int, steps: int) -> CertificatePoint:
+        run = ShortRun(problem, steps)
+        draw = run.draw([(problem.spec.seed, PURPOSE, member)])
+        estimate = exact(estimator).estimate(run, point[None], draw, on_step)
+
+        def along(unit: Tensor) -> Loss:
+            return _losses(run, draw, point, unit, population, on_step)
+
+        return compared(run, which, float(estimate.value[0]), estimate.gradient[0].double(), along)
+
+    return passing(
+        compare,
+        problem,
+        "hypergradient",
+        "no hypergradient of this job can be trusted. A task or model of your own must be differentiable through every "
+        "operation: nothing detached, no random numbers of its own. Otherwise report this spec as a defect",
+    )
+
+
+def passing(
+    compare: Callable[[int, int], CertificatePoint], problem: InnerProblem, what: str, distrust: str
+) -> CertificatePoint:
+    """The comparison that passes, on the first member where one does, over the longest run whose differences settle.
+
+    Args:
+        compare: (member, steps) -> both sides over a short run of that member.
+        problem: the job's.
+        what: is certified, for the error.
+        distrust: what the job's user is told where no member passes.
+
+    Raises:
+        CertificateFailed: the two sides disagree, or the differences settle at no length of run.
+    """
+    for member in range(MEMBERS):
+        steps = min(STEPS, problem.steps)
+        found = compare(member, steps)
+        # A doubt that is NaN has not settled: runs diverged, and shorter ones may not.
+        while not found.doubt <= TOLERANCE and steps > SHORTEST:
+            steps = max(steps // 2, SHORTEST)
+            found = compare(member, steps)
+        if found.passed:
+            return found
+    raise CertificateFailed(
+        f"at the {found.point} point, over {found.steps} steps, the {what} is {found.reverse:.9g} along the "
+        f"{found.direction} direction and finite differences say {found.finite_difference:.9g}: relative error "
+        f"{found.relative_error:.1e}, doubt of the differences {found.doubt:.1e}, allowed {TOLERANCE:.0e}",
+        distrust,
+    )
+
+
+def compared(
+    run: ShortRun,
+    which: CertifiedPoint,
+    value: float,
+    gradient: Tensor,
+    along: Callable[[Tensor], Loss],
+    through: CertifiedThrough = "run",
+) -> CertificatePoint:
+    """A gradient [k] against differences along itself and along a random direction.
+
+    Args:
+        run: that both sides take.
+        which: name of the point.
+        value: of the loss there.
+        gradient: to compare, float64.
+        along: unit vector -> the loss along it.
+        through: what the gradient went through.
+
+    Returns:
+        The direction of larger doubt, or of larger error where both have settled.
+    """
+    least = max(float(gradient.norm()), FLAT * abs(value))
+    noise = torch.randn(len(gradient), generator=generator_of((run.spec.seed, PURPOSE)), dtype=torch.float64)
+    found: list[CertificatePoint] = []
+    directions: dict[Literal["random", "gradient"], Tensor] = {"random": noise, "gradient": gradient}
+    for name, direction in directions.items():
+        length = direction.norm()
+        # Where nothing has a slope, any direction is the gradient's.
+        unit = direction / length if length > 0 else noise / noise.norm()
+        numeric, doubt = slope(along(unit), least)
+        reverse = float(gradient @ unit)
+        error = abs(reverse - numeric) / max(least, abs(numeric))
+        found.append(
+            CertificatePoint(
+                point=which,
+                direction=name,
+                reverse=reverse,
+                finite_difference=numeric,
+                relative_error=error,
+                doubt=doubt,
+                steps=run.steps,
+                passed=max(error, doubt) <= TOLERANCE,
+                through=through,
+            )
+        )
+    return max(found, key=lambda point: (max(point.doubt, TOLERANCE), point.relative_error))
+
+
+def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Certificate:
+    """What a result shows of the points that passed."""
+    engine = "higher" if isinstance(estimator, Unrolled) else "population"
+    return Certificate(engine=engine, tolerance=TOLERANCE, points=list(points))
+
+
+def beside(point: Tensor, seed: int) -> Tensor:
+    """The point [k] moved by ``NUDGE``, give or take a half of it, up or down in each coordinate by chance."""
+    up, size = torch.rand(2, len(point), generator=generator_of((seed, PURPOSE, PURPOSE)), dtype=torch.float64)
+    away: Tensor = NUDGE * (0.5 + size) * torch.where(up < 0.5, -1.0, 1.0)
+    return point + away
+
+
+def exact(estimator: Estimator) -> Estimator:
+    """The exact reverse mode of an estimator's engine, with its storage.
+
+    An estimator that is no reverse mode trains through the population engine, so that is certified.
+    """
+    match estimator:
+        case Unrolled():
+            return estimator
+        case Reverse():
+            return replace(estimator, adjoint="exact")
+        case _:
+            return Reverse("sqrt", "exact")
+
+
+def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: int, on_step: OnStep) -> Loss:
+    """The validation loss along a line through the point."""
+
+    def along(offsets: Tensor) -> Tensor:
+        points = point + offsets[:, None] * unit
+        parts = []
+        for chunk in torch.split(points, population):
+            trained = run.train(chunk, draw.select([0] * len(chunk)), on_step)
+            with torch.no_grad():
+                parts.append(run.evaluate(trained.parameters, trained.loss, run.data.validation)[0])
+        return torch.cat(parts)
+
+    return along
+
+
+def slope(loss: Loss, least: float) -> tuple[float, float]:
+    """Derivative at 0 by central differences, and its doubt: how far the two rules that agree best are apart.
+
+    Neighbouring half widths h < H make a five-point rule, (r^2 d(h) - d(H)) / (r^2 - 1) with r = H / h and d the central
+    difference, exact to the fourth order. Kinks (a gradient norm that crosses the clip threshold) and jumps (a ReLU that
+    switches, and with it the training gradient) spoil the wide rules, rounding the narrow ones. The two neighbouring
+    rules that agree best are believed: an accident is another one at every width.
+
+    Args:
+        loss: along a line.
+        least: slope that the doubt is relative to at least.
+
+    Returns:
+        (derivative, doubt relative to the larger of its size and ``least``).
+    """
+    differences: dict[float, float] = {}
+    best = (0.0, float("inf"))
+    for wanted in (WIDTHS, *((width,) for width in MORE_WIDTHS)):
+        widths = torch.tensor(wanted, dtype=torch.float64)
+        ahead, behind = loss(torch.cat([widths, -widths])).double().chunk(2)
+        differences |= zip(wanted, ((ahead - behind) / (2 * widths)).tolist(), strict=True)
+        best = _best_pair(differences, least)
+        if best[1] <= SETTLED:
+            break
+    return best
+
+
+def _best_pair(differences: dict[float, float], least: float) -> tuple[float, float]:
+    """The neighbouring five-point rules that agree best: (their mean, their relative distance)."""
+    widths = sorted(differences, reverse=True)
+    rules = []
+    for wide, narrow in itertools.pairwise(widths):
+        square = (wide / narrow) ** 2
+        rules.append((square * differences[narrow] - differences[wide]) / (square - 1))
+    pairs = [((a + b) / 2, abs(a - b) / max(abs(a + b) / 2, least)) for a, b in itertools.pairwise(rules)]
+    # A NaN (a run beside the point diverged) compares as false everywhere: it must not win.
+    return min(pairs, key=lambda pair: float("inf") if math.isnan(pair[1]) else pair[1])

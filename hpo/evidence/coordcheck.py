@@ -1,0 +1,142 @@
+"""Coordinate check: do activations, and what training changes in them, keep their size when the width grows?
+
+Tensor Programs V, appendix D: a few steps on one fixed batch at a large learning rate, over a ladder of widths. The runs
+use the job's own optimizer, init scales and multipliers, with two differences: one learning rate for every tensor,
+so that no role hides behind a larger one, and neither decay nor clipping nor regularisers, which damp the growth that is
+looked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import isfinite, sqrt
+from statistics import fmean, stdev
+
+from hpo.evidence.coordinates.probe import Probe, Trace
+from hpo.evidence.slopes import LARGEST, finite
+from hpo.evidence.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
+from hpo.sizing.coordinate_widths import SEEDS, ladder
+from hpo.tasks import TaskData, load
+from hpo.training.problem import OnStep, silent
+from windtunnel.types import CoordinateCheck, JobSpec, OptimizerName
+from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
+
+LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
+"""Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
+divided by 4 until the narrowest model learns from its steps."""
+STEPS = 4
+READOUT = "readout"
+NETWORK = "network"
+
+
+def check_steps(spec: JobSpec) -> int:
+    """Member-steps of a check with the defaults, for progress bars; a lower learning rate takes a few more."""
+    return len(ladder(spec)) * SEEDS[spec.model.family] * STEPS
+
+
+def coordinate_check(
+    spec: JobSpec,
+    hyperparameters: Mapping[str, float],
+    widths: Sequence[int] | None = None,
+    *,
+    seeds: int | None = None,
+    steps: int = STEPS,
+    learning_rate: float | None = None,
+    on_step: OnStep = silent,
+    data: TaskData | None = None,
+) -> CoordinateCheck:
+    """Train a few steps at every width of a ladder and judge the exponents of what changed at the last step.
+
+    Args:
+        spec: the job; its parametrization is the one under test.
+        hyperparameters: label -> value; learning rates and decays among them are not used (see the file's first lines).
+        widths: at least two, rising; ``ladder(spec)`` by default.
+        seeds: initialisations at each width, at least two; by default as many as ``SEEDS`` says.
+        steps: optimizer updates, at least one.
+        learning_rate: for every tensor of the proxy; by default ``LEARNING_RATES``, lowered until the narrowest
+            model learns.
+        on_step: called with the number of member-steps after each update; it may raise to stop the check.
+        data: the task, where it is loaded already.
+
+    Raises:
+        ValueError: fewer than two widths, widths that do not rise or that cut an attention head, fewer than two
+            seeds, or no steps.
+    """
+    widths = ladder(spec) if widths is None else list(widths)
+    seeds = SEEDS[spec.model.family] if seeds is None else seeds
+    _check_request(spec, widths, seeds, steps)
+    probe = Probe(spec, _kept(hyperparameters), load(spec.task) if data is None else data, seeds, steps, on_step)
+    large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
+    rate = large if learning_rate is None else learning_rate
+    narrowest = probe.trace(widths[0], rate)
+    while learning_rate is None and not narrowest.learns and rate > 1e-9:
+        rate /= 4
+        narrowest = probe.trace(widths[0], rate)
+    traces = [narrowest, *(probe.trace(width, rate) for width in widths[1:])]
+    slopes = _slopes(widths, steps, traces)
+    losses = [trace.losses[-1] for trace in traces]
+    gained = fmean(narrowest.losses[0]) - fmean(narrowest.losses[-1])
+    verdict, reasons = overall(slopes, rises(widths, losses, gained))
+
+    return CoordinateCheck(
+        verdict=verdict,
+        widths=widths,
+        steps=steps,
+        seeds=seeds,
+        learning_rate=rate,
+        slopes=slopes,
+        sizes={module: _means([trace.change[module][-1] for trace in traces]) for module in narrowest.change},
+        losses=_means(losses),
+        loss_errors=[stdev(each) / sqrt(seeds) if all(map(isfinite, each)) else LARGEST for each in losses],
+        weight_norms={name: _means([trace.weight_norm[name] for trace in traces]) for name in narrowest.weight_norm},
+        update_norms={name: _means([trace.update_norm[name] for trace in traces]) for name in narrowest.update_norm},
+        kernel_change=_means([trace.kernel_change for trace in traces]),
+        linearisation_error=_means([trace.linearisation_error for trace in traces]),
+        reasons=reasons,
+    )
+
+
+def _means(sizes: Sizes) -> list[float]:
+    """Mean over the seeds of each width."""
+    return [finite(fmean(each)) for each in sizes]
+
+
+def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[CoordinateSlope]:
+    """Exponents of activations and changes at every step, of the rest after the last."""
+    found: list[CoordinateSlope] = []
+    for module in traces[0].activation:
+        sizes = [[trace.activation[module][step] for trace in traces] for step in range(steps + 1)]
+        moves = [[trace.change[module][step] for trace in traces] for step in range(steps)]
+        activations = [
+            measured_slope(module, "activation", step, widths, size, last=step == steps) for step, size in enumerate(sizes)
+        ]
+        if module == READOUT and initial_logits_dominate(sizes, moves):
+            activations = [exempted(slope) for slope in activations]
+        found += activations
+        found += [
+            measured_slope(module, "change", step, widths, move, last=step == steps) for step, move in enumerate(moves, 1)
+        ]
+    after: list[tuple[str, CoordinateQuantity, Sizes]] = []
+    for name in traces[0].weight_norm:
+        after.append((name, "weight_norm", [trace.weight_norm[name] for trace in traces]))
+        after.append((name, "update_norm", [trace.update_norm[name] for trace in traces]))
+    after.append((NETWORK, "kernel_change", [trace.kernel_change for trace in traces]))
+    after.append((NETWORK, "linearisation_error", [trace.linearisation_error for trace in traces]))
+    return found + [measured_slope(name, quantity, steps, widths, sizes, last=True) for name, quantity, sizes in after]
+
+
+def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int) -> None:
+    if len(widths) < 2 or any(a >= b for a, b in pairwise(widths)) or widths[0] < 1:
+        raise ValueError(f"the widths of a coordinate check must rise and be at least two, got {list(widths)}")
+    head = spec.model.head if spec.model.family == "transformer" else 1
+    cut = [width for width in widths if width % head]
+    if cut:
+        raise ValueError(f"width {cut[0]} is no multiple of d_head {head}, which is the same at every width")
+    if seeds < 2:
+        raise ValueError(f"seeds of a coordinate check is {seeds}; allowed: at least 2, or no exponent has an interval")
+    if steps < 1:
+        raise ValueError(f"steps of a coordinate check is {steps}; allowed: at least 1")
+
+
+def _kept(hyperparameters: Mapping[str, float]) -> dict[str, float]:
+    replaced = ("learning_rate", "weight_decay", "l2")
+    return {label: value for label, value in hyperparameters.items() if label.partition(".")[0] not in replaced}

@@ -1,0 +1,284 @@
+"""Trains every seed of one width for a few steps on one batch, and records what the coordinate check looks at."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from math import isfinite
+from statistics import fmean
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from hpo.evidence.apply import effective, initialise
+from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
+from hpo.evidence.coordinates.spectral import relative_spectral_norm
+from hpo.families import NO_DIALS, Dials, Proxy, build
+from hpo.layout import Layout
+from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.mup.resolve import global_value, resolve
+from hpo.seeding import generator_of
+from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
+from hpo.tasks import TaskData
+from hpo.training.losses import per_example
+from hpo.training.problem import OnStep
+from hpo.updates import RULES, OptimizerState, StepCoefficients
+from windtunnel.types import HyperparameterName, JobSpec, TensorRow
+from windtunnel.types.tasks import TASKS
+
+PURPOSE = 7_301
+"""Second part of the seed path, so that the check shares no seed with the job's runs."""
+
+PerSeed = list[float]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one width showed, by seed. Sizes are means over examples and units."""
+
+    activation: dict[str, list[PerSeed]]
+    """Module -> mean |output| before step 0, 1, ..., and after the last."""
+    change: dict[str, list[PerSeed]]
+    """Module -> mean |output - output at initialisation| after step 1, 2, ..., last."""
+    weight_norm: dict[str, PerSeed]
+    """Matrix -> spectral norm after the last step over sqrt(fan_out / fan_in); with the forward multiplier."""
+    update_norm: dict[str, PerSeed]
+    """Matrix -> that of its change since initialisation."""
+    kernel_change: PerSeed
+    """|K - K at initialisation| / |K at initialisation| of the tangent kernel of a few examples, of the first seeds."""
+    linearisation_error: PerSeed
+    """Share of the change of those examples' logits that the model linearised at initialisation does not have."""
+    losses: list[PerSeed]
+    """Training loss in nats before step 0, 1, ..., and after the last."""
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Trace]") -> "Trace":
+        """One trace of the seeds of several, in order."""
+
+        def whole(columns: Iterable[PerSeed]) -> PerSeed:
+            return list(chain.from_iterable(columns))
+
+        def by_step(tables: Sequence[list[PerSeed]]) -> list[PerSeed]:
+            return [whole(columns) for columns in zip(*tables, strict=True)]
+
+        first = parts[0]
+        return cls(
+            activation={name: by_step([part.activation[name] for part in parts]) for name in first.activation},
+            change={name: by_step([part.change[name] for part in parts]) for name in first.change},
+            weight_norm={name: whole(part.weight_norm[name] for part in parts) for name in first.weight_norm},
+            update_norm={name: whole(part.update_norm[name] for part in parts) for name in first.update_norm},
+            kernel_change=whole(part.kernel_change for part in parts),
+            linearisation_error=whole(part.linearisation_error for part in parts),
+            losses=by_step([part.losses for part in parts]),
+        )
+
+    @property
+    def learns(self) -> bool:
+        """Whether the mean loss is lower after the last step than before the first."""
+        first, last = fmean(self.losses[0]), fmean(self.losses[-1])
+        return isfinite(last) and last < first
+
+
+class _Activations(nn.Module):
+    """The outputs of every layer as the value of a functional call: no hooks."""
+
+    def __init__(self, model: Proxy, dials: Dials) -> None:
+        super().__init__()
+        self.model, self.dials = model, dials
+
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        return self.model.activations(inputs, self.dials)
+
+
+@dataclass(frozen=True)
+class _Width:
+    """The model of one width as a function of its tensors."""
+
+    model: _Activations
+    rows: Sequence[TensorRow]
+    layout: Layout
+    flipped: frozenset[str]
+    """Tensors that are stored as [fan_in, fan_out, ...]."""
+
+    def outputs(self, tensors: Sequence[Tensor], inputs: Tensor) -> dict[str, Tensor]:
+        """Module -> output; tensors and outputs of one seed."""
+        named = effective(dict(zip(self.layout.names, tensors, strict=True)), self.rows)
+        found: dict[str, Tensor] = functional_call(
+            self.model, {f"model.{name}": tensor for name, tensor in named.items()}, (inputs,)
+        )
+        return found
+
+    def logits(self, tensors: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        """[batch, classes], [batch, context, classes] for text; tensors of one seed."""
+        return self.outputs(tensors, inputs)["readout"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Trains all seeds of one width as one batched computation and records what its layers put out."""
+
+    spec: JobSpec
+    hyperparameters: Mapping[str, float]
+    """Without learning rates and decays."""
+    data: TaskData
+    seeds: int
+    steps: int
+    on_step: OnStep
+    first: int = 0
+    """Number of the first seed."""
+
+    def trace(self, width: int, learning_rate: float) -> Trace:
+        """Train at one width from the same seeds as at any other, every tensor with the same rate at the proxy's width.
+
+        As many seeds at once as ``MOST_AT_ONCE`` allows: small models are slow one by one, large ones need the memory.
+        """
+        at = self._at(width, learning_rate)
+        together = max(1, MOST_AT_ONCE // at.layout.parameters)
+        parts = [
+            replace(self, first=self.first + start, seeds=min(together, self.seeds - start))._together(at)
+            for start in range(0, self.seeds, together)
+        ]
+        return Trace.joined(parts)
+
+    def _together(self, at: _Width) -> Trace:
+        inputs, labels = self._batch()
+        task = TASKS[self.spec.task]
+        initial, update = RULES[self.spec.optimizer.name]
+        start = self._initial(at.rows, at.layout)
+        state = initial(start)
+        terms = self._terms(at.rows, at.layout)
+        before: dict[str, Tensor] = {}
+        activation: dict[str, list[PerSeed]] = {}
+        change: dict[str, list[PerSeed]] = {}
+        losses: list[PerSeed] = []
+        for step in range(self.steps + 1):
+            leaves = [tensor.detach().requires_grad_() for tensor in at.layout.split(state[0])]
+            # No step follows the last pass: it keeps nothing for a backward one.
+            with torch.set_grad_enabled(step < self.steps):
+                found = vmap(at.outputs, in_dims=(0, None))(leaves, inputs)
+                loss = per_example(task, found["readout"], labels).mean(1)
+            losses.append(loss.tolist())
+            for module, output in found.items():
+                activation.setdefault(module, []).append(_sizes(output.detach()))
+                if step:
+                    change.setdefault(module, []).append(_sizes(output.detach() - before[module]))
+            if not step:
+                before = {module: output.detach() for module, output in found.items()}
+            if step < self.steps:
+                # Members share nothing: the gradient of the sum of their losses holds the gradient of each.
+                gradients = torch.autograd.grad(loss.sum(), leaves)
+                state = update(state, at.layout.join(gradients), terms, step)
+                del gradients
+                self.on_step(self.seeds)
+        weight_norm, update_norm = _norms(at, start, state[0])
+        kernel_change, error = self._departure(at, start, state, terms, inputs[:KERNEL_EXAMPLES])
+        return Trace(activation, change, weight_norm, update_norm, kernel_change, error, losses)
+
+    def _at(self, width: int, learning_rate: float) -> _Width:
+        values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}
+        task, base = TASKS[self.spec.task], self.spec.model
+        target = base.model_copy(update={"width": width})
+        tensors = proxy_tensors(target, task)
+        rows = resolve(self.spec, values, proxy_tensors(base, task), tensors)
+        dials = self._dials()
+        with torch.device("meta"):
+            model = _Activations(build(target, task), dials)
+        return _Width(model, rows, Layout(tensors), frozenset(fact.name for fact in tensors if fact.flipped))
+
+    def _departure(
+        self, at: _Width, start: Tensor, state: OptimizerState, terms: StepCoefficients, examples: Tensor
+    ) -> tuple[PerSeed, PerSeed]:
+        """Change of the tangent kernel and error of the linearised model, seed by seed: they hold gradients of examples."""
+        first, last = at.layout.split(start), at.layout.split(state[0])
+        changes: PerSeed = []
+        errors: PerSeed = []
+        for seed in range(min(self.seeds, KERNEL_SEEDS - self.first)):
+            ends = [tensor[seed] for tensor in first], [tensor[seed] for tensor in last]
+            if not state[0][seed].isfinite().all():
+                changes.append(float("inf"))
+                errors.append(float("inf"))
+                continue
+            projection = torch.randn(
+                TASKS[self.spec.task].classes, generator=generator_of((self.spec.seed, PURPOSE, self.first + seed, 1))
+            )
+            rates = self._rates(at, state, terms, seed)
+            kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
+            changes.append(relative_change(*kernels))
+            errors.append(linearisation_error(at.logits, *ends, examples))
+        return changes, errors
+
+    def _rates(self, at: _Width, state: OptimizerState, terms: StepCoefficients, seed: int) -> PerSeed:
+        """What a gradient of each tensor is multiplied with: its rate, under Adam over the size of its gradients."""
+        rates = [row.learning_rate for row in at.rows]
+        if self.spec.optimizer.name == "sgd":
+            return rates
+        assert terms.beta2 is not None
+        unbiased = 1 - terms.beta2.item() ** self.steps
+        roots = [(second[seed].mean() / unbiased).sqrt().item() for second in at.layout.split(state[2])]
+        return [
+            rate / (root + (row.eps or 0.0)) if root else 0.0 for rate, root, row in zip(rates, roots, at.rows, strict=True)
+        ]
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
+        train, size = self.data.train, BATCHES[self.spec.model.family]
+        inputs, labels = train.inputs[:size], train.labels[:size]
+        if self.spec.model.family == "transformer":
+            inputs, labels = inputs[:, :CONTEXT], labels[:, :CONTEXT]
+        return inputs, labels.expand(self.seeds, *labels.shape)
+
+    def _dials(self) -> Dials:
+        """The multiplier of attention acts at every width alike; regularisers are left out, as decay is."""
+        if self.spec.model.family != "transformer":
+            return NO_DIALS
+        value = global_value(self.spec, self.hyperparameters, "attention_multiplier")
+        return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
+
+    def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
+        """[seeds, P]"""
+        seeds = range(self.first, self.first + self.seeds)
+        draws = [initialise(rows, generator_of((self.spec.seed, PURPOSE, seed))) for seed in seeds]
+        return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
+
+    def _terms(self, rows: Sequence[TensorRow], layout: Layout) -> StepCoefficients:
+        def each(values: Sequence[float]) -> Tensor:
+            return layout.expand(torch.tensor([values]))
+
+        def shared(name: HyperparameterName) -> Tensor | None:
+            value = global_value(self.spec, self.hyperparameters, name)
+            return None if value is None else torch.tensor([[value]])
+
+        is_sgd = self.spec.optimizer.name == "sgd"
+        return StepCoefficients(
+            learning_rate=each([row.learning_rate for row in rows]),
+            shrink=None,
+            l2=None,
+            clip_norm=None,
+            momentum=shared("momentum") if is_sgd else None,
+            beta1=None if is_sgd else shared("beta1"),
+            beta2=None if is_sgd else shared("beta2"),
+            eps=None if is_sgd else each([row.eps for row in rows if row.eps is not None]),
+        )
+
+
+def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], dict[str, PerSeed]]:
+    """Spectral norms of what the forward pass uses, and of what changed in it since initialisation."""
+    weights: dict[str, PerSeed] = {}
+    updates: dict[str, PerSeed] = {}
+    for row, first, last in zip(at.rows, at.layout.split(start), at.layout.split(end), strict=True):
+        if len(row.shape) < 2 or row.role in ("vector", "scalar"):
+            continue
+        lookup = row.name in EMBEDDINGS or (row.role == "input" and row.name in at.flipped)
+        if row.role == "output" and row.name in at.flipped:
+            first, last = first.transpose(1, 2), last.transpose(1, 2)  # noqa: PLW2901
+
+        def norms(matrices: Tensor, lookup: bool = lookup, multiplier: float = row.multiplier) -> PerSeed:
+            return [multiplier * relative_spectral_norm(matrix, lookup=lookup) for matrix in matrices]
+
+        weights[row.name], updates[row.name] = norms(last), norms(last - first)
+    return weights, updates
+
+
+def _sizes(outputs: Tensor) -> PerSeed:
+    """Mean absolute value of each seed of [seeds, ...]."""
+    return outputs.abs().flatten(1).mean(1, dtype=torch.float64).tolist()

@@ -1,0 +1,164 @@
+"""Verdict of a coordinate check: on each exponent with its interval, on the losses, and on all of it. Imports no torch.
+
+Flat is |exponent| <= ``PASSES``, dependent on the width is |exponent| > ``FAILS``; in between nothing is claimed. An
+estimate counts only where its interval excludes the opposite: a pass needs an interval inside of the failing limits, a
+failure one that keeps clear of the passing range.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import inf, isfinite
+from statistics import fmean
+from typing import Literal
+
+from hpo.evidence.slopes import CONFIDENCE, LARGEST, Interval, interval, slope_over_seeds
+from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
+
+Verdict = Literal["pass", "inconclusive", "fail"]
+Sizes = Sequence[Sequence[float]]
+"""[widths][seeds]"""
+
+PASSES = 0.1
+"""Up to this |exponent|, widths agree."""
+FAILS = 0.3
+"""Beyond this |exponent| a size depends on the width."""
+DECIDES: frozenset[CoordinateQuantity] = frozenset({"activation", "change", "update_norm"})
+"""Quantities that take part in the verdict, after the last step. The others are shown: a weight's own norm reaches its
+exponent only where the width is large against the fixed number of features, and tangent kernel and linearisation error tell
+which regime this is, not whether it is the same at every width."""
+SMALLEST_RISE = 0.02
+"""Share of what training has gained by which a wider model must be behind to count as worse."""
+WORDS: dict[CoordinateQuantity, str] = {
+    "activation": "outputs",
+    "change": "change of outputs",
+    "weight_norm": "spectral norm",
+    "update_norm": "spectral norm of the update",
+    "kernel_change": "change of the tangent kernel",
+    "linearisation_error": "linearisation error",
+}
+
+
+def judge(exponent: Interval) -> Verdict:
+    """Verdict on one exponent."""
+    if abs(exponent.value) <= PASSES and exponent.low >= -FAILS and exponent.high <= FAILS:
+        return "pass"
+    clear = exponent.low > PASSES or exponent.high < -PASSES
+    return "fail" if abs(exponent.value) > FAILS and clear else "inconclusive"
+
+
+def measured_slope(
+    module: str, quantity: CoordinateQuantity, step: int, widths: Sequence[int], sizes: Sizes, *, last: bool
+) -> CoordinateSlope:
+    """Exponent of one quantity over the widths, with its verdict.
+
+    What is exactly 0 at every width has no exponent: 0, exempt; likewise activations that are 0 at any (the logits of a
+    zero readout before its first update). A change of 0 at some widths only is a module that does not learn there: a tiny
+    size stands for it, and the exponent fails.
+
+    Args:
+        module: or tensor.
+        quantity: what was measured.
+        step: optimizer updates before the measurement.
+        widths: rising.
+        sizes: of each width and seed.
+        last: whether this is the step that is judged.
+    """
+    values = [size for seeds in sizes for size in seeds]
+    decides = last and quantity in DECIDES
+    exponent = slope_over_seeds(widths, sizes)
+    if exponent is None and (quantity == "activation" or not any(values)):
+        return CoordinateSlope(module=module, quantity=quantity, step=step, slope=0.0, verdict="exempt", decides=decides)
+    verdict: Verdict | None = None if all(isfinite(value) for value in values) else "fail"
+    if exponent is None:
+        verdict = "fail"
+        exponent = slope_over_seeds(widths, [[max(size, 1 / LARGEST) for size in seeds] for seeds in sizes])
+        assert exponent is not None
+    low, high = (None, None) if exponent.high == inf else (exponent.low, exponent.high)
+    return CoordinateSlope(
+        module=module,
+        quantity=quantity,
+        step=step,
+        slope=exponent.value,
+        low=low,
+        high=high,
+        verdict=verdict or judge(exponent),
+        decides=decides,
+    )
+
+
+def initial_logits_dominate(activation: Sequence[Sizes], change: Sequence[Sizes]) -> bool:
+    """Whether logits are still more what they were at initialisation than what was learned, at any width.
+
+    Those of a readout that is not 0 start as a sum of random terms, which under muP shrinks with the width; that says
+    nothing about training.
+
+    Args:
+        activation: of the readout, [steps + 1][widths][seeds].
+        change: likewise, [steps][widths][seeds].
+    """
+    return any(fmean(moved) < fmean(first) for first, moved in zip(activation[0], change[-1], strict=True))
+
+
+def exempted(slope: CoordinateSlope) -> CoordinateSlope:
+    """The same exponent, without a part in the verdict."""
+    return slope.model_copy(update={"verdict": "exempt", "decides": False})
+
+
+def rises(widths: Sequence[int], losses: Sizes, gained: float) -> list[str]:
+    """ "Wider is better" (Tensor Programs V, section 8): sentences about each next width whose loss is higher.
+
+    A rise counts where the t-interval of the seeds' differences, with a confidence that allows for looking at every pair,
+    lies above 0, and the rise is more than ``SMALLEST_RISE`` of what training has gained.
+
+    Args:
+        widths: rising.
+        losses: training loss of each width and seed after the last step.
+        gained: mean loss before the first step less that after the last, at the narrowest width.
+    """
+    found: list[str] = []
+    confidence = 1 - (1 - CONFIDENCE) / (len(widths) - 1)
+    for (narrow, lower), (wide, upper) in pairwise(zip(widths, losses, strict=True)):
+        if not all(isfinite(loss) for loss in (*lower, *upper)):
+            continue
+        rise = interval([after - before for before, after in zip(lower, upper, strict=True)], confidence)
+        if rise.low > 0 and rise.value > SMALLEST_RISE * max(gained, 0.0):
+            found.append(
+                f"Wider is not better: the training loss rises by {rise.value:.3g} nats from width {narrow} to {wide} "
+                f"({confidence:.0%} interval {rise.low:.3g} to {rise.high:.3g})."
+            )
+    return found
+
+
+def overall(slopes: Iterable[CoordinateSlope], wider_is_worse: Sequence[str]) -> tuple[Verdict, list[str]]:
+    """The worst verdict among the exponents that decide, and what stands against a pass.
+
+    A loss that rises with the width makes it inconclusive and no failure: that it falls is an observation about well-tuned
+    runs, not a theorem about a few steps at a large rate.
+
+    Args:
+        slopes: of all quantities and steps.
+        wider_is_worse: what ``rises`` said.
+    """
+    deciding = [slope for slope in slopes if slope.decides]
+    failed = [slope for slope in deciding if slope.verdict == "fail"]
+    open_ = [slope for slope in deciding if slope.verdict == "inconclusive"]
+    still = [slope for slope in deciding if slope.verdict == "exempt" and slope.quantity == "change"]
+    reasons = [
+        *map(_sentence, sorted(failed, key=lambda slope: -abs(slope.slope))),
+        *map(_sentence, sorted(open_, key=lambda slope: -abs(slope.slope))),
+        *(f"{slope.module}: {slope.step} steps change nothing at any width." for slope in still),
+        *wider_is_worse,
+    ]
+    if failed:
+        return "fail", reasons
+    return "inconclusive" if reasons or not deciding else "pass", reasons
+
+
+def _sentence(slope: CoordinateSlope) -> str:
+    known = slope.low is not None and slope.high is not None
+    between = f" ({CONFIDENCE:.0%} interval {slope.low:+.2f} to {slope.high:+.2f})" if known else ""
+    claim = f"fails beyond {FAILS:g}" if slope.verdict == "fail" else f"passes up to {PASSES:g}, fails beyond {FAILS:g}"
+    return (
+        f"{slope.module}: the {WORDS[slope.quantity]} after {slope.step} steps goes with the width as "
+        f"width^{slope.slope:+.2f}{between}; {claim} either way."
+    )

@@ -1,0 +1,166 @@
+"""A transfer plan as a Python file for Hugging Face's Trainer: TrainingArguments, and the torch file's parts.
+
+A Trainer has one learning rate, one decay and one eps; a plan has them for each tensor. So the file hands the Trainer an
+optimizer with a group for each tensor and a schedule that multiplies each group's own peak. Imports no torch itself.
+"""
+
+from string import Template
+from typing import Any
+
+from hpo.exports.header import header
+from hpo.exports.loss import loss_source
+from hpo.exports.models.source import model_source
+from hpo.exports.tables import dictionary, torch_decay
+from hpo.exports.torch_file import IN_YOUR_LOOP, build_call, torch_imports
+from hpo.exports.torch_parts import optimizer_source, setup_source
+from windtunnel.types.following import followed
+from windtunnel.types.plans import TensorRow, TransferPlan
+from windtunnel.types.schedules import ConstantSchedule, CosineSchedule
+
+
+def huggingface_file(plan: TransferPlan) -> str:
+    """Source of the file.
+
+    It defines what the torch file does but for ``train_step``, and ``training_arguments``, ``PlanTrainer`` and ``trainer``.
+    """
+    weighted = bool(plan.mixture_weights)
+    columns = ["inputs", "labels", *(["sources"] if weighted else [])]
+    examples = ", ".join(f'"{name}": ...' for name in columns)
+    usage = [
+        f"model = {build_call(plan)}",
+        "initialise(model, SEED)",
+        f'training = trainer(model, "runs", train_dataset=dataset{", shares=shares" if weighted else ""})',
+        "training.train()",
+        "",
+        f"# dataset: a sequence of STEPS * BATCH_SIZE or more examples {{{examples}}}",
+    ]
+    return _FILE.substitute(
+        header=header(plan, "Model and Trainer", "Needs torch, transformers 5 and accelerate.", usage, IN_YOUR_LOOP),
+        imports=torch_imports(plan),
+        setup=setup_source(plan),
+        training=_training(plan, columns[1:]),
+        model=model_source(plan),
+        optimizer=optimizer_source(plan),
+        loss=loss_source(plan),
+        given="".join(f', inputs["{name}"]' for name in columns)
+        + (', self.shares.to(inputs["labels"].device)' if weighted else ""),
+        shares=_SHARES if weighted else "",
+        counted="        UPDATE[0] = self.state.global_step\n" if followed(plan) else "",
+    )
+
+
+def _training(plan: TransferPlan, labels: list[str]) -> str:
+    """Source of TRAINING: first what holds as it is, then what a Trainer with an optimizer of its own would use."""
+    largest = _most_of_the_model(plan)
+    settings: dict[str, Any] = {
+        "max_steps": plan.steps,
+        "per_device_train_batch_size": plan.batch_size,
+        "gradient_accumulation_steps": 1,
+        "max_grad_norm": plan.clip_norm or 0.0,
+        "seed": plan.provenance.seed,
+        "label_names": labels,
+        "remove_unused_columns": False,
+    }
+    single: dict[str, Any] = {"learning_rate": largest.learning_rate, "weight_decay": torch_decay(plan, largest)}
+    if plan.optimizer != "sgd":
+        single |= {"adam_beta1": plan.beta1, "adam_beta2": plan.beta2, "adam_epsilon": largest.eps}
+    single |= own_schedule(plan)
+    first, second = dictionary("TRAINING", settings), dictionary("SINGLE", single)
+    return f"{first}\n\n{_about_single(plan, largest)}\n{second}"
+
+
+def _most_of_the_model(plan: TransferPlan) -> TensorRow:
+    """The tensor whose values stand for all where only one is asked for: the first hidden matrix."""
+    return next((row for row in plan.tensors if row.role == "hidden"), plan.tensors[0])
+
+
+def _about_single(plan: TransferPlan, largest: TensorRow) -> str:
+    lines = [
+        "# What TrainingArguments holds one of: the values of "
+        + largest.name
+        + ". A log shows them, and a Trainer that makes",
+        "# its own optimizer would use them for every tensor, which is another run: hand it the optimizer below.",
+    ]
+    if "lr_scheduler_type" not in own_schedule(plan):
+        lines.append(
+            f"# Hugging Face has no schedule with the values of this {plan.schedule.name!r} one; scheduler() is the plan's."
+        )
+    return "\n".join(lines)
+
+
+def own_schedule(plan: TransferPlan) -> dict[str, Any]:
+    """Settings of Hugging Face's schedule that has the plan's multiplier at every update; empty where it has none.
+
+    Its other schedules with a warmup begin at 0, one update behind a plan's.
+    """
+    schedule = plan.schedule
+    if isinstance(schedule, ConstantSchedule):
+        return {"lr_scheduler_type": "constant"}
+    if isinstance(schedule, CosineSchedule):
+        length = schedule.warmup_fraction * plan.steps
+        if abs(length - round(length)) < 1e-9 * plan.steps:
+            return {
+                "lr_scheduler_type": "cosine_warmup_with_min_lr",
+                "lr_scheduler_kwargs": {"min_lr_rate": schedule.floor},
+                "warmup_steps": round(length),
+            }
+    return {}
+
+
+_SHARES = """    def __init__(self, *args, shares, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.shares = shares
+
+"""
+
+_FILE = Template('''"""$header
+"""
+
+$imports
+from transformers import Trainer, TrainingArguments
+
+$setup
+
+$training
+
+
+$model
+
+
+$optimizer
+
+
+$loss
+
+
+def training_arguments(output_dir, **changes):
+    """The plan's TrainingArguments, with changes; an update must keep its BATCH_SIZE examples over all devices."""
+    made = TrainingArguments(output_dir=output_dir, **(TRAINING | SINGLE | changes))
+    examples = made.train_batch_size * made.gradient_accumulation_steps * made.world_size
+    if examples != BATCH_SIZE:
+        raise ValueError(
+            f"an update would have {examples} examples, {made.train_batch_size} at once on each of {made.world_size} "
+            f"processes, {made.gradient_accumulation_steps} times; the plan's has {BATCH_SIZE}: change "
+            "per_device_train_batch_size or gradient_accumulation_steps"
+        )
+    return made
+
+
+class PlanTrainer(Trainer):
+    """A Trainer with the plan's training loss, which is also what it evaluates, without noise."""
+
+${shares}    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The mean over the batch, in nats."""
+$counted        loss = training_loss(model$given)
+        return (loss, {"loss": loss, "logits": model(inputs["inputs"])}) if return_outputs else loss
+
+
+def trainer(model, output_dir, changes=None, **given):
+    """A Trainer of the model with the plan's optimizer and schedule.
+
+    ``changes`` are other TrainingArguments; what else is given goes to the Trainer, as train_dataset does.
+    """
+    update = optimizer(model)
+    made = training_arguments(output_dir, **(changes or {}))
+    return PlanTrainer(model, made, optimizers=(update, scheduler(update)), **given)
+''')

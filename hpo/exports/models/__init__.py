@@ -1,0 +1,1 @@
+"""Source of the built-in families' models, for the exported PyTorch file; one family a file."""

@@ -1,0 +1,142 @@
+"""What files for torch are made of: tensors, initial values, groups, optimizer and schedule. No torch here."""
+
+import inspect
+import re
+from string import Template
+
+from hpo.exports.tables import constants, dictionary, drawn_std, torch_decay
+from windtunnel import schedules
+from windtunnel.types.plans import TransferPlan
+from windtunnel.types.schedules import GPT3Schedule
+
+
+def setup_source(plan: TransferPlan) -> str:
+    """Source of the sizes of the run, of TENSORS, and of CONSTANTS where a tensor starts at one."""
+    tensors = {row.name: (drawn_std(row), row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
+    return _SETUP.substitute(
+        steps=plan.steps,
+        batch_size=plan.batch_size,
+        clip_norm=repr(plan.clip_norm),
+        seed=plan.provenance.seed,
+        tensors="\n".join([dictionary("TENSORS", tensors), *_constants(plan)]),
+    )
+
+
+def _constants(plan: TransferPlan) -> list[str]:
+    found = constants(plan)
+    return (
+        ["", "# Tensor -> what all its entries start at, where that is not 0", dictionary("CONSTANTS", found)]
+        if found
+        else []
+    )
+
+
+def initialise_source(plan: TransferPlan) -> str:
+    """Source that fills a model of these tensor names."""
+    return _INITIALISE.substitute(
+        rest="torch.full(shape, CONSTANTS.get(name, 0.0))" if constants(plan) else "torch.zeros(shape)"
+    )
+
+
+def optimizer_source(plan: TransferPlan) -> str:
+    """Source of ``initialise``, ``parameter_groups``, ``optimizer``, ``multiplier`` and ``scheduler``."""
+    shrinks = plan.optimizer == "sgd" and plan.decay != "l2"
+    name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[plan.optimizer]
+    build = f"torch.optim.{name}(parameter_groups(model))"
+    groups = _sgd_groups(plan) if plan.optimizer == "sgd" else _adam_groups(plan)
+    return "\n\n\n".join(
+        [
+            initialise_source(plan),
+            _GROUPS.substitute(groups=groups),
+            *([_SHRINK] if shrinks else []),
+            (_SHRINKING if shrinks else _OPTIMIZER).substitute(build=build),
+            schedule_source(plan),
+            _SCHEDULER,
+        ]
+    )
+
+
+def _adam_groups(plan: TransferPlan) -> str:
+    return f"""            "eps": eps,
+            "weight_decay": decay,
+            "betas": ({plan.beta1!r}, {plan.beta2!r}),
+            "decoupled_weight_decay": {plan.decay != "l2"!r},"""
+
+
+def _sgd_groups(plan: TransferPlan) -> str:
+    momentum = f'            "momentum": {plan.momentum or 0.0!r},'
+    if plan.decay == "l2":
+        return f'{momentum}\n            "weight_decay": decay,'
+    return f'{momentum}\n            "weight_decay": 0.0,\n            "shrinkage": decay,  # see shrink'
+
+
+def schedule_source(plan: TransferPlan) -> str:
+    """Source of ``multiplier`` and of the schedule's own functions."""
+    rule = schedules.RULES[plan.schedule.name]
+    source = _source(rule)
+    used = [part for part in schedules.PARTS if part is not rule and f"{part.__name__}(" in source]
+    given = schedules.arguments(plan.schedule, plan.steps, plan.tokens_per_step)
+    time = "step + 1" if isinstance(plan.schedule, GPT3Schedule) else "min(step + 1, STEPS)"
+    values = [time, "STEPS", *(f"{name}={value!r}" for name, value in given.items())]
+    call = f"    return {rule.__name__}(\n" + "".join(f"        {value},\n" for value in values) + "    )"
+    return "\n\n\n".join([*map(_source, used), source, _MULTIPLIER + call])
+
+
+def _source(function: schedules.Rule) -> str:
+    # What is said to a linter means nothing in another file.
+    return re.sub(r"  # noqa.*", "", inspect.getsource(function)).rstrip()
+
+
+_SETUP = Template("""STEPS, BATCH_SIZE = $steps, $batch_size
+CLIP_NORM = $clip_norm
+SEED = $seed
+
+# Tensor -> (std of its normal initial values, peak learning rate, weight decay, eps)
+$tensors""")
+
+_INITIALISE = Template('''def initialise(model, seed=SEED):
+    """Draw the initial weights: one CPU generator, tensors in the order of TENSORS, in float32; constants are not drawn."""
+    generator = torch.Generator().manual_seed(seed)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, (std, _, _, _) in TENSORS.items():
+            shape = parameters[name].shape
+            values = torch.randn(shape, generator=generator) * std if std > 0 else $rest
+            parameters[name].copy_(values)''')
+
+_GROUPS = Template('''def parameter_groups(model):
+    """One optimizer group for each tensor."""
+    parameters = dict(model.named_parameters())
+    return [
+        {
+            "params": [parameters[name]],
+            "lr": learning_rate,
+$groups
+        }
+        for name, (_, learning_rate, decay, eps) in TENSORS.items()
+    ]''')
+
+_OPTIMIZER = Template('''def optimizer(model):
+    """The optimizer over these groups. Clip by CLIP_NORM before its steps."""
+    return $build''')
+
+_SHRINK = '''@torch.no_grad()
+def shrink(update, args, kwargs):
+    """Decoupled decay, which SGD does not have: it acts on the weights, not through the momentum."""
+    for group in update.param_groups:
+        for parameter in group["params"]:
+            parameter.mul_(1 - group["lr"] * group["shrinkage"])'''
+
+_SHRINKING = Template('''def optimizer(model):
+    """The optimizer over these groups; each of its steps shrinks the weights first. Clip by CLIP_NORM before."""
+    update = $build
+    update.register_step_pre_hook(shrink)
+    return update''')
+
+_MULTIPLIER = '''def multiplier(step):
+    """Learning-rate multiplier of a step, counted from 0."""
+'''
+
+_SCHEDULER = '''def scheduler(update):
+    """Multiplies every group's own peak learning rate; call its step() after each optimizer step."""
+    return torch.optim.lr_scheduler.LambdaLR(update, multiplier)'''

@@ -1,0 +1,99 @@
+"""Roles of every parameter of any ``nn.Module``, from a factory called at two widths on the meta device."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hpo.families.owners import Pair, evidence_of, owners, warnings_of
+from hpo.mup.roles import TensorRole, tensor_roles
+from windtunnel.types.roles import Role
+
+Factory = Callable[[int], nn.Module]
+"""Width -> module."""
+
+
+@dataclass(frozen=True)
+class RoleTable:
+    """Every tensor with its role, to be read by a person: ``print`` shows it."""
+
+    base: int
+    delta: int
+    rows: list[TensorRole]
+    warnings: list[str]
+    """What shapes cannot show, and where muP is known to break."""
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        """Name -> role."""
+        return {row.name: row.role for row in self.rows}
+
+    def __str__(self) -> str:
+        headings = ("tensor", f"width {self.base}", f"width {self.delta}", "m_in", "m_out", "role", "why")
+        lines = [headings, *map(cells, self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(headings) - 1)]
+        table = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)) + "  " + line[-1]
+            for line in lines
+        ]
+        return "\n".join([*table, *(f"! {warning}" for warning in self.warnings)])
+
+
+def cells(row: TensorRole) -> tuple[str, ...]:
+    """A row as text: name, shapes at both widths, m_in, m_out, role, why."""
+    shapes = (str(list(row.base)), str(list(row.delta)))
+    return (row.name, *shapes, f"{row.m_in:g}", f"{row.m_out:g}", row.role, row.why)
+
+
+def roles(build: Factory, *, base: int = 64, delta: int = 128, overrides: Mapping[str, Role] | None = None) -> RoleTable:
+    """The role of every parameter of the modules that a factory makes.
+
+    Args:
+        build: makes the module of a width; called at both widths, where possible on the meta device, which allocates
+            nothing.
+        base: a width.
+        delta: a larger one, so that what grows with the width can be told from what does not.
+        overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first pattern that fits decides.
+
+    Raises:
+        RoleQuestion: some roles cannot be told; it names each tensor and how to answer.
+        ValueError: delta is not above base, the factory makes no module, or the two modules do not differ in width alone.
+    """
+    pair = modules_at(build, base, delta)
+    return role_table(pair, base, delta, overrides)
+
+
+def modules_at(build: Factory, base: int, delta: int) -> Pair:
+    """The modules of two widths."""
+    if not 1 <= base < delta:
+        raise ValueError(f"base width {base} and delta width {delta}: allowed: 1 <= base < delta")
+    return Pair(without_values(build, base), without_values(build, delta))
+
+
+def role_table(pair: Pair, base: int, delta: int, overrides: Mapping[str, Role] | None = None) -> RoleTable:
+    """See ``roles``."""
+    low, high = dict(pair.base.named_parameters()), dict(pair.delta.named_parameters())
+    held = owners(pair.base)
+    known = {name: evidence_of(held[name], low[name], high[name]) for name in low if name in high}
+    rows = tensor_roles(
+        {name: tuple(value.shape) for name, value in low.items()},
+        {name: tuple(value.shape) for name, value in high.items()},
+        overrides,
+        known,
+    )
+    return RoleTable(base, delta, rows, warnings_of(pair, held, {row.name: row.role for row in rows}))
+
+
+def without_values(build: Factory, width: int) -> nn.Module:
+    """The module of a width, on the meta device; on the CPU where its constructor needs numbers."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                module = build(width)
+        except (RuntimeError, NotImplementedError):
+            # A constructor that reads values, as of a linspace of drop rates, cannot run on the meta device.
+            module = build(width)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"the factory gave {type(module).__name__} at width {width}; it must give a torch.nn.Module")
+    return module

@@ -1,0 +1,1 @@
+"""Optimizers: one rule a file, and the registry of them."""

@@ -1,0 +1,68 @@
+"""Whether the evidence of a job speaks against carrying its values to a target. Imports no torch."""
+
+from hpo.errors import Refused
+from hpo.evidence.verdict import FAILS, WORDS
+from hpo.mup.tables import vanishing
+from windtunnel.types.ladders import MOST_DRIFT
+from windtunnel.types.results import CoordinateCheck, CoordinateSlope, Role, TuneResult
+from windtunnel.types.spec import Target
+
+
+def gate(result: TuneResult, target: Target) -> Refused | None:
+    """Why this transfer must not be made unless forced; None where nothing speaks against it."""
+    spec, check = result.spec, result.coordinate_check
+    if target.width == spec.model.width:
+        return None
+    if spec.parametrization == "standard":
+        return Refused(
+            f"under the standard parametrization the best values depend on the width: those of width {spec.model.width} "
+            f"are not those of width {target.width}",
+            "tune with parametrization 'mup', or ask with force to copy the values as they are",
+        )
+    if check is None:
+        return Refused(
+            "this job has no coordinate check, so nothing shows that its values carry over to another width",
+            "run the job again with the check, or ask with force",
+        )
+    fading = vanishing(spec.parametrization, spec.optimizer.name)
+    unexplained = _unexplained(result, check, fading)
+    if check.verdict == "fail" and (unexplained or not fading):
+        worst = max(unexplained or check.slopes, key=lambda slope: abs(slope.slope))
+        what = (
+            f"change of {worst.module}'s outputs"
+            if worst.quantity == "change"
+            else f"{WORDS[worst.quantity]} of {worst.module}"
+        )
+        return Refused(
+            f"the coordinate check failed: after {check.steps} steps the {what} goes with the width as "
+            f"width^{worst.slope:+.2f} (allowed: an exponent up to {FAILS} either way) over widths {check.widths}",
+            "look at the slopes in the job's result; ask with force to get the plan all the same",
+        )
+    if result.ladder is not None and result.ladder.verdict == "fail":
+        ladders = (result.ladder.learning_rate, result.ladder.weight_decay)
+        worst_ladder = next(each for each in ladders if each is not None and each.verdict == "fail")
+        return Refused(
+            f"the ladder failed: {worst_ladder.sentence}; allowed: {MOST_DRIFT} either way",
+            "tune a wider proxy, whose optimum is nearer to the target's; ask with force to get the plan all the same",
+        )
+    return None
+
+
+def _unexplained(result: TuneResult, check: CoordinateCheck, fading: frozenset[Role]) -> list[CoordinateSlope]:
+    """Failed exponents that the parametrization's own table does not ask for.
+
+    Where it lets layers of some roles move less and less with the width, updates of their tensors may fall, and so may what
+    they and the layers above them put out. Nothing may grow.
+    """
+    tensors = {fact.name for fact in result.proxy.tensors if fact.role in fading}
+
+    def asked_for(slope: CoordinateSlope) -> bool:
+        return bool(fading) and slope.slope < 0 and (slope.quantity != "update_norm" or slope.module in tensors)
+
+    return [slope for slope in check.slopes if _fails(slope, check.steps) and not asked_for(slope)]
+
+
+def _fails(slope: CoordinateSlope, last_step: int) -> bool:
+    """Whether an exponent takes part in a failed verdict; results of older versions do not say which take part."""
+    decides = slope.decides or (slope.quantity == "change" and slope.step == last_step)
+    return decides and slope.verdict == "fail"

@@ -1,0 +1,170 @@
+"""Tuned proxy + target size -> transfer plan, or a refusal where the evidence speaks against it. Imports no torch."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from math import prod
+
+from hpo.evidence.penalty import predicted_penalty
+from hpo.laws.counting import count
+from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.mup.resolve import (
+    attention_multiplier,
+    global_value,
+    mixture_weights,
+    regularization,
+    resolve,
+)
+from hpo.plans.caveats import assumptions, in_your_loop, not_covered
+from hpo.plans.gate import gate
+from hpo.plans.regularisers import follow, regulariser_knots
+from hpo.plans.role_rows import role_rows
+from hpo.plans.translation import translate
+from windtunnel.types.ladders import PredictedPenalty
+from windtunnel.types.plans import TransferPlan
+from windtunnel.types.results import TensorFacts, TuneResult
+from windtunnel.types.schedules import AnySchedule, ShapeName
+from windtunnel.types.spec import Target
+from windtunnel.types.tasks import TASKS
+
+
+def make_plan(
+    result: TuneResult,
+    target: Target,
+    *,
+    plan_id: str,
+    job_id: str,
+    created_at: datetime,
+    force: bool = False,
+) -> TransferPlan:
+    """Config of the large model, from the best point of a finished job.
+
+    At the proxy's own width, depth and number of steps the plan is exactly the proxy's own config. At the proxy's own
+    width no rule is needed, and so no coordinate check; at any other the check gates the plan.
+
+    Args:
+        result: the finished job.
+        target: size of the large model; what it leaves out stays as in the proxy.
+        plan_id: id of the plan.
+        job_id: the job that ``result`` is of.
+        created_at: when the plan was made.
+        force: make the plan although the coordinate check failed or does not exist; the plan then says so.
+
+    Raises:
+        Refused: the coordinate check did not pass and ``force`` was not given; or a value was tuned that no rule carries
+            to another width (L2 inside Adam), whatever ``force`` says.
+        PydanticCustomError: the target is out of reach from this proxy (``JobSpec.check_target``).
+    """
+    spec, best = result.spec, result.best
+    spec.check_target(target, "/target")
+    depth = target.depth or spec.model.depth
+    steps = target.steps or spec.inner.steps
+    batch_size = target.batch_size or spec.inner.batch_size
+    proxy = result.proxy
+    plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
+    tensors = proxy_tensors(plan_size, TASKS[spec.task])
+    rows = resolve(spec, best.hyperparameters, proxy.tensors, tensors)
+    moved = translate(result, target)
+    objections = [each for each in (gate(result, target), moved.objection) if each is not None]
+    if objections and not force:
+        raise objections[0]
+    rows = [
+        row.model_copy(
+            update={
+                "learning_rate": row.learning_rate * moved.learning_rate,
+                "weight_decay": row.weight_decay * moved.weight_decay,
+            }
+        )
+        for row in rows
+    ]
+    is_sgd = spec.optimizer.name == "sgd"
+    size = count(plan_size, spec.task, spec.optimizer.name)
+    values, knots = best.hyperparameters, regulariser_knots(result)
+    return TransferPlan(
+        id=plan_id,
+        job_id=job_id,
+        created_at=created_at,
+        task=spec.task,
+        kind=TASKS[spec.task].kind,
+        loss=TASKS[spec.task].loss,
+        parametrization=spec.parametrization,
+        model=spec.model,
+        width=target.width,
+        depth=depth,
+        steps=steps,
+        batch_size=batch_size,
+        context=spec.context,
+        width_ratio=target.width / spec.model.width,
+        depth_ratio=depth / spec.model.depth,
+        depth_rule=spec.depth_rule,
+        depth_exponent=spec.depth_exponent,
+        decay_rule=spec.transfer.decay_rule,
+        features=proxy.features,
+        classes=proxy.classes,
+        optimizer=spec.optimizer.name,
+        decay=spec.optimizer.decay_kind,
+        momentum=global_value(spec, values, "momentum") if is_sgd else None,
+        beta1=None if is_sgd else global_value(spec, values, "beta1"),
+        beta2=None if is_sgd else global_value(spec, values, "beta2"),
+        clip_norm=global_value(spec, values, "clip_norm"),
+        regularization=regularization(spec, values, plan_size),
+        regulariser_schedule=knots,
+        mixture_weights=mixture_weights(spec, values),
+        attention_multiplier=attention_multiplier(spec, values),
+        schedule=tuned_schedule(result),
+        roles=role_rows(spec, values, proxy.tensors, rows, moved.formulas),
+        tensors=rows,
+        parameters=sum(prod(row.shape) for row in rows),
+        non_embedding=size.non_embedding,
+        compute=size.compute(batch_size * spec.context, steps),
+        compute_leaves_out=size.left_out,
+        hyperparameters=values,
+        proxy_validation=best.validation,
+        tuning_share=tuning_share(result, tensors, steps * batch_size),
+        assumptions=[*assumptions(spec, values, plan_size, steps), *moved.assumptions],
+        not_covered=[
+            *not_covered(result, plan_size, [objection.message for objection in objections]),
+            *moved.uncovered,
+        ],
+        coordinate_check=result.coordinate_check,
+        ladder=result.ladder,
+        penalties=penalties(result, target),
+        noise_scale=result.noise_scale,
+        horizon=result.horizon,
+        in_your_loop=[*in_your_loop(spec, values, plan_size), *follow(result, knots)],
+        forced=bool(objections),
+        provenance=result.provenance,
+    )
+
+
+def tuned_schedule(result: TuneResult) -> AnySchedule:
+    """The job's schedule with the tuned shape in place of the given one."""
+    spec, values = result.spec, result.best.hyperparameters
+    shape: dict[ShapeName, float | list[float]] = {name: values[name] for name in spec.schedule.shape if name in values}
+    knots = [values[f"knot.{key}"] for key in spec.knot_keys if f"knot.{key}" in values]
+    if knots:
+        shape["knot"] = knots
+    return spec.schedule.with_shape(shape)
+
+
+def penalties(result: TuneResult, target: Target) -> list[PredictedPenalty]:
+    """What the drifts on the job's ladder would cost at the target's width."""
+    if result.ladder is None or target.width == result.spec.model.width:
+        return []
+    ladders = (result.ladder.learning_rate, result.ladder.weight_decay)
+    found = [predicted_penalty(each, result.spec.model.width, target.width) for each in ladders if each is not None]
+    return [each for each in found if each is not None]
+
+
+def tuning_share(result: TuneResult, tensors: Sequence[TensorFacts], examples: int) -> float:
+    """Multiply-adds of the whole tuning over those of one run of the target, which sees so many examples."""
+    seen = result.cost.gradient_evaluations * result.spec.inner.batch_size
+    return seen * _matrix_entries(result.proxy.tensors) / (examples * _matrix_entries(tensors))
+
+
+def _matrix_entries(tensors: Sequence[TensorFacts]) -> int:
+    """Multiply-adds of the matrices at one position of one example; rows of an embedding are looked up."""
+    return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and not _looked_up(fact))
+
+
+def _looked_up(fact: TensorFacts) -> bool:
+    return fact.name in EMBEDDINGS or (fact.role == "input" and fact.flipped)

@@ -1,0 +1,1 @@
+"""Searches that tune regularisers by best responses while a proxy trains."""

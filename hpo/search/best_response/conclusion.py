@@ -1,0 +1,87 @@
+"""The end of a best-response run: its schedule replayed against its last values held fixed, and how far it holds."""
+
+from collections.abc import Sequence
+from math import exp
+
+import torch
+from torch import Tensor
+
+from hpo.best_response.run import Answer
+from hpo.search.best_response.quality import POINTS, judged_members, response_quality
+from hpo.search.best_response.replay import points_of, replay, schedule_of
+from hpo.training.evaluation import Judged, SeedPath, diverged_to_infinity, mean_and_stderr
+from hpo.training.problem import OnStep
+from windtunnel.types.responses import BestResponseReport, HeldAgainstReplayed, SeedLoss
+
+
+def conclusion_work(answer: Answer, seeds: int) -> int:
+    """Member-steps that ``conclude`` takes."""
+    return answer.run.problem.steps * (seeds + POINTS * judged_members(answer))
+
+
+def conclude(
+    answer: Answer, held: Judged, row: int, seeds: Sequence[SeedPath], population: int, on_step: OnStep
+) -> BestResponseReport:
+    """What the run leaves beside the tuned values.
+
+    Args:
+        answer: the run that has ended.
+        held: the final judgement of fixed values, with the test split.
+        row: of the run's last values in it.
+        seeds: the fresh seeds of that judgement.
+        population: members trained as one computation, at most.
+        on_step: called after every inner step.
+    """
+    run, standing, problem = answer.run, answer.standing, answer.run.problem
+    schedule = schedule_of(problem.space, run.rows, standing.trajectory, problem.steps)
+    knots = points_of(problem.space, schedule, standing.point)
+    validation: list[Tensor] = []
+    test: list[Tensor] = []
+    for begin in range(0, len(seeds), population):
+        draw = problem.draw(seeds[begin : begin + population])
+        trained = replay(problem, knots.expand(len(draw.streams), -1, -1), draw, on_step)
+        with torch.no_grad():
+            for split, losses in ((problem.data.validation, validation), (problem.data.test, test)):
+                losses.append(problem.evaluate(trained.parameters, trained.loss, split)[0].double())
+    assert held.test is not None
+    comparison = compared(
+        (diverged_to_infinity(torch.cat(validation)), diverged_to_infinity(torch.cat(test))),
+        (held.validation[row], held.test[row]),
+    )
+    labels = [problem.space.labels[row] for row in run.rows]
+    return BestResponseReport(
+        estimator=run.kind,
+        schedule=schedule,
+        scales={label: exp(scale) for label, scale in zip(labels, standing.log_scales.tolist(), strict=True)},
+        comparison=comparison,
+        quality=response_quality(answer, population, on_step),
+        validation_steps=standing.looks,
+    )
+
+
+def compared(replayed: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor]) -> HeldAgainstReplayed | None:
+    """Both, seed by seed, over the seeds on which both stayed finite.
+
+    Args:
+        replayed: validation and test losses of the schedule, [seeds] each.
+        held: those of the last values.
+    """
+    sound = torch.stack([*replayed, *held]).isfinite().all(dim=0)
+    if not sound.any():
+        return None
+    estimates = [_estimate(losses[sound]) for losses in (*replayed, *held)]
+    gains = [_estimate((fixed - followed)[sound]) for followed, fixed in zip(replayed, held, strict=True)]
+    return HeldAgainstReplayed(
+        replayed_validation=estimates[0],
+        replayed_test=estimates[1],
+        held_validation=estimates[2],
+        held_test=estimates[3],
+        gain_validation=gains[0],
+        gain_test=gains[1],
+        seeds=int(sound.sum()),
+    )
+
+
+def _estimate(losses: Tensor) -> SeedLoss:
+    mean, stderr, _ = mean_and_stderr(losses)
+    return SeedLoss(mean=mean, stderr=stderr)

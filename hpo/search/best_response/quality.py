@@ -1,0 +1,97 @@
+"""How far a response holds: its loss at shifted regularisers beside that of networks trained with them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hpo.best_response.run import Answer
+from hpo.search.best_response.replay import points_of, replay, schedule_of
+from hpo.seeding import generator_of
+from hpo.training.evaluation import diverged_to_infinity, mean_and_stderr
+from hpo.training.problem import OnStep
+from windtunnel.types.responses import ResponsePoint
+
+POINTS = 5
+"""The run's own schedule, and four beside it."""
+MEMBERS = 2
+"""Members that are trained again at each."""
+DISTANCE = 0.5
+"""Of the shifted schedules, in unconstrained units: as far as the first perturbations reach."""
+PURPOSE = 11
+"""Last part of the seed path of the directions."""
+
+
+def offsets(coordinates: int, seed: int) -> Tensor:
+    """Where the response is tried, [POINTS, k]: nowhere; all regularisers stronger, weaker; two opposite mixtures.
+
+    One regulariser alone has no mixtures: it is tried at twice the distance.
+    """
+    ones = torch.ones(coordinates, dtype=torch.float64)
+    if coordinates == 1:
+        return DISTANCE * torch.stack([0 * ones, ones, -ones, 2 * ones, -2 * ones])
+    signs = torch.ones(coordinates, dtype=torch.float64)
+    signs[torch.randperm(coordinates, generator=generator_of((seed, PURPOSE)))[: coordinates // 2]] = -1
+    return DISTANCE * torch.stack([0 * ones, ones, -ones, signs, -signs])
+
+
+def judged_members(answer: Answer) -> int:
+    """Members of a run that its quality is judged on."""
+    return min(MEMBERS, answer.run.members)
+
+
+def response_quality(answer: Answer, population: int, on_step: OnStep) -> list[ResponsePoint]:
+    """Predicted and retrained validation loss at shifted schedules.
+
+    A member is trained again from its own initial values, on its own batches, with the whole schedule shifted by an offset:
+    what the response at the end of the run claims to know. Under ``delta_stn`` the run at offset 0 is the member's own,
+    but for the knots of its schedule.
+
+    Args:
+        answer: the run that has ended.
+        population: members trained as one computation, at most.
+        on_step: called after every inner step.
+    """
+    run, standing, problem = answer.run, answer.standing, answer.run.problem
+    space, rows, count = problem.space, run.rows, judged_members(answer)
+    schedule = schedule_of(space, rows, standing.trajectory, problem.steps)
+    knots, tried = points_of(space, schedule, standing.point), offsets(len(rows), problem.spec.seed)
+    shifted = knots.expand(len(tried), -1, -1).clone()
+    shifted[:, :, rows] += tried[:, None]
+    validation = problem.data.validation
+    predicted = torch.stack([run.losses(standing, validation, offset)[:count] for offset in tried])
+    retrained = _in_chunks(
+        lambda points, members: replayed_losses(answer, shifted[points], members, on_step), len(tried), count, population
+    )
+    predicted, retrained = diverged_to_infinity(predicted), diverged_to_infinity(retrained)
+    labels = [space.labels[row] for row in rows]
+    found = []
+    for index, offset in enumerate(tried.tolist()):
+        gap = (predicted[index] - predicted[0]) - (retrained[index] - retrained[0])
+        found.append(
+            ResponsePoint(
+                offsets=dict(zip(labels, offset, strict=True)),
+                predicted=mean_and_stderr(predicted[index])[0],
+                retrained=mean_and_stderr(retrained[index])[0],
+                error=mean_and_stderr(gap)[1],
+            )
+        )
+    return [point for point in found if max(point.predicted, point.retrained) < float("inf")]
+
+
+def replayed_losses(answer: Answer, knots: Tensor, members: list[int], on_step: OnStep) -> Tensor:
+    """Validation losses of members trained again along knots [runs, knots, K], [runs]."""
+    problem = answer.run.problem
+    trained = replay(problem, knots, answer.run.draw.select(members), on_step)
+    with torch.no_grad():
+        return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0].double()
+
+
+def _in_chunks(losses: Callable[[list[int], list[int]], Tensor], points: int, members: int, population: int) -> Tensor:
+    """Losses of every point with every member, so many runs at a time, [points, members]."""
+    pairs = [(point, member) for point in range(points) for member in range(members)]
+    parts = []
+    for begin in range(0, len(pairs), population):
+        chunk = pairs[begin : begin + population]
+        parts.append(losses([point for point, _ in chunk], [member for _, member in chunk]))
+    return torch.cat(parts).view(points, members)

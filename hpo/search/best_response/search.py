@@ -1,0 +1,83 @@
+"""The search of a job whose estimator is a best response: one training run, an outer step is a block of its updates."""
+
+import torch
+from torch import Tensor
+
+from hpo.best_response.objectives import Kind
+from hpo.best_response.run import Answer, BestResponseRun, Standing
+from hpo.best_response.storing import standing_of, state_of
+from hpo.search.best_response.reporting import advanced, report
+from hpo.search.protocol import MOVE, SearchContext, SearchState
+from hpo.search.readings import Readings
+from windtunnel.types import OuterStep
+
+
+class BestResponseSearch:
+    """Trains all seeds of the job once, with common regularisers that move while it trains.
+
+    Outer step 0 is the warm-up; the other updates are spread evenly over the outer steps. The loss of a step is that of the
+    networks as far as they are trained, so it falls for two reasons, and is no judgement of the hyperparameters: that is
+    made on fresh seeds at the end.
+    """
+
+    def __init__(self, context: SearchContext, kind: Kind) -> None:
+        self.context = context
+        self.readings = Readings()
+        seeds = context.seeds(MOVE, 0, context.spec.inner.seeds)
+        draw = context.problem.draw(seeds)
+        self.run = BestResponseRun(context.problem, kind, context.spec.method.best_response_settings, draw)
+        self._standing: Standing | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Where the run is."""
+        assert self._standing is not None
+        return self._standing
+
+    @property
+    def start(self) -> Tensor:
+        """See the protocol."""
+        return self.standing.trajectory[0].point
+
+    def begin(self) -> OuterStep:
+        """See the protocol.
+
+        Raises:
+            Diverged: no seed has finite weights after the warm-up.
+        """
+        self._standing = self.run.begin(self.context.space.start())
+        return self._block(0)
+
+    def advance(self, outer_step: int) -> OuterStep:
+        """See the protocol."""
+        return self._block(outer_step)
+
+    def _end(self, outer_step: int) -> int:
+        """Updates of the weights by the end of an outer step."""
+        steps, warmup = self.context.spec.inner.steps, self.run.warmup
+        return warmup + (steps - warmup) * outer_step // self.context.spec.outer.steps
+
+    def _block(self, outer_step: int) -> OuterStep:
+        block = advanced(self.context, self.run, self.standing, self._end(outer_step), outer_step)
+        self._standing = block.after
+        step = report(self.context, self.run, block)
+        # A member that is lost stays lost: it is counted once.
+        self.readings = self.readings.dropping(max(0, step.dropped_members - self.readings.dropped))
+        return step
+
+    def candidates(self) -> Tensor:
+        """See the protocol: the start, and the last values held fixed."""
+        ends = torch.stack([self.start, self.standing.point])
+        return ends[:1] if torch.equal(ends[0], ends[1]) else ends
+
+    def answer(self) -> Answer:
+        """See the protocol."""
+        return Answer(self.run, self.standing)
+
+    def state(self) -> SearchState:
+        """See the protocol."""
+        return state_of(self.standing)
+
+    def load(self, state: SearchState) -> None:
+        """See the protocol."""
+        self._standing = standing_of(state)

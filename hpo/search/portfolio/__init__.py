@@ -1,0 +1,1 @@
+"""The default search: a sampler and hypergradients under one account."""

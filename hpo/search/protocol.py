@@ -1,0 +1,90 @@
+"""The protocol between a study and its search, and the context that every search works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from hpo.estimators import Estimator
+from hpo.search.account import Account
+from hpo.search.readings import Readings
+from hpo.training.evaluation import SeedPath
+from hpo.training.problem import InnerProblem
+from hpo.training.space import Space
+from windtunnel.types import JobSpec, OuterStep
+
+if TYPE_CHECKING:
+    from hpo.best_response.run import Answer
+
+SCOUT, MOVE, FINISH, PANEL, SAMPLER, RESPONSE = 0, 1, 2, 3, 4, 5
+"""Purpose of a run: the second part of its seed path, so that no two purposes ever share a seed."""
+
+
+@dataclass(frozen=True)
+class SearchContext:
+    """A job as its search sees it."""
+
+    spec: JobSpec
+    problem: InnerProblem
+    build: Callable[[JobSpec], InnerProblem]
+    """The inner problem of a changed spec, on the same data and in the same precision."""
+    estimator: Estimator
+    population: int
+    """Members that plain runs train as one computation, at most."""
+    account: Account
+
+    @property
+    def space(self) -> Space:
+        """The search space."""
+        return self.problem.space
+
+    def seeds(self, purpose: int, outer_step: int, count: int) -> list[SeedPath]:
+        """Seed paths of the runs of one outer step."""
+        return [(self.spec.seed, purpose, outer_step, index) for index in range(count)]
+
+    def shorter(self, steps: int) -> InnerProblem:
+        """The same training squeezed into fewer inner steps, with its whole schedule."""
+        return self.build(self.spec.model_copy(update={"inner": self.spec.inner.model_copy(update={"steps": steps})}))
+
+
+SearchState = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors, and what JSON can say: all that a search needs to go on."""
+
+
+class Search(Protocol):
+    """Moves through the search space, one outer step at a time."""
+
+    readings: Readings
+
+    @property
+    def start(self) -> Tensor:
+        """Where outer step 1 begins, [k]; known after ``begin``."""
+        ...
+
+    def begin(self) -> OuterStep:
+        """Outer step 0: choose the start and judge it."""
+        ...
+
+    def advance(self, outer_step: int) -> OuterStep:
+        """One outer step."""
+        ...
+
+    def candidates(self) -> Tensor:
+        """Points for the final judgement, the start first, [n, k]; no doubles.
+
+        Where there is an ``answer``, its last values are among them.
+        """
+        ...
+
+    def answer(self) -> "Answer | None":
+        """What a best response learned; None where none was trained."""
+        ...
+
+    def state(self) -> SearchState:
+        """Everything that decides what comes next."""
+        ...
+
+    def load(self, state: SearchState) -> None:
+        """Go on from a state."""
+        ...

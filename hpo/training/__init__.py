@@ -1,0 +1,1 @@
+"""Training proxies: the inner problem, its coefficients, losses, evaluation and memory."""

@@ -1,0 +1,91 @@
+"""Judging points of the search space by plain training runs: points x seeds, in populations of a bounded size."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpo.tasks import Split
+from hpo.training.problem import InnerProblem, OnStep
+from windtunnel.types import LossEstimate
+
+SeedPath = tuple[int, ...]
+
+DIVERGED_LOSS = 1e3
+"""Nats. A run that ends above it has diverged even where its loss is still a number."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Losses of points x seeds. A diverged run has loss infinity."""
+
+    validation: Tensor
+    """[points, seeds], float64"""
+    accuracy: Tensor
+    """On the validation split, [points, seeds]."""
+    test: Tensor | None
+    """[points, seeds]; None unless asked for."""
+    test_accuracy: Tensor | None
+
+
+def judge(
+    problem: InnerProblem,
+    points: Tensor,
+    seeds: Sequence[SeedPath],
+    population: int,
+    on_step: OnStep,
+    with_test: Split | None = None,
+) -> Judged:
+    """Train every point [n, k] with every seed and evaluate the results.
+
+    Args:
+        problem: the inner problem.
+        points: unconstrained coordinates.
+        seeds: the same for every point: common random numbers.
+        population: members trained as one computation, at most.
+        on_step: called after every inner step.
+        with_test: the test split, for the final judgement only.
+    """
+    draw = problem.draw(seeds)
+    pairs = [(point, seed) for point in range(len(points)) for seed in range(len(seeds))]
+    parts: list[tuple[Tensor, Tensor]] = []
+    tests: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(pairs), population):
+        chunk = pairs[start : start + population]
+        rows = torch.tensor([point for point, _ in chunk])
+        trained = problem.train(points[rows], draw.select([seed for _, seed in chunk]), on_step)
+        with torch.no_grad():
+            parts.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation))
+            if with_test is not None:
+                tests.append(problem.evaluate(trained.parameters, trained.loss, with_test))
+    shape = (len(points), len(seeds))
+    losses, accuracies = (torch.cat(column).double().view(shape) for column in zip(*parts, strict=True))
+    if not tests:
+        return Judged(diverged_to_infinity(losses), accuracies, None, None)
+    test_losses, test_accuracies = (torch.cat(column).double().view(shape) for column in zip(*tests, strict=True))
+    return Judged(diverged_to_infinity(losses), accuracies, diverged_to_infinity(test_losses), test_accuracies)
+
+
+def diverged_to_infinity(losses: Tensor) -> Tensor:
+    """Losses in which a run that is not finite, or absurdly high, counts as infinite."""
+    return torch.where(losses.isfinite() & (losses <= DIVERGED_LOSS), losses, math.inf)
+
+
+def mean_and_stderr(losses: Tensor) -> tuple[float, float, int]:
+    """(mean, standard error, members) over the finite entries of [seeds]; (inf, 0, 0) where there is none."""
+    finite = losses[losses.isfinite()]
+    count = len(finite)
+    if count == 0:
+        return math.inf, 0.0, 0
+    stderr = float(finite.std()) / math.sqrt(count) if count > 1 else 0.0
+    return float(finite.mean()), stderr, count
+
+
+def loss_estimate(losses: Tensor, accuracies: Tensor) -> LossEstimate:
+    """Wire form of the losses [seeds] of one point, diverged runs left out."""
+    mean, stderr, count = mean_and_stderr(losses)
+    kept = accuracies[losses.isfinite()]
+    share = float(kept.mean()) if count else math.nan
+    return LossEstimate(mean=mean, stderr=stderr, seeds=count, accuracy=None if math.isnan(share) else share)

@@ -1,0 +1,387 @@
+"""The inner problem: training runs of the proxy, many members as one batched computation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import torch
+from torch import Tensor
+
+from hpo.families import NO_NOISE, Proxy, build
+from hpo.families.passes import Passes
+from hpo.layout import Layout
+from hpo.mup.resolve import IDLE
+from hpo.optimizers.clipping import clip_by_global_norm
+from hpo.seeding import generator_of, generator_of_step, number_of
+from hpo.sizing.grouping import groups, members_together, tapes_kept
+from hpo.stepping import STEPS
+from hpo.tasks import Split, TaskData
+from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, expanded, loss_tables, of_members
+from hpo.training.losses import accuracy, mixed, per_example
+from hpo.training.regularisers import moving_tables
+from hpo.training.space import Space
+from hpo.updates import RULES, OptimizerState
+from windtunnel.types import TASKS, HyperparameterName, JobSpec
+from windtunnel.types.results import Role
+
+OnStep = Callable[[int], None]
+"""Called after every inner step with the number of member-steps done; it may raise to stop the run."""
+
+NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
+"""Regularisers that need random numbers at every step."""
+NOISE = 7
+"""Last part of the seed path of a member's noise."""
+MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "input": "embedding_multiplier"}
+"""Role -> table of the loss that its tensors are multiplied by."""
+DIALS = ("attention_multiplier", *NOISY)
+"""Tables of the loss that act inside the model's forward pass."""
+
+
+def silent(member_steps: int) -> None:
+    """The callback of a run that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What chance decides in the runs of a population."""
+
+    noise: Tensor
+    """Initial parameters at unit init scale, [members, P]."""
+    batches: Tensor
+    """Indices of training examples, [members, T, batch]."""
+    streams: tuple[int, ...]
+    """Seed of each member's noise during training."""
+
+    def of(self, members: slice) -> "Draw":
+        """The draw of some members."""
+        return Draw(self.noise[members], self.batches[members], self.streams[members])
+
+    def select(self, rows: Sequence[int]) -> "Draw":
+        """The draw of some members, in the order given; a member may be taken more than once."""
+        chosen = list(rows)
+        return Draw(self.noise[chosen], self.batches[chosen], tuple(self.streams[row] for row in chosen))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training loss is taken over."""
+
+    inputs: Tensor
+    """[members, batch, features]; token ids for text."""
+    labels: Tensor
+    """[members, batch]; [members, batch, context] for text."""
+    sources: Tensor | None = None
+    """Data source of each example, [members, batch]; None where no mixture is weighted."""
+    noise: Mapping[str, Tensor] = field(default_factory=dict)
+    """Standard normal numbers for the model's regularisers, each [members, ...]."""
+    regularisers: Tables = field(default_factory=dict)
+    """Tables of the regularisers that follow a schedule, as they are at this step."""
+
+    def tables(self, loss: Tables) -> Tables:
+        """Tables of the training loss at this step."""
+        return {**loss, **self.regularisers} if self.regularisers else loss
+
+
+def constants(layout: Layout, dtype: torch.dtype) -> Tensor | None:
+    """Initial values of the tensors that start at a constant (gains of norms), 0 elsewhere, [P]; None where none does."""
+    values = [fact.init_value or 0.0 for fact in layout.tensors]
+    if not any(values):
+        return None
+    sizes = torch.tensor(layout.sizes)
+    return torch.tensor(values, dtype=dtype).repeat_interleave(sizes)
+
+
+class InnerProblem:
+    """A proxy, its data, its optimizer: everything about a training run but the hyperparameters and the seed.
+
+    Args:
+        spec: the job.
+        layout: the proxy's tensors.
+        init_std: standard deviation of each tensor's initial values at init scale 1.
+        space: meaning of the coordinates.
+        data: the task.
+        dtype: float32 for work, float64 for oracles.
+        most: members trained or differentiated as one computation, at most; None for what is fastest.
+    """
+
+    closed_form = True
+    """Whether an update is a rule of ``hpo.updates`` after a clip; else it is ``apply_update`` of a subclass alone."""
+    by_hand = True
+    """Whether the training loss is that of the model's outputs and the penalty; else it is what a subclass says."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.closed_form = cls.apply_update is InnerProblem.apply_update
+        parts = ("training_loss", "outputs", "penalty")
+        cls.by_hand = all(getattr(cls, part) is getattr(InnerProblem, part) for part in parts)
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        layout: Layout,
+        init_std: Sequence[float],
+        space: Space,
+        data: TaskData,
+        dtype: torch.dtype = torch.float32,
+        most: int | None = None,
+    ) -> None:
+        self.spec, self.layout, self.space, self.data, self.dtype = spec, layout, space, data, dtype
+        self.init_std = tuple(init_std)
+        self.constants = constants(layout, dtype)
+        self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
+        self.initial_state, self.update = RULES[spec.optimizer.name]
+        self.in_place = STEPS[spec.optimizer.name]
+        with torch.device("meta"):
+            self.model = self.build_module().to(dtype)
+        self.task = TASKS[spec.task]
+        fastest = members_together(spec.model, self.task, self.batch_size)
+        self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
+        self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
+        tokens = not data.train.inputs.is_floating_point()
+        self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
+        self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
+        self.sources = data.train.sources if spec.searches("mixture_weight") else None
+        if self.sources is not None:
+            self.shares = torch.bincount(self.sources, minlength=len(self.task.sources)).to(dtype) / len(self.sources)
+        self.regularisers = moving_tables(spec, layout, dtype)
+        noisy = [name for name in NOISY if spec.start_value(name) is not None]
+        self.noise_shapes = self.model.noise_shapes(self.batch_size, noisy) if noisy else {}
+        self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in IDLE["l2"]]
+
+    def build_module(self) -> Proxy:
+        """A module with the layout's tensors; its own initial values mean nothing."""
+        return build(self.spec.model, TASKS[self.spec.task])
+
+    def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
+        """Initial values and batch order of one member for each seed path (job seed, purpose, outer step, index).
+
+        Batches run through a fresh permutation of the training set in every epoch.
+        """
+        noises, batches = [], []
+        examples = len(self.labels)
+        epochs = -(-self.steps * self.batch_size // examples)
+        for seed in seeds:
+            generator = generator_of(seed)
+            parts = [
+                torch.randn(size, generator=generator, dtype=torch.float64) * std
+                for size, std in zip(self.layout.sizes, self.init_std, strict=True)
+            ]
+            noises.append(torch.cat(parts).to(self.dtype))
+            order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
+            batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))
+        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, NOISE)) for seed in seeds))
+
+    def coefficients(self, points: Tensor) -> Coefficients:
+        """Coefficients of a population at unconstrained points [members, k], in this problem's dtype."""
+        return coefficients(self.spec, self.space, self.layout, points.to(self.dtype))
+
+    def loss_tables(self, points: Tensor) -> dict[str, Tensor]:
+        """``coefficients(points).loss`` alone, without a graph."""
+        with torch.no_grad():
+            return loss_tables(self.spec, self.space, self.layout, points.to(self.dtype))
+
+    def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:
+        """State before the first update; differentiable in the init scale."""
+        scaled = draw.noise * self.layout.expand(table.initial["init_scale"])
+        return self.initial_state(scaled if self.constants is None else scaled + self.constants)
+
+    def batch(self, draw: Draw, step: int) -> Batch:
+        """Examples and noise of one step; the same for the same member and step, whoever trains beside it."""
+        index = draw.batches[:, step]
+        sources = None if self.sources is None else self.sources[index]
+        regularisers = self.regularisers_at(step, len(draw.streams))
+        return Batch(self.inputs[index], self.labels[index], sources, self._noise(draw, step), regularisers)
+
+    def regularisers_at(self, step: int, members: int) -> dict[str, Tensor]:
+        """Tables of the regularisers that follow a schedule before that update; -1: after the last."""
+        return {name: table[step].expand(members, *table.shape[1:]) for name, table in self.regularisers.items()}
+
+    def _noise(self, draw: Draw, step: int) -> dict[str, Tensor]:
+        if not self.noise_shapes:
+            return {}
+        sizes = [prod(shape) for shape in self.noise_shapes.values()]
+        rows = [torch.randn(sum(sizes), generator=generator_of_step(stream, step)) for stream in draw.streams]
+        parts = torch.split_with_sizes(torch.stack(rows).to(self.dtype), sizes, dim=1)
+        shapes = self.noise_shapes.items()
+        return {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes, strict=True)}
+
+    def outputs(
+        self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Outputs of the model: [members, batch, classes], for text [members, batch, context, classes].
+
+        Args:
+            tensors: parameters, each [members, *shape].
+            loss: tables of the loss; those of the forward pass are used.
+            inputs: [members, batch, features], or [batch, features] for all alike.
+            noise: of the regularisers; None: they are off.
+        """
+        wanted: tuple[str, ...] = DIALS if noise is not None else DIALS[:1]
+        dials: dict[str, Tensor] = {name: loss[name] for name in wanted if name in loss}
+        scaled, shared = self.multiplied(tensors, loss), inputs.dim() == self.inputs.dim()
+        return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
+
+    def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
+        """Parameters as the forward pass uses them: times the multiplier of their role, where it is searched."""
+        found = []
+        for tensor, fact in zip(tensors, self.layout.tensors, strict=True):
+            factor = loss.get(MULTIPLIERS.get(fact.role, ""))
+            found.append(tensor if factor is None else tensor * factor.view(-1, *[1] * (tensor.dim() - 1)))
+        return found
+
+    def passes(self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor]) -> Passes | None:
+        """``outputs`` with derivatives by hand at the tensors times their multipliers; None where the model has none.
+
+        Whoever defines the training loss anew leaves it to automatic differentiation.
+        """
+        if not self.by_hand:
+            return None
+        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS if name in loss}
+        return self.model.passes(self.multiplied(tensors, loss), inputs, dials, noise)
+
+    def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
+        """Training loss of each member on its own batch, regularisers included, [members]; nats for classes and text."""
+        loss = batch.tables(loss)
+        mean = self.fit(self.outputs(tensors, loss, batch.inputs, batch.noise), loss, batch)
+        return mean + self.penalty(tensors, loss["l2"]) if "l2" in loss else mean
+
+    def fit(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
+        """Training loss of the model's outputs, [members]; all of it but the penalty."""
+        losses = per_example(self.task, outputs, batch.labels, loss.get("label_smoothing"))
+        if batch.sources is None:
+            return losses.mean(dim=1)
+        return mixed(losses, batch.sources, loss["mixture_weight"], self.shares)
+
+    def penalty(self, tensors: Sequence[Tensor], l2: Tensor) -> Tensor:
+        """lambda / 2 |w|^2 over matrices, [members]."""
+        squares = [tensors[index].flatten(1).square().sum(dim=1) for index in self.penalised]
+        return (l2[:, self.penalised] * torch.stack(squares, dim=1)).sum(dim=1) / 2
+
+    def evaluate(self, parameters: Tensor, loss: Tables, split: Split) -> tuple[Tensor, Tensor]:
+        """Mean loss without regularisers and accuracy on a whole split, each [members]; the loss is differentiable.
+
+        Nats for classes and text; mean squared error, and accuracy NaN, for regression.
+        """
+        parts = groups(len(parameters), self.together)
+        if len(parts) > 1:
+            found = [self.evaluate(parameters[rows], of_members(loss, rows), split) for rows in parts]
+            return torch.cat([losses for losses, _ in found]), torch.cat([shares for _, shares in found])
+        kind = self.task.kind
+        inputs = split.inputs.to(self.dtype) if split.inputs.is_floating_point() else split.inputs
+        labels = split.labels.to(self.dtype) if kind == "regression" else split.labels
+        outputs = self.outputs(self.layout.split(parameters), loss, inputs)
+        labels = labels.expand(len(outputs), *labels.shape)
+        return per_example(self.task, outputs, labels).mean(dim=1), accuracy(kind, outputs.detach(), labels)
+
+    def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
+        """Training gradient of each member, [members, P]."""
+        return self.loss_gradient(parameters, table.loss, batch)
+
+    def loss_gradient(self, parameters: Tensor, loss: Tables, batch: Batch) -> Tensor:
+        """``gradient``, by the tables of the loss alone."""
+        return self._gradient_at(self.layout.leaves(parameters), loss, batch)
+
+    def chained(self, slopes: Sequence[Tensor], tensors: Sequence[Tensor], loss: Tables) -> Tensor:
+        """From the gradient of the fit by the multiplied tensors to that of the training loss, [members, P].
+
+        It is linear in both arguments: from derivatives of them comes that of the result.
+        """
+        found = self.multiplied(slopes, loss)
+        if "l2" in loss:
+            for index in self.penalised:
+                factor = loss["l2"][:, index].view(-1, *[1] * (tensors[index].dim() - 1))
+                found[index] = torch.addcmul(found[index], tensors[index], factor)
+        return self.layout.join(found)
+
+    def _gradient_at(self, leaves: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
+        loss = batch.tables(loss)
+        passes = self.passes(leaves, loss, batch.inputs, batch.noise)
+        if passes is not None:
+            with torch.no_grad():
+                outputs = passes.forward().requires_grad_()
+                with torch.enable_grad():
+                    (slope,) = torch.autograd.grad(self.fit(outputs, loss, batch).sum(), outputs)
+                return self.chained(passes.backward(slope), leaves, loss)
+        with torch.enable_grad():
+            total = self.training_loss(leaves, loss, batch).sum()
+        return self.layout.join(torch.autograd.grad(total, leaves))
+
+    def apply_update(
+        self, state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], step: int
+    ) -> OptimizerState:
+        """Clip, then update, with the tables of that step; differentiable in all of its arguments."""
+        terms = expanded(tables, self.layout)
+        if terms.clip_norm is not None:
+            gradient = clip_by_global_norm(gradient, terms.clip_norm)
+        return self.update(state, gradient, terms, step)
+
+    @torch.no_grad()
+    def step_(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> None:
+        """Clip and update in place, without a graph: what ``apply_update`` gives, to rounding. Uses the gradient up."""
+        if self.closed_form:
+            self.in_place(state, gradient, table.at(step), self.layout, step)
+            return
+        after = self.apply_update(state, gradient, table.at(step), step)
+        for part, moved in zip(state, after, strict=True):
+            part.copy_(moved)
+
+    @torch.no_grad()
+    def stepped(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> OptimizerState:
+        """``step_`` that leaves the given state and gradient alone."""
+        after = tuple(part.clone() for part in state)
+        self.step_(after, gradient.clone(), table, step)
+        return after
+
+    @torch.no_grad()
+    def reach(
+        self, state: OptimizerState, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep
+    ) -> OptimizerState:
+        """State after updates ``start`` ... ``stop - 1``, in memory of its own; nothing is recorded for autograd."""
+        parts = groups(len(state[0]), self.together)
+        if len(parts) > 1:
+            ends = [
+                self.reach(tuple(part[rows] for part in state), table.of(rows), draw.of(rows), start, stop, on_step)
+                for rows in parts
+            ]
+            return tuple(torch.cat(whole) for whole in zip(*ends, strict=True))
+        running = tuple(part.clone() for part in state)
+        # The leaves share their memory with the running parameters, so they move along.
+        leaves = self.layout.leaves(running[0])
+        for step in range(start, stop):
+            self.step_(running, self._gradient_at(leaves, table.loss, self.batch(draw, step)), table, step)
+            on_step(len(running[0]))
+        return running
+
+    def advance(
+        self, state: OptimizerState, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep
+    ) -> list[OptimizerState]:
+        """States after updates ``start`` ... ``stop - 1``, the given one first; nothing is recorded for autograd."""
+        states = [state]
+        for step in range(start, stop):
+            states.append(self.reach(states[-1], table, draw, step, step + 1, on_step))
+        return states
+
+    @torch.no_grad()
+    def train(self, points: Tensor, draw: Draw, on_step: OnStep = silent, steps: int | None = None) -> "TrainedMembers":
+        """Plain training runs; only the running state is kept.
+
+        Args:
+            points: unconstrained coordinates [members, k].
+            draw: one member each.
+            on_step: called after every inner step.
+            steps: stop after so many updates of the same schedule; the whole run by default.
+        """
+        table = self.coefficients(points)
+        stop = self.steps if steps is None else steps
+        state = self.reach(self.initial(draw, table), table, draw, 0, stop, on_step)
+        return TrainedMembers(state[0], detached(table.loss))
+
+
+@dataclass(frozen=True)
+class TrainedMembers:
+    """The outcome of training runs."""
+
+    parameters: Tensor
+    """[members, P]"""
+    loss: Tables
+    """What evaluation needs of the coefficients: the tables of the loss."""

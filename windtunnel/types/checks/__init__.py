@@ -1,0 +1,1 @@
+"""Checks of a job's spec that involve several of its parts."""
