@@ -8,7 +8,7 @@ import torch
 
 import hpo.estimators.adjoint
 import hpo.training.problem
-from hpo.certificate.certificate import certificate
+from hpo.certificate import certificate
 from hpo.errors import CertificateFailed
 from hpo.estimators import Reverse, Unrolled
 from hpo.study import Study

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from hpo.certificate.certificate import certificate
+from hpo.certificate import certificate
 from hpo.evidence import coordcheck
 from hpo.evidence.horizon import horizon_steps
 from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families import build
 from hpo.layout import Layout
 from hpo.mup.proxies import proxy_tensors
+from hpo.search import stopping
 from hpo.search.best_response import quality
 from hpo.search.descent import scout
 from hpo.search.descent.race import FINALISTS, LENGTHS
 from hpo.search.portfolio import portfolio
 from hpo.search.portfolio import scout as survey
-from hpo.search.protocol import stopping
 from hpo.sizing import checks, memory, work
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE
 from hpo.sizing.counts import coordinates, parameters

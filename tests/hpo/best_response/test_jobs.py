@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hpo.certificate.certificate import best_response as certificate
+from hpo.certificate import best_response as certificate
 from hpo.errors import CertificateFailed, Diverged, Refused
 from hpo.estimators import BestResponse
 from hpo.search.best_response.alternating import Alternating
