@@ -1,6 +1,6 @@
 """Compares what two checkouts of the project compute, bit by bit: results, estimates, plans, exports, refusals, listings.
 
-``python tools/same_results.py OLD NEW`` runs the fixed list of small jobs of ``tools/same/cases.py`` in both, on this
+``python tools/same_results.py OLD NEW`` runs the small jobs of ``tools/same/cases.py`` in both, on this
 machine, and names case, field and both values wherever they differ. It asks through what users have: the HTTP API of a
 server that is started from the checkout, the command line, ``windtunnel.tune``. So it tells whether a change of the insides
 changed anything.
@@ -34,7 +34,7 @@ processor and on the versions of torch and numpy: answers that were saved on ano
 them belongs into the repository. Every job has one thread, whatever --workers says, so that the machine's load changes no
 bit. Not compared are, anywhere in an answer:
 {excluded}
-In texts ids, times and paths of the run are replaced by words.
+Replaced by a word before they are compared: {replaced}, and paths and addresses of the run.
 
 exit status: 0 all alike, and every case ended as it is meant to; 1 something differs; 2 a side could not be asked;
 3 all alike, but a case ended as it should not.
@@ -150,7 +150,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="same_results.py",
         description=__doc__,
-        epilog=EPILOG.format(excluded=told),
+        epilog=EPILOG.format(excluded=told, replaced=", ".join(differences.REPLACED)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("old", metavar="OLD", help="checkout or revision to compare with; - with --old-results")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from same import cases, differences
+from same import cases, differences, requests
 
 HERE = Path(__file__).resolve().parent
 OWN = ("hpo", "service", "store", "windtunnel", "workers")
@@ -183,7 +183,7 @@ class Side:
         for part in ("events", "metrics", "result"):
             answers[part] = self.ask("GET", f"{at}/{part}")
         if state == "succeeded":
-            answers["plans"] = {name: self.plan(at, body) for name, body in cases.plans(case.spec).items()}
+            answers["plans"] = {name: self.plan(at, body) for name, body in requests.plans(case.spec).items()}
         answers["job"] = self.ask("GET", at)
         unexpected = state != case.ends or estimate["status"] != 200
         return Answers(case.name, answers, time.monotonic() - begin, state, unexpected=unexpected)
@@ -194,7 +194,7 @@ class Side:
         made: dict[str, Any] = {"status": status, "body": self.read(text)}
         if status == 201:
             plan_id = json.loads(text)["id"]
-            made["exports"] = {name: self.ask("GET", f"/v1/plans/{plan_id}?format={name}") for name in cases.FORMATS}
+            made["exports"] = {name: self.ask("GET", f"/v1/plans/{plan_id}?format={name}") for name in requests.FORMATS}
         return made
 
     def answers(self, wanted: Collection[str]) -> Iterator[Answers]:
@@ -204,8 +204,8 @@ class Side:
         jobs = [case for case in cases.CASES if case.name in wanted]
         with self.serving():
             if "listings" in wanted:
-                yield Answers("listings", {path: self.ask("GET", path) for path in cases.LISTINGS}, 0.0)
-            for name, spec in cases.BAD.items():
+                yield Answers("listings", {path: self.ask("GET", path) for path in requests.LISTINGS}, 0.0)
+            for name, spec in requests.BAD.items():
                 if f"bad-{name}" in wanted:
                     refused, estimate = self.ask("POST", "/v1/jobs", spec), self.ask("POST", "/v1/estimates", spec)
                     value = {"job": refused, "estimate": estimate}
@@ -219,10 +219,10 @@ class Side:
                 else:
                     refusal = {"status": status, "body": self.read(text)}
                     yield Answers(case.name, {"estimate": estimate, "job": refusal}, 0.0, str(status), unexpected=True)
-        for name, words in cases.COMMANDS.items():
+        for name, words in requests.COMMANDS.items():
             if name in wanted:
                 yield self._command(name, "-m", "windtunnel", *words)
-        for name, keywords in cases.TUNED.items():
+        for name, keywords in requests.TUNED.items():
             if name in wanted:
                 said = self._command(name, str(HERE / "tuned.py"), json.dumps(keywords))
                 yield Answers(name, said.value, said.seconds, said.state, unexpected=said.value["exit"] != 0)
@@ -235,8 +235,8 @@ class Side:
 
 def names() -> list[str]:
     """Every name that ``answers`` knows, in its order."""
-    bad = [f"bad-{name}" for name in cases.BAD]
-    return ["listings", *bad, *(case.name for case in cases.CASES), *cases.COMMANDS, *cases.TUNED]
+    bad = [f"bad-{name}" for name in requests.BAD]
+    return ["listings", *bad, *(case.name for case in cases.CASES), *requests.COMMANDS, *requests.TUNED]
 
 
 @contextlib.contextmanager

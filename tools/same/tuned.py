@@ -1,4 +1,4 @@
-"""Tunes a module with ``windtunnel.tune`` and prints steps, result and exported plans as JSON: one case of ``cases.TUNED``.
+"""Tunes a module with ``windtunnel.tune`` and prints what it found as JSON: one case of ``requests.TUNED``.
 
 Run by ``tools/same_results.py`` with the path of a checkout before all others; it uses what ``import windtunnel`` offers,
 and the package beside it.
