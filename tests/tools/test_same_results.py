@@ -74,7 +74,7 @@ def test_every_case_is_a_job_by_a_name_of_its_own(same):
     specs = [case.spec for case in same["cases"].CASES]
     assert len(specs) >= 45
     for spec in specs:
-        if spec["task"] != "same-sums":
+        if spec["task"] != "same-sums" and not spec["task"].startswith("@"):
             JobSpec.model_validate(spec)
 
 

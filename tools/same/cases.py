@@ -2,7 +2,7 @@
 
 Every job is a change of ``SMALL``. Most have the parametrization ``standard``, for the coordinate check that all others
 end with costs more than such a job; what the check and the carrying depend on, optimizer, family and parametrization, has
-cases of its own.
+cases of its own. A task that begins with ``@`` is a data set that is uploaded first.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def search(*names: str) -> list[Spec]:
 SGD = {"name": "sgd", "learning_rate": 0.05}
 ADAM = {"name": "adam", "decay": "decoupled"}
 ADAMW = {"name": "adamw"}
-TEXT = {"task": "python-text", "model": {"width": 16, "d_head": 8, "depth": 1}}
+TEXT = {"task": "@text", "model": {"width": 16, "d_head": 8, "depth": 1}}
 TEXT_RUN = {"steps": 5, "batch_size": 4, "seeds": 2}
 RESNET = {"family": "resnet", "width": 4, "depth": 1}
 RESNET_RUN = {"steps": 5, "batch_size": 8, "seeds": 2}
@@ -103,7 +103,8 @@ CARRIED = (
     job("resnet-spectral-sgd", parametrization="spectral", optimizer=SGD, model=RESNET, inner=RESNET_RUN),
     job(
         "transformer-mup-adamw",
-        **TEXT,
+        task="python-text",
+        model=TEXT["model"],
         parametrization="mup",
         inner=TEXT_RUN,
         search=search("learning_rate:role", "attention_multiplier", "embedding_multiplier", "mixture_weight"),
@@ -127,10 +128,10 @@ STANDARD = (
     job("transformer-adamw-auto", **TEXT, inner=TEXT_RUN, method={"estimator": "auto"}, outer={"steps": 2}),
     job("module-sgd", task="same-sums", model={"width": 16, "depth": 2}, optimizer=SGD),
     job("module-adam-es", task="same-sums", model={"width": 16}, optimizer=ADAM, method={"estimator": "es", "samples": 2}),
+    job("table", task="@table", search=search("learning_rate:role", "mixture_weight")),
     job("regression", task="diabetes", optimizer=SGD, search=search("learning_rate:role", "input_noise")),
-    job("two-classes", task="breast-cancer", model={"depth": 1}, search=search("learning_rate", "mixture_weight")),
 )
-"""The families without a coordinate check, and the other tasks."""
+"""The families without a coordinate check, the other tasks, and uploaded data sets."""
 
 SYNTHETIC = {"task": "synthetic", "model": {"width": 8}}
 RATES = search("learning_rate:role", "weight_decay")
@@ -141,17 +142,17 @@ ESTIMATORS = (
     job("auto-race", **SYNTHETIC, method={"estimator": "auto"}, outer={"steps": 4, "scout": True, "early_stopping": True}),
     job("auto-budget", **SYNTHETIC, method={"estimator": "auto"}, outer={"budget": 60, "scout": True, "steps": 3}),
     job("reverse-exact-sqrt", **SYNTHETIC, method={"adjoint": "exact", "checkpointing": "sqrt"}),
-    job("reverse-every-third", **SYNTHETIC, method={"checkpointing": 3, "growth_budget": 3.0}, outer={"scout": True}),
+    job(
+        "reverse-every-third",
+        **SYNTHETIC,
+        method={"checkpointing": 3, "growth_budget": 3.0},
+        outer={"scout": True, "early_stopping": True},
+    ),
     job("reverse-none-gauss-newton", **SYNTHETIC, method={"adjoint": "gauss_newton", "checkpointing": "none"}),
     job("reverse-starts", **SYNTHETIC, search=RATES, outer={"steps": 2, "scout": True, "starts": 3}),
-    job("reverse-early-stopping", **SYNTHETIC, outer={"steps": 2, "early_stopping": True}),
     job("higher", **SYNTHETIC, method={"estimator": "higher"}),
     job("higher-sgd", **SYNTHETIC, method={"estimator": "higher"}, optimizer=SGD, search=search("momentum", "l2")),
-    job("higher-adam", **SYNTHETIC, method={"estimator": "higher"}, optimizer=ADAM, search=search("beta2", "eps")),
-    job("forward", **SYNTHETIC, method={"estimator": "forward"}, search=RATES),
     job("forward-tangents", **SYNTHETIC, method={"estimator": "forward", "samples": 2}, optimizer=SGD),
-    job("truncated", **SYNTHETIC, method={"estimator": "truncated", "window": 3}, optimizer=ADAM),
-    job("greedy", **SYNTHETIC, method={"estimator": "greedy"}),
     job("greedy-sgd", **SYNTHETIC, method={"estimator": "greedy"}, optimizer=SGD, search=search("learning_rate", "l2")),
     job("implicit-cg", **SYNTHETIC, method={"estimator": "implicit", "solver_steps": 4}, search=TERMS),
     job(
@@ -168,9 +169,6 @@ ESTIMATORS = (
         optimizer={"name": "adam"},
         search=search("l2", "dropout"),
     ),
-    job("es", **SYNTHETIC, method={"estimator": "es", "samples": 3, "sigma": 0.2}, optimizer=SGD),
-    job("pes", **SYNTHETIC, method={"estimator": "pes", "samples": 3, "window": 3}, optimizer=ADAM),
-    job("finite-difference", **SYNTHETIC, method={"estimator": "finite_difference"}, search=RATES),
     job("stn", **SYNTHETIC, method={"estimator": "stn", **RESPONSE}, search=TERMS, inner={"steps": 16}, outer={"steps": 2}),
     job(
         "delta-stn",
@@ -196,7 +194,7 @@ ESTIMATORS = (
         outer={"steps": 2},
     ),
 )
-"""Every estimator, with every setting that changes what it computes."""
+"""Estimators, with the settings that change what they compute."""
 
 
 def scheduled(schedule: Spec, optimizer: Spec, *names: str, **changes: Any) -> Case:
@@ -212,29 +210,44 @@ def scheduled(schedule: Spec, optimizer: Spec, *names: str, **changes: Any) -> C
 
 
 SCHEDULES = (
-    scheduled({"name": "constant"}, SGD),
+    scheduled({"name": "constant"}, SGD, method={"estimator": "es", "samples": 3, "sigma": 0.2}),
     scheduled({"name": "warmup", "warmup_fraction": 0.3}, ADAMW, "warmup_fraction"),
     scheduled({"name": "step", "step_size": 0.4}, ADAM, "decay_gamma", "warmup_fraction"),
-    scheduled({"name": "multistep", "milestones": [0.3, 0.8]}, SGD, "decay_gamma"),
-    scheduled({"name": "exponential"}, ADAMW, "decay_gamma", "warmup_fraction"),
+    scheduled(
+        {"name": "multistep", "milestones": [0.3, 0.8]}, SGD, "decay_gamma", method={"estimator": "finite_difference"}
+    ),
+    scheduled({"name": "exponential"}, ADAMW, "decay_gamma", "warmup_fraction", method={"estimator": "forward"}),
     scheduled({"name": "cosine", "warmup_fraction": 0.2, "floor": 0.05}, ADAM, "floor", "warmup_fraction"),
     scheduled({"name": "cosine-restarts", "cycle_multiplier": 2.0}, SGD, "cycle_length", "decay_gamma", "floor"),
-    scheduled({"name": "cyclic"}, ADAMW, "cycle_length", "decay_gamma", "floor"),
-    scheduled({"name": "inverse-sqrt", "warmup_fraction": 0.3}, ADAM, "warmup_fraction"),
+    scheduled({"name": "cyclic"}, ADAMW, "cycle_length", "floor", method={"estimator": "truncated", "window": 3}),
+    scheduled(
+        {"name": "inverse-sqrt", "warmup_fraction": 0.3},
+        ADAM,
+        "warmup_fraction",
+        method={"estimator": "pes", "samples": 3, "window": 3},
+    ),
     scheduled({"name": "warmup-stable-decay", "decay_fraction": 0.4, "floor": 0.1}, SGD, "decay_fraction", "floor"),
-    scheduled({"name": "warmup-stable-decay", "decay_shape": "1-sqrt"}, ADAMW, of="warmup-stable-decay-1-sqrt"),
-    scheduled({"name": "gpt3", "warmup_tokens": 20, "decay_tokens": 100}, ADAM, "floor"),
+    scheduled(
+        {"name": "warmup-stable-decay", "decay_shape": "1-sqrt"},
+        ADAMW,
+        "weight_decay:role",
+        of="warmup-stable-decay-1-sqrt",
+        method={"estimator": "greedy"},
+    ),
+    scheduled(
+        {"name": "gpt3", "warmup_tokens": 20, "decay_tokens": 100},
+        ADAM,
+        *("floor", "beta1", "beta2", "eps"),
+        method={"estimator": "higher"},
+    ),
     scheduled({"name": "knots", "knots": [0.5, 1.0, 0.3]}, ADAMW, "knot", "warmup_fraction"),
 )
-"""Every schedule, with its searchable shape."""
+"""Every schedule, with its searchable shape, and estimators that are not above."""
 
 ALL_TERMS = {"l2": 1e-3, "dropout": 0.1, "label_smoothing": 0.05, "input_noise": 0.1, "augmentation": 0.5}
 REGULARISED = (
     job(
-        "regularisers-held",
-        optimizer=SGD,
-        regularization=ALL_TERMS,
-        search=search("learning_rate:role", "mixture_weight"),
+        "regularisers-held", optimizer=SGD, regularization=ALL_TERMS, search=search("learning_rate:role", "mixture_weight")
     ),
     job(
         "regularisers-searched",

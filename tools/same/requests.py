@@ -1,6 +1,28 @@
 """What both checkouts are asked besides running jobs: refused requests, plans, listings, commands, ``windtunnel.tune``."""
 
+import random
+from typing import Any
+
 from same.cases import SGD, Spec, search
+
+
+def _table() -> str:
+    chance = random.Random(0)  # noqa: S311 - numbers for a table, the same every time
+    rows = ([round(chance.gauss(0, 1), 3) for _ in range(4)] for _ in range(90))
+    lines = [",".join(map(str, row)) + f",{('low', 'high')[row[0] + row[1] * row[2] > 0]}" for row in rows]
+    return "\n".join(["a,b,c,d,target", *lines, ""])
+
+
+def _text() -> str:
+    chance = random.Random(1)  # noqa: S311
+    return " ".join(chance.choice(("the", "plane", "flies", "over", "a", "tunnel", "of", "wind")) for _ in range(260))
+
+
+UPLOADS: dict[str, dict[str, Any]] = {
+    "@table": {"file": ("table.csv", _table())},
+    "@text": {"file": ("words.txt", _text()), "context": "8"},
+}
+"""Data sets, by the task that cases name: the fields of their upload. Their ids follow from their content."""
 
 BAD: dict[str, Spec] = {
     "no-task": {},

@@ -24,6 +24,8 @@ OWN = ("hpo", "service", "store", "windtunnel", "workers")
 ENDS = ("succeeded", "failed", "cancelled")
 LOOK = 0.1
 """Seconds between two looks at a job."""
+BOUNDARY = "same-results"
+"""Between the fields of an upload."""
 START = 120.0
 """Seconds in which the server must listen."""
 
@@ -77,6 +79,7 @@ class Side:
         }
         self.places = {str(folder): "FOLDER", str(checkout): "CHECKOUT"}
         self.url = ""
+        self.tasks: dict[str, str] = {}
 
     def run(self, *words: str, timeout: float | None = None) -> dict[str, Any]:
         """What a Python command says: exit status, standard output (read where it is JSON) and standard error."""
@@ -153,10 +156,10 @@ class Side:
             time.sleep(LOOK)
         raise BrokenSideError(f"the server of {self.checkout} does not listen; its log:\n{log.read_text()[-4000:]}")
 
-    def raw(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
-        """Status and text of an answer."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json", "accept": "application/json"}
+    def raw(self, method: str, path: str, body: Any = None, media: str = "application/json") -> tuple[int, str]:
+        """Status and text of an answer; a body that is not bytes is sent as JSON."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"content-type": media, "accept": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310 - a loopback address
         try:
             with urllib.request.urlopen(request, timeout=self.patience) as answer:  # noqa: S310
@@ -165,6 +168,20 @@ class Side:
             return error.code, error.read().decode()
         except OSError as error:
             raise BrokenSideError(f"the server of {self.checkout} does not answer: {error}") from error
+
+    def upload(self, name: str) -> Answers:
+        """Upload a data set, whose id is what the cases mean by its name from now on."""
+        parts = []
+        for field, value in requests.UPLOADS[name].items():
+            file, text = value if isinstance(value, tuple) else (None, value)
+            called = f'name="{field}"' + (f'; filename="{file}"' if file else "")
+            parts.append(f"--{BOUNDARY}\r\ncontent-disposition: form-data; {called}\r\n\r\n{text}\r\n")
+        body = "".join((*parts, f"--{BOUNDARY}--\r\n")).encode()
+        status, answer = self.raw("POST", "/v1/datasets", body, f"multipart/form-data; boundary={BOUNDARY}")
+        if status == 201:
+            self.tasks[name] = json.loads(answer)["id"]
+        value = {"status": status, "body": self.read(answer)}
+        return Answers(f"upload-{name[1:]}", value, 0.0, str(status), unexpected=status != 201)
 
     def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Status and body of an answer, as it is compared."""
@@ -210,9 +227,14 @@ class Side:
                     refused, estimate = self.ask("POST", "/v1/jobs", spec), self.ask("POST", "/v1/estimates", spec)
                     value = {"job": refused, "estimate": estimate}
                     yield Answers(f"bad-{name}", value, 0.0, str(refused["status"]), unexpected=refused["status"] != 422)
+            for name in requests.UPLOADS:
+                answer = self.upload(name)
+                if answer.name in wanted:
+                    yield answer
+            specs = [{**case.spec, "task": self.tasks.get(case.spec["task"], case.spec["task"])} for case in jobs]
             # Before any job runs, for from then on an estimate has the speed that the worker measured of this machine.
-            estimates = [self.ask("POST", "/v1/estimates", case.spec) for case in jobs]
-            sent = [self.raw("POST", "/v1/jobs", case.spec) for case in jobs]
+            estimates = [self.ask("POST", "/v1/estimates", spec) for spec in specs]
+            sent = [self.raw("POST", "/v1/jobs", spec) for spec in specs]
             for case, estimate, (status, text) in zip(jobs, estimates, sent, strict=True):
                 if status == 201:
                     yield self.job(case, json.loads(text)["id"], estimate)
@@ -236,7 +258,8 @@ class Side:
 def names() -> list[str]:
     """Every name that ``answers`` knows, in its order."""
     bad = [f"bad-{name}" for name in requests.BAD]
-    return ["listings", *bad, *(case.name for case in cases.CASES), *requests.COMMANDS, *requests.TUNED]
+    uploads = [f"upload-{name[1:]}" for name in requests.UPLOADS]
+    return ["listings", *bad, *uploads, *(case.name for case in cases.CASES), *requests.COMMANDS, *requests.TUNED]
 
 
 @contextlib.contextmanager
