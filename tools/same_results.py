@@ -8,6 +8,7 @@ changed anything.
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -182,4 +183,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # The server of a side must end with the script, also where somebody ends that by a signal.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main())
