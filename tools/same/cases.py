@@ -56,7 +56,7 @@ def search(*names: str) -> list[Spec]:
 SGD = {"name": "sgd", "learning_rate": 0.05}
 ADAM = {"name": "adam", "decay": "decoupled"}
 ADAMW = {"name": "adamw"}
-TEXT = {"task": "@text", "model": {"width": 16, "d_head": 8, "depth": 1}}
+TEXT = {"task": "@text", "model": {"family": "transformer", "width": 16, "d_head": 8, "depth": 1}}
 TEXT_RUN = {"steps": 5, "batch_size": 4, "seeds": 2}
 RESNET = {"family": "resnet", "width": 4, "depth": 1}
 RESNET_RUN = {"steps": 5, "batch_size": 8, "seeds": 2}
