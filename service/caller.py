@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.datastructures import State
 
-from service.answers import problem
+from service.problems.answers import problem
 from store import keys
 from store.database import Database
 from store.owners import LOCAL

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.answers import problem
 from service.caller import Caller, identify
+from service.problems.answers import problem
 from service.settings import ServiceSettings
 from store import identifiers, owners
 from store.database import Database

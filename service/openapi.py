@@ -3,7 +3,7 @@
 from typing import Any
 
 from service import examples
-from service.answers import PROBLEM_TYPE, PROBLEMS
+from service.problems.answers import PROBLEM_TYPE, PROBLEMS
 from windtunnel.types.laws import LawFitRequest
 
 REFERENCE = "#/components/schemas/{model}"

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
-from store.dataset_files import path_of
 from store.dialect import insert_or_ignore, now
 from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
+from store.files import path_of
 from store.tables import datasets, jobs
 from windtunnel.types import TASKS, Dataset, is_dataset
 

@@ -5,8 +5,6 @@ queued | paused --request_cancel--> cancelled
 A running job is asked: its worker lets go of it, and then it is paused or cancelled.
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from store import datasets, events, identifiers
 from store.dialect import insert_or_ignore, now
-from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound, TooManyJobs
+from store.errors import IdempotencyConflict, JobNotFound, TooManyJobs
 from store.owners import LOCAL
-from store.searching import found
+from store.paging import decode_cursor, encode_cursor, found
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
 from windtunnel.types import (
@@ -152,10 +150,10 @@ def page(
     if search is not None:
         query = query.where(found(search, owner))
     if cursor is not None:
-        query = query.where(jobs.c.id < _decode_cursor(cursor))
+        query = query.where(jobs.c.id < decode_cursor(cursor))
     rows = s.execute(query).all()
     items = _jobs(s, rows[:limit])
-    return JobPage(items=items, next_cursor=_encode_cursor(items[-1].id) if len(rows) > limit else None)
+    return JobPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)
 
 
 def request_cancel(s: Session, job_id: str) -> Job:
@@ -283,17 +281,3 @@ def _job(row: Row[Any], plan_ids: list[str]) -> Job:
 
 def _time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _encode_cursor(job_id: str) -> str:
-    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> str:
-    try:
-        job_id = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidCursor(cursor) from error
-    if not identifiers.JOB_ID.fullmatch(job_id) or _encode_cursor(job_id) != cursor:
-        raise InvalidCursor(cursor)
-    return job_id

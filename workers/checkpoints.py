@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from store.checkpoints import Checkpoint
-from store.durable import flush
+from store.files import flush
 from store.leases import Lease
 
 MANIFEST = "manifest.json"

@@ -10,8 +10,8 @@ from hpo.tasks import TaskData
 from hpo.tasks.uploaded import uploaded
 from store import datasets
 from store.database import Database
-from store.dataset_files import FILE, digest, path_of
 from store.errors import DatasetNotFound
+from store.files import FILE, digest, path_of
 from windtunnel.types import Dataset, JobSpec, is_dataset
 
 

@@ -25,7 +25,7 @@ from store.errors import LeaseLost
 from store.leases import Lease
 from store.settings import StoreSettings, read
 from windtunnel.types import Failure, JobSpec, Progress, TransferPlan, TuneResult
-from workers import exits
+from workers.child import Exit
 from workers.patience import patiently
 from workers.record import Record
 
@@ -93,9 +93,9 @@ def hold_lifeline(first: float, later: float) -> None:
         lifeline, good_for = sys.stdin.fileno(), first
         while select.select([lifeline], [], [], good_for)[0]:
             if not os.read(lifeline, PIPE_READ):
-                os._exit(exits.ORPHANED)
+                os._exit(Exit.ORPHANED)
             good_for = later
-        os._exit(exits.UNRENEWED)
+        os._exit(Exit.UNRENEWED)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
@@ -245,7 +245,7 @@ def _transfer(result: TuneResult, lease: Lease) -> tuple[TransferPlan | None, Fa
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one job as the command line says; the exit status is one of ``workers.exits``."""
+    """Run one job as the command line says; the exit status is one of ``workers.child.Exit``."""
     parser = argparse.ArgumentParser(prog="python -m workers.run_slice", description="Run one job under a lease.")
     parser.add_argument("--job", required=True)
     parser.add_argument("--epoch", type=int, required=True)
@@ -267,10 +267,10 @@ def main(arguments: list[str] | None = None) -> int:
         run(settings, Lease(given.job, given.epoch, given.worker, given.threads, given.population), pulse)
     except LeaseLost as lost:
         logging.warning("%s; nothing written, this process ends", lost)
-        return exits.LEASE_LOST
+        return Exit.LEASE_LOST
     except StopRequested:
-        return exits.STOPPED
-    return exits.SETTLED
+        return Exit.STOPPED
+    return Exit.SETTLED
 
 
 def _exit(status: int) -> NoReturn:

@@ -2,8 +2,8 @@
 
 from pydantic import ValidationError
 
-from service.answers import invalid
-from service.problems import field_errors
+from service.problems.answers import invalid
+from service.problems.problems import field_errors
 from store import datasets
 from store.database import Database
 from store.errors import DatasetNotFound

@@ -37,7 +37,7 @@ def limit(memory: int, seconds: int, most_bytes: int) -> None:
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
     """Read, check, write; what is known of the data, or what is wrong with them."""
-    from service.datasets.badness import BadData, TooLarge
+    from service.datasets.errors import BadData, TooLarge
 
     try:
         return {"known": _read(order)}

@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from service.datasets.badness import BadData
+from service.datasets.errors import BadData
 from windtunnel.types import DatasetFormat
 from windtunnel.types.base import Request
 

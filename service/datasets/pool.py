@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets.badness import BadData
+from service.datasets.errors import BadData
 
 LEAST_EXAMPLES = 50
 LEAST_OF_A_CLASS = 3

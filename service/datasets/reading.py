@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.answers import ProblemError, problem
-from service.datasets.badness import BadData
+from service.datasets.errors import BadData
 from service.datasets.options import Upload
+from service.problems.answers import ProblemError, problem
+from service.problems.values import presentable
 from service.settings import ServiceSettings
-from service.values import presentable
 from store.settings import PREFIX
 from windtunnel.types import FieldError
 

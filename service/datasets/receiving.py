@@ -8,11 +8,11 @@ from fastapi import Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
-from service.answers import invalid
-from service.datasets.badness import BadData
+from service.datasets.errors import BadData
 from service.datasets.options import Upload, UploadOptions, format_of
 from service.datasets.reading import bad
-from service.problems import field_errors
+from service.problems.answers import invalid
+from service.problems.problems import field_errors
 from windtunnel.types import FieldError
 
 MOST_FIELDS = 16

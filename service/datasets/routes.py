@@ -4,10 +4,10 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from service.answers import PROBLEMS
 from service.datasets import storage
 from service.datasets.receiving import SCHEMA, received
 from service.dependencies import DatabaseDependency, DatasetId, OwnerDependency, SettingsDependency
+from service.problems.answers import PROBLEMS
 from store import datasets
 from windtunnel.types import Dataset
 from windtunnel.types.base import Response as ResponseModel

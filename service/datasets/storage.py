@@ -15,8 +15,7 @@ from service.datasets.reading import read
 from service.settings import ServiceSettings
 from store import datasets
 from store.database import Database
-from store.dataset_files import FILE, FOLDER, digest, path_of
-from store.durable import flush
+from store.files import FILE, FOLDER, digest, flush, path_of
 from store.identifiers import dataset_id
 from windtunnel.types import Dataset
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets.badness import BadData, TooLarge
+from service.datasets.errors import BadData, TooLarge
 from service.datasets.options import CONTEXT
 
 BYTES = 256

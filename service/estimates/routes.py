@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 
 from hpo.sizing.estimate import estimate
-from service.answers import PROBLEMS, invalid
 from service.datasets.admission import checked
 from service.dependencies import DatabaseDependency, OwnerDependency, SettingsDependency
 from service.jobs.admission import population_errors
+from service.problems.answers import PROBLEMS, invalid
 from store import workers
 from store.database import Database
 from windtunnel.types import TASKS, FieldError, JobSpec, WorkerInfo

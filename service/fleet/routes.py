@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from service.answers import PROBLEMS, problem
 from service.dependencies import DatabaseDependency, OperatorDependency, OwnerDependency
+from service.problems.answers import PROBLEMS, problem
 from store import owners, workers
 from windtunnel.types import WorkerInfo
 from windtunnel.types.base import Response

@@ -8,8 +8,8 @@ from pydantic import Field, JsonValue, ValidationError
 
 from hpo.labels import labels
 from hpo.mup.proxies import proxy_tensors
-from service.answers import invalid, problem
-from service.problems import field_errors
+from service.problems.answers import invalid, problem
+from service.problems.problems import field_errors
 from windtunnel.types import TASKS, FieldError, JobSpec
 from windtunnel.types.base import Request
 

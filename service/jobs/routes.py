@@ -7,7 +7,6 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
-from service.answers import PROBLEMS, ProblemError, invalid
 from service.datasets.admission import checked, missing
 from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
 from service.jobs.admission import population_errors
@@ -15,6 +14,7 @@ from service.jobs.bundle import bundle
 from service.jobs.events import stream
 from service.jobs.forking import ForkRequest, begun_at, forked
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery, NotFinished
+from service.problems.answers import PROBLEMS, ProblemError, invalid
 from service.settings import ServiceSettings
 from store import events, jobs, metrics
 from store.database import Database

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from service.answers import PROBLEMS, problem
 from service.dependencies import CallerDependency, DatabaseDependency, KeyId, OwnerDependency
+from service.problems.answers import PROBLEMS, problem
 from store import keys
 from store.errors import TooManyKeys
 from windtunnel.types import ApiKey, KeyRequest, NewApiKey

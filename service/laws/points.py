@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from hpo.laws.counting import count
-from service.answers import invalid
+from service.problems.answers import invalid
 from store import jobs, owners
 from store.errors import JobNotFound
 from windtunnel.types import FieldError, TuneResult

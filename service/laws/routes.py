@@ -14,11 +14,11 @@ from starlette.responses import Response
 from hpo.laws.allocation import allocate
 from hpo.laws.fit import fit_laws
 from hpo.laws.refusals import LawRefused
-from service.answers import PROBLEMS, ProblemError, invalid, problem, validated
 from service.dependencies import DatabaseDependency, LawFitId, OwnerDependency
 from service.laws.points import columns_of
 from service.laws.schemas import CsvQuery, FitsQuery
-from service.problems import field_errors, misfit_error
+from service.problems.answers import PROBLEMS, ProblemError, invalid, problem, validated
+from service.problems.problems import field_errors, misfit_error
 from store import identifiers, law_fits, owners
 from store.database import Database
 from store.errors import LawFitNotFound

@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from service.answers import PROBLEMS
 from service.dependencies import DatabaseDependency, OperatorDependency
+from service.problems.answers import PROBLEMS
 from store.measures import RING_BUCKETS, Measures, measure
 
 router = APIRouter(tags=["health"], responses=PROBLEMS)

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from service.answers import ProblemError, told
 from service.datasets import storage
 from service.datasets.options import SUFFIXES
 from service.datasets.routes import upload
 from service.dependencies import DatabaseDependency, DatasetId, OwnerDependency, SettingsDependency
 from service.jobs.admission import size_in_words
 from service.pages.rendering import render
+from service.problems.answers import ProblemError, told
 from service.settings import ServiceSettings
 from store import datasets, jobs
 from store.database import Database

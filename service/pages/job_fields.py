@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from service.pages.typed import Field, Form
+from service.pages.forms import Field, Form
 from windtunnel.types import Job, Problem
 
 

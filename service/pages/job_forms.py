@@ -7,17 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from service.answers import ProblemError, invalid, told, validated
 from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
 from service.jobs import routes
 from service.jobs.forking import ForkRequest, merged
-from service.pages.forms import FormDependency
+from service.pages.forms import Form, FormDependency, number
 from service.pages.job_fields import fork_form, plan_form
 from service.pages.rendering import render
-from service.pages.typed import Form, number
 from service.pages.views import job_view
 from service.plans.routes import create_plan
 from service.plans.schemas import PlanRequest
+from service.problems.answers import ProblemError, invalid, told, validated
 from store import jobs
 from store.database import Database
 from store.errors import TooManyJobs

@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from service.answers import ProblemError, validated
 from service.caller import Caller
 from service.dependencies import CallerDependency, DatabaseDependency, KeyId
 from service.keys.routes import create_key, revoke_key
 from service.pages.forms import FormDependency
 from service.pages.rendering import render
 from service.pages.signing_in import keep
+from service.problems.answers import ProblemError, validated
 from store import keys
 from store.database import Database
 from windtunnel.types import KeyRequest, NewApiKey, Problem

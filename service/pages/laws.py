@@ -9,11 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hpo.laws.allocation import allocate
-from service.answers import ProblemError
 from service.dependencies import DatabaseDependency, LawFitId, OwnerDependency
 from service.laws.routes import fit_csv, fit_job, stored_fit
 from service.pages.forms import FormDependency
 from service.pages.rendering import render
+from service.problems.answers import ProblemError
 from store import law_fits
 from store.database import Database
 from windtunnel import laws_figure

@@ -10,10 +10,9 @@ from hpo.mup.export import export, why_not
 from service.jobs.schemas import JobsQuery
 from service.pages.history import history, outer_steps
 from service.pages.job_fields import fork_form, plan_form
+from service.pages.rendering import sparkline
 from service.pages.sentences import sentence
-from service.pages.sparkline import sparkline
-from service.pages.submission import example, example_text, field_help
-from service.pages.submitting import estimated
+from service.pages.submitting import estimated, example, example_text, field_help
 from service.settings import ServiceSettings
 from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database

@@ -11,13 +11,13 @@ from hpo.errors import Refused
 from hpo.laws.planning import predicted_loss
 from hpo.mup.export import export
 from hpo.mup.transfer import make_plan
-from service.answers import PROBLEMS, invalid, problem
 from service.dependencies import DatabaseDependency, JobId, OwnerDependency, PlanId
 from service.jobs.routes import not_finished
 from service.jobs.schemas import PlanList
 from service.laws.routes import stored_fit
 from service.plans.schemas import PlanQuery, PlanRequest
-from service.problems import misfit_error
+from service.problems.answers import PROBLEMS, invalid, problem
+from service.problems.problems import misfit_error
 from store import identifiers, jobs, plans
 from windtunnel.types import FieldError, Target, TransferPlan
 from windtunnel.types.exports import EXPORTS

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from service.answers import PROBLEMS, invalid, problem
 from service.dependencies import DatabaseDependency, OwnerDependency, SettingsDependency, WebhookId
+from service.problems.answers import PROBLEMS, invalid, problem
 from service.settings import Network, is_loopback
 from service.webhooks.addresses import why_not
 from service.webhooks.sender import Sender

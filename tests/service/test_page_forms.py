@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.pages.submission import example_text
+from service.pages.submitting import example_text
 from service.serve import background
 from store import keys
 from store import workers as fleet

@@ -14,7 +14,7 @@ from service.datasets.storage import remove, store
 from service.settings import ServiceSettings
 from store import events, jobs
 from store.database import Database
-from store.dataset_files import FILE
+from store.files import FILE
 from store.leases import Lease
 from windtunnel.types import Dataset, JobSpec
 from workers.datasets import data_of

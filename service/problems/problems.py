@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
-from service.fields import Place, allowed_fields, allowed_values, locate, nearest, union_models
-from service.values import in_words, presentable
+from service.problems.fields import Place, allowed_fields, allowed_values, locate, nearest, union_models
+from service.problems.values import in_words, presentable
 from windtunnel.types import FieldError
 from windtunnel.types.problems import json_pointer
 

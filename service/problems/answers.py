@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from service.problems import field_errors
+from service.problems.problems import field_errors
 from service.security import HEADERS
 from store.errors import (
     DATABASE_ERRORS,

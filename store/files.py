@@ -1,6 +1,7 @@
-"""Where the files of an uploaded data set lie, and their digest. The service writes them, workers read them."""
+"""Files below the data folder: where those of an uploaded data set lie, their digest, and how any file stays written."""
 
 import hashlib
+import os
 from pathlib import Path
 
 FOLDER = "datasets"
@@ -22,3 +23,16 @@ def digest(path: Path) -> str:
         while chunk := file.read(CHUNK):
             made.update(chunk)
     return made.hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's names, before this returns.
+
+    Raises:
+        OSError: it cannot be read, or the disk refuses.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
