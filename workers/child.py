@@ -1,4 +1,4 @@
-"""The job process as its supervisor sees it: started in a session of its own, watched, asked to stop, killed; how it ends."""
+"""The job process as its supervisor sees it: started in a session of its own, watched, asked to stop, killed, its end."""
 
 import contextlib
 import os
