@@ -88,7 +88,7 @@ def measure(s: Session) -> Measures:
     )
 
 
-def states_of(s: Session, owner: str) -> dict[JobState, int]:
+def states_of(s: Session, *, owner: str) -> dict[JobState, int]:
     """How many jobs of an owner are in each state."""
     counted = _counted(jobs.c.state, "state").where(jobs.c.owner == owner)
     return dict.fromkeys(get_args(JobState), 0) | {row.state: row.number for row in s.execute(counted)}

@@ -19,7 +19,7 @@ import time
 from math import inf
 from typing import Any, NoReturn
 
-from store import identifiers, jobs, logs, workers
+from store import held_jobs, identifiers, logs, workers
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
@@ -125,7 +125,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
             max_bytes=_bytes(settings, spec, lease),
             population=lease.population,
             on_progress=pulse,
-            data=patiently(lambda: data_of(spec, database, settings.data_dir), inf),
+            data=patiently(lambda: data_of(spec, database, lease, settings.data_dir), inf),
         )
         record.resume(study.load_state_dict, InvalidData)
         for step in study:
@@ -188,7 +188,7 @@ def _leaner(spec: JobSpec) -> dict[str, Any] | None:
 
 def _spec(database: Database, lease: Lease) -> JobSpec:
     with database.snapshot() as s:
-        return jobs.get(s, lease.job_id).spec
+        return held_jobs.job(s, lease).spec
 
 
 def _measure(database: Database, lease: Lease) -> None:
