@@ -8,7 +8,7 @@ from starlette.datastructures import State
 from service.problems.answers import problem
 from store import keys
 from store.database import Database
-from store.owners import LOCAL
+from store.keys import LOCAL
 
 COOKIE = "windtunnel_key"
 """Holds the key of a person who has signed in to the status page."""
@@ -26,6 +26,17 @@ class Caller:
 
 ANYBODY = Caller(LOCAL, operator=True)
 """Every caller of a server without keys."""
+
+
+def check_operator(caller: Caller) -> None:
+    """Return where the caller is an operator.
+
+    Raises:
+        ProblemError: 403, they are not.
+    """
+    if not caller.operator:
+        detail = "this is about the whole fleet; it needs a key that `windtunnel keys create --operator` made"
+        raise problem(403, "operators-only", "Only operators may do this", detail)
 
 
 def identify(request: Request, database: Database) -> Caller:

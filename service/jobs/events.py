@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.concurrency import run_in_threadpool
 
+from service.caller import Caller
 from store import events, jobs
 from store.database import Database
 from store.errors import DATABASE_ERRORS
@@ -24,6 +25,7 @@ RETRY_MILLISECONDS = 1000
 
 async def stream(
     database: Database,
+    caller: Caller,
     job_id: str,
     after: int,
     *,
@@ -37,7 +39,8 @@ async def stream(
 
     Args:
         database: where the log is.
-        job_id: whose log.
+        caller: whose job it is.
+        job_id: of which the log is.
         after: seq of the last event that the reader has.
         poll: seconds between two looks.
         stopping: set when the server shuts down; the reader connects again elsewhere with its Last-Event-ID.
@@ -47,7 +50,7 @@ async def stream(
     spoken = time.monotonic()
     while not stopping.is_set() and not await disconnected():
         try:
-            batch, ended = await run_in_threadpool(_look, database, job_id, after)
+            batch, ended = await run_in_threadpool(_look, database, caller, job_id, after)
         except DATABASE_ERRORS as error:
             log.warning("events of job %s: the database does not answer: %s", job_id, error)
             return
@@ -67,8 +70,8 @@ async def stream(
             await asyncio.wait_for(stopping.wait(), poll)
 
 
-def _look(database: Database, job_id: str, after: int) -> tuple[list[JobEvent], bool]:
+def _look(database: Database, caller: Caller, job_id: str, after: int) -> tuple[list[JobEvent], bool]:
     """The next events, and whether the job has ended: one snapshot, so that an ended job's batch is complete."""
     with database.snapshot() as session:
-        state = jobs.get(session, job_id).state
-        return events.after(session, job_id, after, limit=BATCH), state in TERMINAL_STATES
+        state = jobs.get(session, job_id, owner=caller.owner).state
+        return events.after(session, job_id, after, limit=BATCH, owner=caller.owner), state in TERMINAL_STATES

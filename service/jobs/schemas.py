@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from windtunnel.types import TASKS, JobEvent, JobState, MetricPoints, Problem, TransferPlan, is_dataset
+from windtunnel.types import TASKS, JobEvent, JobState, MetricPoints, Problem, is_dataset
 from windtunnel.types.base import Request, Response
 
 SeriesName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=200)]
@@ -57,12 +57,6 @@ class MetricList(Response):
     """Metric series."""
 
     items: list[MetricPoints]
-
-
-class PlanList(Response):
-    """Transfer plans, oldest first."""
-
-    items: list[TransferPlan]
 
 
 class NotFinished(Problem):

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import RedirectResponse, Response
 
-from service.dependencies import DatabaseDependency, OwnerDependency, SettingsDependency
-from service.estimates.routes import create_estimate
+from service.caller import Caller
+from service.dependencies import CallerDependency, DatabaseDependency, SettingsDependency
+from service.estimates.service import estimated
 from service.jobs.admission import size_in_words
-from service.jobs.routes import create_job
+from service.jobs.service import submit
 from service.pages.forms import FormDependency
 from service.pages.rendering import duration, number, render
 from service.problems.answers import ProblemError, invalid, told, validated
@@ -73,7 +74,7 @@ def submit_page(
     form: FormDependency,
     database: DatabaseDependency,
     settings: SettingsDependency,
-    owner: OwnerDependency,
+    caller: CallerDependency,
 ) -> Response:
     """The form: on to the page of the job; or back to the form with an estimate, or with what is wrong.
 
@@ -84,9 +85,9 @@ def submit_page(
     try:
         spec = written(text)
         if asked:
-            estimate = create_estimate(spec, database, settings, owner)
+            estimate = estimated(database, settings, caller, spec)
             return _again(text, 200, cost=in_a_sentence(estimate), problem=_misfit(estimate))
-        job = create_job(spec, Response(), database, settings, owner, None)
+        job = submit(database, settings, caller, spec)
     except (ProblemError, TooManyJobs) as error:
         problem = told(request, error)
         return _again(text, 200 if asked else problem.status, problem=problem)
@@ -109,10 +110,10 @@ def written(text: str) -> JobSpec:
     return validated(JobSpec, content)
 
 
-def estimated(spec: JobSpec, database: Database, settings: ServiceSettings, owner: str) -> str:
-    """What the job would take, in a sentence; nothing where the server would not take it."""
+def cost_of(database: Database, settings: ServiceSettings, caller: Caller, spec: JobSpec) -> str:
+    """Sentence that says what the job would take; empty where the server would not take it."""
     try:
-        return in_a_sentence(create_estimate(spec, database, settings, owner))
+        return in_a_sentence(estimated(database, settings, caller, spec))
     except ProblemError:
         return ""
 
