@@ -20,7 +20,7 @@ JOB_ID, PLAN_ID, KEY_ID, LAW_FIT_ID, WEBHOOK_ID = (
 """What the ids look like."""
 
 # Not python-ulid: it reads its clock outside of its lock and starts afresh whenever the millisecond differs, so ids that
-# threads make at once, or that are made after the clock was set back, come out of order. Pages of jobs are cut by this order.
+# threads make at once, or that are made after the clock was set back, come out of order. Pages of jobs need the order.
 _lock = threading.Lock()
 _last = 0
 
