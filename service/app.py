@@ -40,7 +40,7 @@ class Dispatcher(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Does it take jobs?"""
+        """True while it takes jobs."""
 
     def start(self) -> None:
         """Begin to take jobs."""

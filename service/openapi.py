@@ -1,4 +1,4 @@
-"""What FastAPI does not know of the API: the media type of problems, the body of a table of runs, examples."""
+"""Additions to the OpenAPI document that FastAPI cannot know: media type of problems, body of a table of runs, examples."""
 
 from typing import Any
 

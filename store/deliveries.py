@@ -47,13 +47,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt went."""
+    """Result of one attempt: delivered where ``error`` is None."""
 
     status: int | None = None
-    """Of the answer, where there was one."""
+    """HTTP status of the answer; None where there was no answer."""
     answer: str | None = None
     error: str | None = None
-    """None where it was delivered."""
+    """Why the attempt failed; None where the message was delivered."""
     final: bool = False
     """The receiver wants no other attempt."""
 
@@ -84,7 +84,7 @@ def ping(s: Session, webhook_id: str, *, owner: str) -> WebhookDelivery:
 
 
 def claim(s: Session, limit: int, hold: float, busy: Collection[str] = ()) -> list[Attempt]:
-    """Up to ``limit`` messages that are to be tried now, one for each webhook, owners in turn.
+    """Claims up to ``limit`` messages that are to be tried now, one for each webhook, owners in turn.
 
     Any number of servers may ask at once; each gets other messages.
 
@@ -121,7 +121,7 @@ def claim(s: Session, limit: int, hold: float, busy: Collection[str] = ()) -> li
 
 
 def any_due(s: Session) -> bool:
-    """Is there a message to try now? Asked in a snapshot, which holds no lock."""
+    """True where a message is to be tried now. Asked in a snapshot, which holds no lock."""
     return s.scalar(select(outbox.c.id).where(outbox.c.next_attempt_at <= now()).limit(1)) is not None
 
 

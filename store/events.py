@@ -41,7 +41,7 @@ def append(s: Session, job_id: str, type: EventType, data: Mapping[str, Any]) ->
 
 
 def after(s: Session, job_id: str, seq: int, limit: int = 1000, *, owner: str) -> list[JobEvent]:
-    """Up to ``limit`` events of the owner's job with numbers above ``seq``, in order.
+    """Returns up to ``limit`` events of the owner's job with numbers above ``seq``, in order.
 
     Raises:
         JobNotFound: the owner has no such job.

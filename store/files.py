@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 
 FOLDER = "datasets"
-"""Below the data folder: a folder for each data set, named by its id."""
+"""Name of the folder, below the data folder, that has a folder for each data set, named by its id."""
 FILE, MANIFEST = "data.safetensors", "manifest.json"
-"""In the folder of a data set: its arrays, and what is known of them."""
+"""Names of the files in a data set's folder: its arrays, and the description of them."""
 CHUNK = 1 << 20
+"""Bytes read at once to make a digest."""
 
 
 def path_of(dataset_id: str) -> str:

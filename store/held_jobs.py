@@ -1,4 +1,4 @@
-"""What a job process reads of the job that it holds, and writes beside its state: all of it under its lease.
+"""Reads and writes of a job process on the job that it holds, beside the job's state: all of them under its lease.
 
 A worker works for no user, so nothing here takes an owner: the epoch of the lease stands for the right to the job. Each
 function raises LeaseLost where the lease is not the job's latest, or the job does not run.

@@ -118,7 +118,7 @@ def get(s: Session, job_id: str, *, owner: str) -> Job:
 
 
 def owned(s: Session, job_ids: Sequence[str], *, owner: str) -> set[str]:
-    """Those of the ids that are jobs of the owner."""
+    """Subset of the ids that are jobs of the owner."""
     return set(s.scalars(select(jobs.c.id).where(jobs.c.id.in_(job_ids), jobs.c.owner == owner)))
 
 
@@ -132,7 +132,7 @@ def page(
     limit: int = 50,
     cursor: str | None = None,
 ) -> JobPage:
-    """Up to ``limit`` jobs of an owner, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
+    """Page of up to ``limit`` jobs of the owner, newest first, from ``cursor`` on. Jobs made meanwhile move no later page.
 
     ``search`` is a piece of a name, a task or a data set's name, or the end of an id, in letters of either case.
 
@@ -225,7 +225,7 @@ def _found(s: Session, columns: Iterable[Column[Any]], job_id: str, owner: str, 
 
 
 def result(s: Session, job_id: str, *, owner: str) -> TuneResult | None:
-    """What a job of the owner that succeeded found; None for one in any other state.
+    """Result of a job of the owner that succeeded; None for one in any other state.
 
     Raises:
         JobNotFound: the owner has no such job.

@@ -65,7 +65,7 @@ def create(s: Session, name: str, *, owner: str, operator: int = 0) -> NewApiKey
 
 
 def find(s: Session, key: str) -> tuple[ApiKey, bool] | None:
-    """Whose key this is, and whether its use is to be noted; None where it is nobody's or was revoked."""
+    """The key's record, and whether its use is to be noted; None where there is no such key or it was revoked."""
     stale = or_(api_keys.c.used_at.is_(None), api_keys.c.used_at < now() - USE_NOTED).label("stale")
     this = select(*api_keys.c, stale).where(api_keys.c.sha256 == _digest(key), api_keys.c.revoked_at.is_(None))
     row = s.execute(this).first()
@@ -115,7 +115,7 @@ def _revoke(s: Session, key_id: str, whose: ColumnElement[bool]) -> ApiKey:
 
 
 def any_made(s: Session) -> bool:
-    """Was a key ever made here, revoked or not? From then on every request needs one."""
+    """True where a key was ever made here, revoked or not: from then on every request needs one."""
     return bool(s.scalar(select(exists().where(api_keys.c.id.is_not(None)))))
 
 

@@ -20,7 +20,7 @@ from store.leases import Lease
 MANIFEST = "manifest.json"
 
 PACKAGES = ("windtunnel", "torch", "numpy", "safetensors")
-"""Whose versions a manifest names."""
+"""Packages whose versions a manifest names."""
 
 
 class BadCheckpoint(Exception):

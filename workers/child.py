@@ -28,13 +28,13 @@ class Exit(IntEnum):
     SETTLED = 0
     """The job's next state is in the database: it succeeded, failed, or went back to the queue after a crash."""
     STOPPED = 10
-    """It was asked to stop, by SIGTERM or by a cancel flag, and wrote nothing about it."""
+    """The process was asked to stop, by SIGTERM or by a cancel flag, and wrote nothing about it."""
     LEASE_LOST = 11
     """The job belongs to another epoch; nothing was written."""
     ORPHANED = 12
-    """Its supervisor has gone."""
+    """The supervisor has gone."""
     UNRENEWED = 13
-    """Its supervisor did not say in time that the lease goes on: the database, or the supervisor, does not answer."""
+    """The supervisor did not say in time that the lease goes on: the database, or the supervisor, does not answer."""
 
 
 class Child:
@@ -78,9 +78,9 @@ class Child:
         self._selector.register(self._dots, selectors.EVENT_READ)
         self._selector.register(self._nudged, selectors.EVENT_READ)
         self.advanced_at = time.monotonic()
-        """When it last showed an inner step, by the monotonic clock; at first when it was started."""
+        """Monotonic time of the last inner step that it showed; at first that of its start."""
         self.has_advanced = False
-        """Has it shown an inner step?"""
+        """True once it has shown an inner step."""
 
     def watch(self, seconds: float) -> bool:
         """Wait until something happens, at most so long; False once the process has closed its pipe: it has ended."""

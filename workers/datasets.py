@@ -34,7 +34,7 @@ def data_of(spec: JobSpec, database: Database, lease: Lease, data_dir: Path) -> 
 
 
 def read(dataset: Dataset, data_dir: Path) -> TaskData:
-    """The same for a data set. Raises InvalidData."""
+    """Data of an uploaded data set from its files below the data folder. Raises InvalidData."""
     path = data_dir.absolute() / path_of(dataset.id) / FILE
     try:
         found = digest(path)

@@ -1,4 +1,4 @@
-"""What a job process writes, all of it under its lease: outer steps with their checkpoints, progress, the end."""
+"""Writes of a job process, all under its lease: outer steps with their checkpoints, progress, the end."""
 
 import logging
 import time
@@ -70,7 +70,7 @@ class Record:
                 return
 
     def outer_step(self, step: OuterStep, state: Mapping[str, bytes]) -> None:
-        """One outer step: its files, then in one transaction its event, metrics, progress and checkpoint pointer."""
+        """Write one outer step: its files, then in one transaction its event, metrics, progress and checkpoint pointer."""
         written = files.write(self.data_dir, self.lease, step.outer_step, state, self.spec_sha256)
         done = self.done.model_copy(update={"outer_step": step.outer_step, "run_equivalents": step.run_equivalents})
         point, best = _point(step), self.best
@@ -118,13 +118,13 @@ class Record:
             return False
 
     def finishing(self) -> None:
-        """All outer steps are done; the last judgement begins."""
+        """Write that all outer steps are done and the last judgement begins."""
 
         data = {"epoch": self.lease.epoch}
         self._write(partial(held_jobs.append, lease=self.lease, type="finishing", data=data))
 
     def succeed(self, result: TuneResult, plan: TransferPlan | None, refusal: Failure | None) -> None:
-        """The end: result, final progress and the plan, or why there is none, in the transaction that says succeeded."""
+        """Write the end in one transaction: result, final progress, and the plan or why there is none."""
 
         def write(s: Session) -> None:
             leases.progress(s, self.lease, self.done)
@@ -137,15 +137,15 @@ class Record:
         self._write(write)
 
     def fail(self, failure: Failure) -> None:
-        """The end, for a typed reason that another try would only repeat."""
+        """Write the end, for a typed reason that another try would only repeat."""
         self._write(partial(leases.fail, lease=self.lease, failure=failure))
 
     def crash(self, failure: Failure) -> None:
-        """An error that nobody foresaw; another try may do."""
+        """Write an error that nobody foresaw; another try may do."""
         self._write(partial(leases.crashed, lease=self.lease, failure=failure))
 
     def shrink(self, population: int, reason: str) -> None:
-        """Memory ran out: let go of the job, which goes on with at most so many members at once."""
+        """Write that memory ran out, and let go of the job, which goes on with at most so many members at once."""
         self._write(partial(leases.shrink, lease=self.lease, population=population, reason=reason))
 
     def _write(self, action: Callable[[Session], Value]) -> Value:

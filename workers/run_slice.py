@@ -52,7 +52,7 @@ class Pulse:
         self.dots = dots
         self.record: Record | None = None
         self.let_go = False
-        """Is the next checkpoint the last one of this slice?"""
+        """True where the next checkpoint is the last one of this slice."""
         self._stopping = False
         self._next_dot = 0.0
 
@@ -65,7 +65,7 @@ class Pulse:
         self.let_go = True
 
     def __call__(self, progress: Progress) -> None:
-        """One inner step is over. Raises StopRequested."""
+        """Note that one inner step is over. Raises StopRequested."""
         now = time.monotonic()
         if now >= self._next_dot:
             self._next_dot = now + DOT_INTERVAL

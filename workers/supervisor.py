@@ -25,7 +25,7 @@ RETRY_BEAT = 1.0
 """Seconds until a beat that met a database error is tried again."""
 
 Reason = Literal["ended", "drain", "asked", "slice", "stalled", "lost"]
-"""Why watching a process came to its end."""
+"""Reason why watching a process came to its end."""
 
 
 class Supervisor:
@@ -163,7 +163,7 @@ class Supervisor:
 
 
 def death(status: int) -> Failure:
-    """What an exit status says about a crash."""
+    """Failure that an exit status stands for."""
     if status >= 0:
         message = f"the job process ended with exit status {status} and no result; the worker's log has its last words"
         return Failure(type="crashed", message=message)

@@ -78,7 +78,7 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One order, one answer."""
+    """Read one order from standard input, write one answer to standard output."""
     order = json.load(sys.stdin)
     limit(order["memory"], order["seconds"], order["most_bytes"])
     json.dump(answer(order), sys.stdout)

@@ -1,4 +1,4 @@
-"""What may be said of a file beside the file itself, and which format takes what."""
+"""Options of an upload beside the file itself, and the formats that take them."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -62,11 +62,11 @@ class Upload:
     """A file, and what its sender said of it."""
 
     file: BinaryIO
-    """With a descriptor, at any position."""
+    """The file, with a descriptor, at any position."""
     name: str
-    """What the sender calls it."""
+    """File name that the sender gave."""
     kind: DatasetFormat
-    """How to read it."""
+    """Format in which to read the file."""
     options: UploadOptions
 
 

@@ -20,7 +20,7 @@ log = logging.getLogger("windtunnel.service")
 BATCH = 500
 KEEPALIVE_SECONDS = 10.0
 RETRY_MILLISECONDS = 1000
-"""How long a browser waits before it connects again."""
+"""Milliseconds that a browser waits before it connects again."""
 
 
 async def stream(
@@ -33,7 +33,7 @@ async def stream(
     stopping: asyncio.Event,
     disconnected: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """Every event with seq above ``after``, once and in order; ends after the last event of an ended job.
+    """Stream of every event with seq above ``after``, once and in order; ends after the last event of an ended job.
 
     It also ends when the database does not answer: the reader comes back with its Last-Event-ID.
 
@@ -44,7 +44,7 @@ async def stream(
         after: seq of the last event that the reader has.
         poll: seconds between two looks.
         stopping: set when the server shuts down; the reader connects again elsewhere with its Last-Event-ID.
-        disconnected: has the reader gone?
+        disconnected: says whether the reader has gone.
     """
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     spoken = time.monotonic()

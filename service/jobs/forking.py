@@ -16,7 +16,7 @@ from windtunnel.types.base import Request
 EXAMPLE: dict[str, JsonValue] = {"name": "wider", "model": {"width": 128}, "seed": 1}
 
 ROUNDING = 1e-9
-"""By how much a value at the end of its range may lie beyond it: it has been through a logarithm and back."""
+"""Relative distance that a value may lie beyond the end of its range: it has been through a logarithm and back."""
 
 
 class ForkRequest(Request):
@@ -91,7 +91,7 @@ def begun_at(spec: JobSpec, best: Mapping[str, float]) -> JobSpec:
 
 
 def merged(into: Any, patch: Any) -> Any:
-    """RFC 7396, section 2."""
+    """The target ``into`` with a JSON merge patch applied (RFC 7396, section 2)."""
     if not isinstance(patch, dict):
         return patch
     base = into if isinstance(into, dict) else {}

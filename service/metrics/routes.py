@@ -17,7 +17,7 @@ router = APIRouter(tags=["health"], responses=PROBLEMS)
 
 
 class Fleet(Collector):
-    """One look at the fleet in Prometheus's terms."""
+    """Measures of the fleet as Prometheus metrics."""
 
     def __init__(self, seen: Measures) -> None:
         self.seen = seen

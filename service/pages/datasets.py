@@ -13,7 +13,7 @@ from service.datasets.receiving import upload
 from service.dependencies import CallerDependency, DatabaseDependency, DatasetId, SettingsDependency
 from service.jobs.admission import size_in_words
 from service.pages.rendering import render
-from service.problems.answers import ProblemError, told
+from service.problems.answers import ProblemError, problem_of
 from service.settings import ServiceSettings
 from store import datasets, jobs
 from store.database import Database
@@ -40,7 +40,7 @@ async def upload_page(
     try:
         dataset, _ = await upload(request, database, settings, caller)
     except (ProblemError, TooManyDatasets, DatasetsTooLarge) as error:
-        return await run_in_threadpool(_list, database, settings, caller, told(request, error))
+        return await run_in_threadpool(_list, database, settings, caller, problem_of(request, error))
     return RedirectResponse(f"/datasets/{dataset.id}", 303)
 
 
@@ -62,7 +62,7 @@ def delete_page(
     try:
         service.delete(database, settings, caller, dataset_id)
     except DatasetInUse as error:
-        return _one(database, caller, dataset_id, told(request, error))
+        return _one(database, caller, dataset_id, problem_of(request, error))
     return RedirectResponse("/datasets", 303)
 
 

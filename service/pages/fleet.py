@@ -29,7 +29,7 @@ class Line:
     worker: WorkerInfo
     does: Does
     job: Job | None
-    """What it runs, where that is the viewer's own."""
+    """The job that the worker runs, where that is the viewer's own."""
 
 
 @router.get("/fleet")

@@ -16,7 +16,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 FormDependency = Annotated[dict[str, str], Depends(_form)]
-"""What a form sent: fields by name; those that were not filled in are not there."""
+"""Fields of a form by name; those that were not filled in are not there."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Field:
     name: str
     label: str
     pointer: str
-    """Where its value goes in the request of the API."""
+    """JSON pointer of its value in the request of the API."""
     value: Any
-    """What it holds at first."""
+    """Value that it holds at first."""
     least: int | None = None
-    """Of a whole number; None for text."""
+    """Least value of a field for a whole number; None for a field of text."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Form:
     problem: Problem | None = None
 
     def shown(self, entry: Field) -> Any:
-        """What the field holds: as it was typed, else as it was at first."""
+        """Value of the field to show: as it was typed, else as it was at first."""
         return self.typed.get(entry.name, entry.value)
 
     def anchor(self, name: str) -> str:
@@ -55,12 +55,12 @@ class Form:
         return {entry.pointer: self.anchor(entry.name) for entry in self.fields}
 
     def wrong(self, entry: Field) -> bool:
-        """Does the problem name this field?"""
+        """True where the problem names this field."""
         return self.problem is not None and any(error.pointer == entry.pointer for error in self.problem.errors)
 
 
 def number(text: str) -> int | float | str:
-    """What was typed into a field for a number; text that is none stays text, and the API says what it thinks of it."""
+    """Number that was typed into a field; text that is no number stays text, and the API says what it thinks of it."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -16,7 +16,7 @@ from service.pages.rendering import render
 from service.pages.views import job_view
 from service.plans import service as plan_service
 from service.plans.schemas import PlanRequest
-from service.problems.answers import ProblemError, invalid, told, validated
+from service.problems.answers import ProblemError, invalid, problem_of, validated
 from store.errors import TooManyJobs
 from windtunnel.types import FieldError
 
@@ -63,7 +63,7 @@ def fork_page(
         wanted = validated(ForkRequest, {"overrides": overrides, "from_best": "from_best" in form})
         made = service.fork(database, settings, caller, job_id, wanted)
     except (ProblemError, TooManyJobs) as error:
-        problem = told(request, error)
+        problem = problem_of(request, error)
         view = job_view(database, caller, job_id, str(request.base_url)) | {"fork": fork_form(parent, form, problem)}
         return render("job.html", problem.status, **view)
     return _to(f"/jobs/{made.id}")

@@ -46,7 +46,7 @@ class BudgetQuery(AllocationRequest):
 
 
 class ThemeQuery(RequestModel):
-    """How to draw a figure."""
+    """Query that says how to draw a figure."""
 
     theme: Theme = "light"
 

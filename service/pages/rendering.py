@@ -61,7 +61,7 @@ def clock(moment: datetime | None) -> str:
 
 
 def ago(moment: datetime) -> str:
-    """How long since, coarsely."""
+    """Time since a moment, coarsely: 3 min ago."""
     seconds = (datetime.now(UTC) - moment).total_seconds()
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:

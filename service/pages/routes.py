@@ -30,7 +30,7 @@ for part in (datasets, laws_pages, fleet, keys, submitting, job_forms):
 
 
 class PageQuery(JobsQuery):
-    """Like the API's, but a form sends a field that is not filled in as empty."""
+    """Query of the jobs page: that of the API, but a form sends a field that is not filled in as empty."""
 
     dataset: str | None = Field(None, pattern=DATASET_ID.pattern, description="What the form for a job begins with.")
 
@@ -41,7 +41,7 @@ class PageQuery(JobsQuery):
 
 
 class FigureQuery(RequestModel):
-    """How to draw a figure."""
+    """Query that says how to draw a figure."""
 
     theme: Theme = "light"
 

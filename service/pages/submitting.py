@@ -15,7 +15,7 @@ from service.jobs.admission import size_in_words
 from service.jobs.service import submit
 from service.pages.forms import FormDependency
 from service.pages.rendering import duration, number, render
-from service.problems.answers import ProblemError, invalid, told, validated
+from service.problems.answers import ProblemError, invalid, problem_of, validated
 from service.problems.fields import allowed_values, locate
 from service.settings import ServiceSettings
 from store.database import Database
@@ -63,7 +63,7 @@ EXPLAINED = {
 }
 
 OWN_MODULES = "modules of your own that are installed here"
-"""What a family is for that no task here has."""
+"""Tasks of a family that no task here has."""
 
 _SPEC: type[BaseModel] = JobSpec
 
@@ -89,7 +89,7 @@ def submit_page(
             return _again(text, 200, cost=in_a_sentence(estimate), problem=_misfit(estimate))
         job = submit(database, settings, caller, spec)
     except (ProblemError, TooManyJobs) as error:
-        problem = told(request, error)
+        problem = problem_of(request, error)
         return _again(text, 200 if asked else problem.status, problem=problem)
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
@@ -119,7 +119,7 @@ def cost_of(database: Database, settings: ServiceSettings, caller: Caller, spec:
 
 
 def in_a_sentence(estimate: Estimate) -> str:
-    """What a job would take."""
+    """Sentence that says what a job would take."""
     memory, worker = estimate.memory, estimate.measured_by
     return (
         f"About {number(estimate.run_equivalents, 3)} runs of the proxy and {duration(estimate.seconds)} "
@@ -141,7 +141,7 @@ def _again(text: str, status: int, *, cost: str = "", problem: Problem | None = 
 
 @dataclass(frozen=True)
 class FieldHelp:
-    """One field: its path, what it means, what it may hold."""
+    """Explanation of one field: its path, what it means, what it may hold."""
 
     path: str
     meaning: str
@@ -154,7 +154,7 @@ def example(dataset: Dataset | None = None) -> JobSpec:
 
 
 def example_text(dataset: Dataset | None = None) -> str:
-    """Its spec as text."""
+    """The spec of the job that the form starts with, as text."""
     shown = example(dataset).model_dump(mode="json", include=SHOWN, exclude_none=True)
     shown["search"] = [{name: item[name] for name in ("name", "scope")} for item in shown["search"]]
     search = shown["search"]

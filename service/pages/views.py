@@ -111,7 +111,7 @@ def quality_rows(result: TuneResult | None) -> list[tuple[str, float, float, flo
 
 
 def bounded_where(chaos: ChaosReading | None) -> str:
-    """Where in the run most backward steps were bounded; empty where nothing is known or nothing was bounded."""
+    """Words for the part of the run where most backward steps were bounded; empty where nothing is known or was bounded."""
     profile = chaos.bounded_profile if chaos else ()
     if not profile or max(profile) == 0:
         return ""

@@ -19,7 +19,7 @@ class PlanRequest(Target):
 
 
 class PlanQuery(Request):
-    """How to send a plan."""
+    """Query that says how to send a plan."""
 
     format: ExportFormat = Field("json", description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
 

@@ -22,13 +22,13 @@ KINDS = {
     "model": "an object",
     "dict": "an object",
 }
-"""First word of a pydantic error type -> what it wanted."""
+"""First word of a pydantic error type -> the value that it wanted, in words."""
 COMPLAINTS = frozenset({"type", "parsing", "parsing_size", "from_float", "attributes_type", "number", "unicode"})
-"""What may follow that word where the value has the wrong type."""
+"""Second part of a pydantic error type where the value has the wrong type."""
 
 
 def field_errors(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None) -> list[FieldError]:
-    """One error a field, in the order of the request.
+    """Errors in our words, one a field, in the order of the request.
 
     Args:
         errors: as ``ValidationError.errors()`` gives them, locations relative to ``model``.
