@@ -18,7 +18,7 @@ SPARE = 32
 
 
 def due(s: Session, limit: int) -> list[str]:
-    """Ids of up to ``limit`` queued jobs to ring for now, in the order of their turns; each rings again if nobody claims it.
+    """Ids of up to ``limit`` queued jobs to ring for now, in order of their turns; each rings again if nobody claims it.
 
     A job's turn: the jobs of its owner that run or wait before it come first, then whose owner was served longest ago,
     then who has waited longest. So each owner has as many turns as any other, however many jobs it has. Any number of

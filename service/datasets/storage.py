@@ -26,7 +26,7 @@ STALE = 3600.0
 
 
 def store(database: Database, settings: ServiceSettings, owner: str, upload: Upload) -> tuple[Dataset, bool]:
-    """Read an uploaded file and keep what is in it; (the data set, True where it was kept anew, not had by the owner already).
+    """Read an uploaded file and keep what is in it; (the data set, True where the owner did not have it already).
 
     Args:
         database: for the row.

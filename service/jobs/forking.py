@@ -20,7 +20,7 @@ ROUNDING = 1e-9
 
 
 class ForkRequest(Request):
-    """What is to differ from the parent."""
+    """Differences of the new job from its parent."""
 
     overrides: dict[str, JsonValue] = Field(
         default_factory=dict,

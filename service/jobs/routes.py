@@ -149,7 +149,7 @@ def read_metrics(
 
 @router.get("/{job_id}/result", response_model=TuneResult)
 def read_result(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> TuneResult:
-    """What a finished job found."""
+    """The result of a finished job."""
     return service.result(database, caller, job_id)
 
 

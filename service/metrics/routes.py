@@ -67,7 +67,7 @@ def _counter(name: str, text: str, label: str, values: Mapping[Any, int]) -> Cou
     responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}},
 )
 def prometheus(database: DatabaseDependency, _: OperatorDependency) -> Response:
-    """What there is to measure of the fleet, in Prometheus's text format."""
+    """Measures of the fleet, in Prometheus's text format."""
     with database.snapshot() as session:
         seen = measure(session)
     registry = CollectorRegistry()
