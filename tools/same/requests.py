@@ -7,14 +7,14 @@ from same.cases import SGD, Spec, search
 
 
 def _table() -> str:
-    chance = random.Random(0)  # noqa: S311 - numbers for a table, the same every time
+    chance = random.Random(0)
     rows = ([round(chance.gauss(0, 1), 3) for _ in range(4)] for _ in range(90))
     lines = [",".join(map(str, row)) + f",{('low', 'high')[row[0] + row[1] * row[2] > 0]}" for row in rows]
     return "\n".join(["a,b,c,d,target", *lines, ""])
 
 
 def _text() -> str:
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)
     return " ".join(chance.choice(("the", "plane", "flies", "over", "a", "tunnel", "of", "wind")) for _ in range(260))
 
 

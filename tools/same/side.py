@@ -83,7 +83,7 @@ class Side:
 
     def run(self, *words: str, timeout: float | None = None) -> dict[str, Any]:
         """What a Python command says: exit status, standard output (read where it is JSON) and standard error."""
-        done = subprocess.run(  # noqa: S603 - the interpreter that the caller named
+        done = subprocess.run(
             [self.python, *words],
             cwd=self.checkout,
             env=self.environment,
@@ -105,7 +105,7 @@ class Side:
     def check_that_its_code_runs(self) -> None:
         """Raise unless every package of the project comes from the checkout."""
         asked = f"import importlib.util as u; print(*(u.find_spec(n).origin for n in {OWN!r}), sep='\\n')"
-        said = subprocess.run(  # noqa: S603
+        said = subprocess.run(
             [self.python, "-c", asked], cwd=self.checkout, env=self.environment, capture_output=True, text=True, check=False
         )
         found = [Path(line).resolve() for line in said.stdout.split("\n") if line]
@@ -126,7 +126,7 @@ class Side:
         words = ("serve", "--port", "0", "--data-dir", str(self.folder / "data"))
         slots = ("--workers", str(self.workers), "--threads", "1")
         with log.open("w") as to:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 [self.python, "-m", "windtunnel", *words, *slots],
                 cwd=self.checkout,
                 env=self.environment,
@@ -160,9 +160,9 @@ class Side:
         """Status and text of an answer; a body that is not bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"content-type": media, "accept": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310 - a loopback address
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=self.patience) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.patience) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -277,14 +277,14 @@ def checkout_of(named: str, repository: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="same-checkout-") as folder:
         place = Path(folder).resolve() / "tree"
         add = [git, "-C", str(repository), "worktree", "add", "--detach", str(place), named]
-        made = subprocess.run(add, capture_output=True, text=True, check=False)  # noqa: S603
+        made = subprocess.run(add, capture_output=True, text=True, check=False)
         if made.returncode != 0:
             raise BrokenSideError(f"{named} is no checkout of the project and no revision of it: {made.stderr.strip()}")
         try:
             yield place
         finally:
             remove = [git, "-C", str(repository), "worktree", "remove", "--force", str(place)]
-            subprocess.run(remove, capture_output=True, check=False)  # noqa: S603
+            subprocess.run(remove, capture_output=True, check=False)
 
 
 def machine(python: str) -> dict[str, str]:
@@ -293,7 +293,7 @@ def machine(python: str) -> dict[str, str]:
         "import json, platform, sys, importlib.metadata as m; "
         "print(json.dumps({'python': sys.version, 'torch': m.version('torch'), 'numpy': m.version('numpy')}))"
     )
-    said = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603
+    said = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)
     cpuinfo = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.exists() else []
     return {**json.loads(said.stdout), "processor": models[0] if models else sys.platform}

@@ -150,7 +150,7 @@ def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[s
 
     from hpo.errors import HpoError
     from hpo.evidence.coordcheck import coordinate_check
-    from service.problems import field_errors
+    from service.problems.problems import field_errors
 
     if is_dataset(str(wanted.get("task"))):
         raise SpecError(

@@ -1,4 +1,4 @@
-"""What is wrong with an uploaded file, as the process that reads it tells its parent."""
+"""Errors of an uploaded file, which the process that reads it tells its parent."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ Location = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Place:
-    """Where an error lies: its path in the request, the model around it, the field itself where there is one."""
+    """Location of an error: its path in the request, the model around it, the field itself where there is one."""
 
     path: Location
     model: type[BaseModel] | None
@@ -55,7 +55,7 @@ def allowed_fields(model: type[BaseModel]) -> list[str]:
 
 
 def allowed_values(field: FieldInfo | None) -> str | None:
-    """What a field may hold, in words: a range, a list of names, a length. None where nothing bounds it."""
+    """Allowed values of a field in words: a range, a list of names, a length. None where nothing bounds it."""
     if field is None:
         return None
     choices = _choices(field.annotation)

@@ -1,4 +1,4 @@
-"""How a value that somebody sent is shown back: valid JSON, finite, short."""
+"""Values that somebody sent, made fit to be shown back: valid JSON, finite, short."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 LONGEST_TEXT = 200
 LONGEST_LIST = 20
 EXACT_INTEGER = 2**53
-"""Beyond it, JavaScript readers lose digits."""
+"""Largest integer that is shown as a number: JavaScript readers lose digits of a larger one."""
 
 
 def presentable(value: Any, *, depth: int = 3) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
-from service.fields import Place, allowed_fields, allowed_values, locate, nearest, union_models
-from service.values import in_words, presentable
+from service.problems.fields import Place, allowed_fields, allowed_values, locate, nearest, union_models
+from service.problems.values import in_words, presentable
 from windtunnel.types import FieldError
 from windtunnel.types.problems import json_pointer
 
@@ -22,13 +22,13 @@ KINDS = {
     "model": "an object",
     "dict": "an object",
 }
-"""First word of a pydantic error type -> what it wanted."""
+"""First word of a pydantic error type -> the value that it wanted, in words."""
 COMPLAINTS = frozenset({"type", "parsing", "parsing_size", "from_float", "attributes_type", "number", "unicode"})
-"""What may follow that word where the value has the wrong type."""
+"""Second part of a pydantic error type where the value has the wrong type."""
 
 
 def field_errors(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None) -> list[FieldError]:
-    """One error a field, in the order of the request.
+    """Errors in our words, one a field, in the order of the request.
 
     Args:
         errors: as ``ValidationError.errors()`` gives them, locations relative to ``model``.

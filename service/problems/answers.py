@@ -1,4 +1,4 @@
-"""Every refusal and failure of the API as application/problem+json (RFC 9457), and as a page where a page was asked for."""
+"""Answers to refusals and failures: application/problem+json (RFC 9457), or a page where a page was asked for."""
 
 import inspect
 import logging
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from service.problems import field_errors
+from service.problems.problems import field_errors
 from service.security import HEADERS
 from store.errors import (
     DATABASE_ERRORS,
@@ -89,8 +89,8 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handler(translate))
 
 
-def told(request: Request, error: Exception) -> Problem:
-    """What an error of the table below is answered with, for who answers with a page of their own."""
+def problem_of(request: Request, error: Exception) -> Problem:
+    """Problem that an error of TRANSLATIONS is answered with, for a page that shows it in its own way."""
     answer: ProblemError = TRANSLATIONS[type(error)](request, error)
     return answer.problem
 
@@ -256,4 +256,4 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     **dict.fromkeys(DATABASE_ERRORS, _away),
     Exception: _failed,
 }
-"""What a request can end in -> the problem it is answered with."""
+"""Error that a request can end in -> the problem that it is answered with."""
