@@ -183,7 +183,7 @@ class JobSpec(OfTask, Request):
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
-        if self._info is not None:  # read before, and now a part of something else
+        if self._info is not None and self._info.name == self.task:  # read before, and now a part of something else
             return self
         try:
             task = _facts(self.task, info)
