@@ -26,6 +26,7 @@ from windtunnel.types import (
     JobSpec,
     JobState,
     Progress,
+    TaskInfo,
     TuneResult,
     is_dataset,
 )
@@ -230,8 +231,11 @@ def result(s: Session, job_id: str, *, owner: str) -> TuneResult | None:
     Raises:
         JobNotFound: the owner has no such job.
     """
-    found = _found(s, [jobs.c.result], job_id, owner).result
-    return None if found is None else TuneResult.model_validate(found)
+    row = _found(s, [jobs.c.task, jobs.c.result], job_id, owner)
+    if row.result is None:
+        return None
+    found, facts = TuneResult.model_validate(row.result), datasets.facts(s, [row.task]).get(row.task)
+    return found if facts is None else found.model_copy(update={"spec": found.spec.knowing(facts)})
 
 
 def attempts(s: Session, job_id: str, *, owner: str) -> list[Attempt]:
@@ -258,21 +262,22 @@ def attempts(s: Session, job_id: str, *, owner: str) -> list[Attempt]:
 
 def as_jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
     """Jobs of rows with the columns SHOWN, each with the ids of its plans."""
-    datasets.learn(s, {row.task for row in rows})
+    facts = datasets.facts(s, {row.task for row in rows})
     ids = [row.id for row in rows]
     made = select(plans.c.job_id, plans.c.id).where(plans.c.job_id.in_(ids)).order_by(plans.c.created_at, plans.c.id)
     of_job: dict[str, list[str]] = {job_id: [] for job_id in ids}
     for plan in s.execute(made):
         of_job[plan.job_id].append(plan.id)
-    return [_job(row, of_job[row.id]) for row in rows]
+    return [_job(row, of_job[row.id], facts.get(row.task)) for row in rows]
 
 
-def _job(row: Row[Any], plan_ids: list[str]) -> Job:
+def _job(row: Row[Any], plan_ids: list[str], facts: TaskInfo | None) -> Job:
+    spec = JobSpec.model_validate(row.spec)
     return Job(
         id=row.id,
         name=row.name,
         state=row.state,
-        spec=JobSpec.model_validate(row.spec),
+        spec=spec if facts is None else spec.knowing(facts),
         progress=row.progress,
         current=row.current,
         best=row.best,

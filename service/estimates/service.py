@@ -3,12 +3,12 @@
 from hpo.sizing.estimate import estimate
 from service.caller import Caller
 from service.datasets.admission import checked
-from service.jobs.admission import population_errors
+from service.jobs.admission import absence, population_errors
 from service.problems.answers import invalid
 from service.settings import ServiceSettings
 from store import workers
 from store.database import Database
-from windtunnel.types import TASKS, FieldError, JobSpec, WorkerInfo
+from windtunnel.types import JobSpec, WorkerInfo
 from windtunnel.types.estimates import Estimate
 
 
@@ -19,8 +19,8 @@ def estimated(database: Database, settings: ServiceSettings, caller: Caller, spe
         ProblemError: 422, there is no such task, or a field does not fit the data set.
     """
     spec = checked(spec, database, caller)
-    if spec.task not in TASKS:
-        raise invalid([FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)])
+    if absent := absence(spec):
+        raise invalid(absent)
     worker = _latest_measured(database)
     limit = settings.max_population_bytes
     speed, name = (None, None) if worker is None else (worker.speed, worker.id)

@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from service.problems.answers import PROBLEMS
-from windtunnel.types import SCHEDULES, TASKS, ScheduleInfo, TaskInfo
+from windtunnel.tasks import TASKS
+from windtunnel.types import SCHEDULES, ScheduleInfo, TaskInfo
 from windtunnel.types.base import Response
 from windtunnel.types.listings import (
     EstimatorListing,

@@ -20,7 +20,8 @@ from service.problems.fields import allowed_values, locate
 from service.settings import ServiceSettings
 from store.database import Database
 from store.errors import TooManyJobs
-from windtunnel.types import SCHEDULES, TASKS, Dataset, FieldError, JobSpec, Problem, Target
+from windtunnel.tasks import TASKS
+from windtunnel.types import SCHEDULES, Dataset, FieldError, JobSpec, Problem, Target
 from windtunnel.types.estimates import Estimate
 from windtunnel.types.model import FAMILY_DEFAULTS
 
@@ -165,7 +166,7 @@ def example_text(dataset: Dataset | None = None) -> str:
 
 def _on(dataset: Dataset) -> JobSpec:
     """The job that ``{"task": ID}`` is, with a target sixteen times as wide."""
-    plain = JobSpec.on_dataset({"name": dataset.name, "task": dataset.id}, dataset.task)
+    plain = JobSpec.of({"name": dataset.name, "task": dataset.id}, dataset.task)
     target = Target(width=16 * plain.model.width, depth=plain.model.depth, steps=10 * plain.inner.steps)
     return plain.model_copy(update={"target": target})
 

@@ -20,7 +20,8 @@ from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
 from store.events import history
 from windtunnel.figures.response import said
-from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobEvent, JobState, OuterStep, TuneResult, WorkerInfo
+from windtunnel.tasks import TASKS
+from windtunnel.types import TERMINAL_STATES, Job, JobEvent, JobState, OuterStep, TuneResult, WorkerInfo
 from windtunnel.types.exports import EXPORTS, ExportFormat
 from windtunnel.types.results import ChaosReading
 

@@ -14,7 +14,8 @@ from hpo.families.dials import gaussian_dropout
 from hpo.families.transformer import causal_attention
 from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from windtunnel.types import TASKS, ModelSpec, TaskInfo
+from windtunnel.tasks import TASKS
+from windtunnel.types import ModelSpec, TaskInfo
 
 Parameters = dict[str, Tensor]
 MEMBERS, BATCH, DEPTH = 3, 4, 2

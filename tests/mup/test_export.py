@@ -19,7 +19,8 @@ from hpo.exports.registry import export, why_not
 from hpo.families import MLP, build
 from hpo.mup.proxies import proxy_tensors
 from hpo.tasks import load
-from windtunnel.types import TASKS, JobSpec, TransferPlan
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec, TransferPlan
 from windtunnel.types.transfer import Parametrization
 
 # What a user of such a file would write: one step on each batch. All files run in one fresh process.
