@@ -3,7 +3,7 @@
 from string import Template
 
 from hpo.exports.header import header
-from hpo.exports.jax_schedule import jax_schedule
+from hpo.exports.schedule_source import jax_schedule
 from hpo.exports.tables import dictionary, drawn_std, penalties, torch_decay
 from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
@@ -132,6 +132,8 @@ Initial values have the plan's standard deviations; they are not the numbers tha
 optax clips without the 1e-6 that torch adds to the norm.
 A Flax kernel is stored as [fan_in, fan_out]: transpose these weights for it, or its gradients for this optimizer.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
