@@ -27,7 +27,8 @@ def multipliers(
     for name in schedule.shape:
         fixed = torch.tensor(given[FIELDS[name]], dtype=like.dtype, device=like.device)
         given[FIELDS[name]] = shape[name] if name in shape else fixed.expand(like.shape[0], *fixed.shape)
-    return FORMULAS[schedule.name](_Tensors(like), time, steps, **given).expand(steps, like.shape[0])
+    found: Tensor = FORMULAS[schedule.name](_Tensors(like), time, steps, **given)
+    return found.expand(steps, like.shape[0])
 
 
 class _Tensors:

@@ -70,7 +70,7 @@ def list_plans(job_id: JobId, database: DatabaseDependency) -> PlanList:
 @router.get(
     "/plans/{plan_id}",
     response_model=TransferPlan,
-    responses={200: {"content": {"application/yaml": {}, "text/x-python": {}}}},
+    responses={200: {"content": {info.media.partition(";")[0]: {} for info in EXPORTS.values()}}},
 )
 def get_plan(plan_id: PlanId, query: Annotated[PlanQuery, Query()], database: DatabaseDependency) -> Response:
     """One plan, in the format asked for; a format that cannot express it is refused with the reason."""

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from windtunnel.types import Target
 from windtunnel.types.base import Request
-from windtunnel.types.exports import EXPORTS, ExportFormat
+from windtunnel.types.exports import EXPORTS, WHOLE, ExportFormat
 
 
 class PlanRequest(Target):
@@ -21,4 +21,4 @@ class PlanRequest(Target):
 class PlanQuery(Request):
     """How to send a plan."""
 
-    format: ExportFormat = Field("json", description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
+    format: ExportFormat = Field(WHOLE, description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
