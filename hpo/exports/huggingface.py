@@ -10,8 +10,9 @@ from typing import Any
 from hpo.exports.header import header
 from hpo.exports.loss import loss_source
 from hpo.exports.models.source import model_source
+from hpo.exports.registry import Format
 from hpo.exports.tables import dictionary, torch_decay
-from hpo.exports.torch_file import IN_YOUR_LOOP, build_call, torch_imports
+from hpo.exports.torch import IN_YOUR_LOOP, build_call, torch_imports
 from hpo.exports.torch_parts import optimizer_source, setup_source
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
@@ -47,6 +48,19 @@ def huggingface_file(plan: TransferPlan) -> str:
         shares=_SHARES if weighted else "",
         counted="        UPDATE[0] = self.state.global_step\n" if followed(plan) else "",
     )
+
+
+class HuggingFace(Format):
+    """A file for Hugging Face's Trainer."""
+
+    def write(self, plan: TransferPlan) -> str:
+        return huggingface_file(plan)
+
+    def why_not(self, plan: TransferPlan) -> str | None:  # noqa: ARG002 - it can express every plan
+        return None
+
+
+FORMAT = HuggingFace()
 
 
 def _training(plan: TransferPlan, labels: list[str]) -> str:

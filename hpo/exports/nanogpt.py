@@ -9,6 +9,7 @@ from string import Template
 from typing import Any
 
 from hpo.exports.header import header
+from hpo.exports.registry import Format
 from hpo.exports.tables import dictionary, drawn_std, torch_decay
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
@@ -77,6 +78,19 @@ def nanogpt_file(plan: TransferPlan) -> str:
         rates=f"\nPLAN_DROPOUT = {rates!r}  # of each block" if rates else "",
         dropout=_dropout(plan),
     )
+
+
+class NanoGPT(Format):
+    """A config file for a transformer that nanoGPT's train.py can train."""
+
+    def write(self, plan: TransferPlan) -> str:
+        return nanogpt_file(plan)
+
+    def why_not(self, plan: TransferPlan) -> str | None:
+        return unlike_nanogpt(plan)
+
+
+FORMAT = NanoGPT()
 
 
 def _dropout(plan: TransferPlan) -> str:

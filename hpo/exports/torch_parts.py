@@ -1,13 +1,10 @@
 """What files for torch are made of: tensors, initial values, groups, optimizer and schedule. No torch here."""
 
-import inspect
-import re
 from string import Template
 
+from hpo.exports.schedule_source import float_schedule
 from hpo.exports.tables import constants, dictionary, drawn_std, torch_decay
-from windtunnel import schedules
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.schedules import GPT3Schedule
 
 
 def setup_source(plan: TransferPlan) -> str:
@@ -50,7 +47,7 @@ def optimizer_source(plan: TransferPlan) -> str:
             _GROUPS.substitute(groups=groups),
             *([_SHRINK] if shrinks else []),
             (_SHRINKING if shrinks else _OPTIMIZER).substitute(build=build),
-            schedule_source(plan),
+            float_schedule(plan),
             _SCHEDULER,
         ]
     )
@@ -68,23 +65,6 @@ def _sgd_groups(plan: TransferPlan) -> str:
     if plan.decay == "l2":
         return f'{momentum}\n            "weight_decay": decay,'
     return f'{momentum}\n            "weight_decay": 0.0,\n            "shrinkage": decay,  # see shrink'
-
-
-def schedule_source(plan: TransferPlan) -> str:
-    """Source of ``multiplier`` and of the schedule's own functions."""
-    rule = schedules.RULES[plan.schedule.name]
-    source = _source(rule)
-    used = [part for part in schedules.PARTS if part is not rule and f"{part.__name__}(" in source]
-    given = schedules.arguments(plan.schedule, plan.steps, plan.tokens_per_step)
-    time = "step + 1" if isinstance(plan.schedule, GPT3Schedule) else "min(step + 1, STEPS)"
-    values = [time, "STEPS", *(f"{name}={value!r}" for name, value in given.items())]
-    call = f"    return {rule.__name__}(\n" + "".join(f"        {value},\n" for value in values) + "    )"
-    return "\n\n\n".join([*map(_source, used), source, _MULTIPLIER + call])
-
-
-def _source(function: schedules.Rule) -> str:
-    # What is said to a linter means nothing in another file.
-    return re.sub(r"  # noqa.*", "", inspect.getsource(function)).rstrip()
 
 
 _SETUP = Template("""STEPS, BATCH_SIZE = $steps, $batch_size
@@ -132,10 +112,6 @@ _SHRINKING = Template('''def optimizer(model):
     update = $build
     update.register_step_pre_hook(shrink)
     return update''')
-
-_MULTIPLIER = '''def multiplier(step):
-    """Learning-rate multiplier of a step, counted from 0."""
-'''
 
 _SCHEDULER = '''def scheduler(update):
     """Multiplies every group's own peak learning rate; call its step() after each optimizer step."""

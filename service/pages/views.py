@@ -22,15 +22,13 @@ from store.events import history
 from windtunnel.figures.response import said
 from windtunnel.tasks import TASKS
 from windtunnel.types import TERMINAL_STATES, Job, JobEvent, JobState, OuterStep, TuneResult, WorkerInfo
-from windtunnel.types.exports import EXPORTS, ExportFormat
+from windtunnel.types.exports import EXPORTS
 from windtunnel.types.results import ChaosReading
 
 STATES: tuple[JobState, ...] = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 SPARKLINE_POINTS = 40
 LOG_LINES = 200
 SHOWN_TENSORS = 60
-SHOWN_EXPORTS: tuple[ExportFormat, ...] = ("torch", "yaml")
-"""Formats whose text is on the page of a plan; the others are links."""
 
 
 def jobs_view(
@@ -133,7 +131,7 @@ def plan_view(database: Database, caller: Caller, plan_id: str) -> dict[str, Any
         "job": job,
         "quantities": list(dict.fromkeys(quantity for role in plan.roles for quantity in role.formulas)),
         "exports": [(kind, EXPORTS[kind], why_not(plan, kind)) for kind in EXPORTS],
-        "shown_exports": {kind: export(plan, kind) for kind in SHOWN_EXPORTS},
+        "shown_exports": {kind: export(plan, kind) for kind, info in EXPORTS.items() if info.shown},
         "penalised": any(row.l2 for row in plan.tensors),
         "shown_tensors": SHOWN_TENSORS,
     }

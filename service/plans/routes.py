@@ -34,7 +34,7 @@ def list_plans(job_id: JobId, database: DatabaseDependency, caller: CallerDepend
 @router.get(
     "/plans/{plan_id}",
     response_model=TransferPlan,
-    responses={200: {"content": {"application/yaml": {}, "text/x-python": {}}}},
+    responses={200: {"content": {info.media.partition(";")[0]: {} for info in EXPORTS.values()}}},
 )
 def get_plan(
     plan_id: PlanId, query: Annotated[PlanQuery, Query()], database: DatabaseDependency, caller: CallerDependency

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from windtunnel.types import Target, TransferPlan
 from windtunnel.types.base import Request, Response
-from windtunnel.types.exports import EXPORTS, ExportFormat
+from windtunnel.types.exports import EXPORTS, WHOLE, ExportFormat
 
 
 class PlanRequest(Target):
@@ -21,7 +21,7 @@ class PlanRequest(Target):
 class PlanQuery(Request):
     """Query that says how to send a plan."""
 
-    format: ExportFormat = Field("json", description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
+    format: ExportFormat = Field(WHOLE, description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
 
 
 class PlanList(Response):

@@ -1,7 +1,7 @@
 """``plan``: the config of the large model."""
 
 from pathlib import Path
-from typing import Annotated, Literal, assert_never
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import RenderableType
@@ -12,9 +12,14 @@ from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client, Plan
 from windtunnel.types import RoleRow
-from windtunnel.types.exports import EXPORTS
+from windtunnel.types.exports import EXPORTS, WHOLE
 
-Format = Literal["table", "json", "yaml", "torch", "huggingface", "optax", "nanogpt"]
+TABLE = "table"
+"""What is printed for reading, where no export format is asked for."""
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[TABLE, *EXPORTS]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +60,7 @@ def plan(
     format: Annotated[  # noqa: A002 - the option's own name
         Format,
         typer.Option(help="table for reading, json and yaml for programs; the others are Python for the library named."),
-    ] = "table",
+    ] = TABLE,
     target: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Write to a file.", show_default=False),
@@ -97,11 +102,11 @@ def plan(
 
 
 def _format(format: Format, target: Path | None, as_json: bool) -> Format:  # noqa: A002
-    if as_json and format not in ("table", "json"):
+    if as_json and format not in (TABLE, WHOLE):
         raise typer.BadParameter(f"--json and --format {format} contradict each other", param_hint="--json")
-    if target is not None and format == "table" and not as_json:
+    if target is not None and format == TABLE and not as_json:
         raise typer.BadParameter(f"say in which format: --format {', '.join(EXPORTS)}", param_hint="--output")
-    return "json" if as_json else format
+    return WHOLE if as_json else format
 
 
 def _last(client: Client, job_id: str) -> Plan:
@@ -114,21 +119,18 @@ def _last(client: Client, job_id: str) -> Plan:
 
 
 def _deliver(made: Plan, chosen: Format, target: Path | None) -> None:
-    match chosen:
-        case "table":
-            output.show(*_parts(made))
-        case "json" | "yaml" | "torch" | "huggingface" | "optax" | "nanogpt":
-            text = made.to(chosen)
-            if target is None:
-                typer.echo(text, nl=not text.endswith("\n"))
-                return
-            try:
-                target.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise SetupError(f"cannot write {target}: {error.strerror}") from error
-            output.say(f"{made.id} written to {target}")
-        case other:
-            assert_never(other)
+    if chosen == TABLE:
+        output.show(*_parts(made))
+        return
+    text = made.to(chosen)
+    if target is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"cannot write {target}: {error.strerror}") from error
+    output.say(f"{made.id} written to {target}")
 
 
 def _parts(made: Plan) -> list[RenderableType]:

@@ -3,7 +3,8 @@
 from string import Template
 
 from hpo.exports.header import header
-from hpo.exports.jax_schedule import jax_schedule
+from hpo.exports.registry import Format
+from hpo.exports.schedule_source import jax_schedule
 from hpo.exports.tables import dictionary, drawn_std, penalties, torch_decay
 from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
@@ -51,6 +52,19 @@ def optax_file(plan: TransferPlan) -> str:
         group=_group(plan),
         clip="optax.clip_by_global_norm(CLIP_NORM), " if plan.clip_norm is not None else "",
     )
+
+
+class Optax(Format):
+    """A file for JAX and optax."""
+
+    def write(self, plan: TransferPlan) -> str:
+        return optax_file(plan)
+
+    def why_not(self, plan: TransferPlan) -> str | None:  # noqa: ARG002 - it can express every plan
+        return None
+
+
+FORMAT = Optax()
 
 
 def _kinds(plan: TransferPlan) -> dict[str, tuple[float, float, float | None]]:
@@ -132,6 +146,8 @@ Initial values have the plan's standard deviations; they are not the numbers tha
 optax clips without the 1e-6 that torch adds to the norm.
 A Flax kernel is stored as [fan_in, fan_out]: transpose these weights for it, or its gradients for this optimizer.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp

@@ -9,6 +9,7 @@ from string import Template
 from hpo.exports.header import header
 from hpo.exports.loss import arguments, loss_source
 from hpo.exports.models.source import model_source
+from hpo.exports.registry import Format
 from hpo.exports.tables import multipliers
 from hpo.exports.torch_parts import optimizer_source, setup_source
 from windtunnel.types.following import followed
@@ -53,6 +54,19 @@ def torch_imports(plan: TransferPlan) -> str:
     """What the source of model, optimizer and loss imports."""
     partial = "from functools import partial\n" if multipliers(plan) else ""
     return f"import math\n{partial}\nimport torch\nfrom torch import nn\nfrom torch.nn import functional"
+
+
+class Torch(Format):
+    """A file for torch alone."""
+
+    def write(self, plan: TransferPlan) -> str:
+        return torch_file(plan)
+
+    def why_not(self, plan: TransferPlan) -> str | None:  # noqa: ARG002 - it can express every plan
+        return None
+
+
+FORMAT = Torch()
 
 
 _FILE = Template('''"""$header
