@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.problems import field_errors
+from service.problems.problems import field_errors
 from windtunnel.tasks import TASKS
 from windtunnel.types import Job, JobSpec, TaskInfo, TransferPlan, UnknownTask
 from windtunnel.types.base import Response
