@@ -11,9 +11,9 @@ from hpo.certificate.certificate import certificate, certify
 from hpo.estimators import BestResponse
 from hpo.estimators.choice import choose_estimator
 from hpo.evidence.gather import gather
-from hpo.families.probing import probe
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import family
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
@@ -73,8 +73,7 @@ class Study:
         self.spec, self.threads = spec, threads
         self.data = load(spec.task) if data is None else data
         self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
-        if spec.model.family == "module":
-            probe(spec.model, TASKS[spec.task], self.data.train)
+        family(spec.model.family).prepare(spec.model, TASKS[spec.task], self.data.train)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)

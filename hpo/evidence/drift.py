@@ -12,7 +12,8 @@ import torch
 from hpo.evidence.optimum import drift, optimum
 from hpo.evidence.penalty import drift_verdict
 from hpo.evidence.scaled import ScaledProblem
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
+from hpo.mup.roles import EMBEDDINGS
 from hpo.tasks import TaskData, load
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import OnStep, silent

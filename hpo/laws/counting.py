@@ -6,7 +6,8 @@ Kaplan et al. 2020, section 2.1 and table 1: forward 2 N + 2 n_layer n_ctx d_mod
 from collections import Counter
 from math import prod
 
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
+from hpo.mup.roles import EMBEDDINGS
 from hpo.sizing.counts import STATE, footprint
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import OptimizerName

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE, SEEDS, ladder
 from hpo.sizing.memory import BYTES, plain_bytes, plain_members
 from hpo.sizing.work import FACTORS, FIT_SEEDS, NOISE_RUNS

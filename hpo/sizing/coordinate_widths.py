@@ -2,7 +2,8 @@
 
 from math import prod
 
-from hpo.mup.proxies import proxy_tensors, stem_size
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.facts.resnet import stem_size
 from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.facts.resnet import stem_size
+from hpo.families.facts.transformer import EXPANSION
 from hpo.mup.labels import keys
-from hpo.mup.proxies import EXPANSION, proxy_tensors, stem_size
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.spec import JobSpec, SearchItem

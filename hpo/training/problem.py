@@ -7,8 +7,10 @@ from math import prod
 import torch
 from torch import Tensor
 
-from hpo.families import NO_NOISE, Proxy, build
+from hpo.families.dials import NO_NOISE
 from hpo.families.passes import Passes
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
 from hpo.optimizers.clipping import clip_by_global_norm

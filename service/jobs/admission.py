@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts
 from hpo.sizing.memory import estimator_in_force, storage_in_force

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from hpo.evidence.horizon import horizon_fit, horizon_steps, horizons
 from hpo.evidence.noise_scale import PURPOSE, noise_scale, noise_scale_steps
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.study import Study
 from windtunnel.types import TASKS, JobSpec
 

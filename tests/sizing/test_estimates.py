@@ -9,9 +9,9 @@ from hpo.certificate import certificate
 from hpo.evidence import coordcheck
 from hpo.evidence.horizon import horizon_steps
 from hpo.evidence.noise_scale import noise_scale_steps
-from hpo.families import build
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.search import stopping
 from hpo.search.best_response import quality
 from hpo.search.descent import scout

@@ -159,7 +159,7 @@ def _of_family(family: str) -> Callable[[int], Any]:
     name = kind
 
     def build(width: int) -> Any:
-        from hpo.families import build as built
+        from hpo.families.registry import build as built
 
         return built(
             ModelSpec.model_validate({**FAMILY_DEFAULTS[name], "family": name, "width": width}), TASKS[BUILT_IN[name]]

@@ -13,10 +13,13 @@ from torch.func import functional_call, vmap
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
-from hpo.families import NO_DIALS, Dials, Proxy, build
+from hpo.families.dials import NO_DIALS, Dials
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import global_value, resolve
+from hpo.mup.roles import EMBEDDINGS
 from hpo.seeding import generator_of
 from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData

@@ -7,7 +7,8 @@ model: each scales what goes into a layer, or what comes out of an embedding, so
 from string import Template
 
 from hpo.exports.tables import dictionary, multipliers
-from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
+from hpo.families.facts.resnet import KERNEL, stem_size
+from hpo.families.facts.transformer import EXPANSION
 from windtunnel.types.following import dropout_labels, followed
 from windtunnel.types.plans import TransferPlan
 from windtunnel.types.tasks import TASKS
