@@ -15,7 +15,8 @@ from benchmarks.regret import PROBLEMS, judged
 from benchmarks.stored import Cell, stored
 from hpo.families.facts.registry import proxy_tensors
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 PROBLEM = PROBLEMS["narrow transformer"]
 SPEC = JobSpec.model_validate(

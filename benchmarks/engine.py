@@ -69,7 +69,7 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
     from torch.nn.utils import clip_grad_norm_
 
     from hpo.families.registry import build
-    from windtunnel.types import TASKS
+    from windtunnel.tasks import TASKS
 
     study = study_of(task, steps)
     train = study.data.train

@@ -24,7 +24,8 @@ from hpo.families.facts.registry import proxy_tensors
 from hpo.tasks import load
 from hpo.training.evaluation import judge
 from hpo.training.space import Hyperparameter, Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
 DECAYS = (0.1, 1.0, 10.0)

@@ -14,7 +14,7 @@ from hpo.tasks import TaskData
 from hpo.training.coefficients import Coefficients, Tables, coefficients
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.types import JobSpec
 from windtunnel.types.plans import TensorRow
 
 
@@ -44,7 +44,7 @@ class ScaledProblem(InnerProblem):
         data: TaskData,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        task = TASKS[spec.task]
+        task = spec.info
         base = proxy_tensors(spec.model, task)
         wide = spec.model_copy(update={"model": spec.model.model_copy(update={"width": width})})
         target = proxy_tensors(wide.model, task)

@@ -12,8 +12,8 @@ from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
 from hpo.families.owners import BATCH_NORMS, INSTANCE_NORMS
 from hpo.families.proxy import Proxy, Record
+from windtunnel.tasks.user import UserTask, user_task
 from windtunnel.types import ModelSpec, TaskInfo
-from windtunnel.user_tasks import UserTask, user_task
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
@@ -134,19 +134,19 @@ def build_module(model: ModelSpec, info: TaskInfo, task: UserTask | None = None)
     """The module of that size, on the CPU: its buffers mean something, its parameters do not.
 
     Raises:
-        InvalidData: no such task is known to this process, or its module cannot be made or trained.
+        InvalidData: the task came without its module, or the module cannot be made or trained.
     """
-    return UserModule(made(known(info.name) if task is None else task, model.width, model.depth), info)
+    return UserModule(made(known(info) if task is None else task, model.width, model.depth), info)
 
 
-def known(name: str) -> UserTask:
-    """The task of that name.
+def known(info: TaskInfo) -> UserTask:
+    """The task of one's own that these are the facts of.
 
     Raises:
-        InvalidData: this process knows none.
+        InvalidData: they came without it.
     """
     try:
-        return user_task(name)
+        return user_task(info)
     except LookupError as error:
         raise InvalidData(
             str(error), "install the package that brings the task on every machine that runs workers"

@@ -25,7 +25,6 @@ from windtunnel.types.plans import TransferPlan
 from windtunnel.types.results import TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
 from windtunnel.types.spec import Target
-from windtunnel.types.tasks import TASKS
 
 
 def make_plan(
@@ -62,7 +61,7 @@ def make_plan(
     batch_size = target.batch_size or spec.inner.batch_size
     proxy = result.proxy
     plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
-    tensors = proxy_tensors(plan_size, TASKS[spec.task])
+    tensors = proxy_tensors(plan_size, spec.info)
     rows = resolve(spec, best.hyperparameters, proxy.tensors, tensors)
     moved = translate(result, target)
     objections = [each for each in (gate(result, target), moved.objection) if each is not None]
@@ -78,15 +77,15 @@ def make_plan(
         for row in rows
     ]
     is_sgd = spec.optimizer.name == "sgd"
-    size = count(plan_size, spec.task, spec.optimizer.name)
+    size = count(plan_size, spec.info, spec.optimizer.name)
     values, knots = best.hyperparameters, regulariser_knots(result)
     return TransferPlan(
         id=plan_id,
         job_id=job_id,
         created_at=created_at,
         task=spec.task,
-        kind=TASKS[spec.task].kind,
-        loss=TASKS[spec.task].loss,
+        kind=spec.info.kind,
+        loss=spec.info.loss,
         parametrization=spec.parametrization,
         model=spec.model,
         width=target.width,

@@ -19,7 +19,6 @@ from hpo.sizing.work import Phase, phases
 from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, MemoryEstimate, PhaseEstimate
 from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 LOOKS = 8
 """Times that early stopping looks at the validation loss of a run on its way."""
@@ -93,7 +92,7 @@ def notes(spec: JobSpec) -> list[str]:
 
 def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
     """Training, hypergradients, and the evaluation of every run on the validation split at its end and where looked at."""
-    task, together, members = TASKS[spec.task], at_once(spec).inner.seeds, members_at_once(spec)
+    task, together, members = spec.info, at_once(spec).inner.seeds, members_at_once(spec)
     plain = phase.plain * step_seconds(spec, speed, members)
     differentiated = phase.differentiated * step_seconds(spec, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0

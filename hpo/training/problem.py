@@ -23,7 +23,7 @@ from hpo.training.losses import accuracy, mixed, per_example
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
 from hpo.updates import RULES, OptimizerState
-from windtunnel.types import TASKS, HyperparameterName, JobSpec
+from windtunnel.types import HyperparameterName, JobSpec
 from windtunnel.types.results import Role
 
 OnStep = Callable[[int], None]
@@ -135,7 +135,7 @@ class InnerProblem:
         self.in_place = STEPS[spec.optimizer.name]
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
-        self.task = TASKS[spec.task]
+        self.task = spec.info
         fastest = members_together(spec.model, self.task, self.batch_size)
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
         self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
@@ -152,7 +152,7 @@ class InnerProblem:
 
     def build_module(self) -> Proxy:
         """A module with the layout's tensors; its own initial values mean nothing."""
-        return build(self.spec.model, TASKS[self.spec.task])
+        return build(self.spec.model, self.spec.info)
 
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
         """Initial values and batch order of one member for each seed path (job seed, purpose, outer step, index).

@@ -17,7 +17,8 @@ from hpo.families.registry import build
 from hpo.families.resnet import ResNet
 from hpo.families.transformer import Transformer, causal_attention
 from hpo.mup.rules import base_init_std
-from windtunnel.types import TASKS, ModelSpec, TaskInfo
+from windtunnel.tasks import TASKS
+from windtunnel.types import ModelSpec, TaskInfo
 
 Parameters = dict[str, Tensor]
 MEMBERS, BATCH, DEPTH = 3, 4, 2

@@ -11,8 +11,8 @@ import torch
 
 from hpo.families.facts.registry import proxy_tensors
 from hpo.plans.transfer import make_plan
+from windtunnel.tasks import TASKS
 from windtunnel.types import (
-    TASKS,
     CoordinateCheck,
     CoordinateSlope,
     Cost,

@@ -21,7 +21,8 @@ from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
 from hpo.mup.tables import TABLES
 from hpo.tasks import load
-from windtunnel.types import TASKS, JobSpec, TensorRow
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec, TensorRow
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "transformer": {"task": "python-text", "model": {"family": "transformer", "width": 32, "depth": 2}},

@@ -13,7 +13,8 @@ from hpo.evidence.scaled import ScaledProblem
 from hpo.families.registry import build
 from hpo.study import Study
 from hpo.tasks import load
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 from windtunnel.types.checks.transfer import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderRung
 from windtunnel.types.transfer import LadderSpec

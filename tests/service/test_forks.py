@@ -14,7 +14,8 @@ from service.app import create_app
 from service.jobs.forking import begun_at, merged
 from service.serve import background
 from service.settings import ServiceSettings
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ from hpo.sizing.peak import members_at_once
 from hpo.sizing.starts import at_once
 from hpo.study import Study
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 from windtunnel.types.estimates import REFERENCE, MachineSpeed
 from windtunnel.types.estimators import ESTIMATORS
 

@@ -10,7 +10,8 @@ from hpo.families.facts.registry import proxy_tensors
 from hpo.families.modules import roles
 from hpo.families.registry import build
 from hpo.mup.roles import RoleQuestion, infer_roles
-from windtunnel.types import TASKS, ModelSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import ModelSpec
 
 
 class Everything(nn.Module):

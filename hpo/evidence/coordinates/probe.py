@@ -27,7 +27,6 @@ from hpo.training.losses import per_example
 from hpo.training.problem import OnStep
 from hpo.updates import RULES, OptimizerState, StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec, TensorRow
-from windtunnel.types.tasks import TASKS
 
 PURPOSE = 7_301
 """Second part of the seed path, so that the check shares no seed with the job's runs."""
@@ -145,7 +144,7 @@ class Probe:
 
     def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
-        task = TASKS[self.spec.task]
+        task = self.spec.info
         initial, update = RULES[self.spec.optimizer.name]
         start = self._initial(at.rows, at.layout)
         state = initial(start)
@@ -179,7 +178,7 @@ class Probe:
 
     def _at(self, width: int, learning_rate: float) -> _Width:
         values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}
-        task, base = TASKS[self.spec.task], self.spec.model
+        task, base = self.spec.info, self.spec.model
         target = base.model_copy(update={"width": width})
         tensors = proxy_tensors(target, task)
         rows = resolve(self.spec, values, proxy_tensors(base, task), tensors)
@@ -202,7 +201,7 @@ class Probe:
                 errors.append(float("inf"))
                 continue
             projection = torch.randn(
-                TASKS[self.spec.task].classes, generator=generator_of((self.spec.seed, PURPOSE, self.first + seed, 1))
+                self.spec.info.classes, generator=generator_of((self.spec.seed, PURPOSE, self.first + seed, 1))
             )
             rates = self._rates(at, state, terms, seed)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]

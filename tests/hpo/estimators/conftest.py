@@ -17,7 +17,8 @@ from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Batch, Draw, InnerProblem
 from hpo.training.space import Hyperparameter, Space
 from hpo.updates import OptimizerState
-from windtunnel.types import TASKS, JobSpec, TensorFacts
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec, TensorFacts
 
 VALIDATION_EXAMPLES = 12
 """So few that the loss on them costs no more than a training step."""
