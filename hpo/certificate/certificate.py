@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hpo.errors import CertificateFailed
 from hpo.estimators import Estimator, Reverse, Unrolled
-from hpo.seeding import generator_of
+from hpo.seeding import Purpose, generator_of
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types import Certificate, CertificatePoint
@@ -45,8 +45,6 @@ where a schedule may have a kink (a warmup or a cycle that ends exactly on a ste
 further away than any width above there is one."""
 MEMBERS = 2
 """A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
-PURPOSE = 90
-"""Second part of the seed paths: no run of the tuning has it."""
 
 Loss = Callable[[Tensor], Tensor]
 """Offsets along a direction [n] -> validation losses [n]."""
@@ -101,7 +99,7 @@ def certify(
 
     def compare(member: int, steps: int) -> CertificatePoint:
         run = ShortRun(problem, steps)
-        draw = run.draw([(problem.spec.seed, PURPOSE, member)])
+        draw = run.draw([(problem.spec.seed, Purpose.CERTIFICATE, member)])
         estimate = exact(estimator).estimate(run, point[None], draw, on_step)
 
         def along(unit: Tensor) -> Loss:
@@ -171,7 +169,7 @@ def compared(
         The direction of larger doubt, or of larger error where both have settled.
     """
     least = max(float(gradient.norm()), FLAT * abs(value))
-    noise = torch.randn(len(gradient), generator=generator_of((run.spec.seed, PURPOSE)), dtype=torch.float64)
+    noise = torch.randn(len(gradient), generator=generator_of((run.spec.seed, Purpose.CERTIFICATE)), dtype=torch.float64)
     found: list[CertificatePoint] = []
     directions: dict[Literal["random", "gradient"], Tensor] = {"random": noise, "gradient": gradient}
     for name, direction in directions.items():
@@ -205,7 +203,9 @@ def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Cer
 
 def beside(point: Tensor, seed: int) -> Tensor:
     """The point [k] moved by ``NUDGE``, give or take a half of it, up or down in each coordinate by chance."""
-    up, size = torch.rand(2, len(point), generator=generator_of((seed, PURPOSE, PURPOSE)), dtype=torch.float64)
+    up, size = torch.rand(
+        2, len(point), generator=generator_of((seed, Purpose.CERTIFICATE, Purpose.CERTIFICATE)), dtype=torch.float64
+    )
     away: Tensor = NUDGE * (0.5 + size) * torch.where(up < 0.5, -1.0, 1.0)
     return point + away
 

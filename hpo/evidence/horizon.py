@@ -8,14 +8,12 @@ import torch
 from hpo.evidence.drift import FACTORS, SEEDS
 from hpo.evidence.optimum import drift
 from hpo.evidence.scaled import ScaledProblem
+from hpo.seeding import Purpose
 from hpo.tasks import TaskData, load
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import OnStep, silent
 from windtunnel.types import JobSpec
 from windtunnel.types.translations import HorizonFit
-
-PURPOSE = 8_219
-"""Second part of the seed path: no run of the tuning shares a seed with the fit."""
 
 
 def horizons(steps: int, count: int) -> list[int]:
@@ -59,7 +57,7 @@ def horizon_fit(
     if spec.inner.steps < 8 or seeds < 2:
         raise ValueError(f"a fit needs at least 8 steps and two seeds, got {spec.inner.steps} and {seeds}")
     data = load(spec.task) if data is None else data
-    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(seeds)]
+    paths: list[SeedPath] = [(spec.seed, Purpose.HORIZON, 0, index) for index in range(seeds)]
     points = torch.zeros(len(FACTORS), 2, dtype=torch.float64)
     points[:, 0] = torch.tensor(FACTORS, dtype=torch.float64).log()
     lengths, tables = horizons(spec.inner.steps, count), []

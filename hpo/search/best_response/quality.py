@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hpo.best_response.run import Answer
 from hpo.search.best_response.replay import points_of, replay, schedule_of
-from hpo.seeding import generator_of
+from hpo.seeding import Purpose, generator_of
 from hpo.training.evaluation import diverged_to_infinity, mean_and_stderr
 from hpo.training.problem import OnStep
 from windtunnel.types.responses import ResponsePoint
@@ -18,8 +18,6 @@ MEMBERS = 2
 """Members that are trained again at each."""
 DISTANCE = 0.5
 """Of the shifted schedules, in unconstrained units: as far as the first perturbations reach."""
-PURPOSE = 11
-"""Last part of the seed path of the directions."""
 
 
 def offsets(coordinates: int, seed: int) -> Tensor:
@@ -31,7 +29,7 @@ def offsets(coordinates: int, seed: int) -> Tensor:
     if coordinates == 1:
         return DISTANCE * torch.stack([0 * ones, ones, -ones, 2 * ones, -2 * ones])
     signs = torch.ones(coordinates, dtype=torch.float64)
-    signs[torch.randperm(coordinates, generator=generator_of((seed, PURPOSE)))[: coordinates // 2]] = -1
+    signs[torch.randperm(coordinates, generator=generator_of((seed, Purpose.QUALITY)))[: coordinates // 2]] = -1
     return DISTANCE * torch.stack([0 * ones, ones, -ones, signs, -signs])
 
 

@@ -9,9 +9,10 @@ from hpo.search.descent.scout import FINALISTS as SCOUT_FINALISTS
 from hpo.search.descent.scout import RATES, scout, short_steps
 from hpo.search.descent.starts import Start, advance_all, numbers_of, starts_of, state_of, visit_of
 from hpo.search.descent.trail import Move, Visit
-from hpo.search.protocol import MOVE, SCOUT, SearchContext, SearchState
+from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import NOTHING_SPARED, Readings, Spared
 from hpo.search.spread import apart, spread
+from hpo.seeding import Purpose
 from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
 from windtunnel.types import OuterStep
 
@@ -56,7 +57,7 @@ class Descent:
         """
         context, spec = self.context, self.context.spec
         account, count, steps = context.account, spec.inner.seeds, spec.inner.steps
-        seeds, brief = context.seeds(SCOUT, 0, count), short_steps(steps)
+        seeds, brief = context.seeds(Purpose.SCOUT, 0, count), short_steps(steps)
         spread_over = SPREAD * (spec.outer.starts - 1) * brief
         sweep: dict[str, list[float]] | None = None
         spared = NOTHING_SPARED
@@ -122,7 +123,7 @@ class Descent:
         estimating = count * context.estimator.member_steps(context.problem)
         each = estimating + racing * context.spec.inner.steps
         context.account.enter("tune", outer_step, len(self.living) * each)
-        seeds = context.seeds(MOVE, outer_step, count)
+        seeds = context.seeds(Purpose.MOVE, outer_step, count)
         done = advance_all(
             context.problem, context.estimator, self.living, seeds, outer_step, context.population, context.account
         )

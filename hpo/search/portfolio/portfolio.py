@@ -19,9 +19,9 @@ from hpo.search.portfolio.duels import Arena
 from hpo.search.portfolio.sampler import ELITES, consensus, propose
 from hpo.search.portfolio.scout import survey, told
 from hpo.search.portfolio.witness import CHAOTIC, NEAR, witnessed
-from hpo.search.protocol import PANEL, SAMPLER, SearchContext, SearchState
+from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import NOTHING_SPARED, Chaos, Readings
-from hpo.seeding import number_of
+from hpo.seeding import Purpose, number_of
 from hpo.training.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
 from windtunnel.types import OuterStep
 from windtunnel.types.events import Arm
@@ -77,7 +77,7 @@ class Portfolio:
         """Rows of the incumbents after each outer step, without repetitions."""
 
     def _seed_path(self, index: int) -> SeedPath:
-        return (self.context.spec.seed, PANEL, 0, index)
+        return (self.context.spec.seed, Purpose.PANEL, 0, index)
 
     @property
     def start(self) -> Tensor:
@@ -139,7 +139,7 @@ class Portfolio:
         levels = arena.seen.levels()
         found = [consensus(arena.seen.points, levels, share) for share in ELITES][:affordable]
         if batch:
-            seed = number_of((spec.seed, SAMPLER, outer_step)) % 2**32
+            seed = number_of((spec.seed, Purpose.SAMPLER, outer_step)) % 2**32
             found += propose(*told(arena.seen, self.short.seen), space.low, space.high, batch, seed)
         rows = arena.seen.add(space.clamp(torch.stack(found)), "sampler")
         # A seed that no point has met: neither the sampler nor the incumbent can owe their standing to it.
