@@ -9,6 +9,7 @@ from math import inf, isfinite, log2, prod
 
 import torch
 
+from hpo.evidence.design import FACTORS
 from hpo.evidence.optimum import drift, optimum
 from hpo.evidence.penalty import drift_verdict
 from hpo.evidence.scaled import ScaledProblem
@@ -21,9 +22,6 @@ from windtunnel.types import TASKS, JobSpec
 from windtunnel.types.checks.transfer import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung, Varied
 from windtunnel.types.transfer import LadderSpec
-
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-SEEDS = 4
 
 
 def ladder_certificate(

@@ -5,7 +5,7 @@ from math import isfinite, log2
 
 import torch
 
-from hpo.evidence.drift import FACTORS, SEEDS
+from hpo.evidence.design import FACTORS, FIT_SEEDS
 from hpo.evidence.optimum import drift
 from hpo.evidence.scaled import ScaledProblem
 from hpo.seeding import Purpose
@@ -21,7 +21,7 @@ def horizons(steps: int, count: int) -> list[int]:
     return [max(2, steps >> halvings) for halvings in reversed(range(count))]
 
 
-def horizon_steps(steps: int, count: int, seeds: int = SEEDS) -> int:
+def horizon_steps(steps: int, count: int, seeds: int = FIT_SEEDS) -> int:
     """Member-steps of a fit, for progress bars."""
     return len(FACTORS) * seeds * sum(horizons(steps, count))
 
@@ -31,7 +31,7 @@ def horizon_fit(
     hyperparameters: Mapping[str, float],
     count: int,
     *,
-    seeds: int = SEEDS,
+    seeds: int = FIT_SEEDS,
     population: int = 1,
     on_step: OnStep = silent,
     data: TaskData | None = None,

@@ -7,28 +7,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hpo.evidence.design import NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.training.problem import InnerProblem, OnStep, silent
 from windtunnel.types.translations import NoiseScale
 
-TIMES = (0.25, 0.5, 0.75)
-RUNS = 4
-BATCHES = 32
 Z = 1.96
 
 
 def noise_scale_steps(steps: int) -> int:
     """Member-steps of a measurement, for progress bars."""
-    return RUNS * (round(TIMES[-1] * steps) + len(TIMES) * BATCHES)
+    return NOISE_RUNS * (round(NOISE_TIMES[-1] * steps) + len(NOISE_TIMES) * NOISE_BATCHES)
 
 
 def noise_scale(
     problem: InnerProblem,
     point: Tensor,
     *,
-    runs: int = RUNS,
-    batches: int = BATCHES,
-    times: Sequence[float] = TIMES,
+    runs: int = NOISE_RUNS,
+    batches: int = NOISE_BATCHES,
+    times: Sequence[float] = NOISE_TIMES,
     on_step: OnStep = silent,
 ) -> NoiseScale:
     """Measure tr(Sigma) / |G|^2 at a point of the search space.

@@ -2,10 +2,10 @@
 
 from math import prod
 
+from hpo.evidence.design import FACTORS, FIT_SEEDS, NOISE_RUNS
 from hpo.mup.proxies import proxy_tensors
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE, SEEDS, ladder
 from hpo.sizing.memory import BYTES, plain_bytes, plain_members
-from hpo.sizing.work import FACTORS, FIT_SEEDS, NOISE_RUNS
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
@@ -32,12 +32,12 @@ def check_parts(spec: JobSpec) -> dict[str, int]:
     if rules.noise_scale:
         parts["/transfer/noise_scale"] = plain_bytes(spec, min(members, NOISE_RUNS))
     if rules.horizons:
-        parts["/transfer/horizons"] = plain_bytes(spec, min(members, FACTORS * FIT_SEEDS))
+        parts["/transfer/horizons"] = plain_bytes(spec, min(members, len(FACTORS) * FIT_SEEDS))
     if rules.ladder is not None:
         rungs = []
         for width in ladder_widths(spec.model, rules.ladder):
             together = max(1, int(members * min(1.0, (spec.model.width / width) ** 2)))
-            rungs.append(plain_bytes(at_width(spec, width), min(together, FACTORS * rules.ladder.seeds)))
+            rungs.append(plain_bytes(at_width(spec, width), min(together, len(FACTORS) * rules.ladder.seeds)))
         parts["/transfer/ladder"] = max(rungs)
     if rules.scaling is not None:
         sizes = []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 
+from hpo.search.budget import LOOKS
 from hpo.sizing.checks import checks_bytes
 from hpo.sizing.counts import coordinates, parameters
 from hpo.sizing.memory import (
@@ -21,8 +22,6 @@ from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TASKS
 
-LOOKS = 8
-"""Times that early stopping looks at the validation loss of a run on its way."""
 STARTUP_SECONDS = 4.0
 """From the claim of a job to its first inner step: a process starts and loads torch and the data."""
 
@@ -98,5 +97,5 @@ def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
     differentiated = phase.differentiated * step_seconds(spec, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0
     if spec.outer.early_stopping and phase.name in ("scout", "tune"):
-        runs *= 1 + LOOKS
+        runs *= 1 + len(LOOKS)
     return plain + differentiated + runs * evaluation_seconds(spec, speed, members, task.validation_examples)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.search.budget import CERTIFIED_STEPS, CERTIFYING_RUNS, GRADIENT_SEEDS
 from hpo.sizing.best_response import best_response_of
 from hpo.sizing.counts import coordinates, footprint, parameters, response_parameters, shift_floats, state_copies
 from hpo.sizing.grouping import members_together
@@ -38,10 +39,6 @@ TANGENT = 3.2
 """The same of one tangent of forward mode."""
 SLOPE: dict[Family, float] = {"mlp": 1.3, "resnet": 1.7, "transformer": 1.0, "module": 1.7}
 """The same of the validation loss with its gradient."""
-AUTO_SEEDS = 2
-"""Seeds that an outer step of ``auto`` differentiates at once."""
-CERTIFIED_STEPS, CERTIFYING_RUNS = 20, 6
-"""Of the certificate: steps of a run, runs at a time."""
 DOUBLE = 2
 """Bytes and seconds in float64 over float32."""
 RESPONSE_UPDATE = 24
@@ -180,7 +177,7 @@ def storage_in_force(spec: JobSpec, limit: int) -> Storage:
 def estimator_bytes(spec: JobSpec, limit: int) -> int:
     """Peak of the hypergradient of all seeds."""
     memory, steps, method = Memory(spec), spec.inner.steps, spec.method
-    members = min(spec.inner.seeds, AUTO_SEEDS) if is_auto(spec) else spec.inner.seeds
+    members = min(spec.inner.seeds, GRADIENT_SEEDS) if is_auto(spec) else spec.inner.seeds
     match estimator_in_force(spec):
         case "auto" | "reverse":
             members = held_together(spec, members)

@@ -3,9 +3,6 @@
 from hpo.sizing.memory import plain_members
 from windtunnel.types.spec import JobSpec
 
-SPREAD = 4
-"""Points that a short run judges for each start but the first."""
-
 
 def starts_at_once(spec: JobSpec) -> int:
     """Starts whose hypergradients are taken as one computation: as many as a plain population holds, at least one."""

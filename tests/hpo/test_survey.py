@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from hpo.search.budget import MOST_TILTED
 from hpo.search.portfolio.duels import Arena
-from hpo.search.portfolio.scout import MOST_TILTED, TILT, _leaning, _tilted, survey
+from hpo.search.portfolio.scout import TILT, _leaning, _tilted, survey
 from hpo.seeding import Purpose
 from hpo.study import Study
 from windtunnel.types import JobSpec

@@ -7,21 +7,18 @@ from torch import Tensor
 
 from hpo.best_response.run import Answer
 from hpo.search.best_response.replay import points_of, replay, schedule_of
+from hpo.search.budget import QUALITY_MEMBERS
 from hpo.seeding import Purpose, generator_of
 from hpo.training.evaluation import diverged_to_infinity, mean_and_stderr
 from hpo.training.problem import OnStep
 from windtunnel.types.responses import ResponsePoint
 
-POINTS = 5
-"""The run's own schedule, and four beside it."""
-MEMBERS = 2
-"""Members that are trained again at each."""
 DISTANCE = 0.5
 """Of the shifted schedules, in unconstrained units: as far as the first perturbations reach."""
 
 
 def offsets(coordinates: int, seed: int) -> Tensor:
-    """Where the response is tried, [POINTS, k]: nowhere; all regularisers stronger, weaker; two opposite mixtures.
+    """Where the response is tried, [QUALITY_POINTS, k]: nowhere; all regularisers stronger, weaker; two opposite mixtures.
 
     One regulariser alone has no mixtures: it is tried at twice the distance.
     """
@@ -35,7 +32,7 @@ def offsets(coordinates: int, seed: int) -> Tensor:
 
 def judged_members(answer: Answer) -> int:
     """Members of a run that its quality is judged on."""
-    return min(MEMBERS, answer.run.members)
+    return min(QUALITY_MEMBERS, answer.run.members)
 
 
 def response_quality(answer: Answer, population: int, on_step: OnStep) -> list[ResponsePoint]:
