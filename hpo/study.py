@@ -11,9 +11,9 @@ from hpo.certificate.certificate import certificate, certify
 from hpo.estimators import BestResponse
 from hpo.estimators.choice import choose_estimator
 from hpo.evidence.gather import gather
-from hpo.families.probing import probe
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import family
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
@@ -27,12 +27,12 @@ from hpo.search.protocol import Search, SearchContext
 from hpo.seeding import Purpose
 from hpo.sizing.best_response import best_response_of
 from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
-from hpo.tasks import TaskData, load
+from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
-from windtunnel.types import TASKS, CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
+from windtunnel.types import CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
 
 GIBIBYTE = 2**30
@@ -51,7 +51,7 @@ class Study:
         population: members trained or differentiated as one computation, at most; None for what serves. A job whose memory
             ran out goes on with fewer: its numbers differ then by rounding only.
         on_progress: called after every inner step; what it raises stops the study and passes through.
-        data: the task's data; loaded by name when left out.
+        data: the task's data; loaded as its facts say when left out.
         dtype: float32, or float64 for oracles.
 
     Raises:
@@ -72,10 +72,9 @@ class Study:
     ) -> None:
         torch.set_num_threads(threads)
         self.spec, self.threads = spec, threads
-        self.data = load(spec.task) if data is None else data
-        self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
-        if spec.model.family == "module":
-            probe(spec.model, TASKS[spec.task], self.data.train)
+        self.data = data_of(spec) if data is None else data
+        self.tensors = proxy_tensors(spec.model, spec.info)
+        family(spec.model.family).prepare(spec.model, spec.info, self.data.train)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)

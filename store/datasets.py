@@ -15,7 +15,7 @@ from store.dataset_files import path_of
 from store.dialect import insert_or_ignore, now
 from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
 from store.tables import datasets, jobs
-from windtunnel.types import TASKS, Dataset, is_dataset
+from windtunnel.types import Dataset, TaskInfo, is_dataset
 
 LIVE = ("queued", "running", "paused")
 """States of jobs that read their data again."""
@@ -108,12 +108,13 @@ def of_job(s: Session, dataset_id: str) -> Dataset:
     return _dataset(row)
 
 
-def learn(s: Session, tasks: Iterable[str]) -> None:
-    """Let this process's catalogue of tasks know those of the names that are data sets."""
-    wanted = {task for task in tasks if is_dataset(task) and task not in TASKS}
-    if wanted:
-        for row in s.execute(select(datasets).where(datasets.c.id.in_(wanted))):
-            TASKS.know(_dataset(row).task)
+def facts(s: Session, tasks: Iterable[str]) -> dict[str, TaskInfo]:
+    """Name -> facts of those of the tasks that are data sets, whosever they are; of deleted ones, too."""
+    wanted = {task for task in tasks if is_dataset(task)}
+    if not wanted:
+        return {}
+    found = s.execute(select(datasets).where(datasets.c.id.in_(wanted)))
+    return {row.id: _dataset(row).task for row in found}
 
 
 def _owned(row: Row[Any, Any, Any] | None, dataset_id: str, owner: str) -> Row[Any, Any, Any]:

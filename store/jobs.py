@@ -29,6 +29,7 @@ from windtunnel.types import (
     JobSpec,
     JobState,
     Progress,
+    TaskInfo,
     TuneResult,
     is_dataset,
 )
@@ -226,10 +227,13 @@ def result(s: Session, job_id: str) -> TuneResult | None:
     Raises:
         JobNotFound: no such job.
     """
-    row = s.execute(select(jobs.c.result).where(jobs.c.id == job_id)).first()
+    row = s.execute(select(jobs.c.task, jobs.c.result).where(jobs.c.id == job_id)).first()
     if row is None:
         raise JobNotFound(job_id)
-    return None if row.result is None else TuneResult.model_validate(row.result)
+    if row.result is None:
+        return None
+    found, facts = TuneResult.model_validate(row.result), datasets.facts(s, [row.task]).get(row.task)
+    return found if facts is None else found.model_copy(update={"spec": found.spec.knowing(facts)})
 
 
 def attempts(s: Session, job_id: str) -> list[Attempt]:
@@ -251,21 +255,22 @@ def attempts(s: Session, job_id: str) -> list[Attempt]:
 
 def _jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
     """Rows as jobs, each with the ids of its plans."""
-    datasets.learn(s, {row.task for row in rows})
+    facts = datasets.facts(s, {row.task for row in rows})
     ids = [row.id for row in rows]
     made = select(plans.c.job_id, plans.c.id).where(plans.c.job_id.in_(ids)).order_by(plans.c.created_at, plans.c.id)
     of_job: dict[str, list[str]] = {job_id: [] for job_id in ids}
     for plan in s.execute(made):
         of_job[plan.job_id].append(plan.id)
-    return [_job(row, of_job[row.id]) for row in rows]
+    return [_job(row, of_job[row.id], facts.get(row.task)) for row in rows]
 
 
-def _job(row: Row[Any], plan_ids: list[str]) -> Job:
+def _job(row: Row[Any], plan_ids: list[str], facts: TaskInfo | None) -> Job:
+    spec = JobSpec.model_validate(row.spec)
     return Job(
         id=row.id,
         name=row.name,
         state=row.state,
-        spec=JobSpec.model_validate(row.spec),
+        spec=spec if facts is None else spec.knowing(facts),
         progress=row.progress,
         current=row.current,
         best=row.best,

@@ -30,8 +30,8 @@ def get(s: Session, plan_id: str) -> TransferPlan:
     if plan is None:
         raise PlanNotFound(plan_id)
     read = TransferPlan.model_validate(plan)
-    datasets.learn(s, [read.task])
-    return read
+    facts = datasets.facts(s, [read.task]).get(read.task)
+    return read if facts is None else read.knowing(facts)
 
 
 def of_job(s: Session, job_id: str) -> list[TransferPlan]:

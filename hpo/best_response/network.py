@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from hpo.best_response.layers import ANSWER, BIAS_ANSWER, BIAS_GAIN, GAIN, MOVED, Responding, respond
-from hpo.families import NO_NOISE
+from hpo.families.dials import NO_NOISE
 from hpo.layout import Layout
 from hpo.seeding import Stream, generator_of
 from hpo.training.coefficients import Tables

@@ -16,7 +16,7 @@ from hpo.evidence.design import CHECK_STEPS
 from hpo.evidence.slopes import LARGEST, finite
 from hpo.evidence.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
 from hpo.sizing.coordinate_widths import SEEDS, ladder
-from hpo.tasks import TaskData, load
+from hpo.tasks import TaskData, data_of
 from hpo.training.problem import OnStep, silent
 from windtunnel.types import CoordinateCheck, JobSpec, OptimizerName
 from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
@@ -64,7 +64,7 @@ def coordinate_check(
     widths = ladder(spec) if widths is None else list(widths)
     seeds = SEEDS[spec.model.family] if seeds is None else seeds
     _check_request(spec, widths, seeds, steps)
-    probe = Probe(spec, _kept(hyperparameters), load(spec.task) if data is None else data, seeds, steps, on_step)
+    probe = Probe(spec, _kept(hyperparameters), data_of(spec) if data is None else data, seeds, steps, on_step)
     large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
     rate = large if learning_rate is None else learning_rate
     narrowest = probe.trace(widths[0], rate)

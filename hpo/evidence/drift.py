@@ -13,12 +13,13 @@ from hpo.evidence.design import FACTORS
 from hpo.evidence.optimum import drift, optimum
 from hpo.evidence.penalty import drift_verdict
 from hpo.evidence.scaled import ScaledProblem
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
+from hpo.mup.roles import EMBEDDINGS
 from hpo.seeding import Purpose
-from hpo.tasks import TaskData, load
+from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import OnStep, silent
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.types import JobSpec
 from windtunnel.types.checks.transfer import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung, Varied
 from windtunnel.types.transfer import LadderSpec
@@ -47,7 +48,7 @@ def ladder_certificate(
         Refused: a tuned value has no rule for another width.
     """
     widths = ladder_widths(spec.model, asked)
-    data = load(spec.task) if data is None else data
+    data = data_of(spec) if data is None else data
     paths: list[SeedPath] = [(spec.seed, Purpose.LADDER, 0, index) for index in range(asked.seeds)]
 
     def climbed(of: JobSpec, quantity: Varied) -> Ladder:
@@ -90,7 +91,7 @@ def _cost(spec: JobSpec, widths: Sequence[int]) -> float:
     """Multiply-adds of one run at each width, in runs of the proxy."""
 
     def entries(width: int) -> int:
-        tensors = proxy_tensors(spec.model.model_copy(update={"width": width}), TASKS[spec.task])
+        tensors = proxy_tensors(spec.model.model_copy(update={"width": width}), spec.info)
         return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and fact.name not in EMBEDDINGS)
 
     return sum(entries(width) for width in widths) / entries(spec.model.width)

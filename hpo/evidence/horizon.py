@@ -9,7 +9,7 @@ from hpo.evidence.design import FACTORS, FIT_SEEDS
 from hpo.evidence.optimum import drift
 from hpo.evidence.scaled import ScaledProblem
 from hpo.seeding import Purpose
-from hpo.tasks import TaskData, load
+from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import OnStep, silent
 from windtunnel.types import JobSpec
@@ -56,7 +56,7 @@ def horizon_fit(
         raise ValueError(f"a fit takes 2 or 3 horizons, got {count}")
     if spec.inner.steps < 8 or seeds < 2:
         raise ValueError(f"a fit needs at least 8 steps and two seeds, got {spec.inner.steps} and {seeds}")
-    data = load(spec.task) if data is None else data
+    data = data_of(spec) if data is None else data
     paths: list[SeedPath] = [(spec.seed, Purpose.HORIZON, 0, index) for index in range(seeds)]
     points = torch.zeros(len(FACTORS), 2, dtype=torch.float64)
     points[:, 0] = torch.tensor(FACTORS, dtype=torch.float64).log()

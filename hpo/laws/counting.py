@@ -6,30 +6,30 @@ Kaplan et al. 2020, section 2.1 and table 1: forward 2 N + 2 n_layer n_ctx d_mod
 from collections import Counter
 from math import prod
 
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
+from hpo.mup.roles import EMBEDDINGS
 from hpo.sizing.counts import STATE, footprint
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.sizes import ModelCount
-from windtunnel.types.tasks import TASKS
+from windtunnel.types.tasks import TaskInfo
 
 BYTES = 4
 
 
-def count(model: ModelSpec, task: str, optimizer: OptimizerName = "adamw") -> ModelCount:
+def count(model: ModelSpec, task: TaskInfo, optimizer: OptimizerName = "adamw") -> ModelCount:
     """Count a model of a built-in family, or of an installed task, from sizes alone.
 
     Args:
         model: family and size.
-        task: name of the task whose data it takes.
+        task: what its data are.
         optimizer: whose state is counted.
     """
-    info = TASKS[task]
-    tensors = proxy_tensors(model, info)
-    used = footprint(model, info)
-    is_text = info.kind == "language"
-    tokens = info.features if is_text else 1
+    tensors = proxy_tensors(model, task)
+    used = footprint(model, task)
+    is_text = task.kind == "language"
+    tokens = task.features if is_text else 1
     attention = model.depth * tokens * model.width if model.family == "transformer" else 0
     return counted(
         tensors,

@@ -18,7 +18,6 @@ from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import PlanRegularization, TensorRow
 from windtunnel.types.results import Role, TensorFacts
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 IDLE: dict[str, frozenset[Role]] = {
     "weight_decay": UNDECAYED,
@@ -178,7 +177,7 @@ def regularization(spec: JobSpec, hyperparameters: Mapping[str, float], target: 
 
 def mixture_weights(spec: JobSpec, hyperparameters: Mapping[str, float]) -> dict[str, float]:
     """Weight of each data source, by name; empty where none was searched."""
-    labels = {source: f"mixture_weight.{source}" for source in TASKS[spec.task].sources}
+    labels = {source: f"mixture_weight.{source}" for source in spec.info.sources}
     return {source: hyperparameters[label] for source, label in labels.items() if label in hyperparameters}
 
 
@@ -198,7 +197,7 @@ def check_labels(spec: JobSpec, labels: Iterable[str], base: Sequence[TensorFact
 def _scopes(spec: JobSpec, name: str, base: Sequence[TensorFacts]) -> list[str]:
     """What may follow the name of a hyperparameter: parts, roles and tensors that it acts on, sources, or knots."""
     if name == "mixture_weight":
-        return list(TASKS[spec.task].sources)
+        return list(spec.info.sources)
     if name == "knot":
         return spec.knot_keys
     if name in LAYERED:

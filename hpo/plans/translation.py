@@ -17,7 +17,6 @@ from hpo.errors import Refused
 from windtunnel.types.plans import Assumption
 from windtunnel.types.results import TuneResult
 from windtunnel.types.spec import Target
-from windtunnel.types.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def _horizon(result: TuneResult, target: Target) -> Translation:
 
 def _decay(result: TuneResult, target: Target, batch: float, rate: float) -> Translation:
     spec = result.spec
-    own = TASKS[spec.task].train_examples
+    own = spec.info.train_examples
     examples = target.examples or own
     data = examples / own
     held = batch / data

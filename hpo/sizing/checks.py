@@ -3,12 +3,11 @@
 from math import prod
 
 from hpo.evidence.design import FACTORS, FIT_SEEDS, NOISE_RUNS
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE, SEEDS, ladder
 from hpo.sizing.memory import BYTES, plain_bytes, plain_members
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 CHECKED = 23
 """Copies of the parameters of the seeds that a coordinate check trains at once: two states and the step between them, the
@@ -51,8 +50,7 @@ def check_parts(spec: JobSpec) -> dict[str, int]:
 def coordinate_bytes(spec: JobSpec) -> int:
     """Peak of the coordinate check: at the width where the seeds that train at once have most parameters together."""
     sizes = [
-        sum(prod(fact.shape) for fact in proxy_tensors(at_width(spec, width).model, TASKS[spec.task]))
-        for width in ladder(spec)
+        sum(prod(fact.shape) for fact in proxy_tensors(at_width(spec, width).model, spec.info)) for width in ladder(spec)
     ]
     seeds = SEEDS[spec.model.family]
     return CHECKED * BYTES * max(size * min(seeds, max(1, MOST_AT_ONCE // size)) for size in sizes)

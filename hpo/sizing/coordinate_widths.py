@@ -2,10 +2,10 @@
 
 from math import prod
 
-from hpo.mup.proxies import proxy_tensors, stem_size
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.facts.resnet import stem_size
 from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 BATCHES: dict[Family, int] = {"mlp": 128, "resnet": 8, "transformer": 4, "module": 16}
 """Examples of the one batch: fewer of those that use every weight at each of their positions."""
@@ -64,7 +64,7 @@ def ladder(spec: JobSpec) -> list[int]:
 
 def cost(spec: JobSpec, width: int) -> float:
     """Share of ``MOST_WORK`` or of ``MOST_PARAMETERS``, whichever is larger, that one width takes."""
-    task, model = TASKS[spec.task], spec.model
+    task, model = spec.info, spec.model
     tensors = proxy_tensors(model.model_copy(update={"width": width}), task)
     parameters = sum(prod(fact.shape) for fact in tensors)
     match model.family:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from math import prod
 
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.facts.resnet import stem_size
+from hpo.families.facts.transformer import EXPANSION
 from hpo.mup.labels import keys
-from hpo.mup.proxies import EXPANSION, proxy_tensors, stem_size
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.spec import JobSpec, SearchItem
-from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.types.tasks import TaskInfo
 
 STATE = {"sgd": 2, "adam": 3, "adamw": 3}
 """Copies of the parameters in an optimizer's state, the parameters themselves included."""
@@ -27,7 +29,7 @@ class Footprint:
 
 def parameters(spec: JobSpec) -> int:
     """Parameters of the proxy."""
-    return sum(prod(fact.shape) for fact in proxy_tensors(spec.model, TASKS[spec.task]))
+    return sum(prod(fact.shape) for fact in proxy_tensors(spec.model, spec.info))
 
 
 def state_copies(spec: JobSpec) -> int:
@@ -74,7 +76,7 @@ def shift_floats(spec: JobSpec) -> int:
 
     A matrix for each side, and the image moved along one of them.
     """
-    image = TASKS[spec.task].image
+    image = spec.info.image
     if image is None or spec.start_value("augmentation") is None:
         return 0
     return sum(side * side for side in image[1:]) + prod(image)
@@ -82,7 +84,7 @@ def shift_floats(spec: JobSpec) -> int:
 
 def response_parameters(spec: JobSpec) -> int:
     """R: a row for each row of the weights, and a direction in the k regularisers for each of its units and each bias."""
-    facts = proxy_tensors(spec.model, TASKS[spec.task])
+    facts = proxy_tensors(spec.model, spec.info)
     k = sum(_coordinates(spec, item) for item in spec.search if item.name in REGULARISERS)
     channels = sum(fact.shape[1 if fact.name.endswith("embedding.weight") else 0] for fact in facts)
     return sum(prod(fact.shape) for fact in facts) + k * channels
@@ -99,4 +101,4 @@ def rates(spec: JobSpec) -> int:
 
 
 def _coordinates(spec: JobSpec, item: SearchItem) -> int:
-    return len(keys(spec, item, proxy_tensors(spec.model, TASKS[spec.task])))
+    return len(keys(spec, item, proxy_tensors(spec.model, spec.info)))

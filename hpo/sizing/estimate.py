@@ -20,7 +20,6 @@ from hpo.sizing.work import Phase, phases
 from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, MemoryEstimate, PhaseEstimate
 from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 STARTUP_SECONDS = 4.0
 """From the claim of a job to its first inner step: a process starts and loads torch and the data."""
@@ -92,7 +91,7 @@ def notes(spec: JobSpec) -> list[str]:
 
 def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
     """Training, hypergradients, and the evaluation of every run on the validation split at its end and where looked at."""
-    task, together, members = TASKS[spec.task], at_once(spec).inner.seeds, members_at_once(spec)
+    task, together, members = spec.info, at_once(spec).inner.seeds, members_at_once(spec)
     plain = phase.plain * step_seconds(spec, speed, members)
     differentiated = phase.differentiated * step_seconds(spec, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0

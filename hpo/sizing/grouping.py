@@ -1,6 +1,6 @@
 """How much to compute, and to keep, at once on a CPU. Imports no torch."""
 
-from hpo.mup.proxies import EXPANSION
+from hpo.families.facts.transformer import EXPANSION
 from hpo.sizing.counts import footprint
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.tasks import TaskInfo

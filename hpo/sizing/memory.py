@@ -15,7 +15,6 @@ from hpo.sizing.grouping import members_together
 from windtunnel.types.estimators import BestResponseName, EstimatorName
 from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 Storage = Literal["none", "sqrt"] | int
 BYTES = 4
@@ -76,7 +75,7 @@ class Memory:
     @property
     def saved(self) -> int:
         """What the forward pass of a training step keeps."""
-        each = footprint(self.spec.model, TASKS[self.spec.task]).saved + shift_floats(self.spec)
+        each = footprint(self.spec.model, self.spec.info).saved + shift_floats(self.spec)
         return BYTES * each * self.spec.inner.batch_size
 
     @property
@@ -87,12 +86,12 @@ class Memory:
 
     def evaluation(self, examples: int) -> int:
         """Loss on a whole split, without a graph."""
-        return BYTES * footprint(self.spec.model, TASKS[self.spec.task]).live * examples
+        return BYTES * footprint(self.spec.model, self.spec.info).live * examples
 
     @property
     def plain(self) -> int:
         """A training run, and the evaluation of its result on validation and test split."""
-        family, task = self.spec.model.family, TASKS[self.spec.task]
+        family, task = self.spec.model.family, self.spec.info
         training = UPDATE * self.parameters + GRADIENT[family] * self.saved
         judging = self.state + self.evaluation(max(task.validation_examples, task.test_examples))
         return int(max(training, judging)) + self.order
@@ -100,7 +99,7 @@ class Memory:
     @property
     def slope(self) -> int:
         """The gradient of the validation loss at the end of a run."""
-        task, family = TASKS[self.spec.task], self.spec.model.family
+        task, family = self.spec.info, self.spec.model.family
         saved = BYTES * footprint(self.spec.model, task).saved
         return int(4 * self.parameters + SLOPE[family] * saved * task.validation_examples)
 
@@ -112,7 +111,7 @@ class Memory:
     def forward(self, tangents: int) -> int:
         """A run with so many tangents."""
         each = UPDATE * self.parameters + TANGENT * GRADIENT[self.spec.model.family] * self.saved
-        judging = self.evaluation(TASKS[self.spec.task].validation_examples)
+        judging = self.evaluation(self.spec.info.validation_examples)
         return int((1 + tangents) * max(each, judging)) + self.order
 
     def graph(self) -> int:
@@ -121,7 +120,7 @@ class Memory:
 
     def best_response(self, kind: BestResponseName) -> int:
         """A step that trains weights and response, or the look at the validation split after a block of them."""
-        family, task = self.spec.model.family, TASKS[self.spec.task]
+        family, task = self.spec.model.family, self.spec.info
         response = BYTES * response_parameters(self.spec)
         held = 2 * self.state + RESPONSE_UPDATE * response + ANSWERED[kind] * GRADIENT[family] * self.saved
         judging = self.state + 3 * response + self.evaluation(task.validation_examples)
@@ -129,7 +128,7 @@ class Memory:
 
     def implicit(self) -> int:
         """A graph of the training gradient on the system's examples, and the vectors of the solve."""
-        task, method = TASKS[self.spec.task], self.spec.method
+        task, method = self.spec.info, self.spec.method
         examples = min(1024, task.train_examples)
         saved = BYTES * footprint(self.spec.model, task).saved * examples
         vectors = 3 * method.iterations if method.solver_kind == "nystrom" else 8
@@ -144,7 +143,7 @@ def plain_members(spec: JobSpec) -> int:
 
 def held_together(spec: JobSpec, members: int) -> int:
     """Members of a population whose activations are alive at once: all of them, or those of one group."""
-    together = members_together(spec.model, TASKS[spec.task], spec.inner.batch_size)
+    together = members_together(spec.model, spec.info, spec.inner.batch_size)
     return members if together is None else min(members, together)
 
 
@@ -214,7 +213,7 @@ def certificate_bytes(spec: JobSpec) -> int:
     short = spec.model_copy(
         update={"inner": spec.inner.model_copy(update={"steps": min(spec.inner.steps, CERTIFIED_STEPS)})}
     )
-    memory, task = Memory(short), TASKS[spec.task]
+    memory, task = Memory(short), spec.info
     data = 0 if task.kind == "language" else BYTES * task.features * (task.train_examples + task.validation_examples)
     if (kind := best_response_of(spec)) is not None:
         responding = memory.best_response(kind)

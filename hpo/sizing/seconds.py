@@ -10,7 +10,6 @@ from windtunnel.types.estimates import MachineSpeed
 from windtunnel.types.estimators import EstimatorName
 from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 CALLS: dict[Family, tuple[int, int]] = {"mlp": (80, 15), "resnet": (80, 60), "transformer": (80, 70), "module": (80, 70)}
 """Small operations of a step: of any model, and of each layer or block."""
@@ -57,7 +56,7 @@ def _overhead(spec: JobSpec, speed: MachineSpeed) -> float:
 def _batch_seconds(spec: JobSpec, speed: MachineSpeed, examples: int) -> tuple[float, float]:
     """(arithmetic of one pass, memory traffic of a training pass) of one member's batch."""
     family = spec.model.family
-    example = footprint(spec.model, TASKS[spec.task])
+    example = footprint(spec.model, spec.info)
     arithmetic = 2 * example.multiply_adds * examples / (speed.flops_per_second * EFFICIENCY[family])
     return arithmetic, BYTES * SAVED_TRAFFIC[family] * example.saved * examples / speed.bytes_per_second
 

@@ -28,7 +28,6 @@ from hpo.sizing.memory import DOUBLE, estimator_in_force, is_auto, storage_in_fo
 from hpo.sizing.starts import at_once
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 PhaseName = Literal["scout", "tune", "finish", "certify", "check"]
 AUTO_RUNS = 10
@@ -114,15 +113,15 @@ def _check(spec: JobSpec) -> float:
     if rules.horizons:
         work += len(FACTORS) * FIT_SEEDS * steps * sum(2.0**-halvings for halvings in range(rules.horizons))
     if rules.ladder is not None:
-        own = footprint(spec.model, TASKS[spec.task]).multiply_adds
+        own = footprint(spec.model, spec.info).multiply_adds
         wide = [spec.model.model_copy(update={"width": width}) for width in ladder_widths(spec.model, rules.ladder)]
-        each = sum(footprint(model, TASKS[spec.task]).multiply_adds for model in wide) / own
+        each = sum(footprint(model, spec.info).multiply_adds for model in wide) / own
         climbs = 1 + (rules.ladder.weight_decay and spec.decays) + rules.ladder.standard
         work += climbs * len(FACTORS) * rules.ladder.seeds * steps * each
     if rules.scaling is not None:
-        own = footprint(spec.model, TASKS[spec.task]).multiply_adds
+        own = footprint(spec.model, spec.info).multiply_adds
         wide = [spec.model.model_copy(update={"width": width}) for width in scaling_widths(spec.model, rules.scaling)]
-        each = sum(footprint(model, TASKS[spec.task]).multiply_adds for model in wide) / own
+        each = sum(footprint(model, spec.info).multiply_adds for model in wide) / own
         work += rules.scaling.seeds * sum(scaling_steps(steps, rules.scaling)) * each
     return work
 
@@ -166,7 +165,7 @@ def _tune(spec: JobSpec, limit: int) -> Phase:
 
 def _check_weight(spec: JobSpec) -> float:
     """Work of one step at every width of the coordinate check, over that of a step of the proxy."""
-    task, tokens = TASKS[spec.task], CONTEXT / TASKS[spec.task].features if spec.model.family == "transformer" else 1.0
+    task, tokens = spec.info, CONTEXT / spec.info.features if spec.model.family == "transformer" else 1.0
     own = footprint(spec.model, task).multiply_adds * spec.inner.batch_size
     at = [footprint(spec.model.model_copy(update={"width": width}), task).multiply_adds for width in ladder(spec)]
     return sum(at) * min(1.0, tokens) * BATCHES[spec.model.family] / own
@@ -174,7 +173,7 @@ def _check_weight(spec: JobSpec) -> float:
 
 def hypergradient_cost(spec: JobSpec, limit: int) -> float:
     """Gradient evaluations of one member's hypergradient."""
-    steps, method, task = spec.inner.steps, spec.method, TASKS[spec.task]
+    steps, method, task = spec.inner.steps, spec.method, spec.info
     look = task.validation_examples / spec.inner.batch_size
     cost: float
     match estimator_in_force(spec):
@@ -208,7 +207,7 @@ def hypergradient_cost(spec: JobSpec, limit: int) -> float:
 
 def _tapes(spec: JobSpec) -> int:
     """Steps of a replayed segment whose tapes are kept."""
-    task, batch = TASKS[spec.task], spec.inner.batch_size
+    task, batch = spec.info, spec.inner.batch_size
     return tapes_kept(spec.model, task, batch * (members_together(spec.model, task, batch) or 1))
 
 

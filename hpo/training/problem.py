@@ -7,8 +7,10 @@ from math import prod
 import torch
 from torch import Tensor
 
-from hpo.families import NO_NOISE, Proxy, build
+from hpo.families.dials import NO_NOISE
 from hpo.families.passes import Passes
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
 from hpo.optimizers.clipping import clip_by_global_norm
@@ -21,7 +23,7 @@ from hpo.training.losses import accuracy, mixed, per_example
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
 from hpo.updates import RULES, OptimizerState
-from windtunnel.types import TASKS, HyperparameterName, JobSpec
+from windtunnel.types import HyperparameterName, JobSpec
 from windtunnel.types.results import Role
 
 OnStep = Callable[[int], None]
@@ -131,7 +133,7 @@ class InnerProblem:
         self.in_place = STEPS[spec.optimizer.name]
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
-        self.task = TASKS[spec.task]
+        self.task = spec.info
         fastest = members_together(spec.model, self.task, self.batch_size)
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
         self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
@@ -148,7 +150,7 @@ class InnerProblem:
 
     def build_module(self) -> Proxy:
         """A module with the layout's tensors; its own initial values mean nothing."""
-        return build(self.spec.model, TASKS[self.spec.task])
+        return build(self.spec.model, self.spec.info)
 
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
         """Initial values and batch order of one member for each seed path (job seed, purpose, outer step, index).

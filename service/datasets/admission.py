@@ -21,7 +21,7 @@ def checked(spec: JobSpec, database: Database, owner: str) -> JobSpec:
     try:
         with database.snapshot() as session:
             dataset = datasets.get(session, spec.task, owner=owner)
-        return JobSpec.on_dataset(spec.model_dump(exclude_unset=True), dataset.task)
+        return spec.check(dataset.task)
     except DatasetNotFound as error:
         raise missing(error) from error
     except ValidationError as error:

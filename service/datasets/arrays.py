@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from hpo.mup.proxies import stem_size
+from hpo.families.facts.resnet import stem_size
 from service.datasets.badness import BadData, TooLarge
 from service.datasets.options import CONTEXT
 from service.datasets.pool import Pool, Target, check_finite, check_size, labelled, single

@@ -6,10 +6,10 @@ from hpo.sizing.estimate import estimate
 from service.answers import PROBLEMS, invalid
 from service.datasets.admission import checked
 from service.dependencies import DatabaseDependency, OwnerDependency, SettingsDependency
-from service.jobs.admission import population_errors
+from service.jobs.admission import absence, population_errors
 from store import workers
 from store.database import Database
-from windtunnel.types import TASKS, FieldError, JobSpec, WorkerInfo
+from windtunnel.types import JobSpec, WorkerInfo
 from windtunnel.types.estimates import Estimate
 
 router = APIRouter(prefix="/v1/estimates", tags=["estimates"], responses=PROBLEMS)
@@ -21,8 +21,8 @@ def create_estimate(
 ) -> Estimate:
     """Run-equivalents, seconds and peak memory of a job; where it does not fit, what would. Nothing is queued."""
     spec = checked(spec, database, owner)
-    if spec.task not in TASKS:
-        raise invalid([FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)])
+    if absent := absence(spec):
+        raise invalid(absent)
     worker = latest_measured(database)
     limit = settings.max_population_bytes
     speed, name = (None, None) if worker is None else (worker.speed, worker.id)

@@ -5,15 +5,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts
 from hpo.sizing.memory import estimator_in_force, storage_in_force
 from hpo.sizing.peak import peak_bytes
 from hpo.sizing.starts import at_once
 from store.settings import PREFIX
-from windtunnel.types import TASKS, FieldError, JobSpec
+from windtunnel.types import FieldError, JobSpec, UnknownTask
 
 MOST_NAMED = 3
 """Fields named in one refusal: the first is the one that helps most."""
@@ -41,12 +41,12 @@ class Lever:
         """Distance of allowed values: a transformer's heads are not cut."""
         if self.name == "width" and spec.model.family == "module":
             # Which other widths a module of one's own can have is not known; multiples of its table's can be hoped for.
-            return math.gcd(spec.model.width, TASKS[spec.task].width or 1)
+            return math.gcd(spec.model.width, spec.info.width or 1)
         return spec.model.head if self.name == "width" and spec.model.family == "transformer" else 1
 
     def lowest(self, spec: JobSpec) -> int:
         """Smallest allowed value."""
-        module = TASKS[spec.task].module
+        module = spec.info.module
         return module.depth if self.name == "depth" and module is not None else self.least
 
     def set(self, spec: JobSpec, value: int) -> JobSpec:
@@ -67,9 +67,18 @@ LEVERS = (
 )
 
 
+def absence(spec: JobSpec) -> list[FieldError]:
+    """What to say of a spec whose task is not here; empty where it is."""
+    try:
+        _ = spec.info
+    except UnknownTask as error:
+        return [FieldError(pointer="/task", message=str(error), given=spec.task)]
+    return []
+
+
 def label_errors(spec: JobSpec) -> list[FieldError]:
     """Lines of a regulariser schedule, and starts, that no role or tensor of the proxy would follow."""
-    tensors, found = proxy_tensors(spec.model, TASKS[spec.task]), []
+    tensors, found = proxy_tensors(spec.model, spec.info), []
     known = labels(spec, tensors) if spec.initial else []
     for label, value in spec.initial.items():
         if label not in known:
@@ -90,8 +99,8 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
     Each error names a field, its value, the estimate, the limit, and the largest value of that field with which the job
     fits while all else stays. Where no single field can do it, the fields are named with values that fit together.
     """
-    if spec.task not in TASKS:
-        return [FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)]
+    if absent := absence(spec):
+        return absent
     if unknown := label_errors(spec):
         return unknown
     needed = peak_bytes(spec, limit)

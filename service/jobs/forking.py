@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
-from hpo.mup.proxies import proxy_tensors
 from service.answers import invalid, problem
+from service.jobs.admission import absence
 from service.problems import field_errors
-from windtunnel.types import TASKS, FieldError, JobSpec
+from windtunnel.types import FieldError, JobSpec
 from windtunnel.types.base import Request
 
 EXAMPLE: dict[str, JsonValue] = {"name": "wider", "model": {"width": 128}, "seed": 1}
@@ -64,9 +65,9 @@ def begun_at(spec: JobSpec, best: Mapping[str, float]) -> JobSpec:
     Raises:
         ProblemError: 422 `fork-refused`, the new job does not search one of them, or not there.
     """
-    if spec.task not in TASKS:  # refused where every spec is checked
+    if absence(spec):  # refused where every spec is checked
         return spec
-    known = labels(spec, proxy_tensors(spec.model, TASKS[spec.task]))
+    known = labels(spec, proxy_tensors(spec.model, spec.info))
     ranges: dict[str, tuple[float, float]] = {item.name: item.range for item in spec.search}
     starts: dict[str, float] = {}
     errors: list[FieldError] = []

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from windtunnel.types import TASKS, JobEvent, JobState, MetricPoints, Problem, TransferPlan, is_dataset
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobEvent, JobState, MetricPoints, Problem, TransferPlan, is_dataset
 from windtunnel.types.base import Request, Response
 
 SeriesName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=200)]

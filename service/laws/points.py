@@ -46,7 +46,7 @@ def _rows(result: TuneResult) -> list[dict[str, float]]:
     if grid is not None:
         return grid.rows(batch)
     own = {
-        "parameters": float(count(spec.model, spec.task, spec.optimizer.name).non_embedding),
+        "parameters": float(count(spec.model, spec.info, spec.optimizer.name).non_embedding),
         "tokens": batch * spec.inner.steps,
         "batch_size": batch,
         "steps": float(spec.inner.steps),

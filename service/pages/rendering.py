@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 import windtunnel
 from service.pages.assets import asset
-from windtunnel.types import TASKS, is_dataset
+from windtunnel.types import JobSpec, UnknownTask, is_dataset
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -82,9 +82,14 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def task_name(task: str) -> str:
-    """A task as people call it: a data set by the name that its owner gave it."""
-    return TASKS[task].title if is_dataset(task) and task in TASKS else task
+def task_name(spec: JobSpec) -> str:
+    """A job's task as people call it: a data set by the name that its owner gave it."""
+    if not is_dataset(spec.task):
+        return spec.task
+    try:
+        return spec.info.title
+    except UnknownTask:  # its row is gone
+        return spec.task
 
 
 def _environment() -> Environment:

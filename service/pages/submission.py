@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.fields import allowed_values, locate
-from windtunnel.types import SCHEDULES, TASKS, Dataset, JobSpec, Target
+from windtunnel.tasks import TASKS
+from windtunnel.types import SCHEDULES, Dataset, JobSpec, Target
 from windtunnel.types.model import FAMILY_DEFAULTS
 
 EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
@@ -76,7 +77,7 @@ def example_text(dataset: Dataset | None = None) -> str:
 
 def _on(dataset: Dataset) -> JobSpec:
     """The job that ``{"task": ID}`` is, with a target sixteen times as wide."""
-    plain = JobSpec.on_dataset({"name": dataset.name, "task": dataset.id}, dataset.task)
+    plain = JobSpec.of({"name": dataset.name, "task": dataset.id}, dataset.task)
     target = Target(width=16 * plain.model.width, depth=plain.model.depth, steps=10 * plain.inner.steps)
     return plain.model_copy(update={"target": target})
 

@@ -18,7 +18,8 @@ from service.settings import ServiceSettings
 from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
 from windtunnel.figures.response import said
-from windtunnel.types import TASKS, TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
+from windtunnel.tasks import TASKS
+from windtunnel.types import TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
 from windtunnel.types.exports import EXPORTS, ExportFormat
 from windtunnel.types.results import ChaosReading
 

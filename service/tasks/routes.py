@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from service.answers import PROBLEMS
-from windtunnel.types import TASKS, TaskInfo
+from windtunnel.tasks import TASKS
+from windtunnel.types import TaskInfo
 from windtunnel.types.base import Response
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"], responses=PROBLEMS)

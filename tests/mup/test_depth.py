@@ -12,16 +12,17 @@ import windtunnel.torch
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.slopes import log_log_slope
 from hpo.exports.registry import export
-from hpo.families import build
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import build
 from hpo.mup.depth import deepened
 from hpo.mup.growth import branch_part, depth_growth
 from hpo.mup.powers import Power
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
 from hpo.mup.tables import TABLES
 from hpo.tasks import load
-from windtunnel.types import TASKS, JobSpec, TensorRow
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec, TensorRow
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "transformer": {"task": "python-text", "model": {"family": "transformer", "width": 32, "depth": 2}},

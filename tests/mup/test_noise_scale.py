@@ -7,10 +7,11 @@ from torch.nn.functional import cross_entropy
 
 from hpo.evidence.horizon import horizon_fit, horizon_steps, horizons
 from hpo.evidence.noise_scale import noise_scale, noise_scale_steps
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.seeding import Purpose
 from hpo.study import Study
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 POINT = {"learning_rate": 0.01, "weight_decay": 0.01}
 

@@ -31,7 +31,7 @@ def test_the_grid_holds_every_run_fits_laws_and_counts_its_cost() -> None:
     ]
     assert sum(done) == member_steps_of_grid(spec) == 2 * 4 * (8 + 20 + 50 + 120)
     for point in found.points:
-        assert point.parameters == count(spec.model.model_copy(update={"width": point.width}), "digits").non_embedding
+        assert point.parameters == count(spec.model.model_copy(update={"width": point.width}), spec.info).non_embedding
         assert point.tokens == 16 * point.steps
     # Every law is there, or says why not.
     assert len(found.laws) + len(found.refusals) == 7

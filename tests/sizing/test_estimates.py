@@ -7,9 +7,9 @@ import pytest
 
 from hpo.evidence.horizon import horizon_steps
 from hpo.evidence.noise_scale import noise_scale_steps
-from hpo.families import build
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.sizing import checks, memory, work
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE
 from hpo.sizing.counts import coordinates, parameters
@@ -19,7 +19,8 @@ from hpo.sizing.peak import members_at_once
 from hpo.sizing.starts import at_once
 from hpo.study import Study
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 from windtunnel.types.estimates import REFERENCE, MachineSpeed
 from windtunnel.types.estimators import ESTIMATORS
 

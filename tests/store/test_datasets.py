@@ -9,7 +9,8 @@ from store import datasets, jobs
 from store.database import Database
 from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
 from store.identifiers import dataset_id
-from windtunnel.types import TASKS, Dataset, JobSpec, Scaling, TaskInfo, is_dataset
+from windtunnel.tasks import TASKS
+from windtunnel.types import Dataset, JobSpec, Scaling, TaskInfo, is_dataset
 
 
 def dataset(content: str = "a", owner: str = "ann") -> Dataset:
@@ -83,8 +84,8 @@ def test_a_deleted_data_set_is_gone_but_for_what_came_from_it(database: Database
             jobs.submit(s, JobSpec(task=kept.id), owner="ann")
         assert datasets.listing(s, owner="ann") == []
         assert datasets.of_job(s, kept.id).task == kept.task
-        datasets.learn(s, [kept.id, "digits"])
-    assert TASKS[kept.id] == kept.task and kept.id not in list(TASKS)
+        assert datasets.facts(s, [kept.id, "digits"]) == {kept.id: kept.task}
+    assert kept.id not in TASKS and kept.id not in list(TASKS)
     revived, fresh = keep(database, dataset("c"))
     assert fresh and revived.id == kept.id
 

@@ -38,7 +38,7 @@ def keep(database: Database, settings: WorkerSettings, labels: object = CLASSES)
 
 def spec_of(dataset: Dataset) -> JobSpec:
     given = {"inner": {"steps": 8, "batch_size": 16, "seeds": 2}, "outer": {"steps": 1, "finish_seeds": 2}}
-    return JobSpec.on_dataset({"task": dataset.id, "model": {"width": 8}, **given}, dataset.task)
+    return JobSpec.of({"task": dataset.id, "model": {"width": 8}, **given}, dataset.task)
 
 
 def test_inputs_are_standardised_by_the_training_part(sqlite: Database, settings: WorkerSettings) -> None:

@@ -16,7 +16,8 @@ from windtunnel.cli.options import AsJson, Url
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.submitting import Assignments
 from windtunnel.client import Client
-from windtunnel.types import TASKS, CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
+from windtunnel.tasks import TASKS
+from windtunnel.types import CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
 from windtunnel.types.results import CoordinateQuantity
 
 COLOURS = {"pass": "green", "inconclusive": "yellow", "fail": "bold red", "exempt": "dim"}

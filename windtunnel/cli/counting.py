@@ -11,9 +11,9 @@ from windtunnel.cli.exits import SpecError
 from windtunnel.cli.extras import need
 from windtunnel.cli.options import AsJson
 from windtunnel.cli.roles import BUILT_IN, modules_of, role_override
+from windtunnel.tasks import TASKS, UserTask
 from windtunnel.types.model import FAMILY_DEFAULTS, ModelSpec
 from windtunnel.types.sizes import ModelCount
-from windtunnel.user_tasks import UserTask
 
 
 def count(
@@ -82,7 +82,7 @@ def _of_family(family: str, width: int, depth: int | None) -> ModelCount:
         model = ModelSpec.model_validate({**FAMILY_DEFAULTS[family], "family": family, **sizes})
     except ValidationError as error:
         raise SpecError(str(error)) from error
-    return counted(model, BUILT_IN[family])
+    return counted(model, TASKS[BUILT_IN[family]])
 
 
 def _rows(made: ModelCount) -> list[tuple[str, str]]:

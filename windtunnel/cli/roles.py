@@ -12,12 +12,12 @@ from windtunnel.cli import output
 from windtunnel.cli.exits import SetupError, SpecError
 from windtunnel.cli.extras import need
 from windtunnel.cli.options import AsJson
-from windtunnel.references import BadReference, resolve
-from windtunnel.types import TASKS, ModelSpec
+from windtunnel.tasks import TASKS, UserTask, user_task
+from windtunnel.tasks.references import BadReference, resolve
+from windtunnel.types import ModelSpec
 from windtunnel.types.model import FAMILY_DEFAULTS, Family
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.roles import ROLES, Role
-from windtunnel.user_tasks import UserTask, user_task
 
 if TYPE_CHECKING:
     from hpo.families.modules import RoleTable
@@ -132,10 +132,11 @@ def modules_of(reference: str | None, family: str | None, task: str | None) -> C
     if family is not None:
         return _of_family(family)
     if task is not None:
-        try:
-            return user_task(task)
-        except LookupError as error:
-            raise typer.BadParameter(f"{error.args[0]}", param_hint="--task") from error
+        brought = [name for name in TASKS if name not in TASKS.built_in]
+        if task not in brought:
+            known = ", ".join(brought) or "none"
+            raise typer.BadParameter(f"no task of one's own is called {task!r}; known: {known}", param_hint="--task")
+        return user_task(TASKS[task])
     assert reference is not None
     # As Python itself does for a script: a package that lies here need not be installed to be looked at.
     sys.path.insert(0, str(Path.cwd()))
@@ -159,7 +160,7 @@ def _of_family(family: str) -> Callable[[int], Any]:
     name = kind
 
     def build(width: int) -> Any:
-        from hpo.families import build as built
+        from hpo.families.registry import build as built
 
         return built(
             ModelSpec.model_validate({**FAMILY_DEFAULTS[name], "family": name, "width": width}), TASKS[BUILT_IN[name]]

@@ -87,7 +87,7 @@ from windtunnel.types.spec import (
     SearchItem,
     Target,
 )
-from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.types.tasks import TaskInfo, UnknownTask
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization, TransferSpec
 from windtunnel.types.webhooks import (
     DeliveryState,
@@ -103,7 +103,6 @@ from windtunnel.types.webhooks import (
 __all__ = [
     "ESTIMATORS",
     "SCHEDULES",
-    "TASKS",
     "TERMINAL_STATES",
     "AnySchedule",
     "ApiKey",
@@ -199,6 +198,7 @@ __all__ = [
     "TransferPlan",
     "TransferSpec",
     "TuneResult",
+    "UnknownTask",
     "WarmupSchedule",
     "WarmupStableDecaySchedule",
     "Webhook",

@@ -56,6 +56,11 @@ class ModelSpec(Request):
         return 16 if self.d_head is None else self.d_head
 
     @property
+    def width_step(self) -> int:
+        """Distance of the widths that the family can have: a head must not be cut."""
+        return self.head if self.family == "transformer" else 1
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Names of the hidden layers or blocks that ``depth`` counts; none for a module of one's own."""
         match self.family:

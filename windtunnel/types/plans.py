@@ -12,7 +12,7 @@ from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
-from windtunnel.types.tasks import TaskKind
+from windtunnel.types.tasks import OfTask, TaskKind
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
@@ -109,7 +109,7 @@ class PredictedLoss(Response):
         return f"{told}; extrapolated: {far}" if far else told
 
 
-class TransferPlan(Response):
+class TransferPlan(OfTask, Response):
     """The config of the large model, and why it may be trusted."""
 
     id: str

@@ -13,10 +13,13 @@ from torch.func import functional_call, vmap
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
-from hpo.families import NO_DIALS, Dials, Proxy, build
+from hpo.families.dials import NO_DIALS, Dials
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import global_value, resolve
+from hpo.mup.roles import EMBEDDINGS
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData
@@ -24,7 +27,6 @@ from hpo.training.losses import per_example
 from hpo.training.problem import OnStep
 from hpo.updates import RULES, OptimizerState, StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec, TensorRow
-from windtunnel.types.tasks import TASKS
 
 PerSeed = list[float]
 
@@ -139,7 +141,7 @@ class Probe:
 
     def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
-        task = TASKS[self.spec.task]
+        task = self.spec.info
         initial, update = RULES[self.spec.optimizer.name]
         start = self._initial(at.rows, at.layout)
         state = initial(start)
@@ -173,7 +175,7 @@ class Probe:
 
     def _at(self, width: int, learning_rate: float) -> _Width:
         values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}
-        task, base = TASKS[self.spec.task], self.spec.model
+        task, base = self.spec.info, self.spec.model
         target = base.model_copy(update={"width": width})
         tensors = proxy_tensors(target, task)
         rows = resolve(self.spec, values, proxy_tensors(base, task), tensors)
@@ -196,7 +198,7 @@ class Probe:
                 errors.append(float("inf"))
                 continue
             path = (self.spec.seed, Purpose.COORDINATES, self.first + seed, Stream.MEASUREMENT)
-            projection = torch.randn(TASKS[self.spec.task].classes, generator=generator_of(path))
+            projection = torch.randn(self.spec.info.classes, generator=generator_of(path))
             rates = self._rates(at, state, terms, seed)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
             changes.append(relative_change(*kernels))

@@ -7,10 +7,10 @@ model: each scales what goes into a layer, or what comes out of an embedding, so
 from string import Template
 
 from hpo.exports.tables import dictionary, multipliers
-from hpo.mup.proxies import EXPANSION, KERNEL, stem_size
+from hpo.families.facts.resnet import KERNEL, stem_size
+from hpo.families.facts.transformer import EXPANSION
 from windtunnel.types.following import dropout_labels, followed
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.tasks import TASKS
 
 NONLINEARITY = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "torch.tanh"}
 
@@ -35,7 +35,7 @@ def model_source(plan: TransferPlan) -> str:
             _AUGMENTATION.substitute(
                 distance=repr(noises.augmentation),
                 moved=_moved(plan, "distance", "augmentation"),
-                image=TASKS[plan.task].image,
+                image=plan.info.image,
             )
         )
     if not own:
@@ -63,7 +63,7 @@ def _constants(plan: TransferPlan) -> str:
     lines = [f"WIDTH, DEPTH, CLASSES = {plan.width}, {plan.depth}, {plan.classes}"]
     if plan.model.family == "module":
         return lines[0]
-    task = TASKS[plan.task]
+    task = plan.info
     if plan.model.family == "resnet" and task.image is not None:
         lines.append(f"CHANNELS, HEIGHT, BREADTH = {', '.join(map(str, task.image))}")
     elif plan.model.family == "transformer":
@@ -76,7 +76,7 @@ def _constants(plan: TransferPlan) -> str:
 
 def _model(plan: TransferPlan) -> str:
     terms = plan.regularization
-    task = TASKS[plan.task]
+    task = plan.info
     kernel, stride = stem_size(task.image) if task.image is not None else (1, 1)
 
     def dropped(value: str) -> str:

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from hpo.estimators.adjoint import Applied, Cotangents
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.tasks import Split, TaskData, load
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Batch, Draw, InnerProblem
 from hpo.training.space import Hyperparameter, Space
 from hpo.updates import OptimizerState
-from windtunnel.types import TASKS, JobSpec, TensorFacts
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec, TensorFacts
 
 VALIDATION_EXAMPLES = 12
 """So few that the loss on them costs no more than a training step."""

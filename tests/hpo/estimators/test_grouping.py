@@ -5,7 +5,8 @@ import torch
 
 from hpo.estimators import Reverse
 from hpo.sizing.grouping import LARGE, groups, members_together
-from windtunnel.types import TASKS, ModelSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import ModelSpec
 
 TEXT = TASKS["python-text"]
 

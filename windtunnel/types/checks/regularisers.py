@@ -7,7 +7,7 @@ from windtunnel.types.base import misfit
 from windtunnel.types.hyperparameters import REGULARISERS, HyperparameterName
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.regularization import RegularizationSpec
-from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.types.tasks import BUILT_IN, TaskInfo
 
 
 def check_regularisers(
@@ -63,7 +63,7 @@ def _no_place(name: HyperparameterName, task: TaskInfo, model: ModelSpec) -> str
     if name == "label_smoothing" and task.loss is not None:
         return f"label_smoothing is a part of the cross-entropy; task {task.name!r} has a loss of its own, {task.loss}"
     if name == "augmentation" and task.image is None:
-        having = ", ".join(sorted(known for known, info in TASKS.built_in.items() if info.image is not None))
+        having = ", ".join(sorted(known for known, info in BUILT_IN.items() if info.image is not None))
         return f"augmentation shifts images, and examples of task {task.name!r} are none; tasks that have images: {having}"
     if name == "dropout" and own:
         return "a module of one's own has no place that this service could put dropout at; leave it out"

@@ -26,12 +26,12 @@ from importlib import resources
 from math import prod
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
-from windtunnel.references import BadReference, resolve
+from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types.modules import InputKind, ModuleInfo
 from windtunnel.types.roles import Role
-from windtunnel.types.tasks import TASKS, TaskInfo, TaskKind
+from windtunnel.types.tasks import TaskInfo, TaskKind
 
 Build = Callable[[int, int], Any]
 """(width, depth) -> torch.nn.Module whose forward takes inputs [batch, *input_shape] and gives logits [batch, classes];
@@ -115,7 +115,7 @@ class UserTask:
         """The data, as ``load`` gives them."""
         return (resolve(self.load) if isinstance(self.load, str) else self.load)()
 
-    def info(self) -> TaskInfo:
+    def info(self) -> "UserTaskInfo":
         """What the catalogue says of it.
 
         Raises:
@@ -123,9 +123,9 @@ class UserTask:
         """
         return self.info_with(self.table())
 
-    def info_with(self, table: ModuleInfo) -> TaskInfo:
+    def info_with(self, table: ModuleInfo) -> "UserTaskInfo":
         """The same with a table that is given."""
-        return TaskInfo(
+        found = UserTaskInfo(
             name=self.name,
             title=self.title or self.name,
             kind=self.kind,
@@ -144,6 +144,8 @@ class UserTask:
             module=table,
             loss=None if self.loss is None else _named(self.loss),
         )
+        found._brought = self
+        return found
 
     def table(self) -> ModuleInfo:
         """The table of its tensors.
@@ -168,31 +170,27 @@ def _named(loss: Loss | str) -> str:
     return loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__)
 
 
-USER_TASKS: dict[str, UserTask] = {}
-"""Tasks of one's own that this process knows, by name."""
+class UserTaskInfo(TaskInfo):
+    """The facts of a task of one's own, and beside them, off the wire, the task that has its data, module and loss."""
+
+    _brought: UserTask = PrivateAttr()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Data and code stay in their process: what is sent to another is facts alone.
+        return TaskInfo.model_validate, (self.model_dump(),)
 
 
-def register(task: UserTask) -> TaskInfo:
-    """Make a task known to this process, in place of an earlier one of the same name.
-
-    Raises:
-        ValueError: its name is that of a built-in task, or its table cannot be read.
-    """
-    info = TASKS.add(task.info())
-    USER_TASKS[task.name] = task
-    return info
-
-
-def user_task(name: str) -> UserTask:
-    """The task of that name.
+def user_task(info: TaskInfo) -> UserTask:
+    """The task of one's own that these are the facts of.
 
     Raises:
-        LookupError: this process knows none.
+        LookupError: they came without it: over the wire, or of a built-in task or a data set.
     """
-    TASKS.get(name)  # finds what is installed
-    if name not in USER_TASKS:
-        raise LookupError(f"no task of one's own is called {name!r}; known: {', '.join(USER_TASKS) or 'none'}")
-    return USER_TASKS[name]
+    if not isinstance(info, UserTaskInfo):
+        raise LookupError(  # noqa: TRY004 - it is no mistake of the caller's
+            f"task {info.name!r} came without the package that brings it"
+        )
+    return info._brought
 
 
 def read(reference: str) -> UserTask:

@@ -1,0 +1,6 @@
+"""Tasks: those built in, those that installed packages bring, and what a package writes to bring one. Imports no torch."""
+
+from windtunnel.tasks.catalogue import GROUP, TASKS, Catalogue, UnknownTask
+from windtunnel.tasks.user import UserTask, UserTaskInfo, user_task
+
+__all__ = ["GROUP", "TASKS", "Catalogue", "UnknownTask", "UserTask", "UserTaskInfo", "user_task"]
