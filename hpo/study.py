@@ -27,6 +27,7 @@ from hpo.search.protocol import Search, SearchContext
 from hpo.seeding import Purpose
 from hpo.sizing.best_response import best_response_of
 from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
+from hpo.sizing.sizes import Sizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
@@ -79,7 +80,7 @@ class Study:
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)
         self.account = Account(spec.outer.planned_steps, spec.inner.steps, on_progress, spec.outer.budget)
-        self.population = min(plain_members(spec), population or MOST_PLAIN_MEMBERS)
+        self.population = min(plain_members(Sizes.of(spec, spec.info)), population or MOST_PLAIN_MEMBERS)
         self.estimator, self.choice = choose_estimator(spec, max_bytes, self.population)
         context = SearchContext(spec, self.problem, build, self.estimator, self.population, self.account)
         # Who names an estimator wants its gradients followed; auto may do whatever serves.

@@ -6,10 +6,10 @@ from math import isfinite
 import torch
 
 from hpo.evidence.scaled import ScaledProblem
+from hpo.families.facts.registry import footprint
 from hpo.laws.counting import count
 from hpo.laws.fit import fit_laws
 from hpo.seeding import Purpose
-from hpo.sizing.counts import footprint
 from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
 from hpo.training.problem import OnStep, silent

@@ -10,6 +10,7 @@ from hpo.families.facts.registry import facts
 from hpo.mup.labels import keys
 from hpo.sizing.counts import state_copies
 from windtunnel.types.hyperparameters import REGULARISERS
+from windtunnel.types.model import ModelSpec
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TaskInfo
@@ -72,6 +73,11 @@ class Sizes:
         return self._coordinates_of({"learning_rate"})
 
     @property
+    def members_together(self) -> int | None:
+        """Members that train faster as one computation than one after the other; None: any number."""
+        return self.family.members_together(self.spec.model, self.task, self.spec.inner.batch_size)
+
+    @property
     def shift_floats(self) -> int:
         """Floats that an example keeps whose image is shifted, as a forward pass does; 0 without augmentation.
 
@@ -92,10 +98,21 @@ class Sizes:
         """Sizes of the same job with other ``steps``, ``batch_size`` or ``seeds``, which change nothing that is counted."""
         return replace(self, spec=self.spec.model_copy(update={"inner": self.spec.inner.model_copy(update=changes)}))
 
+    def model_at(self, width: int) -> ModelSpec:
+        """The proxy at another width."""
+        return self.spec.model.model_copy(update={"width": width})
+
+    def parameters_at(self, width: int) -> int:
+        """Parameters of the proxy at another width."""
+        return parameters(self.family.tensors(self.model_at(width), self.task))
+
+    def multiply_adds_at(self, width: int) -> int:
+        """Multiply-adds of one example in one forward pass of the proxy at another width."""
+        return self.family.footprint(self.model_at(width), self.task).multiply_adds
+
     def at_width(self, width: int) -> Self:
         """Sizes of the same job with a proxy of another width."""
-        model = self.spec.model.model_copy(update={"width": width})
-        return type(self).of(self.spec.model_copy(update={"model": model}), self.task)
+        return type(self).of(self.spec.model_copy(update={"model": self.model_at(width)}), self.task)
 
     def _coordinates_of(self, names: Container[str]) -> int:
         found = zip(self.spec.search, self.item_coordinates, strict=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hpo.families.dials import NO_NOISE
+from hpo.families.facts.registry import facts
 from hpo.families.passes import Passes
 from hpo.families.proxy import Proxy
 from hpo.families.registry import build
@@ -15,7 +16,7 @@ from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
 from hpo.optimizers.clipping import clip_by_global_norm
 from hpo.seeding import Stream, generator_of, generator_of_step, number_of
-from hpo.sizing.grouping import groups, members_together, tapes_kept
+from hpo.sizing.grouping import groups
 from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
 from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, expanded, loss_tables, of_members
@@ -134,9 +135,11 @@ class InnerProblem:
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
         self.task = spec.info
-        fastest = members_together(spec.model, self.task, self.batch_size)
+        family = facts(spec.model.family)
+        fastest = family.members_together(spec.model, self.task, self.batch_size)
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
-        self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
+        rows = self.batch_size * (self.together or 1)
+        self.tapes = family.tapes_kept(spec.model, self.task, rows) if self.by_hand else 0
         tokens = not data.train.inputs.is_floating_point()
         self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
         self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels

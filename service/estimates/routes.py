@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from hpo.sizing.estimate import estimate
+from hpo.sizing.sizes import Sizes
 from service.answers import PROBLEMS, invalid
 from service.datasets.admission import checked
 from service.dependencies import DatabaseDependency, OwnerDependency, SettingsDependency
@@ -26,7 +27,7 @@ def create_estimate(
     worker = latest_measured(database)
     limit = settings.max_population_bytes
     speed, name = (None, None) if worker is None else (worker.speed, worker.id)
-    return estimate(spec, limit, speed, name, population_errors(spec, limit))
+    return estimate(Sizes.of(spec, spec.info), limit, speed, name, population_errors(spec, limit))
 
 
 def latest_measured(database: Database) -> WorkerInfo | None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from service.fields import allowed_values, locate
 from windtunnel.tasks import TASKS
 from windtunnel.types import SCHEDULES, Dataset, JobSpec, Target
-from windtunnel.types.model import FAMILY_DEFAULTS
+from windtunnel.types.families import FAMILIES
 
 EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
 
@@ -91,9 +91,7 @@ def _allowed(path: str) -> str:
     if path == "task":
         return ", ".join(sorted(TASKS)) + ", or the id of a data set"
     if path == "model.family":
-        families = {
-            family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILY_DEFAULTS
-        }
+        families = {family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILIES}
         return "; ".join(f"{family} for {', '.join(names) or OWN_MODULES}" for family, names in families.items())
     if path == "schedule.name":
         return ", ".join(SCHEDULES)

@@ -14,14 +14,14 @@ from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
 from hpo.families.dials import NO_DIALS, Dials
-from hpo.families.facts.registry import proxy_tensors
+from hpo.families.facts.registry import facts, proxy_tensors
 from hpo.families.proxy import Proxy
 from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.resolve import global_value, resolve
+from hpo.mup.resolve import attention_multiplier, global_value, resolve
 from hpo.mup.roles import EMBEDDINGS
 from hpo.seeding import Purpose, Stream, generator_of
-from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
+from hpo.sizing.coordinate_widths import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData
 from hpo.training.losses import per_example
 from hpo.training.problem import OnStep
@@ -219,17 +219,15 @@ class Probe:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
-        train, size = self.data.train, BATCHES[self.spec.model.family]
-        inputs, labels = train.inputs[:size], train.labels[:size]
-        if self.spec.model.family == "transformer":
-            inputs, labels = inputs[:, :CONTEXT], labels[:, :CONTEXT]
+        train, check = self.data.train, facts(self.spec.model.family).check
+        inputs, labels = train.inputs[: check.batch], train.labels[: check.batch]
+        if check.context is not None:
+            inputs, labels = inputs[:, : check.context], labels[:, : check.context]
         return inputs, labels.expand(self.seeds, *labels.shape)
 
     def _dials(self) -> Dials:
         """The multiplier of attention acts at every width alike; regularisers are left out, as decay is."""
-        if self.spec.model.family != "transformer":
-            return NO_DIALS
-        value = global_value(self.spec, self.hyperparameters, "attention_multiplier")
+        value = attention_multiplier(self.spec, self.hyperparameters)
         return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:

@@ -117,9 +117,15 @@ class FamilyFacts(ABC):
         """Distance of the widths that a coordinate check may take: a head must not be cut."""
         return model.width_step
 
-    def check_work(self, model: ModelSpec, task: TaskInfo) -> int:
-        """Multiply-adds of a forward pass of the coordinate check's batch: every weight at every position."""
-        return parameters(self.tensors(model, task)) * self.check.positions(task) * self.check.batch
+    def check_work(self, model: ModelSpec, task: TaskInfo, parameters: int) -> int:  # noqa: ARG002
+        """Multiply-adds of a forward pass of the coordinate check's batch; by default every weight acts at every position.
+
+        Args:
+            model: a size of the family.
+            task: what it learns.
+            parameters: of the model of that size.
+        """
+        return parameters * self.check.positions(task) * self.check.batch
 
 
 def parameters(tensors: Sequence[TensorFacts]) -> int:

@@ -24,7 +24,7 @@ class ModuleFacts(FamilyFacts):
         """The proxy's width: which other widths the module can have is not known, and multiples are the safest guess."""
         return model.width
 
-    def check_work(self, model: ModelSpec, task: TaskInfo) -> int:
+    def check_work(self, model: ModelSpec, task: TaskInfo, parameters: int) -> int:  # noqa: ARG002
         """A forward pass of whole examples."""
         return table(task).multiply_adds_at(model.width, model.depth) * self.check.batch
 

@@ -2,6 +2,7 @@
 
 from hpo.families.facts.family import FamilyFacts, Footprint
 from hpo.kinds import answering
+from windtunnel.types.families import learners as known
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.tasks import TaskInfo
@@ -28,3 +29,13 @@ def proxy_tensors(model: ModelSpec, task: TaskInfo) -> list[TensorFacts]:
 def footprint(model: ModelSpec, task: TaskInfo) -> Footprint:
     """Numbers of one example and one member in one forward pass of a model."""
     return facts(model.family).footprint(model, task)
+
+
+def learners(kind: str, image: tuple[int, int, int] | None) -> tuple[str, ...]:
+    """Names of the families that learn tasks of that kind with examples of that shape; the default first.
+
+    Args:
+        kind: of the task.
+        image: (channels, height, width) of an example; None where examples are no images.
+    """
+    return tuple(name for name in known(kind, images=image is not None) if facts(name).reads(image))

@@ -10,7 +10,6 @@ from hpo.families.facts.family import (
     check_sizes,
     fact,
     matrices,
-    parameters,
     readout,
 )
 from windtunnel.types.model import ModelSpec
@@ -47,11 +46,11 @@ class ResNetFacts(FamilyFacts):
         """Images that the stem's patches cover."""
         return image is not None and not any(side % stem_size(image)[1] for side in image[1:])
 
-    def check_work(self, model: ModelSpec, task: TaskInfo) -> int:
+    def check_work(self, model: ModelSpec, task: TaskInfo, parameters: int) -> int:  # noqa: ARG002
         """Every weight at every position that the stem leaves."""
         image = image_of(task)
         positions = task.features // stem_size(image)[1] ** 2 // image[0]
-        return parameters(self.tensors(model, task)) * positions * self.check.batch
+        return parameters * positions * self.check.batch
 
 
 def image_of(task: TaskInfo) -> tuple[int, int, int]:
