@@ -23,7 +23,8 @@ from hpo.search.best_response.conclusion import conclude, conclusion_work
 from hpo.search.best_response.search import BestResponseSearch
 from hpo.search.descent.descent import Descent
 from hpo.search.portfolio.portfolio import Portfolio
-from hpo.search.protocol import FINISH, Search, SearchContext
+from hpo.search.protocol import Search, SearchContext
+from hpo.seeding import Purpose
 from hpo.sizing.best_response import best_response_of
 from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
 from hpo.sizing.sizes import Sizes
@@ -143,7 +144,7 @@ class Study:
         answer = self._search.answer()
         concluding = 0 if answer is None else conclusion_work(answer, count)
         self.account.enter("finish", self.outer_step - 1, work + concluding)
-        seeds = self.context.seeds(FINISH, 0, count)
+        seeds = self.context.seeds(Purpose.FINISH, 0, count)
         judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
         report = None
         if answer is not None:

@@ -12,6 +12,7 @@ from math import isfinite, sqrt
 from statistics import fmean, stdev
 
 from hpo.evidence.coordinates.probe import Probe, Trace
+from hpo.evidence.design import CHECK_STEPS
 from hpo.evidence.slopes import LARGEST, finite
 from hpo.evidence.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
 from hpo.families.facts.registry import facts
@@ -25,7 +26,6 @@ from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
 LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
 """Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
 divided by 4 until the narrowest model learns from its steps."""
-STEPS = 4
 READOUT = "readout"
 NETWORK = "network"
 
@@ -33,7 +33,7 @@ NETWORK = "network"
 def check_steps(spec: JobSpec) -> int:
     """Member-steps of a check with the defaults, for progress bars; a lower learning rate takes a few more."""
     sizes = JobSizes.of(spec, spec.info)
-    return len(ladder(sizes)) * sizes.family.check.seeds * STEPS
+    return len(ladder(sizes)) * sizes.family.check.seeds * CHECK_STEPS
 
 
 def coordinate_check(
@@ -42,7 +42,7 @@ def coordinate_check(
     widths: Sequence[int] | None = None,
     *,
     seeds: int | None = None,
-    steps: int = STEPS,
+    steps: int = CHECK_STEPS,
     learning_rate: float | None = None,
     on_step: OnStep = silent,
     data: TaskData | None = None,

@@ -1,9 +1,9 @@
 """Peak memory of what a job measures at its best point for the transfer, in bytes. Imports no torch."""
 
+from hpo.evidence.design import FACTORS, FIT_SEEDS, NOISE_RUNS
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE, ladder
 from hpo.sizing.memory import BYTES, plain_bytes, plain_members
 from hpo.sizing.sizes import Sizes
-from hpo.sizing.work import FACTORS, FIT_SEEDS, NOISE_RUNS
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 
 CHECKED = 23
@@ -28,12 +28,12 @@ def check_parts(sizes: Sizes) -> dict[str, int]:
     if rules.noise_scale:
         parts["/transfer/noise_scale"] = plain_bytes(sizes, min(members, NOISE_RUNS))
     if rules.horizons:
-        parts["/transfer/horizons"] = plain_bytes(sizes, min(members, FACTORS * FIT_SEEDS))
+        parts["/transfer/horizons"] = plain_bytes(sizes, min(members, len(FACTORS) * FIT_SEEDS))
     if rules.ladder is not None:
         rungs = []
         for width in ladder_widths(spec.model, rules.ladder):
             together = max(1, int(members * min(1.0, (spec.model.width / width) ** 2)))
-            rungs.append(plain_bytes(sizes.at_width(width), min(together, FACTORS * rules.ladder.seeds)))
+            rungs.append(plain_bytes(sizes.at_width(width), min(together, len(FACTORS) * rules.ladder.seeds)))
         parts["/transfer/ladder"] = max(rungs)
     if rules.scaling is not None:
         runs = []

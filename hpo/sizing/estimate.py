@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 
+from hpo.search.budget import LOOKS
 from hpo.sizing.checks import checks_bytes
 from hpo.sizing.memory import (
     at_once,
@@ -20,8 +21,6 @@ from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, Memory
 from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
 
-LOOKS = 8
-"""Times that early stopping looks at the validation loss of a run on its way."""
 STARTUP_SECONDS = 4.0
 """From the claim of a job to its first inner step: a process starts and loads torch and the data."""
 
@@ -97,5 +96,5 @@ def phase_seconds(sizes: Sizes, phase: Phase, speed: MachineSpeed) -> float:
     differentiated = phase.differentiated * step_seconds(sizes, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0
     if spec.outer.early_stopping and phase.name in ("scout", "tune"):
-        runs *= 1 + LOOKS
+        runs *= 1 + len(LOOKS)
     return plain + differentiated + runs * evaluation_seconds(sizes, speed, members, sizes.task.validation_examples)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.search.budget import CERTIFIED_STEPS, CERTIFYING_RUNS, GRADIENT_SEEDS
 from hpo.sizing.best_response import best_response_of
 from hpo.sizing.sizes import Sizes
 from windtunnel.types.estimators import BestResponseName, EstimatorName
@@ -31,10 +32,6 @@ SECOND_ORDER = 6.0
 """Floats alive in a step that is differentiated twice, over those that its forward pass keeps."""
 TANGENT = 3.2
 """The same of one tangent of forward mode."""
-AUTO_SEEDS = 2
-"""Seeds that an outer step of ``auto`` differentiates at once."""
-CERTIFIED_STEPS, CERTIFYING_RUNS = 20, 6
-"""Of the certificate: steps of a run, runs at a time."""
 DOUBLE = 2
 """Bytes and seconds in float64 over float32."""
 RESPONSE_UPDATE = 24
@@ -197,7 +194,7 @@ def estimator_bytes(sizes: Sizes, limit: int) -> int:
     """Peak of the hypergradient of all seeds."""
     spec, memory = sizes.spec, Memory(sizes)
     steps, method = spec.inner.steps, spec.method
-    members = min(spec.inner.seeds, AUTO_SEEDS) if is_auto(spec) else spec.inner.seeds
+    members = min(spec.inner.seeds, GRADIENT_SEEDS) if is_auto(spec) else spec.inner.seeds
     match estimator_in_force(spec):
         case "auto" | "reverse":
             members = held_together(sizes, members)

@@ -1,5 +1,16 @@
 """Peak memory of a whole job in bytes: the largest of its phases. Imports no torch."""
 
+from hpo.search.budget import (
+    MOST_AUTO_CANDIDATES,
+    MOST_CANDIDATES,
+    RACERS,
+    STARTS_SPREAD,
+    SURVEY,
+    SURVEY_PER_DIMENSION,
+    SURVEY_RATES,
+    SWEEP,
+    SWEEP_FINALISTS,
+)
 from hpo.sizing.checks import checks_bytes
 from hpo.sizing.memory import (
     RETAINED,
@@ -13,12 +24,7 @@ from hpo.sizing.memory import (
     plain_members,
 )
 from hpo.sizing.sizes import Sizes
-from hpo.sizing.work import AUTO_RUNS, RACERS, SPREAD, SURVEY, SWEEP, SWEEP_FINALISTS, tilted
-
-SURVEYED_PER_COORDINATE, SURVEYED_RATES = 4, 9
-"""Of the scout of ``auto`` in a small space: points for each coordinate, beside the sweep and the start."""
-MOST_CANDIDATES, MOST_AUTO_CANDIDATES = 8, 5
-"""Points judged at the end, at most; no more than were visited."""
+from hpo.sizing.work import AUTO_RUNS, tilted
 
 
 def members_at_once(sizes: Sizes) -> int:
@@ -33,9 +39,9 @@ def runs_at_once(sizes: Sizes) -> int:
     most = MOST_AUTO_CANDIDATES if is_auto(spec) else MOST_CANDIDATES
     finish = (min(most, 1 + outer.steps) + outer.starts - 1) * outer.finish_seeds
     step = AUTO_RUNS if is_auto(spec) else RACERS * outer.starts
-    scout = max(seeds, SPREAD * (outer.starts - 1))
+    scout = max(seeds, STARTS_SPREAD * (outer.starts - 1))
     if outer.scout and is_auto(spec):
-        spread = SURVEYED_RATES + SURVEYED_PER_COORDINATE * sizes.coordinates
+        spread = 1 + SURVEY_RATES + SURVEY_PER_DIMENSION * sizes.coordinates
         scout = max(min(1 + SURVEY, spread), 2 * tilted(sizes))
     elif outer.scout and spec.searches("learning_rate"):
         scout = max(scout, SWEEP, SWEEP_FINALISTS * seeds)

@@ -1,29 +1,33 @@
-"""Work of a job in gradient evaluations, phase by phase. Numbers of the outer loop are checked against its own by tests."""
+"""Work of a job in gradient evaluations, phase by phase. Imports no torch."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.evidence.design import CHECK_STEPS, FACTORS, FIT_SEEDS, NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
+from hpo.search.budget import (
+    CERTIFIED_STEPS,
+    GRADIENT_SEEDS,
+    MOST_TILTED,
+    QUALITY_MEMBERS,
+    QUALITY_POINTS,
+    RACE_FINALISTS,
+    RACERS,
+    STARTS_SPREAD,
+    SURVEY,
+    SURVEYED,
+    SWEEP,
+    SWEEP_FINALISTS,
+    short_steps,
+)
 from hpo.sizing.best_response import best_response_of, run_cost, step_cost
 from hpo.sizing.coordinate_widths import ladder
-from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, at_once, estimator_in_force, is_auto, storage_in_force
+from hpo.sizing.memory import DOUBLE, at_once, estimator_in_force, is_auto, storage_in_force
 from hpo.sizing.sizes import Sizes
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
 
 PhaseName = Literal["scout", "tune", "finish", "certify", "check"]
-SHORTEST, SHORT_SHARE = 20, 4
-"""Steps of a scout's short runs: at least, and as a share of the run."""
-SWEEP, SWEEP_FINALISTS = 16, 4
-"""The scout of a named estimator: learning rates at a short horizon, points at the full one."""
-SPREAD = 4
-"""Points that a short run judges for each start but the first."""
-SURVEY, SURVEYED = 24, 6
-"""The scout of ``auto``: points at a short horizon, at most; runs at the full one beside the first judgement."""
-MOST_TILTED = 8
-"""Rates that it also raises and lowers one by one, at most."""
-RACERS, RACE_FINALISTS = 6, 2
-"""An outer step of a named estimator from one start: candidates on one seed, the best on the others."""
 AUTO_RUNS = 10
 """Plain runs of an outer step of ``auto``: points of an arm, and what it takes to judge the best of them."""
 AUTO_GRADIENTS = 0.5
@@ -34,14 +38,6 @@ CERTIFIED, CERTIFYING = 2, 20
 """The certificate: short runs at two points; how many at each, as a rule."""
 RESPONDING = 8
 """The certificate of a best response: a short run, and losses beside it."""
-QUALITY_POINTS, QUALITY_MEMBERS = 5, 2
-"""What a best response predicts: points tried, members trained again at each."""
-CHECK_STEPS = 4
-"""The coordinate check: a few steps at each width of its ladder."""
-NOISE_RUNS, NOISE_SHARE, NOISE_BATCHES = 4, 0.75, 96
-"""The noise scale: runs, how much of each, and gradients at three times of it."""
-FACTORS, FIT_SEEDS = 5, 4
-"""The ladder and the horizons: factors on the learning rate; seeds of the horizons."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +109,14 @@ def _check(sizes: Sizes) -> float:
     if spec.parametrization != "standard":
         work += sizes.family.check.seeds * CHECK_STEPS * _check_weight(sizes)
     if rules.noise_scale:
-        work += NOISE_RUNS * (NOISE_SHARE * steps + NOISE_BATCHES)
+        work += NOISE_RUNS * (NOISE_TIMES[-1] * steps + len(NOISE_TIMES) * NOISE_BATCHES)
     if rules.horizons:
-        work += FACTORS * FIT_SEEDS * steps * sum(2.0**-halvings for halvings in range(rules.horizons))
+        work += len(FACTORS) * FIT_SEEDS * steps * sum(2.0**-halvings for halvings in range(rules.horizons))
     if rules.ladder is not None:
         wide = sum(map(sizes.multiply_adds_at, ladder_widths(spec.model, rules.ladder)))
         each = wide / sizes.footprint.multiply_adds
         climbs = 1 + (rules.ladder.weight_decay and spec.decays) + rules.ladder.standard
-        work += climbs * FACTORS * rules.ladder.seeds * steps * each
+        work += climbs * len(FACTORS) * rules.ladder.seeds * steps * each
     if rules.scaling is not None:
         wide = sum(map(sizes.multiply_adds_at, scaling_widths(spec.model, rules.scaling)))
         each = wide / sizes.footprint.multiply_adds
@@ -134,8 +130,8 @@ def _scout(sizes: Sizes) -> Phase:
     if is_alone(spec):
         # Outer step 0 is the warm-up of the one run.
         return Phase("scout", 0.0)
-    short = min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
-    others = SPREAD * (spec.outer.starts - 1) * short
+    short = short_steps(steps)
+    others = STARTS_SPREAD * (spec.outer.starts - 1) * short
     if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
         return Phase("scout", seeds * steps + others)
     if is_auto(spec):
@@ -156,7 +152,7 @@ def _tune(sizes: Sizes, limit: int) -> Phase:
         return Phase("tune", 0.0, seeds * run_cost(spec, 1 + spec.outer.steps))
     cost = hypergradient_cost(sizes, limit)
     if is_auto(spec):
-        gradients = AUTO_GRADIENTS * min(seeds, AUTO_SEEDS) * cost
+        gradients = AUTO_GRADIENTS * min(seeds, GRADIENT_SEEDS) * cost
         return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
     racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
     moves = spec.outer.steps * spec.outer.starts

@@ -15,7 +15,7 @@ from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
 from hpo.optimizers.clipping import clip_by_global_norm
-from hpo.seeding import generator_of, generator_of_step, number_of
+from hpo.seeding import Stream, generator_of, generator_of_step, number_of
 from hpo.sizing.grouping import groups
 from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
@@ -32,8 +32,6 @@ OnStep = Callable[[int], None]
 
 NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
-NOISE = 7
-"""Last part of the seed path of a member's noise."""
 MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "input": "embedding_multiplier"}
 """Role -> table of the loss that its tensors are multiplied by."""
 DIALS = ("attention_multiplier", *NOISY)
@@ -174,7 +172,7 @@ class InnerProblem:
             noises.append(torch.cat(parts).to(self.dtype))
             order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
             batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))
-        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, NOISE)) for seed in seeds))
+        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, Stream.NOISE)) for seed in seeds))
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Coefficients of a population at unconstrained points [members, k], in this problem's dtype."""

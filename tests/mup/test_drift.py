@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from hpo.evidence.drift import FACTORS, decays, ladder_certificate
+from hpo.evidence.design import FACTORS
+from hpo.evidence.drift import decays, ladder_certificate
 from hpo.evidence.penalty import drift_verdict, predicted_penalty
 from hpo.evidence.scaled import ScaledProblem
 from hpo.families.registry import build

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hpo.evidence.scaling import PURPOSE, member_steps_of_grid, scaling_report
+from hpo.evidence.scaling import member_steps_of_grid, scaling_report
 from hpo.laws.counting import count
+from hpo.seeding import Purpose
 from hpo.sizing.checks import check_parts
 from hpo.sizing.work import phases
 from hpo.study import Study
@@ -44,7 +45,7 @@ def test_a_point_at_the_proxys_width_and_length_is_a_run_of_the_job() -> None:
     found = scaling_report(spec, POINT, spec.transfer.scaling)
     (here,) = [point for point in found.points if (point.width, point.steps) == (16, 40)]
     study = Study(spec)
-    seeds = [(spec.seed, PURPOSE, 0, index) for index in range(2)]
+    seeds = [(spec.seed, Purpose.SCALING, 0, index) for index in range(2)]
     losses = judge(study.problem, study.space.from_dict(POINT)[None], seeds, 1, lambda _: None).validation[0]
     assert here.loss == float(losses.mean())
 

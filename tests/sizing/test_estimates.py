@@ -5,23 +5,15 @@ from typing import Any
 
 import pytest
 
-from hpo.certificate import certificate
-from hpo.evidence import coordcheck
 from hpo.evidence.horizon import horizon_steps
 from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.search import stopping
-from hpo.search.best_response import quality
-from hpo.search.descent import scout
-from hpo.search.descent.race import FINALISTS, LENGTHS
-from hpo.search.portfolio import portfolio
-from hpo.search.portfolio import scout as survey
 from hpo.sizing import checks, memory, work
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE
 from hpo.sizing.counts import coordinates, parameters
-from hpo.sizing.estimate import LOOKS, STARTUP_SECONDS, estimate
+from hpo.sizing.estimate import STARTUP_SECONDS, estimate
 from hpo.sizing.memory import Memory, estimator_bytes, plain_bytes, plain_members, states_kept, storage_in_force
 from hpo.sizing.peak import members_at_once
 from hpo.sizing.starts import at_once
@@ -121,18 +113,6 @@ def test_sizes_are_those_of_the_module_and_of_the_space(name, scope) -> None:
     assert coordinates(spec) == len(Space.from_spec(spec, tensors))
 
 
-def test_the_outer_loops_numbers_are_its_own() -> None:
-    assert (work.SWEEP, work.SWEEP_FINALISTS) == (scout.RATES, scout.FINALISTS)
-    assert (work.SHORTEST, work.SHORT_SHARE) == (scout.SHORTEST, scout.SHORT_SHARE)
-    assert (survey.RATES + survey.SPREAD, 2 + survey.FINALISTS + len(scout.MORE_DECAY)) == (work.SURVEY, work.SURVEYED)
-    assert survey.MOST_TILTED == work.MOST_TILTED
-    assert (2 * len(LENGTHS), FINALISTS) == (work.RACERS, work.RACE_FINALISTS)
-    assert coordcheck.STEPS == work.CHECK_STEPS
-    assert (certificate.STEPS, 2 * len(certificate.WIDTHS)) == (memory.CERTIFIED_STEPS, memory.CERTIFYING_RUNS)
-    assert portfolio.GRADIENT_SEEDS == memory.AUTO_SEEDS
-    assert len(stopping.LOOKS) == LOOKS
-
-
 @pytest.mark.parametrize("steps", [2, 3, 10, 99, 100, 101, 1000])
 def test_states_kept_are_between_the_root_and_all(steps) -> None:
     assert states_kept(steps, "none") == steps + 1
@@ -210,7 +190,6 @@ def test_a_best_response_costs_what_its_job_books() -> None:
     parts = {part.name: part.gradient_evaluations / 20 for part in work.phases(spec, 4 * GIB)}
     assert booked == pytest.approx(parts["tune"]) and parts["scout"] == 0
     assert study.finish().cost.run_equivalents == pytest.approx(booked + parts["finish"])
-    assert (work.QUALITY_POINTS, work.QUALITY_MEMBERS) == (quality.POINTS, quality.MEMBERS)
 
 
 def test_forward_memory_does_not_grow_with_the_steps_and_the_graphs_does() -> None:

@@ -20,16 +20,13 @@ from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import attention_multiplier, global_value, resolve
 from hpo.mup.roles import EMBEDDINGS
-from hpo.seeding import generator_of
+from hpo.seeding import Purpose, Stream, generator_of
 from hpo.sizing.coordinate_widths import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData
 from hpo.training.losses import per_example
 from hpo.training.problem import OnStep
 from hpo.updates import RULES, OptimizerState, StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec, TensorRow
-
-PURPOSE = 7_301
-"""Second part of the seed path, so that the check shares no seed with the job's runs."""
 
 PerSeed = list[float]
 
@@ -200,9 +197,8 @@ class Probe:
                 changes.append(float("inf"))
                 errors.append(float("inf"))
                 continue
-            projection = torch.randn(
-                self.spec.info.classes, generator=generator_of((self.spec.seed, PURPOSE, self.first + seed, 1))
-            )
+            path = (self.spec.seed, Purpose.COORDINATES, self.first + seed, Stream.MEASUREMENT)
+            projection = torch.randn(self.spec.info.classes, generator=generator_of(path))
             rates = self._rates(at, state, terms, seed)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
             changes.append(relative_change(*kernels))
@@ -237,7 +233,7 @@ class Probe:
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
         """[seeds, P]"""
         seeds = range(self.first, self.first + self.seeds)
-        draws = [initialise(rows, generator_of((self.spec.seed, PURPOSE, seed))) for seed in seeds]
+        draws = [initialise(rows, generator_of((self.spec.seed, Purpose.COORDINATES, seed))) for seed in seeds]
         return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
 
     def _terms(self, rows: Sequence[TensorRow], layout: Layout) -> StepCoefficients:
