@@ -20,7 +20,7 @@ from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
 from hpo.evidence.scaled import ScaledProblem
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.tasks import load
 from hpo.training.evaluation import judge
 from hpo.training.space import Hyperparameter, Space

@@ -18,8 +18,8 @@ from torch.func import functional_call, vmap
 
 from hpo.estimators import Reverse
 from hpo.families.describing import describe
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.tasks import data_of
 from hpo.training.problem import Batch, InnerProblem

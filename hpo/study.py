@@ -11,9 +11,9 @@ from hpo.certificate.certificate import certificate, certify
 from hpo.estimators import BestResponse
 from hpo.estimators.choice import choose_estimator
 from hpo.evidence.gather import gather
-from hpo.families.probing import probe
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import family
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
@@ -23,9 +23,11 @@ from hpo.search.best_response.conclusion import conclude, conclusion_work
 from hpo.search.best_response.search import BestResponseSearch
 from hpo.search.descent.descent import Descent
 from hpo.search.portfolio.portfolio import Portfolio
-from hpo.search.protocol import FINISH, Search, SearchContext
+from hpo.search.protocol import Search, SearchContext
+from hpo.seeding import Purpose
 from hpo.sizing.best_response import best_response_of
 from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
+from hpo.sizing.sizes import Sizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
@@ -73,13 +75,12 @@ class Study:
         self.spec, self.threads = spec, threads
         self.data = data_of(spec) if data is None else data
         self.tensors = proxy_tensors(spec.model, spec.info)
-        if spec.model.family == "module":
-            probe(spec.model, spec.info, self.data.train)
+        family(spec.model.family).prepare(spec.model, spec.info, self.data.train)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)
         self.account = Account(spec.outer.planned_steps, spec.inner.steps, on_progress, spec.outer.budget)
-        self.population = min(plain_members(spec), population or MOST_PLAIN_MEMBERS)
+        self.population = min(plain_members(Sizes.of(spec, spec.info)), population or MOST_PLAIN_MEMBERS)
         self.estimator, self.choice = choose_estimator(spec, max_bytes, self.population)
         context = SearchContext(spec, self.problem, build, self.estimator, self.population, self.account)
         # Who names an estimator wants its gradients followed; auto may do whatever serves.
@@ -143,7 +144,7 @@ class Study:
         answer = self._search.answer()
         concluding = 0 if answer is None else conclusion_work(answer, count)
         self.account.enter("finish", self.outer_step - 1, work + concluding)
-        seeds = self.context.seeds(FINISH, 0, count)
+        seeds = self.context.seeds(Purpose.FINISH, 0, count)
         judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
         report = None
         if answer is not None:

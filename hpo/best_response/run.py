@@ -10,7 +10,7 @@ from torch import Tensor
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Kind, Objectives
 from hpo.errors import Diverged
-from hpo.seeding import generator_of_step, number_of
+from hpo.seeding import Stream, generator_of_step, number_of
 from hpo.sizing.grouping import groups
 from hpo.tasks import Split
 from hpo.training.coefficients import Coefficients
@@ -19,8 +19,6 @@ from hpo.updates import OptimizerState, StepCoefficients, adam, adam_init
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.method import BestResponseSettings
 
-PERTURBATION, VALIDATION_PERTURBATION = 9, 10
-"""Last part of the seed path of a member's perturbations in training and in validation steps."""
 NARROWEST, WIDEST = 0.02, 2.0
 """Bounds of the perturbations' standard deviations, in unconstrained units."""
 BETA1, EPS = 0.9, 1e-8
@@ -93,8 +91,8 @@ class BestResponseRun:
         self.network = ResponseNetwork(problem, len(self.rows))
         self.objectives = Objectives(self.network, kind, self.rows, control_variate=settings.control_variate)
         self.warmup = settings.warmup_steps(problem.steps)
-        self._training = [number_of((stream, PERTURBATION)) for stream in draw.streams]
-        self._validation = [number_of((stream, VALIDATION_PERTURBATION)) for stream in draw.streams]
+        self._training = [number_of((stream, Stream.PERTURBATION)) for stream in draw.streams]
+        self._validation = [number_of((stream, Stream.VALIDATION_PERTURBATION)) for stream in draw.streams]
         self._rate = settings.rate(problem.steps)
 
     @property

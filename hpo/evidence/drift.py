@@ -9,10 +9,13 @@ from math import inf, isfinite, log2, prod
 
 import torch
 
+from hpo.evidence.design import FACTORS
 from hpo.evidence.optimum import drift, optimum
 from hpo.evidence.penalty import drift_verdict
 from hpo.evidence.scaled import ScaledProblem
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
+from hpo.mup.roles import EMBEDDINGS
+from hpo.seeding import Purpose
 from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import OnStep, silent
@@ -20,11 +23,6 @@ from windtunnel.types import JobSpec
 from windtunnel.types.checks.transfer import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung, Varied
 from windtunnel.types.transfer import LadderSpec
-
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-SEEDS = 4
-PURPOSE = 8_117
-"""Second part of the seed path: no run of the tuning shares a seed with the ladder."""
 
 
 def ladder_certificate(
@@ -51,7 +49,7 @@ def ladder_certificate(
     """
     widths = ladder_widths(spec.model, asked)
     data = data_of(spec) if data is None else data
-    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(asked.seeds)]
+    paths: list[SeedPath] = [(spec.seed, Purpose.LADDER, 0, index) for index in range(asked.seeds)]
 
     def climbed(of: JobSpec, quantity: Varied) -> Ladder:
         rungs = [_rung(of, hyperparameters, width, quantity, paths, population, on_step, data) for width in widths]

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
 from hpo.mup.growth import counterparts
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std
 from hpo.tasks import TaskData

@@ -6,9 +6,10 @@ from math import isfinite
 import torch
 
 from hpo.evidence.scaled import ScaledProblem
+from hpo.families.facts.registry import footprint
 from hpo.laws.counting import count
 from hpo.laws.fit import fit_laws
-from hpo.sizing.counts import footprint
+from hpo.seeding import Purpose
 from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
 from hpo.training.problem import OnStep, silent
@@ -17,9 +18,6 @@ from windtunnel.types.checks.transfer import scaling_steps, scaling_widths
 from windtunnel.types.laws import LawColumns, LawFitRequest, as_columns
 from windtunnel.types.scaling import ScalingPoint, ScalingReport, table_rows
 from windtunnel.types.transfer import ScalingSpec
-
-PURPOSE = 8_233
-"""Second part of the seed path: no run of the tuning shares a seed with the grid."""
 
 
 def member_steps_of_grid(spec: JobSpec) -> int:
@@ -55,7 +53,7 @@ def scaling_report(
         Refused: a tuned value has no rule for another width.
     """
     data = data_of(spec) if data is None else data
-    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(asked.seeds)]
+    paths: list[SeedPath] = [(spec.seed, Purpose.SCALING, 0, index) for index in range(asked.seeds)]
     own, points, cost = footprint(spec.model, spec.info).multiply_adds, [], 0.0
     for width in scaling_widths(spec.model, asked):
         model = spec.model.model_copy(update={"width": width})

@@ -10,9 +10,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.errors import InvalidData
-from hpo.families.module import UserModule, example_inputs, made
 from hpo.families.modules import RoleTable, modules_at, role_table, without_values
 from hpo.families.owners import Pair, fan_in, owners
+from hpo.families.user_module import UserModule, example_inputs, made
 from hpo.mup.roles import RoleQuestion
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo

@@ -6,7 +6,7 @@ from torch.func import functional_call, grad, jvp
 
 from hpo.errors import InvalidData
 from hpo.families.describing import check_table
-from hpo.families.module import UserModule, build_module, known
+from hpo.families.user_module import UserModule, build_module, known
 from hpo.tasks import Split
 from hpo.training.losses import per_example
 from windtunnel.types import ModelSpec, TaskInfo

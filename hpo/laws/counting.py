@@ -6,8 +6,9 @@ Kaplan et al. 2020, section 2.1 and table 1: forward 2 N + 2 n_layer n_ctx d_mod
 from collections import Counter
 from math import prod
 
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
-from hpo.sizing.counts import STATE, footprint
+from hpo.families.facts.registry import facts
+from hpo.mup.roles import EMBEDDINGS
+from hpo.sizing.counts import STATE
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.results import TensorFacts
@@ -25,16 +26,15 @@ def count(model: ModelSpec, task: TaskInfo, optimizer: OptimizerName = "adamw") 
         task: what its data are.
         optimizer: whose state is counted.
     """
-    tensors = proxy_tensors(model, task)
-    used = footprint(model, task)
+    family = facts(model.family)
+    tensors, used = family.tensors(model, task), family.footprint(model, task)
     is_text = task.kind == "language"
     tokens = task.features if is_text else 1
-    attention = model.depth * tokens * model.width if model.family == "transformer" else 0
     return counted(
         tensors,
         looked_up={fact.name for fact in tensors if _looked_up(fact)},
         readout={fact.name for fact in tensors if is_text and fact.name.startswith("readout.")},
-        context=6 * attention,
+        context=6 * family.context_products(model, task),
         exact=6 * used.multiply_adds / tokens,
         tokens=tokens,
         activation=BYTES * used.saved,

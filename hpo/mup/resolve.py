@@ -155,7 +155,8 @@ def with_ends(spec: JobSpec, hyperparameters: Mapping[str, float]) -> Mapping[st
 
 def attention_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float]) -> float | None:
     """Factor on the attention logits; None for families without attention."""
-    return global_value(spec, hyperparameters, "attention_multiplier") if spec.model.family == "transformer" else None
+    name: HyperparameterName = "attention_multiplier"
+    return global_value(spec, hyperparameters, name) if name in spec.model.info.dials else None
 
 
 def regularization(spec: JobSpec, hyperparameters: Mapping[str, float], target: ModelSpec) -> PlanRegularization:

@@ -17,7 +17,7 @@ from hpo.mup.decay import decay_power
 from hpo.mup.depth import deepened
 from hpo.mup.growth import BranchPart, Growth, branch_part, counterparts, depth_growth, growth_of
 from hpo.mup.powers import Power
-from hpo.mup.proxies import EMBEDDINGS
+from hpo.mup.roles import EMBEDDINGS
 from hpo.mup.tables import TABLES
 from windtunnel.types.optimizer import DecayKind, OptimizerName
 from windtunnel.types.results import Role, TensorFacts

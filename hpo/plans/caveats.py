@@ -165,19 +165,19 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
         found.append(
             f"Dropout: while training, multiply by 1 + {(rate / (1 - rate)) ** 0.5:.6g} * standard normal noise, which is "
             f"dropout at rate {rate:.6g} in mean and variance (windtunnel.torch.GaussianDropout), "
-            f"{PLACES[spec.model.family]}."
+            f"{spec.model.info.dropout_place}."
         )
     if terms.layer_dropout:
         rates = ", ".join(f"{rate:.6g} in {layer}" for layer, rate in terms.layer_dropout.items())
         found.append(
             "Dropout by layer: while training, multiply by 1 + sqrt(p / (1 - p)) * standard normal noise, which is dropout "
             "at rate p in mean and variance (windtunnel.torch.GaussianDropout), "
-            f"{PLACES[spec.model.family]}, with p {rates}."
+            f"{spec.model.info.dropout_place}, with p {rates}."
         )
     if terms.input_noise is not None:
-        place = "the sum of the embeddings" if spec.model.family == "transformer" else "the standardised inputs"
         found.append(
-            f"Input noise: while training, add Gaussian noise of deviation {terms.input_noise:.6g} to {place} "
+            f"Input noise: while training, add Gaussian noise of deviation {terms.input_noise:.6g} to "
+            f"{spec.model.info.noise_place} "
             "(windtunnel.torch.GaussianNoise)."
         )
     if terms.augmentation is not None:
@@ -198,14 +198,6 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
             "(windtunnel.torch.optimizer adds its gradient)."
         )
     return found
-
-
-PLACES = {
-    "mlp": "after the nonlinearity of every hidden layer",
-    "resnet": "between the two convolutions of every block",
-    "transformer": "on what attention and MLP add to the residual stream",
-}
-"""Family -> where its dropout acts."""
 
 
 def _unsettled(result: TuneResult) -> list[str]:

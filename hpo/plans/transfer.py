@@ -5,8 +5,8 @@ from datetime import datetime
 from math import prod
 
 from hpo.evidence.penalty import predicted_penalty
+from hpo.families.facts.registry import proxy_tensors
 from hpo.laws.counting import count
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import (
     attention_multiplier,
     global_value,
@@ -14,6 +14,7 @@ from hpo.mup.resolve import (
     regularization,
     resolve,
 )
+from hpo.mup.roles import EMBEDDINGS
 from hpo.plans.caveats import assumptions, in_your_loop, not_covered
 from hpo.plans.gate import gate
 from hpo.plans.regularisers import follow, regulariser_knots

@@ -7,13 +7,16 @@ from math import prod
 import torch
 from torch import Tensor
 
-from hpo.families import NO_NOISE, Proxy, build
+from hpo.families.dials import NO_NOISE
+from hpo.families.facts.registry import facts
 from hpo.families.passes import Passes
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
 from hpo.optimizers.clipping import clip_by_global_norm
-from hpo.seeding import generator_of, generator_of_step, number_of
-from hpo.sizing.grouping import groups, members_together, tapes_kept
+from hpo.seeding import Stream, generator_of, generator_of_step, number_of
+from hpo.sizing.grouping import groups
 from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
 from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, expanded, loss_tables, of_members
@@ -29,8 +32,6 @@ OnStep = Callable[[int], None]
 
 NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
-NOISE = 7
-"""Last part of the seed path of a member's noise."""
 MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "input": "embedding_multiplier"}
 """Role -> table of the loss that its tensors are multiplied by."""
 DIALS = ("attention_multiplier", *NOISY)
@@ -134,9 +135,11 @@ class InnerProblem:
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
         self.task = spec.info
-        fastest = members_together(spec.model, self.task, self.batch_size)
+        family = facts(spec.model.family)
+        fastest = family.members_together(spec.model, self.task, self.batch_size)
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
-        self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
+        rows = self.batch_size * (self.together or 1)
+        self.tapes = family.tapes_kept(spec.model, self.task, rows) if self.by_hand else 0
         tokens = not data.train.inputs.is_floating_point()
         self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
         self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
@@ -169,7 +172,7 @@ class InnerProblem:
             noises.append(torch.cat(parts).to(self.dtype))
             order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
             batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))
-        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, NOISE)) for seed in seeds))
+        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, Stream.NOISE)) for seed in seeds))
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Coefficients of a population at unconstrained points [members, k], in this problem's dtype."""

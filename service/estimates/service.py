@@ -1,6 +1,7 @@
 """Estimates: what a job of the caller would take, for the route and the pages."""
 
 from hpo.sizing.estimate import estimate
+from hpo.sizing.sizes import Sizes
 from service.caller import Caller
 from service.datasets.admission import checked
 from service.jobs.admission import absence, population_errors
@@ -24,7 +25,7 @@ def estimated(database: Database, settings: ServiceSettings, caller: Caller, spe
     worker = _latest_measured(database)
     limit = settings.max_population_bytes
     speed, name = (None, None) if worker is None else (worker.speed, worker.id)
-    return estimate(spec, limit, speed, name, population_errors(spec, limit))
+    return estimate(Sizes.of(spec, spec.info), limit, speed, name, population_errors(spec, limit))
 
 
 def _latest_measured(database: Database) -> WorkerInfo | None:

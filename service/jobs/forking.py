@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
-from hpo.mup.proxies import proxy_tensors
 from service.jobs.admission import absence
 from service.problems.answers import invalid, problem
 from service.problems.problems import field_errors

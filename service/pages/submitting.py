@@ -23,7 +23,7 @@ from store.errors import TooManyJobs
 from windtunnel.tasks import TASKS
 from windtunnel.types import SCHEDULES, Dataset, FieldError, JobSpec, Problem, Target
 from windtunnel.types.estimates import Estimate
-from windtunnel.types.model import FAMILY_DEFAULTS
+from windtunnel.types.families import FAMILIES
 
 router = APIRouter(include_in_schema=False)
 
@@ -180,9 +180,7 @@ def _allowed(path: str) -> str:
     if path == "task":
         return ", ".join(sorted(TASKS)) + ", or the id of a data set"
     if path == "model.family":
-        families = {
-            family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILY_DEFAULTS
-        }
+        families = {family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILIES}
         return "; ".join(f"{family} for {', '.join(names) or OWN_MODULES}" for family, names in families.items())
     if path == "schedule.name":
         return ", ".join(SCHEDULES)

@@ -11,6 +11,8 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from windtunnel.types.kinds import OneOf
+
 Location = tuple[str | int, ...]
 
 
@@ -58,7 +60,8 @@ def allowed_values(field: FieldInfo | None) -> str | None:
     """Allowed values of a field in words: a range, a list of names, a length. None where nothing bounds it."""
     if field is None:
         return None
-    choices = _choices(field.annotation)
+    table = next((marker.table for marker in field.metadata if isinstance(marker, OneOf)), ())
+    choices = [*table] or _choices(field.annotation)
     if choices:
         return ", ".join(choices)
     low, high = _bounds(field, Ge, Gt), _bounds(field, Le, Lt)

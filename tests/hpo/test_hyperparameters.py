@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hpo.estimators import Reverse
 from hpo.families.dials import add_noise, gaussian_dropout
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.tasks import Split, TaskData, load
 from hpo.training.problem import InnerProblem

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.laws.counting import count
 from hpo.laws.modules import count_module
 from windtunnel.tasks import TASKS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpo.mup.proxies import mlp_tensors
+from hpo.families.facts.mlp import mlp_tensors
 from hpo.mup.rules import role_rule, tensor_rules
 from hpo.plans.premises import beyond_the_table
 from windtunnel.types import DecayRule, JobSpec, OptimizerName, Parametrization

@@ -12,11 +12,11 @@ import windtunnel.torch
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.slopes import log_log_slope
 from hpo.exports.registry import export
-from hpo.families import build
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import build
 from hpo.mup.depth import deepened
 from hpo.mup.growth import branch_part, depth_growth
 from hpo.mup.powers import Power
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
 from hpo.mup.tables import TABLES

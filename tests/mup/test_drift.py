@@ -7,10 +7,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from hpo.evidence.drift import FACTORS, decays, ladder_certificate
+from hpo.evidence.design import FACTORS
+from hpo.evidence.drift import decays, ladder_certificate
 from hpo.evidence.penalty import drift_verdict, predicted_penalty
 from hpo.evidence.scaled import ScaledProblem
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.study import Study
 from hpo.tasks import load
 from windtunnel.tasks import TASKS

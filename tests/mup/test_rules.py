@@ -11,10 +11,11 @@ from torch.nn import functional
 
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.slopes import log_log_slope
-from hpo.families import MLP
+from hpo.families.facts.mlp import mlp_tensors
+from hpo.families.facts.transformer import transformer_tensors
+from hpo.families.mlp import MLP
 from hpo.mup.growth import counterparts
 from hpo.mup.powers import Power
-from hpo.mup.proxies import mlp_tensors, transformer_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std, role_rule, tensor_rules
 from hpo.mup.tables import TABLES

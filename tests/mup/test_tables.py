@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordcheck import coordinate_check
-from hpo.families import MLP
+from hpo.families.facts.mlp import mlp_tensors
+from hpo.families.mlp import MLP
 from hpo.mup.depth import deepened
 from hpo.mup.growth import Growth
 from hpo.mup.powers import ONE, Power
-from hpo.mup.proxies import mlp_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
 from hpo.mup.tables import TABLES, Entry, vanishing

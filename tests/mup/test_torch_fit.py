@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 import windtunnel.torch
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.tasks import load
 from windtunnel.tasks import TASKS
 from windtunnel.torch import PlanMismatch

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hpo.mup.proxies import mlp_tensors
+from hpo.families.facts.mlp import mlp_tensors
 from service.app import create_app
 from service.serve import background
 from service.settings import ServiceSettings

@@ -8,7 +8,7 @@ import zipfile
 import httpx
 import pytest
 
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.training.space import Space
 from service.app import create_app
 from service.jobs.forking import begun_at, merged

@@ -12,8 +12,8 @@ import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.estimators import Reverse
 from hpo.families.describing import check_table, describe
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.study import Study
 from hpo.tasks import load

@@ -15,14 +15,17 @@ from windtunnel.cli.options import AsJson
 from windtunnel.tasks import TASKS, UserTask, user_task
 from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types import ModelSpec
-from windtunnel.types.model import FAMILY_DEFAULTS, Family
+from windtunnel.types.families import FAMILIES, built_in
+from windtunnel.types.model import with_defaults
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.roles import ROLES, Role
 
 if TYPE_CHECKING:
     from hpo.families.modules import RoleTable
 
-BUILT_IN: dict[str, str] = {"mlp": "digits", "resnet": "digits", "transformer": "python-text"}
+BUILT_IN: dict[str, str] = {
+    family: next(task.name for task in TASKS.built_in.values() if family in task.families) for family in built_in()
+}
 """Family -> a task that it can learn, for the sizes of its ends."""
 HEADINGS = ("tensor", "base", "delta", "m_in", "m_out", "role", "why")
 
@@ -100,7 +103,7 @@ def roles(
             )
         from hpo.families.modules import roles as inferred
 
-        first = base or (FAMILY_DEFAULTS[family]["width"] if family else 64)
+        first = base or (FAMILIES[family].size.width if family else 64)
         table = inferred(found, base=first, delta=delta or 2 * first, overrides=given)
     except (ValueError, TypeError) as error:
         raise SpecError(str(error)) from error
@@ -154,17 +157,14 @@ def modules_of(reference: str | None, family: str | None, task: str | None) -> C
 
 
 def _of_family(family: str) -> Callable[[int], Any]:
-    kind: Family | None = next((name for name in ("mlp", "resnet", "transformer") if name == family), None)
-    if kind is None:
+    if family not in BUILT_IN:
         raise typer.BadParameter(f"no family {family!r}; allowed: {', '.join(BUILT_IN)}", param_hint="--family")
-    name = kind
 
     def build(width: int) -> Any:
-        from hpo.families import build as built
+        from hpo.families.registry import build as built
 
-        return built(
-            ModelSpec.model_validate({**FAMILY_DEFAULTS[name], "family": name, "width": width}), TASKS[BUILT_IN[name]]
-        )
+        given = with_defaults({"family": family, "width": width}, (family,))
+        return built(ModelSpec.model_validate(given), TASKS[BUILT_IN[family]])
 
     return build
 

@@ -41,7 +41,7 @@ from windtunnel.types.jobs import (
 )
 from windtunnel.types.keys import ApiKey, KeyRequest, NewApiKey
 from windtunnel.types.method import MethodSpec
-from windtunnel.types.model import Family, ModelSpec
+from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import DecayKind, OptimizerName, OptimizerSpec
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.plans import Assumption, RoleRow, TensorRow, TransferPlan
@@ -138,7 +138,6 @@ __all__ = [
     "Failed",
     "Failure",
     "FailureType",
-    "Family",
     "FieldError",
     "Finishing",
     "GPT3Schedule",

@@ -188,7 +188,7 @@ class JobSpec(OfTask, Request):
         try:
             task = _facts(self.task, info)
         except UnknownTask as unknown:
-            if self.model.family == "module":
+            if self.model.info.from_task:
                 # A finished job of a task that is installed on the workers, read where it is not: checked when submitted.
                 return self
             raise misfit("/task", str(unknown), self.task) from unknown
@@ -328,7 +328,7 @@ class JobSpec(OfTask, Request):
         if is_shape(name) and name not in self.schedule.shape:
             has = ", ".join(self.schedule.shape) or "nothing to search"
             raise misfit(path, f"schedule {self.schedule.name!r} has no {name}; it has {has}", name)
-        if name == "attention_multiplier" and self.model.family != "transformer":
+        if name == "attention_multiplier" and name not in self.model.info.dials:
             raise misfit(path, f"attention_multiplier belongs to transformers, not to family {self.model.family!r}", name)
         if name == "mixture_weight" and len(task.sources) < 2:
             raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)

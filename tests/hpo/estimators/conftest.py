@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hpo.estimators.adjoint import Applied, Cotangents
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.tasks import Split, TaskData, load
 from hpo.training.coefficients import Coefficients

@@ -1,10 +1,10 @@
 """Which rules of transfer have something to say about a job, and what is refused because they have not."""
 
 from collections.abc import Callable
-from typing import assert_never
 
 from windtunnel.types.base import misfit
-from windtunnel.types.model import Family, ModelSpec
+from windtunnel.types.families import FAMILIES
+from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
 from windtunnel.types.transfer import (
     FOLLOWS_MUP,
@@ -16,17 +16,11 @@ from windtunnel.types.transfer import (
 )
 
 
-def why_no_completep(family: Family, optimizer: OptimizerName, parametrization: Parametrization) -> str | None:
+def why_no_completep(family: str, optimizer: OptimizerName, parametrization: Parametrization) -> str | None:
     """Why CompleteP has nothing to say about a job; None where it has."""
-    match family:
-        case "mlp":
-            return "family 'mlp' has no residual branches, which is what the rule scales"
-        case "module":
-            return "which layers of a module of one's own end a residual branch is not known"
-        case "resnet" | "transformer":
-            pass
-        case _:
-            assert_never(family)
+    info = FAMILIES[family]
+    if info.completep is None:
+        return info.why_no_completep
     if optimizer == "sgd":
         return "its table has no entry for sgd: it is derived for the updates of Adam and AdamW"
     if parametrization not in FOLLOWS_MUP:
@@ -35,7 +29,7 @@ def why_no_completep(family: Family, optimizer: OptimizerName, parametrization: 
 
 
 def depth_exponent(
-    rules: TransferSpec, family: Family, optimizer: OptimizerName, parametrization: Parametrization
+    rules: TransferSpec, family: str, optimizer: OptimizerName, parametrization: Parametrization
 ) -> float | None:
     """alpha of CompleteP in force; None under ``copy``, where values do not go with the depth."""
     if rules.depth_rule == "copy" or why_no_completep(family, optimizer, parametrization):
@@ -43,7 +37,7 @@ def depth_exponent(
     return PUBLISHED_DEPTH_EXPONENT[parametrization] if rules.depth_exponent is None else rules.depth_exponent
 
 
-def check_rules(rules: TransferSpec, family: Family, optimizer: OptimizerSpec, parametrization: Parametrization) -> None:
+def check_rules(rules: TransferSpec, family: str, optimizer: OptimizerSpec, parametrization: Parametrization) -> None:
     """Raise on a rule that says nothing about this job: it would change no value, or the wrong ones."""
     reason = why_no_completep(family, optimizer.name, parametrization)
     if rules.depth_rule == "completep" and reason is not None:
@@ -119,7 +113,7 @@ def ladder_widths(proxy: ModelSpec, asked: LadderSpec) -> list[int]:
     """Widths of a ladder: those asked for, or half, once, twice and four times the proxy's, as far as heads stay whole."""
     if asked.widths is not None:
         return list(asked.widths)
-    head = proxy.head if proxy.family == "transformer" else 1
+    head = proxy.width_step
     widths = [int(proxy.width * multiple) for multiple in MULTIPLES]
     return [width for width in widths if width >= max(4, head) and width % head == 0]
 
@@ -203,7 +197,7 @@ def _check_widths(
                 check_width(width)
         except ValueError as error:
             raise misfit(f"/transfer/{name}/widths", str(error), width) from error
-        if proxy.family == "transformer" and width % proxy.head:
+        if width % proxy.width_step:
             raise misfit(
                 f"/transfer/{name}/widths",
                 f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
@@ -219,7 +213,7 @@ def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:
             f"width {width} is below the proxy's {proxy.width}; allowed: at least that",
             width,
         )
-    if proxy.family == "transformer" and width % proxy.head:
+    if width % proxy.width_step:
         raise misfit(
             f"{path}/width",
             f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
@@ -227,9 +221,10 @@ def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:
         )
     if depth < proxy.depth:
         raise misfit(f"{path}/depth", f"depth {depth} is below the proxy's {proxy.depth}; allowed: at least that", depth)
-    if depth > 1 and proxy.depth == 1 and proxy.family == "mlp":
+    if proxy.depth < proxy.info.hidden_from <= depth:
         raise misfit(
             f"{path}/depth",
-            f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none; tune a proxy of depth 2",
+            f"a target of depth {depth} has hidden matrices, a proxy of depth {proxy.depth} has none; tune a proxy of "
+            f"depth {proxy.info.hidden_from}",
             depth,
         )
