@@ -11,6 +11,8 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from windtunnel.types.kinds import OneOf
+
 Location = tuple[str | int, ...]
 
 
@@ -58,7 +60,7 @@ def allowed_values(field: FieldInfo | None) -> str | None:
     """What a field may hold, in words: a range, a list of names, a length. None where nothing bounds it."""
     if field is None:
         return None
-    choices = _choices(field.annotation)
+    choices = _choices(field.annotation) or _named(field.metadata)
     if choices:
         return ", ".join(choices)
     low, high = _bounds(field, Ge, Gt), _bounds(field, Le, Lt)
@@ -125,6 +127,11 @@ def _choices(annotation: Any) -> list[str]:
     if typing.get_origin(annotation) is Literal:
         return [str(choice) for choice in typing.get_args(annotation)]
     return []
+
+
+def _named(markers: Iterable[Any]) -> list[str]:
+    """Names of the table that the field's value must be one of; empty where there is none."""
+    return [name for marker in markers if isinstance(marker, OneOf) for name in marker.table]
 
 
 def _bounds(field: FieldInfo, closed: type[Ge | Le], opened: type[Gt | Lt]) -> str | None:

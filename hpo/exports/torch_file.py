@@ -9,6 +9,7 @@ from string import Template
 from hpo.exports.header import header
 from hpo.exports.loss import arguments, loss_source
 from hpo.exports.models.source import model_source
+from hpo.exports.own_optimizer import embedded, with_imports
 from hpo.exports.tables import multipliers
 from hpo.exports.torch_parts import optimizer_source, setup_source
 from windtunnel.types.following import followed
@@ -52,7 +53,8 @@ def build_call(plan: TransferPlan) -> str:
 def torch_imports(plan: TransferPlan) -> str:
     """What the source of model, optimizer and loss imports."""
     partial = "from functools import partial\n" if multipliers(plan) else ""
-    return f"import math\n{partial}\nimport torch\nfrom torch import nn\nfrom torch.nn import functional"
+    imports = f"import math\n{partial}\nimport torch\nfrom torch import nn\nfrom torch.nn import functional"
+    return with_imports(imports, embedded(plan.optimizer_info.torch))
 
 
 _FILE = Template('''"""$header

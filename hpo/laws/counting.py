@@ -7,9 +7,9 @@ from collections import Counter
 from math import prod
 
 from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
-from hpo.sizing.counts import STATE, footprint
+from hpo.sizing.counts import footprint
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import OptimizerInfo, optimizer_info
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.sizes import ModelCount
 from windtunnel.types.tasks import TASKS
@@ -17,7 +17,7 @@ from windtunnel.types.tasks import TASKS
 BYTES = 4
 
 
-def count(model: ModelSpec, task: str, optimizer: OptimizerName = "adamw") -> ModelCount:
+def count(model: ModelSpec, task: str, optimizer: str = "adamw") -> ModelCount:
     """Count a model of a built-in family, or of an installed task, from sizes alone.
 
     Args:
@@ -39,7 +39,7 @@ def count(model: ModelSpec, task: str, optimizer: OptimizerName = "adamw") -> Mo
         exact=6 * used.multiply_adds / tokens,
         tokens=tokens,
         activation=BYTES * used.saved,
-        optimizer=optimizer,
+        optimizer=optimizer_info(optimizer),
     )
 
 
@@ -52,7 +52,7 @@ def counted(
     exact: float,
     tokens: int,
     activation: int,
-    optimizer: OptimizerName,
+    optimizer: OptimizerInfo,
     traced: bool = True,
 ) -> ModelCount:
     """The count of tensors by role.
@@ -88,8 +88,8 @@ def counted(
         left_out=_left_out(6.0 * rest, float(context), 6.0 * matrices, exact, traced),
         tokens_per_example=tokens,
         activation_bytes=activation,
-        optimizer_bytes=BYTES * STATE[optimizer] * total,
-        optimizer=optimizer,
+        optimizer_bytes=BYTES * optimizer.state * total,
+        optimizer=optimizer.name,
     )
 
 

@@ -10,9 +10,6 @@ from windtunnel.types.model import ModelSpec
 from windtunnel.types.spec import JobSpec, SearchItem
 from windtunnel.types.tasks import TASKS, TaskInfo
 
-STATE = {"sgd": 2, "adam": 3, "adamw": 3}
-"""Copies of the parameters in an optimizer's state, the parameters themselves included."""
-
 
 @dataclass(frozen=True)
 class Footprint:
@@ -32,7 +29,7 @@ def parameters(spec: JobSpec) -> int:
 
 def state_copies(spec: JobSpec) -> int:
     """Copies of the parameters in the optimizer's state."""
-    return STATE[spec.optimizer.name]
+    return spec.optimizer.info.state
 
 
 def footprint(model: ModelSpec, task: TaskInfo) -> Footprint:

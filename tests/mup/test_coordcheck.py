@@ -10,12 +10,12 @@ import pytest
 
 from hpo.evidence.coordcheck import check_steps, coordinate_check
 from hpo.evidence.slopes import LARGEST
-from hpo.mup.powers import ONE, Power
 from hpo.mup.proxies import mlp_tensors
 from hpo.mup.tables.entry import Entry
 from hpo.mup.tables.mup import MUP
 from hpo.sizing.coordinate_widths import MOST_PARAMETERS, cost, ladder
 from windtunnel.types import CoordinateCheck, JobSpec
+from windtunnel.types.powers import ONE, Power
 from windtunnel.types.results import CoordinateQuantity
 
 
