@@ -10,4 +10,4 @@ def rule(name: str) -> Rule:
     Raises:
         Refused: no module answers for that name; an optimizer is never taken for another.
     """
-    return answering("hpo.optimizers", name, "RULE", Rule)
+    return answering("hpo.optimizers", name, "RULE", Rule)  # type: ignore[type-abstract]

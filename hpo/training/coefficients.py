@@ -87,7 +87,8 @@ def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) ->
     if kind != "l2":
         scheduled["shrink"] = learning_rate * decay if kind == "decoupled" else schedule * decay
     settings = spec.optimizer.info.settings
-    columns = {name: chosen.column(name) for name in ("clip_norm", *settings) if name not in SCOPED}
+    alike: list[HyperparameterName] = ["clip_norm", *(name for name in settings if name not in SCOPED)]
+    columns = {name: chosen.column(name) for name in alike}
     update: dict[str, Tensor] = {name: column[:, None] for name, column in columns.items() if column is not None}
     for name in settings:
         if name in SCOPED:

@@ -85,4 +85,5 @@ class OptimizerSpec(Request):
     def default(self, name: HyperparameterName) -> float | None:
         """Value of an optimizer hyperparameter that is not searched; None where it is switched off."""
         value: float | None = getattr(self, name)
-        return {**self.info.settings}.get(name) if value is None else value
+        defaults: dict[str, float] = dict(self.info.settings.items())
+        return defaults.get(name) if value is None else value

@@ -8,8 +8,8 @@ from pydantic import Field
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import DecayKind, OptimizerName
-from windtunnel.types.optimizers import OPTIMIZERS, OptimizerInfo
+from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec

@@ -81,7 +81,7 @@ class BatchRule:
 
     def factor(self, ratio: float) -> float:
         """Factor on the learning rate where the batch is ``ratio`` times as large."""
-        return ratio**self.power
+        return float(ratio**self.power)
 
     @property
     def formula(self) -> str:

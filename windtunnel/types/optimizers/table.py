@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from windtunnel.types.kinds import listed
 from windtunnel.types.optimizers.info import (
     BatchRule,
+    GroupValue,
     OptimizerInfo,
     SettingName,
     TorchForm,
@@ -12,19 +13,19 @@ from windtunnel.types.optimizers.info import (
     gradient_sized,
 )
 
-_ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+_ADAM: dict[SettingName, float] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 _ADAM_BATCH = BatchRule(
     0.5, "the averages of Adam keep their length in steps (the SDE's rule would shorten them with the batch)"
 )
 _ADAM_NO_L2 = "Adam divides {term} by the gradient's size, which falls with width and depth at another rate than w does"
-_ADAM_GROUP = {
+_ADAM_GROUP: dict[str, GroupValue] = {
     "eps": "eps",
     "weight_decay": "weight_decay",
     "betas": ("beta1", "beta2"),
     "decoupled_weight_decay": "decoupled",
 }
 _ADAM_OPTAX = "optax.scale_by_adam(b1={beta1!r}, b2={beta2!r}, eps=eps)"
-_ADAM_TRAINER = {"beta1": "adam_beta1", "beta2": "adam_beta2", "eps": "adam_epsilon"}
+_ADAM_TRAINER: dict[SettingName, str] = {"beta1": "adam_beta1", "beta2": "adam_beta2", "eps": "adam_epsilon"}
 
 OPTIMIZERS: dict[str, OptimizerInfo] = {
     info.name: info
