@@ -14,7 +14,19 @@ from hpo.mup.rules import base_init_std
 from hpo.tasks import load
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec, Provenance, TransferPlan
+from windtunnel.types import (
+    TASKS,
+    Cost,
+    EstimatorChoice,
+    JobSpec,
+    LossEstimate,
+    PointEvaluation,
+    Provenance,
+    ProxyFacts,
+    ScheduleCurve,
+    TransferPlan,
+    TuneResult,
+)
 from windtunnel.types.optimizers import BOUNDS
 
 PlanUnder = Callable[..., TransferPlan]
@@ -92,3 +104,29 @@ def problem_under() -> ProblemUnder:
         return InnerProblem(spec, Layout(tensors), std, Space.from_spec(spec, tensors), load(spec.task), torch.float64)
 
     return problem_under
+
+
+@pytest.fixture
+def finished_under() -> Callable[[dict[str, Any]], TuneResult]:
+    """``finished_under(spec fields)``: the result of a job, with numbers that no test looks at."""
+
+    def finished_under(fields: dict[str, Any]) -> TuneResult:
+        spec = JobSpec.model_validate(fields)
+        loss = LossEstimate(mean=0.2, stderr=0.01, seeds=8, accuracy=0.95)
+        point = PointEvaluation(hyperparameters={}, validation=loss, test=loss)
+        tensors = proxy_tensors(spec.model, TASKS[spec.task])
+        return TuneResult(
+            spec=spec,
+            start=point,
+            best=point,
+            schedule=ScheduleCurve(times=[0.0, 1.0], start=[1.0, 0.1], best=[1.0, 0.1]),
+            estimator=EstimatorChoice(estimator="es", engine="population", adjoint="none", checkpointing="none", reason=""),
+            chaos=None,
+            cost=Cost(run_equivalents=1.0, gradient_evaluations=1.0, wall_seconds=1.0),
+            proxy=ProxyFacts(tensors=tensors, parameters=1, features=30, classes=2),
+            coordinate_check=None,
+            dropped_members=0,
+            provenance=Provenance(spec_sha256="0", data_sha256="0", versions={}, threads=1, seed=0),
+        )
+
+    return finished_under
