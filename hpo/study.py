@@ -172,7 +172,7 @@ class Study:
             schedule=schedule_curve(self.spec, self.space, points[0], points[best]),
             estimator=self.choice,
             chaos=self._search.readings.chaos(),
-            certificate=certificate(self.estimator, certified),
+            certificate=certificate(self.estimator, certified) if certified else None,
             cost=Cost(
                 run_equivalents=self.account.run_equivalents,
                 gradient_evaluations=self.account.spent,
@@ -201,7 +201,8 @@ class Study:
         """Check the engine there; at the start before anything is spent on gradients."""
         found = []
         kind, settings = best_response_of(self.spec), self.spec.method.best_response_settings
-        if not isinstance(self.estimator, BestResponse):
+        # Under some optimizers no hypergradient exists that a job could be wrong about.
+        if not isinstance(self.estimator, BestResponse) and not self.spec.optimizer.info.pathwise:
             found.append(certify(self.problem, self.estimator, point, which, self.population, self.account.step))
         if kind is not None:
             found.append(certify_response(self.problem, kind, settings, point, which, self.account.step))

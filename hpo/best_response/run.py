@@ -10,12 +10,13 @@ from torch import Tensor
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Kind, Objectives
 from hpo.errors import Diverged
+from hpo.optimizers.adam import adam, adam_init
+from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Stream, generator_of_step, number_of
 from hpo.sizing.grouping import groups
 from hpo.tasks import Split
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
-from hpo.updates import OptimizerState, StepCoefficients, adam, adam_init
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.method import BestResponseSettings
 
@@ -248,10 +249,10 @@ class BestResponseRun:
         return self.problem.evaluate(self.parameters(state, offset), loss, split)[0].double()
 
 
-def _adam(rate: Tensor, memory: float) -> StepCoefficients:
+def _adam(rate: Tensor, memory: float) -> Tables:
     """Coefficients of Adam in the rate's dtype."""
-    beta1, beta2, eps = (torch.full_like(rate, value) for value in (BETA1, memory, EPS))
-    return StepCoefficients(rate, None, None, None, None, beta1, beta2, eps)
+    settings = {"beta1": BETA1, "beta2": memory, "eps": EPS}
+    return {"learning_rate": rate, **{name: torch.full_like(rate, value) for name, value in settings.items()}}
 
 
 @dataclass(frozen=True)

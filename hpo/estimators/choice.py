@@ -34,6 +34,8 @@ def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = Non
     """
     method = spec.method
     kind: EstimatorName = "higher" if method.uses_higher else method.estimator
+    if kind == "auto" and spec.optimizer.info.pathwise:
+        return _sampler_alone(spec, max_bytes)
     if kind in ("auto", "reverse"):
         return _reverse(spec, max_bytes)
     found, reason = _as_asked(kind, spec, population or plain_members(Sizes.of(spec, spec.info)))
@@ -62,6 +64,14 @@ def _reverse(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]
         reason=f"{asked}, and its cost does not grow with their number; {kept}, {memory}{_beside(spec)}",
     )
     return Reverse(storage, method.adjoint_kind, method.growth_budget), choice
+
+
+def _sampler_alone(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]:
+    """What ``auto`` is under an optimizer whose updates have no derivative to follow; nobody asks the estimator."""
+    estimator, _ = _reverse(spec, max_bytes)
+    reason = f"chosen by auto: its sampler alone, without gradients; {spec.optimizer.info.pathwise}"
+    choice = EstimatorChoice(estimator="auto", engine="population", adjoint="none", checkpointing="none", reason=reason)
+    return estimator, choice
 
 
 def _as_asked(kind: EstimatorName, spec: JobSpec, population: int) -> tuple[Estimator, str]:

@@ -20,12 +20,9 @@ from hpo.sizing.coordinate_widths import ladder
 from hpo.sizing.sizes import Sizes as JobSizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.problem import OnStep, silent
-from windtunnel.types import CoordinateCheck, JobSpec, OptimizerName
+from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
 
-LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
-"""Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
-divided by 4 until the narrowest model learns from its steps."""
 READOUT = "readout"
 NETWORK = "network"
 
@@ -55,8 +52,8 @@ def coordinate_check(
         widths: at least two, rising; those of ``ladder`` by default.
         seeds: initialisations at each width, at least two; by default as many as the family asks for.
         steps: optimizer updates, at least one.
-        learning_rate: for every tensor of the proxy; by default ``LEARNING_RATES``, lowered until the narrowest
-            model learns.
+        learning_rate: for every tensor of the proxy; by default the optimizer's ``coordinate_rate``, divided by 4
+            until the narrowest model learns.
         on_step: called with the number of member-steps after each update; it may raise to stop the check.
         data: the task, where it is loaded already.
 
@@ -68,7 +65,8 @@ def coordinate_check(
     seeds = facts(spec.model.family).check.seeds if seeds is None else seeds
     _check_request(spec, widths, seeds, steps)
     probe = Probe(spec, _kept(hyperparameters), data_of(spec) if data is None else data, seeds, steps, on_step)
-    large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
+    # Times 2 / depth for more than two layers, whose moves compound.
+    large = spec.optimizer.info.coordinate_rate * min(1.0, 2 / spec.model.depth)
     rate = large if learning_rate is None else learning_rate
     narrowest = probe.trace(widths[0], rate)
     while learning_rate is None and not narrowest.learns and rate > 1e-9:

@@ -8,9 +8,8 @@ from math import prod
 
 from hpo.families.facts.registry import facts
 from hpo.mup.roles import EMBEDDINGS
-from hpo.sizing.counts import STATE
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import OptimizerInfo, optimizer_info
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.sizes import ModelCount
 from windtunnel.types.tasks import TaskInfo
@@ -18,7 +17,7 @@ from windtunnel.types.tasks import TaskInfo
 BYTES = 4
 
 
-def count(model: ModelSpec, task: TaskInfo, optimizer: OptimizerName = "adamw") -> ModelCount:
+def count(model: ModelSpec, task: TaskInfo, optimizer: str = "adamw") -> ModelCount:
     """Count a model of a built-in family, or of an installed task, from sizes alone.
 
     Args:
@@ -38,7 +37,7 @@ def count(model: ModelSpec, task: TaskInfo, optimizer: OptimizerName = "adamw") 
         exact=6 * used.multiply_adds / tokens,
         tokens=tokens,
         activation=BYTES * used.saved,
-        optimizer=optimizer,
+        optimizer=optimizer_info(optimizer),
     )
 
 
@@ -51,7 +50,7 @@ def counted(
     exact: float,
     tokens: int,
     activation: int,
-    optimizer: OptimizerName,
+    optimizer: OptimizerInfo,
     traced: bool = True,
 ) -> ModelCount:
     """The count of tensors by role.
@@ -87,8 +86,8 @@ def counted(
         left_out=_left_out(6.0 * rest, float(context), 6.0 * matrices, exact, traced),
         tokens_per_example=tokens,
         activation_bytes=activation,
-        optimizer_bytes=BYTES * STATE[optimizer] * total,
-        optimizer=optimizer,
+        optimizer_bytes=BYTES * optimizer.state * total,
+        optimizer=optimizer.name,
     )
 
 

@@ -2,10 +2,7 @@
 
 from windtunnel.types.spec import JobSpec
 
-STATE = {"sgd": 2, "adam": 3, "adamw": 3}
-"""Copies of the parameters in an optimizer's state, the parameters themselves included."""
-
 
 def state_copies(spec: JobSpec) -> int:
     """Copies of the parameters in the optimizer's state."""
-    return STATE[spec.optimizer.name]
+    return spec.optimizer.info.state

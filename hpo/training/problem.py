@@ -14,16 +14,15 @@ from hpo.families.proxy import Proxy
 from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
-from hpo.optimizers.clipping import clip_by_global_norm
+from hpo.optimizers.registry import rule
+from hpo.optimizers.rule import OptimizerState
 from hpo.seeding import Stream, generator_of, generator_of_step, number_of
 from hpo.sizing.grouping import groups
-from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
-from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, expanded, loss_tables, of_members
+from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, loss_tables, of_members
 from hpo.training.losses import accuracy, mixed, per_example
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
-from hpo.updates import RULES, OptimizerState
 from windtunnel.types import HyperparameterName, JobSpec
 from windtunnel.types.results import Role
 
@@ -105,14 +104,11 @@ class InnerProblem:
         most: members trained or differentiated as one computation, at most; None for what is fastest.
     """
 
-    closed_form = True
-    """Whether an update is a rule of ``hpo.updates`` after a clip; else it is ``apply_update`` of a subclass alone."""
     by_hand = True
     """Whether the training loss is that of the model's outputs and the penalty; else it is what a subclass says."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.closed_form = cls.apply_update is InnerProblem.apply_update
         parts = ("training_loss", "outputs", "penalty")
         cls.by_hand = all(getattr(cls, part) is getattr(InnerProblem, part) for part in parts)
 
@@ -130,8 +126,7 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.initial_state, self.update = RULES[spec.optimizer.name]
-        self.in_place = STEPS[spec.optimizer.name]
+        self.rule = rule(spec.optimizer.name)
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
         self.task = spec.info
@@ -186,7 +181,7 @@ class InnerProblem:
     def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:
         """State before the first update; differentiable in the init scale."""
         scaled = draw.noise * self.layout.expand(table.initial["init_scale"])
-        return self.initial_state(scaled if self.constants is None else scaled + self.constants)
+        return self.rule.init(scaled if self.constants is None else scaled + self.constants)
 
     def batch(self, draw: Draw, step: int) -> Batch:
         """Examples and noise of one step; the same for the same member and step, whoever trains beside it."""
@@ -313,20 +308,12 @@ class InnerProblem:
         self, state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], step: int
     ) -> OptimizerState:
         """Clip, then update, with the tables of that step; differentiable in all of its arguments."""
-        terms = expanded(tables, self.layout)
-        if terms.clip_norm is not None:
-            gradient = clip_by_global_norm(gradient, terms.clip_norm)
-        return self.update(state, gradient, terms, step)
+        return self.rule.update(state, gradient, tables, self.layout, step)
 
     @torch.no_grad()
     def step_(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> None:
         """Clip and update in place, without a graph: what ``apply_update`` gives, to rounding. Uses the gradient up."""
-        if self.closed_form:
-            self.in_place(state, gradient, table.at(step), self.layout, step)
-            return
-        after = self.apply_update(state, gradient, table.at(step), step)
-        for part, moved in zip(state, after, strict=True):
-            part.copy_(moved)
+        self.rule.in_place(state, gradient, table.at(step), self.layout, step)
 
     @torch.no_grad()
     def stepped(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> OptimizerState:

@@ -130,6 +130,11 @@ def _choices(annotation: Any) -> list[str]:
     return []
 
 
+def _named(markers: Iterable[Any]) -> list[str]:
+    """Names of the table that the field's value must be one of; empty where there is none."""
+    return [name for marker in markers if isinstance(marker, OneOf) for name in marker.table]
+
+
 def _bounds(field: FieldInfo, closed: type[Ge | Le], opened: type[Gt | Lt]) -> str | None:
     words = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
     for marker in field.metadata:

@@ -18,6 +18,8 @@ from windtunnel.cli.submitting import Assignments
 from windtunnel.client import Client
 from windtunnel.tasks import TASKS
 from windtunnel.types import CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
+from windtunnel.types.kinds import listed
+from windtunnel.types.optimizers import OPTIMIZERS
 from windtunnel.types.results import CoordinateQuantity
 
 COLOURS = {"pass": "green", "inconclusive": "yellow", "fail": "bold red", "exempt": "dim"}
@@ -60,7 +62,9 @@ def coordcheck(
     parametrization: Annotated[
         str | None, typer.Option(help="Over the spec's, such as mup or standard.", show_default=False)
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Over the spec's: sgd, adam or adamw.", show_default=False)] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help=f"Over the spec's: {listed(OPTIMIZERS, 'or')}.", show_default=False)
+    ] = None,
     assignments: Assignments = None,
     figure: Annotated[
         Path | None,

@@ -1,8 +1,26 @@
 """Power laws in the growth of a tensor's fans and of the depth: the entries of every rule table. Imports no torch."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from hpo.mup.growth import Growth
+
+class Growth(Protocol):
+    """How many times larger a tensor's fans and the depth are than in the proxy."""
+
+    @property
+    def fan_in(self) -> float:
+        """m_in: its fan-in over that in the proxy."""
+        ...
+
+    @property
+    def fan_out(self) -> float:
+        """m_out: its fan-out over that in the proxy."""
+        ...
+
+    @property
+    def depth(self) -> float:
+        """m_L: residual blocks over those of the proxy."""
+        ...
 
 
 @dataclass(frozen=True)
