@@ -14,8 +14,8 @@ from hpo.mup.rules import base_init_std
 from hpo.tasks import load
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
+from windtunnel.tasks import TASKS
 from windtunnel.types import (
-    TASKS,
     Cost,
     EstimatorChoice,
     JobSpec,
