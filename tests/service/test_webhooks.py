@@ -137,7 +137,7 @@ def test_only_what_is_asked_for_is_sent_and_only_of_ones_own_jobs(sqlite, client
     hook = made(client, inbox.url, "job.paused", "job.resumed")
     with sqlite.transaction() as session:
         strange = jobs.submit(session, JobSpec(task="digits"), owner="stranger").id
-        jobs.request_pause(session, strange, owner=LOCAL)
+        jobs.request_pause(session, strange, owner="stranger")
     job_id = work.queued()
     client.post(f"/v1/jobs/{job_id}/pause")
     client.post(f"/v1/jobs/{job_id}/resume")
