@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--lease-left", type=float, required=True, help="seconds for which the lease is good now")
     parser.add_argument("--lease-renewed", type=float, required=True, help="seconds it is good after a renewal")
-    parser.add_argument("--population", type=int, help="members to train at once, at most; left out: what serves")
+    parser.add_argument("--population", type=int, help="members to train at once, at most; left out: chosen automatically")
     parser.add_argument("--dots", type=int, required=True, help="file descriptor of the pipe that shows inner steps")
     given = parser.parse_args(arguments)
     settings = read(StoreSettings)
