@@ -49,8 +49,8 @@ class Study:
         spec: the job.
         threads: torch threads of this process. Results are equal bit for bit at an equal number of threads.
         max_bytes: memory for populations; decides whether ``checkpointing: auto`` keeps every state.
-        population: members trained or differentiated as one computation, at most; None for what serves. A job whose memory
-            ran out goes on with fewer: its numbers differ then by rounding only.
+        population: members trained or differentiated as one computation, at most; None: chosen automatically. A job whose
+            memory ran out goes on with fewer: its numbers differ then by rounding only.
         on_progress: called after every inner step; what it raises stops the study and passes through.
         data: the task's data; loaded as its facts say when left out.
         dtype: float32, or float64 for oracles.
