@@ -8,6 +8,7 @@ import torch
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import answered
+from hpo.sizing.sizes import Sizes
 from hpo.study import Study
 from hpo.training.problem import InnerProblem
 from windtunnel.types import JobSpec
