@@ -13,9 +13,10 @@ from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.regret import PROBLEMS, judged
 from benchmarks.stored import Cell, stored
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 PROBLEM = PROBLEMS["narrow transformer"]
 SPEC = JobSpec.model_validate(

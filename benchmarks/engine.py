@@ -68,8 +68,8 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
     from torch.nn.functional import cross_entropy
     from torch.nn.utils import clip_grad_norm_
 
-    from hpo.families import build
-    from windtunnel.types import TASKS
+    from hpo.families.registry import build
+    from windtunnel.tasks import TASKS
 
     study = study_of(task, steps)
     train = study.data.train

@@ -26,6 +26,7 @@ from service.serve import background
 from service.settings import ServiceSettings
 from store import jobs, leases, outbox, schema, workers
 from store.database import Database
+from store.keys import LOCAL as OWNER
 from store.tables import metrics
 from windtunnel.types import JobSpec, JobState
 from workers.celery_dispatcher import CeleryDispatcher
@@ -113,7 +114,7 @@ def claiming(url: str, name: str) -> Line:
     """Claims a second of several supervisors, each with a connection of its own, until the queue is empty."""
     database = Database(url)
     with database.transaction() as s:
-        waiting = [jobs.submit(s, ENDLESS).id for _ in range(CLAIMED)]
+        waiting = [jobs.submit(s, ENDLESS, owner=OWNER).id for _ in range(CLAIMED)]
     database.dispose()
     wins: list[str] = []
 
@@ -157,11 +158,11 @@ def starting(url: str, broker: str | None, name: str) -> Line:
                 dispatcher.start()
             for _ in range(STARTS + 1):
                 with database.transaction() as s:
-                    job = jobs.submit(s, ENDLESS)
+                    job = jobs.submit(s, ENDLESS, owner=OWNER)
                 until(database, job.id, "running")
                 with database.transaction() as s:
-                    (attempt,) = jobs.attempts(s, job.id)
-                    jobs.request_cancel(s, job.id)
+                    (attempt,) = jobs.attempts(s, job.id, owner=OWNER)
+                    jobs.request_cancel(s, job.id, owner=OWNER)
                 taken.append((attempt.started_at - job.created_at).total_seconds())
                 until(database, job.id, "cancelled")
         if dispatcher is not None:
@@ -184,7 +185,7 @@ def recovering(url: str, ttl: float, kills: int) -> Line:
         lease = {"LEASE_TTL": f"{ttl:g}", "BEAT": f"{ttl / 6:g}"}
         with tempfile.TemporaryDirectory() as folder, crew(url, Path(folder), **lease) as staff:
             with database.transaction() as s:
-                job_id = jobs.submit(s, ENDLESS).id
+                job_id = jobs.submit(s, ENDLESS, owner=OWNER).id
             first = staff.start(LOCAL)
             until(database, job_id, "running", outer_step=1)
             staff.start(LOCAL, before=["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"])
@@ -195,7 +196,7 @@ def recovering(url: str, ttl: float, kills: int) -> Line:
                 process.kill()
             taken.append(until(database, job_id, "running", attempts=2))
             with database.transaction() as s:
-                jobs.request_cancel(s, job_id)
+                jobs.request_cancel(s, job_id, owner=OWNER)
             until(database, job_id, "cancelled")
         forget_workers(database)
     database.dispose()
@@ -208,7 +209,7 @@ def until(database: Database, job_id: str, state: JobState, *, outer_step: int =
 
     def is_so() -> bool:
         with database.snapshot() as s:
-            job = jobs.get(s, job_id)
+            job = jobs.get(s, job_id, owner=OWNER)
         return job.state == state and job.progress.outer_step >= outer_step and job.attempts >= attempts
 
     return wait_until(is_so)
@@ -231,7 +232,7 @@ def reading(url: str, name: str) -> Line:
     """The page and the metrics of a job with very many points."""
     database = Database(url)
     with database.transaction() as s:
-        job_id = jobs.submit(s, ENDLESS).id
+        job_id = jobs.submit(s, ENDLESS, owner=OWNER).id
         series = [f"series.{number}" for number in range(100)]
         rows = [
             {"job_id": job_id, "series": one, "step": step, "value": 1.0 / (step + 1)}

@@ -23,6 +23,7 @@ from hpo.laws.table import RunTable
 from hpo.study import Study
 from hpo.training.evaluation import judge
 from windtunnel.figures.style import OTHER_COLOURS
+from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, ModelSpec
 from windtunnel.types.laws import LawResult
 
@@ -76,7 +77,7 @@ def text_run(cell: Cell) -> Iterator[Sequence[object]]:
     width, steps, rate = int(str(cell[0])), int(str(cell[1])), float(str(cell[2]))
     began = time.process_time()
     loss = text_loss(width, steps, rate, 0)
-    size = count(text_model(width), "python-text").non_embedding
+    size = count(text_model(width), TASKS["python-text"]).non_embedding
     yield [size, steps * BATCH * CONTEXT, loss, time.process_time() - began]
 
 

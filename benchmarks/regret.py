@@ -20,11 +20,12 @@ from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
 from hpo.evidence.scaled import ScaledProblem
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.tasks import load
 from hpo.training.evaluation import judge
 from hpo.training.space import Hyperparameter, Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
 DECAYS = (0.1, 1.0, 10.0)

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.rendering import QUIET
 from service.app import create_app
-from service.pages.submission import example_text
+from service.pages.submitting import example_text
 from service.serve import background
 from service.settings import ServiceSettings
 from store import schema

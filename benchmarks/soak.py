@@ -95,6 +95,7 @@ class Soak:
         for _ in range(workers):
             self.crew.start()
         self.submitted: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
         self.paused: set[str] = set()
         self.faults: Counter[str] = Counter()
 
@@ -106,17 +107,19 @@ class Soak:
             waiting = sum(len(jobs.page(s, owner=owner, state="queued", limit=WAITING).items) for owner in OWNERS)
             for _ in range(WAITING - waiting):
                 seed = self.use_chance.randrange(SEEDS)
-                self.submitted[jobs.submit(s, spec(seed), owner=self.use_chance.choice(OWNERS)).id] = seed
+                owner = self.use_chance.choice(OWNERS)
+                job_id = jobs.submit(s, spec(seed), owner=owner).id
+                self.submitted[job_id], self.owners[job_id] = seed, owner
             for job_id in list(self.paused):
-                jobs.resume(s, job_id)
+                jobs.resume(s, job_id, owner=self.owners[job_id])
                 self.paused.discard(job_id)
             running = [lease.job_id for lease in leases.running(s)]
             if running and self.use_chance.random() < 0.04:
                 job_id = self.use_chance.choice(running)
                 if self.use_chance.random() < 0.4:
-                    jobs.request_cancel(s, job_id)
+                    jobs.request_cancel(s, job_id, owner=self.owners[job_id])
                 else:
-                    jobs.request_pause(s, job_id)
+                    jobs.request_pause(s, job_id, owner=self.owners[job_id])
                     self.paused.add(job_id)
 
     # What happens to them
@@ -202,9 +205,9 @@ class Soak:
         """Has every job ended?"""
         with self.database.transaction() as s:
             for job_id in self.paused:
-                jobs.resume(s, job_id)
+                jobs.resume(s, job_id, owner=self.owners[job_id])
             self.paused.clear()
-            return all(jobs.get(s, job_id).state in TERMINAL_STATES for job_id in self.submitted)
+            return all(jobs.get(s, job_id, owner=self.owners[job_id]).state in TERMINAL_STATES for job_id in self.submitted)
 
     def count(self, expected: dict[int, TuneResult]) -> tuple[Counter[str], Counter[str]]:
         """(jobs by how they ended, attempts by outcome); ``doubled``: told anything twice, or found anything else."""
@@ -212,11 +215,16 @@ class Soak:
         outcomes: Counter[str] = Counter()
         with self.database.snapshot() as s:
             for job_id, seed in self.submitted.items():
-                job, log = jobs.get(s, job_id), events.after(s, job_id, 0)
+                job, log = (
+                    jobs.get(s, job_id, owner=self.owners[job_id]),
+                    events.after(s, job_id, 0, owner=self.owners[job_id]),
+                )
                 ended[job.state if job.state in TERMINAL_STATES else "lost"] += 1
                 if job.failure is not None:
                     ended[f"failed: {job.failure.type}"] += 1
-                outcomes.update(attempt.outcome or "open" for attempt in jobs.attempts(s, job_id))
+                outcomes.update(
+                    attempt.outcome or "open" for attempt in jobs.attempts(s, job_id, owner=self.owners[job_id])
+                )
                 steps = [event.data["outer_step"] for event in log if event.type == "outer_step"]
                 ends = sum(event.type in TERMINAL_STATES for event in log)
                 once = (
@@ -224,7 +232,7 @@ class Soak:
                     and [event.seq for event in log] == list(range(1, len(log) + 1))
                     and steps == sorted(set(steps))
                 )
-                found = jobs.result(s, job_id)
+                found = jobs.result(s, job_id, owner=self.owners[job_id])
                 if not once or (found is not None and timeless(found) != expected[seed]):
                     ended["doubled"] += 1
         return ended, outcomes

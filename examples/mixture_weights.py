@@ -11,7 +11,6 @@ Run it: python examples/mixture_weights.py [--quick]. It needs the extra `worker
 # %% What stands for choice: sizes of the search
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +18,14 @@ from torch.func import functional_call, vmap
 
 from hpo.estimators import Reverse
 from hpo.families.describing import describe
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.tasks import load
+from hpo.tasks import data_of
 from hpo.training.problem import Batch, InnerProblem
 from hpo.training.space import Space
 from windtunnel import UserTask
-from windtunnel.types import TASKS, JobSpec
-from windtunnel.user_tasks import register
+from windtunnel.types import JobSpec
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--quick", action="store_true", help="a search of seconds, to see that it runs")
@@ -82,15 +80,15 @@ TASK = UserTask(
     width=WIDTH,
     depth=1,
 )
-register(replace(TASK, module=describe(TASK)))
-SPEC = JobSpec.model_validate(
+SPEC = JobSpec.of(
     {
         "task": TASK.name,
         "model": {"width": WIDTH, "depth": 1},
         "optimizer": {"name": "adamw", "learning_rate": 0.02},
         "inner": {"steps": STEPS, "batch_size": 64, "seeds": SEEDS},
         "search": [{"name": "mixture_weight", "low": 1e-3, "high": 1e3}],
-    }
+    },
+    TASK.info_with(describe(TASK)),
 )
 
 
@@ -104,9 +102,9 @@ class Search(InnerProblem):
     @classmethod
     def of(cls, spec: JobSpec) -> "Search":
         """The problem of a spec."""
-        tensors = proxy_tensors(spec.model, TASKS[spec.task])
+        tensors = proxy_tensors(spec.model, spec.info)
         deviations = [base_init_std(tensor, spec.model.activation) for tensor in tensors]
-        made = cls(spec, Layout(tensors), deviations, Space.from_spec(spec, tensors), load(spec.task))
+        made = cls(spec, Layout(tensors), deviations, Space.from_spec(spec, tensors), data_of(spec))
         made.sources = None  # no example is weighted
         return made
 

@@ -11,9 +11,9 @@ from hpo.certificate.certificate import certificate, certify
 from hpo.estimators import BestResponse
 from hpo.estimators.choice import choose_estimator
 from hpo.evidence.gather import gather
-from hpo.families.probing import probe
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import family
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
@@ -23,15 +23,17 @@ from hpo.search.best_response.conclusion import conclude, conclusion_work
 from hpo.search.best_response.search import BestResponseSearch
 from hpo.search.descent.descent import Descent
 from hpo.search.portfolio.portfolio import Portfolio
-from hpo.search.protocol import FINISH, Search, SearchContext
+from hpo.search.protocol import Search, SearchContext
+from hpo.seeding import Purpose
 from hpo.sizing.best_response import best_response_of
 from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
-from hpo.tasks import TaskData, load
+from hpo.sizing.sizes import Sizes
+from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
-from windtunnel.types import TASKS, CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
+from windtunnel.types import CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
 
 GIBIBYTE = 2**30
@@ -50,7 +52,7 @@ class Study:
         population: members trained or differentiated as one computation, at most; None for what serves. A job whose memory
             ran out goes on with fewer: its numbers differ then by rounding only.
         on_progress: called after every inner step; what it raises stops the study and passes through.
-        data: the task's data; loaded by name when left out.
+        data: the task's data; loaded as its facts say when left out.
         dtype: float32, or float64 for oracles.
 
     Raises:
@@ -71,15 +73,14 @@ class Study:
     ) -> None:
         torch.set_num_threads(threads)
         self.spec, self.threads = spec, threads
-        self.data = load(spec.task) if data is None else data
-        self.tensors = proxy_tensors(spec.model, TASKS[spec.task])
-        if spec.model.family == "module":
-            probe(spec.model, TASKS[spec.task], self.data.train)
+        self.data = data_of(spec) if data is None else data
+        self.tensors = proxy_tensors(spec.model, spec.info)
+        family(spec.model.family).prepare(spec.model, spec.info, self.data.train)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)
         self.account = Account(spec.outer.planned_steps, spec.inner.steps, on_progress, spec.outer.budget)
-        self.population = min(plain_members(spec), population or MOST_PLAIN_MEMBERS)
+        self.population = min(plain_members(Sizes.of(spec, spec.info)), population or MOST_PLAIN_MEMBERS)
         self.estimator, self.choice = choose_estimator(spec, max_bytes, self.population)
         context = SearchContext(spec, self.problem, build, self.estimator, self.population, self.account)
         # Who names an estimator wants its gradients followed; auto may do whatever serves.
@@ -143,7 +144,7 @@ class Study:
         answer = self._search.answer()
         concluding = 0 if answer is None else conclusion_work(answer, count)
         self.account.enter("finish", self.outer_step - 1, work + concluding)
-        seeds = self.context.seeds(FINISH, 0, count)
+        seeds = self.context.seeds(Purpose.FINISH, 0, count)
         judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
         report = None
         if answer is not None:
@@ -171,7 +172,7 @@ class Study:
             schedule=schedule_curve(self.spec, self.space, points[0], points[best]),
             estimator=self.choice,
             chaos=self._search.readings.chaos(),
-            certificate=certificate(self.estimator, certified),
+            certificate=certificate(self.estimator, certified) if certified else None,
             cost=Cost(
                 run_equivalents=self.account.run_equivalents,
                 gradient_evaluations=self.account.spent,
@@ -200,7 +201,8 @@ class Study:
         """Check the engine there; at the start before anything is spent on gradients."""
         found = []
         kind, settings = best_response_of(self.spec), self.spec.method.best_response_settings
-        if not isinstance(self.estimator, BestResponse):
+        # Under some optimizers no hypergradient exists that a job could be wrong about.
+        if not isinstance(self.estimator, BestResponse) and not self.spec.optimizer.info.pathwise:
             found.append(certify(self.problem, self.estimator, point, which, self.population, self.account.step))
         if kind is not None:
             found.append(certify_response(self.problem, kind, settings, point, which, self.account.step))

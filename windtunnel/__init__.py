@@ -6,6 +6,8 @@ Names are loaded when they are first used, so that ``import windtunnel`` costs m
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from windtunnel import task_source
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         WaitTimeout,
         WindtunnelError,
     )
+    from windtunnel.tasks.user import UserTask
     from windtunnel.types import (
         Dataset,
         Failure,
@@ -55,7 +58,6 @@ if TYPE_CHECKING:
         TransferPlan,
         TuneResult,
     )
-    from windtunnel.user_tasks import UserTask
 
 __all__ = [
     "ApiError",
@@ -130,7 +132,7 @@ _WIRE = frozenset(
 
 
 _ELSEWHERE = {
-    "UserTask": "windtunnel.user_tasks",
+    "UserTask": "windtunnel.tasks.user",
     "count": "windtunnel.inspecting",
     "roles": "windtunnel.inspecting",
     "tune": "windtunnel.tuning",
@@ -142,6 +144,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'windtunnel' has no attribute {name!r}")
     module = _ELSEWHERE.get(name, "windtunnel.types" if name in _WIRE else "windtunnel.client")
     return getattr(importlib.import_module(module), name)
+
+
+def _task(name: str) -> Any:
+    return importlib.import_module("windtunnel.tasks").TASKS[name]
+
+
+task_source.hand_in(_task)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,6 @@ Both need torch when they are called.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.roles import Role
 from windtunnel.types.sizes import ModelCount
 
@@ -45,7 +44,7 @@ def count(
     base: int | None = None,
     overrides: Mapping[str, Role] | None = None,
     example: Any = None,
-    optimizer: OptimizerName = "adamw",
+    optimizer: str = "adamw",
 ) -> ModelCount:
     """N, FLOPs of a token and memory of any module, by the role of each of its parameters, without allocating it.
 

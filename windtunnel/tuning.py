@@ -2,7 +2,8 @@
 
 import inspect
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -14,13 +15,13 @@ from windtunnel.client._local import need_to_train
 from windtunnel.client._plan import Plan
 from windtunnel.client._progress import PHASES, JobProgress, standard_error
 from windtunnel.client._result import Result
+from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo, user_task
 from windtunnel.types import JobSpec, OuterStep, Progress, Target, TuneResult
 from windtunnel.types.counting import out_of
 from windtunnel.types.exports import ExportFormat
 from windtunnel.types.modules import InputKind
 from windtunnel.types.roles import Role
 from windtunnel.types.tasks import TaskKind
-from windtunnel.user_tasks import Loss, UserTask, register
 
 _NUMBERS = itertools.count(1)
 
@@ -42,14 +43,14 @@ class LocalPlan(Plan):
 class LocalResult(Result):
     """What ``tune`` found. All fields of ``TuneResult`` are there."""
 
-    _task: UserTask = PrivateAttr()
+    _task: UserTaskInfo = PrivateAttr()
     _steps: list[OuterStep] = PrivateAttr(default_factory=list)
     _number: int = PrivateAttr(0)
 
     @classmethod
-    def found(cls, result: TuneResult, task: UserTask, steps: list[OuterStep], number: int) -> Self:
+    def found(cls, result: TuneResult, task: UserTaskInfo, steps: list[OuterStep], number: int) -> Self:
         """The result of one run of ``tune``."""
-        made = cls.model_validate(result.model_dump())
+        made = cls.model_validate({**result.model_dump(), "spec": result.spec})
         made._task, made._steps, made._number = task, steps, number
         return made
 
@@ -101,13 +102,14 @@ class LocalResult(Result):
             created_at=datetime.now(UTC),
             force=force,
         )
-        odd = differences(self._task, plan.width, plan.depth, {row.name: tuple(row.shape) for row in plan.tensors})
+        own = user_task(self._task)
+        odd = differences(own, plan.width, plan.depth, {row.name: tuple(row.shape) for row in plan.tensors})
         if odd:
             raise InvalidRequest(
-                f"build({plan.width}, {plan.depth}) has other tensors than widths {self._task.width} and "
-                f"{2 * self._task.width} lead to: {'; '.join(odd[:3])}. Sizes must grow in proportion to the width"
+                f"build({plan.width}, {plan.depth}) has other tensors than widths {own.width} and "
+                f"{2 * own.width} lead to: {'; '.join(odd[:3])}. Sizes must grow in proportion to the width"
             )
-        return LocalPlan.model_validate(plan.model_dump())
+        return LocalPlan.model_validate(plan.model_dump()).knowing(self._task)
 
 
 def tune(
@@ -150,7 +152,7 @@ def tune(
         roles: name pattern of tensors -> role, where it cannot be told.
         init_std: name pattern of tensors -> standard deviation of initial values at the proxy's width, where
             sqrt(1 / fan-in) is not it.
-        threads: torch threads.
+        threads: torch threads of the tuning; afterwards there are as many as before.
         progress: show a bar; None: on a terminal or in a notebook.
         **fields: the other fields of a ``JobSpec`` but its task: ``search=[...]``, ``inner={...}``.
 
@@ -179,16 +181,28 @@ def tune(
     number = next(_NUMBERS)
     task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
     task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
-    register(replace(task, module=describe(task)))
-    spec = JobSpec.model_validate({"task": task.name, **fields} | ({} if size is None else {"model": size}))
+    info = task.info_with(describe(task))
+    spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
     steps: list[OuterStep] = []
-    with _Bar(progress) as bar:
+    with _threads_restored(), _Bar(progress) as bar:
         study = Study(spec, threads=threads, on_progress=bar.report)
         for step in study:
             steps.append(step)
             bar.point(step)
         result = study.finish()
-    return LocalResult.found(result, task, steps, number)
+    return LocalResult.found(result, info, steps, number)
+
+
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    """Torch has as many threads afterwards as it had before, whatever happens."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _what(

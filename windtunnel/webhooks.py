@@ -1,5 +1,8 @@
 """Signatures of webhook deliveries, as the Standard Webhooks specification 1.0 has them: make one, verify one."""
 
+# Not the package standardwebhooks, with which the tests compare these: on a malformed signature header it raises whatever
+# unpacking and decoding raise, where a receiver needs one error; and it takes a secret that is not base 64 throughout.
+
 import base64
 import binascii
 import hashlib

@@ -17,8 +17,8 @@ from benchmarks.stored import Cell, Row, stored
 from hpo.estimators import Reverse
 from hpo.estimators.reverse import bounded_scale
 from hpo.layout import Layout
+from hpo.optimizers.rule import OptimizerState
 from hpo.training.problem import silent
-from hpo.updates import OptimizerState
 
 TAU = math.log(10) / STEPS
 """Growth a step for the engine's default budget."""

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import windtunnel.torch
-from hpo.families import MLP
+from hpo.families.mlp import MLP
 from hpo.plans.transfer import make_plan
 from hpo.tasks import Split, TaskData
 from windtunnel.types import LossEstimate, OptimizerSpec, Target, TransferPlan, TuneResult

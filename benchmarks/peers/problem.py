@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hpo.mup.resolve import IDLE
+from hpo.optimizers.rule import OptimizerState
 from hpo.study import Study
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
-from hpo.updates import OptimizerState
 from windtunnel.types import JobSpec
 
 Optimizer = Literal["adam", "sgd"]
@@ -41,7 +41,7 @@ class FromGivenValues(InnerProblem):
 
     def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:  # noqa: ARG002
         """State before the first update."""
-        return self.initial_state(draw.noise)
+        return self.rule.init(draw.noise)
 
 
 @dataclass(frozen=True)

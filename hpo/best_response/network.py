@@ -8,15 +8,12 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from hpo.best_response.layers import ANSWER, BIAS_ANSWER, BIAS_GAIN, GAIN, MOVED, Responding, respond
-from hpo.families import NO_NOISE
+from hpo.families.dials import NO_NOISE
 from hpo.layout import Layout
-from hpo.seeding import generator_of
+from hpo.seeding import Stream, generator_of
 from hpo.training.coefficients import Tables
 from hpo.training.problem import DIALS, MULTIPLIERS, InnerProblem
 from windtunnel.types import TensorFacts
-
-RESPONSE = 8
-"""Last part of the seed path of a member's response."""
 
 
 class ResponseNetwork:
@@ -178,7 +175,7 @@ class ResponseNetwork:
         """
         rows = []
         for stream in streams:
-            generator = generator_of((stream, RESPONSE))
+            generator = generator_of((stream, Stream.RESPONSE))
             parts = [
                 torch.randn(size, generator=generator, dtype=torch.float64) / self.coordinates**0.5
                 if name.endswith((f".{GAIN}", f".{BIAS_GAIN}"))

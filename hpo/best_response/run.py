@@ -10,17 +10,16 @@ from torch import Tensor
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Kind, Objectives
 from hpo.errors import Diverged
-from hpo.seeding import generator_of_step, number_of
+from hpo.optimizers.adam import adam, adam_init
+from hpo.optimizers.rule import OptimizerState, Tables
+from hpo.seeding import Stream, generator_of_step, number_of
 from hpo.sizing.grouping import groups
 from hpo.tasks import Split
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
-from hpo.updates import OptimizerState, StepCoefficients, adam, adam_init
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.method import BestResponseSettings
 
-PERTURBATION, VALIDATION_PERTURBATION = 9, 10
-"""Last part of the seed path of a member's perturbations in training and in validation steps."""
 NARROWEST, WIDEST = 0.02, 2.0
 """Bounds of the perturbations' standard deviations, in unconstrained units."""
 BETA1, EPS = 0.9, 1e-8
@@ -93,8 +92,8 @@ class BestResponseRun:
         self.network = ResponseNetwork(problem, len(self.rows))
         self.objectives = Objectives(self.network, kind, self.rows, control_variate=settings.control_variate)
         self.warmup = settings.warmup_steps(problem.steps)
-        self._training = [number_of((stream, PERTURBATION)) for stream in draw.streams]
-        self._validation = [number_of((stream, VALIDATION_PERTURBATION)) for stream in draw.streams]
+        self._training = [number_of((stream, Stream.PERTURBATION)) for stream in draw.streams]
+        self._validation = [number_of((stream, Stream.VALIDATION_PERTURBATION)) for stream in draw.streams]
         self._rate = settings.rate(problem.steps)
 
     @property
@@ -250,10 +249,10 @@ class BestResponseRun:
         return self.problem.evaluate(self.parameters(state, offset), loss, split)[0].double()
 
 
-def _adam(rate: Tensor, memory: float) -> StepCoefficients:
+def _adam(rate: Tensor, memory: float) -> Tables:
     """Coefficients of Adam in the rate's dtype."""
-    beta1, beta2, eps = (torch.full_like(rate, value) for value in (BETA1, memory, EPS))
-    return StepCoefficients(rate, None, None, None, None, beta1, beta2, eps)
+    settings = {"beta1": BETA1, "beta2": memory, "eps": EPS}
+    return {"learning_rate": rate, **{name: torch.full_like(rate, value) for name, value in settings.items()}}
 
 
 @dataclass(frozen=True)

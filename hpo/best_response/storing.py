@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from hpo.best_response.run import Moment, Standing
+from hpo.optimizers.rule import OptimizerState
 from hpo.search.protocol import SearchState
-from hpo.updates import OptimizerState
 
 OPTIMIZERS = ("weights", "response", "knobs")
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from hpo.best_response.objectives import Kind
 from hpo.best_response.run import BestResponseRun, Standing
-from hpo.certificate.certificate import PURPOSE, Loss, ShortRun, beside, compared, passing
+from hpo.certificate.certificate import Loss, ShortRun, beside, compared, passing
+from hpo.seeding import Purpose
 from hpo.training.problem import InnerProblem, OnStep, silent
 from windtunnel.types import CertificatePoint
 from windtunnel.types.method import BestResponseSettings
@@ -38,7 +39,7 @@ def certify_response(
 
     def compare(member: int, steps: int) -> CertificatePoint:
         short = ShortRun(problem, steps)
-        draw = short.draw([(problem.spec.seed, PURPOSE, member)])
+        draw = short.draw([(problem.spec.seed, Purpose.CERTIFICATE, member)])
         run = BestResponseRun(short, kind, replace(settings, warmup=1.0), draw)
         value, gradient, loss = _validation(run, run.advance(run.begin(point), steps, on_step))
 

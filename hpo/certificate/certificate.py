@@ -1,9 +1,9 @@
 """The certificate of a job: its hypergradient against finite differences of its own training runs, in float64.
 
 Both sides take the same short run: the job's proxy, data, optimizer, clipping and regularisers, at the job's point, with
-at most ``STEPS`` updates whose coefficients are rows spread over the whole of the job's tables, so that every part of the
-schedule has its say. Over a full run near the edge of chaos no difference quotient settles and there would be nothing to
-compare; over 20 steps it does, and those steps go through every line of the engine that a long run goes through.
+at most 20 updates whose coefficients are rows spread over the whole of the job's tables, so that every part of the schedule
+has its say. Over a full run near the edge of chaos no difference quotient settles and there would be nothing to compare;
+over 20 steps it does, and those steps go through every line of the engine that a long run goes through.
 
 The adjoint is exact. What is certified is the engine: training step, update rule, clipping, schedule, storage. What an
 estimator leaves out on purpose (the bounded adjoint, a window, a smoothing) is its documented bias, no error.
@@ -20,33 +20,27 @@ from torch import Tensor
 
 from hpo.errors import CertificateFailed
 from hpo.estimators import Estimator, Reverse, Unrolled
-from hpo.seeding import generator_of
+from hpo.search.budget import CERTIFIED_SHORTEST, CERTIFIED_STEPS, CERTIFIED_WIDTHS
+from hpo.seeding import Purpose, generator_of
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types import Certificate, CertificatePoint
 from windtunnel.types.results import CertifiedPoint, CertifiedThrough
 
-STEPS = 20
-SHORTEST = 2
-"""Where the differences do not settle over ``STEPS`` updates, half as many are tried, down to so many."""
 TOLERANCE = 1e-6
 """Largest relative error that passes. A sound engine was seen at 1e-10 to 3e-7, the most where gradients are small."""
 FLAT = 1e-3
 """Errors are relative to the gradient's norm, or to this share of the loss where that is larger."""
 SETTLED = TOLERANCE / 10
 """Two rules so close, in the same relative units, end the search for a good width."""
-WIDTHS = (1.6e-5, 4e-6, 1e-6)
-"""Half widths to begin with, in unconstrained units."""
 MORE_WIDTHS = (2.5e-7, 6.25e-8, 6.4e-5, 2.56e-4)
-"""Then these, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
+"""Half widths after the first ones, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
 NUDGE = 1e-3
 """Both sides are taken so far beside the point, in every coordinate, give or take a half. A start is often a round number,
 where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them right;
 further away than any width above there is one."""
 MEMBERS = 2
 """A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
-PURPOSE = 90
-"""Second part of the seed paths: no run of the tuning has it."""
 
 Loss = Callable[[Tensor], Tensor]
 """Offsets along a direction [n] -> validation losses [n]."""
@@ -101,7 +95,7 @@ def certify(
 
     def compare(member: int, steps: int) -> CertificatePoint:
         run = ShortRun(problem, steps)
-        draw = run.draw([(problem.spec.seed, PURPOSE, member)])
+        draw = run.draw([(problem.spec.seed, Purpose.CERTIFICATE, member)])
         estimate = exact(estimator).estimate(run, point[None], draw, on_step)
 
         def along(unit: Tensor) -> Loss:
@@ -133,11 +127,11 @@ def passing(
         CertificateFailed: the two sides disagree, or the differences settle at no length of run.
     """
     for member in range(MEMBERS):
-        steps = min(STEPS, problem.steps)
+        steps = min(CERTIFIED_STEPS, problem.steps)
         found = compare(member, steps)
         # A doubt that is NaN has not settled: runs diverged, and shorter ones may not.
-        while not found.doubt <= TOLERANCE and steps > SHORTEST:
-            steps = max(steps // 2, SHORTEST)
+        while not found.doubt <= TOLERANCE and steps > CERTIFIED_SHORTEST:
+            steps = max(steps // 2, CERTIFIED_SHORTEST)
             found = compare(member, steps)
         if found.passed:
             return found
@@ -171,7 +165,7 @@ def compared(
         The direction of larger doubt, or of larger error where both have settled.
     """
     least = max(float(gradient.norm()), FLAT * abs(value))
-    noise = torch.randn(len(gradient), generator=generator_of((run.spec.seed, PURPOSE)), dtype=torch.float64)
+    noise = torch.randn(len(gradient), generator=generator_of((run.spec.seed, Purpose.CERTIFICATE)), dtype=torch.float64)
     found: list[CertificatePoint] = []
     directions: dict[Literal["random", "gradient"], Tensor] = {"random": noise, "gradient": gradient}
     for name, direction in directions.items():
@@ -205,7 +199,9 @@ def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Cer
 
 def beside(point: Tensor, seed: int) -> Tensor:
     """The point [k] moved by ``NUDGE``, give or take a half of it, up or down in each coordinate by chance."""
-    up, size = torch.rand(2, len(point), generator=generator_of((seed, PURPOSE, PURPOSE)), dtype=torch.float64)
+    up, size = torch.rand(
+        2, len(point), generator=generator_of((seed, Purpose.CERTIFICATE, Purpose.CERTIFICATE)), dtype=torch.float64
+    )
     away: Tensor = NUDGE * (0.5 + size) * torch.where(up < 0.5, -1.0, 1.0)
     return point + away
 
@@ -256,7 +252,7 @@ def slope(loss: Loss, least: float) -> tuple[float, float]:
     """
     differences: dict[float, float] = {}
     best = (0.0, float("inf"))
-    for wanted in (WIDTHS, *((width,) for width in MORE_WIDTHS)):
+    for wanted in (CERTIFIED_WIDTHS, *((width,) for width in MORE_WIDTHS)):
         widths = torch.tensor(wanted, dtype=torch.float64)
         ahead, behind = loss(torch.cat([widths, -widths])).double().chunk(2)
         differences |= zip(wanted, ((ahead - behind) / (2 * widths)).tolist(), strict=True)

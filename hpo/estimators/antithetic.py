@@ -6,16 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hpo.seeding import generator_of
+from hpo.seeding import Stream, generator_of
 from hpo.training.problem import Draw
-
-PERTURBATION = 11
-"""Last part of the seed path of a member's perturbations."""
 
 
 def perturbations(draw: Draw, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Standard normal numbers, [members, *shape]; a member's own, whoever is estimated beside it."""
-    generators = [generator_of((stream, PERTURBATION)) for stream in draw.streams]
+    generators = [generator_of((stream, Stream.ANTITHETIC)) for stream in draw.streams]
     rows = [torch.randn(*shape, generator=generator, dtype=torch.float64) for generator in generators]
     return torch.stack(rows).to(dtype)
 

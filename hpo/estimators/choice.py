@@ -11,8 +11,8 @@ from hpo.estimators.protocol import Estimator
 from hpo.estimators.reverse import Reverse
 from hpo.estimators.truncated import Truncated
 from hpo.estimators.unrolled import Unrolled
-from hpo.sizing.memory import plain_members, storage_in_force
-from hpo.sizing.starts import at_once
+from hpo.sizing.memory import at_once, plain_members, storage_in_force
+from hpo.sizing.sizes import Sizes
 from windtunnel.types import EstimatorChoice, EstimatorName, JobSpec
 from windtunnel.types.method import MethodSpec, Solver
 
@@ -34,9 +34,11 @@ def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = Non
     """
     method = spec.method
     kind: EstimatorName = "higher" if method.uses_higher else method.estimator
+    if kind == "auto" and spec.optimizer.info.pathwise:
+        return _sampler_alone(spec, max_bytes)
     if kind in ("auto", "reverse"):
         return _reverse(spec, max_bytes)
-    found, reason = _as_asked(kind, spec, population or plain_members(spec))
+    found, reason = _as_asked(kind, spec, population or plain_members(Sizes.of(spec, spec.info)))
     choice = EstimatorChoice(
         estimator=kind,
         engine="higher" if kind == "higher" else "population",
@@ -49,7 +51,7 @@ def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = Non
 
 def _reverse(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]:
     method = spec.method
-    storage = storage_in_force(at_once(spec), max_bytes)
+    storage = storage_in_force(at_once(Sizes.of(spec, spec.info)), max_bytes)
     every = {"none": "every", "sqrt": "about every sqrt(steps)-th"}.get(str(storage), f"every {storage}-th")
     kept = f"keeps {every} optimizer state"
     memory = "as asked for" if method.checkpointing != "auto" else f"by {max_bytes / GIBIBYTE:.3g} GiB of memory"
@@ -62,6 +64,14 @@ def _reverse(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]
         reason=f"{asked}, and its cost does not grow with their number; {kept}, {memory}{_beside(spec)}",
     )
     return Reverse(storage, method.adjoint_kind, method.growth_budget), choice
+
+
+def _sampler_alone(spec: JobSpec, max_bytes: int) -> tuple[Estimator, EstimatorChoice]:
+    """What ``auto`` is under an optimizer whose updates have no derivative to follow; nobody asks the estimator."""
+    estimator, _ = _reverse(spec, max_bytes)
+    reason = f"chosen by auto: its sampler alone, without gradients; {spec.optimizer.info.pathwise}"
+    choice = EstimatorChoice(estimator="auto", engine="population", adjoint="none", checkpointing="none", reason=reason)
+    return estimator, choice
 
 
 def _as_asked(kind: EstimatorName, spec: JobSpec, population: int) -> tuple[Estimator, str]:

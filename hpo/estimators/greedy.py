@@ -6,12 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.protocol import Estimate, refuse_what_it_cannot, refuse_without_derivative
 from hpo.estimators.pullback import Pullback
+from hpo.optimizers.rule import OptimizerState
 from hpo.tasks import Split
 from hpo.training.coefficients import Tables
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
-from hpo.updates import OptimizerState
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Greedy:
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
         refuse_what_it_cannot("greedy", problem.space)
+        refuse_without_derivative("greedy", problem)
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
             tables = problem.coefficients(leaf)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from hpo.estimators.tape import Mixed, Tape
 from hpo.families.passes import Passes
+from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import DIALS, MULTIPLIERS, Batch, Draw, InnerProblem
-from hpo.updates import OptimizerState
 
 IN_THE_FIT = ("label_smoothing", "mixture_weight")
 """Tables that act on the outputs of the model."""

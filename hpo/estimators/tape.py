@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
-from hpo.updates import OptimizerState
 
 Mixed = dict[str, Tensor]
 """Derivative of <gradient, vector> by each table of the loss that was asked for, in the table's shape."""

@@ -12,25 +12,25 @@ from math import isfinite, sqrt
 from statistics import fmean, stdev
 
 from hpo.evidence.coordinates.probe import Probe, Trace
+from hpo.evidence.design import CHECK_STEPS
 from hpo.evidence.slopes import LARGEST, finite
 from hpo.evidence.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
-from hpo.sizing.coordinate_widths import SEEDS, ladder
-from hpo.tasks import TaskData, load
+from hpo.families.facts.registry import facts
+from hpo.sizing.coordinate_widths import ladder
+from hpo.sizing.sizes import Sizes as JobSizes
+from hpo.tasks import TaskData, data_of
 from hpo.training.problem import OnStep, silent
-from windtunnel.types import CoordinateCheck, JobSpec, OptimizerName
+from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
 
-LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
-"""Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
-divided by 4 until the narrowest model learns from its steps."""
-STEPS = 4
 READOUT = "readout"
 NETWORK = "network"
 
 
 def check_steps(spec: JobSpec) -> int:
     """Member-steps of a check with the defaults, for progress bars; a lower learning rate takes a few more."""
-    return len(ladder(spec)) * SEEDS[spec.model.family] * STEPS
+    sizes = JobSizes.of(spec, spec.info)
+    return len(ladder(sizes)) * sizes.family.check.seeds * CHECK_STEPS
 
 
 def coordinate_check(
@@ -39,7 +39,7 @@ def coordinate_check(
     widths: Sequence[int] | None = None,
     *,
     seeds: int | None = None,
-    steps: int = STEPS,
+    steps: int = CHECK_STEPS,
     learning_rate: float | None = None,
     on_step: OnStep = silent,
     data: TaskData | None = None,
@@ -49,11 +49,11 @@ def coordinate_check(
     Args:
         spec: the job; its parametrization is the one under test.
         hyperparameters: label -> value; learning rates and decays among them are not used (see the file's first lines).
-        widths: at least two, rising; ``ladder(spec)`` by default.
-        seeds: initialisations at each width, at least two; by default as many as ``SEEDS`` says.
+        widths: at least two, rising; those of ``ladder`` by default.
+        seeds: initialisations at each width, at least two; by default as many as the family asks for.
         steps: optimizer updates, at least one.
-        learning_rate: for every tensor of the proxy; by default ``LEARNING_RATES``, lowered until the narrowest
-            model learns.
+        learning_rate: for every tensor of the proxy; by default the optimizer's ``coordinate_rate``, divided by 4
+            until the narrowest model learns.
         on_step: called with the number of member-steps after each update; it may raise to stop the check.
         data: the task, where it is loaded already.
 
@@ -61,11 +61,12 @@ def coordinate_check(
         ValueError: fewer than two widths, widths that do not rise or that cut an attention head, fewer than two
             seeds, or no steps.
     """
-    widths = ladder(spec) if widths is None else list(widths)
-    seeds = SEEDS[spec.model.family] if seeds is None else seeds
+    widths = ladder(JobSizes.of(spec, spec.info)) if widths is None else list(widths)
+    seeds = facts(spec.model.family).check.seeds if seeds is None else seeds
     _check_request(spec, widths, seeds, steps)
-    probe = Probe(spec, _kept(hyperparameters), load(spec.task) if data is None else data, seeds, steps, on_step)
-    large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
+    probe = Probe(spec, _kept(hyperparameters), data_of(spec) if data is None else data, seeds, steps, on_step)
+    # Times 2 / depth for more than two layers, whose moves compound.
+    large = spec.optimizer.info.coordinate_rate * min(1.0, 2 / spec.model.depth)
     rate = large if learning_rate is None else learning_rate
     narrowest = probe.trace(widths[0], rate)
     while learning_rate is None and not narrowest.learns and rate > 1e-9:
@@ -127,7 +128,7 @@ def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[
 def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int) -> None:
     if len(widths) < 2 or any(a >= b for a, b in pairwise(widths)) or widths[0] < 1:
         raise ValueError(f"the widths of a coordinate check must rise and be at least two, got {list(widths)}")
-    head = spec.model.head if spec.model.family == "transformer" else 1
+    head = spec.model.width_step
     cut = [width for width in widths if width % head]
     if cut:
         raise ValueError(f"width {cut[0]} is no multiple of d_head {head}, which is the same at every width")

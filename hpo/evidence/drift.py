@@ -9,22 +9,20 @@ from math import inf, isfinite, log2, prod
 
 import torch
 
+from hpo.evidence.design import FACTORS
 from hpo.evidence.optimum import drift, optimum
 from hpo.evidence.penalty import drift_verdict
 from hpo.evidence.scaled import ScaledProblem
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
-from hpo.tasks import TaskData, load
+from hpo.families.facts.registry import proxy_tensors
+from hpo.mup.roles import EMBEDDINGS
+from hpo.seeding import Purpose
+from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import OnStep, silent
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.types import JobSpec
 from windtunnel.types.checks.transfer import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung, Varied
 from windtunnel.types.transfer import LadderSpec
-
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-SEEDS = 4
-PURPOSE = 8_117
-"""Second part of the seed path: no run of the tuning shares a seed with the ladder."""
 
 
 def ladder_certificate(
@@ -50,8 +48,8 @@ def ladder_certificate(
         Refused: a tuned value has no rule for another width.
     """
     widths = ladder_widths(spec.model, asked)
-    data = load(spec.task) if data is None else data
-    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(asked.seeds)]
+    data = data_of(spec) if data is None else data
+    paths: list[SeedPath] = [(spec.seed, Purpose.LADDER, 0, index) for index in range(asked.seeds)]
 
     def climbed(of: JobSpec, quantity: Varied) -> Ladder:
         rungs = [_rung(of, hyperparameters, width, quantity, paths, population, on_step, data) for width in widths]
@@ -93,7 +91,7 @@ def _cost(spec: JobSpec, widths: Sequence[int]) -> float:
     """Multiply-adds of one run at each width, in runs of the proxy."""
 
     def entries(width: int) -> int:
-        tensors = proxy_tensors(spec.model.model_copy(update={"width": width}), TASKS[spec.task])
+        tensors = proxy_tensors(spec.model.model_copy(update={"width": width}), spec.info)
         return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and fact.name not in EMBEDDINGS)
 
     return sum(entries(width) for width in widths) / entries(spec.model.width)

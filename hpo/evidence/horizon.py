@@ -5,17 +5,15 @@ from math import isfinite, log2
 
 import torch
 
-from hpo.evidence.drift import FACTORS, SEEDS
+from hpo.evidence.design import FACTORS, FIT_SEEDS
 from hpo.evidence.optimum import drift
 from hpo.evidence.scaled import ScaledProblem
-from hpo.tasks import TaskData, load
+from hpo.seeding import Purpose
+from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import OnStep, silent
 from windtunnel.types import JobSpec
 from windtunnel.types.translations import HorizonFit
-
-PURPOSE = 8_219
-"""Second part of the seed path: no run of the tuning shares a seed with the fit."""
 
 
 def horizons(steps: int, count: int) -> list[int]:
@@ -23,7 +21,7 @@ def horizons(steps: int, count: int) -> list[int]:
     return [max(2, steps >> halvings) for halvings in reversed(range(count))]
 
 
-def horizon_steps(steps: int, count: int, seeds: int = SEEDS) -> int:
+def horizon_steps(steps: int, count: int, seeds: int = FIT_SEEDS) -> int:
     """Member-steps of a fit, for progress bars."""
     return len(FACTORS) * seeds * sum(horizons(steps, count))
 
@@ -33,7 +31,7 @@ def horizon_fit(
     hyperparameters: Mapping[str, float],
     count: int,
     *,
-    seeds: int = SEEDS,
+    seeds: int = FIT_SEEDS,
     population: int = 1,
     on_step: OnStep = silent,
     data: TaskData | None = None,
@@ -58,8 +56,8 @@ def horizon_fit(
         raise ValueError(f"a fit takes 2 or 3 horizons, got {count}")
     if spec.inner.steps < 8 or seeds < 2:
         raise ValueError(f"a fit needs at least 8 steps and two seeds, got {spec.inner.steps} and {seeds}")
-    data = load(spec.task) if data is None else data
-    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(seeds)]
+    data = data_of(spec) if data is None else data
+    paths: list[SeedPath] = [(spec.seed, Purpose.HORIZON, 0, index) for index in range(seeds)]
     points = torch.zeros(len(FACTORS), 2, dtype=torch.float64)
     points[:, 0] = torch.tensor(FACTORS, dtype=torch.float64).log()
     lengths, tables = horizons(spec.inner.steps, count), []

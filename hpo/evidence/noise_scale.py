@@ -7,30 +7,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.seeding import generator_of
+from hpo.evidence.design import NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
+from hpo.seeding import Purpose, Stream, generator_of
 from hpo.training.problem import InnerProblem, OnStep, silent
 from windtunnel.types.translations import NoiseScale
 
-TIMES = (0.25, 0.5, 0.75)
-RUNS = 4
-BATCHES = 32
-PURPOSE = 8_221
-"""Second part of the seed path: no run of the tuning shares a seed with the measurement."""
 Z = 1.96
 
 
 def noise_scale_steps(steps: int) -> int:
     """Member-steps of a measurement, for progress bars."""
-    return RUNS * (round(TIMES[-1] * steps) + len(TIMES) * BATCHES)
+    return NOISE_RUNS * (round(NOISE_TIMES[-1] * steps) + len(NOISE_TIMES) * NOISE_BATCHES)
 
 
 def noise_scale(
     problem: InnerProblem,
     point: Tensor,
     *,
-    runs: int = RUNS,
-    batches: int = BATCHES,
-    times: Sequence[float] = TIMES,
+    runs: int = NOISE_RUNS,
+    batches: int = NOISE_BATCHES,
+    times: Sequence[float] = NOISE_TIMES,
     on_step: OnStep = silent,
 ) -> NoiseScale:
     """Measure tr(Sigma) / |G|^2 at a point of the search space.
@@ -52,13 +48,13 @@ def noise_scale(
     """
     if runs < 2 or batches < 2:
         raise ValueError(f"a noise scale needs at least two runs and two batches, got {runs} and {batches}")
-    paths = [(problem.spec.seed, PURPOSE, 0, index) for index in range(runs)]
+    paths = [(problem.spec.seed, Purpose.NOISE_SCALE, 0, index) for index in range(runs)]
     draw = problem.draw(paths)
     table = problem.coefficients(point.expand(runs, -1))
     state, done = problem.initial(draw, table), 0
     noises: list[Tensor] = []
     signals: list[Tensor] = []
-    generators = [generator_of((*path, 1)) for path in paths]
+    generators = [generator_of((*path, Stream.MEASUREMENT)) for path in paths]
     for time in times:
         stop = max(1, round(time * problem.steps))
         state = problem.reach(state, table, draw, done, stop, on_step)

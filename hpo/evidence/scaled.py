@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
 from hpo.mup.growth import counterparts
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std
 from hpo.tasks import TaskData
 from hpo.training.coefficients import Coefficients, Tables, coefficients
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.types import JobSpec
 from windtunnel.types.plans import TensorRow
 
 
@@ -44,7 +44,7 @@ class ScaledProblem(InnerProblem):
         data: TaskData,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        task = TASKS[spec.task]
+        task = spec.info
         base = proxy_tensors(spec.model, task)
         wide = spec.model_copy(update={"model": spec.model.model_copy(update={"width": width})})
         target = proxy_tensors(wide.model, task)

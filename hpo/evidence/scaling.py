@@ -6,20 +6,18 @@ from math import isfinite
 import torch
 
 from hpo.evidence.scaled import ScaledProblem
+from hpo.families.facts.registry import footprint
 from hpo.laws.counting import count
 from hpo.laws.fit import fit_laws
-from hpo.sizing.counts import footprint
-from hpo.tasks import TaskData, load
+from hpo.seeding import Purpose
+from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
 from hpo.training.problem import OnStep, silent
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.types import JobSpec
 from windtunnel.types.checks.transfer import scaling_steps, scaling_widths
 from windtunnel.types.laws import LawColumns, LawFitRequest, as_columns
 from windtunnel.types.scaling import ScalingPoint, ScalingReport, table_rows
 from windtunnel.types.transfer import ScalingSpec
-
-PURPOSE = 8_233
-"""Second part of the seed path: no run of the tuning shares a seed with the grid."""
 
 
 def member_steps_of_grid(spec: JobSpec) -> int:
@@ -54,13 +52,13 @@ def scaling_report(
     Raises:
         Refused: a tuned value has no rule for another width.
     """
-    data = load(spec.task) if data is None else data
-    paths: list[SeedPath] = [(spec.seed, PURPOSE, 0, index) for index in range(asked.seeds)]
-    own, points, cost = footprint(spec.model, TASKS[spec.task]).multiply_adds, [], 0.0
+    data = data_of(spec) if data is None else data
+    paths: list[SeedPath] = [(spec.seed, Purpose.SCALING, 0, index) for index in range(asked.seeds)]
+    own, points, cost = footprint(spec.model, spec.info).multiply_adds, [], 0.0
     for width in scaling_widths(spec.model, asked):
         model = spec.model.model_copy(update={"width": width})
-        size = count(model, spec.task, spec.optimizer.name)
-        weight = footprint(model, TASKS[spec.task]).multiply_adds / own
+        size = count(model, spec.info, spec.optimizer.name)
+        weight = footprint(model, spec.info).multiply_adds / own
         together = max(1, int(population * min(1.0, (spec.model.width / width) ** 2)))
         for steps in scaling_steps(spec.inner.steps, asked):
             brief = spec.model_copy(update={"inner": spec.inner.model_copy(update={"steps": steps})})

@@ -76,8 +76,8 @@ def _training(plan: TransferPlan, labels: list[str]) -> str:
         "remove_unused_columns": False,
     }
     single: dict[str, Any] = {"learning_rate": largest.learning_rate, "weight_decay": torch_decay(plan, largest)}
-    if plan.optimizer != "sgd":
-        single |= {"adam_beta1": plan.beta1, "adam_beta2": plan.beta2, "adam_epsilon": largest.eps}
+    values = {**plan.optimizer_settings, "eps": largest.eps}
+    single |= {theirs: values[name] for name, theirs in plan.optimizer_info.huggingface.items()}
     single |= own_schedule(plan)
     first, second = dictionary("TRAINING", settings), dictionary("SINGLE", single)
     return f"{first}\n\n{_about_single(plan, largest)}\n{second}"

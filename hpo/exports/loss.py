@@ -5,7 +5,7 @@ from string import Template
 from hpo.exports.tables import dictionary, penalties
 from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.tasks import TASKS, TaskKind
+from windtunnel.types.tasks import TaskKind
 
 
 def arguments(plan: TransferPlan) -> str:
@@ -24,7 +24,7 @@ def _indented(lines: list[str]) -> list[str]:
 
 
 def _kind(plan: TransferPlan) -> TaskKind:
-    return plan.kind or TASKS[plan.task].kind
+    return plan.kind or plan.info.kind
 
 
 def _tables(plan: TransferPlan) -> list[str]:

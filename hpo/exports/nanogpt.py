@@ -5,6 +5,7 @@ rate, one decay and the schedule; ``plan_model`` makes its GPT the transformer t
 it a group for each tensor.
 """
 
+import re
 from string import Template
 from typing import Any
 
@@ -12,6 +13,7 @@ from hpo.exports.header import header
 from hpo.exports.registry import Format
 from hpo.exports.tables import dictionary, drawn_std, torch_decay
 from windtunnel.types.following import followed
+from windtunnel.types.optimizers import OPTIMIZERS
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import CosineSchedule
 
@@ -26,15 +28,22 @@ NAMES = {
     "readout.bias": "lm_head.bias",
 }
 """Tensor of a plan, or of a block of it -> tensor of nanoGPT's GPT, or of its block."""
+THEIR_OPTIMIZER = "torch.optim.AdamW"
+
+
+def _in_block(name: str) -> str:
+    """Name of a tensor without that of its block."""
+    return re.sub(r"^blocks\.\d+\.", "", name)
 
 
 def unlike_nanogpt(plan: TransferPlan) -> str | None:
     """Every reason why nanoGPT cannot run this plan; None where it can."""
-    if plan.model.family != "transformer":
+    if {_in_block(row.name) for row in plan.tensors} != NAMES.keys():
         return f"nanoGPT has transformers, and this plan is for family {plan.model.family!r}; allowed: transformer"
     terms, reasons = plan.regularization, []
-    if plan.optimizer != "adamw":
-        reasons.append(f"nanoGPT trains with AdamW, and this plan's optimizer is {plan.optimizer!r}; allowed: adamw")
+    if plan.optimizer_info.torch.path != THEIR_OPTIMIZER:
+        allowed = ", ".join(info.name for info in OPTIMIZERS.values() if info.torch.path == THEIR_OPTIMIZER)
+        reasons.append(f"nanoGPT trains with AdamW, and this plan's optimizer is {plan.optimizer!r}; allowed: {allowed}")
     if not isinstance(plan.schedule, CosineSchedule):
         reasons.append(f"nanoGPT has one schedule, and this plan's is {plan.schedule.name!r}; allowed: cosine")
     if plan.model.activation != "gelu":

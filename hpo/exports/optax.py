@@ -75,10 +75,8 @@ def _kinds(plan: TransferPlan) -> dict[str, tuple[float, float, float | None]]:
 def _group(plan: TransferPlan) -> str:
     """Source of the body of ``group``: the update rule with the plan's kind of decay."""
     rates = "    def rates(step):\n        return learning_rate * multiplier(step)\n"
-    betas = f"b1={plan.beta1!r}, b2={plan.beta2!r}, eps=eps"
-    momentum = f"optax.trace({plan.momentum or 0.0!r})"
     decay, scale = "optax.add_decayed_weights(decay)", "optax.scale_by_learning_rate(rates)"
-    rule = momentum if plan.optimizer == "sgd" else f"optax.scale_by_adam({betas})"
+    rule = plan.optimizer_info.optax.format(**plan.optimizer_settings)
     # L2 goes through the rule like a gradient; the other kinds are added to what comes out of it.
     parts = [decay, rule, scale] if plan.decay == "l2" else [rule, decay, scale]
     chained = "".join(f"        {part},\n" for part in parts)

@@ -8,7 +8,9 @@ from string import Template
 
 from hpo.exports.header import header
 from hpo.exports.loss import arguments, loss_source
+from hpo.exports.models.registry import model_of
 from hpo.exports.models.source import model_source
+from hpo.exports.own_optimizer import embedded, with_imports
 from hpo.exports.registry import Format
 from hpo.exports.tables import multipliers
 from hpo.exports.torch_parts import optimizer_source, setup_source
@@ -47,13 +49,14 @@ def torch_file(plan: TransferPlan) -> str:
 
 def build_call(plan: TransferPlan) -> str:
     """How a user of the file makes the model."""
-    return "build_model(YourModule(WIDTH, DEPTH))" if plan.model.family == "module" else "build_model()"
+    return model_of(plan.model.family).call
 
 
 def torch_imports(plan: TransferPlan) -> str:
     """What the source of model, optimizer and loss imports."""
     partial = "from functools import partial\n" if multipliers(plan) else ""
-    return f"import math\n{partial}\nimport torch\nfrom torch import nn\nfrom torch.nn import functional"
+    imports = f"import math\n{partial}\nimport torch\nfrom torch import nn\nfrom torch.nn import functional"
+    return with_imports(imports, embedded(plan.optimizer_info.torch))
 
 
 class Torch(Format):

@@ -10,13 +10,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.errors import InvalidData
-from hpo.families.module import UserModule, example_inputs, made
 from hpo.families.modules import RoleTable, modules_at, role_table, without_values
 from hpo.families.owners import Pair, fan_in, owners
+from hpo.families.user_module import UserModule, example_inputs, made
 from hpo.mup.roles import RoleQuestion
+from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
 from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, place
-from windtunnel.user_tasks import UserTask
 
 
 def describe(task: UserTask) -> ModuleInfo:
@@ -149,7 +149,8 @@ def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
         storage = value.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes() // 4
-        return value
+        # An operation that saves its own output would hold itself through it, and nothing would free the pass.
+        return value.detach()
 
     def give(value: Any) -> Any:
         return value

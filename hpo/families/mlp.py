@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, augmented, check_dials, dropped, noisy
+from hpo.families.family import Family
 from hpo.families.nonlinearity import ACTIVATIONS
 from hpo.families.proxy import Proxy, Record
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.tasks import TaskInfo
 
 
 class MLP(Proxy):
@@ -81,3 +84,14 @@ class MLP(Proxy):
         if "dropout" in dials:
             shapes |= {f"dropout.layers.{index}": (batch, self.width) for index in range(len(self.layers))}
         return shapes
+
+
+class MLPFamily(Family):
+    """See ``MLP``."""
+
+    def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
+        """An MLP on the task's examples, flattened."""
+        return MLP(task.features, task.classes, model.width, model.depth, model.activation, task.image)
+
+
+FAMILY = MLPFamily()

@@ -1,180 +1,24 @@
-"""A module of one's own as a family: any ``torch.nn.Module`` that a function of width and depth makes."""
+"""The family of modules of one's own."""
 
-from collections.abc import Collection, Sequence
-from math import prod
-
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
-
-from hpo.errors import InvalidData
-from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
-from hpo.families.owners import BATCH_NORMS, INSTANCE_NORMS
-from hpo.families.proxy import Proxy, Record
-from windtunnel.types import ModelSpec, TaskInfo
-from windtunnel.user_tasks import UserTask, user_task
-
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+from hpo.families.family import Family
+from hpo.families.probing import probe
+from hpo.families.proxy import Proxy
+from hpo.families.user_module import build_module
+from hpo.tasks import Split
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.tasks import TaskInfo
 
 
-class UserModule(Proxy):
-    """The module, with the names of its parameters as they are.
+class ModuleFamily(Family):
+    """Any ``torch.nn.Module`` that a task brings."""
 
-    It stays in training mode: the fast paths of evaluation have no derivatives. Fused attention has no double backward, so
-    attention is computed by torch's own plain formula.
+    def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
+        """See ``build_module``."""
+        return build_module(model, task)
 
-    Args:
-        module: plain torch; ``forward(inputs)`` gives logits.
-        task: what it learns.
-
-    Raises:
-        InvalidData: the module holds what no population can train: dropout, running statistics.
-    """
-
-    dials = ("input_noise",)
-
-    def __init__(self, module: nn.Module, task: TaskInfo) -> None:
-        super().__init__()
-        refuse_untrainable(module, task.name)
-        # Shared and not held: so names are the module's own, and whoever swaps a tensor here swaps it there.
-        self._parameters, self._buffers, self._modules = module._parameters, module._buffers, module._modules
-        self._alone = (module.train(),)
-        self.task = task
-
-    def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:
-        """Logits [batch, classes], or [batch, context, classes], of inputs [batch, *input_shape].
-
-        Raises:
-            InvalidData: the logits have another shape.
-        """
-        (module,) = self._alone
-        layers = [(name, layer) for name, layer in module.named_modules() if list(layer.parameters(recurse=False))]
-        outputs: list[tuple[str, Tensor]] = []
-
-        def hook(name: str, output: object) -> None:
-            found = output[0] if isinstance(output, tuple) else output
-            if isinstance(found, Tensor):
-                outputs.append((name, found))
-
-        hooks = [layer.register_forward_hook(lambda _m, _i, out, name=name: hook(name, out)) for name, layer in layers]
-        try:
-            logits = self.forward(inputs, dials, noise)
-        finally:
-            for handle in hooks:
-                handle.remove()
-        for name, output in outputs:
-            if output is not logits:
-                record(name or "module", output)
-        return logits
-
-    def forward(self, inputs: Tensor, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE) -> Tensor:
-        """See ``Proxy.forward``; ``compute`` is the same with a record, which a training step can do without."""
-        check_dials(dials, self.dials)
-        (module,) = self._alone
-        with sdpa_kernel(SDPBackend.MATH):
-            logits = module(noisy(inputs, dials, noise))
-        return self._checked(logits, len(inputs))
-
-    def _checked(self, logits: object, batch: int) -> Tensor:
-        task = self.task
-        expected = (batch, *((task.features,) if task.kind == "language" else ()), task.classes)
-        if isinstance(logits, Tensor) and task.kind == "regression" and logits.shape == (batch,):
-            return logits[:, None]
-        if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
-            given = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-            raise InvalidData(
-                f"the module of task {task.name!r} gives {given} for {batch} examples; expected {list(expected)}",
-                "forward(inputs) must give logits [batch, classes]; for text [batch, context, classes], for a regression "
-                "[batch, 1] or [batch]",
-            )
-        return logits
-
-    def population(
-        self, tensors: Sequence[Tensor], inputs: Tensor, *, shared: bool, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE
-    ) -> Tensor:
-        """See ``Proxy.population``."""
-        check_dials(dials, self.dials)
-        names = [name for name, _ in self.named_parameters()]
-
-        def one(weights: Sequence[Tensor], settings: Dials, random: Noise, features: Tensor) -> Tensor:
-            found: Tensor = functional_call(self, dict(zip(names, weights, strict=True)), (features, settings, random))
-            return found
-
-        in_dims = (0, 0, 0, None if shared else 0)
-        # A population of one is one, too: the module must not draw random numbers that it could not draw in a larger one.
-        found: Tensor = vmap(one, in_dims=in_dims)(tensors, dict(dials), dict(noise), inputs)
-        return found
-
-    def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
-        """``input`` [batch, *input_shape]."""
-        return {"input": (batch, *self.task.input_shape)} if "input_noise" in dials else {}
+    def prepare(self, model: ModelSpec, task: TaskInfo, train: Split) -> None:
+        """See ``probe``."""
+        probe(model, task, train)
 
 
-def refuse_untrainable(module: nn.Module, task: str) -> None:
-    """Raise InvalidData on layers that keep statistics or draw random numbers, by name."""
-    for name, layer in module.named_modules():
-        kind = type(layer).__name__
-        if isinstance(layer, (*BATCH_NORMS, *INSTANCE_NORMS)) and layer.track_running_stats:
-            raise InvalidData(
-                f"layer {name!r} of task {task!r} is a {kind} that keeps running statistics: members of a population "
-                "cannot share them",
-                "take GroupNorm or LayerNorm, or track_running_stats=False",
-            )
-        rate = layer.p if isinstance(layer, DROPOUTS) else getattr(layer, "dropout", 0.0)
-        if isinstance(rate, float) and rate > 0:
-            raise InvalidData(
-                f"layer {name!r} of task {task!r} is a {kind} with dropout {rate:g}, which draws random numbers that no "
-                "hypergradient can hold fixed",
-                "set its dropout to 0; input_noise of the job is a regulariser that has a derivative",
-            )
-
-
-def build_module(model: ModelSpec, info: TaskInfo, task: UserTask | None = None) -> UserModule:
-    """The module of that size, on the CPU: its buffers mean something, its parameters do not.
-
-    Raises:
-        InvalidData: no such task is known to this process, or its module cannot be made or trained.
-    """
-    return UserModule(made(known(info.name) if task is None else task, model.width, model.depth), info)
-
-
-def known(name: str) -> UserTask:
-    """The task of that name.
-
-    Raises:
-        InvalidData: this process knows none.
-    """
-    try:
-        return user_task(name)
-    except LookupError as error:
-        raise InvalidData(
-            str(error), "install the package that brings the task on every machine that runs workers"
-        ) from error
-
-
-def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
-    """The module with its own initial values; the process's random numbers stay as they were.
-
-    Raises:
-        InvalidData: the task's build gives none.
-    """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(seed)
-        try:
-            module = task.builder()(width, depth)
-        except Exception as error:
-            raise InvalidData(
-                f"build of task {task.name!r} failed at width {width} and depth {depth}: {type(error).__name__}: {error}",
-                "it is called as build(width, depth) and must give a torch.nn.Module",
-            ) from error
-    if not isinstance(module, nn.Module):
-        raise InvalidData(f"build of task {task.name!r} gave {type(module).__name__}", "it must give a torch.nn.Module")
-    return module
-
-
-def example_inputs(info: TaskInfo, *leading: int) -> Tensor:
-    """Inputs that mean nothing, [*leading, *input_shape]."""
-    shape = (*leading, *info.input_shape)
-    count = torch.arange(prod(shape)).view(shape)
-    return count % max(info.classes, 2) if info.inputs == "tokens" else torch.sin(count.float())
+FAMILY = ModuleFamily()

@@ -6,7 +6,7 @@ from torch.func import functional_call, grad, jvp
 
 from hpo.errors import InvalidData
 from hpo.families.describing import check_table
-from hpo.families.module import UserModule, build_module, known
+from hpo.families.user_module import UserModule, build_module, known
 from hpo.tasks import Split
 from hpo.training.losses import per_example
 from windtunnel.types import ModelSpec, TaskInfo
@@ -30,7 +30,7 @@ def probe(model: ModelSpec, info: TaskInfo, train: Split) -> None:
             the table that the server went by is not that of the module; or the module keeps state, draws random
             numbers, or has an operation that no population or no second derivative can be taken of. The message says which.
     """
-    check_table(known(info.name), info)
+    check_table(known(info), info)
     module = build_module(model, info).double()
     inputs = train.inputs
     batch = inputs[:BATCH].double() if inputs.is_floating_point() else inputs[:BATCH]
@@ -135,7 +135,7 @@ def _try_loss(info: TaskInfo, outputs: Tensor, labels: Tensor) -> None:
         outputs: of a few examples, [members, batch, ...], float64.
         labels: of the same, [batch, ...].
     """
-    own = known(info.name).criterion()
+    own = known(info).criterion()
     assert own is not None, "the listing of the task names its loss"
     named = f"loss {info.loss} of task {info.name!r}"
     given = outputs[0].squeeze(-1) if info.kind == "regression" else outputs[0]

@@ -6,9 +6,12 @@ from typing import cast
 from torch import Tensor, nn
 
 from hpo.families.dials import Dials, Noise, augmented, dropped, noisy
+from hpo.families.facts.resnet import KERNEL, image_of, stem_size
+from hpo.families.family import Family
 from hpo.families.nonlinearity import ACTIVATIONS, normalised
 from hpo.families.proxy import Proxy, Record
-from hpo.mup.proxies import KERNEL, stem_size
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.tasks import TaskInfo
 
 
 def convolution(width: int) -> nn.Conv2d:
@@ -87,3 +90,14 @@ class ResNet(Proxy):
             inside = (batch, self.width, *(side // stride for side in sides))
             shapes |= {f"dropout.blocks.{index}": inside for index in range(len(self.blocks))}
         return shapes
+
+
+class ResNetFamily(Family):
+    """See ``ResNet``."""
+
+    def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
+        """A resnet on the task's images."""
+        return ResNet(image_of(task), task.classes, model.width, model.depth, model.activation)
+
+
+FAMILY = ResNetFamily()

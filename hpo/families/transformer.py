@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, dropped, noisy
+from hpo.families.facts.transformer import EXPANSION
+from hpo.families.family import Family
 from hpo.families.nonlinearity import ACTIVATIONS, normalised
 from hpo.families.proxy import Proxy, Record
 from hpo.families.transformer_passes import TransformerPasses
-from hpo.mup.proxies import EXPANSION
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.tasks import TaskInfo
 
 
 class Block(nn.Module):
@@ -121,3 +124,14 @@ class Transformer(Proxy):
             branches = [(index, branch) for index in range(len(self.blocks)) for branch in ("attention", "mlp")]
             shapes |= {f"dropout.blocks.{index}.{branch}": shape for index, branch in branches}
         return shapes
+
+
+class TransformerFamily(Family):
+    """See ``Transformer``."""
+
+    def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
+        """A transformer on the task's tokens."""
+        return Transformer(task.features, task.classes, model.width, model.depth, model.head, model.activation)
+
+
+FAMILY = TransformerFamily()

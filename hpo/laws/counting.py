@@ -6,40 +6,38 @@ Kaplan et al. 2020, section 2.1 and table 1: forward 2 N + 2 n_layer n_ctx d_mod
 from collections import Counter
 from math import prod
 
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
-from hpo.sizing.counts import STATE, footprint
+from hpo.families.facts.registry import facts
+from hpo.mup.roles import EMBEDDINGS
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import OptimizerInfo, optimizer_info
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.sizes import ModelCount
-from windtunnel.types.tasks import TASKS
+from windtunnel.types.tasks import TaskInfo
 
 BYTES = 4
 
 
-def count(model: ModelSpec, task: str, optimizer: OptimizerName = "adamw") -> ModelCount:
+def count(model: ModelSpec, task: TaskInfo, optimizer: str = "adamw") -> ModelCount:
     """Count a model of a built-in family, or of an installed task, from sizes alone.
 
     Args:
         model: family and size.
-        task: name of the task whose data it takes.
+        task: what its data are.
         optimizer: whose state is counted.
     """
-    info = TASKS[task]
-    tensors = proxy_tensors(model, info)
-    used = footprint(model, info)
-    is_text = info.kind == "language"
-    tokens = info.features if is_text else 1
-    attention = model.depth * tokens * model.width if model.family == "transformer" else 0
+    family = facts(model.family)
+    tensors, used = family.tensors(model, task), family.footprint(model, task)
+    is_text = task.kind == "language"
+    tokens = task.features if is_text else 1
     return counted(
         tensors,
         looked_up={fact.name for fact in tensors if _looked_up(fact)},
         readout={fact.name for fact in tensors if is_text and fact.name.startswith("readout.")},
-        context=6 * attention,
+        context=6 * family.context_products(model, task),
         exact=6 * used.multiply_adds / tokens,
         tokens=tokens,
         activation=BYTES * used.saved,
-        optimizer=optimizer,
+        optimizer=optimizer_info(optimizer),
     )
 
 
@@ -52,7 +50,7 @@ def counted(
     exact: float,
     tokens: int,
     activation: int,
-    optimizer: OptimizerName,
+    optimizer: OptimizerInfo,
     traced: bool = True,
 ) -> ModelCount:
     """The count of tensors by role.
@@ -88,8 +86,8 @@ def counted(
         left_out=_left_out(6.0 * rest, float(context), 6.0 * matrices, exact, traced),
         tokens_per_example=tokens,
         activation_bytes=activation,
-        optimizer_bytes=BYTES * STATE[optimizer] * total,
-        optimizer=optimizer,
+        optimizer_bytes=BYTES * optimizer.state * total,
+        optimizer=optimizer.name,
     )
 
 

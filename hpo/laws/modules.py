@@ -10,7 +10,7 @@ from hpo.families.owners import EMBEDDINGS as TABLES
 from hpo.families.owners import owners
 from hpo.laws.counting import counted
 from hpo.laws.tracing import trace
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import optimizer_info
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.roles import Role
 from windtunnel.types.sizes import ModelCount
@@ -23,7 +23,7 @@ def count_module(
     base: int | None = None,
     overrides: Mapping[str, Role] | None = None,
     example: Tensor | None = None,
-    optimizer: OptimizerName = "adamw",
+    optimizer: str = "adamw",
 ) -> ModelCount:
     """Count any ``nn.Module`` by the role of each of its parameters, on torch's meta device.
 
@@ -62,6 +62,6 @@ def count_module(
         exact=exact,
         tokens=1 if traced is None else traced.tokens,
         activation=0 if traced is None else traced.kept_bytes,
-        optimizer=optimizer,
+        optimizer=optimizer_info(optimizer),
         traced=traced is not None,
     )

@@ -42,7 +42,8 @@ def trace(build: Callable[[int], nn.Module], width: int, example: Tensor) -> Tra
         if id(storage) not in weights and not isinstance(value, nn.Parameter):
             # Held, so that no second storage takes its place in memory.
             kept[storage._cdata] = (storage, storage.nbytes())
-        return value
+        # An operation that saves its own output would hold itself through it, and nothing would free the pass.
+        return value.detach()
 
     is_text = not example.is_floating_point()
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda value: value):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hpo.mup.resolve import IDLE
-from windtunnel.types import TASKS, JobSpec, SearchItem, TensorFacts
+from windtunnel.types import JobSpec, SearchItem, TensorFacts
 
 
 def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> list[str]:
@@ -18,7 +18,7 @@ def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> lis
         Empty where the item acts on nothing.
     """
     if item.name == "mixture_weight":
-        return list(TASKS[spec.task].sources)
+        return list(spec.info.sources)
     if item.name == "knot":
         return spec.knot_keys
     subject = [tensor for tensor in tensors if tensor.role not in IDLE.get(item.name, frozenset())]

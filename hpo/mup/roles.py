@@ -12,6 +12,8 @@ from math import isclose, prod
 from windtunnel.types.roles import ROLES, Role
 
 Shape = Sequence[int]
+EMBEDDINGS = ("token_embedding.weight", "position_embedding.weight")
+"""What families call tables that are stored as [entries, width], and of which rows are looked up."""
 
 
 class RoleQuestion(ValueError):

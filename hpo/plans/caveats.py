@@ -15,6 +15,7 @@ from hpo.plans.premises import (
 from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.model import ModelSpec
+from windtunnel.types.optimizers import BOUNDS
 from windtunnel.types.plans import Assumption
 from windtunnel.types.results import TuneResult
 from windtunnel.types.schedules import GPT3Schedule, ShapeName
@@ -107,8 +108,7 @@ SHAPES: dict[ShapeName, tuple[str, str]] = {
 
 
 def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterName, text: str) -> Assumption | None:
-    is_sgd = spec.optimizer.name == "sgd"
-    if name in (("beta1", "beta2") if is_sgd else ("momentum",)):
+    if name in BOUNDS and name not in spec.optimizer.info.settings:
         return None
     value = attention_multiplier(spec, values) if name == "attention_multiplier" else global_value(spec, values, name)
     if value is None or (name in OPTIONAL and value == 1):
@@ -165,19 +165,19 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
         found.append(
             f"Dropout: while training, multiply by 1 + {(rate / (1 - rate)) ** 0.5:.6g} * standard normal noise, which is "
             f"dropout at rate {rate:.6g} in mean and variance (windtunnel.torch.GaussianDropout), "
-            f"{PLACES[spec.model.family]}."
+            f"{spec.model.info.dropout_place}."
         )
     if terms.layer_dropout:
         rates = ", ".join(f"{rate:.6g} in {layer}" for layer, rate in terms.layer_dropout.items())
         found.append(
             "Dropout by layer: while training, multiply by 1 + sqrt(p / (1 - p)) * standard normal noise, which is dropout "
             "at rate p in mean and variance (windtunnel.torch.GaussianDropout), "
-            f"{PLACES[spec.model.family]}, with p {rates}."
+            f"{spec.model.info.dropout_place}, with p {rates}."
         )
     if terms.input_noise is not None:
-        place = "the sum of the embeddings" if spec.model.family == "transformer" else "the standardised inputs"
         found.append(
-            f"Input noise: while training, add Gaussian noise of deviation {terms.input_noise:.6g} to {place} "
+            f"Input noise: while training, add Gaussian noise of deviation {terms.input_noise:.6g} to "
+            f"{spec.model.info.noise_place} "
             "(windtunnel.torch.GaussianNoise)."
         )
     if terms.augmentation is not None:
@@ -198,14 +198,6 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
             "(windtunnel.torch.optimizer adds its gradient)."
         )
     return found
-
-
-PLACES = {
-    "mlp": "after the nonlinearity of every hidden layer",
-    "resnet": "between the two convolutions of every block",
-    "transformer": "on what attention and MLP add to the residual stream",
-}
-"""Family -> where its dropout acts."""
 
 
 def _unsettled(result: TuneResult) -> list[str]:

@@ -1,8 +1,8 @@
 """What tables and rules of transfer take for granted, in sentences: width, decay, clipping, depth. Imports no torch."""
 
-from hpo.mup.powers import ONE, Power
-from windtunnel.types.model import Family, ModelSpec
+from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import Assumption
+from windtunnel.types.powers import ONE, Power
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.transfer import DecayRule, Parametrization
 
@@ -53,22 +53,12 @@ def penalty_formula(spec: JobSpec) -> str:
     return f"lambda / 2 |w|^2 in the loss, a step shrinks by lr * lambda * w: {SHRINKAGE[spec.transfer.decay_rule]}"
 
 
-LAYERS: dict[Family, tuple[str, str]] = {
-    "mlp": ("hidden layer", "layers"),
-    "resnet": ("block", "blocks"),
-    "transformer": ("block", "blocks"),
-    "module": ("layer", "layers"),
-}
-"""Family -> what its depth counts, and the name of the list of them."""
-
-
 def depth_premise(spec: JobSpec, depth: int) -> Assumption:
     """What a deeper target takes for granted."""
-    layer, stack = LAYERS[spec.model.family]
-    last = f"{stack}.{spec.model.depth - 1}"
-    formula = f"every {layer.split()[-1]} beyond {last} takes the values of {last}"
-    if spec.model.family == "module":
-        formula = "every added layer takes the values of the last one of its stack"
+    layer, layers = spec.model.info.layer, spec.model.layers
+    formula = f"every added {layer} takes the values of the last one of its stack"
+    if layers:
+        formula = f"every {layer.split()[-1]} beyond {layers[-1]} takes the values of {layers[-1]}"
     wanted = f"an added {layer} wants what the proxy's last {layer} wants"
     alpha = spec.depth_exponent
     if alpha is not None:
@@ -98,7 +88,7 @@ def beyond_the_table(spec: JobSpec, target: ModelSpec, *, clips: bool) -> list[s
             "Features: under parametrization 'ntk' what a layer puts out changes in training by as little as width^-1/2. A "
             "large model is a kernel method: it learns with its readout, not features. Use 'mup' for layers that learn."
         )
-    if spec.parametrization == "u-mup" and spec.optimizer.name != "sgd":
+    if spec.parametrization == "u-mup" and spec.optimizer.info.normalises:
         found.append(
             "Embeddings: u-muP lets their learning rate fall as width^-1/2, which its authors observed to transfer better "
             "for language; by theory they learn the less the wider the model is. Use 'mup' to keep their rate."
@@ -108,9 +98,7 @@ def beyond_the_table(spec: JobSpec, target: ModelSpec, *, clips: bool) -> list[s
             f"Clipping: the threshold is copied, but under parametrization {spec.parametrization!r} the global gradient "
             "norm goes with the width. Use 'mup', or switch clipping off."
         )
-    if spec.model.family == "transformer" and any(
-        item.name == "weight_decay" and item.scope == "global" for item in spec.search
-    ):
+    if spec.model.info.embeds and any(item.name == "weight_decay" and item.scope == "global" for item in spec.search):
         found.append(
             "Decay: one weight decay was tuned for all matrices. The embedding and the readout of a transformer want far "
             "less of it than the matrices between, and where the two wishes balance moves with the width: carried from "
@@ -122,36 +110,15 @@ def beyond_the_table(spec: JobSpec, target: ModelSpec, *, clips: bool) -> list[s
 RULE_NAMES = {1.0: "CompleteP", 0.5: "depth-muP"}
 """alpha -> what it is called."""
 
-MEASURED: dict[Family, str] = {
-    "transformer": "measured for pre-norm transformers under AdamW",
-    "resnet": "measured for pre-norm transformers under AdamW, and carried over to convolutions by its derivation",
-}
-"""Family with residual branches -> what the depth rule rests on."""
-
 
 def deeper(spec: JobSpec, depth: int) -> str:
     """What nobody has shown about the added depth."""
-    proxy = spec.model
-    if proxy.family == "module":
-        return (
-            f"Depth: the rules are for width. From depth {proxy.depth} to {depth} no residual branch of the module is "
-            "scaled down, and the best learning rate may fall; each added layer copies the proxy's last one."
-        )
-    if proxy.family == "mlp":
-        return (
-            f"Depth: the rules are for width. From {proxy.depth} to {depth} hidden layers without residual branches "
-            "nothing is known to keep its optimum; each added layer copies the proxy's last one."
-        )
-    alpha = spec.depth_exponent
-    blocks = f"From {proxy.depth} to {depth} residual blocks"
+    proxy, info, alpha = spec.model, spec.model.info, spec.depth_exponent
     if alpha is None:
-        return (
-            f"Depth: the rules are for width. {blocks} no branch is scaled down, so the sum of the branches grows "
-            "with the depth and the best learning rate may fall; each added block copies the proxy's last one."
-        )
+        return f"Depth: the rules are for width. {info.deeper.format(proxy=proxy.depth, target=depth)}"
     lazy = "" if alpha == 1 else " Below alpha 1 the layers of deep models move less and less against their initial values."
     factor = Power(depth=-alpha).formula("1")
     return (
-        f"Depth: {RULE_NAMES.get(alpha, 'CompleteP')}. {blocks} each branch is multiplied by {factor}; that is "
-        f"{MEASURED[proxy.family]}. No coordinate check over depth was made.{lazy}"
+        f"Depth: {RULE_NAMES.get(alpha, 'CompleteP')}. From {proxy.depth} to {depth} residual blocks each branch is "
+        f"multiplied by {factor}; that is {info.completep}. No coordinate check over depth was made.{lazy}"
     )

@@ -5,8 +5,8 @@ from datetime import datetime
 from math import prod
 
 from hpo.evidence.penalty import predicted_penalty
+from hpo.families.facts.registry import proxy_tensors
 from hpo.laws.counting import count
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
 from hpo.mup.resolve import (
     attention_multiplier,
     global_value,
@@ -14,6 +14,7 @@ from hpo.mup.resolve import (
     regularization,
     resolve,
 )
+from hpo.mup.roles import EMBEDDINGS
 from hpo.plans.caveats import assumptions, in_your_loop, not_covered
 from hpo.plans.gate import gate
 from hpo.plans.regularisers import follow, regulariser_knots
@@ -24,7 +25,6 @@ from windtunnel.types.plans import TransferPlan
 from windtunnel.types.results import TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
 from windtunnel.types.spec import Target
-from windtunnel.types.tasks import TASKS
 
 
 def make_plan(
@@ -61,7 +61,7 @@ def make_plan(
     batch_size = target.batch_size or spec.inner.batch_size
     proxy = result.proxy
     plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
-    tensors = proxy_tensors(plan_size, TASKS[spec.task])
+    tensors = proxy_tensors(plan_size, spec.info)
     rows = resolve(spec, best.hyperparameters, proxy.tensors, tensors)
     moved = translate(result, target)
     objections = [each for each in (gate(result, target), moved.objection) if each is not None]
@@ -76,16 +76,16 @@ def make_plan(
         )
         for row in rows
     ]
-    is_sgd = spec.optimizer.name == "sgd"
-    size = count(plan_size, spec.task, spec.optimizer.name)
+    settings = spec.optimizer.info.settings
+    size = count(plan_size, spec.info, spec.optimizer.name)
     values, knots = best.hyperparameters, regulariser_knots(result)
     return TransferPlan(
         id=plan_id,
         job_id=job_id,
         created_at=created_at,
         task=spec.task,
-        kind=TASKS[spec.task].kind,
-        loss=TASKS[spec.task].loss,
+        kind=spec.info.kind,
+        loss=spec.info.loss,
         parametrization=spec.parametrization,
         model=spec.model,
         width=target.width,
@@ -102,9 +102,9 @@ def make_plan(
         classes=proxy.classes,
         optimizer=spec.optimizer.name,
         decay=spec.optimizer.decay_kind,
-        momentum=global_value(spec, values, "momentum") if is_sgd else None,
-        beta1=None if is_sgd else global_value(spec, values, "beta1"),
-        beta2=None if is_sgd else global_value(spec, values, "beta2"),
+        momentum=global_value(spec, values, "momentum") if "momentum" in settings else None,
+        beta1=global_value(spec, values, "beta1") if "beta1" in settings else None,
+        beta2=global_value(spec, values, "beta2") if "beta2" in settings else None,
         clip_norm=global_value(spec, values, "clip_norm"),
         regularization=regularization(spec, values, plan_size),
         regulariser_schedule=knots,

@@ -9,6 +9,7 @@ from torch import Tensor
 from hpo.estimators import Estimator
 from hpo.search.account import Account
 from hpo.search.readings import Readings
+from hpo.seeding import Purpose
 from hpo.training.evaluation import SeedPath
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
@@ -16,9 +17,6 @@ from windtunnel.types import JobSpec, OuterStep
 
 if TYPE_CHECKING:
     from hpo.best_response.run import Answer
-
-SCOUT, MOVE, FINISH, PANEL, SAMPLER, RESPONSE = 0, 1, 2, 3, 4, 5
-"""Purpose of a run: the second part of its seed path, so that no two purposes ever share a seed."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class SearchContext:
         """The search space."""
         return self.problem.space
 
-    def seeds(self, purpose: int, outer_step: int, count: int) -> list[SeedPath]:
+    def seeds(self, purpose: Purpose, outer_step: int, count: int) -> list[SeedPath]:
         """Seed paths of the runs of one outer step."""
         return [(self.spec.seed, purpose, outer_step, index) for index in range(count)]
 

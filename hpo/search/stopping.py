@@ -14,12 +14,11 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from hpo.search.budget import LOOKS
 from hpo.search.readings import Spared
 from hpo.training.evaluation import SeedPath, diverged_to_infinity
 from hpo.training.problem import InnerProblem, OnStep
 
-LOOKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""Shares of the run at which the validation loss is looked at."""
 FEWEST = 4
 """Looks that a line and its interval take."""
 LEVEL = 0.975

@@ -3,7 +3,6 @@
 from windtunnel.types.estimators import BestResponseName
 from windtunnel.types.method import BestResponseSettings
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 STEP_COST: dict[BestResponseName, int] = {"stn": 2, "delta_stn": 3}
 """Of one update of weights and response. Both products of a responding layer, with W and with W_r, go forward and back:
@@ -34,7 +33,7 @@ def step_cost(kind: BestResponseName, settings: BestResponseSettings) -> int:
 def block_cost(spec: JobSpec, begin: int, end: int) -> float:
     """Gradient evaluations of updates ``begin`` to ``end - 1`` of one member, with their validation steps and the look at
     the whole validation split after them."""
-    kind, inner, examples = best_response_of(spec), spec.inner, TASKS[spec.task].validation_examples
+    kind, inner, examples = best_response_of(spec), spec.inner, spec.info.validation_examples
     assert kind is not None
     settings = spec.method.best_response_settings
     looks = settings.looks(begin, end, inner.steps)
@@ -46,4 +45,4 @@ def run_cost(spec: JobSpec, blocks: int) -> float:
     """Gradient evaluations of one member's whole run, in so many blocks."""
     inner = spec.inner
     whole = block_cost(spec, 0, inner.steps)
-    return whole + (blocks - 1) * EVALUATION_COST * TASKS[spec.task].validation_examples / inner.batch_size
+    return whole + (blocks - 1) * EVALUATION_COST * spec.info.validation_examples / inner.batch_size

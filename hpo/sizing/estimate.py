@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from math import ceil
 
+from hpo.search.budget import LOOKS
 from hpo.sizing.checks import checks_bytes
-from hpo.sizing.counts import coordinates, parameters
 from hpo.sizing.memory import (
+    at_once,
     estimator_bytes,
     estimator_in_force,
     is_auto,
@@ -14,40 +15,37 @@ from hpo.sizing.memory import (
 )
 from hpo.sizing.peak import members_at_once, peak_bytes, waiting_bytes
 from hpo.sizing.seconds import evaluation_seconds, hypergradient_factor, step_seconds
-from hpo.sizing.starts import at_once
+from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import Phase, phases
 from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, MemoryEstimate, PhaseEstimate
 from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
-LOOKS = 8
-"""Times that early stopping looks at the validation loss of a run on its way."""
 STARTUP_SECONDS = 4.0
 """From the claim of a job to its first inner step: a process starts and loads torch and the data."""
 
 
 def estimate(
-    spec: JobSpec, limit: int, speed: MachineSpeed | None, measured_by: str | None, changes: Sequence[FieldError]
+    sizes: Sizes, limit: int, speed: MachineSpeed | None, measured_by: str | None, changes: Sequence[FieldError]
 ) -> Estimate:
     """What the job takes.
 
     Args:
-        spec: the job.
+        sizes: of the job.
         limit: memory for populations, bytes.
         speed: of the worker that would run it; None: of the reference core.
         measured_by: the worker whose speed it is.
         changes: what would have to change for the job to fit; empty where it does.
     """
     machine = REFERENCE if speed is None else speed
-    parts = phases(spec, limit)
+    spec, parts = sizes.spec, phases(sizes, limit)
     run = spec.inner.steps
-    storage = storage_in_force(at_once(spec), limit)
+    storage = storage_in_force(at_once(sizes), limit)
     kind = estimator_in_force(spec)
-    peak = peak_bytes(spec, limit)
+    peak = peak_bytes(sizes, limit)
     listed = [
         PhaseEstimate(
-            phase=part.name, run_equivalents=part.gradient_evaluations / run, seconds=phase_seconds(spec, part, machine)
+            phase=part.name, run_equivalents=part.gradient_evaluations / run, seconds=phase_seconds(sizes, part, machine)
         )
         for part in parts
     ]
@@ -55,18 +53,18 @@ def estimate(
         task=spec.task,
         estimator="auto" if is_auto(spec) else kind,
         checkpointing=str(storage) if kind == "reverse" else "-",
-        parameters=parameters(spec),
-        hyperparameters=coordinates(spec),
+        parameters=sizes.parameters,
+        hyperparameters=sizes.coordinates,
         phases=listed,
         run_equivalents=sum(part.run_equivalents for part in listed),
         seconds=STARTUP_SECONDS + sum(part.seconds for part in listed),
         memory=MemoryEstimate(
             peak=peak,
-            plain=plain_bytes(spec, members_at_once(spec)) + waiting_bytes(spec),
-            hypergradient=estimator_bytes(at_once(spec), limit),
-            checks=checks_bytes(spec),
+            plain=plain_bytes(sizes, members_at_once(sizes)) + waiting_bytes(sizes),
+            hypergradient=estimator_bytes(at_once(sizes), limit),
+            checks=checks_bytes(sizes),
             limit=limit,
-            members=members_at_once(spec),
+            members=members_at_once(sizes),
             fits=peak <= limit,
         ),
         notes=notes(spec),
@@ -91,12 +89,12 @@ def notes(spec: JobSpec) -> list[str]:
     ]
 
 
-def phase_seconds(spec: JobSpec, phase: Phase, speed: MachineSpeed) -> float:
+def phase_seconds(sizes: Sizes, phase: Phase, speed: MachineSpeed) -> float:
     """Training, hypergradients, and the evaluation of every run on the validation split at its end and where looked at."""
-    task, together, members = TASKS[spec.task], at_once(spec).inner.seeds, members_at_once(spec)
-    plain = phase.plain * step_seconds(spec, speed, members)
-    differentiated = phase.differentiated * step_seconds(spec, speed, together) * hypergradient_factor(spec)
+    spec, together, members = sizes.spec, at_once(sizes).spec.inner.seeds, members_at_once(sizes)
+    plain = phase.plain * step_seconds(sizes, speed, members)
+    differentiated = phase.differentiated * step_seconds(sizes, speed, together) * hypergradient_factor(spec)
     runs = ceil(phase.plain / spec.inner.steps) if phase.name != "check" else 0
     if spec.outer.early_stopping and phase.name in ("scout", "tune"):
-        runs *= 1 + LOOKS
-    return plain + differentiated + runs * evaluation_seconds(spec, speed, members, task.validation_examples)
+        runs *= 1 + len(LOOKS)
+    return plain + differentiated + runs * evaluation_seconds(sizes, speed, members, sizes.task.validation_examples)

@@ -4,24 +4,16 @@ The three terms add up. Numbers of calls and of passes over memory were fitted t
 factor of two.
 """
 
-from hpo.sizing.counts import footprint, parameters
 from hpo.sizing.memory import BYTES, estimator_in_force, held_together
+from hpo.sizing.sizes import Sizes
 from windtunnel.types.estimates import MachineSpeed
 from windtunnel.types.estimators import EstimatorName
-from windtunnel.types.model import Family
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
-CALLS: dict[Family, tuple[int, int]] = {"mlp": (80, 15), "resnet": (80, 60), "transformer": (80, 70), "module": (80, 70)}
-"""Small operations of a step: of any model, and of each layer or block."""
 PASSES = 3
 """A step's products: forward, and two backward."""
-EFFICIENCY: dict[Family, float] = {"mlp": 0.6, "resnet": 0.3, "transformer": 0.45, "module": 0.3}
-"""Share of the speed of large products that a family's own reach."""
 UPDATE_TRAFFIC = 30
 """Times that the parameters pass through memory in an update."""
-SAVED_TRAFFIC: dict[Family, int] = {"mlp": 8, "resnet": 14, "transformer": 16, "module": 16}
-"""Times that what a forward pass keeps goes through memory."""
 COST_FACTOR: dict[EstimatorName, float] = {
     "reverse": 1.3,
     "higher": 2.5,
@@ -35,31 +27,30 @@ COST_FACTOR: dict[EstimatorName, float] = {
 """Seconds of a gradient evaluation within a hypergradient, over those of a plain one of as many members."""
 
 
-def step_seconds(spec: JobSpec, speed: MachineSpeed, members: int) -> float:
+def step_seconds(sizes: Sizes, speed: MachineSpeed, members: int) -> float:
     """Of one plain member-step, in a population of so many members."""
-    arithmetic, moved = _batch_seconds(spec, speed, spec.inner.batch_size)
-    update = BYTES * UPDATE_TRAFFIC * parameters(spec) / speed.bytes_per_second
-    return _overhead(spec, speed) / held_together(spec, members) + PASSES * arithmetic + moved + update
+    arithmetic, moved = _batch_seconds(sizes, speed, sizes.spec.inner.batch_size)
+    update = BYTES * UPDATE_TRAFFIC * sizes.parameters / speed.bytes_per_second
+    return _overhead(sizes, speed) / held_together(sizes, members) + PASSES * arithmetic + moved + update
 
 
-def evaluation_seconds(spec: JobSpec, speed: MachineSpeed, members: int, examples: int) -> float:
+def evaluation_seconds(sizes: Sizes, speed: MachineSpeed, members: int, examples: int) -> float:
     """Of one member's loss on so many examples, without a gradient, in a population of so many members."""
-    arithmetic, moved = _batch_seconds(spec, speed, examples)
-    return _overhead(spec, speed) / PASSES / held_together(spec, members) + arithmetic + moved / 2
+    arithmetic, moved = _batch_seconds(sizes, speed, examples)
+    return _overhead(sizes, speed) / PASSES / held_together(sizes, members) + arithmetic + moved / 2
 
 
-def _overhead(spec: JobSpec, speed: MachineSpeed) -> float:
+def _overhead(sizes: Sizes, speed: MachineSpeed) -> float:
     """Seconds of a step of a population that does nothing but call."""
-    base, each = CALLS[spec.model.family]
-    return (base + each * spec.model.depth) * speed.dispatch_seconds
+    base, each = sizes.family.measured.calls
+    return (base + each * sizes.spec.model.depth) * speed.dispatch_seconds
 
 
-def _batch_seconds(spec: JobSpec, speed: MachineSpeed, examples: int) -> tuple[float, float]:
+def _batch_seconds(sizes: Sizes, speed: MachineSpeed, examples: int) -> tuple[float, float]:
     """(arithmetic of one pass, memory traffic of a training pass) of one member's batch."""
-    family = spec.model.family
-    example = footprint(spec.model, TASKS[spec.task])
-    arithmetic = 2 * example.multiply_adds * examples / (speed.flops_per_second * EFFICIENCY[family])
-    return arithmetic, BYTES * SAVED_TRAFFIC[family] * example.saved * examples / speed.bytes_per_second
+    measured, example = sizes.family.measured, sizes.footprint
+    arithmetic = 2 * example.multiply_adds * examples / (speed.flops_per_second * measured.efficiency)
+    return arithmetic, BYTES * measured.traffic * example.saved * examples / speed.bytes_per_second
 
 
 def hypergradient_factor(spec: JobSpec) -> float:

@@ -1,30 +1,33 @@
-"""Work of a job in gradient evaluations, phase by phase. Numbers of the outer loop are checked against its own by tests."""
+"""Work of a job in gradient evaluations, phase by phase. Imports no torch."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.evidence.design import CHECK_STEPS, FACTORS, FIT_SEEDS, NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
+from hpo.search.budget import (
+    CERTIFIED_STEPS,
+    GRADIENT_SEEDS,
+    MOST_TILTED,
+    QUALITY_MEMBERS,
+    QUALITY_POINTS,
+    RACE_FINALISTS,
+    RACERS,
+    STARTS_SPREAD,
+    SURVEY,
+    SURVEYED,
+    SWEEP,
+    SWEEP_FINALISTS,
+    short_steps,
+)
 from hpo.sizing.best_response import best_response_of, run_cost, step_cost
-from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, SEEDS, ladder
-from hpo.sizing.counts import coordinates, footprint, rates
-from hpo.sizing.grouping import members_together, tapes_kept
-from hpo.sizing.memory import AUTO_SEEDS, CERTIFIED_STEPS, DOUBLE, estimator_in_force, is_auto, storage_in_force
-from hpo.sizing.starts import SPREAD, at_once
+from hpo.sizing.coordinate_widths import ladder
+from hpo.sizing.memory import DOUBLE, at_once, estimator_in_force, is_auto, storage_in_force
+from hpo.sizing.sizes import Sizes
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.tasks import TASKS
 
 PhaseName = Literal["scout", "tune", "finish", "certify", "check"]
-SHORTEST, SHORT_SHARE = 20, 4
-"""Steps of a scout's short runs: at least, and as a share of the run."""
-SWEEP, SWEEP_FINALISTS = 16, 4
-"""The scout of a named estimator: learning rates at a short horizon, points at the full one."""
-SURVEY, SURVEYED = 24, 6
-"""The scout of ``auto``: points at a short horizon, at most; runs at the full one beside the first judgement."""
-MOST_TILTED = 8
-"""Rates that it also raises and lowers one by one, at most."""
-RACERS, RACE_FINALISTS = 6, 2
-"""An outer step of a named estimator from one start: candidates on one seed, the best on the others."""
 AUTO_RUNS = 10
 """Plain runs of an outer step of ``auto``: points of an arm, and what it takes to judge the best of them."""
 AUTO_GRADIENTS = 0.5
@@ -35,14 +38,6 @@ CERTIFIED, CERTIFYING = 2, 20
 """The certificate: short runs at two points; how many at each, as a rule."""
 RESPONDING = 8
 """The certificate of a best response: a short run, and losses beside it."""
-QUALITY_POINTS, QUALITY_MEMBERS = 5, 2
-"""What a best response predicts: points tried, members trained again at each."""
-CHECK_STEPS = 4
-"""The coordinate check: a few steps at each width of its ladder."""
-NOISE_RUNS, NOISE_SHARE, NOISE_BATCHES = 4, 0.75, 96
-"""The noise scale: runs, how much of each, and gradients at three times of it."""
-FACTORS, FIT_SEEDS = 5, 4
-"""The ladder and the horizons: factors on the learning rate; seeds of the horizons."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +56,32 @@ class Phase:
         return self.plain + self.differentiated
 
 
-def phases(spec: JobSpec, limit: int) -> list[Phase]:
+def phases(sizes: Sizes, limit: int) -> list[Phase]:
     """What the job does, in order; of several starts as if all of them lived to the end, which they rarely do.
 
     Args:
-        spec: the job.
+        sizes: of the job.
         limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
     """
-    steps = spec.inner.steps
-    scout, tune = _scout(spec), _tune(spec, limit)
+    spec, steps = sizes.spec, sizes.spec.inner.steps
+    scout, tune = _scout(sizes), _tune(sizes, limit)
     if spec.outer.budget is not None:
         # The scout is paid first; the outer steps go on until the rest is spent, or for as many as were asked for.
         left = max(0.0, spec.outer.budget * steps - scout.gradient_evaluations)
         share = min(1.0, left / tune.gradient_evaluations)
         tune = Phase("tune", tune.plain * share, tune.differentiated * share)
     found = [scout, tune]
-    found.append(Phase("finish", _finish(spec)))
+    found.append(Phase("finish", _finish(sizes)))
     short = min(steps, CERTIFIED_STEPS)
     runs = (0 if is_alone(spec) else CERTIFYING + 5) + (RESPONDING if best_response_of(spec) else 0)
     found.append(Phase("certify", CERTIFIED * DOUBLE * runs * short))
-    found.append(Phase("check", _check(spec)))
+    found.append(Phase("check", _check(sizes)))
     return found
 
 
-def _finish(spec: JobSpec) -> float:
+def _finish(sizes: Sizes) -> float:
     """Member-steps of the last judgement; of a best response also those of its schedule, and of what it predicts."""
+    spec = sizes.spec
     steps, fresh = spec.inner.steps, spec.outer.finish_seeds
     if is_alone(spec):
         return (2 * fresh + _conclusion(spec)) * steps
@@ -105,57 +101,58 @@ def is_alone(spec: JobSpec) -> bool:
     return spec.method.estimator in ("stn", "delta_stn")
 
 
-def _check(spec: JobSpec) -> float:
+def _check(sizes: Sizes) -> float:
     """Member-steps of the proxy that all measurements for the transfer are worth."""
+    spec = sizes.spec
     steps, rules = spec.inner.steps, spec.transfer
     work = 0.0
     if spec.parametrization != "standard":
-        work += SEEDS[spec.model.family] * CHECK_STEPS * _check_weight(spec)
+        work += sizes.family.check.seeds * CHECK_STEPS * _check_weight(sizes)
     if rules.noise_scale:
-        work += NOISE_RUNS * (NOISE_SHARE * steps + NOISE_BATCHES)
+        work += NOISE_RUNS * (NOISE_TIMES[-1] * steps + len(NOISE_TIMES) * NOISE_BATCHES)
     if rules.horizons:
-        work += FACTORS * FIT_SEEDS * steps * sum(2.0**-halvings for halvings in range(rules.horizons))
+        work += len(FACTORS) * FIT_SEEDS * steps * sum(2.0**-halvings for halvings in range(rules.horizons))
     if rules.ladder is not None:
-        own = footprint(spec.model, TASKS[spec.task]).multiply_adds
-        wide = [spec.model.model_copy(update={"width": width}) for width in ladder_widths(spec.model, rules.ladder)]
-        each = sum(footprint(model, TASKS[spec.task]).multiply_adds for model in wide) / own
+        wide = sum(map(sizes.multiply_adds_at, ladder_widths(spec.model, rules.ladder)))
+        each = wide / sizes.footprint.multiply_adds
         climbs = 1 + (rules.ladder.weight_decay and spec.decays) + rules.ladder.standard
-        work += climbs * FACTORS * rules.ladder.seeds * steps * each
+        work += climbs * len(FACTORS) * rules.ladder.seeds * steps * each
     if rules.scaling is not None:
-        own = footprint(spec.model, TASKS[spec.task]).multiply_adds
-        wide = [spec.model.model_copy(update={"width": width}) for width in scaling_widths(spec.model, rules.scaling)]
-        each = sum(footprint(model, TASKS[spec.task]).multiply_adds for model in wide) / own
+        wide = sum(map(sizes.multiply_adds_at, scaling_widths(spec.model, rules.scaling)))
+        each = wide / sizes.footprint.multiply_adds
         work += rules.scaling.seeds * sum(scaling_steps(steps, rules.scaling)) * each
     return work
 
 
-def _scout(spec: JobSpec) -> Phase:
+def _scout(sizes: Sizes) -> Phase:
+    spec = sizes.spec
     steps, seeds = spec.inner.steps, spec.inner.seeds
     if is_alone(spec):
         # Outer step 0 is the warm-up of the one run.
         return Phase("scout", 0.0)
-    short = min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
-    others = SPREAD * (spec.outer.starts - 1) * short
+    short = short_steps(steps)
+    others = STARTS_SPREAD * (spec.outer.starts - 1) * short
     if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
         return Phase("scout", seeds * steps + others)
     if is_auto(spec):
-        leaning = tilted(spec)
+        leaning = tilted(sizes)
         return Phase("scout", (SURVEY + 2 * leaning) * short + (SURVEYED + bool(leaning) + seeds) * steps)
     return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps + others)
 
 
-def tilted(spec: JobSpec) -> int:
+def tilted(sizes: Sizes) -> int:
     """Rates that the scout of ``auto`` raises and lowers one by one."""
-    return rates(spec) if 1 < rates(spec) <= MOST_TILTED else 0
+    return sizes.rates if 1 < sizes.rates <= MOST_TILTED else 0
 
 
-def _tune(spec: JobSpec, limit: int) -> Phase:
+def _tune(sizes: Sizes, limit: int) -> Phase:
+    spec = sizes.spec
     steps, seeds = spec.inner.steps, spec.inner.seeds
     if is_alone(spec):
         return Phase("tune", 0.0, seeds * run_cost(spec, 1 + spec.outer.steps))
-    cost = hypergradient_cost(spec, limit)
+    cost = hypergradient_cost(sizes, limit)
     if is_auto(spec):
-        gradients = AUTO_GRADIENTS * min(seeds, AUTO_SEEDS) * cost
+        gradients = 0.0 if spec.optimizer.info.pathwise else AUTO_GRADIENTS * min(seeds, GRADIENT_SEEDS) * cost
         return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
     racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
     moves = spec.outer.steps * spec.outer.starts
@@ -166,27 +163,28 @@ def _tune(spec: JobSpec, limit: int) -> Phase:
     return Phase("tune", moves * racing, seeds * (moves * cost + responses * run_cost(spec, 1)))
 
 
-def _check_weight(spec: JobSpec) -> float:
+def _check_weight(sizes: Sizes) -> float:
     """Work of one step at every width of the coordinate check, over that of a step of the proxy."""
-    task, tokens = TASKS[spec.task], CONTEXT / TASKS[spec.task].features if spec.model.family == "transformer" else 1.0
-    own = footprint(spec.model, task).multiply_adds * spec.inner.batch_size
-    at = [footprint(spec.model.model_copy(update={"width": width}), task).multiply_adds for width in ladder(spec)]
-    return sum(at) * min(1.0, tokens) * BATCHES[spec.model.family] / own
+    check = sizes.family.check
+    own = sizes.footprint.multiply_adds * sizes.spec.inner.batch_size
+    at = [sizes.multiply_adds_at(width) for width in ladder(sizes)]
+    return sum(at) * check.share(sizes.task) * check.batch / own
 
 
-def hypergradient_cost(spec: JobSpec, limit: int) -> float:
+def hypergradient_cost(sizes: Sizes, limit: int) -> float:
     """Gradient evaluations of one member's hypergradient."""
-    steps, method, task = spec.inner.steps, spec.method, TASKS[spec.task]
+    spec, task = sizes.spec, sizes.task
+    steps, method = spec.inner.steps, spec.method
     look = task.validation_examples / spec.inner.batch_size
     cost: float
     match estimator_in_force(spec):
         case "auto" | "reverse":
-            storage = storage_in_force(at_once(spec), limit)
-            cost = replayed(steps, storage) - spared(steps, storage, _tapes(spec)) + 4 * steps
+            storage = storage_in_force(at_once(sizes), limit)
+            cost = replayed(steps, storage) - spared(steps, storage, _tapes(sizes)) + 4 * steps
         case "higher":
             cost = 3 * steps
         case "forward":
-            cost = steps * (1 + 2 * (coordinates(spec) if method.samples is None else method.samples))
+            cost = steps * (1 + 2 * (sizes.coordinates if method.samples is None else method.samples))
         case "truncated":
             cost = steps + 3 * min(method.window_steps, steps)
         case "greedy":
@@ -202,16 +200,16 @@ def hypergradient_cost(spec: JobSpec, limit: int) -> float:
             windows = math.ceil(steps / method.window_steps)
             cost = (1 + 2 * method.pairs) * steps + 2 * method.pairs * (windows - 1) * look / 3
         case "finite_difference":
-            cost = (1 + 2 * coordinates(spec)) * steps
+            cost = (1 + 2 * sizes.coordinates) * steps
         case "stn" | "delta_stn" as kind:
             cost = step_cost(kind, method.best_response_settings) * steps
     return cost
 
 
-def _tapes(spec: JobSpec) -> int:
+def _tapes(sizes: Sizes) -> int:
     """Steps of a replayed segment whose tapes are kept."""
-    task, batch = TASKS[spec.task], spec.inner.batch_size
-    return tapes_kept(spec.model, task, batch * (members_together(spec.model, task, batch) or 1))
+    batch = sizes.spec.inner.batch_size * (sizes.members_together or 1)
+    return sizes.family.tapes_kept(sizes.spec.model, sizes.task, batch)
 
 
 def spared(steps: int, storage: Literal["none", "sqrt"] | int, tapes: int) -> int:

@@ -1,6 +1,6 @@
 """Data sets by name: real data that installed packages ship, split once and for all into three parts."""
 
-from hpo.tasks.registry import TaskData, load
+from hpo.tasks.registry import TaskData, data_of, load
 from hpo.tasks.split import Split
 
-__all__ = ["Split", "TaskData", "load"]
+__all__ = ["Split", "TaskData", "data_of", "load"]

@@ -1,4 +1,4 @@
-"""Load a task by name: its three parts, checked against the catalogue."""
+"""Load a task's data: its three parts, checked against what is known of the task."""
 
 import functools
 import hashlib
@@ -12,9 +12,11 @@ from hpo.tasks.pooled import Pooled
 from hpo.tasks.python_text import python_text
 from hpo.tasks.split import Parts, Split
 from hpo.tasks.user import user_parts
+from windtunnel.tasks import TASKS
+from windtunnel.tasks.user import user_task
+from windtunnel.types import JobSpec
 from windtunnel.types.datasets import is_dataset
-from windtunnel.types.tasks import TASKS, TaskInfo
-from windtunnel.user_tasks import user_task
+from windtunnel.types.tasks import BUILT_IN, TaskInfo, UnknownTask
 
 READERS: dict[str, Callable[[TaskInfo], Parts]] = {
     "digits": Pooled(images.digits, per_feature=False),
@@ -45,30 +47,64 @@ class TaskData:
         return prod(self.train.inputs.shape[1:])
 
 
+def data_of(spec: JobSpec) -> TaskData:
+    """Load the data of a job's task.
+
+    Raises:
+        InvalidData: the task is not here, its data are on a server, or the source is not what is known of the task.
+    """
+    try:
+        return _load(spec.info)
+    except UnknownTask as error:
+        raise _absent(spec.task, error) from error
+
+
 def load(name: str) -> TaskData:
-    """Load a task; the same call for a built-in one in the same process gives the same object.
+    """Load a built-in or installed task by name.
 
     Raises:
         InvalidData: the name is unknown, or the source is not what the catalogue says.
     """
-    if name in READERS:
-        return load_built_in(name)
-    if is_dataset(name):
-        raise InvalidData(
-            f"{name!r} is a data set that was uploaded to a server", "submit the job there: its workers have the data"
-        )
     try:
-        info = TASKS[name]
-    except KeyError as error:
-        known = f"allowed: {', '.join(sorted(TASKS))}; a package that brings a task must be installed on every worker"
-        raise InvalidData(str(error), known) from error
-    return _told_apart(info, user_parts(user_task(name), info))
+        return _load(TASKS[name])
+    except UnknownTask as error:
+        raise _absent(name, error) from error
+
+
+def _load(task: TaskInfo) -> TaskData:
+    """Load a task by its facts; the same call for a built-in one in the same process gives the same object.
+
+    Raises:
+        InvalidData: its data are on a server, or the source is not what the facts say.
+    """
+    if task.name in READERS:
+        return load_built_in(task.name)
+    if is_dataset(task.name):
+        raise _elsewhere(task.name)
+    try:
+        own = user_task(task)
+    except LookupError as error:
+        raise InvalidData(str(error), "install it on every worker, or hand the data over") from error
+    return _told_apart(task, user_parts(own, task))
+
+
+def _absent(name: str, error: UnknownTask) -> InvalidData:
+    if is_dataset(name):
+        return _elsewhere(name)
+    known = f"allowed: {', '.join(sorted(TASKS))}; a package that brings a task must be installed on every worker"
+    return InvalidData(str(error), known)
+
+
+def _elsewhere(name: str) -> InvalidData:
+    return InvalidData(
+        f"{name!r} is a data set that was uploaded to a server", "submit the job there: its workers have the data"
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def load_built_in(name: str) -> TaskData:
-    """See ``load``."""
-    return _told_apart(TASKS[name], READERS[name](TASKS[name]))
+    """Load a built-in task, once."""
+    return _told_apart(BUILT_IN[name], READERS[name](BUILT_IN[name]))
 
 
 def _told_apart(info: TaskInfo, parts: Parts) -> TaskData:

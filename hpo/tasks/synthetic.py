@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from windtunnel.types.tasks import TASKS
+from windtunnel.types.tasks import BUILT_IN
 
 TEACHER_SEED = 7
 TEACHER_WIDTH = 128
@@ -13,7 +13,7 @@ TEMPERATURE = 0.5
 
 def teacher() -> tuple[Tensor, Tensor]:
     """Gaussian inputs [6144, 32]; labels sampled from softmax(logits / temperature) of the teacher."""
-    info = TASKS["synthetic"]
+    info = BUILT_IN["synthetic"]
     examples = info.train_examples + info.validation_examples + info.test_examples
     generator = torch.Generator().manual_seed(TEACHER_SEED)
     inputs = torch.randn(examples, info.features, generator=generator)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from hpo.errors import InvalidData
 from hpo.tasks.split import Parts, Split
+from windtunnel.tasks.user import UserTask
 from windtunnel.types.tasks import TaskInfo
-from windtunnel.user_tasks import UserTask
 
 PARTS = ("train", "validation", "test")
 

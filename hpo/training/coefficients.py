@@ -14,8 +14,8 @@ from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
 from hpo.schedules import multipliers
 from hpo.training.space import Space
-from hpo.updates import StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec
+from windtunnel.types.hyperparameters import SCOPED
 
 Tables = Mapping[str, Tensor]
 
@@ -69,25 +69,6 @@ def of_members(tables: Tables, members: slice) -> dict[str, Tensor]:
     return {name: table[members] for name, table in tables.items()}
 
 
-def expanded(tables: Tables, layout: Layout) -> StepCoefficients:
-    """What ``Coefficients.at`` gives, with one value a parameter where it had one a tensor."""
-
-    def per_parameter(name: str) -> Tensor | None:
-        table = tables.get(name)
-        return table if table is None or table.shape[1] == 1 else layout.expand(table)
-
-    return StepCoefficients(
-        learning_rate=layout.expand(tables["learning_rate"]),
-        shrink=per_parameter("shrink"),
-        l2=per_parameter("coupled_decay"),
-        clip_norm=tables.get("clip_norm"),
-        momentum=tables.get("momentum"),
-        beta1=tables.get("beta1"),
-        beta2=tables.get("beta2"),
-        eps=per_parameter("eps"),
-    )
-
-
 def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) -> Coefficients:
     """Coefficients of a population.
 
@@ -105,11 +86,13 @@ def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) ->
     scheduled = {"learning_rate": learning_rate}
     if kind != "l2":
         scheduled["shrink"] = learning_rate * decay if kind == "decoupled" else schedule * decay
-    own: tuple[HyperparameterName, ...] = ("momentum",) if spec.optimizer.name == "sgd" else ("beta1", "beta2")
-    columns = {name: chosen.column(name) for name in ("clip_norm", *own)}
+    settings = spec.optimizer.info.settings
+    alike: list[HyperparameterName] = ["clip_norm", *(name for name in settings if name not in SCOPED)]
+    columns = {name: chosen.column(name) for name in alike}
     update: dict[str, Tensor] = {name: column[:, None] for name, column in columns.items() if column is not None}
-    if spec.optimizer.name != "sgd":
-        update["eps"] = chosen.per_tensor("eps") if chosen.is_scoped("eps") else chosen.sole("eps")[:, None]
+    for name in settings:
+        if name in SCOPED:
+            update[name] = chosen.per_tensor(name) if chosen.is_scoped(name) else chosen.sole(name)[:, None]
     if kind == "l2":
         update["coupled_decay"] = decay
     return Coefficients({"init_scale": chosen.per_tensor("init_scale")}, _in_the_loss(chosen), update, scheduled)

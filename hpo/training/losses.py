@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
 
+from windtunnel.tasks.user import user_task
 from windtunnel.torch._own_loss import of_each
 from windtunnel.types.tasks import TaskInfo, TaskKind
-from windtunnel.user_tasks import user_task
 
 
 def per_example(task: TaskInfo, outputs: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
@@ -31,7 +31,7 @@ def per_example(task: TaskInfo, outputs: Tensor, labels: Tensor, smoothing: Tens
         [members, batch]
     """
     if task.loss is not None:
-        own = user_task(task.name).criterion()
+        own = user_task(task).criterion()
         assert own is not None, "the listing of the task names its loss"
         found: Tensor = vmap(functools.partial(of_each, own))(_plain(task.kind, outputs), labels)
         return found

@@ -7,21 +7,23 @@ from math import prod
 import torch
 from torch import Tensor
 
-from hpo.families import NO_NOISE, Proxy, build
+from hpo.families.dials import NO_NOISE
+from hpo.families.facts.registry import facts
 from hpo.families.passes import Passes
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
-from hpo.optimizers.clipping import clip_by_global_norm
-from hpo.seeding import generator_of, generator_of_step, number_of
-from hpo.sizing.grouping import groups, members_together, tapes_kept
-from hpo.stepping import STEPS
+from hpo.optimizers.registry import rule
+from hpo.optimizers.rule import OptimizerState
+from hpo.seeding import Stream, generator_of, generator_of_step, number_of
+from hpo.sizing.grouping import groups
 from hpo.tasks import Split, TaskData
-from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, expanded, loss_tables, of_members
+from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, loss_tables, of_members
 from hpo.training.losses import accuracy, mixed, per_example
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
-from hpo.updates import RULES, OptimizerState
-from windtunnel.types import TASKS, HyperparameterName, JobSpec
+from windtunnel.types import HyperparameterName, JobSpec
 from windtunnel.types.results import Role
 
 OnStep = Callable[[int], None]
@@ -29,8 +31,6 @@ OnStep = Callable[[int], None]
 
 NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
-NOISE = 7
-"""Last part of the seed path of a member's noise."""
 MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "input": "embedding_multiplier"}
 """Role -> table of the loss that its tensors are multiplied by."""
 DIALS = ("attention_multiplier", *NOISY)
@@ -104,14 +104,11 @@ class InnerProblem:
         most: members trained or differentiated as one computation, at most; None for what is fastest.
     """
 
-    closed_form = True
-    """Whether an update is a rule of ``hpo.updates`` after a clip; else it is ``apply_update`` of a subclass alone."""
     by_hand = True
     """Whether the training loss is that of the model's outputs and the penalty; else it is what a subclass says."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.closed_form = cls.apply_update is InnerProblem.apply_update
         parts = ("training_loss", "outputs", "penalty")
         cls.by_hand = all(getattr(cls, part) is getattr(InnerProblem, part) for part in parts)
 
@@ -129,14 +126,15 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.initial_state, self.update = RULES[spec.optimizer.name]
-        self.in_place = STEPS[spec.optimizer.name]
+        self.rule = rule(spec.optimizer.name)
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
-        self.task = TASKS[spec.task]
-        fastest = members_together(spec.model, self.task, self.batch_size)
+        self.task = spec.info
+        family = facts(spec.model.family)
+        fastest = family.members_together(spec.model, self.task, self.batch_size)
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
-        self.tapes = tapes_kept(spec.model, self.task, self.batch_size * (self.together or 1)) if self.by_hand else 0
+        rows = self.batch_size * (self.together or 1)
+        self.tapes = family.tapes_kept(spec.model, self.task, rows) if self.by_hand else 0
         tokens = not data.train.inputs.is_floating_point()
         self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
         self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
@@ -150,7 +148,7 @@ class InnerProblem:
 
     def build_module(self) -> Proxy:
         """A module with the layout's tensors; its own initial values mean nothing."""
-        return build(self.spec.model, TASKS[self.spec.task])
+        return build(self.spec.model, self.spec.info)
 
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
         """Initial values and batch order of one member for each seed path (job seed, purpose, outer step, index).
@@ -169,7 +167,7 @@ class InnerProblem:
             noises.append(torch.cat(parts).to(self.dtype))
             order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
             batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))
-        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, NOISE)) for seed in seeds))
+        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, Stream.NOISE)) for seed in seeds))
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Coefficients of a population at unconstrained points [members, k], in this problem's dtype."""
@@ -183,7 +181,7 @@ class InnerProblem:
     def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:
         """State before the first update; differentiable in the init scale."""
         scaled = draw.noise * self.layout.expand(table.initial["init_scale"])
-        return self.initial_state(scaled if self.constants is None else scaled + self.constants)
+        return self.rule.init(scaled if self.constants is None else scaled + self.constants)
 
     def batch(self, draw: Draw, step: int) -> Batch:
         """Examples and noise of one step; the same for the same member and step, whoever trains beside it."""
@@ -310,20 +308,12 @@ class InnerProblem:
         self, state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], step: int
     ) -> OptimizerState:
         """Clip, then update, with the tables of that step; differentiable in all of its arguments."""
-        terms = expanded(tables, self.layout)
-        if terms.clip_norm is not None:
-            gradient = clip_by_global_norm(gradient, terms.clip_norm)
-        return self.update(state, gradient, terms, step)
+        return self.rule.update(state, gradient, tables, self.layout, step)
 
     @torch.no_grad()
     def step_(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> None:
         """Clip and update in place, without a graph: what ``apply_update`` gives, to rounding. Uses the gradient up."""
-        if self.closed_form:
-            self.in_place(state, gradient, table.at(step), self.layout, step)
-            return
-        after = self.apply_update(state, gradient, table.at(step), step)
-        for part, moved in zip(state, after, strict=True):
-            part.copy_(moved)
+        self.rule.in_place(state, gradient, table.at(step), self.layout, step)
 
     @torch.no_grad()
     def stepped(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> OptimizerState:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from hpo.mup.proxies import stem_size
-from service.datasets.badness import BadData, TooLarge
+from service.datasets.errors import BadData, TooLarge
 from service.datasets.options import CONTEXT
 from service.datasets.pool import Pool, Target, check_finite, check_size, labelled, single
 from service.datasets.text import Windows, windows
@@ -139,11 +138,6 @@ def _images(inputs: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int, int] | 
             given=list(inputs.shape),
         )
     return inputs, (channels, height, width)
-
-
-def convolves(image: tuple[int, int, int] | None) -> bool:
-    """Can a residual network look at such images? Its stem must cover them."""
-    return image is not None and not any(side % stem_size(image)[1] for side in image[1:])
 
 
 def _tokens(values: NDArray[Any]) -> NDArray[Any]:

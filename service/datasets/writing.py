@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from service.datasets.arrays import convolves
+from hpo.families.facts.registry import learners
 from service.datasets.pool import Pool
 from service.datasets.splitting import PARTS, split_pool, split_windows
 from service.datasets.text import Windows
-from store.dataset_files import FILE, MANIFEST, digest
-from store.durable import flush
+from store.files import FILE, MANIFEST, digest, flush
 
 LEAST_DEVIATION = 1e-6
 """A feature that never changes becomes zero, not noise blown up."""
@@ -60,7 +59,7 @@ def _of_pool(pool: Pool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             "image": pool.image,
             "classes": max(1, len(pool.classes)),
             "sources": pool.classes or ("all",),
-            "families": ("mlp", "resnet") if convolves(pool.image) and pool.classes else ("mlp",),
+            "families": learners(kind, pool.image),
             **_sizes(parts, kind),
         },
     }
@@ -83,7 +82,7 @@ def _of_windows(read: Windows) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
             "image": None,
             "classes": read.symbols,
             "sources": ("all",),
-            "families": ("transformer",),
+            "families": learners("language", None),
             **_sizes(parts, "language"),
         },
     }

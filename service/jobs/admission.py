@@ -5,15 +5,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts
-from hpo.sizing.memory import estimator_in_force, storage_in_force
+from hpo.sizing.memory import at_once, estimator_in_force, storage_in_force
 from hpo.sizing.peak import peak_bytes
-from hpo.sizing.starts import at_once
+from hpo.sizing.sizes import Sizes
 from store.settings import PREFIX
-from windtunnel.types import TASKS, FieldError, JobSpec
+from windtunnel.types import FieldError, JobSpec, UnknownTask
 
 MOST_NAMED = 3
 """Fields named in one refusal: the first is the one that helps most."""
@@ -39,18 +39,20 @@ class Lever:
 
     def step(self, spec: JobSpec) -> int:
         """Distance of allowed values: a transformer's heads are not cut."""
-        if self.name == "width" and spec.model.family == "module":
+        if self.name != "width":
+            return 1
+        if spec.info.module is not None:
             # Which other widths a module of one's own can have is not known; multiples of its table's can be hoped for.
-            return math.gcd(spec.model.width, TASKS[spec.task].width or 1)
-        return spec.model.head if self.name == "width" and spec.model.family == "transformer" else 1
+            return math.gcd(spec.model.width, spec.info.width or 1)
+        return spec.model.width_step
 
     def lowest(self, spec: JobSpec) -> int:
         """Smallest allowed value."""
-        module = TASKS[spec.task].module
+        module = spec.info.module
         return module.depth if self.name == "depth" and module is not None else self.least
 
     def set(self, spec: JobSpec, value: int) -> JobSpec:
-        """The same request with another value here. Not validated: only its size is of interest."""
+        """Copy of the request with another value of this field, not validated: only its size is of interest."""
         section = getattr(spec, self.section).model_copy(update={self.name: value})
         return spec.model_copy(update={self.section: section})
 
@@ -67,9 +69,22 @@ LEVERS = (
 )
 
 
+def absence(spec: JobSpec) -> list[FieldError]:
+    """What to say of a spec whose task is not here; empty where it is."""
+    try:
+        _ = spec.info
+    except UnknownTask as error:
+        return [FieldError(pointer="/task", message=str(error), given=spec.task)]
+    return []
+
+
+def _sizes(spec: JobSpec) -> Sizes:
+    return Sizes.of(spec, spec.info)
+
+
 def label_errors(spec: JobSpec) -> list[FieldError]:
     """Lines of a regulariser schedule, and starts, that no role or tensor of the proxy would follow."""
-    tensors, found = proxy_tensors(spec.model, TASKS[spec.task]), []
+    tensors, found = proxy_tensors(spec.model, spec.info), []
     known = labels(spec, tensors) if spec.initial else []
     for label, value in spec.initial.items():
         if label not in known:
@@ -85,16 +100,16 @@ def label_errors(spec: JobSpec) -> list[FieldError]:
 
 
 def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
-    """What to shrink where the population needs more than ``limit`` bytes, after ``label_errors``; empty where it fits.
+    """Fields to shrink where the population needs more than ``limit`` bytes, after ``label_errors``; empty where it fits.
 
     Each error names a field, its value, the estimate, the limit, and the largest value of that field with which the job
     fits while all else stays. Where no single field can do it, the fields are named with values that fit together.
     """
-    if spec.task not in TASKS:
-        return [FieldError(pointer="/task", message=TASKS.why_not(spec.task), given=spec.task)]
+    if absent := absence(spec):
+        return absent
     if unknown := label_errors(spec):
         return unknown
-    needed = peak_bytes(spec, limit)
+    needed = peak_bytes(_sizes(spec), limit)
     if needed <= limit:
         return []
     storage = _storage_error(spec, limit)
@@ -112,7 +127,7 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
         ]
     together = _shrunk(spec, limit)
     changed = [lever for lever in LEVERS if lever.value(together) != lever.value(spec)]
-    fits = peak_bytes(together, limit) <= limit
+    fits = peak_bytes(_sizes(together), limit) <= limit
     words = ", ".join(f"{lever.name} {lever.value(together):,}" for lever in changed)
     advice = f"for example, {words} fit together" if fits else "the smallest job of this kind does not fit either"
     found = [_error(spec, lever, f"{size}; {advice}") for lever in changed]
@@ -123,9 +138,9 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
 
 
 def _check_errors(spec: JobSpec, limit: int) -> list[FieldError]:
-    """What the job measures for the transfer and has no room for, by the field that asks for it."""
+    """Measurements for the transfer that there is no room for, by the field that asks for each."""
     found = []
-    for pointer, needed in check_parts(spec).items():
+    for pointer, needed in check_parts(_sizes(spec)).items():
         if needed <= limit:
             continue
         less = {
@@ -169,7 +184,7 @@ def _largest(spec: JobSpec, lever: Lever, limit: int) -> int | None:
     """Largest value of the field, at most the given one, with which the job fits; None where none does."""
 
     def fits(value: int) -> bool:
-        return peak_bytes(lever.set(spec, value), limit) <= limit
+        return peak_bytes(_sizes(lever.set(spec, value)), limit) <= limit
 
     step = lever.step(spec)
     found = _bisect(max(1, -(-lever.lowest(spec) // step)), lever.value(spec) // step, lambda count: fits(count * step))
@@ -187,9 +202,9 @@ def _bisect(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
 
 def _shrunk(spec: JobSpec, limit: int) -> JobSpec:
     """Halve the field that is furthest above its default, again and again, until the job fits or no field helps."""
-    while (needed := peak_bytes(spec, limit)) > limit:
+    while (needed := peak_bytes(_sizes(spec), limit)) > limit:
         options = [(lever, lever.set(spec, _half(lever, spec))) for lever in LEVERS]
-        smaller = [(lever, halved) for lever, halved in options if peak_bytes(halved, limit) < needed]
+        smaller = [(lever, halved) for lever, halved in options if peak_bytes(_sizes(halved), limit) < needed]
         if not smaller:
             break
         _, spec = max(smaller, key=lambda option: option[0].value(spec) / option[0].value(_DEFAULT))
@@ -204,10 +219,10 @@ def _half(lever: Lever, spec: JobSpec) -> int:
 
 def _storage_error(spec: JobSpec, limit: int) -> FieldError | None:
     """The storage of the reverse pass that would do, where another one than was asked for does."""
-    if estimator_in_force(spec) != "reverse" or storage_in_force(at_once(spec), limit) == "sqrt":
+    if estimator_in_force(spec) != "reverse" or storage_in_force(at_once(_sizes(spec)), limit) == "sqrt":
         return None
     leaner = spec.model_copy(update={"method": spec.method.model_copy(update={"checkpointing": "sqrt"})})
-    needed, less = peak_bytes(spec, limit), peak_bytes(leaner, limit)
+    needed, less = peak_bytes(_sizes(spec), limit), peak_bytes(_sizes(leaner), limit)
     if less > limit:
         return None
     given = spec.method.checkpointing

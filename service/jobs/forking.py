@@ -6,21 +6,22 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
-from hpo.mup.proxies import proxy_tensors
-from service.answers import invalid, problem
-from service.problems import field_errors
-from windtunnel.types import TASKS, FieldError, JobSpec
+from service.jobs.admission import absence
+from service.problems.answers import invalid, problem
+from service.problems.problems import field_errors
+from windtunnel.types import FieldError, JobSpec
 from windtunnel.types.base import Request
 
 EXAMPLE: dict[str, JsonValue] = {"name": "wider", "model": {"width": 128}, "seed": 1}
 
 ROUNDING = 1e-9
-"""By how much a value at the end of its range may lie beyond it: it has been through a logarithm and back."""
+"""Relative distance that a value may lie beyond the end of its range: it has been through a logarithm and back."""
 
 
 class ForkRequest(Request):
-    """What is to differ from the parent."""
+    """Differences of the new job from its parent."""
 
     overrides: dict[str, JsonValue] = Field(
         default_factory=dict,
@@ -64,9 +65,9 @@ def begun_at(spec: JobSpec, best: Mapping[str, float]) -> JobSpec:
     Raises:
         ProblemError: 422 `fork-refused`, the new job does not search one of them, or not there.
     """
-    if spec.task not in TASKS:  # refused where every spec is checked
+    if absence(spec):  # refused where every spec is checked
         return spec
-    known = labels(spec, proxy_tensors(spec.model, TASKS[spec.task]))
+    known = labels(spec, proxy_tensors(spec.model, spec.info))
     ranges: dict[str, tuple[float, float]] = {item.name: item.range for item in spec.search}
     starts: dict[str, float] = {}
     errors: list[FieldError] = []
@@ -91,7 +92,7 @@ def begun_at(spec: JobSpec, best: Mapping[str, float]) -> JobSpec:
 
 
 def merged(into: Any, patch: Any) -> Any:
-    """RFC 7396, section 2."""
+    """The target ``into`` with a JSON merge patch applied (RFC 7396, section 2)."""
     if not isinstance(patch, dict):
         return patch
     base = into if isinstance(into, dict) else {}

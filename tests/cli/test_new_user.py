@@ -25,7 +25,7 @@ def keyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     schema.upgrade(settings.url)
     database = Database(settings.url)
     with database.transaction() as session:
-        key = keys.create(session, "ann", "laptop").key
+        key = keys.create(session, "laptop", owner="ann").key
     with background(create_app(settings, database=database)) as url:
         monkeypatch.setenv("WINDTUNNEL_URL", url)
         yield key

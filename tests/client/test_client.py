@@ -3,7 +3,8 @@
 import pytest
 
 from windtunnel import Client, InvalidRequest, ServerError
-from windtunnel.types import SCHEDULES, TASKS
+from windtunnel.tasks import TASKS
+from windtunnel.types import SCHEDULES
 from windtunnel.types.listings import listed_estimators, listed_hyperparameters
 from windtunnel.types.schedules import described
 

@@ -29,7 +29,8 @@ from windtunnel import (
     WaitTimeout,
 )
 from windtunnel.client import ForkRefused, LawRefused
-from windtunnel.types import TASKS, Finishing, Queued, Started, Succeeded
+from windtunnel.tasks import TASKS
+from windtunnel.types import Finishing, Queued, Started, Succeeded
 from windtunnel.types.listings import listed_estimators, listed_hyperparameters
 
 QUICK = Pacing(poll=0.05)

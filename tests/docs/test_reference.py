@@ -25,7 +25,8 @@ from windtunnel.cli.app import app
 from windtunnel.cli.exits import ExitCode
 from windtunnel.client import ServerError
 from windtunnel.client._errors import BY_STATUS, BY_TYPE
-from windtunnel.types import ESTIMATORS, TASKS, EventType, HyperparameterName, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import ESTIMATORS, EventType, HyperparameterName, JobSpec
 from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES, scopes_of
 from windtunnel.types.jobs import FailureType, Job
 from windtunnel.types.schedules import FIELDS, SCHEDULES, ScheduleSpec

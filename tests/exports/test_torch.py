@@ -16,10 +16,12 @@ from torch.nn import functional
 import windtunnel.torch
 from hpo.evidence.apply import effective
 from hpo.exports.registry import export, why_not
-from hpo.families import MLP, build
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.mlp import MLP
+from hpo.families.registry import build
 from hpo.tasks import load
-from windtunnel.types import TASKS, JobSpec, TransferPlan
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec, TransferPlan
 from windtunnel.types.transfer import Parametrization
 
 # What a user of such a file would write: one step on each batch. All files run in one fresh process.

@@ -9,12 +9,16 @@ from torch import Tensor
 from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional
 
-from hpo.families import MLP, Dials, Noise, Proxy, ResNet, Transformer, build
-from hpo.families.dials import gaussian_dropout
-from hpo.families.transformer import causal_attention
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.dials import Dials, Noise, gaussian_dropout
+from hpo.families.facts.registry import proxy_tensors
+from hpo.families.mlp import MLP
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
+from hpo.families.resnet import ResNet
+from hpo.families.transformer import Transformer, causal_attention
 from hpo.mup.rules import base_init_std
-from windtunnel.types import TASKS, ModelSpec, TaskInfo
+from windtunnel.tasks import TASKS
+from windtunnel.types import ModelSpec, TaskInfo
 
 Parameters = dict[str, Tensor]
 MEMBERS, BATCH, DEPTH = 3, 4, 2

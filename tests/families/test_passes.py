@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpo.families import Proxy, Transformer
 from hpo.families.nonlinearity import ACTIVATIONS
 from hpo.families.passes import CURVES, Activation, Dropout, Linear, Normalisation
-from hpo.families.transformer import causal_attention
+from hpo.families.proxy import Proxy
+from hpo.families.transformer import Transformer, causal_attention
 from hpo.families.transformer_passes import Attention
 
 MEMBERS, EXAMPLES, CONTEXT = 2, 3, 4

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hpo.families import MLP, Proxy
+from hpo.families.mlp import MLP
+from hpo.families.proxy import Proxy
 
 MEMBERS, BATCH = 3, 5
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from hpo.families.facts.mlp import mlp_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import mlp_tensors
 from hpo.mup.rules import base_init_std
 from hpo.tasks import load
 from hpo.training.problem import Draw, InnerProblem

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hpo.search.portfolio.arms import EXPLORATION, LEAST_SHARE, PlayedArm, Tally, choose
+from hpo.search.budget import EXPLORATION, LEAST_SHARE
+from hpo.search.portfolio.arms import PlayedArm, Tally, choose
 
 LATE = 2 * EXPLORATION
 

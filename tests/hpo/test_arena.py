@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from hpo.search.account import Account
-from hpo.search.portfolio.duels import RUNS_PER_SEED, Arena
+from hpo.search.budget import RUNS_PER_SEED
+from hpo.search.portfolio.duels import Arena
 
 
 @pytest.fixture

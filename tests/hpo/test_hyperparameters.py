@@ -11,13 +11,13 @@ from torch import Tensor
 
 from hpo.estimators import Reverse
 from hpo.families.dials import add_noise, gaussian_dropout
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.tasks import Split, TaskData, load
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
-from windtunnel.types import TASKS, HyperparameterName, JobSpec
+from windtunnel.types import HyperparameterName, JobSpec
 from windtunnel.types.hyperparameters import scopes_of
 from windtunnel.types.tasks import TaskInfo
 
@@ -46,11 +46,6 @@ SHAPED: dict[HyperparameterName, dict[str, Any]] = {
 REGULARISATION = {"l2": 0.02, "dropout": 0.2, "label_smoothing": 0.1, "input_noise": 0.3, "augmentation": 0.7}
 
 
-@pytest.fixture(autouse=True)
-def tiny_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TASKS._added, TEXT.name, TEXT)
-
-
 def text_data() -> TaskData:
     generator = torch.Generator().manual_seed(0)
 
@@ -69,9 +64,10 @@ def text_data() -> TaskData:
 
 
 def problem_of(dtype: torch.dtype = torch.float64, **fields: Any) -> InnerProblem:
-    spec = JobSpec.model_validate({"task": "digits", **fields})
-    data = text_data() if spec.task == TEXT.name else load(spec.task)
-    tensors = proxy_tensors(spec.model, TASKS[spec.task])
+    is_text = fields.get("task") == TEXT.name
+    spec = JobSpec.of(fields, TEXT) if is_text else JobSpec.model_validate({"task": "digits", **fields})
+    data = text_data() if is_text else load(spec.task)
+    tensors = proxy_tensors(spec.model, spec.info)
     std = [base_init_std(tensor, spec.model.activation) for tensor in tensors]
     return InnerProblem(spec, Layout(tensors), std, Space.from_spec(spec, tensors), data, dtype)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hpo.errors import Refused
-from hpo.mup.proxies import mlp_tensors
+from hpo.families.facts.mlp import mlp_tensors
 from hpo.training.space import BIJECTIONS, Space, constrain, unconstrain
 from windtunnel.types import JobSpec
 from windtunnel.types.hyperparameters import DEFAULT_RANGES

@@ -15,13 +15,13 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.estimators import Estimate, Reverse
 from hpo.search.account import Account
-from hpo.search.descent.descent import APART, SPREAD, Descent
-from hpo.search.descent.scout import FINALISTS, RATES
+from hpo.search.budget import STARTS_SPREAD, SWEEP, SWEEP_FINALISTS
+from hpo.search.descent.descent import APART, Descent
 from hpo.search.descent.starts import Start, advance_all, is_behind, leading
 from hpo.search.descent.trail import Visit
 from hpo.search.protocol import SearchContext
 from hpo.seeding import number_of
-from hpo.sizing import starts as sizing
+from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import phases
 from hpo.study import Study
 from hpo.training.problem import Draw, TrainedMembers
@@ -129,7 +129,7 @@ def test_a_start_that_was_given_is_among_those_that_the_scout_judges(build_probl
     shorter = partial(landscape, build_problem=build_problem, loss=around_it)
     step = Descent(SearchContext(spec, problem, shorter, problem, 32, account)).begin()
     assert {label: step.hyperparameters[label] for label in given} == pytest.approx(given)
-    assert account.spent == RATES * 20 + FINALISTS * 3 * 40
+    assert account.spent == SWEEP * 20 + SWEEP_FINALISTS * 3 * 40
 
 
 def test_start_0_is_where_a_single_start_begins(descent) -> None:
@@ -144,7 +144,7 @@ def test_start_0_is_where_a_single_start_begins(descent) -> None:
     distances = (points[:, None] - points).abs().amax(dim=2)
     assert distances[~torch.eye(4, dtype=torch.bool)].min() >= APART
     short = 20
-    assert four.context.account.spent - one.context.account.spent == SPREAD * 3 * short
+    assert four.context.account.spent - one.context.account.spent == STARTS_SPREAD * 3 * short
 
 
 def test_fewer_starts_than_asked_for_are_said_to_be_so(descent) -> None:
@@ -331,7 +331,8 @@ def test_the_estimate_is_what_is_counted_while_all_starts_live(scout: bool) -> N
     seen: list[Progress] = []
     study = Study(spec, on_progress=seen.append)
     start, step = list(study)
-    found = {phase.name: phase.gradient_evaluations / spec.inner.steps for phase in phases(spec, 2**32)}
+    counted = phases(Sizes.of(spec, spec.info), 2**32)
+    found = {phase.name: phase.gradient_evaluations / spec.inner.steps for phase in counted}
     assert (start.starts, step.starts) == (3, 3)
     assert start.run_equivalents == pytest.approx(found["scout"])
     assert step.run_equivalents == pytest.approx(found["scout"] + found["tune"])
@@ -339,7 +340,3 @@ def test_the_estimate_is_what_is_counted_while_all_starts_live(scout: bool) -> N
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert max(later - earlier for earlier, later in itertools.pairwise(fractions)) < 0.2
-
-
-def test_sizes_are_those_of_the_search() -> None:
-    assert sizing.SPREAD == SPREAD

@@ -13,7 +13,7 @@ import hpo.search.descent.scout
 import hpo.search.descent.trail
 import hpo.search.portfolio.duels
 from hpo.search.account import Account
-from hpo.search.descent.race import FINALISTS
+from hpo.search.budget import RACE_FINALISTS
 from hpo.search.portfolio.duels import Arena
 from hpo.search.spread import spread
 from hpo.search.stopping import (
@@ -108,10 +108,10 @@ def test_runs_that_go_on_are_those_of_a_full_race_and_what_diverged_ends_at_once
     points = torch.cat([points, torch.full_like(points[:1], 90.0)])
     full = judge(study.problem, points, paths, 8, lambda _: None).validation
     done: list[int] = []
-    found = judge_early(study.problem, points, paths, 8, done.append, all_but_best(FINALISTS))
+    found = judge_early(study.problem, points, paths, 8, done.append, all_but_best(RACE_FINALISTS))
     kept = [row for row in range(10) if row not in found.ended]
     torch.testing.assert_close(found.losses[kept], full[kept], rtol=1e-5, atol=1e-6)
-    best = full.mean(dim=1).argsort(stable=True)[:FINALISTS].tolist()
+    best = full.mean(dim=1).argsort(stable=True)[:RACE_FINALISTS].tolist()
     assert found.ended and not set(best) & set(found.ended)
     assert found.losses[10].isinf().all() and full[10].isinf().all() and found.spared.diverged == 1
     assert sum(done) == found.member_steps == 11 * 2 * 80 - found.spared.steps < 0.9 * 11 * 2 * 80

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from hpo.search.budget import MOST_TILTED
 from hpo.search.portfolio.duels import Arena
-from hpo.search.portfolio.scout import MOST_TILTED, TILT, _leaning, _tilted, survey
-from hpo.search.protocol import SCOUT
+from hpo.search.portfolio.scout import TILT, _leaning, _tilted, survey
+from hpo.seeding import Purpose
 from hpo.study import Study
 from windtunnel.types import JobSpec
 
@@ -19,7 +20,7 @@ def study(scope: str, **model: int) -> Study:
 
 
 def arena(of: Study) -> Arena:
-    return Arena(of.problem, lambda index: (0, SCOUT, 9, index), 2, of.population, of.account)
+    return Arena(of.problem, lambda index: (0, Purpose.SCOUT, 9, index), 2, of.population, of.account)
 
 
 @pytest.mark.parametrize(("scope", "model", "tilted"), [("role", {}, 5), ("global", {}, 0), ("tensor", {"depth": 8}, 0)])
@@ -58,7 +59,10 @@ def moved(point: torch.Tensor, index: int, sign: int) -> torch.Tensor:
 
 def test_the_scout_judges_the_leaning_point_in_full_and_books_what_it_did() -> None:
     of = study("role")
-    full, short = arena(of), Arena(of.context.shorter(20), lambda index: (0, SCOUT, 8, index), 2, of.population, of.account)
+    full, short = (
+        arena(of),
+        Arena(of.context.shorter(20), lambda index: (0, Purpose.SCOUT, 8, index), 2, of.population, of.account),
+    )
     before = of.account.run_equivalents
     sweep = survey(of.context, full, short)
     assert sweep is not None and len(sweep["learning_rate"]) == 8

@@ -10,7 +10,7 @@ from hpo.errors import InvalidData
 from hpo.tasks import load
 from hpo.tasks.python_text import CHARACTERS, TAB, TEST_FILES, TRAIN_FILES, VALIDATION_FILES, encode
 from hpo.tasks.registry import load_built_in
-from windtunnel.types import TASKS
+from windtunnel.tasks import TASKS
 
 POOLED = sorted(name for name, info in TASKS.items() if info.kind != "language")
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.laws.counting import count
 from hpo.laws.modules import count_module
-from windtunnel.types import TASKS, ModelSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import ModelSpec
 
 FAMILIES = [
     (ModelSpec(family="mlp", width=64, depth=3), "digits"),
@@ -18,7 +19,7 @@ FAMILIES = [
 
 @pytest.mark.parametrize(("model", "task"), FAMILIES, ids=lambda value: getattr(value, "family", ""))
 def test_parameters_are_those_of_the_module(model: ModelSpec, task: str) -> None:
-    module, found = build(model, TASKS[task]), count(model, task)
+    module, found = build(model, TASKS[task]), count(model, TASKS[task])
     sizes = {name: value.numel() for name, value in module.named_parameters()}
     assert found.parameters == sum(sizes.values()) == sum(found.roles.values())
     left = {name for name in sizes if found.tokens_per_example > 1 and ("embedding" in name or name.startswith("readout"))}
@@ -28,7 +29,7 @@ def test_parameters_are_those_of_the_module(model: ModelSpec, task: str) -> None
 
 def test_a_transformer_has_twelve_layers_width_squared_and_names_what_six_n_leaves_out() -> None:
     """Kaplan et al., equation 2.1 and table 1."""
-    found = count(FAMILIES[2][0], "python-text")
+    found = count(FAMILIES[2][0], TASKS["python-text"])
     assert found.non_embedding == 12 * 2 * 48**2
     assert found.flops_per_token == 6 * found.non_embedding
     assert found.context_flops_per_token == 6 * 2 * 64 * 48

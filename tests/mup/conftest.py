@@ -9,10 +9,10 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.plans.transfer import make_plan
+from windtunnel.tasks import TASKS
 from windtunnel.types import (
-    TASKS,
     CoordinateCheck,
     CoordinateSlope,
     Cost,

@@ -9,15 +9,17 @@ from torch.nn import functional
 
 import windtunnel.torch
 from hpo.evidence.apply import effective, initialise
-from hpo.families import MLP, build
+from hpo.families.facts.mlp import mlp_tensors
+from hpo.families.mlp import MLP
+from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.proxies import mlp_tensors
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std
 from hpo.tasks import load
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
-from windtunnel.types import TASKS, JobSpec, TransferPlan
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec, TransferPlan
 
 WIDTHS = [64, 128, 512]
 

@@ -7,13 +7,15 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from hpo.evidence.drift import FACTORS, decays, ladder_certificate
+from hpo.evidence.design import FACTORS
+from hpo.evidence.drift import decays, ladder_certificate
 from hpo.evidence.penalty import drift_verdict, predicted_penalty
 from hpo.evidence.scaled import ScaledProblem
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.study import Study
 from hpo.tasks import load
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 from windtunnel.types.checks.transfer import ladder_widths
 from windtunnel.types.ladders import Ladder, LadderRung
 from windtunnel.types.transfer import LadderSpec

@@ -6,10 +6,12 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 from hpo.evidence.horizon import horizon_fit, horizon_steps, horizons
-from hpo.evidence.noise_scale import PURPOSE, noise_scale, noise_scale_steps
-from hpo.families import build
+from hpo.evidence.noise_scale import noise_scale, noise_scale_steps
+from hpo.families.registry import build
+from hpo.seeding import Purpose
 from hpo.study import Study
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 POINT = {"learning_rate": 0.01, "weight_decay": 0.01}
 
@@ -27,7 +29,7 @@ def study(**fields: object) -> Study:
 def exact(found: Study, steps: int, runs: int) -> float:
     """tr(Sigma) / |G|^2 from the gradient of every training example, averaged over the runs as the estimate is."""
     problem = found.problem
-    draw = problem.draw([(found.spec.seed, PURPOSE, 0, index) for index in range(runs)])
+    draw = problem.draw([(found.spec.seed, Purpose.NOISE_SCALE, 0, index) for index in range(runs)])
     trained = problem.train(found.space.from_dict(POINT).expand(runs, -1), draw, steps=steps)
     model = build(found.spec.model, TASKS["digits"]).double()
     noise, signal = 0.0, 0.0

@@ -3,7 +3,8 @@
 import pytest
 
 from hpo.errors import Refused
-from hpo.mup.proxies import mlp_tensors, transformer_tensors
+from hpo.families.facts.mlp import mlp_tensors
+from hpo.families.facts.transformer import transformer_tensors
 from hpo.mup.resolve import base_value, check_labels, resolve
 from windtunnel.types import JobSpec, TensorRow
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hpo.families import MLP
-from hpo.mup.proxies import mlp_tensors
+from hpo.families.facts.mlp import mlp_tensors
+from hpo.families.mlp import MLP
 from hpo.mup.roles import infer_roles
 from windtunnel.types import TensorFacts
 

@@ -2,9 +2,11 @@
 
 import pytest
 
-from hpo.evidence.scaling import PURPOSE, member_steps_of_grid, scaling_report
+from hpo.evidence.scaling import member_steps_of_grid, scaling_report
 from hpo.laws.counting import count
+from hpo.seeding import Purpose
 from hpo.sizing.checks import check_parts
+from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import phases
 from hpo.study import Study
 from hpo.training.evaluation import judge
@@ -30,7 +32,7 @@ def test_the_grid_holds_every_run_fits_laws_and_counts_its_cost() -> None:
     ]
     assert sum(done) == member_steps_of_grid(spec) == 2 * 4 * (8 + 20 + 50 + 120)
     for point in found.points:
-        assert point.parameters == count(spec.model.model_copy(update={"width": point.width}), "digits").non_embedding
+        assert point.parameters == count(spec.model.model_copy(update={"width": point.width}), spec.info).non_embedding
         assert point.tokens == 16 * point.steps
     # Every law is there, or says why not.
     assert len(found.laws) + len(found.refusals) == 7
@@ -44,7 +46,7 @@ def test_a_point_at_the_proxys_width_and_length_is_a_run_of_the_job() -> None:
     found = scaling_report(spec, POINT, spec.transfer.scaling)
     (here,) = [point for point in found.points if (point.width, point.steps) == (16, 40)]
     study = Study(spec)
-    seeds = [(spec.seed, PURPOSE, 0, index) for index in range(2)]
+    seeds = [(spec.seed, Purpose.SCALING, 0, index) for index in range(2)]
     losses = judge(study.problem, study.space.from_dict(POINT)[None], seeds, 1, lambda _: None).validation[0]
     assert here.loss == float(losses.mean())
 
@@ -54,9 +56,10 @@ def test_defaults_are_the_ladders_widths_and_doublings_of_the_length() -> None:
     assert scaling_widths(spec.model, spec.transfer.scaling) == [32, 64, 128, 256]
     assert scaling_steps(200, spec.transfer.scaling) == [25, 50, 100, 200, 400]
     plain = JobSpec.model_validate({"task": "digits"})
-    check = [next(phase.plain for phase in phases(each, 1 << 32) if phase.name == "check") for each in (plain, spec)]
+    counted = [phases(Sizes.of(each, each.info), 1 << 32) for each in (plain, spec)]
+    check = [next(phase.plain for phase in parts if phase.name == "check") for parts in counted]
     assert check[1] > check[0]
-    assert "/transfer/scaling" in check_parts(spec)
+    assert "/transfer/scaling" in check_parts(Sizes.of(spec, spec.info))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from torch.nn import functional
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 import windtunnel.torch
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.tasks import load
+from windtunnel.tasks import TASKS
 from windtunnel.torch import PlanMismatch
-from windtunnel.types import TASKS, TransferPlan
+from windtunnel.types import TransferPlan
 
 NAMES = {
     "transformer.wte.weight": "token_embedding.weight",

@@ -8,13 +8,14 @@ import zipfile
 import httpx
 import pytest
 
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.training.space import Space
 from service.app import create_app
 from service.jobs.forking import begun_at, merged
 from service.serve import background
 from service.settings import ServiceSettings
-from windtunnel.types import TASKS, JobSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import JobSpec
 
 
 @pytest.mark.parametrize(

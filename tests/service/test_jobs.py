@@ -14,7 +14,8 @@ from service.serve import background
 from store import workers
 from store.database import Database
 from store.tables import jobs, metadata
-from windtunnel.types import SCHEDULES, TASKS
+from windtunnel.tasks import TASKS
+from windtunnel.types import SCHEDULES
 
 CSV = "a,target\n" + "".join(f"{index},{index % 7}.5\n" for index in range(60))
 PROBLEM = "application/problem+json"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from windtunnel.types import TASKS
-from windtunnel.user_tasks import USER_TASKS
+from windtunnel.tasks import TASKS
 
 INSTALLED = Path(__file__).parent / "installed"
 
@@ -21,4 +20,3 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield "example-sums"
     monkeypatch.undo()
     TASKS.refresh()
-    USER_TASKS.clear()

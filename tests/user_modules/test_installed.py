@@ -16,11 +16,13 @@ from service.serve import background
 from service.settings import ServiceSettings
 from store import jobs, schema
 from store.database import Database
+from store.keys import LOCAL
 from windtunnel import Client, UserTask, ValidationFailed
 from windtunnel.client import Pacing
-from windtunnel.references import BadReference, resolve
-from windtunnel.types import TASKS, JobSpec
-from windtunnel.user_tasks import read, register
+from windtunnel.tasks import TASKS, user_task
+from windtunnel.tasks.references import BadReference, resolve
+from windtunnel.tasks.user import read
+from windtunnel.types import JobSpec
 from workers.local import LocalDispatcher
 from workers.settings import WorkerSettings
 
@@ -68,7 +70,8 @@ def test_a_server_that_lists_and_admits_such_tasks_loads_no_torch(installed):
     program = (
         "import sys, service.app\n"
         "from service.jobs.admission import population_errors\n"
-        "from windtunnel.types import TASKS, JobSpec\n"
+        "from windtunnel.tasks import TASKS\n"
+        "from windtunnel.types import JobSpec\n"
         f"spec = JobSpec(task='{installed}', model={{'width': 64, 'depth': 4}})\n"
         "assert population_errors(spec, 2**32) == []\n"
         "few = population_errors(spec, 2**19)\n"
@@ -108,7 +111,7 @@ def test_a_server_without_the_package_shows_its_old_jobs_and_takes_no_new_ones(t
     database = Database(settings.url)
     with database.transaction() as session:
         spec = JobSpec.model_validate({"task": "gone", "model": {"family": "module", "width": 8}})
-        job_id = jobs.submit(session, spec).id
+        job_id = jobs.submit(session, spec, owner=LOCAL).id
     database.dispose()
     with background(create_app(settings)) as url:
         for path in (f"v1/jobs/{job_id}", "v1/jobs", f"jobs/{job_id}", ""):
@@ -155,16 +158,14 @@ def test_a_reference_to_something_else_is_no_task():
 def test_a_task_without_a_table_says_how_to_write_one():
     task = UserTask(name="bare", input_shape=(2,), examples=(4, 4, 4), classes=2, load="a:b", build="a:b")
     with pytest.raises(ValueError, match=r"windtunnel roles PACKAGE.MODULE:TASK --save FILE"):
-        register(task)
+        task.info()
     lost = UserTask(name="lost", input_shape=(2,), examples=(4, 4, 4), load="a:b", build="a:b", module="json:none.json")
     with pytest.raises(ValueError, match=r"'json:none.json' of task 'lost' cannot be read"):
-        register(lost)
+        lost.info()
 
 
 def test_built_in_names_are_taken(installed):
     from dataclasses import replace
 
-    from windtunnel.user_tasks import user_task
-
     with pytest.raises(ValueError, match=r"'digits' is a built-in task"):
-        register(replace(user_task(installed), name="digits"))
+        TASKS.admitted(replace(user_task(TASKS[installed]), name="digits"))

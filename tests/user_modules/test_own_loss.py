@@ -1,6 +1,5 @@
 """A loss of one's own: the built-in one's numbers where it is the same, central differences where it is not."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,16 +12,15 @@ import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.estimators import Forward, Reverse
 from hpo.families.describing import describe
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
-from hpo.tasks import load
+from hpo.tasks import data_of
 from hpo.training.losses import per_example
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
 from windtunnel import InvalidRequest, UserTask
-from windtunnel.types import TASKS, JobSpec
-from windtunnel.user_tasks import USER_TASKS, register
+from windtunnel.types import JobSpec
 
 LEAN: dict[str, Any] = {
     "base_width": 8,
@@ -31,14 +29,6 @@ LEAN: dict[str, Any] = {
     "outer": {"steps": 1, "finish_seeds": 2},
     "method": {"estimator": "reverse"},
 }
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Tasks that a test makes known are known to that test only."""
-    yield
-    TASKS.refresh()
-    USER_TASKS.clear()
 
 
 def data(outputs: int = 2, sources: int = 0) -> list[tuple[Tensor, ...]]:
@@ -111,13 +101,13 @@ def test_the_hypergradient_of_a_loss_is_the_central_difference_of_training_runs(
         name="own", input_shape=(5,), classes=2, examples=(64, 64, 64), load=data, build=lambda width, _: Net(width),
         loss=loss, depth=1,
     )  # fmt: skip
-    register(UserTask(**{**vars(task), "module": describe(task)}))
+    info = task.info_with(describe(task))
     search = [{"name": "learning_rate", "scope": "role"}, {"name": "weight_decay"}]
-    spec = JobSpec.model_validate({"task": "own", "model": {"width": 8}, "inner": LEAN["inner"], "search": search})
-    tensors = proxy_tensors(spec.model, TASKS["own"])
+    spec = JobSpec.of({"task": "own", "model": {"width": 8}, "inner": LEAN["inner"], "search": search}, info)
+    tensors = proxy_tensors(spec.model, info)
     std = [base_init_std(fact, spec.model.activation) for fact in tensors]
     space = Space.from_spec(spec, tensors)
-    problem = InnerProblem(spec, Layout(tensors), std, space, load("own"), torch.float64)
+    problem = InnerProblem(spec, Layout(tensors), std, space, data_of(spec), torch.float64)
     point = space.with_value(space.start(), "learning_rate", 0.05)
     draw = problem.draw([(0, 0, 0, 0)])
     gradient = estimator.estimate(problem, point[None], draw).gradient[0]
@@ -218,8 +208,8 @@ def test_an_installed_task_names_its_loss_which_the_listing_tells_and_workers_im
         name="named", input_shape=(5,), classes=2, examples=(64, 64, 64), load=data, build=lambda width, _: Net(width),
         loss="torch.nn.functional:cross_entropy", depth=1,
     )  # fmt: skip
-    register(UserTask(**{**vars(task), "module": describe(task)}))
-    assert TASKS["named"].loss == "torch.nn.functional:cross_entropy"
+    info = task.info_with(describe(task))
+    assert info.loss == "torch.nn.functional:cross_entropy"
     outputs, labels = torch.randn(2, 4, 3), torch.randint(0, 3, (2, 4))
-    plain = TASKS["named"].model_copy(update={"loss": None})
-    torch.testing.assert_close(per_example(TASKS["named"], outputs, labels), per_example(plain, outputs, labels))
+    plain = info.model_copy(update={"loss": None})
+    torch.testing.assert_close(per_example(info, outputs, labels), per_example(plain, outputs, labels))

@@ -11,7 +11,7 @@ from hpo.errors import InvalidData
 from hpo.families.describing import describe
 from hpo.mup.roles import RoleQuestion
 from hpo.tasks.user import user_parts
-from windtunnel.user_tasks import UserTask
+from windtunnel.tasks import UserTask
 
 SMALL: dict[str, Any] = {"model": {"width": 8}, "inner": {"steps": 6, "batch_size": 16, "seeds": 2}}
 

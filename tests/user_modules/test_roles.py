@@ -6,11 +6,12 @@ from torch import nn
 from torch.nn import functional
 
 import windtunnel
-from hpo.families import build
+from hpo.families.facts.registry import proxy_tensors
 from hpo.families.modules import roles
-from hpo.mup.proxies import proxy_tensors
+from hpo.families.registry import build
 from hpo.mup.roles import RoleQuestion, infer_roles
-from windtunnel.types import TASKS, ModelSpec
+from windtunnel.tasks import TASKS
+from windtunnel.types import ModelSpec
 
 
 class Everything(nn.Module):

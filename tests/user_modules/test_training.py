@@ -12,16 +12,16 @@ import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.estimators import Reverse
 from hpo.families.describing import check_table, describe
+from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
-from hpo.mup.proxies import proxy_tensors
 from hpo.mup.rules import base_init_std
 from hpo.study import Study
 from hpo.tasks import load
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
 from windtunnel.client import InvalidRequest
-from windtunnel.types import TASKS, JobSpec
-from windtunnel.user_tasks import user_task
+from windtunnel.tasks import TASKS, user_task
+from windtunnel.types import JobSpec
 
 SMALL: dict[str, Any] = {
     "inner": {"steps": 6, "batch_size": 16, "seeds": 2},
@@ -86,8 +86,8 @@ def test_gains_and_scalars_start_at_the_modules_own_constants_and_others_by_thei
 
 
 def test_the_table_follows_width_and_depth_as_the_module_does(installed):
-    table = user_task(installed).table()
-    build = user_task(installed).builder()
+    table = user_task(TASKS[installed]).table()
+    build = user_task(TASKS[installed]).builder()
     for width, depth in ((16, 2), (8, 2), (64, 2), (24, 5), (128, 3)):
         with torch.device("meta"):
             module = build(width, depth)
@@ -100,7 +100,7 @@ def test_the_table_follows_width_and_depth_as_the_module_does(installed):
 
 
 def test_the_shipped_table_is_that_of_the_module_and_an_old_one_is_refused(installed):
-    task = user_task(installed)
+    task = user_task(TASKS[installed])
     assert describe(task) == task.table()
     check_table(task, TASKS[installed])
     old = task.table()

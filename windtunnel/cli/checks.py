@@ -17,7 +17,7 @@ from windtunnel.cli.extras import missing, requirements
 from windtunnel.cli.findings import Finding
 from windtunnel.cli.fleet_checks import broker_finding, fleet_findings
 from windtunnel.client import Client, Pacing, ServerError, WindtunnelError
-from windtunnel.types import TASKS
+from windtunnel.tasks import TASKS
 
 if TYPE_CHECKING:
     from service.settings import ServiceSettings

@@ -3,7 +3,7 @@
 from itertools import islice
 
 from windtunnel.client import Client, Pacing, WindtunnelError
-from windtunnel.types import TASKS
+from windtunnel.tasks import TASKS
 
 OFFERED = 20
 """Jobs offered, the newest."""

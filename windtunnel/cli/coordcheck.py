@@ -16,7 +16,10 @@ from windtunnel.cli.options import AsJson, Url
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.submitting import Assignments
 from windtunnel.client import Client
-from windtunnel.types import TASKS, CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
+from windtunnel.tasks import TASKS
+from windtunnel.types import CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
+from windtunnel.types.kinds import listed
+from windtunnel.types.optimizers import OPTIMIZERS
 from windtunnel.types.results import CoordinateQuantity
 
 COLOURS = {"pass": "green", "inconclusive": "yellow", "fail": "bold red", "exempt": "dim"}
@@ -59,7 +62,9 @@ def coordcheck(
     parametrization: Annotated[
         str | None, typer.Option(help="Over the spec's, such as mup or standard.", show_default=False)
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Over the spec's: sgd, adam or adamw.", show_default=False)] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help=f"Over the spec's: {listed(OPTIMIZERS, 'or')}.", show_default=False)
+    ] = None,
     assignments: Assignments = None,
     figure: Annotated[
         Path | None,
@@ -150,7 +155,7 @@ def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[s
 
     from hpo.errors import HpoError
     from hpo.evidence.coordcheck import coordinate_check
-    from service.problems import field_errors
+    from service.problems.problems import field_errors
 
     if is_dataset(str(wanted.get("task"))):
         raise SpecError(

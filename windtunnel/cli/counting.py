@@ -11,9 +11,9 @@ from windtunnel.cli.exits import SpecError
 from windtunnel.cli.extras import need
 from windtunnel.cli.options import AsJson
 from windtunnel.cli.roles import BUILT_IN, modules_of, role_override
-from windtunnel.types.model import FAMILY_DEFAULTS, ModelSpec
+from windtunnel.tasks import TASKS, UserTask
+from windtunnel.types.model import ModelSpec, with_defaults
 from windtunnel.types.sizes import ModelCount
-from windtunnel.user_tasks import UserTask
 
 
 def count(
@@ -79,10 +79,10 @@ def _of_family(family: str, width: int, depth: int | None) -> ModelCount:
         raise typer.BadParameter(f"no family {family!r}; allowed: {', '.join(BUILT_IN)}", param_hint="--family")
     sizes = {"width": width} | ({} if depth is None else {"depth": depth})
     try:
-        model = ModelSpec.model_validate({**FAMILY_DEFAULTS[family], "family": family, **sizes})
+        model = ModelSpec.model_validate(with_defaults({"family": family, **sizes}, (family,)))
     except ValidationError as error:
         raise SpecError(str(error)) from error
-    return counted(model, BUILT_IN[family])
+    return counted(model, TASKS[BUILT_IN[family]])
 
 
 def _rows(made: ModelCount) -> list[tuple[str, str]]:

@@ -58,7 +58,7 @@ def create(
 
         try:
             with database.transaction() as session:
-                made = stored.create(session, owner, name, operator=int(operator))
+                made = stored.create(session, name, owner=owner, operator=int(operator))
         except TooManyKeys as error:
             raise SpecError(f"owner {owner!r}: {error}") from error
     if as_json:
@@ -86,7 +86,7 @@ def list_keys(
         from store import keys as stored
 
         with database.snapshot() as session:
-            found = stored.listing(session, owner)
+            found = stored.everybodys(session) if owner is None else stored.listing(session, owner=owner)
     if as_json:
         output.print_json([key.model_dump(mode="json") for key in found])
         return
@@ -128,7 +128,7 @@ def revoke(
 
         try:
             with database.transaction() as session:
-                ended = stored.revoke(session, key_id)
+                ended = stored.revoke_anybodys(session, key_id)
         except KeyNotFound as error:
             raise SpecError(f"there is no key {key_id!r}; `windtunnel keys list` shows them") from error
     if as_json:

@@ -12,17 +12,20 @@ from windtunnel.cli import output
 from windtunnel.cli.exits import SetupError, SpecError
 from windtunnel.cli.extras import need
 from windtunnel.cli.options import AsJson
-from windtunnel.references import BadReference, resolve
-from windtunnel.types import TASKS, ModelSpec
-from windtunnel.types.model import FAMILY_DEFAULTS, Family
+from windtunnel.tasks import TASKS, UserTask, user_task
+from windtunnel.tasks.references import BadReference, resolve
+from windtunnel.types import ModelSpec
+from windtunnel.types.families import FAMILIES, built_in
+from windtunnel.types.model import with_defaults
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.roles import ROLES, Role
-from windtunnel.user_tasks import UserTask, user_task
 
 if TYPE_CHECKING:
     from hpo.families.modules import RoleTable
 
-BUILT_IN: dict[str, str] = {"mlp": "digits", "resnet": "digits", "transformer": "python-text"}
+BUILT_IN: dict[str, str] = {
+    family: next(task.name for task in TASKS.built_in.values() if family in task.families) for family in built_in()
+}
 """Family -> a task that it can learn, for the sizes of its ends."""
 HEADINGS = ("tensor", "base", "delta", "m_in", "m_out", "role", "why")
 
@@ -100,7 +103,7 @@ def roles(
             )
         from hpo.families.modules import roles as inferred
 
-        first = base or (FAMILY_DEFAULTS[family]["width"] if family else 64)
+        first = base or (FAMILIES[family].size.width if family else 64)
         table = inferred(found, base=first, delta=delta or 2 * first, overrides=given)
     except (ValueError, TypeError) as error:
         raise SpecError(str(error)) from error
@@ -132,10 +135,11 @@ def modules_of(reference: str | None, family: str | None, task: str | None) -> C
     if family is not None:
         return _of_family(family)
     if task is not None:
-        try:
-            return user_task(task)
-        except LookupError as error:
-            raise typer.BadParameter(f"{error.args[0]}", param_hint="--task") from error
+        brought = [name for name in TASKS if name not in TASKS.built_in]
+        if task not in brought:
+            known = ", ".join(brought) or "none"
+            raise typer.BadParameter(f"no task of one's own is called {task!r}; known: {known}", param_hint="--task")
+        return user_task(TASKS[task])
     assert reference is not None
     # As Python itself does for a script: a package that lies here need not be installed to be looked at.
     sys.path.insert(0, str(Path.cwd()))
@@ -153,17 +157,14 @@ def modules_of(reference: str | None, family: str | None, task: str | None) -> C
 
 
 def _of_family(family: str) -> Callable[[int], Any]:
-    kind: Family | None = next((name for name in ("mlp", "resnet", "transformer") if name == family), None)
-    if kind is None:
+    if family not in BUILT_IN:
         raise typer.BadParameter(f"no family {family!r}; allowed: {', '.join(BUILT_IN)}", param_hint="--family")
-    name = kind
 
     def build(width: int) -> Any:
-        from hpo.families import build as built
+        from hpo.families.registry import build as built
 
-        return built(
-            ModelSpec.model_validate({**FAMILY_DEFAULTS[name], "family": name, "width": width}), TASKS[BUILT_IN[name]]
-        )
+        given = with_defaults({"family": family, "width": width}, (family,))
+        return built(ModelSpec.model_validate(given), TASKS[BUILT_IN[family]])
 
     return build
 

@@ -11,7 +11,7 @@ from windtunnel.cli.options import AsJson, JobId, Timeout, Url
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.watching import follow_job, print_outcome, wait_for_end
 from windtunnel.client import Client, Job
-from windtunnel.types import TASKS
+from windtunnel.tasks import TASKS
 
 
 def register(app: typer.Typer) -> None:

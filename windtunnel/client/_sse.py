@@ -1,5 +1,8 @@
 """Reads a server-sent event stream, as the WHATWG HTML standard section 9.2.6 says."""
 
+# Not httpx-sse: after the first event with an id it gives an empty event for every comment that keeps the connection alive,
+# and it takes a byte order mark for a part of the first field; the standard wants neither.
+
 import codecs
 import re
 from collections.abc import Iterator

@@ -1,10 +1,11 @@
 """``apply``, ``optimizer`` and ``schedule``: a plan onto a model, in one call each."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from windtunnel import schedules
@@ -58,9 +59,10 @@ def apply(
             its regularisers that it follows. The model is left as it was.
         ValueError: both a seed and a generator were given.
     """
-    if plan.optimizer == "sgd" and plan.decay != "l2" and any(row.weight_decay > 0 for row in plan.tensors):
+    form = plan.optimizer_info.torch
+    if plan.decay in form.lacks and any(row.weight_decay > 0 for row in plan.tensors):
         raise PlanMismatch(
-            f"the plan's decay is {plan.decay}, and torch.optim.SGD has only L2; use "
+            f"the plan's decay is {plan.decay}, and {form.path} does not have that kind; use "
             "windtunnel.torch.optimizer(model, plan), which initialises the model and adds that decay to every step"
         )
     if any(row.l2 > 0 for row in plan.tensors):
@@ -109,17 +111,24 @@ def optimizer(
         ValueError: both a seed and a generator were given.
     """
     found = _apply(model, plan, names, _generator(plan, seed, generator))
-    built: Optimizer = {"sgd": SGD, "adam": Adam, "adamw": AdamW}[plan.optimizer](groups(found.parameters, plan))
+    built = _class_of(plan)(groups(found.parameters, plan))
     built.register_step_pre_hook(refuse_closure)
     built.register_step_pre_hook(check_that_multipliers_act(found.root))
     if any(row.l2 > 0 for row in plan.tensors):
         built.register_step_pre_hook(penalise_before_step(plan))
     if plan.clip_norm is not None:
         built.register_step_pre_hook(clip_before_step(list(found.parameters.values()), plan.clip_norm))
-    if plan.optimizer == "sgd" and plan.decay != "l2":
+    if plan.decay in plan.optimizer_info.torch.lacks:
         built.register_step_pre_hook(shrink_before_step)
     follow(built, found.root, plan)
     return built
+
+
+def _class_of(plan: TransferPlan) -> Callable[[Iterable[ParameterGroup]], Optimizer]:
+    """The class of the plan's optimizer: torch's own, or one of ``windtunnel.torch.optimizers``."""
+    form = plan.optimizer_info.torch
+    found: Callable[[Iterable[ParameterGroup]], Optimizer] = getattr(importlib.import_module(form.module), form.name)
+    return found
 
 
 def schedule(optimizer: Optimizer, plan: TransferPlan) -> LambdaLR:

@@ -12,7 +12,6 @@ from windtunnel.torch._following import factor, updates_of
 from windtunnel.torch._own_loss import OwnLoss, of_each
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.tasks import TASKS
 
 Criterion = Callable[..., Tensor]
 
@@ -64,7 +63,7 @@ def criterion(
         )
     if plan.loss is None and loss is not None:
         raise PlanMismatch("the plan was tuned with cross-entropy, or the squared error of a regression; leave loss out")
-    is_regression = (plan.kind or TASKS[plan.task].kind) == "regression"
+    is_regression = (plan.kind or plan.info.kind) == "regression"
 
     def losses(outputs: Tensor, labels: Tensor) -> Tensor:
         if loss is not None:

@@ -41,8 +41,9 @@ from windtunnel.types.jobs import (
 )
 from windtunnel.types.keys import ApiKey, KeyRequest, NewApiKey
 from windtunnel.types.method import MethodSpec
-from windtunnel.types.model import Family, ModelSpec
-from windtunnel.types.optimizer import DecayKind, OptimizerName, OptimizerSpec
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
+from windtunnel.types.optimizers import DecayKind
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.plans import Assumption, RoleRow, TensorRow, TransferPlan
 from windtunnel.types.problems import FieldError, Problem
@@ -87,7 +88,7 @@ from windtunnel.types.spec import (
     SearchItem,
     Target,
 )
-from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.types.tasks import TaskInfo, UnknownTask
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization, TransferSpec
 from windtunnel.types.webhooks import (
     DeliveryState,
@@ -103,7 +104,6 @@ from windtunnel.types.webhooks import (
 __all__ = [
     "ESTIMATORS",
     "SCHEDULES",
-    "TASKS",
     "TERMINAL_STATES",
     "AnySchedule",
     "ApiKey",
@@ -139,7 +139,6 @@ __all__ = [
     "Failed",
     "Failure",
     "FailureType",
-    "Family",
     "FieldError",
     "Finishing",
     "GPT3Schedule",
@@ -199,6 +198,7 @@ __all__ = [
     "TransferPlan",
     "TransferSpec",
     "TuneResult",
+    "UnknownTask",
     "WarmupSchedule",
     "WarmupStableDecaySchedule",
     "Webhook",

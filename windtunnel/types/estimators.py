@@ -69,6 +69,8 @@ class EstimatorInfo:
     """Those that it cannot."""
     why: str = ""
     """Why it cannot differentiate the others."""
+    through_updates: bool = False
+    """Whether it differentiates through the updates of the weights, and so needs their derivative to be that of the run."""
 
     def can(self, name: HyperparameterName) -> bool:
         """Whether it can differentiate that hyperparameter."""
@@ -100,6 +102,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "none when exact; bounded: shrinks what chaos inflates",
             "Maclaurin et al. 2015; Franceschi et al. 2017",
             settings=("adjoint", "checkpointing", "growth_budget"),
+            through_updates=True,
         ),
         EstimatorInfo(
             "higher",
@@ -108,6 +111,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "T (S + activations)",
             "none",
             "Grefenstette et al. 2019",
+            through_updates=True,
         ),
         EstimatorInfo(
             "forward",
@@ -117,6 +121,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "none; random tangents: variance",
             "Franceschi et al. 2017; Shen et al. 2024, (FG)^2U",
             settings=("samples",),
+            through_updates=True,
         ),
         EstimatorInfo(
             "truncated",
@@ -128,6 +133,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             settings=("window",),
             never=frozenset({"init_scale"}),
             why="the initial weights lie before the window",
+            through_updates=True,
         ),
         EstimatorInfo(
             "greedy",
@@ -138,6 +144,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "Baydin et al. 2018; Luketina et al. 2016",
             never=frozenset({"init_scale"}),
             why="the initial weights are no update's doing",
+            through_updates=True,
         ),
         EstimatorInfo(
             "implicit",

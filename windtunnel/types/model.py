@@ -1,23 +1,13 @@
 """The proxy: which small model is trained, and how large it is."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from dataclasses import asdict
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
-
-Family = Literal["mlp", "resnet", "transformer", "module"]
-"""``module`` is a torch.nn.Module of one's own."""
-Activation = Literal["relu", "gelu", "tanh"]
-
-FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mlp": {"width": 64, "depth": 2, "activation": "relu"},
-    "resnet": {"width": 16, "depth": 2, "activation": "relu"},
-    "transformer": {"width": 48, "depth": 2, "activation": "gelu", "d_head": 16},
-    "module": {"width": 64, "depth": 2, "activation": "relu"},
-}
-"""Size of a family when the request gives none."""
+from windtunnel.types.families import FAMILIES, Activation, FamilyInfo, FamilyName
 
 
 class ModelSpec(Request):
@@ -26,7 +16,7 @@ class ModelSpec(Request):
     What a job leaves out follows from its task: the family that the task lists first, at that family's default size.
     """
 
-    family: Family = "mlp"
+    family: FamilyName = "mlp"
     width: int = Field(64, ge=4, le=8192, description="Units of a hidden layer, channels, or the residual stream.")
     depth: int = Field(2, ge=1, le=32, description="Hidden layers, residual blocks, or transformer blocks.")
     activation: Activation = "relu"
@@ -36,39 +26,45 @@ class ModelSpec(Request):
 
     @model_validator(mode="after")
     def _belongs_to_family(self) -> Self:
-        if self.family == "module" and self.activation != "relu":
+        info = self.info
+        if info.from_task and self.activation != info.size.activation:
             raise misfit(
                 "/activation",
                 f"activation {self.activation!r} is no setting of a module of one's own: it brings its own; leave it out",
                 self.activation,
             )
-        if self.family != "transformer" and self.d_head is not None:
-            raise misfit("/d_head", f"d_head is no setting of family {self.family!r}; allowed: transformer", self.d_head)
-        if self.family == "transformer" and self.width % self.head:
+        if not info.heads and self.d_head is not None:
+            allowed = ", ".join(name for name, other in FAMILIES.items() if other.heads)
+            raise misfit("/d_head", f"d_head is no setting of family {self.family!r}; allowed: {allowed}", self.d_head)
+        if self.width % self.width_step:
             raise misfit(
                 "/width", f"width {self.width} is no multiple of d_head {self.head}: a head must not be cut", self.width
             )
         return self
 
     @property
+    def info(self) -> FamilyInfo:
+        """What there is to know of its family."""
+        return FAMILIES[self.family]
+
+    @property
     def head(self) -> int:
-        """Width of an attention head."""
-        return 16 if self.d_head is None else self.d_head
+        """Width of an attention head; 1 in a family without heads."""
+        return (self.info.size.d_head or 1) if self.d_head is None else self.d_head
+
+    @property
+    def width_step(self) -> int:
+        """Distance of the widths that the family can have: a head must not be cut."""
+        return self.head if self.info.heads else 1
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the hidden layers or blocks that ``depth`` counts; none for a module of one's own."""
-        match self.family:
-            case "mlp":
-                stack = "layers"
-            case "resnet" | "transformer":
-                stack = "blocks"
-            case "module":
-                return ()
-        return tuple(f"{stack}.{index}" for index in range(self.depth))
+        stack = self.info.stack
+        return () if stack is None else tuple(f"{stack}.{index}" for index in range(self.depth))
 
 
-def with_defaults(given: Any, families: tuple[Family, ...], size: Mapping[str, int] | None = None) -> Any:
+def with_defaults(given: Any, families: tuple[str, ...], size: Mapping[str, int] | None = None) -> Any:
     """A model as requested, filled up with the defaults of its family; anything but a mapping passes through.
 
     Args:
@@ -79,5 +75,10 @@ def with_defaults(given: Any, families: tuple[Family, ...], size: Mapping[str, i
     if not isinstance(given, dict):
         return given
     family: Any = given.get("family", families[0])
-    defaults = FAMILY_DEFAULTS.get(family, {}) if isinstance(family, str) else {}
-    return {"family": family, **defaults, **(size or {}), **given}
+    info = FAMILIES.get(family) if isinstance(family, str) else None
+    return {"family": family, **({} if info is None else sizes_of(info)), **(size or {}), **given}
+
+
+def sizes_of(info: FamilyInfo) -> dict[str, Any]:
+    """The default size of a family, as fields of a request."""
+    return {name: size for name, size in asdict(info.size).items() if size is not None}

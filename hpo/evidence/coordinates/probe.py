@@ -13,21 +13,21 @@ from torch.func import functional_call, vmap
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
-from hpo.families import NO_DIALS, Dials, Proxy, build
+from hpo.families.dials import NO_DIALS, Dials
+from hpo.families.facts.registry import facts, proxy_tensors
+from hpo.families.proxy import Proxy
+from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.proxies import EMBEDDINGS, proxy_tensors
-from hpo.mup.resolve import global_value, resolve
-from hpo.seeding import generator_of
-from hpo.sizing.coordinate_widths import BATCHES, CONTEXT, KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
+from hpo.mup.resolve import attention_multiplier, global_value, resolve
+from hpo.mup.roles import EMBEDDINGS
+from hpo.optimizers.registry import rule
+from hpo.optimizers.rule import OptimizerState, Tables
+from hpo.seeding import Purpose, Stream, generator_of
+from hpo.sizing.coordinate_widths import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData
 from hpo.training.losses import per_example
 from hpo.training.problem import OnStep
-from hpo.updates import RULES, OptimizerState, StepCoefficients
-from windtunnel.types import HyperparameterName, JobSpec, TensorRow
-from windtunnel.types.tasks import TASKS
-
-PURPOSE = 7_301
-"""Second part of the seed path, so that the check shares no seed with the job's runs."""
+from windtunnel.types import JobSpec, TensorRow
 
 PerSeed = list[float]
 
@@ -142,11 +142,11 @@ class Probe:
 
     def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
-        task = TASKS[self.spec.task]
-        initial, update = RULES[self.spec.optimizer.name]
+        task = self.spec.info
+        optimizer = rule(self.spec.optimizer.name)
         start = self._initial(at.rows, at.layout)
-        state = initial(start)
-        terms = self._terms(at.rows, at.layout)
+        state = optimizer.init(start)
+        tables = self._tables(at.rows)
         before: dict[str, Tensor] = {}
         activation: dict[str, list[PerSeed]] = {}
         change: dict[str, list[PerSeed]] = {}
@@ -167,16 +167,16 @@ class Probe:
             if step < self.steps:
                 # Members share nothing: the gradient of the sum of their losses holds the gradient of each.
                 gradients = torch.autograd.grad(loss.sum(), leaves)
-                state = update(state, at.layout.join(gradients), terms, step)
+                state = optimizer.update(state, at.layout.join(gradients), tables, at.layout, step)
                 del gradients
                 self.on_step(self.seeds)
         weight_norm, update_norm = _norms(at, start, state[0])
-        kernel_change, error = self._departure(at, start, state, terms, inputs[:KERNEL_EXAMPLES])
+        kernel_change, error = self._departure(at, start, state, tables, inputs[:KERNEL_EXAMPLES])
         return Trace(activation, change, weight_norm, update_norm, kernel_change, error, losses)
 
     def _at(self, width: int, learning_rate: float) -> _Width:
         values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}
-        task, base = TASKS[self.spec.task], self.spec.model
+        task, base = self.spec.info, self.spec.model
         target = base.model_copy(update={"width": width})
         tensors = proxy_tensors(target, task)
         rows = resolve(self.spec, values, proxy_tensors(base, task), tensors)
@@ -186,10 +186,11 @@ class Probe:
         return _Width(model, rows, Layout(tensors), frozenset(fact.name for fact in tensors if fact.flipped))
 
     def _departure(
-        self, at: _Width, start: Tensor, state: OptimizerState, terms: StepCoefficients, examples: Tensor
+        self, at: _Width, start: Tensor, state: OptimizerState, tables: Tables, examples: Tensor
     ) -> tuple[PerSeed, PerSeed]:
         """Change of the tangent kernel and error of the linearised model, seed by seed: they hold gradients of examples."""
         first, last = at.layout.split(start), at.layout.split(state[0])
+        optimizer = rule(self.spec.optimizer.name)
         changes: PerSeed = []
         errors: PerSeed = []
         for seed in range(min(self.seeds, KERNEL_SEEDS - self.first)):
@@ -198,67 +199,42 @@ class Probe:
                 changes.append(float("inf"))
                 errors.append(float("inf"))
                 continue
-            projection = torch.randn(
-                TASKS[self.spec.task].classes, generator=generator_of((self.spec.seed, PURPOSE, self.first + seed, 1))
-            )
-            rates = self._rates(at, state, terms, seed)
+            path = (self.spec.seed, Purpose.COORDINATES, self.first + seed, Stream.MEASUREMENT)
+            projection = torch.randn(self.spec.info.classes, generator=generator_of(path))
+            rates = optimizer.gradient_rates(at.rows, state, tables, at.layout, seed, self.steps)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
             changes.append(relative_change(*kernels))
             errors.append(linearisation_error(at.logits, *ends, examples))
         return changes, errors
 
-    def _rates(self, at: _Width, state: OptimizerState, terms: StepCoefficients, seed: int) -> PerSeed:
-        """What a gradient of each tensor is multiplied with: its rate, under Adam over the size of its gradients."""
-        rates = [row.learning_rate for row in at.rows]
-        if self.spec.optimizer.name == "sgd":
-            return rates
-        assert terms.beta2 is not None
-        unbiased = 1 - terms.beta2.item() ** self.steps
-        roots = [(second[seed].mean() / unbiased).sqrt().item() for second in at.layout.split(state[2])]
-        return [
-            rate / (root + (row.eps or 0.0)) if root else 0.0 for rate, root, row in zip(rates, roots, at.rows, strict=True)
-        ]
-
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
-        train, size = self.data.train, BATCHES[self.spec.model.family]
-        inputs, labels = train.inputs[:size], train.labels[:size]
-        if self.spec.model.family == "transformer":
-            inputs, labels = inputs[:, :CONTEXT], labels[:, :CONTEXT]
+        train, check = self.data.train, facts(self.spec.model.family).check
+        inputs, labels = train.inputs[: check.batch], train.labels[: check.batch]
+        if check.context is not None:
+            inputs, labels = inputs[:, : check.context], labels[:, : check.context]
         return inputs, labels.expand(self.seeds, *labels.shape)
 
     def _dials(self) -> Dials:
         """The multiplier of attention acts at every width alike; regularisers are left out, as decay is."""
-        if self.spec.model.family != "transformer":
-            return NO_DIALS
-        value = global_value(self.spec, self.hyperparameters, "attention_multiplier")
+        value = attention_multiplier(self.spec, self.hyperparameters)
         return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
         """[seeds, P]"""
         seeds = range(self.first, self.first + self.seeds)
-        draws = [initialise(rows, generator_of((self.spec.seed, PURPOSE, seed))) for seed in seeds]
+        draws = [initialise(rows, generator_of((self.spec.seed, Purpose.COORDINATES, seed))) for seed in seeds]
         return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
 
-    def _terms(self, rows: Sequence[TensorRow], layout: Layout) -> StepCoefficients:
-        def each(values: Sequence[float]) -> Tensor:
-            return layout.expand(torch.tensor([values]))
-
-        def shared(name: HyperparameterName) -> Tensor | None:
+    def _tables(self, rows: Sequence[TensorRow]) -> Tables:
+        """Coefficients of every update: rates, and the optimizer's own settings."""
+        tables = {"learning_rate": torch.tensor([[row.learning_rate for row in rows]])}
+        for name in self.spec.optimizer.info.settings:
+            own = [value for value in (getattr(row, name, None) for row in rows) if value is not None]
             value = global_value(self.spec, self.hyperparameters, name)
-            return None if value is None else torch.tensor([[value]])
-
-        is_sgd = self.spec.optimizer.name == "sgd"
-        return StepCoefficients(
-            learning_rate=each([row.learning_rate for row in rows]),
-            shrink=None,
-            l2=None,
-            clip_norm=None,
-            momentum=shared("momentum") if is_sgd else None,
-            beta1=None if is_sgd else shared("beta1"),
-            beta2=None if is_sgd else shared("beta2"),
-            eps=None if is_sgd else each([row.eps for row in rows if row.eps is not None]),
-        )
+            assert own or value is not None
+            tables[name] = torch.tensor([own or [value]])
+        return tables
 
 
 def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], dict[str, PerSeed]]:

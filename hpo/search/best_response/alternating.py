@@ -13,8 +13,9 @@ from hpo.estimators import Estimate, Estimator
 from hpo.search.best_response.reporting import advanced, report
 from hpo.search.descent.descent import Descent
 from hpo.search.descent.starts import Start
-from hpo.search.protocol import RESPONSE, SearchContext, SearchState
+from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import Readings
+from hpo.seeding import Purpose
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types import OuterStep
 
@@ -80,7 +81,7 @@ class Alternating:
 
     def _run(self, outer_step: int) -> BestResponseRun:
         context = self.context
-        draw = context.problem.draw(context.seeds(RESPONSE, outer_step, context.spec.inner.seeds))
+        draw = context.problem.draw(context.seeds(Purpose.RESPONSE, outer_step, context.spec.inner.seeds))
         return BestResponseRun(context.problem, self.kind, context.spec.method.best_response_settings, draw)
 
     def _respond(self, outer_step: int) -> OuterStep:

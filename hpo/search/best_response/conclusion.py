@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from hpo.best_response.run import Answer
-from hpo.search.best_response.quality import POINTS, judged_members, response_quality
+from hpo.search.best_response.quality import judged_members, response_quality
 from hpo.search.best_response.replay import points_of, replay, schedule_of
+from hpo.search.budget import QUALITY_POINTS
 from hpo.training.evaluation import Judged, SeedPath, diverged_to_infinity, mean_and_stderr
 from hpo.training.problem import OnStep
 from windtunnel.types.responses import BestResponseReport, HeldAgainstReplayed, SeedLoss
@@ -16,7 +17,7 @@ from windtunnel.types.responses import BestResponseReport, HeldAgainstReplayed, 
 
 def conclusion_work(answer: Answer, seeds: int) -> int:
     """Member-steps that ``conclude`` takes."""
-    return answer.run.problem.steps * (seeds + POINTS * judged_members(answer))
+    return answer.run.problem.steps * (seeds + QUALITY_POINTS * judged_members(answer))
 
 
 def conclude(

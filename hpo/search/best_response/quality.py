@@ -7,23 +7,18 @@ from torch import Tensor
 
 from hpo.best_response.run import Answer
 from hpo.search.best_response.replay import points_of, replay, schedule_of
-from hpo.seeding import generator_of
+from hpo.search.budget import QUALITY_MEMBERS
+from hpo.seeding import Purpose, generator_of
 from hpo.training.evaluation import diverged_to_infinity, mean_and_stderr
 from hpo.training.problem import OnStep
 from windtunnel.types.responses import ResponsePoint
 
-POINTS = 5
-"""The run's own schedule, and four beside it."""
-MEMBERS = 2
-"""Members that are trained again at each."""
 DISTANCE = 0.5
 """Of the shifted schedules, in unconstrained units: as far as the first perturbations reach."""
-PURPOSE = 11
-"""Last part of the seed path of the directions."""
 
 
 def offsets(coordinates: int, seed: int) -> Tensor:
-    """Where the response is tried, [POINTS, k]: nowhere; all regularisers stronger, weaker; two opposite mixtures.
+    """Where the response is tried, [QUALITY_POINTS, k]: nowhere; all regularisers stronger, weaker; two opposite mixtures.
 
     One regulariser alone has no mixtures: it is tried at twice the distance.
     """
@@ -31,13 +26,13 @@ def offsets(coordinates: int, seed: int) -> Tensor:
     if coordinates == 1:
         return DISTANCE * torch.stack([0 * ones, ones, -ones, 2 * ones, -2 * ones])
     signs = torch.ones(coordinates, dtype=torch.float64)
-    signs[torch.randperm(coordinates, generator=generator_of((seed, PURPOSE)))[: coordinates // 2]] = -1
+    signs[torch.randperm(coordinates, generator=generator_of((seed, Purpose.QUALITY)))[: coordinates // 2]] = -1
     return DISTANCE * torch.stack([0 * ones, ones, -ones, signs, -signs])
 
 
 def judged_members(answer: Answer) -> int:
     """Members of a run that its quality is judged on."""
-    return min(MEMBERS, answer.run.members)
+    return min(QUALITY_MEMBERS, answer.run.members)
 
 
 def response_quality(answer: Answer, population: int, on_step: OnStep) -> list[ResponsePoint]:

@@ -7,8 +7,9 @@ from hpo.best_response.objectives import Kind
 from hpo.best_response.run import Answer, BestResponseRun, Standing
 from hpo.best_response.storing import standing_of, state_of
 from hpo.search.best_response.reporting import advanced, report
-from hpo.search.protocol import MOVE, SearchContext, SearchState
+from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import Readings
+from hpo.seeding import Purpose
 from windtunnel.types import OuterStep
 
 
@@ -23,7 +24,7 @@ class BestResponseSearch:
     def __init__(self, context: SearchContext, kind: Kind) -> None:
         self.context = context
         self.readings = Readings()
-        seeds = context.seeds(MOVE, 0, context.spec.inner.seeds)
+        seeds = context.seeds(Purpose.MOVE, 0, context.spec.inner.seeds)
         draw = context.problem.draw(seeds)
         self.run = BestResponseRun(context.problem, kind, context.spec.method.best_response_settings, draw)
         self._standing: Standing | None = None

@@ -4,22 +4,26 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.search.descent.race import FINALISTS, LENGTHS
-from hpo.search.descent.scout import FINALISTS as SCOUT_FINALISTS
-from hpo.search.descent.scout import RATES, scout, short_steps
+from hpo.search.budget import (
+    CHEAPEST,
+    LATEST,
+    RACE_FINALISTS,
+    RACERS,
+    STARTS_SPREAD,
+    SWEEP,
+    SWEEP_FINALISTS,
+    short_steps,
+)
+from hpo.search.descent.scout import scout
 from hpo.search.descent.starts import Start, advance_all, numbers_of, starts_of, state_of, visit_of
 from hpo.search.descent.trail import Move, Visit
-from hpo.search.protocol import MOVE, SCOUT, SearchContext, SearchState
+from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import NOTHING_SPARED, Readings, Spared
 from hpo.search.spread import apart, spread
+from hpo.seeding import Purpose
 from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
 from windtunnel.types import OuterStep
 
-LATEST = 3
-CHEAPEST = 3
-"""The last points and those of lowest loss are judged again at the end, beside the start."""
-SPREAD = 4
-"""Points over the whole space that a short run judges for each start but the first."""
 APART = 1.0
 """Largest coordinate of the distance of two starts, at least, in unconstrained units."""
 
@@ -56,13 +60,13 @@ class Descent:
         """
         context, spec = self.context, self.context.spec
         account, count, steps = context.account, spec.inner.seeds, spec.inner.steps
-        seeds, brief = context.seeds(SCOUT, 0, count), short_steps(steps)
-        spread_over = SPREAD * (spec.outer.starts - 1) * brief
+        seeds, brief = context.seeds(Purpose.SCOUT, 0, count), short_steps(steps)
+        spread_over = STARTS_SPREAD * (spec.outer.starts - 1) * brief
         sweep: dict[str, list[float]] | None = None
         spared = NOTHING_SPARED
         if spec.outer.scout and spec.searches("learning_rate"):
-            account.enter("scout", 0, RATES * brief + SCOUT_FINALISTS * count * steps + spread_over)
-            found = scout(context.problem, context.shorter(brief), RATES, seeds, context.population, account.step)
+            account.enter("scout", 0, SWEEP * brief + SWEEP_FINALISTS * count * steps + spread_over)
+            found = scout(context.problem, context.shorter(brief), SWEEP, seeds, context.population, account.step)
             account.spend(found.member_steps)
             point, losses, spared = found.point, found.losses, found.spared
             sweep = {"learning_rate": found.rates, "loss": found.sweep}
@@ -107,7 +111,7 @@ class Descent:
         """The other starts: the best of a spread by a short run that lie apart; and a sentence on them."""
         context, space, wanted = self.context, self.context.space, self.context.spec.outer.starts - 1
         short = context.shorter(short_steps(context.spec.inner.steps))
-        points = spread(space.low, space.high, SPREAD * wanted, context.spec.seed)
+        points = spread(space.low, space.high, STARTS_SPREAD * wanted, context.spec.seed)
         losses = judge(short, points, seed, context.population, context.account.step).validation[:, 0]
         context.account.spend(len(points) * short.steps)
         ranked = [points[row] for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
@@ -118,11 +122,11 @@ class Descent:
     def advance(self, outer_step: int) -> OuterStep:
         """See the protocol."""
         context, count = self.context, self.context.spec.inner.seeds
-        racing = len(LENGTHS) * 2 + FINALISTS * (count - 1)
+        racing = RACERS + RACE_FINALISTS * (count - 1)
         estimating = count * context.estimator.member_steps(context.problem)
         each = estimating + racing * context.spec.inner.steps
         context.account.enter("tune", outer_step, len(self.living) * each)
-        seeds = context.seeds(MOVE, outer_step, count)
+        seeds = context.seeds(Purpose.MOVE, outer_step, count)
         done = advance_all(
             context.problem, context.estimator, self.living, seeds, outer_step, context.population, context.account
         )

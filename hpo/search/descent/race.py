@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LENGTHS = (0.3, 0.8, 2.0)
-"""Largest coordinate of a candidate's move, in unconstrained units (one unit of a log coordinate is a factor e)."""
-FINALISTS = 2
+from hpo.search.budget import RACE_FINALISTS
+
 MARGIN = 0.5
 """By how many standard errors of the paired difference a candidate must beat the present point."""
 
@@ -92,8 +91,8 @@ def race(
     if not candidates:
         return stay
     points = torch.stack(candidates)
-    first = judge(points, slice(0, 1), FINALISTS, torch.zeros(len(points), dtype=torch.float64))
-    order = first[:, 0].argsort(stable=True)[:FINALISTS]
+    first = judge(points, slice(0, 1), RACE_FINALISTS, torch.zeros(len(points), dtype=torch.float64))
+    order = first[:, 0].argsort(stable=True)[:RACE_FINALISTS]
     finalists = points[order]
     losses = first[order]
     if len(present_losses) > 1:

@@ -7,23 +7,12 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
+from hpo.search.budget import MORE_DECAY, SWEEP_FINALISTS
 from hpo.search.readings import NOTHING_SPARED, Spared
 from hpo.search.stopping import all_but_best, judge_early
 from hpo.training.evaluation import judge
 from hpo.training.problem import InnerProblem, OnStep
 from hpo.training.space import Space
-
-RATES = 16
-FINALISTS = 4
-MORE_DECAY = (10.0, 100.0)
-SHORT_SHARE = 4
-"""The sweep trains for a quarter of the run, with the whole schedule squeezed into it."""
-SHORTEST = 20
-
-
-def short_steps(steps: int) -> int:
-    """Inner steps of a run of the sweep."""
-    return min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,7 @@ def _finalists(space: Space, ranked: Tensor, given: Tensor | None) -> Tensor:
     decays = [item for item in space.hyperparameters if item.name == "weight_decay"]
     first = [] if given is None else [given]
     if not decays:
-        return torch.stack([*first, *ranked[: FINALISTS - len(first)]])
+        return torch.stack([*first, *ranked[: SWEEP_FINALISTS - len(first)]])
     start = min(item.start for item in decays)
     more = [space.with_value(ranked[0], "weight_decay", start * factor) for factor in MORE_DECAY]
-    return torch.stack([*first, *ranked[: FINALISTS - len(more) - len(first)], *more])
+    return torch.stack([*first, *ranked[: SWEEP_FINALISTS - len(more) - len(first)], *more])

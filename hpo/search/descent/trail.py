@@ -10,7 +10,8 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.estimators import Estimate
 from hpo.search.account import Account
-from hpo.search.descent.race import LENGTHS, confidence, free_gradient, race, to_unit
+from hpo.search.budget import RACE_LENGTHS
+from hpo.search.descent.race import confidence, free_gradient, race, to_unit
 from hpo.search.readings import NOTHING_SPARED, Chaos, Spared
 from hpo.search.stopping import all_but_best, judge_early
 from hpo.training.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
@@ -122,7 +123,7 @@ def advance(
         space.clamp(trail.point - length * trail.width * to_unit(averaged))
         for averaged in (trail.velocity, trail.conviction)
         if averaged.abs().max() > 0
-        for length in LENGTHS
+        for length in RACE_LENGTHS
     ]
 
     spared: list[Spared] = []
@@ -188,7 +189,7 @@ def _next_width(width: float, length: float) -> float:
     """The trust region shrinks after a race that no candidate won, and grows after the longest candidate won."""
     if length == 0.0:
         return max(width * SHRINK, NARROWEST)
-    if length > LENGTHS[1] * width:
+    if length > RACE_LENGTHS[1] * width:
         return min(width * GROW, WIDEST)
     return width
 

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from hpo.search.budget import EXPLORATION, LEAST_SHARE
+
 PlayedArm = Literal["gradient", "sampler"]
 
 DISCOUNT = 0.7
 """Weight of an arm's gains and costs so far when a new one is booked."""
-LEAST_SHARE = 0.25
-"""Of the cost since the scout, whatever an arm gained: landscapes change as the search moves."""
-EXPLORATION = 28.0
-"""Run-equivalents, the scout's included, before the first gradient: it is worth most at the bottom of a good basin."""
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from hpo.search.account import Account
+from hpo.search.budget import RUNS_PER_SEED
 from hpo.search.observations import Observations
 from hpo.search.readings import NOTHING_SPARED
 from hpo.search.stopping import Raced, Rule, all_but_best, behind_row, behind_run, foreseen, judge_early
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import InnerProblem
 
-RUNS_PER_SEED = 20
-"""Run-equivalents after which a challenger must win over one seed more: cheap decisions early, sure ones later."""
 MARGIN = 0.5
 """By how many standard errors of the paired difference a challenger must be better."""
 

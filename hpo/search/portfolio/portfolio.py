@@ -11,38 +11,32 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
+from hpo.search.budget import (
+    FORMER,
+    GRADIENT_SEEDS,
+    MOVE_FINALISTS,
+    MOVE_LENGTHS,
+    PANEL_SHARE,
+    RUNS_PER_GRADIENT,
+    SAMPLED,
+    short_steps,
+)
 from hpo.search.descent.race import confidence, free_gradient, to_unit
-from hpo.search.descent.scout import short_steps
 from hpo.search.observations import Observations, Slope
 from hpo.search.portfolio.arms import PlayedArm, Tally, choose
 from hpo.search.portfolio.duels import Arena
 from hpo.search.portfolio.sampler import ELITES, consensus, propose
 from hpo.search.portfolio.scout import survey, told
 from hpo.search.portfolio.witness import CHAOTIC, NEAR, witnessed
-from hpo.search.protocol import PANEL, SAMPLER, SearchContext, SearchState
+from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import NOTHING_SPARED, Chaos, Readings
-from hpo.seeding import number_of
+from hpo.seeding import Purpose, number_of
 from hpo.training.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
 from windtunnel.types import OuterStep
 from windtunnel.types.events import Arm
 
-PANEL_SHARE = 2
-"""Most seeds of a duel, over those a job asks for. The more points were tried on few seeds, the luckier the best of them,
-so that late in a long search a point must win over twice as many."""
-BATCH = 6
-"""Points that the sampler proposes in one outer step, beside the consensus of the best."""
-GRADIENT_SEEDS = 2
-"""Seeds differentiated in one outer step. One seed's gradient may point anywhere; two tell which signs they agree on."""
-RUNS_PER_GRADIENT = 5
-"""Run-equivalents of one seed's gradient, at most, when it is asked whether the budget still pays for it."""
-LENGTHS = (0.4, 1.0)
-"""Largest coordinate of a candidate's move, over the width of the trust region."""
 WIDTH, WIDEST, NARROWEST = 0.8, 2.0, 0.1
 GROW, SHRINK = 1.5, 0.5
-FINALISTS = 2
-"""Candidates along a gradient that are run to their end in any case, where others may be ended early."""
-FORMER = 3
-"""Former incumbents that are judged again at the end."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ class Portfolio:
         """Rows of the incumbents after each outer step, without repetitions."""
 
     def _seed_path(self, index: int) -> SeedPath:
-        return (self.context.spec.seed, PANEL, 0, index)
+        return (self.context.spec.seed, Purpose.PANEL, 0, index)
 
     @property
     def start(self) -> Tensor:
@@ -118,6 +112,8 @@ class Portfolio:
         return self._report(outer_step, before, pull)
 
     def _without_gradient(self, left: float) -> str | None:
+        if self.context.spec.optimizer.info.pathwise:
+            return self.context.spec.optimizer.info.pathwise
         seeds = self._seeds_to_differentiate()
         if not seeds:
             return f"the gradients of {self.arena.most_seeds} seeds at this point are known"
@@ -133,13 +129,13 @@ class Portfolio:
 
     def _sample(self, outer_step: int, reason: str, left: float) -> Pull:
         arena, space, spec = self.arena, self.context.space, self.context.spec
-        affordable = int(min(left, BATCH + len(ELITES)))
+        affordable = int(min(left, SAMPLED + len(ELITES)))
         batch = max(0, affordable - len(ELITES))
         self.context.account.enter("tune", outer_step, (batch + len(ELITES) + arena.most_seeds) * spec.inner.steps)
         levels = arena.seen.levels()
         found = [consensus(arena.seen.points, levels, share) for share in ELITES][:affordable]
         if batch:
-            seed = number_of((spec.seed, SAMPLER, outer_step)) % 2**32
+            seed = number_of((spec.seed, Purpose.SAMPLER, outer_step)) % 2**32
             found += propose(*told(arena.seen, self.short.seen), space.low, space.high, batch, seed)
         rows = arena.seen.add(space.clamp(torch.stack(found)), "sampler")
         # A seed that no point has met: neither the sampler nor the incumbent can owe their standing to it.
@@ -152,7 +148,8 @@ class Portfolio:
         row, seeds = arena.incumbent, self._seeds_to_differentiate()
         point = arena.best
         member_steps = len(seeds) * context.estimator.member_steps(context.problem)
-        account.enter("tune", outer_step, member_steps + (2 * len(LENGTHS) + arena.most_seeds) * context.spec.inner.steps)
+        racing = (2 * len(MOVE_LENGTHS) + arena.most_seeds) * context.spec.inner.steps
+        account.enter("tune", outer_step, member_steps + racing)
         draw = context.problem.draw([self._seed_path(seed) for seed in seeds])
         estimate = context.estimator.estimate(context.problem, point.expand(len(seeds), -1), draw, account.step)
         account.spend(estimate.cost)
@@ -170,7 +167,7 @@ class Portfolio:
         stacked = torch.stack(gradients)
         rows = [new for new in arena.seen.add(self._moves(row, stacked, chaos), "gradient") if new != row]
         # The incumbent's run with this seed is the estimator's, and nobody looked at it on the way: they race each other.
-        arena.race(rows, seeds[0], FINALISTS)
+        arena.race(rows, seeds[0], MOVE_FINALISTS)
         gain = arena.challenge(rows, seeds[0])
         length = float((arena.best - point).abs().max())
         grown = min(max(GROW * length, NARROWEST), WIDEST)
@@ -186,7 +183,7 @@ class Portfolio:
         found = []
         for direction in (sure, gradients.mean(dim=0)):
             free = to_unit(free_gradient(direction, point, space.low, space.high))
-            found += [space.clamp(point - length * self.width * free) for length in LENGTHS]
+            found += [space.clamp(point - length * self.width * free) for length in MOVE_LENGTHS]
         return torch.stack(found)
 
     def _witnessed(self, row: int, gradients: Tensor) -> Tensor:

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.search.descent.scout import MORE_DECAY
+from hpo.search.budget import (
+    MORE_DECAY,
+    MOST_TILTED,
+    SURVEY_FINALISTS,
+    SURVEY_PER_DIMENSION,
+    SURVEY_RATES,
+    SURVEY_SPREAD,
+)
 from hpo.search.observations import Observations
 from hpo.search.portfolio.duels import Arena
 from hpo.search.portfolio.sampler import ELITES, consensus
@@ -19,17 +26,8 @@ from hpo.search.protocol import SearchContext
 from hpo.search.spread import spread
 from hpo.training.space import Space
 
-RATES = 8
-"""Log-spaced global learning rates over the search range."""
-SPREAD = 16
-"""Points of a Sobol sequence over the box and their mirror images, at most; fewer in a space of few dimensions."""
-PER_DIMENSION = 4
-FINALISTS = 2
-"""Points that are run in full, beside the start, the consensus of the best and the leaning point."""
 TILT = 10.0
 """Factor by which one rate of several is raised and lowered by itself."""
-MOST_TILTED = 8
-"""Rates that are tilted, at most: where there are more, the sampler looks for their ratios."""
 
 
 def survey(context: SearchContext, arena: Arena, short: Arena) -> dict[str, list[float]] | None:
@@ -42,9 +40,9 @@ def survey(context: SearchContext, arena: Arena, short: Arena) -> dict[str, list
         Diverged: every point diverged.
     """
     space, account, steps = context.space, context.account, context.spec.inner.steps
-    rates = RATES if context.spec.searches("learning_rate") else 0
-    count, tilted = min(SPREAD, PER_DIMENSION * len(space)), _tilted(space)
-    finalists = 2 + FINALISTS + bool(tilted) + len(MORE_DECAY) * context.spec.searches("weight_decay")
+    rates = SURVEY_RATES if context.spec.searches("learning_rate") else 0
+    count, tilted = min(SURVEY_SPREAD, SURVEY_PER_DIMENSION * len(space)), _tilted(space)
+    finalists = 2 + SURVEY_FINALISTS + bool(tilted) + len(MORE_DECAY) * context.spec.searches("weight_decay")
     brief = 1 + rates + 2 * len(tilted) + count
     account.enter("scout", 0, brief * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
     start = space.start()
@@ -58,7 +56,7 @@ def survey(context: SearchContext, arena: Arena, short: Arena) -> dict[str, list
     leaning = _leaning(space, short, best, tilted) if tilted else []
     losses = short.seen.losses[:, 0]
     ranked = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
-    chosen = [start, *(short.seen.points[row] for row in ranked[:FINALISTS])]
+    chosen = [start, *(short.seen.points[row] for row in ranked[:SURVEY_FINALISTS])]
     if ranked:
         chosen.append(consensus(short.seen.points[ranked], losses[ranked], ELITES[0]))
     chosen += [*leaning, *_more_decay(context, best)]
@@ -121,7 +119,7 @@ def _more_decay(context: SearchContext, point: Tensor) -> list[Tensor]:
 def _grid(context: SearchContext) -> list[float]:
     items = [item for item in context.space.hyperparameters if item.name == "learning_rate"]
     low, high = min(item.low for item in items), max(item.high for item in items)
-    grid: list[float] = torch.logspace(math.log10(low), math.log10(high), RATES, dtype=torch.float64).tolist()
+    grid: list[float] = torch.logspace(math.log10(low), math.log10(high), SURVEY_RATES, dtype=torch.float64).tolist()
     return grid
 
 

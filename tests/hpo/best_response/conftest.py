@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.families import Proxy
+from hpo.families.proxy import Proxy
 from hpo.layout import Layout
 from hpo.tasks import Split, TaskData
 from hpo.training.problem import InnerProblem

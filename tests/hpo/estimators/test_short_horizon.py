@@ -14,7 +14,6 @@ from hpo.estimators import (
     Reverse,
     Truncated,
 )
-from hpo.estimators.adjoint import PRODUCTS
 
 STEPS = 300
 OPTIMAL, GREEDY = 1.0083, 1.4157
@@ -96,11 +95,9 @@ WRONG: dict[str, Estimator] = {
 
 
 @pytest.fixture
-def influence(build_influence, monkeypatch):
+def influence(build_influence):
     """(problem, point, draw, exact derivative by log theta) at theta = 0.5, where theta should fall."""
     problem = build_influence(0.5, HORIZON)
-    # Reverse mode has the products of the built-in rules by name; this problem's own update stands in for SGD's.
-    monkeypatch.setitem(PRODUCTS, "sgd", problem.product)
     state, slope = torch.ones(problem.units, dtype=torch.float64), torch.zeros(problem.units, dtype=torch.float64)
     for _ in range(HORIZON):
         state, slope = problem.matrix @ state + 0.5 * problem.signs, problem.matrix @ slope + problem.signs

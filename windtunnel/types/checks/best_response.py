@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from windtunnel.types.base import misfit
 from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
+from windtunnel.types.families import FAMILIES, built_in
 from windtunnel.types.hyperparameters import REGULARISERS, HyperparameterName
 from windtunnel.types.method import MethodSpec
-from windtunnel.types.model import Family
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.regularization import RegularizationSpec
 
@@ -39,7 +39,7 @@ def check_best_response(
     method: MethodSpec,
     outer: OuterSpec,
     names: Sequence[HyperparameterName],
-    family: Family,
+    family: str,
     steps: int,
     terms: RegularizationSpec,
 ) -> None:
@@ -58,10 +58,10 @@ def check_best_response(
     if kind is None:
         return
     pointer = "/method/estimator" if alone else "/method/best_response"
-    if family == "module":
+    if FAMILIES[family].from_task:
         raise misfit(
             pointer,
-            f"{kind} puts its response into the layers of this project's own families (mlp, resnet, transformer), not into "
+            f"{kind} puts its response into the layers of this project's own families ({', '.join(built_in())}), not into "
             "a module of one's own; use reverse",
             kind,
         )

@@ -7,7 +7,7 @@ from windtunnel.types.base import misfit
 from windtunnel.types.hyperparameters import REGULARISERS, HyperparameterName
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.regularization import RegularizationSpec
-from windtunnel.types.tasks import TASKS, TaskInfo
+from windtunnel.types.tasks import BUILT_IN, TaskInfo
 
 
 def check_regularisers(
@@ -57,16 +57,15 @@ def _asked(
 
 def _no_place(name: HyperparameterName, task: TaskInfo, model: ModelSpec) -> str | None:
     """Why a regulariser cannot act; None where it can."""
-    own = model.family == "module"
     if name == "label_smoothing" and task.kind == "regression":
         return f"label_smoothing needs labels to smooth; task {task.name!r} is a regression"
     if name == "label_smoothing" and task.loss is not None:
         return f"label_smoothing is a part of the cross-entropy; task {task.name!r} has a loss of its own, {task.loss}"
     if name == "augmentation" and task.image is None:
-        having = ", ".join(sorted(known for known, info in TASKS.built_in.items() if info.image is not None))
+        having = ", ".join(sorted(known for known, info in BUILT_IN.items() if info.image is not None))
         return f"augmentation shifts images, and examples of task {task.name!r} are none; tasks that have images: {having}"
-    if name == "dropout" and own:
-        return "a module of one's own has no place that this service could put dropout at; leave it out"
-    if name == "input_noise" and own and task.inputs == "tokens":
+    if name == "dropout" and "dropout" not in model.info.dials:
+        return f"family {model.family!r} has no place that this service could put dropout at; leave it out"
+    if name == "input_noise" and task.inputs == "tokens" and not model.info.embeds:
         return f"input_noise needs inputs that are numbers; those of task {task.name!r} are tokens"
     return None

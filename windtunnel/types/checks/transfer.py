@@ -1,11 +1,12 @@
 """Which rules of transfer have something to say about a job, and what is refused because they have not."""
 
 from collections.abc import Callable
-from typing import assert_never
 
 from windtunnel.types.base import misfit
-from windtunnel.types.model import Family, ModelSpec
-from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
+from windtunnel.types.families import FAMILIES
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.optimizer import OptimizerSpec
+from windtunnel.types.optimizers import OPTIMIZERS, OptimizerInfo, names
 from windtunnel.types.transfer import (
     FOLLOWS_MUP,
     PUBLISHED_DEPTH_EXPONENT,
@@ -16,26 +17,20 @@ from windtunnel.types.transfer import (
 )
 
 
-def why_no_completep(family: Family, optimizer: OptimizerName, parametrization: Parametrization) -> str | None:
+def why_no_completep(family: str, optimizer: OptimizerInfo, parametrization: Parametrization) -> str | None:
     """Why CompleteP has nothing to say about a job; None where it has."""
-    match family:
-        case "mlp":
-            return "family 'mlp' has no residual branches, which is what the rule scales"
-        case "module":
-            return "which layers of a module of one's own end a residual branch is not known"
-        case "resnet" | "transformer":
-            pass
-        case _:
-            assert_never(family)
-    if optimizer == "sgd":
-        return "its table has no entry for sgd: it is derived for the updates of Adam and AdamW"
+    info = FAMILIES[family]
+    if info.completep is None:
+        return info.why_no_completep
+    if optimizer.why_no_completep:
+        return optimizer.why_no_completep
     if parametrization not in FOLLOWS_MUP:
         return f"it is derived for layers that learn as under muP, and not for parametrization {parametrization!r}"
     return None
 
 
 def depth_exponent(
-    rules: TransferSpec, family: Family, optimizer: OptimizerName, parametrization: Parametrization
+    rules: TransferSpec, family: str, optimizer: OptimizerInfo, parametrization: Parametrization
 ) -> float | None:
     """alpha of CompleteP in force; None under ``copy``, where values do not go with the depth."""
     if rules.depth_rule == "copy" or why_no_completep(family, optimizer, parametrization):
@@ -43,33 +38,34 @@ def depth_exponent(
     return PUBLISHED_DEPTH_EXPONENT[parametrization] if rules.depth_exponent is None else rules.depth_exponent
 
 
-def check_rules(rules: TransferSpec, family: Family, optimizer: OptimizerSpec, parametrization: Parametrization) -> None:
+def check_rules(rules: TransferSpec, family: str, optimizer: OptimizerSpec, parametrization: Parametrization) -> None:
     """Raise on a rule that says nothing about this job: it would change no value, or the wrong ones."""
-    reason = why_no_completep(family, optimizer.name, parametrization)
+    reason = why_no_completep(family, optimizer.info, parametrization)
     if rules.depth_rule == "completep" and reason is not None:
         raise misfit(
             "/transfer/depth_rule", f"depth_rule 'completep' cannot be used: {reason}; allowed: 'copy'", "completep"
         )
-    if rules.depth_exponent is not None and depth_exponent(rules, family, optimizer.name, parametrization) is None:
+    if rules.depth_exponent is not None and depth_exponent(rules, family, optimizer.info, parametrization) is None:
         why = reason or "depth_rule is 'copy'"
         raise misfit(
             "/transfer/depth_exponent",
             f"depth_exponent is a setting of depth_rule 'completep', which is not in force: {why}; leave it out",
             rules.depth_exponent,
         )
-    if rules.decay_rule == "sqrt" and (optimizer.name == "sgd" or parametrization not in FOLLOWS_MUP):
+    measured = [info for info in OPTIMIZERS.values() if info.sqrt_decay]
+    if rules.decay_rule == "sqrt" and not (optimizer.info.sqrt_decay and parametrization in FOLLOWS_MUP):
         raise misfit(
             "/transfer/decay_rule",
-            "decay_rule 'sqrt' is measured for hidden matrices under adamw and adam with parametrization "
+            f"decay_rule 'sqrt' is measured for hidden matrices under {names(measured, 'and')} with parametrization "
             f"{', '.join(map(repr, sorted(FOLLOWS_MUP)))}, not for {optimizer.name} with {parametrization!r}; "
             "allowed: 'independent', 'none'",
             "sqrt",
         )
-    if rules.decay_rule != "independent" and optimizer.name == "adam" and optimizer.decay_kind == "l2":
+    if rules.decay_rule != "independent" and not optimizer.info.carries(optimizer.decay_kind):
         raise misfit(
             "/transfer/decay_rule",
-            f"decay_rule {rules.decay_rule!r} with L2 decay inside adam, which no rule carries to another size; "
-            "use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
+            f"decay_rule {rules.decay_rule!r} with L2 decay inside {optimizer.name}, which no rule carries to another "
+            "size; use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
             rules.decay_rule,
         )
 
@@ -92,14 +88,14 @@ def check_that_rules_carry(
             "use 'mup', or leave target out",
             "standard",
         )
-    if optimizer.name == "adam" and optimizer.decay_kind == "l2" and decays:
+    if not optimizer.info.carries(optimizer.decay_kind) and decays:
         raise misfit(
             "/optimizer/decay",
-            "L2 decay inside adam has no rule for another size, so this target would get no plan; "
+            f"L2 decay inside {optimizer.name} has no rule for another size, so this target would get no plan; "
             "use decay 'decoupled' or 'independent', or leave target out",
             "l2",
         )
-    if optimizer.name != "sgd" and penalty is not None:
+    if not optimizer.info.carries("l2") and penalty is not None:
         pointer, given = penalty
         raise misfit(
             pointer,
@@ -119,7 +115,7 @@ def ladder_widths(proxy: ModelSpec, asked: LadderSpec) -> list[int]:
     """Widths of a ladder: those asked for, or half, once, twice and four times the proxy's, as far as heads stay whole."""
     if asked.widths is not None:
         return list(asked.widths)
-    head = proxy.head if proxy.family == "transformer" else 1
+    head = proxy.width_step
     widths = [int(proxy.width * multiple) for multiple in MULTIPLES]
     return [width for width in widths if width >= max(4, head) and width % head == 0]
 
@@ -183,14 +179,14 @@ def _check_widths(
     check_width: Callable[[int], None] | None,
 ) -> None:
     """Raise where the values of a job cannot be carried to the widths that it asks to run."""
-    if optimizer.name == "adam" and optimizer.decay_kind == "l2" and decays:
+    if not optimizer.info.carries(optimizer.decay_kind) and decays:
         raise misfit(
             f"/transfer/{name}",
-            f"L2 decay inside adam has no rule for another width, so there is no {name} to run; use optimizer.decay "
-            f"'decoupled' or 'independent', or leave {name} out",
+            f"L2 decay inside {optimizer.name} has no rule for another width, so there is no {name} to run; use "
+            f"optimizer.decay 'decoupled' or 'independent', or leave {name} out",
             widths,
         )
-    if optimizer.name != "sgd" and penalty is not None:
+    if not optimizer.info.carries("l2") and penalty is not None:
         raise misfit(
             f"/transfer/{name}",
             f"an L2 penalty under {optimizer.name} has no rule for another width, so there is no {name} to run; use "
@@ -203,7 +199,7 @@ def _check_widths(
                 check_width(width)
         except ValueError as error:
             raise misfit(f"/transfer/{name}/widths", str(error), width) from error
-        if proxy.family == "transformer" and width % proxy.head:
+        if width % proxy.width_step:
             raise misfit(
                 f"/transfer/{name}/widths",
                 f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
@@ -219,7 +215,7 @@ def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:
             f"width {width} is below the proxy's {proxy.width}; allowed: at least that",
             width,
         )
-    if proxy.family == "transformer" and width % proxy.head:
+    if width % proxy.width_step:
         raise misfit(
             f"{path}/width",
             f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
@@ -227,9 +223,10 @@ def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:
         )
     if depth < proxy.depth:
         raise misfit(f"{path}/depth", f"depth {depth} is below the proxy's {proxy.depth}; allowed: at least that", depth)
-    if depth > 1 and proxy.depth == 1 and proxy.family == "mlp":
+    if proxy.depth < proxy.info.hidden_from <= depth:
         raise misfit(
             f"{path}/depth",
-            f"a target of depth {depth} has hidden matrices, a proxy of depth 1 has none; tune a proxy of depth 2",
+            f"a target of depth {depth} has hidden matrices, a proxy of depth {proxy.depth} has none; tune a proxy of "
+            f"depth {proxy.info.hidden_from}",
             depth,
         )

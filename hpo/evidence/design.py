@@ -1,0 +1,16 @@
+"""How much each measurement for a transfer runs: steps, factors, seeds, batches. Imports no torch.
+
+The measurements do what these numbers say, and the estimate of a job (``hpo.sizing``) counts with the same ones. Widths,
+batch and seeds of a coordinate check depend on the model: ``hpo.sizing.coordinate_widths``.
+"""
+
+CHECK_STEPS = 4
+"""Coordinate check: optimizer updates at each width."""
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Ladder and horizons: factors on the tuned learning rate (or weight decay), each a run on every seed."""
+FIT_SEEDS = 4
+"""Horizons: seeds of each factor."""
+NOISE_TIMES = (0.25, 0.5, 0.75)
+"""Noise scale: shares of the run at which gradients are taken."""
+NOISE_RUNS, NOISE_BATCHES = 4, 32
+"""Noise scale: runs; gradients of each at each time."""

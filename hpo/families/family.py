@@ -1,0 +1,36 @@
+"""The questions that a family of models answers once it is to be built and trained."""
+
+from abc import ABC, abstractmethod
+
+from hpo.families.proxy import Proxy
+from hpo.tasks import Split
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.tasks import TaskInfo
+
+
+class Family(ABC):
+    """A family of models that can be built.
+
+    Each family is one subclass with one instance, ``FAMILY``, in the module of ``hpo.families`` that is named like it. What
+    is known of it without building it is in the module of the same name in ``hpo.families.facts``.
+    """
+
+    @abstractmethod
+    def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
+        """A module of that size for the task; its own initial values mean nothing.
+
+        Raises:
+            ValueError: a size that the family does not have, or a task that it cannot learn.
+        """
+
+    def prepare(self, model: ModelSpec, task: TaskInfo, train: Split) -> None:  # noqa: B027
+        """Raise where the module of a job could not be trained, before a job is spent on it; by default nothing can fail.
+
+        Args:
+            model: size of the proxy.
+            task: what it learns.
+            train: training examples; the first few are tried.
+
+        Raises:
+            InvalidData: the module or its loss is not what can be trained.
+        """

@@ -1,0 +1,119 @@
+"""Sizes: what follows from a job's spec and its task, counted once and handed on. Imports no torch."""
+
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Self
+
+from hpo.families.facts.family import FamilyFacts, Footprint, parameters
+from hpo.families.facts.registry import facts
+from hpo.mup.labels import keys
+from hpo.sizing.counts import state_copies
+from windtunnel.types.hyperparameters import REGULARISERS
+from windtunnel.types.model import ModelSpec
+from windtunnel.types.results import TensorFacts
+from windtunnel.types.spec import JobSpec
+from windtunnel.types.tasks import TaskInfo
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A job's sizes: the spec, its task, its family, and what was counted of them. Made once, where a job comes in."""
+
+    spec: JobSpec
+    """The job."""
+    task: TaskInfo
+    """What it learns."""
+    family: FamilyFacts
+    """The facts of its proxy's family."""
+    tensors: tuple[TensorFacts, ...]
+    """Tensors of the proxy, in the order of its module's ``named_parameters``."""
+    parameters: int
+    """Parameters of the proxy."""
+    footprint: Footprint
+    """Numbers of one example and one member in one forward pass of the proxy."""
+    state_copies: int
+    """Copies of the parameters in the optimizer's state, the parameters themselves included."""
+    item_coordinates: tuple[int, ...]
+    """Single hyperparameters that each item of the search stands for."""
+
+    @classmethod
+    def of(cls, spec: JobSpec, task: TaskInfo) -> Self:
+        """Count the sizes of a job.
+
+        Args:
+            spec: the job.
+            task: the task that it names.
+
+        Raises:
+            Refused: nothing answers for its family.
+            ValueError: a size that the family does not have.
+        """
+        family = facts(spec.model.family)
+        tensors = family.tensors(spec.model, task)
+        return cls(
+            spec=spec,
+            task=task,
+            family=family,
+            tensors=tuple(tensors),
+            parameters=parameters(tensors),
+            footprint=family.footprint(spec.model, task),
+            state_copies=state_copies(spec),
+            item_coordinates=tuple(len(keys(spec, item, tensors)) for item in spec.search),
+        )
+
+    @property
+    def coordinates(self) -> int:
+        """k: number of single hyperparameters that the search items stand for."""
+        return sum(self.item_coordinates)
+
+    @property
+    def rates(self) -> int:
+        """Learning rates that are searched, each a coordinate of its own."""
+        return self._coordinates_of({"learning_rate"})
+
+    @property
+    def members_together(self) -> int | None:
+        """Members that train faster as one computation than one after the other; None: any number."""
+        return self.family.members_together(self.spec.model, self.task, self.spec.inner.batch_size)
+
+    @property
+    def shift_floats(self) -> int:
+        """Floats that an example keeps whose image is shifted, as a forward pass does; 0 without augmentation.
+
+        A matrix for each side, and the image moved along one of them.
+        """
+        image = self.task.image
+        if image is None or self.spec.start_value("augmentation") is None:
+            return 0
+        return sum(side * side for side in image[1:]) + prod(image)
+
+    @property
+    def response_parameters(self) -> int:
+        """R: a row for each row of the weights, and a direction in the k regularisers for each of its units and biases."""
+        channels = sum(fact.shape[1 if fact.name.endswith("embedding.weight") else 0] for fact in self.tensors)
+        return self.parameters + self._coordinates_of(REGULARISERS) * channels
+
+    def with_run(self, **changes: int) -> Self:
+        """Sizes of the same job with other ``steps``, ``batch_size`` or ``seeds``, which change nothing that is counted."""
+        return replace(self, spec=self.spec.model_copy(update={"inner": self.spec.inner.model_copy(update=changes)}))
+
+    def model_at(self, width: int) -> ModelSpec:
+        """The proxy at another width."""
+        return self.spec.model.model_copy(update={"width": width})
+
+    def parameters_at(self, width: int) -> int:
+        """Parameters of the proxy at another width."""
+        return parameters(self.family.tensors(self.model_at(width), self.task))
+
+    def multiply_adds_at(self, width: int) -> int:
+        """Multiply-adds of one example in one forward pass of the proxy at another width."""
+        return self.family.footprint(self.model_at(width), self.task).multiply_adds
+
+    def at_width(self, width: int) -> Self:
+        """Sizes of the same job with a proxy of another width."""
+        return type(self).of(self.spec.model_copy(update={"model": self.model_at(width)}), self.task)
+
+    def _coordinates_of(self, names: Container[str]) -> int:
+        found = zip(self.spec.search, self.item_coordinates, strict=True)
+        return sum(count for item, count in found if item.name in names)

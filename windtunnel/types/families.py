@@ -1,0 +1,150 @@
+"""The model families: what the wire has to know of each, one record a family."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from windtunnel.types.kinds import OneOf
+
+if TYPE_CHECKING:
+    from windtunnel.types.tasks import TaskKind
+
+Activation = Literal["relu", "gelu", "tanh"]
+Dial = Literal["attention_multiplier", "dropout", "input_noise", "augmentation"]
+"""A hyperparameter that acts inside the forward pass, and that not every family has."""
+
+
+@dataclass(frozen=True)
+class FamilySize:
+    """The size of a proxy where the request gives none."""
+
+    width: int
+    depth: int = 2
+    activation: Activation = "relu"
+    d_head: int | None = None
+    """Width of an attention head; None: the family has no heads."""
+
+
+@dataclass(frozen=True)
+class FamilyInfo:
+    """What a family of models is to a job: its sizes, its dials, what it learns, and what is known of deeper ones."""
+
+    title: str
+    """How a sentence about one model of it begins: ``An MLP``."""
+    size: FamilySize
+    """By default."""
+    layer: str
+    """What ``depth`` counts: ``hidden layer``, ``block``."""
+    stack: str | None
+    """Name of the module's list of them; None where it is not known."""
+    dials: tuple[Dial, ...]
+    """Dials that it can have; augmentation needs images beside."""
+    learns: tuple["TaskKind", ...]
+    """Kinds of task that it learns; none where it comes with its task."""
+    deeper: str
+    """What is not known where values are copied from ``{proxy}`` of its layers to ``{target}``, in a sentence."""
+    completep: str | None
+    """What CompleteP rests on for it, in words; None where CompleteP has nothing to say about it."""
+    why_no_completep: str
+    """Why CompleteP has nothing to say about it; empty where it has."""
+    dropout_place: str
+    """Where its dropout acts; empty where it has none."""
+    images: bool = False
+    """Whether its examples must be images."""
+    embeds: bool = False
+    """Whether its inputs are tokens, which it looks up in tables."""
+    hidden_from: int = 1
+    """Least depth with a tensor between input and readout."""
+    from_task: bool = False
+    """Whether the model comes with the task: a module of one's own, with an activation of its own and no known inside."""
+
+    @property
+    def heads(self) -> bool:
+        """Whether it has attention heads, which are the same size at every width."""
+        return self.size.d_head is not None
+
+    @property
+    def noise_place(self) -> str:
+        """Where its input noise acts."""
+        return "the sum of the embeddings" if self.embeds else "the standardised inputs"
+
+    def can_learn(self, kind: str, *, images: bool) -> bool:
+        """Whether it learns tasks of that kind, with examples that are images or not."""
+        return kind in self.learns and (images or not self.images)
+
+
+_BRANCHES = (
+    "From {proxy} to {target} residual blocks no branch is scaled down, so the sum of the branches grows with the depth "
+    "and the best learning rate may fall; each added block copies the proxy's last one."
+)
+
+FAMILIES: Mapping[str, FamilyInfo] = {
+    "mlp": FamilyInfo(
+        title="An MLP",
+        size=FamilySize(width=64),
+        layer="hidden layer",
+        stack="layers",
+        dials=("dropout", "input_noise", "augmentation"),
+        learns=("classification", "regression"),
+        deeper="From {proxy} to {target} hidden layers without residual branches nothing is known to keep its optimum; "
+        "each added layer copies the proxy's last one.",
+        completep=None,
+        why_no_completep="family 'mlp' has no residual branches, which is what the rule scales",
+        dropout_place="after the nonlinearity of every hidden layer",
+        hidden_from=2,
+    ),
+    "resnet": FamilyInfo(
+        title="A resnet",
+        size=FamilySize(width=16),
+        layer="block",
+        stack="blocks",
+        dials=("dropout", "input_noise", "augmentation"),
+        learns=("classification",),
+        deeper=_BRANCHES,
+        completep="measured for pre-norm transformers under AdamW, and carried over to convolutions by its derivation",
+        why_no_completep="",
+        dropout_place="between the two convolutions of every block",
+        images=True,
+    ),
+    "transformer": FamilyInfo(
+        title="A transformer",
+        size=FamilySize(width=48, activation="gelu", d_head=16),
+        layer="block",
+        stack="blocks",
+        dials=("attention_multiplier", "dropout", "input_noise"),
+        learns=("language",),
+        deeper=_BRANCHES,
+        completep="measured for pre-norm transformers under AdamW",
+        why_no_completep="",
+        dropout_place="on what attention and MLP add to the residual stream",
+        embeds=True,
+    ),
+    "module": FamilyInfo(
+        title="A module of your own",
+        size=FamilySize(width=64),
+        layer="layer",
+        stack=None,
+        dials=("input_noise",),
+        learns=(),
+        deeper="From depth {proxy} to {target} no residual branch of the module is scaled down, and the best learning rate "
+        "may fall; each added layer copies the proxy's last one.",
+        completep=None,
+        why_no_completep="which layers of a module of one's own end a residual branch is not known",
+        dropout_place="",
+        from_task=True,
+    ),
+}
+"""Every family by name, in the order in which a task lists those that learn it."""
+
+FamilyName = Annotated[str, OneOf(FAMILIES)]
+"""A name of the table of families."""
+
+
+def learners(kind: str, *, images: bool) -> tuple[str, ...]:
+    """Names of the families that learn tasks of that kind, with examples that are images or not; the default first."""
+    return tuple(name for name, info in FAMILIES.items() if info.can_learn(kind, images=images))
+
+
+def built_in() -> tuple[str, ...]:
+    """Names of the families whose models are this project's own."""
+    return tuple(name for name, info in FAMILIES.items() if not info.from_task)
