@@ -6,7 +6,7 @@ Both need torch when they are called.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from windtunnel.types.roles import Role
+from windtunnel.types.modules import Role
 from windtunnel.types.sizes import ModelCount
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from hpo.families.owners import EMBEDDINGS as TABLES
 from hpo.families.owners import owners
 from hpo.laws.counting import counted
 from hpo.laws.tracing import trace
+from windtunnel.types.modules import Role
 from windtunnel.types.optimizers import optimizer_info
 from windtunnel.types.results import TensorFacts
-from windtunnel.types.roles import Role
 from windtunnel.types.sizes import ModelCount
 
 

@@ -2,7 +2,7 @@
 
 from service.pages.rendering import estimate, number
 from windtunnel.types import JobEvent, OuterStep
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 PLAIN = {
     "queued": "waits for a worker",

@@ -1,6 +1,10 @@
 """What every export format does, whichever it is: a new one gets these tests by being in the table."""
 
 import itertools
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,7 +17,7 @@ from hpo.exports import registry
 from hpo.exports.registry import Format, export, format_of, why_not
 from service.plans.schemas import PlanQuery
 from windtunnel.types import JobSpec, ModelSpec, OptimizerSpec, TransferPlan
-from windtunnel.types.exports import EXPORTS, PYTHON, WHOLE
+from windtunnel.types.exports import EXPORTS, PYTHON, WHOLE, ExportInfo
 
 OWN_TASK = {"transformer": "python-text"}
 """Family -> the task of its plans, where it does not learn from digits."""
@@ -102,3 +106,20 @@ def test_a_format_that_leaves_a_question_open_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setitem(registry.EXPORTS, "header", EXPORTS[WHOLE])
     with pytest.raises(Refused, match=r"hpo\.exports\.header does not answer for 'header'"):
         format_of("header")
+
+
+def test_the_format_of_the_page_about_adding_one_is_offered_written_and_refused(
+    finish, plan_of, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "contributing" / "add-an-export.md").read_text()
+    row, source = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setattr(registry, "EXPORTS", dict(EXPORTS))
+    exec(row, {"EXPORTS": registry.EXPORTS, "ExportInfo": ExportInfo})
+    module = ModuleType("hpo.exports.csv")
+    exec(source, module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    plan = plan_of(finish({}), width=128)
+    assert [line.split(",")[0] for line in export(plan, "csv").splitlines()] == [row.name for row in plan.tensors]
+    weighted = plan.model_copy(update={"mixture_weights": {"web": 1.0}})
+    with pytest.raises(PydanticCustomError, match="no place for mixture weights"):
+        export(weighted, "csv")

@@ -14,8 +14,7 @@ from windtunnel import __version__
 from windtunnel.cli import databases
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.extras import missing, requirements
-from windtunnel.cli.findings import Finding
-from windtunnel.cli.fleet_checks import broker_finding, fleet_findings
+from windtunnel.cli.fleet_checks import Finding, broker_finding, fleet_findings
 from windtunnel.client import Client, Pacing, ServerError, WindtunnelError
 from windtunnel.tasks import TASKS
 

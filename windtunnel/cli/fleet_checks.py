@@ -1,17 +1,27 @@
 """What ``doctor`` looks at where several workers share a database: who is there, what waits, does the broker answer."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from windtunnel.cli.databases import without_password
 from windtunnel.cli.extras import missing
-from windtunnel.cli.findings import Finding
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
 
 LONG = 60.0
 """Seconds in the queue after which a job with a free worker beside it is worth a word."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check of ``doctor``, of this file or of ``checks``, and what to do about it."""
+
+    name: str
+    status: Literal["ok", "warn", "problem"]
+    message: str
+    remedy: str = ""
 
 
 def fleet_findings(url: str) -> Iterator[Finding]:

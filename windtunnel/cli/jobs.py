@@ -15,7 +15,7 @@ from windtunnel.cli.watching import as_document, ending, follow_job, points, sum
 from windtunnel.client import Client, Result
 from windtunnel.types import TERMINAL_STATES, JobState
 from windtunnel.types import Job as WireJob
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 COLOURS: dict[JobState, str] = {
     "queued": "yellow",

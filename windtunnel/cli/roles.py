@@ -17,8 +17,7 @@ from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types import ModelSpec
 from windtunnel.types.families import FAMILIES, built_in
 from windtunnel.types.model import with_defaults
-from windtunnel.types.modules import ModuleInfo
-from windtunnel.types.roles import ROLES, Role
+from windtunnel.types.modules import ROLES, ModuleInfo, Role
 
 if TYPE_CHECKING:
     from hpo.families.modules import RoleTable

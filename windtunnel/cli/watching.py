@@ -12,7 +12,7 @@ from windtunnel.cli.exits import ExitCode
 from windtunnel.client import Job, JobProgress, Result
 from windtunnel.types import Job as WireJob
 from windtunnel.types import LossEstimate, OuterStep
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 
 def follow_job(job: Job, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from windtunnel.types import Job as WireJob
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 PHASES = {
     "waiting": "waiting for a worker",

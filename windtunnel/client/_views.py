@@ -16,7 +16,7 @@ from windtunnel.types import (
     TransferPlan,
     TuneResult,
 )
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 
 class JobView:

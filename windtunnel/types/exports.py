@@ -4,7 +4,9 @@
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated
+
+from windtunnel.types.kinds import OneOf
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,5 @@ EXPORTS: dict[str, ExportInfo] = {
 """Every export format by name."""
 WHOLE = "json"
 """The format that is sent where none is asked for: the whole plan, which reads back as the same plan."""
-
-if TYPE_CHECKING:
-    ExportFormat = str
-else:
-    ExportFormat = Literal[tuple(EXPORTS)]
-    """Name of a format; JSON schemas and command lines take what is allowed from the table."""
+ExportFormat = Annotated[str, OneOf(EXPORTS)]
+"""A name of the table of export formats."""
