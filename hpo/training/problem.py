@@ -242,11 +242,11 @@ class InnerProblem:
     def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
         """Training loss of each member on its own batch, regularisers included, [members]; nats for classes and text."""
         loss = batch.tables(loss)
-        mean = self.fit(self.outputs(tensors, loss, batch.inputs, batch.noise), loss, batch)
+        mean = self.data_loss(self.outputs(tensors, loss, batch.inputs, batch.noise), loss, batch)
         return mean + self.penalty(tensors, loss["l2"]) if "l2" in loss else mean
 
-    def fit(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
-        """Training loss of the model's outputs, [members]; all of it but the penalty."""
+    def data_loss(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
+        """Training loss of the model's outputs on their labels, [members]: the training loss without the penalty."""
         losses = per_example(self.task, outputs, batch.labels, loss.get("label_smoothing"))
         if batch.sources is None:
             return losses.mean(dim=1)
@@ -300,7 +300,7 @@ class InnerProblem:
             with torch.no_grad():
                 outputs = passes.forward().requires_grad_()
                 with torch.enable_grad():
-                    (slope,) = torch.autograd.grad(self.fit(outputs, loss, batch).sum(), outputs)
+                    (slope,) = torch.autograd.grad(self.data_loss(outputs, loss, batch).sum(), outputs)
                 return self.chained(passes.backward(slope), leaves, loss)
         with torch.enable_grad():
             total = self.training_loss(leaves, loss, batch).sum()
