@@ -1,4 +1,4 @@
-"""What a check of ``doctor`` finds."""
+"""The outcome of one check of ``doctor``."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check, and what to do about it."""
+    """The outcome of one check, and its remedy."""
 
     name: str
     status: Literal["ok", "warn", "problem"]
