@@ -1,4 +1,4 @@
-"""Load a task by name: its three parts, checked against the catalogue."""
+"""Loads a task by name: its three parts, checked against the catalogue."""
 
 import functools
 import hashlib
@@ -24,7 +24,7 @@ READERS: dict[str, Callable[[TaskInfo], Parts]] = {
     "python-text": python_text,
     "synthetic": Pooled(synthetic.teacher, per_feature=False),
 }
-"""Where a task comes from."""
+"""Name of a built-in task -> function that reads its three parts."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ class TaskData:
     test: Split
     classes: int
     sha256: str
-    """Of inputs and labels after splitting and scaling."""
+    """Digest of inputs and labels after splitting and scaling."""
 
     @property
     def features(self) -> int:
-        """Length of one example."""
+        """Number of features of an example; for text, of its tokens."""
         return prod(self.train.inputs.shape[1:])
 
 
 def load(name: str) -> TaskData:
-    """Load a task; the same call for a built-in one in the same process gives the same object.
+    """The data of a task; a built-in task is loaded once per process.
 
     Raises:
-        InvalidData: the name is unknown, or the source is not what the catalogue says.
+        InvalidData: the name is unknown, or the data differ from the catalogue's description.
     """
     if name in READERS:
         return load_built_in(name)
@@ -67,12 +67,16 @@ def load(name: str) -> TaskData:
 
 @functools.lru_cache(maxsize=8)
 def load_built_in(name: str) -> TaskData:
-    """See ``load``."""
+    """The data of a built-in task, kept for the process.
+
+    Raises:
+        InvalidData: the data differ from the catalogue's description.
+    """
     return _told_apart(TASKS[name], READERS[name](TASKS[name]))
 
 
 def _told_apart(info: TaskInfo, parts: Parts) -> TaskData:
-    """The data with their digest."""
+    """The three parts with their digest."""
     train, validation, test = parts
     digest = hashlib.sha256()
     for split in (train, validation, test):
