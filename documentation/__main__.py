@@ -12,13 +12,13 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
 
 def pages() -> dict[Path, str]:
-    """Path -> what the page should be.
+    """Path -> text of each page with generated parts.
 
     Raises:
-        ValueError: a page has lost the marks around a part that is generated.
+        ValueError: a page lacks the marks around a generated part.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # The application opens no database before it is asked something.
+        # The application opens no database before its first request.
         document = create_app(ServiceSettings(data_dir=Path(folder))).openapi()
     catalogue, calls = REFERENCE / "estimators.md", REFERENCE / "client.md"
     return {
@@ -29,7 +29,11 @@ def pages() -> dict[Path, str]:
 
 
 def within(page: str, part: str, text: str) -> str:
-    """The page with the part between its two marks replaced."""
+    """The page with the text between the marks of ``part`` replaced.
+
+    Raises:
+        ValueError: the page does not have exactly one such part.
+    """
     start, end = f"<!-- `make reference` writes {part} from here -->", "<!-- to here -->"
     found = re.compile(f"({re.escape(start)}\n\n).*?(\n\n{re.escape(end)})", re.DOTALL)
     changed, count = found.subn(lambda match: match[1] + text + match[2], page)
@@ -39,7 +43,7 @@ def within(page: str, part: str, text: str) -> str:
 
 
 def main() -> None:
-    """Write what has changed, and say so."""
+    """Write the pages that changed, and print which."""
     for path, text in pages().items():
         stale = not path.exists() or path.read_text() != text
         if stale:

@@ -1,4 +1,4 @@
-"""What a best response is trained on: losses in which every example has regularisers of its own, and their derivatives."""
+"""Training and validation objectives of a best response: losses with regularisers per example, and their derivatives."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ Kind = Literal["stn", "delta_stn"]
 
 @dataclass(frozen=True)
 class Answered:
-    """A training gradient, and the response's share of it."""
+    """Training gradients of weights and response."""
 
     weights: Tensor
-    """[members, P]"""
+    """Gradient of the weights, [members, P]."""
     response: Tensor
-    """[members, R]"""
+    """Gradient of the response, [members, R]."""
 
 
 class Objectives:
     """Training and validation objectives of a response network.
 
     Args:
-        network: the members' networks.
+        network: networks of the members.
         kind: ``stn`` trains weights and response on perturbed regularisers, and the response takes h itself. ``delta_stn``
-            trains the weights at h0 as they are, and the response, which takes h - h0, on the network linearised in it.
-        rows: coordinates of the search space that the network answers to.
-        control_variate: whether ``delta_stn`` takes out of the response's objective what has mean zero (``noise``).
+            trains the weights at h0, and the response, which takes h - h0, on the network linearised in it.
+        rows: coordinates of the search space that the network responds to.
+        control_variate: whether ``delta_stn`` subtracts from the response's objective a term of mean zero (``noise``).
     """
 
     def __init__(self, network: ResponseNetwork, kind: Kind, rows: Sequence[int], *, control_variate: bool = False) -> None:
@@ -44,7 +44,7 @@ class Objectives:
         self.problem = network.problem
 
     def moved(self, points: Tensor, centre: Tensor) -> Tensor:
-        """What the response takes for points [..., K] of the search space around a centre [K]; differentiable."""
+        """Input of the response for points [..., K] of the search space around a centre [K]; differentiable."""
         found = points[..., self.rows]
         if self.kind == "delta_stn":
             found = found - centre[self.rows].detach()
@@ -56,11 +56,11 @@ class Objectives:
         """Gradients of one training step.
 
         Args:
-            weights: [members, P].
-            response: [members, R].
+            weights: weights, [members, P].
+            response: response, [members, R].
             centre: h0, [K].
-            points: the centre perturbed for each example, [members, batch, K].
-            base: tables of the loss at the centre, with one row a member.
+            points: the centre, perturbed for each example, [members, batch, K].
+            base: tables of the loss at the centre, one row per member.
             batch: examples and noise.
         """
         own, answers = self.problem.layout.leaves(weights), self.network.layout.leaves(response)
@@ -84,7 +84,7 @@ class Objectives:
     def linearised(
         self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, batch: Batch, tables: Tables
     ) -> Tensor:
-        """f(x, w0) + d f(x, w0 + r(a h)) / d a at a = 0: the network, linear in its response (Bae & Grosse 2020).
+        """Outputs linearised in the response: f(x, w0) + d f(x, w0 + r(a h)) / d a at a = 0 (Bae & Grosse 2020).
 
         The response enters layer by layer as a product with h, so the derivative along h at 0 is that along r(h).
         """
@@ -98,10 +98,11 @@ class Objectives:
     def noise(
         self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, base: Tables, batch: Batch
     ) -> Tensor:
-        """Derivative of the loss at the centre's regularisers along the response, [members]: of mean 0 over perturbations.
+        """Derivative of the loss at the centre's regularisers along the response, [members]; of mean 0 over perturbations.
 
-        Each example pulls the response after its own training gradient times its own perturbation, which says nothing of
-        the regularisers and outweighs what does. It is known exactly, so it is taken out: the objective's mean stays.
+        Each example pulls the response along its own training gradient times its own perturbation. That term says nothing
+        about the regularisers and outweighs the terms that do. As it is known exactly, it is subtracted; the objective's
+        mean does not change.
         """
         even = {name: self._alike(name, table, moved) for name, table in base.items()}
 
@@ -113,7 +114,7 @@ class Objectives:
 
     @staticmethod
     def _alike(name: str, table: Tensor, moved: Tensor) -> Tensor:
-        """A regulariser's table with the same value for every example."""
+        """A regulariser's table with one value for all examples of a member."""
         if name not in REGULARISERS:
             return table
         return table[:, None].expand(-1, moved.shape[1], *table.shape[1:])
@@ -140,7 +141,7 @@ class Objectives:
         return mean + penalty.mean(dim=1)
 
     def example_tables(self, points: Tensor, base: Tables) -> dict[str, Tensor]:
-        """Tables of the loss in which regularisers have one value an example, [members, batch]; ``l2`` has tensors last."""
+        """Tables of the loss with one value per example for regularisers, [members, batch]; ``l2`` has tensors last."""
         problem, shape = self.problem, points.shape[:2]
         flat = points.flatten(0, 1).to(problem.dtype)
         found = loss_tables(problem.spec, problem.space, problem.layout, flat)
@@ -163,13 +164,13 @@ class Objectives:
         """Loss without regularisers of each member on a batch, every example with its own perturbation, [members].
 
         Args:
-            weights: [members, P].
-            response: [members, R].
+            weights: weights, [members, P].
+            response: response, [members, R].
             centre: h0, [K].
-            at: h that is perturbed, [members, k]; differentiable.
+            at: h before its perturbation, [members, k]; differentiable.
             log_scales: log of the perturbations' standard deviations, [members, k]; differentiable.
-            eps: standard normal, [members, batch, k].
-            base: tables of the loss, with one row a member.
+            eps: standard normal numbers, [members, batch, k].
+            base: tables of the loss, one row per member.
             split: a batch of the validation split, the same for all members.
         """
         problem, members = self.problem, len(weights)
@@ -186,7 +187,7 @@ class Objectives:
     def validation_slope(
         self, weights: Tensor, response: Tensor, centre: Tensor, log_scales: Tensor, eps: Tensor, base: Tables, split: Split
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """``validation_losses`` at the centre, and their derivatives by h and by the log scales [k], each [members, k]."""
+        """(validation losses at the centre [members], their derivatives by h and by the log scales, each [members, k])."""
         at = centre[self.rows].expand(len(weights), -1).clone().requires_grad_()
         scales = log_scales.expand(len(weights), -1).clone().requires_grad_()
         with torch.enable_grad():
@@ -196,6 +197,6 @@ class Objectives:
 
 
 def _along(function: Callable[[Tensor], Tensor], direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Value at 0 and derivative there along a direction."""
+    """(value of a function at 0, its derivative there along a direction)."""
     found: tuple[Tensor, Tensor] = jvp(function, (torch.zeros_like(direction),), (direction,))  # type: ignore[assignment]
     return found

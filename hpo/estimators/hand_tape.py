@@ -50,7 +50,7 @@ class HandTape:
         self._passes = passes
         self._outputs = passes.forward().requires_grad_()
         with torch.enable_grad():
-            fit = problem.fit(self._outputs, {**loss, **self._knobs}, batch).sum()
+            fit = problem.data_loss(self._outputs, {**loss, **self._knobs}, batch).sum()
             (self._slope,) = torch.autograd.grad(fit, self._outputs, create_graph=True)
         self._gradients = self._passes.backward(self._slope.detach())
         self.gradient = problem.chained(self._gradients, tensors, loss)

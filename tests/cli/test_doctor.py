@@ -143,7 +143,7 @@ def test_a_fleet_is_looked_at(findings, monkeypatch, tmp_path):
         job_id = jobs.submit(s, JobSpec(task="digits"), owner=LOCAL).id
     code, found = findings()
     assert (code, found["queue"]["status"]) == (1, "problem")
-    assert "no worker is there" in found["queue"]["message"]
+    assert "no worker is running" in found["queue"]["message"]
     with database.transaction() as s:
         facts = {"host": "h", "device": "cpu", "threads": 1, "started_at": datetime.now(UTC)}
         workers.seen(s, "busy", **facts, job_id=job_id)

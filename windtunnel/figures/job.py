@@ -11,11 +11,11 @@ from windtunnel.figures.style import ACCENT, INK, MUTED, OTHER_COLOURS, ROLE_COL
 from windtunnel.types import LossEstimate, OuterStep, ScheduleCurve, TuneResult
 
 NEAR_ONE = frozenset({"momentum", "beta1", "beta2"})
-"""Hyperparameters whose distance to one is what matters: drawn as one minus the value."""
+"""Hyperparameters whose distance to one matters: they are drawn as one minus the value."""
 
 
 def loss(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figure:
-    """Validation loss (nats) over outer steps and its standard error over seeds; above, the cost in plain runs."""
+    """Figure of the validation loss (nats) over outer steps, its standard error over seeds, and the cost in plain runs."""
     figure = _figure(theme, x="outer step", y="validation loss, nats", height=340)
     at = [step.outer_step for step in steps]
     # A step at which every run diverged has no loss: a gap in the line.
@@ -63,7 +63,7 @@ def loss(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figure:
 
 
 def scout(step: OuterStep, *, theme: Theme = "light") -> go.Figure:
-    """Loss of the scout's sweep over global learning rates, and the best of them.
+    """Figure of the scout's sweep: loss over global learning rates, and the best of them.
 
     Raises:
         ValueError: the step has no sweep (it is not step 0, or the job has no scout).
@@ -89,7 +89,7 @@ def scout(step: OuterStep, *, theme: Theme = "light") -> go.Figure:
 def hyperparameters(
     steps: Sequence[OuterStep], *, roles: Mapping[str, str] | None = None, theme: Theme = "light"
 ) -> go.Figure:
-    """Values over outer steps on log axes: one row a hyperparameter, one line a role or tensor.
+    """Figure of the values over outer steps on log axes: one row per hyperparameter, one line per role or tensor.
 
     Args:
         steps: the outer steps so far.
@@ -126,7 +126,7 @@ def hyperparameters(
 
 
 def gradients(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figure:
-    """Norm of the hypergradient, and how chaotic the inner loop was: what the bounded adjoint had to scale down."""
+    """Figure of the hypergradient's norm and of the chaos in training: how much the bounded adjoint had to scale down."""
     measured = [step for step in steps if step.gradient_norm is not None]
     at = [step.outer_step for step in measured]
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1, row_heights=[0.55, 0.45])
@@ -146,7 +146,7 @@ def gradients(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figur
 
 
 def schedule(curve: ScheduleCurve, *, theme: Theme = "light") -> go.Figure:
-    """Learning-rate multiplier over normalised time, before and after the tuning."""
+    """Figure of the learning-rate multiplier over normalised time, before and after the tuning."""
     figure = _figure(theme, x="share of the run", y="learning-rate multiplier", height=330)
     figure.add_scatter(x=curve.times, y=curve.start, mode="lines", name="start", line={"color": MUTED, "dash": "dot"})
     figure.add_scatter(x=curve.times, y=curve.best, mode="lines", name="tuned", line={"color": ACCENT, "width": 2.4})
@@ -155,7 +155,7 @@ def schedule(curve: ScheduleCurve, *, theme: Theme = "light") -> go.Figure:
 
 
 def comparison(losses: Mapping[str, LossEstimate], *, y: str = "test loss, nats", theme: Theme = "light") -> go.Figure:
-    """Bars of losses with one standard error, such as a plan against the untuned default; the lowest one stands out."""
+    """Figure of losses as bars with one standard error, such as a plan against the default; the lowest is highlighted."""
     best = min(losses, key=lambda name: losses[name].mean, default=None)
     figure = _figure(theme, x="", y=y, height=340)
     figure.add_bar(
@@ -172,7 +172,7 @@ def comparison(losses: Mapping[str, LossEstimate], *, y: str = "test loss, nats"
 
 
 def tuning(result: TuneResult, *, theme: Theme = "light") -> go.Figure:
-    """A finished job at a glance: losses before and after on fresh seeds, and where each hyperparameter went."""
+    """Figure of a finished job: losses before and after on fresh seeds, and the change of each hyperparameter."""
     titles = ("loss on fresh seeds, nats", "hyperparameters")
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, column_widths=[0.4, 0.6], horizontal_spacing=0.2)
     ends = (("start", result.start, MUTED), ("tuned", result.best, ACCENT))
@@ -211,7 +211,7 @@ def _name(label: str) -> str:
 
 
 def _part(label: str) -> str:
-    """Role or tensor of a label; empty for a global hyperparameter."""
+    """Role or tensor in a label; empty for a global hyperparameter."""
     return label.partition(".")[2]
 
 

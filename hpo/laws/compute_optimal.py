@@ -1,4 +1,4 @@
-"""Laws as spenders of compute: which size, batch and loss each of them says is best, published or fitted."""
+"""Compute-optimal sizes by published and fitted laws: model size, tokens, batch size and loss of a compute budget."""
 
 import math
 from collections.abc import Callable
@@ -21,59 +21,62 @@ from hpo.laws.published import (
 from windtunnel.types.laws import LawFit, LawResult
 
 SMALLEST, LARGEST = 1e2, 1e17
-"""Parameters that a best size is looked for between."""
+"""Range of model sizes, parameters, in which the best size is searched."""
 GRID, NESTED = 65, 6
-"""The least loss is looked for on grids of so many sizes, each between two points of the one before."""
+"""Sizes of a grid, and number of grids, each between two points of the one before, that search for the least loss."""
 HALVINGS = 60
 
 
 @dataclass(frozen=True)
-class Spending:
-    """What a law makes of a minimum compute C_min: the size, its batch, and the loss."""
+class ComputeOptimum:
+    """The best use of a minimum compute C_min by a law: model size, tokens, critical batch size and loss."""
 
     parameters: float
     tokens_min: float
-    """B_crit * S_min: tokens at the smallest batch."""
+    """Tokens B_crit * S_min: those of a run at small batch sizes."""
     critical_batch: float
     loss: float
 
 
 @dataclass(frozen=True)
-class Spender:
-    """A law that spends budgets."""
+class AllocationLaw:
+    """A law that allocates compute."""
 
-    law: str
+    name: str
     source: str
-    best: Callable[[float], Spending]
-    """From C_min in FLOPs."""
+    best: Callable[[float], ComputeOptimum]
+    """C_min in FLOPs -> its best use."""
     loss: Callable[[float, float], float] | None
-    """(parameters, tokens) -> loss, for iso-FLOP curves; None where the law has no such surface."""
+    """(parameters, tokens) -> loss, for iso-FLOP curves; None if the law gives no such loss."""
     fitted: LawResult | None = None
     notes: tuple[str, ...] = ()
     counts_all_tokens: bool = False
-    """The law was fitted to runs at ordinary batch sizes: its compute is what is spent, whatever the batch."""
+    """True if the law was fitted to runs at ordinary batch sizes: its compute is all that is spent, at any batch size."""
 
 
-def kaplan_best(compute_min: float) -> Spending:
-    """Kaplan's compute-efficient frontier: B = 2.0e6 C^.24, S_min = 5.4e3 C^.03, and N = C_min / (6 B S_min) = 1.3e9 C^.73.
+def kaplan_best(compute_min: float) -> ComputeOptimum:
+    """Optimum on Kaplan's frontier: B = 2.0e6 C^.24, S_min = 5.4e3 C^.03, and N = C_min / (6 B S_min) = 1.3e9 C^.73.
 
     Args:
         compute_min: FLOPs at a batch far below the critical one.
     """
     pf_days = compute_min / PF_DAY
     batch, steps = KAPLAN_BEST_BATCH.at(pf_days), KAPLAN_BEST_STEPS.at(pf_days)
-    return Spending(compute_min / (6 * batch * steps), batch * steps, batch, KAPLAN_COMPUTE.at(compute_min))
+    return ComputeOptimum(compute_min / (6 * batch * steps), batch * steps, batch, KAPLAN_COMPUTE.at(compute_min))
 
 
-def hoffmann_best(compute: float) -> Spending:
-    """Approaches 1 and 2: N and D both as C^.5, 20 tokens a parameter. The batch is Kaplan's critical one at that loss."""
+def hoffmann_best(compute: float) -> ComputeOptimum:
+    """Optimum by Hoffmann's approaches 1 and 2: N and D grow as C^.5, 20 tokens per parameter.
+
+    The batch size is Kaplan's critical one at the predicted loss.
+    """
     parameters = math.sqrt(compute / (6 * HOFFMANN_TOKENS_PER_PARAMETER))
     tokens = HOFFMANN_TOKENS_PER_PARAMETER * parameters
     loss = BESIROGLU.at(parameters, tokens)
-    return Spending(parameters, tokens, KAPLAN_CRITICAL_BATCH.at(loss), loss)
+    return ComputeOptimum(parameters, tokens, KAPLAN_CRITICAL_BATCH.at(loss), loss)
 
 
-KAPLAN = Spender(
+KAPLAN = AllocationLaw(
     "Kaplan",
     "Kaplan et al. 2020, appendix A",
     kaplan_best,
@@ -83,7 +86,7 @@ KAPLAN = Spender(
     ),
     notes=("C counts 6 N D without attention's context term; N is without embeddings",),
 )
-HOFFMANN = Spender(
+HOFFMANN = AllocationLaw(
     "Hoffmann",
     "Hoffmann et al. 2022, approaches 1 and 2; loss by the constants of Besiroglu et al. 2024",
     hoffmann_best,
@@ -93,8 +96,8 @@ HOFFMANN = Spender(
 )
 
 
-def own_spenders(fit: LawFit) -> list[Spender]:
-    """Laws of a stored fit that can spend a budget: those of N and D, and of N and S_min."""
+def fitted_allocation_laws(fit: LawFit) -> list[AllocationLaw]:
+    """Laws of a stored fit that can allocate compute: those of N and D, and of N and S_min."""
     batch, note = _own_critical_batch(fit)
     made = []
     for law in fit.laws:
@@ -111,15 +114,15 @@ def _own_critical_batch(fit: LawFit) -> tuple[CriticalBatch, str]:
     return batch, "the batch is the critical batch size by the fit's own B_crit(L)"
 
 
-def _own(law: LawResult, batch: CriticalBatch, note: str) -> Spender:
+def _own(law: LawResult, batch: CriticalBatch, note: str) -> AllocationLaw:
     by_steps = law.law == "loss_parameters_steps"
 
     def losses(log_n: Array, compute: float) -> Array:
-        """Of sizes at one compute."""
+        """Loss of each size at one compute, [sizes]."""
         tokens = compute / (6 * np.exp(log_n))
         return _by_steps(law, batch, log_n, tokens) if by_steps else _values(law, log_n, np.log(tokens))
 
-    def best(compute: float) -> Spending:
+    def best(compute: float) -> ComputeOptimum:
         low, high = math.log(SMALLEST), math.log(LARGEST)
         for _ in range(NESTED):
             grid = np.linspace(low, high, GRID)
@@ -127,12 +130,12 @@ def _own(law: LawResult, batch: CriticalBatch, note: str) -> Spender:
             low, high = float(grid[max(0, at - 1)]), float(grid[min(GRID - 1, at + 1)])
         size = (low + high) / 2
         loss = float(losses(np.array([size]), compute)[0])
-        return Spending(math.exp(size), compute / (6 * math.exp(size)), batch.at(loss), loss)
+        return ComputeOptimum(math.exp(size), compute / (6 * math.exp(size)), batch.at(loss), loss)
 
     def loss_at(parameters: float, tokens: float) -> float:
         return float(_values(law, np.array([math.log(parameters)]), np.array([math.log(tokens)]))[0])
 
-    return Spender(
+    return AllocationLaw(
         f"yours: {law.law}",
         f"fitted: {law.formula}",
         best,
@@ -144,14 +147,14 @@ def _own(law: LawResult, batch: CriticalBatch, note: str) -> Spender:
 
 
 def _values(law: LawResult, *log_inputs: Array) -> Array:
-    """The law without its band, from logarithms of its inputs, [points]."""
+    """Values of the law, [points], at logarithms of its inputs, without intervals."""
     x = np.stack(log_inputs) - np.array(law.centre)[:, None]
     found: Array = np.exp(FORMS[law.law].value(np.array(law.theta)[None], x)[0][0])
     return found
 
 
 def _by_steps(law: LawResult, batch: CriticalBatch, log_n: Array, tokens: Array) -> Array:
-    """Loss where S_min = tokens / B_crit(L), and L is what that S_min gives: bisection, for both sides are monotone."""
+    """Loss L [sizes] at which S_min = tokens / B_crit(L) gives L itself; by bisection, as both sides are monotone."""
     low, high = np.full_like(log_n, -14.0), np.full_like(log_n, 14.0)
     for _ in range(HALVINGS):
         middle = (low + high) / 2

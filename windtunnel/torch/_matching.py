@@ -1,4 +1,4 @@
-"""Which parameter of a model is which tensor of a plan: by name, through wrappers and a map of names."""
+"""Matches a model's parameters with a plan's tensors, by name, through wrappers and a map of names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,35 +12,35 @@ from windtunnel.types.plans import TensorRow, TransferPlan
 
 COMPILED = "_orig_mod"
 WRAPPERS = frozenset({COMPILED, "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-"""What wrappers of torch put into the names of the parameters inside of them."""
+"""Parts that torch's wrappers insert into the names of the parameters inside them."""
 
 
 class PlanMismatch(ValueError):
-    """The plan was made for another model, or for another optimizer."""
+    """The plan does not fit this model or this optimizer; the message lists the differences."""
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A model's parameters under the plan's names."""
+class MatchedModel:
+    """A model whose parameters are known by the plan's names."""
 
     root: nn.Module
-    """The model inside of its wrappers."""
+    """The model inside its wrappers."""
     parameters: dict[str, Tensor]
-    """The plan's name -> parameter."""
+    """Name in the plan -> parameter."""
     own: dict[str, str]
-    """The plan's name -> name in ``root``."""
+    """Name in the plan -> name in ``root``."""
     shared: frozenset[str]
-    """The plan's names of parameters that several layers hold (tied weights)."""
+    """Names in the plan of parameters that several layers hold (tied weights)."""
     compiled: bool
-    """torch.compile has the model or a part of it."""
+    """True if torch.compile was applied to the model or a part of it."""
 
     def owner(self, name: str) -> nn.Module:
-        """The layer that holds a tensor."""
+        """The layer that holds the tensor of this name in the plan."""
         return self.root.get_submodule(self.own[name].rpartition(".")[0])
 
 
-def fit(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | None) -> Fit:
-    """Find every tensor of the plan in the model.
+def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | None) -> MatchedModel:
+    """The model with the parameter of every tensor of the plan.
 
     Raises:
         PlanMismatch: names, shapes or types differ, or the model has one tensor where the plan has two.
@@ -63,11 +63,11 @@ def fit(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | None) -
         parameters[target], own[target] = parameter, name
     tied = [[name for name in targets if name in planned] for targets in holders.values() if len(targets) > 1]
     _refuse_tied([targets for targets in tied if len(targets) > 1])
-    # A further name of a tensor that the plan knows is no tensor of its own.
+    # A second name of a tensor that the plan knows is not a tensor of its own.
     known = {id(parameters[name]) for name in planned if name in parameters}
     further = {name for name in parameters if name not in planned and id(parameters[name]) in known}
     _check({name: part for name, part in parameters.items() if name not in further}, plan, planned)
-    return Fit(
+    return MatchedModel(
         root=root,
         parameters={name: parameters[name] for name in planned},
         own=own,
@@ -77,7 +77,7 @@ def fit(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | None) -
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, bool]:
-    """The model inside of DistributedDataParallel, DataParallel and torch.compile, and whether it was compiled."""
+    """The model inside DistributedDataParallel, DataParallel and torch.compile, and whether it was compiled."""
     compiled = False
     while True:
         if isinstance(model, (DataParallel, DistributedDataParallel)):
@@ -98,7 +98,11 @@ def _refuse_tied(tied: list[list[str]]) -> None:
 
 
 def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mapping[str, TensorRow]) -> None:
-    """Raise with every difference between the model and the plan at once."""
+    """Refuse a model that differs from the plan, with all differences in one message.
+
+    Raises:
+        PlanMismatch: names or shapes differ, a parameter is on the meta device, or Adam's eps is 0 in its type.
+    """
     shapes = {name: tuple(row.shape) for name, row in planned.items()}
     shared = [name for name in shapes if name in parameters]
     differences = {
@@ -115,8 +119,8 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
         outputs = f"{plan.classes} classes" if plan.classes > 1 else "1 output"
         raise PlanMismatch(
             f"the model does not fit the plan (width {plan.width}, depth {plan.depth}, {plan.features} features, "
-            f"{outputs}). {found}. Build the model at the plan's size with these parameter names, or say with "
-            "names={...} which is which, and apply the plan before sharding it; or ask for a plan of the model's size"
+            f"{outputs}). {found}. Build the model at the plan's size with these parameter names, or map them "
+            "with names={...}, and apply the plan before sharding it; or ask for a plan of the model's size"
         )
     if any(parameters[name].is_meta for name in planned):
         raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")
