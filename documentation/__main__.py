@@ -4,7 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from documentation import client, estimators, openapi
+from documentation import client, estimators, openapi, optimizers
 from service.app import create_app
 from service.settings import ServiceSettings
 
@@ -20,11 +20,12 @@ def pages() -> dict[Path, str]:
     with tempfile.TemporaryDirectory() as folder:
         # The application opens no database before its first request.
         document = create_app(ServiceSettings(data_dir=Path(folder))).openapi()
-    catalogue, calls = REFERENCE / "estimators.md", REFERENCE / "client.md"
+    catalogue, calls, spec = (REFERENCE / f"{name}.md" for name in ("estimators", "client", "spec"))
     return {
         REFERENCE / "openapi.md": openapi.page(document),
         calls: within(calls.read_text(), "the client", client.catalogue()),
         catalogue: within(catalogue.read_text(), "estimators", estimators.catalogue()),
+        spec: within(spec.read_text(), "optimizers", optimizers.catalogue()),
     }
 
 

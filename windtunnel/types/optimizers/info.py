@@ -130,6 +130,8 @@ class OptimizerInfo:
     """As a sentence names it; of the algorithm, which several entries may share."""
     label: str
     """As documentation names it."""
+    formula: str
+    """Its update, without decay and clipping."""
     source: str
     settings: Mapping[SettingName, float]
     """Setting -> its default."""

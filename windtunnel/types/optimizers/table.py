@@ -13,6 +13,7 @@ from windtunnel.types.optimizers.info import (
     gradient_sized,
 )
 
+_ADAM_FORMULA = "m, v = averages of g, g^2 by beta1, beta2, unbiased; w -= lr m / (sqrt(v) + eps)"
 _ADAM: dict[SettingName, float] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 _ADAM_BATCH = BatchRule(
     0.5, "the averages of Adam keep their length in steps (the SDE's rule would shorten them with the batch)"
@@ -34,7 +35,8 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             name="sgd",
             title="SGD",
             label="SGD",
-            source="Polyak 1964, heavy ball",
+            formula="b = momentum b + g; w -= lr b",
+            source="Polyak 1964",
             settings={"momentum": 0.9},
             decays=("l2", "decoupled", "independent"),
             state=2,
@@ -54,6 +56,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             name="adam",
             title="Adam",
             label="Adam",
+            formula=_ADAM_FORMULA,
             source="Kingma & Ba 2015, algorithm 1",
             settings=_ADAM,
             decays=("l2", "decoupled", "independent"),
@@ -72,6 +75,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             name="adamw",
             title="Adam",
             label="AdamW",
+            formula=_ADAM_FORMULA,
             source="Loshchilov & Hutter 2019, algorithm 2",
             settings=_ADAM,
             decays=("decoupled", "independent"),
