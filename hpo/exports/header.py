@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 from windtunnel.types.plans import TransferPlan
 
-_ARTICLES = {"mlp": "An MLP", "resnet": "A resnet", "transformer": "A transformer", "module": "A module of your own"}
-
 
 def header(plan: TransferPlan, title: str, needs: str, usage: Sequence[str], loop: str) -> str:
     """Text of the docstring, without its quotes.
@@ -23,7 +21,7 @@ def header(plan: TransferPlan, title: str, needs: str, usage: Sequence[str], loo
     lines = [
         f"{title} of transfer plan {plan.id}, tuned on {plan.task!r}.",
         "",
-        f"{_ARTICLES[plan.model.family]} of width {plan.width} and depth {plan.depth}, parametrization "
+        f"{plan.model.info.title} of width {plan.width} and depth {plan.depth}, parametrization "
         f"{plan.parametrization!r}. Its values were",
         f"tuned at width {plan.model.width} and depth {plan.model.depth} ({check}{forced}).",
         needs,

@@ -5,6 +5,7 @@ rate, one decay and the schedule; ``plan_model`` makes its GPT the transformer t
 it a group for each tensor.
 """
 
+import re
 from string import Template
 from typing import Any
 
@@ -27,9 +28,14 @@ NAMES = {
 """Tensor of a plan, or of a block of it -> tensor of nanoGPT's GPT, or of its block."""
 
 
+def _in_block(name: str) -> str:
+    """Name of a tensor without that of its block."""
+    return re.sub(r"^blocks\.\d+\.", "", name)
+
+
 def unlike_nanogpt(plan: TransferPlan) -> str | None:
     """Every reason why nanoGPT cannot run this plan; None where it can."""
-    if plan.model.family != "transformer":
+    if {_in_block(row.name) for row in plan.tensors} != NAMES.keys():
         return f"nanoGPT has transformers, and this plan is for family {plan.model.family!r}; allowed: transformer"
     terms, reasons = plan.regularization, []
     if plan.optimizer != "adamw":

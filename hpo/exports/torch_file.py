@@ -8,6 +8,7 @@ from string import Template
 
 from hpo.exports.header import header
 from hpo.exports.loss import arguments, loss_source
+from hpo.exports.models.registry import model_of
 from hpo.exports.models.source import model_source
 from hpo.exports.tables import multipliers
 from hpo.exports.torch_parts import optimizer_source, setup_source
@@ -46,7 +47,7 @@ def torch_file(plan: TransferPlan) -> str:
 
 def build_call(plan: TransferPlan) -> str:
     """How a user of the file makes the model."""
-    return "build_model(YourModule(WIDTH, DEPTH))" if plan.model.family == "module" else "build_model()"
+    return model_of(plan.model.family).call
 
 
 def torch_imports(plan: TransferPlan) -> str:

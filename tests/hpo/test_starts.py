@@ -21,6 +21,7 @@ from hpo.search.descent.starts import Start, advance_all, is_behind, leading
 from hpo.search.descent.trail import Visit
 from hpo.search.protocol import SearchContext
 from hpo.seeding import number_of
+from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import phases
 from hpo.study import Study
 from hpo.training.problem import Draw, TrainedMembers
@@ -330,7 +331,8 @@ def test_the_estimate_is_what_is_counted_while_all_starts_live(scout: bool) -> N
     seen: list[Progress] = []
     study = Study(spec, on_progress=seen.append)
     start, step = list(study)
-    found = {phase.name: phase.gradient_evaluations / spec.inner.steps for phase in phases(spec, 2**32)}
+    counted = phases(Sizes.of(spec, spec.info), 2**32)
+    found = {phase.name: phase.gradient_evaluations / spec.inner.steps for phase in counted}
     assert (start.starts, step.starts) == (3, 3)
     assert start.run_equivalents == pytest.approx(found["scout"])
     assert step.run_equivalents == pytest.approx(found["scout"] + found["tune"])

@@ -15,6 +15,7 @@ from hpo.mup.powers import ONE, Power
 from hpo.mup.tables.entry import Entry
 from hpo.mup.tables.mup import MUP
 from hpo.sizing.coordinate_widths import MOST_PARAMETERS, cost, ladder
+from hpo.sizing.sizes import Sizes
 from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.results import CoordinateQuantity
 
@@ -241,7 +242,7 @@ def test_logits_of_a_zero_readout_are_exempt_before_the_first_step() -> None:
 @pytest.mark.parametrize("depth", [1, 2, 32])
 def test_ladders_double_have_four_widths_and_stay_affordable(width: int, depth: int) -> None:
     job = spec(model={"width": width, "depth": depth}, task="mnist5k")
-    widths = ladder(job)
+    widths = ladder(Sizes.of(job, job.info))
     assert len(widths) >= 4
     assert all(large in (2 * small, 2 * small + 1) for small, large in pairwise(widths))
     assert sum(prod(fact.shape) for each in widths for fact in mlp_tensors(784, 10, each, depth)) <= 1.5 * MOST_PARAMETERS
@@ -259,17 +260,18 @@ def test_ladders_double_have_four_widths_and_stay_affordable(width: int, depth: 
 )
 def test_ladders_of_images_and_texts_stay_affordable_and_cut_no_head(task: str, model: dict[str, object]) -> None:
     job = spec(task=task, model=model)
-    widths = ladder(job)
+    sizes = Sizes.of(job, job.info)
+    widths = ladder(sizes)
     assert len(widths) >= 4
     assert all(low < high for low, high in pairwise(widths))
-    assert sum(cost(job, width) for width in widths) <= 1.5
+    assert sum(cost(sizes, width) for width in widths) <= 1.5
     if task == "python-text":
         assert all(width % job.model.head == 0 for width in widths)
 
 
 def test_a_head_that_cannot_be_halved_gives_widths_of_one_to_four_heads() -> None:
     job = spec(task="python-text", model={"width": 512, "d_head": 512, "depth": 4})
-    assert ladder(job) == [512, 1024, 1536, 2048]
+    assert ladder(Sizes.of(job, job.info)) == [512, 1024, 1536, 2048]
 
 
 def test_widths_that_do_not_rise_are_refused() -> None:

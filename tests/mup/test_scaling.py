@@ -6,6 +6,7 @@ from hpo.evidence.scaling import member_steps_of_grid, scaling_report
 from hpo.laws.counting import count
 from hpo.seeding import Purpose
 from hpo.sizing.checks import check_parts
+from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import phases
 from hpo.study import Study
 from hpo.training.evaluation import judge
@@ -55,9 +56,10 @@ def test_defaults_are_the_ladders_widths_and_doublings_of_the_length() -> None:
     assert scaling_widths(spec.model, spec.transfer.scaling) == [32, 64, 128, 256]
     assert scaling_steps(200, spec.transfer.scaling) == [25, 50, 100, 200, 400]
     plain = JobSpec.model_validate({"task": "digits"})
-    check = [next(phase.plain for phase in phases(each, 1 << 32) if phase.name == "check") for each in (plain, spec)]
+    counted = [phases(Sizes.of(each, each.info), 1 << 32) for each in (plain, spec)]
+    check = [next(phase.plain for phase in parts if phase.name == "check") for parts in counted]
     assert check[1] > check[0]
-    assert "/transfer/scaling" in check_parts(spec)
+    assert "/transfer/scaling" in check_parts(Sizes.of(spec, spec.info))
 
 
 @pytest.mark.parametrize(

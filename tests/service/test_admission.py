@@ -4,12 +4,19 @@ import re
 
 import pytest
 
+from hpo.sizing import peak
 from hpo.sizing.checks import coordinate_bytes
-from hpo.sizing.peak import peak_bytes
+from hpo.sizing.sizes import Sizes
 from service.jobs.admission import population_errors, size_in_words
 from windtunnel.types import JobSpec
 
 GIB = 2**30
+
+
+def peak_bytes(spec: JobSpec, limit: int) -> int:
+    return peak.peak_bytes(Sizes.of(spec, spec.info), limit)
+
+
 REVERSE = {"estimator": "reverse"}
 
 
@@ -103,7 +110,7 @@ def test_a_best_response_that_does_not_fit_names_what_to_shrink():
 
 def test_a_job_whose_checks_alone_do_not_fit_is_refused_with_what_asks_for_them():
     spec = JobSpec(task="digits", model={"width": 4, "depth": 1}, inner={"seeds": 1, "steps": 2, "batch_size": 1})
-    needed = coordinate_bytes(spec)
+    needed = coordinate_bytes(Sizes.of(spec, spec.info))
     assert population_errors(spec, needed) == []
     (*_, error) = population_errors(spec, needed - 1)
     assert (error.pointer, error.given) == ("/parametrization", "mup")

@@ -12,11 +12,10 @@ from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.sizing import checks, memory, work
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE
-from hpo.sizing.counts import coordinates, parameters
 from hpo.sizing.estimate import STARTUP_SECONDS, estimate
-from hpo.sizing.memory import Memory, estimator_bytes, plain_bytes, plain_members, states_kept, storage_in_force
+from hpo.sizing.memory import Memory, at_once, estimator_bytes, plain_bytes, plain_members, states_kept, storage_in_force
 from hpo.sizing.peak import members_at_once
-from hpo.sizing.starts import at_once
+from hpo.sizing.sizes import Sizes
 from hpo.study import Study
 from hpo.training.space import Space
 from windtunnel.tasks import TASKS
@@ -85,7 +84,7 @@ def between(first: dict[str, float], second: dict[str, float]) -> MachineSpeed:
 def test_a_jobs_memory_and_time_are_what_was_estimated(measure, name) -> None:
     spec = JobSpec.model_validate(SPECS[name])
     found = measure(SPECS[name])
-    guess = estimate(spec, 4 * GIB, between(*found["speeds"]), "here", [])
+    guess = estimate(sized(spec), 4 * GIB, between(*found["speeds"]), "here", [])
     # A job's account leaves out its checks.
     runs = sum(part.run_equivalents for part in guess.phases if part.phase not in ("certify", "check"))
     seconds = guess.seconds - STARTUP_SECONDS
@@ -95,6 +94,10 @@ def test_a_jobs_memory_and_time_are_what_was_estimated(measure, name) -> None:
     assert 1 / 1.3 < guess.memory.peak / found["bytes"] < 1.3, told
     assert 1 / 2 < seconds / found["seconds"] < 2, told
     assert 1 / 2 < runs / found["run_equivalents"] < 2, told
+
+
+def sized(spec: JobSpec) -> Sizes:
+    return Sizes.of(spec, spec.info)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -107,10 +110,10 @@ def test_sizes_are_those_of_the_module_and_of_the_space(name, scope) -> None:
     }
     spec = JobSpec.model_validate(fields)
     task = TASKS[spec.task]
-    tensors = proxy_tensors(spec.model, task)
-    assert parameters(spec) == sum(value.numel() for value in build(spec.model, task).parameters())
-    assert parameters(spec) == Layout(tensors).parameters == sum(prod(fact.shape) for fact in tensors)
-    assert coordinates(spec) == len(Space.from_spec(spec, tensors))
+    sizes, tensors = Sizes.of(spec, task), proxy_tensors(spec.model, task)
+    assert sizes.parameters == sum(value.numel() for value in build(spec.model, task).parameters())
+    assert sizes.parameters == Layout(tensors).parameters == sum(prod(fact.shape) for fact in tensors)
+    assert sizes.coordinates == len(Space.from_spec(spec, tensors))
 
 
 @pytest.mark.parametrize("steps", [2, 3, 10, 99, 100, 101, 1000])
@@ -129,7 +132,7 @@ def test_a_hypergradient_costs_what_the_estimator_will_book(task: str, storage: 
         {"task": task, "inner": {"steps": 50}, "method": {"estimator": "reverse", "checkpointing": storage}}
     )
     study = Study(spec)
-    assert work.hypergradient_cost(spec, 4 * GIB) == study.estimator.cost(study.problem)
+    assert work.hypergradient_cost(sized(spec), 4 * GIB) == study.estimator.cost(study.problem)
 
 
 def test_the_checks_of_a_transfer_count_what_they_do() -> None:
@@ -137,7 +140,7 @@ def test_the_checks_of_a_transfer_count_what_they_do() -> None:
 
     def check(**transfer: object) -> float:
         spec = JobSpec.model_validate({**plain, "transfer": {"noise_scale": False, **transfer}})
-        return next(phase.plain for phase in work.phases(spec, 4 * GIB) if phase.name == "check")
+        return next(phase.plain for phase in work.phases(sized(spec), 4 * GIB) if phase.name == "check")
 
     spec = JobSpec.model_validate(plain)
     assert check() == 0 and check(noise_scale=True) == noise_scale_steps(40)
@@ -154,7 +157,7 @@ def test_the_checks_of_a_transfer_count_what_they_do() -> None:
 def test_every_estimator_has_an_estimate_and_more_of_everything_takes_more(kind) -> None:
     def of(**inner: int) -> tuple[float, int]:
         spec = JobSpec(task="digits", inner={"steps": 100, "seeds": 2, **inner}, method={"estimator": kind})
-        guess = estimate(spec, 4 * GIB, None, None, [])
+        guess = estimate(sized(spec), 4 * GIB, None, None, [])
         assert guess.speed == REFERENCE and guess.measured_by is None
         return guess.seconds, guess.memory.peak
 
@@ -168,7 +171,7 @@ def test_a_best_response_takes_more_of_everything_with_more_to_answer_to(kind: s
     def of(scope: str = "global", **inner: int) -> tuple[float, int]:
         fields = {"task": "digits", "inner": {"steps": 100, "seeds": 2, **inner}, "method": {"estimator": kind}}
         spec = JobSpec.model_validate({**fields, "search": [{"name": "l2", "scope": scope}]})
-        return estimate(spec, 4 * GIB, None, None, []).seconds, estimator_bytes(spec, 4 * GIB)
+        return estimate(sized(spec), 4 * GIB, None, None, []).seconds, estimator_bytes(sized(spec), 4 * GIB)
 
     (seconds, peak), (longer, _), (_, wider) = of(), of(steps=400), of("tensor")
     assert seconds < longer and peak < wider < of(seeds=8)[1]
@@ -187,7 +190,7 @@ def test_a_best_response_costs_what_its_job_books() -> None:
     spec = JobSpec.model_validate(fields | alone)
     study = Study(spec)
     booked = list(study)[-1].run_equivalents
-    parts = {part.name: part.gradient_evaluations / 20 for part in work.phases(spec, 4 * GIB)}
+    parts = {part.name: part.gradient_evaluations / 20 for part in work.phases(sized(spec), 4 * GIB)}
     assert booked == pytest.approx(parts["tune"]) and parts["scout"] == 0
     assert study.finish().cost.run_equivalents == pytest.approx(booked + parts["finish"])
 
@@ -195,14 +198,14 @@ def test_a_best_response_costs_what_its_job_books() -> None:
 def test_forward_memory_does_not_grow_with_the_steps_and_the_graphs_does() -> None:
     def peak(estimator: str, steps: int) -> int:
         spec = JobSpec(task="digits", inner={"steps": steps, "batch_size": 8}, method={"estimator": estimator})
-        return estimator_bytes(spec, 4 * GIB)
+        return estimator_bytes(sized(spec), 4 * GIB)
 
     assert peak("forward", 1000) < 1.1 * peak("forward", 100)
     assert peak("higher", 1000) > 5 * peak("higher", 100)
 
 
 def test_a_plain_population_shrinks_where_activations_are_large() -> None:
-    small, text = JobSpec(task="digits"), JobSpec(task="python-text")
+    small, text = sized(JobSpec(task="digits")), sized(JobSpec(task="python-text"))
     assert plain_members(small) == 32
     assert plain_members(text) * Memory(text).plain <= 2**29 < (plain_members(text) + 1) * Memory(text).plain
 
@@ -218,10 +221,10 @@ def test_starts_are_differentiated_together_as_far_as_a_population_goes() -> Non
         }
         return JobSpec.model_validate({**fields, "method": {"estimator": "reverse", "checkpointing": "none"}})
 
-    assert at_once(of(1)) == of(1)
-    assert [at_once(of(starts)).inner.seeds for starts in (2, 8, 16)] == [8, 32, 32]
-    assert at_once(of(16, seeds=64)).inner.seeds == 64
-    memories = [estimate(of(starts), 4 * GIB, None, None, []).memory for starts in (1, 2, 8, 16)]
+    assert at_once(sized(of(1))) == sized(of(1))
+    assert [at_once(sized(of(starts))).spec.inner.seeds for starts in (2, 8, 16)] == [8, 32, 32]
+    assert at_once(sized(of(16, seeds=64))).spec.inner.seeds == 64
+    memories = [estimate(sized(of(starts)), 4 * GIB, None, None, []).memory for starts in (1, 2, 8, 16)]
     one = memories[0].hypergradient
     assert [memory.hypergradient for memory in memories] == [one, 2 * one, 8 * one, 8 * one]
     assert memories[0].peak < memories[1].peak < memories[2].peak == memories[3].peak
@@ -233,15 +236,15 @@ def test_a_plain_population_counts_no_more_members_than_the_job_has_runs() -> No
 
     few = of(steps=1, finish_seeds=2, scout=False)
     # Six candidates race on the first seed; two points meet two seeds at the end; a scout sweeps sixteen rates.
-    assert [members_at_once(spec) for spec in (few, of(steps=1, finish_seeds=2), of(finish_seeds=16))] == [6, 16, 32]
-    guess = estimate(few, 4 * GIB, None, None, []).memory
-    assert guess.members == 6 and guess.plain == plain_bytes(few, 6)
+    assert [members_at_once(sized(spec)) for spec in (few, of(steps=1, finish_seeds=2), of(finish_seeds=16))] == [6, 16, 32]
+    guess = estimate(sized(few), 4 * GIB, None, None, []).memory
+    assert guess.members == 6 and guess.plain == plain_bytes(sized(few), 6)
 
 
 def test_the_checks_of_a_transfer_are_in_the_peak() -> None:
     spec = JobSpec(task="digits", inner={"steps": 10, "seeds": 1}, outer={"steps": 1, "finish_seeds": 2})
     usual = spec.model_copy(update={"parametrization": "standard"})
-    guess, without = (estimate(each, 4 * GIB, None, None, []).memory for each in (spec, usual))
+    guess, without = (estimate(sized(each), 4 * GIB, None, None, []).memory for each in (spec, usual))
     assert guess.checks == guess.peak > without.peak > without.checks
     # Never much above what its own bound on parameters at once allows.
     assert guess.checks <= 1.01 * checks.CHECKED * memory.BYTES * MOST_AT_ONCE
@@ -249,8 +252,8 @@ def test_the_checks_of_a_transfer_are_in_the_peak() -> None:
 
 def test_auto_keeps_every_state_where_an_eighth_of_the_limit_holds_them() -> None:
     spec = JobSpec(task="digits")
-    needed = 8 * (spec.inner.steps + 1) * Memory(spec).state * spec.inner.seeds
-    assert storage_in_force(spec, needed) == "none"
-    assert storage_in_force(spec, needed - 8) == "sqrt"
+    needed = 8 * (spec.inner.steps + 1) * Memory(sized(spec)).state * spec.inner.seeds
+    assert storage_in_force(sized(spec), needed) == "none"
+    assert storage_in_force(sized(spec), needed - 8) == "sqrt"
     asked = JobSpec(task="digits", method={"estimator": "reverse", "checkpointing": 7})
-    assert storage_in_force(asked, needed) == 7
+    assert storage_in_force(sized(asked), needed) == 7

@@ -8,7 +8,6 @@ import torch
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import answered
-from hpo.sizing.counts import response_parameters
 from hpo.study import Study
 from hpo.training.problem import InnerProblem
 from windtunnel.types import JobSpec
@@ -74,7 +73,8 @@ def test_every_weight_of_the_families_responds(case: Case) -> None:
 
 
 def test_its_size_is_known_before_it_is_built(case: Case) -> None:
-    assert response_parameters(case.problem.spec) == case.network.layout.parameters
+    spec = case.problem.spec
+    assert Sizes.of(spec, spec.info).response_parameters == case.network.layout.parameters
 
 
 def test_where_nothing_moved_it_is_the_plain_model(case: Case) -> None:

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from hpo.estimators import Reverse
-from hpo.sizing.grouping import LARGE, groups, members_together
+from hpo.families.facts.registry import facts
+from hpo.families.facts.transformer import LARGE
+from hpo.sizing.grouping import groups
 from windtunnel.tasks import TASKS
 from windtunnel.types import ModelSpec
 
@@ -20,9 +22,10 @@ def test_groups_cover_all_members_in_order() -> None:
 def test_small_transformers_train_together_and_large_ones_one_after_the_other() -> None:
     small = ModelSpec(family="transformer", width=4, depth=1, d_head=4)
     # Four units of the MLP for each of the width, but a weight for every token: 64 of one head.
-    assert members_together(small, TEXT, 2) == LARGE // (2 * 64 * 64)
-    assert members_together(ModelSpec(family="transformer", width=48, depth=2), TEXT, 32) == 1
-    assert members_together(ModelSpec(family="mlp", width=512, depth=2), TASKS["mnist5k"], 64) is None
+    text, images = facts("transformer"), facts("mlp")
+    assert text.members_together(small, TEXT, 2) == LARGE // (2 * 64 * 64)
+    assert text.members_together(ModelSpec(family="transformer", width=48, depth=2), TEXT, 32) == 1
+    assert images.members_together(ModelSpec(family="mlp", width=512, depth=2), TASKS["mnist5k"], 64) is None
 
 
 @pytest.mark.parametrize("searched", [["learning_rate", "init_scale"], ["attention_multiplier", "dropout", "l2", "eps"]])
