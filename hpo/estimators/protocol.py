@@ -1,14 +1,15 @@
 """What every estimator of the hypergradient takes and gives."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 from hpo.errors import Refused
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from hpo.training.space import Space
-from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
+from windtunnel.types.estimators import ESTIMATORS, that_can
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,18 @@ class Estimator(Protocol):
         ...
 
 
-def refuse_what_it_cannot(name: EstimatorName, space: Space) -> None:
+class ReverseMode(ABC):
+    """An estimator that goes back through the whole run: its exact form is what a certificate checks."""
+
+    engine: ClassVar[Literal["population", "higher"]]
+    """What computes it."""
+
+    @abstractmethod
+    def exact(self) -> Estimator:
+        """The exact hypergradient by the same engine, with the same storage."""
+
+
+def refuse_what_it_cannot(name: str, space: Space) -> None:
     """Raise ``Refused`` where an estimator would answer 0 for want of a derivative, with those that can."""
     info = ESTIMATORS[name]
     for item in space.hyperparameters:

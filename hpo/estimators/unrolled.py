@@ -6,14 +6,14 @@ second bias correction, which cuts the graph to beta2; so both are registered he
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import higher
 import torch
 from higher.optim import DifferentiableOptimizer
 from torch import Tensor, nn
 
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.protocol import Estimate, ReverseMode, refuse_what_it_cannot
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 
@@ -63,8 +63,14 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-class Unrolled:
+class Unrolled(ReverseMode):
     """Full-graph reverse mode through ``higher`` (Grefenstette et al. 2019), exact."""
+
+    engine: ClassVar[Literal["population", "higher"]] = "higher"
+
+    def exact(self) -> "Unrolled":
+        """See ``ReverseMode``: it is exact."""
+        return self
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol. Members are differentiated one after another."""

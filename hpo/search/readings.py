@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hpo.estimators import Estimate
+from hpo.estimators.protocol import Estimate
 from windtunnel.types.results import ChaosReading, EarlyStopping
 
 PARTS = 20

@@ -10,7 +10,8 @@ import hpo.estimators.adjoint
 import hpo.training.problem
 from hpo.certificate import certificate
 from hpo.errors import CertificateFailed
-from hpo.estimators import Reverse, Unrolled
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.unrolled import Unrolled
 from hpo.study import Study
 from hpo.tasks import Split, load
 from hpo.training.coefficients import Coefficients

@@ -78,6 +78,11 @@ class EstimatorInfo:
         """Whether it trains weights that answer to the regularisers, and tunes those while it trains."""
         return self.search == "best_response"
 
+    @property
+    def has_sampler(self) -> bool:
+        """Whether a sampler searches beside it, and either may have an outer step."""
+        return self.search == "portfolio"
+
     def can(self, name: HyperparameterName) -> bool:
         """Whether it can differentiate that hyperparameter."""
         return name not in self.never and (self.only is None or name in self.only)

@@ -193,8 +193,9 @@ class MethodSpec(Request):
         if not isinstance(data, Mapping) or "engine" not in data:
             return handler(data)
         found = handler(without_engine(data))
-        found._outdated = ENGINE_IS_OLD.format(estimator=found.estimator)
-        warnings.warn(found._outdated, DeprecationWarning, stacklevel=2)
+        if ENGINES[data["engine"]] is not None:  # the other one said nothing, and is in every spec that was stored with it
+            found._outdated = ENGINE_IS_OLD.format(estimator=found.estimator)
+            warnings.warn(found._outdated, DeprecationWarning, stacklevel=2)
         return found
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can
+from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can, check_that_estimators_take
 from windtunnel.types.checks.initial import check_initial
 from windtunnel.types.checks.regularisers import check_regularisers
 from windtunnel.types.checks.transfer import (
@@ -233,7 +233,7 @@ class JobSpec(OfTask, Request):
                 "allowed: false, or another estimator, such as 'auto'",
                 True,
             )
-        if self.outer.starts > 1 and self.method.info.search == "portfolio":
+        if self.outer.starts > 1 and self.method.info.has_sampler:
             raise misfit(
                 "/outer/starts",
                 f"starts {self.outer.starts} with method.estimator {self.method.estimator!r}, which makes its own starts; "

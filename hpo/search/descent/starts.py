@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.estimators import Estimate, Estimator
+from hpo.estimators.protocol import Estimate, Estimator
 from hpo.search.account import Account
 from hpo.search.descent.trail import Move, Trail, Visit, advance, standing
 from hpo.search.protocol import SearchState

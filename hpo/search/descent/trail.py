@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.estimators import Estimate
+from hpo.estimators.protocol import Estimate
 from hpo.search.account import Account
 from hpo.search.budget import RACE_LENGTHS
 from hpo.search.descent.race import confidence, free_gradient, race, to_unit

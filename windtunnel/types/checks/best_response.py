@@ -35,7 +35,7 @@ def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path:
 
 
 def check_that_estimators_take(method: MethodSpec) -> None:
-    """Raise where an estimator of the job works with the families of this project only: the job has a module of one's own."""
+    """Raise where an estimator of a job with a module of one's own works with this project's families only."""
     for field, name in (("estimator", method.estimator), ("best_response", method.best_response)):
         why = ESTIMATORS[name].why_own_models if name is not None else ""
         if why:
