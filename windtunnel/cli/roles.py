@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from hpo.families.modules import RoleTable
 
 BUILT_IN: dict[str, str] = {
-    family: next(task.name for task in TASKS.built_in.values() if family in task.families) for family in built_in()
+    family: task.name
+    for family in built_in()
+    for task in [task for task in TASKS.built_in.values() if family in task.families][:1]
 }
 """Family -> a task that it can learn, for the sizes of its ends."""
 HEADINGS = ("tensor", "base", "delta", "m_in", "m_out", "role", "why")
