@@ -24,8 +24,8 @@ PREFIX = "response."
 
 
 @dataclass(frozen=True)
-class Sparing:
-    """An estimator whose gradient is 0 for coordinates that are somebody else's."""
+class MaskedEstimator:
+    """An estimator whose gradient is set to 0 in the rows that a best response tunes."""
 
     estimator: Estimator
     rows: tuple[int, ...]
@@ -53,7 +53,7 @@ class Alternating:
     def __init__(self, context: SearchContext, objectives: type[Objectives]) -> None:
         self.context, self.objectives = context, objectives
         self.rows = answered(context.problem)
-        self.descent = Descent(replace(context, estimator=Sparing(context.estimator, tuple(self.rows))))
+        self.descent = Descent(replace(context, estimator=MaskedEstimator(context.estimator, tuple(self.rows))))
         self._trained: tuple[int, Standing] | None = None
         """Outer step of the last best-response run, and where it ended."""
 
