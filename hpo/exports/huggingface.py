@@ -9,6 +9,7 @@ from typing import Any
 
 from hpo.exports.header import header
 from hpo.exports.loss import loss_source
+from hpo.exports.models.registry import why_no_model
 from hpo.exports.models.source import model_source
 from hpo.exports.registry import Format
 from hpo.exports.tables import dictionary, torch_decay
@@ -56,8 +57,8 @@ class HuggingFace(Format):
     def write(self, plan: TransferPlan) -> str:
         return huggingface_file(plan)
 
-    def why_not(self, plan: TransferPlan) -> str | None:  # noqa: ARG002 - it can express every plan
-        return None
+    def why_not(self, plan: TransferPlan) -> str | None:
+        return why_no_model(plan.model.family)
 
 
 FORMAT = HuggingFace()

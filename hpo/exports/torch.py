@@ -8,7 +8,7 @@ from string import Template
 
 from hpo.exports.header import header
 from hpo.exports.loss import arguments, loss_source
-from hpo.exports.models.registry import model_of
+from hpo.exports.models.registry import model_of, why_no_model
 from hpo.exports.models.source import model_source
 from hpo.exports.own_optimizer import embedded, with_imports
 from hpo.exports.registry import Format
@@ -65,8 +65,8 @@ class Torch(Format):
     def write(self, plan: TransferPlan) -> str:
         return torch_file(plan)
 
-    def why_not(self, plan: TransferPlan) -> str | None:  # noqa: ARG002 - it can express every plan
-        return None
+    def why_not(self, plan: TransferPlan) -> str | None:
+        return why_no_model(plan.model.family)
 
 
 FORMAT = Torch()
