@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.evidence.design import NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
+from hpo.footprint.measurements import NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.training.problem import InnerProblem, OnStep, silent
 from windtunnel.types.translations import NoiseScale

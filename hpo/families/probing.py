@@ -8,7 +8,7 @@ from hpo.errors import InvalidData
 from hpo.families.describing import check_table
 from hpo.families.user_module import UserModule, build_module, known
 from hpo.tasks import Split
-from hpo.training.losses import per_example
+from hpo.tasks.losses import per_example
 from windtunnel.types import ModelSpec, TaskInfo
 
 MEMBERS = 2

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from windtunnel.types.kinds import OneOf
 
-if TYPE_CHECKING:
-    from windtunnel.types.tasks import TaskKind
-
+TaskKind = Literal["classification", "regression", "language"]
+"""Kinds of task, by what is learned: a class, a number, or the next token."""
 Activation = Literal["relu", "gelu", "tanh"]
 Dial = Literal["attention_multiplier", "dropout", "input_noise", "augmentation"]
 """A hyperparameter that acts inside the forward pass, and that not every family has."""
@@ -39,7 +38,7 @@ class FamilyInfo:
     """Name of the module's list of them; None where it is not known."""
     dials: tuple[Dial, ...]
     """Dials that it can have; augmentation needs images beside."""
-    learns: tuple["TaskKind", ...]
+    learns: tuple[TaskKind, ...]
     """Kinds of task that it learns; none where it comes with its task."""
     deeper: str
     """What is not known where values are copied from ``{proxy}`` of its layers to ``{target}``, in a sentence."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.reverse import ReverseFacts
-from hpo.search.budget import GRADIENT_SEEDS
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.budget import GRADIENT_SEEDS
+from hpo.footprint.sizes import Sizes
 
 
 @dataclass(frozen=True)
