@@ -21,14 +21,15 @@ from benchmarks.engine import machine
 from benchmarks.page import write
 from benchmarks.stored import Cell, Row, stored
 from hpo.best_response.run import BestResponseRun
+from hpo.estimators.facts.registry import response_facts
+from hpo.estimators.registry import response_objectives
 from hpo.search.best_response.replay import points_of, replay, schedule_of
 from hpo.seeding import generator_of, number_of
-from hpo.sizing.best_response import run_cost
 from hpo.study import Study
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import InnerProblem
 from windtunnel.types import JobSpec
-from windtunnel.types.estimators import BestResponseName
+from windtunnel.types.estimators import BEST_RESPONSES
 
 JOBS: dict[str, dict[str, Any]] = {
     "mnist5k": {
@@ -77,6 +78,11 @@ def problem_of(task: str, kind: str = "delta_stn") -> InnerProblem:
     return Study(JobSpec.model_validate(fields)).problem
 
 
+def run_cost(problem: InnerProblem) -> float:
+    """Gradient evaluations of one member's whole best-response run."""
+    return response_facts(problem.spec.method.estimator).run_cost(problem.spec, 1)
+
+
 def seeds(purpose: int, replicate: int, count: int) -> list[SeedPath]:
     """Seed paths of one replicate's runs."""
     return [(purpose, replicate, index) for index in range(count)]
@@ -90,24 +96,23 @@ def measured(cell: Cell) -> Iterator[list[object]]:
         case "none":
             fields = {**JOBS[task], "search": [{"name": "learning_rate"}]}
             yield ["held", *held(Study(JobSpec.model_validate(fields)).problem, None, replicate), 0, 0]
-        case "stn" | "delta_stn" as kind:
+        case kind if kind in BEST_RESPONSES:
             yield from responded(task, kind, replicate)
         case _:
             problem = problem_of(task)
-            trials = POINTS if method == "random" else round(run_cost(problem.spec, 1) / problem.steps)
+            trials = POINTS if method == "random" else round(run_cost(problem) / problem.steps)
             point = at_random(problem, replicate) if method == "random" else by_tpe(problem, trials, replicate)
             spent = time.process_time() - began
             yield ["held", *held(problem, point, replicate), trials * problem.steps, f"{spent:.1f}"]
 
 
-def responded(task: str, kind: BestResponseName, replicate: int) -> Iterator[list[object]]:
+def responded(task: str, kind: str, replicate: int) -> Iterator[list[object]]:
     """Yield rows of a best-response run: its schedule, its last values, and the networks that it trained."""
     problem, began = problem_of(task, kind), time.process_time()
-    run = BestResponseRun(
-        problem, kind, problem.spec.method.best_response_settings, problem.draw(seeds(TRIED, replicate, 1))
-    )
+    settings, draw = problem.spec.method.best_response_settings, problem.draw(seeds(TRIED, replicate, 1))
+    run = BestResponseRun(problem, response_objectives(kind), settings, draw)
     state = run.advance(run.begin(problem.space.start()), problem.steps)
-    cost, spent = round(run_cost(problem.spec, 1)), f"{time.process_time() - began:.1f}"
+    cost, spent = round(run_cost(problem)), f"{time.process_time() - began:.1f}"
     schedule = schedule_of(problem.space, run.rows, state.trajectory, problem.steps)
     knots = points_of(problem.space, schedule, state.point)
     draw = problem.draw(seeds(FRESH, replicate, FRESH_SEEDS))

@@ -92,7 +92,9 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
 
 def engine(task: str, steps: int, members: int, kind: str) -> Callable[[], None]:
     """A function that trains in this project's engine: plain, or with a hypergradient of the default search space."""
-    from hpo.estimators import Estimator, Reverse, Unrolled
+    from hpo.estimators.protocol import Estimator
+    from hpo.estimators.reverse import Reverse
+    from hpo.estimators.unrolled import Unrolled
 
     study = study_of(task, steps)
     problem = study.problem

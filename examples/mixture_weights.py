@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from hpo.estimators import Reverse
+from hpo.estimators.reverse import Reverse
 from hpo.families.describing import describe
 from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout

@@ -9,7 +9,7 @@ from safetensors.torch import load, save
 
 from hpo.errors import InvalidData
 from hpo.search.protocol import SearchState
-from hpo.search.readings import Readings, Spared
+from hpo.search.readings import EarlyStopped, Readings
 from windtunnel.types import JobSpec
 
 FORMAT = 3
@@ -71,6 +71,6 @@ def load_state(files: dict[str, bytes], spec: JobSpec) -> StudyState:
     if numbers["spec_sha256"] != spec_sha256(spec):
         raise InvalidData("the saved state belongs to another spec", "a changed spec is a job of its own: submit it anew")
     said = numbers["readings"]
-    readings = Readings(**{**said, "profile": tuple(said["profile"]), "spared": Spared(**said.get("spared", {}))})
+    readings = Readings(**{**said, "profile": tuple(said["profile"]), "early": EarlyStopped(**said.get("early", {}))})
     search = None if numbers["search"] is None else (tensors, numbers["search"])
     return StudyState(numbers["outer_step"], search, readings, numbers["spent"], numbers["wall_seconds"])

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from hpo.certificate.best_response import certify_response
 from hpo.certificate.certificate import certificate, certify
-from hpo.estimators import BestResponse
 from hpo.estimators.choice import choose_estimator
+from hpo.estimators.registry import response_objectives
 from hpo.evidence.gather import gather
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import family
@@ -18,14 +18,10 @@ from hpo.mup.rules import base_init_std
 from hpo.report import evaluation, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
 from hpo.search.account import Account, OnProgress
-from hpo.search.best_response.alternating import Alternating
 from hpo.search.best_response.conclusion import conclude, conclusion_work
-from hpo.search.best_response.search import BestResponseSearch
-from hpo.search.descent.descent import Descent
-from hpo.search.portfolio.portfolio import Portfolio
-from hpo.search.protocol import Search, SearchContext
+from hpo.search.choice import search_of
+from hpo.search.protocol import SearchContext
 from hpo.seeding import Purpose
-from hpo.sizing.best_response import best_response_of
 from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
 from hpo.sizing.sizes import Sizes
 from hpo.tasks import TaskData, data_of
@@ -83,24 +79,10 @@ class Study:
         self.population = min(plain_members(Sizes.of(spec, spec.info)), population or MOST_PLAIN_MEMBERS)
         self.estimator, self.choice = choose_estimator(spec, max_bytes, self.population)
         context = SearchContext(spec, self.problem, build, self.estimator, self.population, self.account)
-        # Who names an estimator wants its gradients followed; auto may do whatever serves.
         self.context = context
-        self._search = self._choose_search(context)
+        self._search = search_of(context)
         self._certified: list[CertificatePoint] = []
         self.outer_step = 0
-
-    @staticmethod
-    def _choose_search(context: SearchContext) -> Search:
-        method = context.spec.method
-        match method.estimator:
-            case "stn" | "delta_stn" as kind:
-                return BestResponseSearch(context, kind)
-            case "auto" if not method.uses_higher:
-                return Portfolio(context)
-            case _ if method.best_response is not None:
-                return Alternating(context, method.best_response)
-            case _:
-                return Descent(context)
 
     def _problem(self, spec: JobSpec, dtype: torch.dtype, most: int | None) -> InnerProblem:
         std = [base_init_std(tensor, spec.model.activation) for tensor in self.tensors]
@@ -200,12 +182,13 @@ class Study:
     def _certify(self, point: Tensor, which: CertifiedPoint) -> list[CertificatePoint]:
         """Check the engine there; at the start before anything is spent on gradients."""
         found = []
-        kind, settings = best_response_of(self.spec), self.spec.method.best_response_settings
+        method = self.spec.method
         # Under some optimizers no hypergradient exists that a job could be wrong about.
-        if not isinstance(self.estimator, BestResponse) and not self.spec.optimizer.info.pathwise:
+        if not method.info.is_best_response and not self.spec.optimizer.info.pathwise:
             found.append(certify(self.problem, self.estimator, point, which, self.population, self.account.step))
-        if kind is not None:
-            found.append(certify_response(self.problem, kind, settings, point, which, self.account.step))
+        if method.response is not None:
+            objectives, settings = response_objectives(method.response), method.best_response_settings
+            found.append(certify_response(self.problem, objectives, settings, point, which, self.account.step))
         return found
 
     def state_dict(self) -> dict[str, bytes]:

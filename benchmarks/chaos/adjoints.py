@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.chaos.cases import CASES, SEEDS, STEPS, Case, settings
 from benchmarks.stored import Cell, Row, stored
-from hpo.estimators import Reverse
+from hpo.estimators.reverse import Reverse
 
 GENEROUS = math.exp(0.05 * STEPS)
 """Growth budget for tau = 0.05."""

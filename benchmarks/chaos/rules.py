@@ -14,8 +14,7 @@ from torch import Tensor
 from benchmarks.chaos.adjoints import written
 from benchmarks.chaos.cases import CASES, SEEDS, STEPS, Case, settings
 from benchmarks.stored import Cell, Row, stored
-from hpo.estimators import Reverse
-from hpo.estimators.reverse import bounded_scale
+from hpo.estimators.reverse import Reverse, bounded_scale
 from hpo.layout import Layout
 from hpo.optimizers.rule import OptimizerState
 from hpo.training.problem import silent

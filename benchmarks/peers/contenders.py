@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmarks.peers.problem import Run, mean_loss
-from hpo.estimators import Estimator, Reverse, Unrolled
+from hpo.estimators.protocol import Estimator
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.unrolled import Unrolled
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Training and validation objectives of a best response: losses with regularisers per example, and their derivatives."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,8 +16,6 @@ from hpo.training.losses import mixed, per_example
 from hpo.training.problem import Batch
 from windtunnel.types.hyperparameters import REGULARISERS
 
-Kind = Literal["stn", "delta_stn"]
-
 
 @dataclass(frozen=True)
 class Answered:
@@ -28,28 +27,32 @@ class Answered:
     """Gradient of the response, [members, R]."""
 
 
-class Objectives:
-    """Training and validation objectives of a response network.
+class Objectives(ABC):
+    """Training and validation objectives of a response network: what makes one best response another.
 
     Args:
-        network: networks of the members.
-        kind: ``stn`` trains weights and response on perturbed regularisers, and the response takes h itself. ``delta_stn``
-            trains the weights at h0, and the response, which takes h - h0, on the network linearised in it.
-        rows: coordinates of the search space that the network responds to.
-        control_variate: whether ``delta_stn`` subtracts from the response's objective a term of mean zero (``noise``).
+        network: the members' networks.
+        rows: coordinates of the search space that the network answers to.
+        control_variate: whether the response's objective is rid of what has mean zero (``noise``), where it has that.
     """
 
-    def __init__(self, network: ResponseNetwork, kind: Kind, rows: Sequence[int], *, control_variate: bool = False) -> None:
-        self.network, self.kind, self.rows, self.control_variate = network, kind, list(rows), control_variate
+    name: ClassVar[str]
+    """The best response, as the table of estimators names it."""
+
+    def __init__(self, network: ResponseNetwork, rows: Sequence[int], *, control_variate: bool = False) -> None:
+        self.network, self.rows, self.control_variate = network, list(rows), control_variate
         self.problem = network.problem
 
-    def moved(self, points: Tensor, centre: Tensor) -> Tensor:
-        """Input of the response for points [..., K] of the search space around a centre [K]; differentiable."""
-        found = points[..., self.rows]
-        if self.kind == "delta_stn":
-            found = found - centre[self.rows].detach()
-        return found.to(self.problem.dtype)
+    @abstractmethod
+    def shifted(self, found: Tensor, centre: Tensor) -> Tensor:
+        """What the response takes for regularisers h around a centre, in the dtype of ``found``; differentiable.
 
+        Args:
+            found: h, [..., k].
+            centre: h0, [k]; no gradient goes through it.
+        """
+
+    @abstractmethod
     def training_gradient(
         self, weights: Tensor, response: Tensor, centre: Tensor, points: Tensor, base: Tables, batch: Batch
     ) -> Answered:
@@ -63,23 +66,10 @@ class Objectives:
             base: tables of the loss at the centre, one row per member.
             batch: examples and noise.
         """
-        own, answers = self.problem.layout.leaves(weights), self.network.layout.leaves(response)
-        moved, tables = self.moved(points, centre), self.example_tables(points, base)
-        with torch.enable_grad():
-            if self.kind == "stn":
-                outputs = self.network.training_outputs(own, answers, moved, batch.inputs, tables, batch.noise)
-                loss = self.loss(outputs, own, answers, moved, tables, batch)
-                found = torch.autograd.grad(loss.sum(), [*own, *answers])
-                by_weights, by_response = found[: len(own)], found[len(own) :]
-                return Answered(self.problem.layout.join(by_weights), self.network.layout.join(by_response))
-            given = [part.detach() for part in own]
-            outputs = self.linearised(given, answers, moved, batch, tables)
-            loss = self.loss(outputs, given, answers, moved, tables, batch)
-            if self.control_variate:
-                loss = loss - self.noise(given, answers, moved, base, batch)
-            by_response = torch.autograd.grad(loss.sum(), answers)
-        plain = self.problem.loss_gradient(weights, base, batch)
-        return Answered(plain, self.network.layout.join(by_response))
+
+    def moved(self, points: Tensor, centre: Tensor) -> Tensor:
+        """What the response takes for points [..., K] of the search space around a centre [K]; differentiable."""
+        return self.shifted(points[..., self.rows], centre[self.rows].detach()).to(self.problem.dtype)
 
     def linearised(
         self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, batch: Batch, tables: Tables
@@ -177,9 +167,7 @@ class Objectives:
         own, answers = problem.layout.split(weights), self.network.layout.split(response)
         inputs = split.inputs.to(problem.dtype) if split.inputs.is_floating_point() else split.inputs
         labels = split.labels.to(problem.dtype) if problem.task.kind == "regression" else split.labels
-        moved = at[:, None] + log_scales.exp()[:, None] * eps
-        if self.kind == "delta_stn":
-            moved = moved - centre[self.rows]
+        moved = self.shifted(at[:, None] + log_scales.exp()[:, None] * eps, centre[self.rows])
         many = inputs.expand(members, *inputs.shape)
         outputs = self.network.plain_outputs(own, answers, moved.to(problem.dtype), many, base)
         return per_example(problem.task, outputs, labels.expand(members, *labels.shape)).mean(dim=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hpo.best_response.network import ResponseNetwork
-from hpo.best_response.objectives import Kind, Objectives
+from hpo.best_response.objectives import Objectives
 from hpo.errors import Diverged
 from hpo.optimizers.adam import adam, adam_init
 from hpo.optimizers.rule import OptimizerState, Tables
@@ -81,16 +81,18 @@ class BestResponseRun:
 
     Args:
         problem: inner problem of the job.
-        kind: ``stn`` or ``delta_stn``.
+        objectives: objectives of the best response.
         settings: settings of the job's method.
         draw: initial values, batch order and noise of the members.
     """
 
-    def __init__(self, problem: InnerProblem, kind: Kind, settings: BestResponseSettings, draw: Draw) -> None:
-        self.problem, self.kind, self.settings, self.draw = problem, kind, settings, draw
+    def __init__(
+        self, problem: InnerProblem, objectives: type[Objectives], settings: BestResponseSettings, draw: Draw
+    ) -> None:
+        self.problem, self.settings, self.draw = problem, settings, draw
         self.rows = answered(problem)
         self.network = ResponseNetwork(problem, len(self.rows))
-        self.objectives = Objectives(self.network, kind, self.rows, control_variate=settings.control_variate)
+        self.objectives = objectives(self.network, self.rows, control_variate=settings.control_variate)
         self.warmup = settings.warmup_steps(problem.steps)
         self._training = [number_of((stream, Stream.PERTURBATION)) for stream in draw.streams]
         self._validation = [number_of((stream, Stream.VALIDATION_PERTURBATION)) for stream in draw.streams]

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.best_response.objectives import Kind
+from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import BestResponseRun, Standing
 from hpo.certificate.certificate import Loss, ShortRun, beside, compared, passing
 from hpo.seeding import Purpose
@@ -24,7 +24,7 @@ from windtunnel.types.results import CertifiedPoint
 
 def certify_response(
     problem: InnerProblem,
-    kind: Kind,
+    objectives: type[Objectives],
     settings: BestResponseSettings,
     point: Tensor,
     which: CertifiedPoint,
@@ -40,7 +40,7 @@ def certify_response(
     def compare(member: int, steps: int) -> CertificatePoint:
         short = ShortRun(problem, steps)
         draw = short.draw([(problem.spec.seed, Purpose.CERTIFICATE, member)])
-        run = BestResponseRun(short, kind, replace(settings, warmup=1.0), draw)
+        run = BestResponseRun(short, objectives, replace(settings, warmup=1.0), draw)
         value, gradient, loss = _validation(run, run.advance(run.begin(point), steps, on_step))
 
         def along(unit: Tensor) -> Loss:

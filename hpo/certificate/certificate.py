@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from hpo.errors import CertificateFailed
-from hpo.estimators import Estimator, Reverse, Unrolled
+from hpo.estimators.protocol import Estimator, ReverseMode
+from hpo.estimators.reverse import Reverse
 from hpo.search.budget import CERTIFIED_SHORTEST, CERTIFIED_STEPS, CERTIFIED_WIDTHS
 from hpo.seeding import Purpose, generator_of
 from hpo.training.coefficients import Coefficients
@@ -193,7 +194,7 @@ def compared(
 
 def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Certificate:
     """What a result shows of the points that passed."""
-    engine = "higher" if isinstance(estimator, Unrolled) else "population"
+    engine = estimator.engine if isinstance(estimator, ReverseMode) else Reverse.engine
     return Certificate(engine=engine, tolerance=TOLERANCE, points=list(points))
 
 
@@ -211,13 +212,7 @@ def exact(estimator: Estimator) -> Estimator:
 
     An estimator that is no reverse mode trains through the population engine, so that is certified.
     """
-    match estimator:
-        case Unrolled():
-            return estimator
-        case Reverse():
-            return replace(estimator, adjoint="exact")
-        case _:
-            return Reverse("sqrt", "exact")
+    return estimator.exact() if isinstance(estimator, ReverseMode) else Reverse("sqrt", "exact")
 
 
 def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: int, on_step: OnStep) -> Loss:

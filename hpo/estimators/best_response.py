@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hpo.best_response.objectives import Kind
+from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import BestResponseRun
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
-from hpo.sizing.best_response import step_cost
+from hpo.estimators.facts.registry import response_facts
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
+from hpo.sizing.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types.method import BestResponseSettings, MethodSpec
 
@@ -21,15 +23,15 @@ class BestResponse:
     the derivative beside those of the other estimators, as good as the response that was learned.
     """
 
-    kind: Kind = "delta_stn"
-    settings: BestResponseSettings = MethodSpec(estimator="delta_stn").best_response_settings
+    objectives: type[Objectives]
+    settings: BestResponseSettings = MethodSpec().best_response_settings
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
-        refuse_what_it_cannot(self.kind, problem.space)
+        refuse_what_it_cannot(self.objectives.name, problem.space)
         values, gradients = [], []
         for member, point in enumerate(points):
-            run = BestResponseRun(problem, self.kind, replace(self.settings, warmup=1.0), draw.select([member]))
+            run = BestResponseRun(problem, self.objectives, replace(self.settings, warmup=1.0), draw.select([member]))
             state = run.advance(run.begin(point), problem.steps, on_step)
             offset = torch.zeros(len(run.rows), dtype=torch.float64, requires_grad=True)
             with torch.enable_grad():
@@ -42,8 +44,23 @@ class BestResponse:
 
     def member_cost(self, problem: InnerProblem) -> int:
         """Gradient evaluations of one member."""
-        return step_cost(self.kind, self.settings) * problem.steps
+        return response_facts(self.objectives.name).step_cost(self.settings) * problem.steps
 
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
         return problem.steps
+
+
+class ResponseKind(EstimatorKind):
+    """A best response: what weights and response are trained on.
+
+    Args:
+        objectives: its training and validation objectives.
+    """
+
+    def __init__(self, objectives: type[Objectives]) -> None:
+        self.objectives = objectives
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        return BestResponse(self.objectives, sizes.spec.method.best_response_settings)

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.antithetic import average, perturbations
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
+from hpo.sizing.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 
@@ -45,3 +47,15 @@ class EvolutionStrategies:
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
         return (1 + 2 * self.samples) * problem.steps
+
+
+class EvolutionKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        method = sizes.spec.method
+        return EvolutionStrategies(method.pairs, method.width, population)
+
+
+ESTIMATOR = EvolutionKind()

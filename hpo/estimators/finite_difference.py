@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
+from hpo.sizing.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 
@@ -40,3 +42,14 @@ class FiniteDifference:
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
         return (1 + 2 * len(problem.space)) * problem.steps
+
+
+class DifferenceKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        return FiniteDifference(sizes.spec.method.width, population)
+
+
+ESTIMATOR = DifferenceKind()

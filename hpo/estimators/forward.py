@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from hpo.estimators.antithetic import average, perturbations
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot, refuse_without_derivative
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.optimizers.rule import OptimizerState
+from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 
@@ -118,3 +120,14 @@ def pushed_forward(function: Callable[..., Any], primals: tuple[Any, ...], tange
 
     found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE)(tangents)
     return found
+
+
+class ForwardKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        return Forward(sizes.spec.method.samples)
+
+
+ESTIMATOR = ForwardKind()

@@ -6,9 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot, refuse_without_derivative
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.estimators.pullback import Pullback
 from hpo.optimizers.rule import OptimizerState
+from hpo.sizing.sizes import Sizes
 from hpo.tasks import Split
 from hpo.training.coefficients import Tables
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
@@ -58,3 +60,14 @@ def _slope(problem: InnerProblem, loss: Tables, split: Split, parameters: Tensor
         value, _ = problem.evaluate(leaf, loss, split)
     (slope,) = torch.autograd.grad(value.sum(), [leaf])
     return slope
+
+
+class GreedyKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        return Greedy()
+
+
+ESTIMATOR = GreedyKind()

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.antithetic import perturbations
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
 from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
 from hpo.seeding import generator_of_step
+from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import NOISY, Batch, Draw, InnerProblem, OnStep, silent
 
@@ -151,3 +153,15 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
         place = rates.amax(dim=(1, 2)).argmax()
         return problem.layout.expand(shrink[place] / rates[place])
     return None
+
+
+class ImplicitKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        method = sizes.spec.method
+        return Implicit(method.solver_kind, method.iterations, method.diagonal)
+
+
+ESTIMATOR = ImplicitKind()

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.antithetic import average, perturbations
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
+from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients
 from hpo.training.evaluation import diverged_to_infinity
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
@@ -103,3 +105,15 @@ def less_baseline(differences: Tensor) -> Tensor:
     known = among_others[1] > 0
     factor = torch.where(known, among_others[0] / torch.where(known, among_others[1], 1.0), 1.0)
     return torch.where(sound, end - factor * before, torch.nan)
+
+
+class PersistentKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        method = sizes.spec.method
+        return PersistentEvolutionStrategies(method.pairs, method.width, method.window_steps, population)
+
+
+ESTIMATOR = PersistentKind()

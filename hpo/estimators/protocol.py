@@ -1,7 +1,8 @@
 """What every estimator of the hypergradient takes and gives."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
@@ -9,7 +10,7 @@ from hpo.errors import Refused
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from hpo.training.space import Space
 from windtunnel.types.checks.pathwise import without_derivative
-from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
+from windtunnel.types.estimators import ESTIMATORS, that_can
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,18 @@ class Estimator(Protocol):
         ...
 
 
-def refuse_what_it_cannot(name: EstimatorName, space: Space) -> None:
+class ReverseMode(ABC):
+    """An estimator that goes back through the whole run: its exact form is what a certificate checks."""
+
+    engine: ClassVar[Literal["population", "higher"]]
+    """What computes it."""
+
+    @abstractmethod
+    def exact(self) -> Estimator:
+        """The exact hypergradient by the same engine, with the same storage."""
+
+
+def refuse_what_it_cannot(name: str, space: Space) -> None:
     """Raise ``Refused`` where an estimator would answer 0 for want of a derivative, with those that can."""
     info = ESTIMATORS[name]
     for item in space.hyperparameters:
@@ -92,7 +104,7 @@ def refuse_what_it_cannot(name: EstimatorName, space: Space) -> None:
             )
 
 
-def refuse_without_derivative(name: EstimatorName, problem: InnerProblem) -> None:
+def refuse_without_derivative(name: str, problem: InnerProblem) -> None:
     """Raise ``Refused`` where an estimator would differentiate updates whose derivative is not that of the run."""
     found = without_derivative(name, problem.spec.optimizer.info)
     if found is not None:

@@ -7,25 +7,29 @@ loss (Maclaurin et al. 2015; Franceschi et al. 2017, reverse-HG).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from hpo.estimators.facts.storage import storage_in_force
 from hpo.estimators.hand_tape import HandTape, record
-from hpo.estimators.protocol import Estimate, refuse_without_derivative
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, ReverseMode, refuse_without_derivative
 from hpo.estimators.tape import Tape
 from hpo.optimizers.rule import Applied, OptimizerState
 from hpo.sizing.grouping import groups
+from hpo.sizing.memory import at_once
+from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types.hyperparameters import IN_THE_LOSS
 
 
 @dataclass(frozen=True)
-class Reverse:
+class Reverse(ReverseMode):
     """Reverse mode by replay.
 
     ``checkpointing`` says which optimizer states the forward pass keeps: "none" every one, "sqrt" every sqrt(T)-th, a
@@ -42,6 +46,12 @@ class Reverse:
     checkpointing: Literal["none", "sqrt"] | int = "sqrt"
     adjoint: Literal["bounded", "exact", "gauss_newton"] = "bounded"
     growth_budget: float = 10.0
+
+    engine: ClassVar[Literal["population", "higher"]] = "population"
+
+    def exact(self) -> "Reverse":
+        """See ``ReverseMode``."""
+        return replace(self, adjoint="exact")
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
@@ -225,3 +235,15 @@ def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor
     stable = slack / torch.where(inner + root > 0, inner + root, 1.0)
     scale = torch.where(inner > 0, stable, direct).clamp(0.0, 1.0)
     return torch.where(curved > 0, scale, 1.0).to(elementwise.dtype)
+
+
+class ReverseKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        method, storage = sizes.spec.method, storage_in_force(at_once(sizes), limit)
+        return Reverse(storage, method.adjoint_kind, method.growth_budget)
+
+
+ESTIMATOR = ReverseKind()

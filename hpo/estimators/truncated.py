@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot, refuse_without_derivative
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.estimators.pullback import Pullback
+from hpo.sizing.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 
@@ -44,3 +46,14 @@ class Truncated:
     def member_steps(self, problem: InnerProblem) -> int:
         """See the protocol."""
         return problem.steps + min(problem.steps, self.window)
+
+
+class TruncatedKind(EstimatorKind):
+    """Makes it with the job's settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        return Truncated(sizes.spec.method.window_steps)
+
+
+ESTIMATOR = TruncatedKind()

@@ -5,7 +5,7 @@ the algorithm itself, per tensor.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from higher.optim import DifferentiableOptimizer
@@ -13,13 +13,19 @@ from higher.patch import monkeypatch
 from torch import Tensor, nn
 
 from hpo.errors import Refused
-from hpo.estimators.protocol import Estimate, refuse_what_it_cannot, refuse_without_derivative
+from hpo.estimators.protocol import Estimate, ReverseMode, refuse_what_it_cannot, refuse_without_derivative
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 
 
-class Unrolled:
+class Unrolled(ReverseMode):
     """Full-graph reverse mode through ``higher`` (Grefenstette et al. 2019), exact."""
+
+    engine: ClassVar[Literal["population", "higher"]] = "higher"
+
+    def exact(self) -> "Unrolled":
+        """See ``ReverseMode``: it is exact."""
+        return self
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol. Members are differentiated one after another."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from hpo.estimators import Estimator
+from hpo.estimators.protocol import Estimator
 from hpo.search.account import Account
 from hpo.search.readings import Readings
 from hpo.seeding import Purpose

@@ -1,11 +1,11 @@
-"""What a job observes about itself while it runs: chaos, runs that diverged, runs that early stopping spared."""
+"""What a job observes about itself while it runs: chaos, runs that diverged, runs that were ended early."""
 
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from hpo.estimators import Estimate
+from hpo.estimators.protocol import Estimate
 from windtunnel.types.results import ChaosReading, EarlyStopping
 
 PARTS = 20
@@ -46,7 +46,7 @@ class Chaos:
 
 
 @dataclass(frozen=True)
-class Spared:
+class EarlyStopped:
     """What early stopping did in some races."""
 
     candidates: int = 0
@@ -58,9 +58,9 @@ class Spared:
     steps: int = 0
     """Member-steps that the ended runs still had before them."""
 
-    def __add__(self, other: "Spared") -> "Spared":
+    def __add__(self, other: "EarlyStopped") -> "EarlyStopped":
         """Both together."""
-        return Spared(
+        return EarlyStopped(
             self.candidates + other.candidates,
             self.stopped + other.stopped,
             self.diverged + other.diverged,
@@ -68,7 +68,7 @@ class Spared:
         )
 
 
-NOTHING_SPARED = Spared()
+NOTHING_STOPPED = EarlyStopped()
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Readings:
     """Sums over outer steps."""
 
     dropped: int = 0
-    spared: Spared = NOTHING_SPARED
+    early: EarlyStopped = NOTHING_STOPPED
     readings: int = 0
     bounded_share: float = 0.0
     mean_scale: float = 0.0
@@ -88,9 +88,9 @@ class Readings:
         """With so many more diverged members."""
         return replace(self, dropped=self.dropped + members)
 
-    def sparing(self, spared: Spared) -> "Readings":
+    def stopping(self, early: EarlyStopped) -> "Readings":
         """With what early stopping did in one more outer step."""
-        return replace(self, spared=self.spared + spared)
+        return replace(self, early=self.early + early)
 
     def adding(self, chaos: Chaos | None) -> "Readings":
         """With the reading of one more outer step; None where it bounded nothing."""
@@ -111,14 +111,14 @@ class Readings:
         return found
 
     def early_stopping(self, steps: int) -> EarlyStopping:
-        """The wire form of what was spared, where a run takes so many steps."""
-        spared = self.spared
+        """The wire form of what early stopping did, where a run takes so many steps."""
+        early = self.early
         return EarlyStopping(
-            candidates=spared.candidates,
-            stopped=spared.stopped,
-            diverged=spared.diverged,
-            saved_steps=spared.steps,
-            saved_run_equivalents=spared.steps / steps,
+            candidates=early.candidates,
+            stopped=early.stopped,
+            diverged=early.diverged,
+            saved_steps=early.steps,
+            saved_run_equivalents=early.steps / steps,
         )
 
     def chaos(self) -> ChaosReading | None:

@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from hpo.search.budget import LOOKS
-from hpo.search.readings import Spared
+from hpo.search.readings import EarlyStopped
 from hpo.training.evaluation import SeedPath, diverged_to_infinity
 from hpo.training.problem import InnerProblem, OnStep
 
@@ -45,7 +45,7 @@ class Raced:
     """Rows that were ended because they could not win."""
     member_steps: int
     """Gradient evaluations spent."""
-    spared: Spared
+    early: EarlyStopped
 
 
 def looks(steps: int) -> list[int]:
@@ -89,8 +89,8 @@ def judge_early(
             break
         curves[rows, columns, number] = seen
         broken = {row for row, loss in zip(rows, seen.tolist(), strict=True) if not math.isfinite(loss)}
-        told = rule(curves.mean(dim=1)[:, : number + 1], at[: number + 1], steps) if rule else ()
-        hopeless = set(told) - broken
+        lost = rule(curves.mean(dim=1)[:, : number + 1], at[: number + 1], steps) if rule else ()
+        hopeless = set(lost) - broken
         ended, diverged = [*ended, *sorted(hopeless)], diverged + len(broken)
         kept = [place for place, row in enumerate(rows) if row not in hopeless | broken]
         state = tuple(torch.cat(whole)[kept] for whole in zip(*parts, strict=True))
@@ -98,7 +98,7 @@ def judge_early(
         if not alive:
             break
     saved = len(points) * len(seeds) * steps - spent
-    return Raced(losses, curves, tuple(ended), spent, Spared(len(points), len(ended), diverged, saved))
+    return Raced(losses, curves, tuple(ended), spent, EarlyStopped(len(points), len(ended), diverged, saved))
 
 
 def all_but_best(keep: int, so_far: Tensor | None = None) -> Rule:

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from math import ceil
 
+from hpo.estimators.facts.registry import facts
 from hpo.search.budget import LOOKS
 from hpo.sizing.checks import checks_bytes
+from hpo.sizing.hypergradients import hypergradient_bytes
 from hpo.sizing.memory import (
     at_once,
-    estimator_bytes,
-    estimator_in_force,
-    is_auto,
     plain_bytes,
-    storage_in_force,
 )
 from hpo.sizing.peak import members_at_once, peak_bytes, waiting_bytes
 from hpo.sizing.seconds import evaluation_seconds, hypergradient_factor, step_seconds
@@ -40,8 +38,7 @@ def estimate(
     machine = REFERENCE if speed is None else speed
     spec, parts = sizes.spec, phases(sizes, limit)
     run = spec.inner.steps
-    storage = storage_in_force(at_once(sizes), limit)
-    kind = estimator_in_force(spec)
+    storage = facts(spec.method.estimator).storage(at_once(sizes), limit)
     peak = peak_bytes(sizes, limit)
     listed = [
         PhaseEstimate(
@@ -51,8 +48,8 @@ def estimate(
     ]
     return Estimate(
         task=spec.task,
-        estimator="auto" if is_auto(spec) else kind,
-        checkpointing=str(storage) if kind == "reverse" else "-",
+        estimator=spec.method.estimator,
+        checkpointing="-" if storage is None else str(storage),
         parameters=sizes.parameters,
         hyperparameters=sizes.coordinates,
         phases=listed,
@@ -61,7 +58,7 @@ def estimate(
         memory=MemoryEstimate(
             peak=peak,
             plain=plain_bytes(sizes, members_at_once(sizes)) + waiting_bytes(sizes),
-            hypergradient=estimator_bytes(at_once(sizes), limit),
+            hypergradient=hypergradient_bytes(at_once(sizes), limit),
             checks=checks_bytes(sizes),
             limit=limit,
             members=members_at_once(sizes),
@@ -76,16 +73,19 @@ def estimate(
 
 def notes(spec: JobSpec) -> list[str]:
     """What the numbers do not say."""
+    outdated = [] if spec.method.outdated is None else [spec.method.outdated]
     if not spec.outer.early_stopping:
-        return []
+        return outdated
     if spec.outer.budget is not None:
         return [
+            *outdated,
             "outer.early_stopping: how many candidates it will end is not known before; what it saves buys more outer "
-            "steps within outer.budget"
+            "steps within outer.budget",
         ]
     return [
+        *outdated,
         "outer.early_stopping: an upper bound; every candidate is counted to its end, for how many will be ended is not "
-        "known before"
+        "known before",
     ]
 
 

@@ -12,14 +12,12 @@ from hpo.search.budget import (
     SWEEP_FINALISTS,
 )
 from hpo.sizing.checks import checks_bytes
+from hpo.sizing.hypergradients import certificate_bytes, hypergradient_bytes
 from hpo.sizing.memory import (
     RETAINED,
     Memory,
     at_once,
-    certificate_bytes,
-    estimator_bytes,
     held_together,
-    is_auto,
     plain_bytes,
     plain_members,
 )
@@ -36,11 +34,11 @@ def runs_at_once(sizes: Sizes) -> int:
     """Most plain runs that one phase asks for together: of the scout, an outer step, or the finish."""
     spec = sizes.spec
     seeds, outer = spec.inner.seeds, spec.outer
-    most = MOST_AUTO_CANDIDATES if is_auto(spec) else MOST_CANDIDATES
+    most = MOST_AUTO_CANDIDATES if spec.method.info.has_sampler else MOST_CANDIDATES
     finish = (min(most, 1 + outer.steps) + outer.starts - 1) * outer.finish_seeds
-    step = AUTO_RUNS if is_auto(spec) else RACERS * outer.starts
+    step = AUTO_RUNS if spec.method.info.has_sampler else RACERS * outer.starts
     scout = max(seeds, STARTS_SPREAD * (outer.starts - 1))
-    if outer.scout and is_auto(spec):
+    if outer.scout and spec.method.info.has_sampler:
         spread = 1 + SURVEY_RATES + SURVEY_PER_DIMENSION * sizes.coordinates
         scout = max(min(1 + SURVEY, spread), 2 * tilted(sizes))
     elif outer.scout and spec.searches("learning_rate"):
@@ -53,7 +51,7 @@ def waiting_bytes(sizes: Sizes) -> int:
     spec = sizes.spec
     if not spec.outer.early_stopping:
         return 0
-    raced = AUTO_RUNS if is_auto(spec) else max(RACERS, SWEEP_FINALISTS * spec.inner.seeds)
+    raced = AUTO_RUNS if spec.method.info.has_sampler else max(RACERS, SWEEP_FINALISTS * spec.inner.seeds)
     # Once as they are, and once more while those that go on are put together.
     return 2 * max(0, raced - members_at_once(sizes)) * Memory(sizes).state
 
@@ -65,7 +63,7 @@ def population_bytes(sizes: Sizes, limit: int, members: int) -> int:
     """
     memory = Memory(sizes)
     retained = held_together(sizes, members) * RETAINED * memory.parameters
-    working = max(plain_bytes(sizes, members), estimator_bytes(sizes, limit) + retained)
+    working = max(plain_bytes(sizes, members), hypergradient_bytes(sizes, limit) + retained)
     if held_together(sizes, members) < members:
         # One member's blocks are small enough for the allocator to keep, and too small for the certificate in float64.
         return working + certificate_bytes(sizes)

@@ -4,27 +4,16 @@ The three terms add up. Numbers of calls and of passes over memory were fitted t
 factor of two.
 """
 
-from hpo.sizing.memory import BYTES, estimator_in_force, held_together
+from hpo.estimators.facts.registry import facts
+from hpo.sizing.memory import BYTES, held_together
 from hpo.sizing.sizes import Sizes
 from windtunnel.types.estimates import MachineSpeed
-from windtunnel.types.estimators import EstimatorName
 from windtunnel.types.spec import JobSpec
 
 PASSES = 3
 """A step's products: forward, and two backward."""
 UPDATE_TRAFFIC = 30
 """Times that the parameters pass through memory in an update."""
-COST_FACTOR: dict[EstimatorName, float] = {
-    "reverse": 1.3,
-    "higher": 2.5,
-    "forward": 1.5,
-    "truncated": 1.3,
-    "greedy": 1.5,
-    "implicit": 1.0,
-    "stn": 1.1,
-    "delta_stn": 1.7,
-}
-"""Seconds of a gradient evaluation within a hypergradient, over those of a plain one of as many members."""
 
 
 def step_seconds(sizes: Sizes, speed: MachineSpeed, members: int) -> float:
@@ -54,5 +43,5 @@ def _batch_seconds(sizes: Sizes, speed: MachineSpeed, examples: int) -> tuple[fl
 
 
 def hypergradient_factor(spec: JobSpec) -> float:
-    """See ``COST_FACTOR``; 1 for estimators that only train."""
-    return COST_FACTOR.get(estimator_in_force(spec), 1.0)
+    """Seconds of a gradient evaluation within a hypergradient, over those of a plain one of as many members."""
+    return facts(spec.method.estimator).seconds_factor

@@ -1,9 +1,9 @@
 """Work of a job in gradient evaluations, phase by phase. Imports no torch."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.estimators.facts.registry import response_facts
 from hpo.evidence.design import CHECK_STEPS, FACTORS, FIT_SEEDS, NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
 from hpo.search.budget import (
     CERTIFIED_STEPS,
@@ -20,9 +20,9 @@ from hpo.search.budget import (
     SWEEP_FINALISTS,
     short_steps,
 )
-from hpo.sizing.best_response import best_response_of, run_cost, step_cost
 from hpo.sizing.coordinate_widths import ladder
-from hpo.sizing.memory import DOUBLE, at_once, estimator_in_force, is_auto, storage_in_force
+from hpo.sizing.hypergradients import hypergradient_cost
+from hpo.sizing.memory import DOUBLE
 from hpo.sizing.sizes import Sizes
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
@@ -73,7 +73,7 @@ def phases(sizes: Sizes, limit: int) -> list[Phase]:
     found = [scout, tune]
     found.append(Phase("finish", _finish(sizes)))
     short = min(steps, CERTIFIED_STEPS)
-    runs = (0 if is_alone(spec) else CERTIFYING + 5) + (RESPONDING if best_response_of(spec) else 0)
+    runs = (0 if spec.method.info.is_best_response else CERTIFYING + 5) + (RESPONDING if spec.method.response else 0)
     found.append(Phase("certify", CERTIFIED * DOUBLE * runs * short))
     found.append(Phase("check", _check(sizes)))
     return found
@@ -83,7 +83,7 @@ def _finish(sizes: Sizes) -> float:
     """Member-steps of the last judgement; of a best response also those of its schedule, and of what it predicts."""
     spec = sizes.spec
     steps, fresh = spec.inner.steps, spec.outer.finish_seeds
-    if is_alone(spec):
+    if spec.method.info.is_best_response:
         return (2 * fresh + _conclusion(spec)) * steps
     candidates = min(LAST_CANDIDATES, 2 + spec.outer.steps) + spec.outer.starts - 1
     return (candidates * fresh + _conclusion(spec)) * steps
@@ -91,14 +91,9 @@ def _finish(sizes: Sizes) -> float:
 
 def _conclusion(spec: JobSpec) -> int:
     """Runs that replay the schedule of a best response, and those that are trained again beside it."""
-    if best_response_of(spec) is None:
+    if spec.method.response is None:
         return 0
     return spec.outer.finish_seeds + QUALITY_POINTS * min(QUALITY_MEMBERS, spec.inner.seeds)
-
-
-def is_alone(spec: JobSpec) -> bool:
-    """Whether a best response is all that tunes."""
-    return spec.method.estimator in ("stn", "delta_stn")
 
 
 def _check(sizes: Sizes) -> float:
@@ -127,14 +122,14 @@ def _check(sizes: Sizes) -> float:
 def _scout(sizes: Sizes) -> Phase:
     spec = sizes.spec
     steps, seeds = spec.inner.steps, spec.inner.seeds
-    if is_alone(spec):
+    if spec.method.info.is_best_response:
         # Outer step 0 is the warm-up of the one run.
         return Phase("scout", 0.0)
     short = short_steps(steps)
     others = STARTS_SPREAD * (spec.outer.starts - 1) * short
-    if not spec.outer.scout or not (is_auto(spec) or spec.searches("learning_rate")):
+    if not spec.outer.scout or not (spec.method.info.has_sampler or spec.searches("learning_rate")):
         return Phase("scout", seeds * steps + others)
-    if is_auto(spec):
+    if spec.method.info.has_sampler:
         leaning = tilted(sizes)
         return Phase("scout", (SURVEY + 2 * leaning) * short + (SURVEYED + bool(leaning) + seeds) * steps)
     return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps + others)
@@ -148,19 +143,19 @@ def tilted(sizes: Sizes) -> int:
 def _tune(sizes: Sizes, limit: int) -> Phase:
     spec = sizes.spec
     steps, seeds = spec.inner.steps, spec.inner.seeds
-    if is_alone(spec):
-        return Phase("tune", 0.0, seeds * run_cost(spec, 1 + spec.outer.steps))
+    if spec.method.info.is_best_response:
+        return Phase("tune", 0.0, seeds * response_facts(spec.method.estimator).run_cost(spec, 1 + spec.outer.steps))
     cost = hypergradient_cost(sizes, limit)
-    if is_auto(spec):
+    if spec.method.info.has_sampler:
         gradients = 0.0 if spec.optimizer.info.pathwise else AUTO_GRADIENTS * min(seeds, GRADIENT_SEEDS) * cost
         return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
     racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
     moves = spec.outer.steps * spec.outer.starts
     if spec.method.best_response is None:
         return Phase("tune", moves * racing, moves * seeds * cost)
-    responses = spec.outer.steps // 2
+    responses, response = spec.outer.steps // 2, response_facts(spec.method.best_response)
     moves = (spec.outer.steps - responses) * spec.outer.starts
-    return Phase("tune", moves * racing, seeds * (moves * cost + responses * run_cost(spec, 1)))
+    return Phase("tune", moves * racing, seeds * (moves * cost + responses * response.run_cost(spec, 1)))
 
 
 def _check_weight(sizes: Sizes) -> float:
@@ -169,65 +164,3 @@ def _check_weight(sizes: Sizes) -> float:
     own = sizes.footprint.multiply_adds * sizes.spec.inner.batch_size
     at = [sizes.multiply_adds_at(width) for width in ladder(sizes)]
     return sum(at) * check.share(sizes.task) * check.batch / own
-
-
-def hypergradient_cost(sizes: Sizes, limit: int) -> float:
-    """Gradient evaluations of one member's hypergradient."""
-    spec, task = sizes.spec, sizes.task
-    steps, method = spec.inner.steps, spec.method
-    look = task.validation_examples / spec.inner.batch_size
-    cost: float
-    match estimator_in_force(spec):
-        case "auto" | "reverse":
-            storage = storage_in_force(at_once(sizes), limit)
-            cost = replayed(steps, storage) - spared(steps, storage, _tapes(sizes)) + 4 * steps
-        case "higher":
-            cost = 3 * steps
-        case "forward":
-            cost = steps * (1 + 2 * (sizes.coordinates if method.samples is None else method.samples))
-        case "truncated":
-            cost = steps + 3 * min(method.window_steps, steps)
-        case "greedy":
-            cost = steps * (3 + min(1.0, look))
-        case "implicit":
-            size = min(1024, task.train_examples) / spec.inner.batch_size
-            # Ten products for the largest eigenvalue, and a second look of the sketch; then the residual and what is mixed.
-            products = {"cg": method.iterations, "neumann": 10 + method.iterations, "nystrom": 2 * method.iterations}
-            cost = steps + (1 + 2 * (products[method.solver_kind] + 2)) * size
-        case "es":
-            cost = (1 + 2 * method.pairs) * steps
-        case "pes":
-            windows = math.ceil(steps / method.window_steps)
-            cost = (1 + 2 * method.pairs) * steps + 2 * method.pairs * (windows - 1) * look / 3
-        case "finite_difference":
-            cost = (1 + 2 * sizes.coordinates) * steps
-        case "stn" | "delta_stn" as kind:
-            cost = step_cost(kind, method.best_response_settings) * steps
-    return cost
-
-
-def _tapes(sizes: Sizes) -> int:
-    """Steps of a replayed segment whose tapes are kept."""
-    batch = sizes.spec.inner.batch_size * (sizes.members_together or 1)
-    return sizes.family.tapes_kept(sizes.spec.model, sizes.task, batch)
-
-
-def spared(steps: int, storage: Literal["none", "sqrt"] | int, tapes: int) -> int:
-    """Gradients of replayed steps that their backward steps take over: of kept tapes, but for a segment's last."""
-    if storage == "none":
-        return 0
-    segment = _segment(steps, storage)
-    return (math.ceil(steps / segment) - 1) * max(0, min(segment, tapes) - 1)
-
-
-def _segment(steps: int, storage: Literal["sqrt"] | int) -> int:
-    return math.isqrt(max(steps - 1, 0)) + 1 if storage == "sqrt" else min(storage, steps)
-
-
-def replayed(steps: int, storage: Literal["none", "sqrt"] | int) -> int:
-    """Steps that the reverse pass computes a second time."""
-    if storage == "none":
-        return 0
-    # Of each segment but the last, whose states the first pass leaves, all but the state it begins with.
-    segment = _segment(steps, storage)
-    return (math.ceil(steps / segment) - 1) * (segment - 1)

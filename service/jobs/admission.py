@@ -5,11 +5,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpo.estimators.facts.registry import facts
 from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
 from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts
-from hpo.sizing.memory import at_once, estimator_in_force, storage_in_force
+from hpo.sizing.memory import at_once
 from hpo.sizing.peak import peak_bytes
 from hpo.sizing.sizes import Sizes
 from store.settings import PREFIX
@@ -219,7 +220,7 @@ def _half(lever: Lever, spec: JobSpec) -> int:
 
 def _storage_error(spec: JobSpec, limit: int) -> FieldError | None:
     """The storage of the reverse pass that would do, where another one than was asked for does."""
-    if estimator_in_force(spec) != "reverse" or storage_in_force(at_once(_sizes(spec)), limit) == "sqrt":
+    if facts(spec.method.estimator).storage(at_once(_sizes(spec)), limit) in (None, "sqrt"):
         return None
     leaner = spec.model_copy(update={"method": spec.method.model_copy(update={"checkpointing": "sqrt"})})
     needed, less = peak_bytes(_sizes(spec), limit), peak_bytes(_sizes(leaner), limit)

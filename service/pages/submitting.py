@@ -38,7 +38,7 @@ SHOWN: dict[str, Any] = {
     "schedule": {"name", "warmup_fraction", "floor"},
     "inner": True,
     "search": True,
-    "method": {"estimator", "engine"},
+    "method": {"estimator"},
     "outer": {"steps", "scout"},
     "target": True,
     "seed": True,

@@ -6,7 +6,7 @@ import torch
 from benchmarks import best_response
 from benchmarks.page import PAGE
 from benchmarks.stored import RESULTS, read
-from hpo.sizing.best_response import run_cost
+from hpo.estimators.facts.registry import response_facts
 from windtunnel.types import JobSpec
 
 SMALL = {
@@ -43,8 +43,9 @@ def test_every_method_gives_the_rows_of_its_title() -> None:
 def test_the_contenders_cost_what_is_compared() -> None:
     rows = {method: next(iter(best_response.measured(("digits", method, 0)))) for method in ("delta_stn", "random", "tpe")}
     spec = best_response.problem_of("digits").spec
-    assert rows["delta_stn"][3] == round(run_cost(spec, 1)) and rows["random"][3] == 3 * 12
-    assert rows["tpe"][3] == round(run_cost(spec, 1) / 12) * 12
+    cost = response_facts("delta_stn").run_cost(spec, 1)
+    assert rows["delta_stn"][3] == round(cost) and rows["random"][3] == 3 * 12
+    assert rows["tpe"][3] == round(cost / 12) * 12
 
 
 @pytest.mark.usefixtures("short")

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.chaos import adjoints, cases, reference, rules
 from benchmarks.chaos.__main__ import accord, agreed, agreement, ceiling, grouped
-from hpo.estimators import Reverse
+from hpo.estimators.reverse import Reverse
 
 STEPS, SEEDS = 9, 2
 

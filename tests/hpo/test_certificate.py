@@ -9,7 +9,8 @@ import torch
 import hpo.training.problem
 from hpo.certificate import certificate
 from hpo.errors import CertificateFailed
-from hpo.estimators import Reverse, Unrolled
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.unrolled import Unrolled
 from hpo.optimizers.clipping import Clip
 from hpo.study import Study
 from hpo.tasks import Split, load

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.estimators import Reverse
+from hpo.estimators.reverse import Reverse
 from hpo.families.dials import add_noise, gaussian_dropout
 from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout

@@ -8,7 +8,11 @@ from pydantic import ValidationError
 
 from hpo.certificate.certificate import ShortRun
 from hpo.errors import Refused
-from hpo.estimators import Forward, Implicit, Reverse, Truncated, Unrolled
+from hpo.estimators.forward import Forward
+from hpo.estimators.implicit import Implicit
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.truncated import Truncated
+from hpo.estimators.unrolled import Unrolled
 from hpo.evidence.scaled import ScaledProblem
 from hpo.search.best_response.replay import replay
 from hpo.study import Study

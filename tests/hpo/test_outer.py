@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hpo.errors import Diverged
-from hpo.estimators import Estimate
+from hpo.estimators.protocol import Estimate
 from hpo.search.account import Account
 from hpo.search.descent.starts import Start, advance_all
 from hpo.search.descent.trail import NARROWEST, Move, Trail, Visit

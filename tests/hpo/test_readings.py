@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hpo.estimators import Estimate
+from hpo.estimators.protocol import Estimate
 from hpo.search.readings import PARTS, Chaos, Readings
 
 

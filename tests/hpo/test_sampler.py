@@ -7,7 +7,7 @@ import torch
 
 from hpo.search.observations import Observations
 from hpo.search.portfolio.sampler import consensus, propose
-from hpo.search.portfolio.scout import told
+from hpo.search.portfolio.scout import sampler_history
 
 LOW, HIGH = torch.tensor([-3.0, 0.0], dtype=torch.float64), torch.tensor([3.0, 1.0], dtype=torch.float64)
 
@@ -73,7 +73,7 @@ def test_short_runs_tell_the_sampler_what_is_bad_but_never_what_is_best() -> Non
     full.losses = torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64)
     short.add(torch.tensor([[0.0], [5.0], [6.0], [7.0], [8.0]], dtype=torch.float64), "scout")
     short.losses = torch.tensor([[0.5], [0.1], [0.7], [0.9], [math.inf]], dtype=torch.float64)
-    points, levels = told(full, short)
+    points, levels = sampler_history(full, short)
     assert points[:, 0].tolist() == [0.0, 1.0, 2.0, 5.0, 6.0, 7.0, 8.0]
     assert levels[:3].tolist() == [1.0, 2.0, 3.0]
     assert levels[3:].tolist() == [2.0, 2.5, 2.75, 3.0]

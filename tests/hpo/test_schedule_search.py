@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hpo.estimators import Reverse
+from hpo.estimators.reverse import Reverse
 from hpo.plans.transfer import make_plan
 from hpo.study import Study
 from hpo.training.space import Space

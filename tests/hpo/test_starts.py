@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.estimators import Estimate, Reverse
+from hpo.estimators.protocol import Estimate
+from hpo.estimators.reverse import Reverse
 from hpo.search.account import Account
 from hpo.search.budget import STARTS_SPREAD, SWEEP, SWEEP_FINALISTS
 from hpo.search.descent.descent import APART, Descent

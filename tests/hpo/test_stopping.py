@@ -113,8 +113,8 @@ def test_runs_that_go_on_are_those_of_a_full_race_and_what_diverged_ends_at_once
     torch.testing.assert_close(found.losses[kept], full[kept], rtol=1e-5, atol=1e-6)
     best = full.mean(dim=1).argsort(stable=True)[:RACE_FINALISTS].tolist()
     assert found.ended and not set(best) & set(found.ended)
-    assert found.losses[10].isinf().all() and full[10].isinf().all() and found.spared.diverged == 1
-    assert sum(done) == found.member_steps == 11 * 2 * 80 - found.spared.steps < 0.9 * 11 * 2 * 80
+    assert found.losses[10].isinf().all() and full[10].isinf().all() and found.early.diverged == 1
+    assert sum(done) == found.member_steps == 11 * 2 * 80 - found.early.steps < 0.9 * 11 * 2 * 80
     whole = judge_early(study.problem, points, paths, 8, lambda _: None)
     torch.testing.assert_close(whole.losses, full, rtol=1e-5, atol=1e-6)
 
@@ -188,7 +188,7 @@ def test_an_extrapolated_loss_ranks_a_point_but_is_no_run(build_problem) -> None
     start = problem.space.start()
     (low, high) = arena.seen.add(torch.stack([start, start - 6.0]), "scout")
     arena.race([low, high], 0, 1)
-    assert arena.spared.stopped == 1 and arena.account.spent == 20 - arena.spared.steps
+    assert arena.early.stopped == 1 and arena.account.spent == 20 - arena.early.steps
     assert arena.seen.foreseen == {(high, 0)} and not arena.seen.is_run(high, 0)
     assert len(arena.seen.known(high)) == 0 and float(arena.seen.losses[high, 0]) > float(arena.seen.losses[low, 0])
     assert arena.challenge([high]) == 0.0 and arena.incumbent == low

@@ -147,7 +147,7 @@ def test_tuning_improves_a_poor_start_by_more_than_its_error() -> None:
 
 def test_the_higher_engine_runs_a_whole_job() -> None:
     whole = study(
-        method={"engine": "higher"},
+        method={"estimator": "higher"},
         inner={"steps": 6, "batch_size": 16, "seeds": 2},
         outer={"steps": 1, "scout": False, "finish_seeds": 2},
     )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from hpo.exports.optax_file import optax_file
-from hpo.exports.torch_file import torch_file
+from hpo.exports.torch import torch_file
 from torch import Tensor, nn
 
 import hpo.optimizers

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hpo.exports.torch_file import torch_file
+from hpo.exports.torch import torch_file
 from torch import nn
 
 import windtunnel.torch

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hpo.estimators.facts.storage import replayed, states_kept, storage_in_force
 from hpo.evidence.horizon import horizon_steps
 from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families.facts.registry import proxy_tensors
@@ -13,7 +14,8 @@ from hpo.layout import Layout
 from hpo.sizing import checks, memory, work
 from hpo.sizing.coordinate_widths import MOST_AT_ONCE
 from hpo.sizing.estimate import STARTUP_SECONDS, estimate
-from hpo.sizing.memory import Memory, at_once, estimator_bytes, plain_bytes, plain_members, states_kept, storage_in_force
+from hpo.sizing.hypergradients import hypergradient_bytes, hypergradient_cost
+from hpo.sizing.memory import Memory, at_once, plain_bytes, plain_members
 from hpo.sizing.peak import members_at_once
 from hpo.sizing.sizes import Sizes
 from hpo.study import Study
@@ -121,8 +123,8 @@ def test_states_kept_are_between_the_root_and_all(steps) -> None:
     assert states_kept(steps, "none") == steps + 1
     assert 2 * sqrt(steps) <= states_kept(steps, "sqrt") <= 2 * sqrt(steps) + 4
     assert states_kept(steps, steps) == steps + 2
-    assert work.replayed(steps, "none") == work.replayed(steps, 1) == 0
-    assert 0 <= work.replayed(steps, "sqrt") < steps
+    assert replayed(steps, "none") == replayed(steps, 1) == 0
+    assert 0 <= replayed(steps, "sqrt") < steps
 
 
 @pytest.mark.parametrize("storage", ["none", "sqrt", 7])
@@ -132,7 +134,7 @@ def test_a_hypergradient_costs_what_the_estimator_will_book(task: str, storage: 
         {"task": task, "inner": {"steps": 50}, "method": {"estimator": "reverse", "checkpointing": storage}}
     )
     study = Study(spec)
-    assert work.hypergradient_cost(sized(spec), 4 * GIB) == study.estimator.cost(study.problem)
+    assert hypergradient_cost(sized(spec), 4 * GIB) == study.estimator.cost(study.problem)
 
 
 def test_the_checks_of_a_transfer_count_what_they_do() -> None:
@@ -171,7 +173,7 @@ def test_a_best_response_takes_more_of_everything_with_more_to_answer_to(kind: s
     def of(scope: str = "global", **inner: int) -> tuple[float, int]:
         fields = {"task": "digits", "inner": {"steps": 100, "seeds": 2, **inner}, "method": {"estimator": kind}}
         spec = JobSpec.model_validate({**fields, "search": [{"name": "l2", "scope": scope}]})
-        return estimate(sized(spec), 4 * GIB, None, None, []).seconds, estimator_bytes(sized(spec), 4 * GIB)
+        return estimate(sized(spec), 4 * GIB, None, None, []).seconds, hypergradient_bytes(sized(spec), 4 * GIB)
 
     (seconds, peak), (longer, _), (_, wider) = of(), of(steps=400), of("tensor")
     assert seconds < longer and peak < wider < of(seeds=8)[1]
@@ -198,7 +200,7 @@ def test_a_best_response_costs_what_its_job_books() -> None:
 def test_forward_memory_does_not_grow_with_the_steps_and_the_graphs_does() -> None:
     def peak(estimator: str, steps: int) -> int:
         spec = JobSpec(task="digits", inner={"steps": steps, "batch_size": 8}, method={"estimator": estimator})
-        return estimator_bytes(sized(spec), 4 * GIB)
+        return hypergradient_bytes(sized(spec), 4 * GIB)
 
     assert peak("forward", 1000) < 1.1 * peak("forward", 100)
     assert peak("higher", 1000) > 5 * peak("higher", 100)

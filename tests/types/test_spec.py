@@ -92,13 +92,13 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
             "/search/1/name",
             "would get no plan",
         ),
-        ({"method": {"engine": "higher", "adjoint": "bounded"}}, "/adjoint", "no setting of 'higher'"),
+        ({"method": {"estimator": "higher", "adjoint": "bounded"}}, "/adjoint", "no setting of 'higher'"),
         (
             {"outer": {"starts": 4}},
             "/outer/starts",
             "starts 4 with method.estimator 'auto', which makes its own starts; allowed: 1",
         ),
-        ({"method": {"engine": "higher", "checkpointing": "sqrt"}}, "/checkpointing", "no setting of 'higher'"),
+        ({"method": {"estimator": "higher", "checkpointing": "sqrt"}}, "/checkpointing", "no setting of 'higher'"),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_field_to_change(fields: dict[str, Any], path: str, complaint: str) -> None:
@@ -107,7 +107,7 @@ def test_what_cannot_work_is_refused_at_the_field_to_change(fields: dict[str, An
 
 
 def test_an_estimator_by_name_may_have_several_starts() -> None:
-    for method in ({"estimator": "es"}, {"engine": "higher"}):
+    for method in ({"estimator": "es"}, {"estimator": "higher"}):
         assert JobSpec.model_validate({"task": "digits", "method": method, "outer": {"starts": 16}}).outer.starts == 16
     for starts in (0, 17):
         with pytest.raises(ValidationError, match=r"outer\.starts"):

@@ -10,7 +10,8 @@ from torch.nn import functional
 import windtunnel
 import windtunnel.torch
 from hpo.errors import InvalidData
-from hpo.estimators import Forward, Reverse
+from hpo.estimators.forward import Forward
+from hpo.estimators.reverse import Reverse
 from hpo.families.describing import describe
 from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import windtunnel
 import windtunnel.torch
 from hpo.errors import InvalidData
-from hpo.estimators import Reverse
+from hpo.estimators.reverse import Reverse
 from hpo.families.describing import check_table, describe
 from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
@@ -213,7 +213,7 @@ def test_a_regression_takes_outputs_with_and_without_a_last_dimension():
         ({"model": {"width": 8, "depth": 3}}, "depth 3 of a module whose depth is fixed; allowed: 1"),
         ({"model": {"width": 8, "activation": "gelu"}}, "brings its own; leave it out"),
         ({"regularization": {"dropout": 0.1}}, "no place that this service could put dropout at"),
-        ({"method": {"engine": "higher"}}, "builds models of this project only"),
+        ({"method": {"estimator": "higher"}}, "builds models of this project only"),
         ({"transfer": {"depth_rule": "completep"}}, "end a residual branch is not known"),
         ({"target": {"width": 4}}, "is below the proxy's 64"),
         ({"inner": {"stepz": 3}}, "stepz"),

@@ -1,25 +1,15 @@
-"""The catalogue of estimators: what each costs, what it can and cannot answer, which settings it takes."""
+"""The table of estimators: what each costs, what it can and cannot answer, its settings, the search that follows it."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from windtunnel.types.hyperparameters import IN_THE_LOSS, REGULARISERS, HyperparameterName
+from windtunnel.types.kinds import OneOf
 
-EstimatorName = Literal[
-    "auto",
-    "reverse",
-    "higher",
-    "forward",
-    "truncated",
-    "greedy",
-    "implicit",
-    "es",
-    "pes",
-    "finite_difference",
-    "stn",
-    "delta_stn",
-]
-BestResponseName = Literal["stn", "delta_stn"]
+SearchName = Literal["portfolio", "descent", "best_response"]
+"""How a job's hyperparameters move. portfolio: a sampler and hypergradients under one account. descent: along the
+hypergradient, with races. best_response: while the one run of a response trains."""
 MethodSetting = Literal[
     "adjoint",
     "checkpointing",
@@ -53,24 +43,45 @@ RESPONSE_SETTINGS: tuple[MethodSetting, ...] = (
 
 @dataclass(frozen=True)
 class EstimatorInfo:
-    """One row of the catalogue. In its formulas T is steps, S the size of the optimizer state, c a gradient, k the
-    number of hyperparameters."""
+    """One row of the table. In its formulas T is steps, S the size of the optimizer state, c a gradient, k the number of
+    hyperparameters."""
 
-    name: EstimatorName
+    name: str
     title: str
     time: str
     memory: str
     bias: str
     source: str
     settings: tuple[MethodSetting, ...] = ()
+    """Fields of ``method`` that it takes."""
+    fixed: Mapping[MethodSetting, str] = field(default_factory=dict)
+    """Settings that it does not take, and the one value of each that says what it does anyway."""
+    defaults: Mapping[MethodSetting, float] = field(default_factory=dict)
+    """Values of its settings where a request gives none, where they are not those of the other estimators."""
+    search: SearchName = "descent"
+    """The search that follows it."""
+    through_updates: bool = False
+    """Whether it differentiates the optimizer's updates: it sees nothing through an update whose derivative is zero."""
+    why_alone: str = ""
+    """Why no best response can tune the regularisers beside it; empty where one can."""
+    why_own_models: str = ""
+    """Why it works with the families of this project only, after the estimator's name; empty where any module will do."""
     only: frozenset[HyperparameterName] | None = None
     """The hyperparameters that it can differentiate; None: all of them."""
     never: frozenset[HyperparameterName] = frozenset()
     """Those that it cannot."""
     why: str = ""
     """Why it cannot differentiate the others."""
-    through_updates: bool = False
-    """Whether it differentiates through the updates of the weights, and so needs their derivative to be that of the run."""
+
+    @property
+    def is_best_response(self) -> bool:
+        """Whether it trains weights that answer to the regularisers, and tunes those while it trains."""
+        return self.search == "best_response"
+
+    @property
+    def has_sampler(self) -> bool:
+        """Whether a sampler searches beside it, and either may have an outer step."""
+        return self.search == "portfolio"
 
     def can(self, name: HyperparameterName) -> bool:
         """Whether it can differentiate that hyperparameter."""
@@ -82,7 +93,10 @@ UNANSWERED = (
     "optimizer gets there"
 )
 
-ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
+ITSELF = "it is a best response itself"
+RESPONDING = "puts its response into the layers of this project's own families ({families}), not into a module of one's own"
+
+ESTIMATORS: Mapping[str, EstimatorInfo] = {
     info.name: info
     for info in (
         EstimatorInfo(
@@ -93,6 +107,9 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "as of its parts",
             "",
             settings=("adjoint", "checkpointing", "growth_budget"),
+            search="portfolio",
+            why_alone="it samples and races points of all that is searched, and a best response moves the regularisers "
+            "of a point while it trains",
         ),
         EstimatorInfo(
             "reverse",
@@ -111,7 +128,9 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "T (S + activations)",
             "none",
             "Grefenstette et al. 2019",
+            fixed={"adjoint": "exact"},
             through_updates=True,
+            why_own_models="builds models of this project only",
         ),
         EstimatorInfo(
             "forward",
@@ -131,9 +150,9 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "short horizon",
             "Shaban et al. 2019",
             settings=("window",),
+            through_updates=True,
             never=frozenset({"init_scale"}),
             why="the initial weights lie before the window",
-            through_updates=True,
         ),
         EstimatorInfo(
             "greedy",
@@ -142,9 +161,9 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "S",
             "strong: each step is judged by the loss right after it",
             "Baydin et al. 2018; Luketina et al. 2016",
+            through_updates=True,
             never=frozenset({"init_scale"}),
             why="the initial weights are no update's doing",
-            through_updates=True,
         ),
         EstimatorInfo(
             "implicit",
@@ -183,6 +202,7 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "rounding and curvature over sigma",
             "",
             settings=("sigma",),
+            defaults={"sigma": 0.01},
         ),
         EstimatorInfo(
             "stn",
@@ -192,6 +212,9 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "local response; each step is judged by the present validation loss",
             "MacKay et al. 2019",
             settings=RESPONSE_SETTINGS,
+            search="best_response",
+            why_alone=ITSELF,
+            why_own_models=RESPONDING,
             only=frozenset(REGULARISERS),
             why=UNANSWERED,
         ),
@@ -203,13 +226,23 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
             "local response; each step is judged by the present validation loss",
             "Bae & Grosse 2020",
             settings=(*RESPONSE_SETTINGS, "control_variate"),
+            search="best_response",
+            why_alone=ITSELF,
+            why_own_models=RESPONDING,
             only=frozenset(REGULARISERS),
             why=UNANSWERED,
         ),
     )
 }
 
+BEST_RESPONSES: Mapping[str, EstimatorInfo] = {name: info for name, info in ESTIMATORS.items() if info.is_best_response}
 
-def that_can(name: HyperparameterName) -> list[EstimatorName]:
+EstimatorName = Annotated[str, OneOf(ESTIMATORS)]
+"""The name of an estimator of the table."""
+BestResponseName = Annotated[str, OneOf(BEST_RESPONSES)]
+"""The name of a best response of the table."""
+
+
+def that_can(name: HyperparameterName) -> list[str]:
     """Estimators that can differentiate a hyperparameter."""
     return [info.name for info in ESTIMATORS.values() if info.can(name)]

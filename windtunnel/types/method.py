@@ -1,21 +1,20 @@
-"""How the hypergradient of a job is computed: estimator, engine, adjoint, storage, and each estimator's settings."""
+"""How the hypergradient of a job is computed: estimator, adjoint, storage, and each estimator's settings."""
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.estimators import ESTIMATORS, BestResponseName, EstimatorName, MethodSetting
+from windtunnel.types.estimators import ESTIMATORS, BestResponseName, EstimatorInfo, EstimatorName, MethodSetting
 
 Adjoint = Literal["bounded", "exact", "gauss_newton"]
 Solver = Literal["cg", "neumann", "nystrom"]
 Every = Annotated[int, Field(ge=1, le=1_000_000)]
 
 DEFAULT_SETTINGS = {"window": 20, "samples": 16, "sigma": 0.1, "solver_steps": 20, "damping": 1e-3}
-FINITE_DIFFERENCE_WIDTH = 0.01
-"""Half the distance of the two runs of a central difference, in unconstrained units."""
-
 
 RESPONSE_DEFAULTS = {
     "warmup": 0.1,
@@ -74,15 +73,41 @@ class BestResponseSettings:
         return min(FASTEST, REACH / max(1, self.looks(0, steps, steps)))
 
 
+ENGINES = {"population": None, "higher": "higher"}
+"""The field ``engine`` of old -> the estimator that it stood for; None: any."""
+REPLACED = ("auto", "reverse")
+"""Estimators that a spec of old may name beside the engine ``higher``, which stood in their place."""
+ENGINE_IS_OLD = "method.engine is out of date and will be refused: leave it out; method.estimator is {estimator!r}"
+
+
+def without_engine(given: Mapping[str, Any]) -> dict[str, Any]:
+    """``method`` without the field ``engine`` of old: ``higher`` is an estimator, and every other one is the rest.
+
+    Raises:
+        PydanticCustomError: the two fields contradict each other, or there never was such an engine.
+    """
+    rest = dict(given)
+    engine, named = rest.pop("engine"), rest.get("estimator")
+    if engine not in ENGINES:
+        raise misfit("/engine", f"engine {engine!r} is not known; allowed: {', '.join(ENGINES)}, or leave it out", engine)
+    meant = ENGINES[engine]
+    if meant is not None:
+        if named not in (None, meant, *REPLACED):
+            raise misfit(
+                "/engine",
+                f"engine {engine!r} contradicts estimator {named!r}: leave engine out, or say estimator {meant!r}",
+                engine,
+            )
+        rest["estimator"] = meant
+    return rest
+
+
 class MethodSpec(Request):
     """How the hypergradient is computed. A setting that the estimator does not have is an error."""
 
+    _outdated: str | None = PrivateAttr(None)
+
     estimator: EstimatorName = Field("auto", description="An estimator that GET /v1/estimators lists.")
-    engine: Literal["population", "higher"] = Field(
-        "population",
-        description="population: all seeds as one batched computation, state-replay adjoint. "
-        "higher: the full unrolled graph of one seed at a time, the parity oracle; slow and memory-hungry.",
-    )
     adjoint: Adjoint | None = Field(
         None,
         description="bounded: the default. exact: the derivative itself, noise near the edge of chaos. "
@@ -162,60 +187,62 @@ class MethodSpec(Request):
         "(delta_stn).",
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _engine_of_old(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, Mapping) or "engine" not in data:
+            return handler(data)
+        found = handler(without_engine(data))
+        if ENGINES[data["engine"]] is not None:  # the other one said nothing, and is in every spec that was stored with it
+            found._outdated = ENGINE_IS_OLD.format(estimator=found.estimator)
+            warnings.warn(found._outdated, DeprecationWarning, stacklevel=2)
+        return found
+
     @model_validator(mode="after")
     def _estimator_has(self) -> Self:
-        if self.engine == "higher" and self.estimator not in ("auto", "reverse", "higher"):
-            raise misfit(
-                "/engine",
-                f"engine 'higher' differentiates in reverse; estimator {self.estimator!r} needs engine 'population'",
-                "higher",
-            )
-        kind: EstimatorName = "higher" if self.uses_higher else self.estimator
-        info, fields = ESTIMATORS[kind], type(self).model_fields
-        if self.best_response is not None and kind in ("auto", "stn", "delta_stn"):
-            why = (
-                "it samples and races points of all that is searched, and a best response moves the regularisers of a "
-                "point while it trains"
-                if kind == "auto"
-                else "it is a best response itself"
-            )
+        info, fields = self.info, type(self).model_fields
+        if self.best_response is not None and info.why_alone:
             raise misfit(
                 "/best_response",
                 f"best_response {self.best_response!r} goes beside an estimator of hypergradients that is named, such as "
-                f"'reverse', not beside {kind!r}: {why}",
+                f"'reverse', not beside {info.name!r}: {info.why_alone}",
                 self.best_response,
             )
         settings = (*info.settings, *(ESTIMATORS[self.best_response].settings if self.best_response else ()))
         for setting in get_args(MethodSetting):
             given = getattr(self, setting)
             # Compared with the default, not with what was spelled out: a spec written out in full stays valid.
-            if given != fields[setting].default and setting not in settings and not self._same_as_fixed(setting):
+            if given != fields[setting].default and setting not in settings and given != info.fixed.get(setting):
                 allowed = ", ".join(settings) or "none"
-                raise misfit(f"/{setting}", f"{setting} is no setting of {kind!r}; its settings: {allowed}", given)
+                raise misfit(f"/{setting}", f"{setting} is no setting of {info.name!r}; its settings: {allowed}", given)
         return self
 
-    def _same_as_fixed(self, setting: MethodSetting) -> bool:
-        """``exact`` says of the graph engine what it is anyway."""
-        return self.uses_higher and setting == "adjoint" and self.adjoint == "exact"
+    @property
+    def outdated(self) -> str | None:
+        """A sentence on a field of old that the request gave; None where it gave none."""
+        return self._outdated
 
     @property
-    def uses_higher(self) -> bool:
-        """Whether the whole unrolled graph is kept."""
-        return "higher" in (self.engine, self.estimator)
+    def info(self) -> EstimatorInfo:
+        """The estimator's row of the table."""
+        return ESTIMATORS[self.estimator]
+
+    @property
+    def response(self) -> str | None:
+        """Name of the best response that the job trains, alone or beside its estimator; None where it trains none."""
+        return self.estimator if self.info.is_best_response else self.best_response
 
     @property
     def adjoint_kind(self) -> Adjoint:
-        """The adjoint in force."""
-        if self.adjoint is not None:
-            return self.adjoint
-        return "exact" if self.uses_higher else "bounded"
+        """The adjoint in force where the estimator has a choice."""
+        return "bounded" if self.adjoint is None else self.adjoint
 
     @property
     def width(self) -> float:
         """sigma in force."""
         if self.sigma is not None:
             return self.sigma
-        return FINITE_DIFFERENCE_WIDTH if self.estimator == "finite_difference" else DEFAULT_SETTINGS["sigma"]
+        return self.info.defaults.get("sigma", DEFAULT_SETTINGS["sigma"])
 
     @property
     def window_steps(self) -> int:

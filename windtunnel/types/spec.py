@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can
+from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can, check_that_estimators_take
 from windtunnel.types.checks.initial import check_initial
 from windtunnel.types.checks.pathwise import check_that_updates_have_derivatives
 from windtunnel.types.checks.regularisers import check_regularisers
@@ -220,7 +220,7 @@ class JobSpec(OfTask, Request):
         check_regularisers(task, self.model, self.regularization, searched)
         keys = {"mixture_weight": task.sources, "knot": self.knot_keys, "dropout": self.model.layers}
         check_initial(self.initial, self.search, keys)
-        check_best_response(self.method, self.outer, names, self.model.family, self.inner.steps, self.regularization)
+        check_best_response(self.method, self.outer, names, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
             raise misfit(
                 "/inner/batch_size",
@@ -231,18 +231,18 @@ class JobSpec(OfTask, Request):
         self._check_that_warmup_ends(task)
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
         check_that_updates_have_derivatives(self.method, self.optimizer.info)
-        if self.outer.early_stopping and self.method.estimator in ("stn", "delta_stn"):
+        if self.outer.early_stopping and self.method.info.is_best_response:
             raise misfit(
                 "/outer/early_stopping",
                 f"early_stopping with method.estimator {self.method.estimator!r}, which runs no race of candidates; "
                 "allowed: false, or another estimator, such as 'auto'",
                 True,
             )
-        if self.outer.starts > 1 and self.method.estimator == "auto" and not self.method.uses_higher:
+        if self.outer.starts > 1 and self.method.info.has_sampler:
             raise misfit(
                 "/outer/starts",
-                f"starts {self.outer.starts} with method.estimator 'auto', which makes its own starts; allowed: 1, or name "
-                "an estimator to follow, such as 'reverse'",
+                f"starts {self.outer.starts} with method.estimator {self.method.estimator!r}, which makes its own starts; "
+                "allowed: 1, or name an estimator to follow, such as 'reverse'",
                 self.outer.starts,
             )
         if self.target is not None:
@@ -279,8 +279,7 @@ class JobSpec(OfTask, Request):
                 module.check_depth(size) if name == "depth" else module.check_width(size)
             except ValueError as error:
                 raise misfit(f"/model/{name}", str(error), size) from error
-        if self.method.uses_higher:
-            raise misfit("/method", "the engine 'higher' builds models of this project only; use reverse", "higher")
+        check_that_estimators_take(self.method)
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
         if "embedding_multiplier" in searched and any(law.tied for law in module.tensors):
             raise misfit(

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hpo.best_response.objectives import Kind
+from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import Answer, BestResponseRun, Standing, answered
 from hpo.best_response.storing import standing_of, state_of
-from hpo.estimators import Estimate, Estimator
+from hpo.estimators.protocol import Estimate, Estimator
 from hpo.search.best_response.reporting import advanced, report
 from hpo.search.descent.descent import Descent
 from hpo.search.descent.starts import Start
@@ -24,8 +24,8 @@ PREFIX = "response."
 
 
 @dataclass(frozen=True)
-class Sparing:
-    """An estimator whose gradient is 0 for coordinates that are somebody else's."""
+class MaskedEstimator:
+    """An estimator whose gradient is set to 0 in the rows that a best response tunes."""
 
     estimator: Estimator
     rows: tuple[int, ...]
@@ -50,10 +50,10 @@ class Alternating:
     optimizer does, and the next hypergradients judge each of them anew.
     """
 
-    def __init__(self, context: SearchContext, kind: Kind) -> None:
-        self.context, self.kind = context, kind
+    def __init__(self, context: SearchContext, objectives: type[Objectives]) -> None:
+        self.context, self.objectives = context, objectives
         self.rows = answered(context.problem)
-        self.descent = Descent(replace(context, estimator=Sparing(context.estimator, tuple(self.rows))))
+        self.descent = Descent(replace(context, estimator=MaskedEstimator(context.estimator, tuple(self.rows))))
         self._trained: tuple[int, Standing] | None = None
         """Outer step of the last best-response run, and where it ended."""
 
@@ -82,7 +82,7 @@ class Alternating:
     def _run(self, outer_step: int) -> BestResponseRun:
         context = self.context
         draw = context.problem.draw(context.seeds(Purpose.RESPONSE, outer_step, context.spec.inner.seeds))
-        return BestResponseRun(context.problem, self.kind, context.spec.method.best_response_settings, draw)
+        return BestResponseRun(context.problem, self.objectives, context.spec.method.best_response_settings, draw)
 
     def _respond(self, outer_step: int) -> OuterStep:
         """One best-response run from the leader's point."""

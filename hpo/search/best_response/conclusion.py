@@ -51,7 +51,7 @@ def conclude(
     )
     labels = [problem.space.labels[row] for row in run.rows]
     return BestResponseReport(
-        estimator=run.kind,
+        estimator=run.objectives.name,
         schedule=schedule,
         scales={label: exp(scale) for label, scale in zip(labels, standing.log_scales.tolist(), strict=True)},
         comparison=comparison,

@@ -6,8 +6,8 @@ from math import exp
 import torch
 
 from hpo.best_response.run import BestResponseRun, Standing
+from hpo.estimators.facts.registry import response_facts
 from hpo.search.protocol import SearchContext
-from hpo.sizing.best_response import block_cost
 from hpo.training.evaluation import diverged_to_infinity, mean_and_stderr
 from windtunnel.types import OuterStep
 
@@ -29,7 +29,8 @@ def advanced(context: SearchContext, run: BestResponseRun, before: Standing, sto
     """
     context.account.enter("tune", outer_step, run.members * max(1, stop - before.step))
     after = run.advance(before, stop, context.account.step)
-    context.account.spend(run.members * block_cost(context.spec, before.step, after.step))
+    costs = response_facts(run.objectives.name)
+    context.account.spend(run.members * costs.block_cost(context.spec, before.step, after.step))
     return Block(outer_step, before, after)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hpo.best_response.objectives import Kind
+from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import Answer, BestResponseRun, Standing
 from hpo.best_response.storing import standing_of, state_of
 from hpo.search.best_response.reporting import advanced, report
@@ -21,12 +21,12 @@ class BestResponseSearch:
     made on fresh seeds at the end.
     """
 
-    def __init__(self, context: SearchContext, kind: Kind) -> None:
+    def __init__(self, context: SearchContext, objectives: type[Objectives]) -> None:
         self.context = context
         self.readings = Readings()
         seeds = context.seeds(Purpose.MOVE, 0, context.spec.inner.seeds)
         draw = context.problem.draw(seeds)
-        self.run = BestResponseRun(context.problem, kind, context.spec.method.best_response_settings, draw)
+        self.run = BestResponseRun(context.problem, objectives, context.spec.method.best_response_settings, draw)
         self._standing: Standing | None = None
 
     @property

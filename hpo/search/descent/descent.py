@@ -18,7 +18,7 @@ from hpo.search.descent.scout import scout
 from hpo.search.descent.starts import Start, advance_all, numbers_of, starts_of, state_of, visit_of
 from hpo.search.descent.trail import Move, Visit
 from hpo.search.protocol import SearchContext, SearchState
-from hpo.search.readings import NOTHING_SPARED, Readings, Spared
+from hpo.search.readings import NOTHING_STOPPED, EarlyStopped, Readings
 from hpo.search.spread import apart, spread
 from hpo.seeding import Purpose
 from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
@@ -63,12 +63,12 @@ class Descent:
         seeds, brief = context.seeds(Purpose.SCOUT, 0, count), short_steps(steps)
         spread_over = STARTS_SPREAD * (spec.outer.starts - 1) * brief
         sweep: dict[str, list[float]] | None = None
-        spared = NOTHING_SPARED
+        early = NOTHING_STOPPED
         if spec.outer.scout and spec.searches("learning_rate"):
             account.enter("scout", 0, SWEEP * brief + SWEEP_FINALISTS * count * steps + spread_over)
             found = scout(context.problem, context.shorter(brief), SWEEP, seeds, context.population, account.step)
             account.spend(found.member_steps)
-            point, losses, spared = found.point, found.losses, found.spared
+            point, losses, early = found.point, found.losses, found.early
             sweep = {"learning_rate": found.rates, "loss": found.sweep}
         else:
             account.enter("scout", 0, count * steps + spread_over)
@@ -96,9 +96,9 @@ class Descent:
             for number, at in enumerate(points)
             if number >= first
         )
-        self.readings = self.readings.dropping(diverged).sparing(spared)
+        self.readings = self.readings.dropping(diverged).stopping(early)
         move = Move(mean, stderr, survivors, count - survivors, torch.empty(0), None)
-        return self._report(0, point, point, move, diverged, spared, reason, sweep)
+        return self._report(0, point, point, move, diverged, early, reason, sweep)
 
     def _judged(self, point: Tensor, seeds: list[SeedPath]) -> Tensor:
         """Losses at one point at the full horizon, [seeds]."""
@@ -131,10 +131,10 @@ class Descent:
             context.problem, context.estimator, self.living, seeds, outer_step, context.population, context.account
         )
         self.living, self._leader = done.living, done.leader.number
-        self.readings = self.readings.dropping(done.diverged).adding(done.move.chaos).sparing(done.spared)
+        self.readings = self.readings.dropping(done.diverged).adding(done.move.chaos).stopping(done.early)
         reason = "; ".join(done.dropped) or None
         after = done.leader.trail.point
-        return self._report(outer_step, done.before, after, done.move, done.diverged, done.spared, reason)
+        return self._report(outer_step, done.before, after, done.move, done.diverged, done.early, reason)
 
     def _report(
         self,
@@ -143,7 +143,7 @@ class Descent:
         after: Tensor,
         move: Move,
         diverged: int,
-        spared: Spared,
+        early: EarlyStopped,
         reason: str | None,
         sweep: dict[str, list[float]] | None = None,
     ) -> OuterStep:
@@ -154,8 +154,8 @@ class Descent:
             outer_steps=self.context.spec.outer.planned_steps,
             arm="gradient" if gradient else "scout",
             reason=reason,
-            ended_early=spared.stopped + spared.diverged if self.context.spec.outer.early_stopping else None,
-            saved_steps=spared.steps if self.context.spec.outer.early_stopping else None,
+            ended_early=early.stopped + early.diverged if self.context.spec.outer.early_stopping else None,
+            saved_steps=early.steps if self.context.spec.outer.early_stopping else None,
             starts=len(self.living) if several else None,
             leader=self._leader if several else None,
             loss=move.loss if move.seeds else None,

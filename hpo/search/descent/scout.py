@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hpo.errors import Diverged
 from hpo.search.budget import MORE_DECAY, SWEEP_FINALISTS
-from hpo.search.readings import NOTHING_SPARED, Spared
+from hpo.search.readings import NOTHING_STOPPED, EarlyStopped
 from hpo.search.stopping import all_but_best, judge_early
 from hpo.training.evaluation import judge
 from hpo.training.problem import InnerProblem, OnStep
@@ -28,7 +28,7 @@ class Scouted:
     sweep: list[float]
     member_steps: int
     """Gradient evaluations spent."""
-    spared: Spared = NOTHING_SPARED
+    early: EarlyStopped = NOTHING_STOPPED
     """What early stopping did among the finalists."""
 
 
@@ -61,7 +61,7 @@ def scout(
         )
     order = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
     finalists = _finalists(space, points[order], space.start() if full.spec.initial else None)
-    finals, spent, spared = _judged(full, finalists, seeds, population, on_step)
+    finals, spent, early = _judged(full, finalists, seeds, population, on_step)
     means = finals.mean(dim=1)
     best = int(means.argmin())
     if not means[best].isfinite():
@@ -77,26 +77,26 @@ def scout(
         rates=[grid[row] for row in kept],
         sweep=[float(losses[row]) for row in kept],
         member_steps=rates * short.steps + spent,
-        spared=spared,
+        early=early,
     )
 
 
 def _judged(
     full: InnerProblem, finalists: Tensor, seeds: list[tuple[int, ...]], population: int, on_step: OnStep
-) -> tuple[Tensor, int, Spared]:
+) -> tuple[Tensor, int, EarlyStopped]:
     """Losses [finalists, seeds] at the full horizon, and what they cost: a race for the lowest mean, where asked for."""
     if not full.spec.outer.early_stopping:
         finals = judge(full, finalists, seeds, population, on_step).validation
-        return finals, finals.numel() * full.steps, NOTHING_SPARED
+        return finals, finals.numel() * full.steps, NOTHING_STOPPED
     raced = judge_early(full, finalists, seeds, population, on_step, all_but_best(1))
     if raced.losses.mean(dim=1).isfinite().any() or not raced.ended:
-        return raced.losses, raced.member_steps, raced.spared
+        return raced.losses, raced.member_steps, raced.early
     # Those that led diverged after the others were ended for them.
     ended = list(raced.ended)
     again = judge(full, finalists[ended], seeds, population, on_step).validation
     finals = raced.losses.clone()
     finals[ended] = again
-    return finals, raced.member_steps + again.numel() * full.steps, Spared(len(finalists))
+    return finals, raced.member_steps + again.numel() * full.steps, EarlyStopped(len(finalists))
 
 
 def _finalists(space: Space, ranked: Tensor, given: Tensor | None) -> Tensor:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.estimators import Estimate, Estimator
+from hpo.estimators.protocol import Estimate, Estimator
 from hpo.search.account import Account
 from hpo.search.descent.trail import Move, Trail, Visit, advance, standing
 from hpo.search.protocol import SearchState
-from hpo.search.readings import NOTHING_SPARED, Spared
+from hpo.search.readings import NOTHING_STOPPED, EarlyStopped
 from hpo.training.evaluation import SeedPath, mean_and_stderr
 from hpo.training.problem import InnerProblem
 
@@ -57,7 +57,7 @@ class Round:
     """Of the leader."""
     diverged: int
     """Members that were left out, over all starts."""
-    spared: Spared
+    early: EarlyStopped
     """What early stopping did, over all starts."""
     dropped: tuple[str, ...] = ()
     """Why starts were dropped, one sentence each."""
@@ -112,8 +112,8 @@ def advance_all(
     # Where no start has a loss, the leader is the one with the best point to go back to.
     first = None if ahead is None else starts[ahead].number
     before, leader, move = min(moved, key=lambda each: (each[1].number != first, each[1].trail.lowest))
-    living, spared = tuple(after for _, after, _ in moved), sum((own.spared for _, _, own in moved), NOTHING_SPARED)
-    return Round(living, leader, before.trail.point, move, diverged, spared, tuple(dropped))
+    living, early = tuple(after for _, after, _ in moved), sum((own.early for _, _, own in moved), NOTHING_STOPPED)
+    return Round(living, leader, before.trail.point, move, diverged, early, tuple(dropped))
 
 
 def _estimated(

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.estimators import Estimate
+from hpo.estimators.protocol import Estimate
 from hpo.search.account import Account
 from hpo.search.budget import RACE_LENGTHS
 from hpo.search.descent.race import confidence, free_gradient, race, to_unit
-from hpo.search.readings import NOTHING_SPARED, Chaos, Spared
+from hpo.search.readings import NOTHING_STOPPED, Chaos, EarlyStopped
 from hpo.search.stopping import all_but_best, judge_early
 from hpo.training.evaluation import SeedPath, diverged_to_infinity, judge, mean_and_stderr
 from hpo.training.problem import InnerProblem
@@ -80,7 +80,7 @@ class Move:
     length: float = 0.0
     """Largest coordinate of the move taken; 0 where it stayed."""
     rolled_back: bool = False
-    spared: Spared = NOTHING_SPARED
+    early: EarlyStopped = NOTHING_STOPPED
     """What early stopping did in the race."""
 
 
@@ -126,14 +126,14 @@ def advance(
         for length in RACE_LENGTHS
     ]
 
-    spared: list[Spared] = []
+    early: list[EarlyStopped] = []
 
     def judged(rows: Tensor, which: slice, keep: int, so_far: Tensor) -> Tensor:
         if problem.spec.outer.early_stopping:
             rule = all_but_best(keep, so_far)
             raced = judge_early(problem, rows, survivors[which], population, account.step, rule)
             account.spend(raced.member_steps)
-            spared.append(raced.spared)
+            early.append(raced.early)
             return raced.losses
         found = judge(problem, rows, survivors[which], population, account.step).validation
         account.spend(found.numel() * problem.steps)
@@ -141,7 +141,7 @@ def advance(
 
     outcome = race(trail.point, losses[sound], candidates, judged)
     trail = replace(trail, width=_next_width(trail.width, outcome.length), point=outcome.point)
-    return trail, replace(seen, length=outcome.length, spared=sum(spared, NOTHING_SPARED))
+    return trail, replace(seen, length=outcome.length, early=sum(early, NOTHING_STOPPED))
 
 
 def _lost(trail: Trail, losses: Tensor, coordinates: int) -> tuple[Trail, Move]:

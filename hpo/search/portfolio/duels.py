@@ -17,7 +17,7 @@ from torch import Tensor
 from hpo.search.account import Account
 from hpo.search.budget import RUNS_PER_SEED
 from hpo.search.observations import Observations
-from hpo.search.readings import NOTHING_SPARED
+from hpo.search.readings import NOTHING_STOPPED
 from hpo.search.stopping import Raced, Rule, all_but_best, behind_row, behind_run, foreseen, judge_early
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import InnerProblem
@@ -55,7 +55,7 @@ class Arena:
         """Row of the best point so far."""
         self.dropped = 0
         """Runs that diverged since this was last set to 0."""
-        self.spared = NOTHING_SPARED
+        self.early = NOTHING_STOPPED
         """What early stopping did since this was last emptied."""
 
     @property
@@ -93,7 +93,7 @@ class Arena:
             self.account.spend(raced.member_steps)
             self._record(rows, seed, raced)
             if rule is not None:
-                self.spared += raced.spared
+                self.early += raced.early
             return
         losses = judge(self.problem, points, path, self.population, self.account.step).validation[:, 0]
         self.account.spend(len(rows) * self.problem.steps)

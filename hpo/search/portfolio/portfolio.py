@@ -26,10 +26,10 @@ from hpo.search.observations import Observations, Slope
 from hpo.search.portfolio.arms import PlayedArm, Tally, choose
 from hpo.search.portfolio.duels import Arena
 from hpo.search.portfolio.sampler import ELITES, consensus, propose
-from hpo.search.portfolio.scout import survey, told
+from hpo.search.portfolio.scout import sampler_history, survey
 from hpo.search.portfolio.witness import CHAOTIC, NEAR, witnessed
 from hpo.search.protocol import SearchContext, SearchState
-from hpo.search.readings import NOTHING_SPARED, Chaos, Readings
+from hpo.search.readings import NOTHING_STOPPED, Chaos, Readings
 from hpo.seeding import Purpose, number_of
 from hpo.training.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
 from windtunnel.types import OuterStep
@@ -136,7 +136,7 @@ class Portfolio:
         found = [consensus(arena.seen.points, levels, share) for share in ELITES][:affordable]
         if batch:
             seed = number_of((spec.seed, Purpose.SAMPLER, outer_step)) % 2**32
-            found += propose(*told(arena.seen, self.short.seen), space.low, space.high, batch, seed)
+            found += propose(*sampler_history(arena.seen, self.short.seen), space.low, space.high, batch, seed)
         rows = arena.seen.add(space.clamp(torch.stack(found)), "sampler")
         # A seed that no point has met: neither the sampler nor the incumbent can owe their standing to it.
         first = arena.seen.seeds
@@ -203,9 +203,9 @@ class Portfolio:
             self.reigns.append(arena.incumbent)
         dropped = arena.dropped + self.short.dropped
         arena.dropped = self.short.dropped = 0
-        spared, arena.spared = arena.spared, NOTHING_SPARED
+        early, arena.early = arena.early, NOTHING_STOPPED
         stops = arena.early_stopping
-        self.readings = self.readings.dropping(dropped).adding(pull.chaos).sparing(spared)
+        self.readings = self.readings.dropping(dropped).adding(pull.chaos).stopping(early)
         mean, stderr, survivors = mean_and_stderr(arena.seen.known(arena.incumbent))
         gradient = {} if pull.gradient is None else dict(zip(space.labels, pull.gradient.tolist(), strict=True))
         chaos = pull.chaos
@@ -216,8 +216,8 @@ class Portfolio:
             reason=pull.reason,
             gain=pull.gain,
             candidates=pull.candidates,
-            ended_early=spared.stopped + spared.diverged if stops else None,
-            saved_steps=spared.steps if stops else None,
+            ended_early=early.stopped + early.diverged if stops else None,
+            saved_steps=early.steps if stops else None,
             spent={arm: tally.spent for arm, tally in self.tallies.items()},
             loss=mean,
             stderr=stderr,

@@ -123,8 +123,8 @@ def _grid(context: SearchContext) -> list[float]:
     return grid
 
 
-def told(full: Observations, short: Observations) -> tuple[Tensor, Tensor]:
-    """What the sampler is told: the points judged in full, and those that only a short run judged, as bad as it found them.
+def sampler_history(full: Observations, short: Observations) -> tuple[Tensor, Tensor]:
+    """Points and losses for the sampler: those judged in full, and those of short runs alone, as bad as these found them.
 
     A short run's loss is set where the fully judged points of its rank are, but never above the better half: that
     a point is good, only the full horizon can say.

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from hpo.certificate import best_response as certificate
 from hpo.errors import CertificateFailed, Diverged, Refused
-from hpo.estimators import BestResponse
+from hpo.estimators.best_response import BestResponse
+from hpo.estimators.registry import response_objectives
 from hpo.search.best_response.alternating import Alternating
 from hpo.search.best_response.replay import points_of, replay
 from hpo.study import Study
@@ -220,7 +221,7 @@ def test_what_the_optimizer_does_is_refused_by_name_with_reverse_on_offer(kind: 
         JobSpec.model_validate(fields)
     problem = study(**{**fields, "method": {"estimator": "reverse"}}).problem
     with pytest.raises(Refused, match=f"cannot differentiate {name}") as error:
-        BestResponse(kind).estimate(problem, problem.space.start()[None], problem.draw([(0, 0)]))
+        BestResponse(response_objectives(kind)).estimate(problem, problem.space.start()[None], problem.draw([(0, 0)]))
     assert "reverse" in str(error.value.hint)
 
 

@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from hpo.best_response.run import BestResponseRun, Standing
-from hpo.estimators import BestResponse
+from hpo.estimators.best_response import BestResponse
+from hpo.estimators.registry import response_objectives
 
 STEPS = 800
 
 
 def trained(problem, kind: str) -> tuple[BestResponseRun, Standing]:
-    run = BestResponseRun(problem, kind, problem.spec.method.best_response_settings, problem.draw([(0, 0)]))
+    settings = problem.spec.method.best_response_settings
+    run = BestResponseRun(problem, response_objectives(kind), settings, problem.draw([(0, 0)]))
     return run, run.advance(run.begin(problem.space.start()), problem.steps)
 
 
@@ -67,7 +69,9 @@ def test_the_gradient_through_the_response_is_that_of_the_closed_form(build_regr
     point = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
     (exact,) = torch.autograd.grad(problem.validation_loss(point[0, 0]), point)
     settings = problem.spec.method.best_response_settings
-    found = BestResponse("delta_stn", settings).estimate(problem, point.detach(), problem.draw([(0, 0)]))
+    found = BestResponse(response_objectives("delta_stn"), settings).estimate(
+        problem, point.detach(), problem.draw([(0, 0)])
+    )
     assert found.gradient.item() == pytest.approx(exact.item(), rel=0.05)
     assert found.value.item() == pytest.approx(problem.validation_loss(point.detach()[0, 0]).item(), rel=1e-6)
     assert found.cost == 3 * STEPS

@@ -8,6 +8,7 @@ import torch
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import answered
+from hpo.estimators.registry import response_objectives
 from hpo.sizing.sizes import Sizes
 from hpo.study import Study
 from hpo.training.problem import InnerProblem
@@ -57,7 +58,7 @@ class Case:
         self.base = self.problem.loss_tables(self.centre.expand(MEMBERS, -1))
 
     def objectives(self, kind: str) -> Objectives:
-        return Objectives(self.network, kind, self.rows)
+        return response_objectives(kind)(self.network, self.rows)
 
     def parts(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         return self.problem.layout.split(self.weights), self.network.layout.split(self.response)

@@ -5,7 +5,11 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from hpo.estimators import FiniteDifference, Forward, Reverse, Truncated, Unrolled
+from hpo.estimators.finite_difference import FiniteDifference
+from hpo.estimators.forward import Forward
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.truncated import Truncated
+from hpo.estimators.unrolled import Unrolled
 from hpo.training.problem import InnerProblem
 from windtunnel.types import HyperparameterName
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.estimators import EvolutionStrategies, Reverse
 from hpo.estimators.choice import choose_estimator
+from hpo.estimators.es import EvolutionStrategies
+from hpo.estimators.reverse import Reverse
 
 SEEDS = 16
 

@@ -7,19 +7,16 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Refused
-from hpo.estimators import (
-    Estimator,
-    EvolutionStrategies,
-    FiniteDifference,
-    Forward,
-    Greedy,
-    Implicit,
-    PersistentEvolutionStrategies,
-    Reverse,
-    Truncated,
-    Unrolled,
-)
-from hpo.estimators.pes import less_baseline
+from hpo.estimators.es import EvolutionStrategies
+from hpo.estimators.finite_difference import FiniteDifference
+from hpo.estimators.forward import Forward
+from hpo.estimators.greedy import Greedy
+from hpo.estimators.implicit import Implicit
+from hpo.estimators.pes import PersistentEvolutionStrategies, less_baseline
+from hpo.estimators.protocol import Estimator
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.truncated import Truncated
+from hpo.estimators.unrolled import Unrolled
 
 EXACT: dict[str, Estimator] = {
     "reverse, every state": Reverse("none", "exact"),

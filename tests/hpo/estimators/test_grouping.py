@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hpo.estimators import Reverse
+from hpo.estimators.reverse import Reverse
 from hpo.families.facts.registry import facts
 from hpo.families.facts.transformer import LARGE
 from hpo.sizing.grouping import groups

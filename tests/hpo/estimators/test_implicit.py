@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.estimators import Implicit, Reverse
-from hpo.estimators.implicit import system_batch
+from hpo.estimators.implicit import Implicit, system_batch
+from hpo.estimators.reverse import Reverse
 from hpo.estimators.solvers import conjugate_gradient, neumann, nystrom
 
 # The ridge problem has 6 parameters: cg is done after 6 steps, and a sketch of rank 6 sees all of the Hessian.

@@ -1,26 +1,26 @@
 """Every estimator as a job's own: it runs, goes on bit for bit, says what it did, and counts what it spent."""
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 
-from hpo.estimators import (
-    BestResponse,
-    Estimator,
-    EvolutionStrategies,
-    FiniteDifference,
-    Forward,
-    Greedy,
-    Implicit,
-    PersistentEvolutionStrategies,
-    Reverse,
-    Truncated,
-    Unrolled,
-)
+from hpo.estimators.best_response import BestResponse
 from hpo.estimators.choice import choose_estimator
+from hpo.estimators.delta_stn import CentredSelfTuning
+from hpo.estimators.es import EvolutionStrategies
+from hpo.estimators.finite_difference import FiniteDifference
+from hpo.estimators.forward import Forward
+from hpo.estimators.greedy import Greedy
+from hpo.estimators.implicit import Implicit
+from hpo.estimators.pes import PersistentEvolutionStrategies
+from hpo.estimators.protocol import Estimator
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.stn import SelfTuning
+from hpo.estimators.truncated import Truncated
+from hpo.estimators.unrolled import Unrolled
 from hpo.study import Study
-from windtunnel.types import EstimatorName, JobSpec, Progress
+from windtunnel.types import ESTIMATORS, JobSpec, Progress
 from windtunnel.types.method import BestResponseSettings
 
 METHODS: dict[str, tuple[dict[str, Any], str]] = {
@@ -75,7 +75,7 @@ def job(case: str) -> JobSpec:
 
 
 def test_every_estimator_is_among_the_cases() -> None:
-    assert {case.partition(",")[0] for case in METHODS} == set(get_args(EstimatorName)) == set(KINDS)
+    assert {case.partition(",")[0] for case in METHODS} == set(ESTIMATORS) == set(KINDS)
 
 
 @pytest.mark.parametrize("case", METHODS)
@@ -118,9 +118,9 @@ def test_settings_reach_the_estimator() -> None:
     assert made(estimator="truncated") == Truncated(20)
     assert made(estimator="implicit", solver="nystrom", solver_steps=9, damping=0.5) == Implicit("nystrom", 9, 0.5)
     response = made(estimator="stn", warmup=0.2, training_steps=7, validation_steps=3, perturbation=0.4, entropy=0.1)
-    assert response == BestResponse("stn", BestResponseSettings(0.2, 7, 3, 0.4, 0.1, 0.01, None))
+    assert response == BestResponse(SelfTuning, BestResponseSettings(0.2, 7, 3, 0.4, 0.1, 0.01, None))
     rates = made(estimator="delta_stn", response_rate=0.02, hyper_rate=0.05, control_variate=True)
-    assert rates == BestResponse("delta_stn", BestResponseSettings(0.1, 2, 1, 0.5, 1e-3, 0.02, 0.05, True))
+    assert rates == BestResponse(CentredSelfTuning, BestResponseSettings(0.1, 2, 1, 0.5, 1e-3, 0.02, 0.05, True))
     assert made(estimator="es", samples=3, sigma=0.3) == EvolutionStrategies(3, 0.3, 32)
     assert made(estimator="pes", samples=3, sigma=0.3, window=9) == PersistentEvolutionStrategies(3, 0.3, 9, 32)
     assert made(estimator="finite_difference", sigma=0.2) == FiniteDifference(0.2, 32)

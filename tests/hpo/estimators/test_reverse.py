@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.estimators import Estimator, Reverse, Unrolled
-from hpo.estimators.reverse import bounded_scale
+from hpo.estimators.protocol import Estimator
+from hpo.estimators.reverse import Reverse, bounded_scale
+from hpo.estimators.unrolled import Unrolled
 from hpo.layout import Layout
 from hpo.tasks import load
 from hpo.training.problem import InnerProblem

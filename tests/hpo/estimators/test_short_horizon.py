@@ -4,16 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.estimators import (
-    Estimator,
-    EvolutionStrategies,
-    FiniteDifference,
-    Forward,
-    Greedy,
-    PersistentEvolutionStrategies,
-    Reverse,
-    Truncated,
-)
+from hpo.estimators.es import EvolutionStrategies
+from hpo.estimators.finite_difference import FiniteDifference
+from hpo.estimators.forward import Forward
+from hpo.estimators.greedy import Greedy
+from hpo.estimators.pes import PersistentEvolutionStrategies
+from hpo.estimators.protocol import Estimator
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.truncated import Truncated
 
 STEPS = 300
 OPTIMAL, GREEDY = 1.0083, 1.4157

@@ -3,43 +3,49 @@
 from collections.abc import Sequence
 
 from windtunnel.types.base import misfit
-from windtunnel.types.estimators import ESTIMATORS, EstimatorName, that_can
-from windtunnel.types.families import FAMILIES, built_in
+from windtunnel.types.estimators import ESTIMATORS, EstimatorInfo, that_can
+from windtunnel.types.families import built_in
 from windtunnel.types.hyperparameters import REGULARISERS, HyperparameterName
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.regularization import RegularizationSpec
 
 
-def estimator_of(method: MethodSpec, name: HyperparameterName) -> EstimatorName:
-    """Who differentiates a hyperparameter of a job."""
+def estimator_of(method: MethodSpec, name: HyperparameterName) -> EstimatorInfo:
+    """The estimator of a job that differentiates a hyperparameter."""
     if method.best_response is not None and name in REGULARISERS:
-        return method.best_response
-    return "higher" if method.uses_higher else method.estimator
+        return ESTIMATORS[method.best_response]
+    return method.info
 
 
 def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path: str) -> None:
     """Refuse what an estimator cannot answer by name, with those that can: it would answer 0."""
-    kind = estimator_of(method, name)
-    info = ESTIMATORS[kind]
+    info = estimator_of(method, name)
     if info.can(name):
         return
     both = ""
-    if kind in ("stn", "delta_stn"):
-        both = f"; method.estimator 'reverse' with method.best_response {kind!r} tunes it beside the regularisers"
+    if info.is_best_response:
+        both = f"; method.estimator 'reverse' with method.best_response {info.name!r} tunes it beside the regularisers"
     raise misfit(
         path,
-        f"estimator {kind!r} cannot differentiate {name}: {info.why}; estimators that can: "
+        f"estimator {info.name!r} cannot differentiate {name}: {info.why}; estimators that can: "
         f"{', '.join(that_can(name))}{both}",
         name,
     )
+
+
+def check_that_estimators_take(method: MethodSpec) -> None:
+    """Raise where an estimator of a job with a module of one's own works with this project's families only."""
+    for field, name in (("estimator", method.estimator), ("best_response", method.best_response)):
+        why = ESTIMATORS[name].why_own_models if name is not None else ""
+        if why:
+            raise misfit(f"/method/{field}", f"{name} {why.format(families=', '.join(built_in()))}; use reverse", name)
 
 
 def check_best_response(
     method: MethodSpec,
     outer: OuterSpec,
     names: Sequence[HyperparameterName],
-    family: str,
     steps: int,
     terms: RegularizationSpec,
 ) -> None:
@@ -49,22 +55,13 @@ def check_best_response(
         method: of the job.
         outer: likewise.
         names: of what it searches.
-        family: of its model.
         steps: updates of a run.
         terms: its regularisers.
     """
-    alone = method.estimator in ("stn", "delta_stn")
-    kind = method.estimator if alone else method.best_response
+    alone, kind = method.info.is_best_response, method.response
     if kind is None:
         return
     pointer = "/method/estimator" if alone else "/method/best_response"
-    if FAMILIES[family].from_task:
-        raise misfit(
-            pointer,
-            f"{kind} puts its response into the layers of this project's own families ({', '.join(built_in())}), not into "
-            "a module of one's own; use reverse",
-            kind,
-        )
     if terms.schedule:
         raise misfit(
             "/regularization/schedule",

@@ -23,7 +23,7 @@ def without_derivative(estimator: EstimatorName, optimizer: OptimizerInfo) -> tu
 
 def check_that_updates_have_derivatives(method: MethodSpec, optimizer: OptimizerInfo) -> None:
     """Raise on an estimator that differentiates through updates which hide what a hyperparameter does."""
-    estimator: EstimatorName = "higher" if method.uses_higher else method.estimator
+    estimator = method.estimator
     found = without_derivative(estimator, optimizer)
     if found is not None:
         raise misfit("/method", "; ".join(found), estimator)

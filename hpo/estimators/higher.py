@@ -1,0 +1,17 @@
+"""``higher``: reverse mode through the whole unrolled graph, made for a job."""
+
+from hpo.estimators.kind import EstimatorKind
+from hpo.estimators.protocol import Estimator
+from hpo.estimators.unrolled import Unrolled
+from hpo.sizing.sizes import Sizes
+
+
+class HigherKind(EstimatorKind):
+    """Makes it: it has no settings."""
+
+    def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
+        """See ``EstimatorKind``."""
+        return Unrolled()
+
+
+ESTIMATOR = HigherKind()
