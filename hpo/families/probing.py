@@ -14,7 +14,7 @@ from windtunnel.types import ModelSpec, TaskInfo
 MEMBERS = 2
 BATCH = 3
 TOLERANCE = 1e-8
-"""Of float64 logits, relative to their size, where only rounding may differ."""
+"""Largest difference of float64 logits, relative to their size, where only rounding may differ."""
 
 
 def probe(model: ModelSpec, info: TaskInfo, train: Split) -> None:

@@ -16,8 +16,8 @@ NOISE_TIMES = (0.25, 0.5, 0.75)
 NOISE_RUNS, NOISE_BATCHES = 4, 32
 """Noise scale: runs; gradients of each at each time."""
 KERNEL_EXAMPLES, KERNEL_SEEDS = 4, 3
-"""Of the batch and of the seeds, that tangent kernel and linearisation are measured on: each example holds a gradient of
-its own."""
+"""Examples of the batch, and seeds, that tangent kernel and linearisation are measured on: each example holds a gradient
+of its own."""
 MOST_AT_ONCE = 4_000_000
 """Parameters of the seeds that train as one computation: some twenty times as many numbers are in memory."""
 MOST_WORK = 2_000_000_000
