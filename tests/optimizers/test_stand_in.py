@@ -18,21 +18,19 @@ from torch import nn
 import windtunnel.torch
 import windtunnel.torch.optimizers
 from hpo.errors import Refused
-from hpo.estimators import (
-    EvolutionStrategies,
-    FiniteDifference,
-    Forward,
-    Greedy,
-    PersistentEvolutionStrategies,
-    Reverse,
-    Truncated,
-    Unrolled,
-)
+from hpo.estimators.es import EvolutionStrategies
+from hpo.estimators.finite_difference import FiniteDifference
+from hpo.estimators.forward import Forward
+from hpo.estimators.greedy import Greedy
+from hpo.estimators.pes import PersistentEvolutionStrategies
+from hpo.estimators.reverse import Reverse
+from hpo.estimators.truncated import Truncated
+from hpo.estimators.unrolled import Unrolled
 from hpo.exports import own_optimizer
 from hpo.exports.huggingface import huggingface_file
 from hpo.exports.nanogpt import unlike_nanogpt
 from hpo.exports.torch import torch_file
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.rules import role_rule
 from hpo.optimizers.rule import Rule, seen_gradient, shrunk, spread
