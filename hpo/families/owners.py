@@ -34,9 +34,9 @@ def evidence_of(holders: list[tuple[nn.Module, str]], parameter: Tensor, grown: 
     """Evidence of a parameter's role from the layers that hold it.
 
     Args:
-        holders: of the parameter.
-        parameter: at the base width.
-        grown: the same at the delta width.
+        holders: (layer, attribute) pairs that hold the parameter.
+        parameter: the parameter at the base width.
+        grown: the parameter at the delta width.
     """
     told = [_evidence(layer, attribute, parameter, grown) for layer, attribute in holders]
     kinds = [type(layer).__name__ for layer, _ in holders]

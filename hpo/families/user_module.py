@@ -140,10 +140,10 @@ def build_module(model: ModelSpec, info: TaskInfo, task: UserTask | None = None)
 
 
 def known(info: TaskInfo) -> UserTask:
-    """The task of one's own that these are the facts of.
+    """Task of the user that these facts belong to.
 
     Raises:
-        InvalidData: they came without it.
+        InvalidData: the facts came without their task.
     """
     try:
         return user_task(info)
@@ -174,7 +174,7 @@ def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
 
 
 def example_inputs(info: TaskInfo, *leading: int) -> Tensor:
-    """Inputs that mean nothing, [*leading, *input_shape]."""
+    """Inputs of the right shape and dtype, [*leading, *input_shape]; their values mean nothing."""
     shape = (*leading, *info.input_shape)
     count = torch.arange(prod(shape)).view(shape)
     return count % max(info.classes, 2) if info.inputs == "tokens" else torch.sin(count.float())

@@ -33,7 +33,7 @@ class TransformerFacts(FamilyFacts):
         return transformer_tensors(task.features, task.classes, model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:
-        """Every matrix but the embeddings is used at every token, and so is the context."""
+        """Numbers of one forward pass of an example: matrices but the embeddings, and the context, count at each token."""
         width, depth, classes = model.width, model.depth, task.classes
         context, heads = task.features, width // model.head
         attention = 3 * heads * context
@@ -44,7 +44,7 @@ class TransformerFacts(FamilyFacts):
         return Footprint(saved=context * token, live=context * live, multiply_adds=context * used)
 
     def context_products(self, model: ModelSpec, task: TaskInfo) -> int:
-        """A product of context * width in each block."""
+        """Multiply-adds of one of the two products over the context, a token: context * width in each block."""
         return model.depth * task.features * model.width
 
     def members_together(self, model: ModelSpec, task: TaskInfo, batch: int) -> int | None:
@@ -57,7 +57,7 @@ class TransformerFacts(FamilyFacts):
         return max(1, LARGE // (batch * task.features * widest))
 
     def tapes_kept(self, model: ModelSpec, task: TaskInfo, batch: int) -> int:
-        """Steps whose tapes fit into ``MOST_TAPE_BYTES``."""
+        """Number of steps whose tapes fit into ``MOST_TAPE_BYTES``."""
         return MOST_TAPE_BYTES // (TAPE * self.footprint(model, task).saved * batch)
 
 
