@@ -131,7 +131,7 @@ def passing(
     for member in range(MEMBERS):
         steps = min(CERTIFIED_STEPS, problem.steps)
         found = compare(member, steps)
-        # A doubt that is NaN has not settled: runs diverged, and shorter ones may not.
+        # A NaN doubt counts as not settled: runs diverged, and shorter ones may not.
         while not found.doubt <= TOLERANCE and steps > CERTIFIED_SHORTEST:
             steps = max(steps // 2, CERTIFIED_SHORTEST)
             found = compare(member, steps)

@@ -163,7 +163,7 @@ class Activation:
     """An activation, value by value.
 
     Args:
-        name: in ``CURVES``.
+        name: a name in ``CURVES``.
     """
 
     def __init__(self, name: str) -> None:

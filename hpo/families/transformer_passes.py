@@ -14,9 +14,9 @@ class Attention:
     """softmax(k_d q.k + mask) v for each head: ``causal_attention`` with k_d = multiplier / d_head.
 
     Args:
-        examples: of the batch; the rows of a member are its examples' tokens one after the other.
+        examples: examples of the batch; a member's rows are its examples' tokens one after the other.
         d_head: size of a head.
-        multiplier: of the logits, [members]; None: 1.
+        multiplier: factor on the logits, [members]; None: 1.
     """
 
     def __init__(self, examples: int, d_head: int, multiplier: Tensor | None) -> None:
@@ -164,7 +164,7 @@ class TransformerPasses(Passes):
         dials: those that are on, each [members]; ``dropout`` [members, blocks].
         noise: for the dials, with members in front.
         d_head: size of a head.
-        activation: of the MLP.
+        activation: activation of the MLP.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ class UserModule(Proxy):
 
     Args:
         module: plain torch; ``forward(inputs)`` gives logits.
-        task: what it learns.
+        task: task that the module learns.
 
     Raises:
         InvalidData: the module holds what no population can train: dropout, running statistics.
@@ -37,7 +37,7 @@ class UserModule(Proxy):
     def __init__(self, module: nn.Module, task: TaskInfo) -> None:
         super().__init__()
         refuse_untrainable(module, task.name)
-        # Shared and not held: so names are the module's own, and whoever swaps a tensor here swaps it there.
+        # Shared, not registered: names are the module's own, and a tensor swapped here is swapped there.
         self._parameters, self._buffers, self._modules = module._parameters, module._buffers, module._modules
         self._alone = (module.train(),)
         self.task = task
@@ -102,7 +102,7 @@ class UserModule(Proxy):
             return found
 
         in_dims = (0, 0, 0, None if shared else 0)
-        # A population of one is one, too: the module must not draw random numbers that it could not draw in a larger one.
+        # A population of one goes this way too: a module must not draw random numbers that a larger one could not draw.
         found: Tensor = vmap(one, in_dims=in_dims)(tensors, dict(dials), dict(noise), inputs)
         return found
 

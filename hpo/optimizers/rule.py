@@ -78,8 +78,8 @@ class Rule(ABC):
         """Vector-Jacobian product of ``update``; by default automatic differentiation of it.
 
         Args:
-            update: what was done.
-            adjoint: of each part of the state after, [members, P]; its memory may be used for what is returned.
+            update: the update that was made.
+            adjoint: adjoint of each part of the state after, [members, P]; its memory may be reused for the result.
             wanted: names of the tables whose cotangents are needed.
 
         Returns:

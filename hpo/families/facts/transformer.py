@@ -39,7 +39,7 @@ class TransformerFacts(FamilyFacts):
         attention = 3 * heads * context
         token = (3 + 18 * depth) * width + depth * attention + 3 * classes
         live = 12 * width + 5 * heads * context + classes
-        # Of two products of a query with all keys and of the weights with all values, each context * width.
+        # Two products: a query with all keys, and the weights with all values; each is context * width.
         used = depth * (4 + 2 * EXPANSION) * width * width + width * classes + 2 * depth * context * width
         return Footprint(saved=context * token, live=context * live, multiply_adds=context * used)
 
