@@ -1,8 +1,8 @@
-"""Layers whose weights respond to hyperparameters, for each example by itself.
+"""Layers whose weights respond to hyperparameters, separately for each example.
 
 W(h) = W + diag(V h) W_r and b(h) = b + (C h) * b_r: a row of the weight moves along a learned row, by a learned linear
-function of the hyperparameters. So an example with its own h costs one more product with the weights, not weights of its
-own (MacKay et al. 2019). For an embedding the rows are its columns, one for each unit.
+function of the hyperparameters. So an example with its own h costs one more product with the weights, and needs no weights
+of its own (MacKay et al. 2019). In an embedding the columns take the place of rows, one for each unit.
 """
 
 from typing import cast

@@ -28,16 +28,16 @@ class Answered:
 
 
 class Objectives(ABC):
-    """Training and validation objectives of a response network: what makes one best response another.
+    """Training and validation objectives of a response network; they tell one best response from another.
 
     Args:
-        network: the members' networks.
+        network: networks of the members.
         rows: coordinates of the search space that the network answers to.
-        control_variate: whether the response's objective is rid of what has mean zero (``noise``), where it has that.
+        control_variate: whether ``noise``, of mean zero, is subtracted from the response's objective, if that has it.
     """
 
     name: ClassVar[str]
-    """The best response, as the table of estimators names it."""
+    """Name of the best response in the table of estimators."""
 
     def __init__(self, network: ResponseNetwork, rows: Sequence[int], *, control_variate: bool = False) -> None:
         self.network, self.rows, self.control_variate = network, list(rows), control_variate
@@ -45,7 +45,7 @@ class Objectives(ABC):
 
     @abstractmethod
     def shifted(self, found: Tensor, centre: Tensor) -> Tensor:
-        """What the response takes for regularisers h around a centre, in the dtype of ``found``; differentiable.
+        """Input of the response for regularisers h around a centre, in the dtype of ``found``; differentiable.
 
         Args:
             found: h, [..., k].
@@ -68,7 +68,7 @@ class Objectives(ABC):
         """
 
     def moved(self, points: Tensor, centre: Tensor) -> Tensor:
-        """What the response takes for points [..., K] of the search space around a centre [K]; differentiable."""
+        """Input of the response, [..., k], for points [..., K] of the search space around a centre [K]; differentiable."""
         return self.shifted(points[..., self.rows], centre[self.rows].detach()).to(self.problem.dtype)
 
     def linearised(

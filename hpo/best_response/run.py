@@ -201,7 +201,7 @@ class BestResponseRun:
                 "lower optimizer.learning_rate or method.response_rate, clip at a smaller norm, or warm the schedule up",
             )
         slope, by_scales = slope[sound].mean(dim=0), by_scales[sound].mean(dim=0) - self.settings.entropy_weight
-        # Weights that hardly move any more cannot follow: the regularisers slow down with them.
+        # Weights at a small learning rate cannot follow the regularisers, so the regularisers slow down with them.
         slowed = self._rate * self._schedule(table)[state.step - 1, :1, None].double()
         rate = _adam(slowed, REGULARISER_BETA2)
         knobs = adam(state.knobs, torch.cat([slope, by_scales])[None], rate, state.looks)

@@ -1,9 +1,9 @@
-"""The certificate of a best response: its validation gradient against finite differences, in float64.
+"""Certificate of a best response: its validation gradient against finite differences, in float64.
 
-A short run trains weights and response at the job's point; then the validation loss through the response is differentiated
-by the regularisers and by the scales of their perturbations, as every validation step of the job does, and compared with
-differences of the same loss. What is certified is that gradient. How good the response itself is, no difference quotient of
-one run can say: the job's quality points say it.
+A short run trains weights and response at the job's point. Then the validation loss through the response is differentiated
+by the regularisers and by the scales of their perturbations, as in every validation step of the job, and compared with
+differences of the same loss. Only that gradient is certified. The quality of the response itself cannot be read from
+difference quotients of one run; the job's quality points measure it.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def certify_response(
     which: CertifiedPoint,
     on_step: OnStep = silent,
 ) -> CertificatePoint:
-    """Compare the gradient through the response with finite differences, along itself and along a random direction.
+    """Compares the gradient through the response with finite differences, along itself and along a random direction.
 
     Raises:
         CertificateFailed: they disagree, or the differences settle at no length of run.
@@ -57,7 +57,7 @@ def certify_response(
 
 
 def _validation(run: BestResponseRun, standing: Standing) -> tuple[float, Tensor, Callable[[Tensor], Tensor]]:
-    """Loss of the first validation step, its gradient by (h, log sigma) [2k], and the loss that far beside them."""
+    """(loss of the first validation step, its gradient by (h, log sigma) [2k], the loss as a function of offsets [2k])."""
     problem, objectives, count = run.problem, run.objectives, len(run.rows)
     split = problem.data.validation.batch(0, problem.batch_size)
     eps = run.validation_noise(0, len(split))

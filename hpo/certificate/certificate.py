@@ -1,12 +1,12 @@
-"""The certificate of a job: its hypergradient against finite differences of its own training runs, in float64.
+"""Certificate of a job: its hypergradient against finite differences of its own training runs, in float64.
 
-Both sides take the same short run: the job's proxy, data, optimizer, clipping and regularisers, at the job's point, with
-at most 20 updates whose coefficients are rows spread over the whole of the job's tables, so that every part of the schedule
-has its say. Over a full run near the edge of chaos no difference quotient settles and there would be nothing to compare;
+Both sides take the same short run: the job's proxy, data, optimizer, clipping and regularisers, at the job's point. It has
+at most 20 updates, whose coefficients are rows spread over the whole of the job's tables, so that every part of the
+schedule takes part. Over a full run near the edge of chaos no difference quotient settles, so nothing could be compared;
 over 20 steps it does, and those steps go through every line of the engine that a long run goes through.
 
-The adjoint is exact. What is certified is the engine: training step, update rule, clipping, schedule, storage. What an
-estimator leaves out on purpose (the bounded adjoint, a window, a smoothing) is its documented bias, no error.
+The adjoint is exact. The engine is certified: training step, update rule, clipping, schedule, storage. Terms that an
+estimator leaves out on purpose (the bounded adjoint, a window, a smoothing) are its documented bias, no error.
 """
 
 import itertools
@@ -29,30 +29,31 @@ from windtunnel.types import Certificate, CertificatePoint
 from windtunnel.types.results import CertifiedPoint, CertifiedThrough
 
 TOLERANCE = 1e-6
-"""Largest relative error that passes. A sound engine was seen at 1e-10 to 3e-7, the most where gradients are small."""
+"""Largest relative error that passes. Errors of a correct engine were 1e-10 to 3e-7, largest where gradients are small."""
 FLAT = 1e-3
-"""Errors are relative to the gradient's norm, or to this share of the loss where that is larger."""
+"""Share of the loss that errors are relative to, if it is larger than the gradient's norm."""
 SETTLED = TOLERANCE / 10
-"""Two rules so close, in the same relative units, end the search for a good width."""
+"""Relative difference of two rules below which the search for a good width ends."""
 MORE_WIDTHS = (2.5e-7, 6.25e-8, 6.4e-5, 2.56e-4)
-"""Half widths after the first ones, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
+"""Half widths tried one by one after the first ones: narrower, to get between the kinks of ReLU; wider, against
+rounding."""
 NUDGE = 1e-3
-"""Both sides are taken so far beside the point, in every coordinate, give or take a half. A start is often a round number,
-where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them right;
-further away than any width above there is one."""
+"""Distance from the point at which the certificate is taken, in every coordinate, give or take a half. A start is often a
+round number, at which a schedule may have a kink (a warmup or a cycle that ends exactly on a step) with two derivatives,
+both of them right; at a distance larger than most widths above there is only one."""
 MEMBERS = 2
-"""A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
+"""Members (seeds) on which a disagreement must show to count: a kink exactly at the point shows on one only."""
 
 Loss = Callable[[Tensor], Tensor]
 """Offsets along a direction [n] -> validation losses [n]."""
 
 
 class ShortRun(InnerProblem):
-    """A job's run with few updates: evenly spread rows of its tables over time, the first of its batches.
+    """A job's run with few updates: evenly spread rows of its tables over time, and the first of its batches.
 
     Args:
-        whole: the job's problem, of any dtype.
-        steps: number of updates, at most those of the whole.
+        whole: the job's problem, in any dtype.
+        steps: number of updates, at most those of ``whole``.
     """
 
     def __init__(self, whole: InnerProblem, steps: int) -> None:
@@ -63,7 +64,7 @@ class ShortRun(InnerProblem):
         self.steps = steps
 
     def coefficients(self, points: Tensor) -> Coefficients:
-        """See ``InnerProblem``; tables over time have one row for each update of the short run."""
+        """Coefficients at points [members, k]; tables over time have one row for each update of the short run."""
         found = super().coefficients(points)
         return replace(found, scheduled={name: table[self.rows] for name, table in found.scheduled.items()})
 
@@ -76,15 +77,15 @@ def certify(
     population: int,
     on_step: OnStep = silent,
 ) -> CertificatePoint:
-    """Compare the exact hypergradient with finite differences, along itself and along a random direction.
+    """Compares the exact hypergradient with finite differences, along itself and along a random direction.
 
     Args:
-        problem: the job's.
-        estimator: the job's; ``exact`` says what of it is certified.
+        problem: inner problem of the job.
+        estimator: estimator of the job; its ``exact`` form is certified.
         point: unconstrained coordinates, [k].
         which: name of the point.
-        population: members trained as one computation, at most.
-        on_step: called after every inner step.
+        population: most members trained as one computation.
+        on_step: called after every inner step with the number of member-steps done.
 
     Returns:
         The direction of larger error.
@@ -116,13 +117,13 @@ def certify(
 def passing(
     compare: Callable[[int, int], CertificatePoint], problem: InnerProblem, what: str, distrust: str
 ) -> CertificatePoint:
-    """The comparison that passes, on the first member where one does, over the longest run whose differences settle.
+    """Comparison that passes, on the first member that has one, over the longest run whose differences settle.
 
     Args:
-        compare: (member, steps) -> both sides over a short run of that member.
-        problem: the job's.
-        what: is certified, for the error.
-        distrust: what the job's user is told where no member passes.
+        compare: (member, steps) -> comparison of both sides over a short run of that member.
+        problem: inner problem of the job.
+        what: name of the certified gradient, for the error.
+        distrust: advice to the user if no member passes.
 
     Raises:
         CertificateFailed: the two sides disagree, or the differences settle at no length of run.
@@ -130,7 +131,7 @@ def passing(
     for member in range(MEMBERS):
         steps = min(CERTIFIED_STEPS, problem.steps)
         found = compare(member, steps)
-        # A doubt that is NaN has not settled: runs diverged, and shorter ones may not.
+        # A NaN doubt counts as not settled: runs diverged, and shorter ones may not.
         while not found.doubt <= TOLERANCE and steps > CERTIFIED_SHORTEST:
             steps = max(steps // 2, CERTIFIED_SHORTEST)
             found = compare(member, steps)
@@ -152,18 +153,18 @@ def compared(
     along: Callable[[Tensor], Loss],
     through: CertifiedThrough = "run",
 ) -> CertificatePoint:
-    """A gradient [k] against differences along itself and along a random direction.
+    """Comparison of a gradient [k] with differences along itself and along a random direction.
 
     Args:
-        run: that both sides take.
+        run: short run that both sides take.
         which: name of the point.
-        value: of the loss there.
-        gradient: to compare, float64.
+        value: loss at the point.
+        gradient: gradient to compare, [k], float64.
         along: unit vector -> the loss along it.
-        through: what the gradient went through.
+        through: part of the job that the gradient went through.
 
     Returns:
-        The direction of larger doubt, or of larger error where both have settled.
+        The direction of larger doubt, or of larger error if both have settled.
     """
     least = max(float(gradient.norm()), FLAT * abs(value))
     noise = torch.randn(len(gradient), generator=generator_of((run.spec.seed, Purpose.CERTIFICATE)), dtype=torch.float64)
@@ -193,13 +194,13 @@ def compared(
 
 
 def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Certificate:
-    """What a result shows of the points that passed."""
+    """Certificate of a result: engine, tolerance, and the points that passed."""
     engine = estimator.engine if isinstance(estimator, ReverseMode) else Reverse.engine
     return Certificate(engine=engine, tolerance=TOLERANCE, points=list(points))
 
 
 def beside(point: Tensor, seed: int) -> Tensor:
-    """The point [k] moved by ``NUDGE``, give or take a half of it, up or down in each coordinate by chance."""
+    """Point [k] moved in each coordinate by ``NUDGE``, give or take a half of it, up or down at random."""
     up, size = torch.rand(
         2, len(point), generator=generator_of((seed, Purpose.CERTIFICATE, Purpose.CERTIFICATE)), dtype=torch.float64
     )
@@ -208,15 +209,15 @@ def beside(point: Tensor, seed: int) -> Tensor:
 
 
 def exact(estimator: Estimator) -> Estimator:
-    """The exact reverse mode of an estimator's engine, with its storage.
+    """Exact reverse mode by the engine of an estimator, with its storage.
 
-    An estimator that is no reverse mode trains through the population engine, so that is certified.
+    An estimator that is no reverse mode trains through the population engine, so that engine is certified.
     """
     return estimator.exact() if isinstance(estimator, ReverseMode) else Reverse("sqrt", "exact")
 
 
 def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: int, on_step: OnStep) -> Loss:
-    """The validation loss along a line through the point."""
+    """Validation loss along a line through the point, as a function of offsets [n]."""
 
     def along(offsets: Tensor) -> Tensor:
         points = point + offsets[:, None] * unit
@@ -231,16 +232,16 @@ def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: 
 
 
 def slope(loss: Loss, least: float) -> tuple[float, float]:
-    """Derivative at 0 by central differences, and its doubt: how far the two rules that agree best are apart.
+    """Derivative at 0 by central differences, and its doubt: the distance between the two rules that agree best.
 
     Neighbouring half widths h < H make a five-point rule, (r^2 d(h) - d(H)) / (r^2 - 1) with r = H / h and d the central
     difference, exact to the fourth order. Kinks (a gradient norm that crosses the clip threshold) and jumps (a ReLU that
     switches, and with it the training gradient) spoil the wide rules, rounding the narrow ones. The two neighbouring
-    rules that agree best are believed: an accident is another one at every width.
+    rules that agree best are believed, because an accidental error is different at every width.
 
     Args:
-        loss: along a line.
-        least: slope that the doubt is relative to at least.
+        loss: loss along a line.
+        least: smallest slope that the doubt is taken relative to.
 
     Returns:
         (derivative, doubt relative to the larger of its size and ``least``).
@@ -258,7 +259,7 @@ def slope(loss: Loss, least: float) -> tuple[float, float]:
 
 
 def _best_pair(differences: dict[float, float], least: float) -> tuple[float, float]:
-    """The neighbouring five-point rules that agree best: (their mean, their relative distance)."""
+    """(mean, relative distance) of the two neighbouring five-point rules that agree best."""
     widths = sorted(differences, reverse=True)
     rules = []
     for wide, narrow in itertools.pairwise(widths):

@@ -1,1 +1,1 @@
-"""Estimators of the hypergradient: one file each, one protocol. What they take is in ``hpo.estimators.facts``."""
+"""Estimators of the hypergradient: one file each, one protocol. Their costs are in ``hpo.estimators.facts``."""

@@ -1,4 +1,4 @@
-"""Random directions of a member, and the mean of what they gave with its standard error."""
+"""Random directions of each member, and the mean of the estimates along them with its standard error."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from hpo.training.problem import Draw
 
 
 def perturbations(draw: Draw, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Standard normal numbers, [members, *shape]; a member's own, whoever is estimated beside it."""
+    """Standard normal numbers, [members, *shape]; a member's numbers do not depend on the other members."""
     generators = [generator_of((stream, Stream.ANTITHETIC)) for stream in draw.streams]
     rows = [torch.randn(*shape, generator=generator, dtype=torch.float64) for generator in generators]
     return torch.stack(rows).to(dtype)
@@ -20,11 +20,11 @@ def perturbations(draw: Draw, shape: Sequence[int], dtype: torch.dtype) -> Tenso
 def average(terms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean over samples, its standard error, and the share of samples left out.
 
-    A sample that is not finite (a run of it diverged) is left out, which leaves the estimate of the losses where training
-    works; a member without one finite sample gets NaN.
+    A sample that is not finite (one of its runs diverged) is left out, so the estimate is that of the losses where training
+    works. A member without a finite sample gets NaN.
 
     Args:
-        terms: one estimate a sample, [members, samples, k].
+        terms: one estimate for each sample, [members, samples, k].
 
     Returns:
         ([members, k], [members, k], [members]); the error of a single sample is infinite.

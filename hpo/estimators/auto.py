@@ -1,4 +1,4 @@
-"""``auto``: reverse mode, which the portfolio asks for gradients when it wants one."""
+"""``auto``: reverse mode, used by the portfolio search whenever it takes a gradient."""
 
 from hpo.estimators.reverse import ReverseKind
 

@@ -1,4 +1,4 @@
-"""The gradient that a best response gives: of the validation loss through weights that answer to the regularisers."""
+"""Gradient of a best response: of the validation loss, through weights that are a function of the regularisers."""
 
 from dataclasses import dataclass, replace
 
@@ -17,17 +17,23 @@ from windtunnel.types.method import BestResponseSettings, MethodSpec
 
 @dataclass(frozen=True)
 class BestResponse:
-    """dL_val(w(h)) / dh at the end of a run that trains weights and response with regularisers that stay.
+    """dL_val(w(h)) / dh at the end of a run that trains weights and response with fixed regularisers.
 
-    A job does not call this: it moves the regularisers while it trains, once (``hpo.search.best_response``). Alone it is
-    the derivative beside those of the other estimators, as good as the response that was learned.
+    A job does not call this: its one run moves the regularisers while it trains (``hpo.search.best_response``). This
+    derivative can be compared with those of the other estimators; it is as good as the response that was learned.
     """
 
     objectives: type[Objectives]
     settings: BestResponseSettings = MethodSpec().best_response_settings
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation loss [members] of runs with fixed regularisers, and its gradient through the response [members, k].
+
+        Members are trained one after another.
+
+        Raises:
+            Refused: the space has a hyperparameter that is no regulariser.
+        """
         refuse_what_it_cannot(self.objectives.name, problem.space)
         values, gradients = [], []
         for member, point in enumerate(points):
@@ -43,24 +49,24 @@ class BestResponse:
         return Estimate(torch.cat(values), torch.stack(gradients), cost=float(len(points) * self.member_cost(problem)))
 
     def member_cost(self, problem: InnerProblem) -> int:
-        """Gradient evaluations of one member."""
+        """Gradient evaluations of one member's run."""
         return response_facts(self.objectives.name).step_cost(self.settings) * problem.steps
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Updates of one member's run: ``problem.steps``."""
         return problem.steps
 
 
 class ResponseKind(EstimatorKind):
-    """A best response: what weights and response are trained on.
+    """Makes a best response with the job's settings.
 
     Args:
-        objectives: its training and validation objectives.
+        objectives: training and validation objectives of the best response.
     """
 
     def __init__(self, objectives: type[Objectives]) -> None:
         self.objectives = objectives
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Best response with the objectives of this kind and the settings of the job."""
         return BestResponse(self.objectives, sizes.spec.method.best_response_settings)

@@ -1,4 +1,4 @@
-"""Which estimator a job gets, with the settings in force and the reason."""
+"""Choice of a job's estimator, with the settings in force and the reason."""
 
 from hpo.estimators.facts.registry import facts
 from hpo.estimators.protocol import Estimator
@@ -9,15 +9,15 @@ from windtunnel.types import EstimatorChoice, JobSpec
 
 
 def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = None) -> tuple[Estimator, EstimatorChoice]:
-    """The estimator of a job, and why it was chosen.
+    """Estimator of a job, and the choice as a result shows it.
 
     Args:
         spec: the job.
-        max_bytes: memory for populations; decides what ``checkpointing: auto`` means.
-        population: members that its plain runs train as one computation, at most; None for what the spec's size says.
+        max_bytes: memory for populations, bytes; decides what ``checkpointing: auto`` means.
+        population: most members that plain runs train as one computation; None: chosen by the size of the job.
 
     Raises:
-        Refused: nothing answers for the estimator.
+        Refused: no estimator has that name.
     """
     name, sizes = spec.method.estimator, Sizes.of(spec, spec.info)
     made = estimator_kind(name).made(sizes, max_bytes, population or plain_members(sizes))
@@ -39,6 +39,6 @@ def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = Non
 
 
 def _beside(sizes: Sizes, max_bytes: int) -> str:
-    """What tunes the regularisers of a job whose estimator tunes the rest."""
+    """Sentence about the best response that tunes the regularisers in such a job; empty if there is none."""
     name = sizes.spec.method.best_response
     return "" if name is None else f"; in turns with it {name} tunes the regularisers: {facts(name).why(sizes, max_bytes)}"

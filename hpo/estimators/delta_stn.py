@@ -1,4 +1,4 @@
-"""Delta-STN (Bae & Grosse 2020): weights trained as they are, beside a centred and linearised response."""
+"""Delta-STN (Bae & Grosse 2020): weights trained without perturbation, beside a centred and linearised response."""
 
 from typing import ClassVar
 
@@ -12,18 +12,21 @@ from hpo.training.problem import Batch
 
 
 class CentredSelfTuning(Objectives):
-    """Weights descend the loss at h0; the response takes h - h0, and descends that of the network linearised in it."""
+    """Weights descend the loss at h0; the response takes h - h0 and descends the loss linearised in the response."""
 
     name: ClassVar[str] = "delta_stn"
 
     def shifted(self, found: Tensor, centre: Tensor) -> Tensor:
-        """See ``Objectives``."""
+        """Input of the response: h - h0, [..., k]."""
         return found - centre
 
     def training_gradient(
         self, weights: Tensor, response: Tensor, centre: Tensor, points: Tensor, base: Tables, batch: Batch
     ) -> Answered:
-        """See ``Objectives``."""
+        """Gradient of the loss at h0 by the weights, and of the linearised loss by the response.
+
+        With the control variate on, ``noise`` is subtracted from the linearised loss.
+        """
         given = [part.detach() for part in self.problem.layout.leaves(weights)]
         answers = self.network.layout.leaves(response)
         moved, tables = self.moved(points, centre), self.example_tables(points, base)

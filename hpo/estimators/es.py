@@ -1,4 +1,4 @@
-"""Evolution strategies: antithetic Gaussian perturbations of whole runs. No derivative, so chaos does not blow it up."""
+"""Evolution strategies: antithetic Gaussian perturbations of whole runs. Without derivatives, chaos cannot inflate it."""
 
 from dataclasses import dataclass
 
@@ -18,18 +18,22 @@ class EvolutionStrategies:
     """Mean over pairs of eps (L(x + sigma eps) - L(x - sigma eps)) / (2 sigma), eps standard normal.
 
     Unbiased for the gradient of the loss smoothed by a Gaussian of width sigma (Salimans et al. 2017; Nesterov & Spokoiny
-    2017). All runs around a member's point share that member's draw: what differs is the hyperparameters alone.
+    2017). All runs around a member's point share that member's draw, so only the hyperparameters differ between them.
     """
 
     samples: int = 16
-    """Pairs of runs a member."""
+    """Pairs of runs for each member."""
     sigma: float = 0.1
     """Standard deviation of the perturbation in unconstrained units."""
     population: int = POPULATION
-    """Runs trained as one computation, at most."""
+    """Most runs trained as one computation."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol. The value is that of the unperturbed run, which is one run more."""
+        """Validation loss of unperturbed runs [members], and the gradient [members, k] with its standard error.
+
+        Raises:
+            Refused: the space has a hyperparameter that the estimator cannot differentiate.
+        """
         refuse_what_it_cannot("es", problem.space)
         members = len(points)
         eps = perturbations(draw, (self.samples, points.shape[1]), points.dtype)
@@ -45,15 +49,15 @@ class EvolutionStrategies:
         return Estimate(losses[:, 0], gradient, cost, stderr=stderr, diverged=diverged)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps of one member's runs: one at the point, and two for each pair."""
         return (1 + 2 * self.samples) * problem.steps
 
 
 class EvolutionKind(EstimatorKind):
-    """Makes it with the job's settings."""
+    """Makes evolution strategies with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Evolution strategies with the job's number of pairs and sigma."""
         method = sizes.spec.method
         return EvolutionStrategies(method.pairs, method.width, population)
 

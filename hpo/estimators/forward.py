@@ -1,4 +1,4 @@
-"""Forward mode: tangents of the optimizer state travel with the run. Memory does not grow with the steps."""
+"""Forward mode: tangents of the optimizer state are carried along with the run. Memory does not grow with the steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 
 OUTPUT_ALONE: Any = (None, 0)
-"""The output does not depend on the tangent; its derivative does."""
+"""Axes of the outputs under ``vmap``: none for the output, which does not depend on the tangent; the first for its
+derivative."""
 Distribution = Literal["rademacher", "gaussian"]
 
 
@@ -26,17 +27,21 @@ class Forward:
     """Derivative of the run along one tangent for each coordinate, or along a few random ones.
 
     Each update is pushed forward whole: the schedule, the gradient (forward over reverse), the clip, the rule (forward-HG
-    of Franceschi et al. 2017). With ``samples`` the estimate is the mean of v (dL / dv) over random v with E[v v^T] = I:
-    unbiased, with a variance that grows with k, and independent of k in cost (Shen et al. 2024, (FG)^2U).
+    of Franceschi et al. 2017). With ``samples`` the estimate is the mean of v (dL / dv) over random v with E[v v^T] = I.
+    It is unbiased; its variance grows with k, its cost does not (Shen et al. 2024, (FG)^2U).
     """
 
     samples: int | None = None
-    """Random tangents; None: one tangent for each coordinate, which is exact."""
+    """Number of random tangents; None: one tangent for each coordinate, which is exact."""
     distribution: Distribution = "rademacher"
-    """Of the entries of a random tangent. Signs vary less: |g|^2 - g_i^2 against |g|^2 + g_i^2."""
+    """Distribution of a random tangent's entries. Signs have the smaller variance: |g|^2 - g_i^2 against |g|^2 + g_i^2."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation loss [members] and its gradient [members, k], with a standard error if tangents are random.
+
+        Raises:
+            Refused: the estimator cannot differentiate a hyperparameter of the space, or the optimizer's updates.
+        """
         refuse_what_it_cannot("forward", problem.space)
         refuse_without_derivative("forward", problem)
         directions = self._directions(points, draw)
@@ -49,11 +54,11 @@ class Forward:
         return Estimate(value, gradient, cost, stderr=stderr)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps of one member's run: ``problem.steps``."""
         return problem.steps
 
     def _directions(self, points: Tensor, draw: Draw) -> Tensor:
-        """[tangents, members, k]"""
+        """Tangents of the points, [tangents, members, k]: unit vectors, or random ones."""
         members, coordinates = points.shape
         if self.samples is None:
             return torch.eye(coordinates, dtype=points.dtype)[:, None].expand(-1, members, -1)
@@ -100,7 +105,7 @@ def at(tables: Tables, step: int, dim: int = 0) -> dict[str, Tensor]:
 
 
 def one_step(problem: InnerProblem, batch: Batch, step: int) -> Callable[[OptimizerState, Tables, Tables], OptimizerState]:
-    """(state, tables of the loss, tables of the step) -> state after the update, as a function to be transformed."""
+    """Function (state, tables of the loss, tables of the step) -> state after the update, ready to be transformed."""
 
     def advanced(state: OptimizerState, loss: Tables, tables: Tables) -> OptimizerState:
         def total(leaves: list[Tensor]) -> Tensor:
@@ -123,10 +128,10 @@ def pushed_forward(function: Callable[..., Any], primals: tuple[Any, ...], tange
 
 
 class ForwardKind(EstimatorKind):
-    """Makes it with the job's settings."""
+    """Makes forward mode with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Forward mode with the job's number of random tangents, or exact."""
         return Forward(sizes.spec.method.samples)
 
 

@@ -18,18 +18,22 @@ from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 @dataclass(frozen=True)
 class Greedy:
-    """sum_t <grad L_val(w_(t+1)), d w_(t+1) / d hyperparameters>, every w_t taken as given.
+    """sum_t <grad L_val(w_(t+1)), d w_(t+1) / d hyperparameters>, with every w_t held constant.
 
-    The last term of the exact derivative at each step, as in hypergradient descent (Baydin et al. 2018) and T1-T2
+    This is the last term of the exact derivative at each step, as in hypergradient descent (Baydin et al. 2018) and T1-T2
     (Luketina et al. 2016). The changes L_val(w_(t+1)) - L_val(w_t) sum to the final loss, so it is the derivative of that
-    loss with every later effect of an update cut off: strongly biased to what helps at once (Wu et al. 2018).
+    loss without any later effect of an update: strongly biased to what helps at once (Wu et al. 2018).
 
     As in those papers the validation loss of a step is taken on a batch. Batches go round the validation split in its own
     order, which the task has shuffled, so the estimate has no randomness of its own.
     """
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation loss [members] at the end of the run, and the sum of the one-step gradients [members, k].
+
+        Raises:
+            Refused: the estimator cannot differentiate a hyperparameter of the space, or the optimizer's updates.
+        """
         refuse_what_it_cannot("greedy", problem.space)
         refuse_without_derivative("greedy", problem)
         leaf = points.detach().clone().requires_grad_()
@@ -49,7 +53,7 @@ class Greedy:
         return Estimate(value, gradient, cost=members * steps * (1 + look + 2 * pullback.needs_mixed))
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps of one member's run: ``problem.steps``."""
         return problem.steps
 
 
@@ -63,10 +67,10 @@ def _slope(problem: InnerProblem, loss: Tables, split: Split, parameters: Tensor
 
 
 class GreedyKind(EstimatorKind):
-    """Makes it with the job's settings."""
+    """Makes one-step lookahead, which has no settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """One-step lookahead."""
         return Greedy()
 
 

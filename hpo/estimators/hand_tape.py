@@ -1,4 +1,4 @@
-"""The tape of a model that has its derivatives by hand: what ``Tape`` does, in a third less time and memory."""
+"""Tape of a model with hand-written derivatives: as ``Tape``, in a third less time and memory."""
 
 from collections.abc import Collection, Sequence
 
@@ -12,24 +12,24 @@ from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import DIALS, MULTIPLIERS, Batch, Draw, InnerProblem
 
 IN_THE_FIT = ("label_smoothing", "mixture_weight")
-"""Tables that act on the outputs of the model."""
+"""Names of the tables that enter the loss after the model's outputs."""
 
 
 class HandTape:
     """Training gradient at one state, and curvature products there.
 
-    With J of the outputs by the parameters, u the slope of the loss at the outputs and H_out its Hessian there, the
-    gradient is J^T u. Along a vector v the outputs move by J v and their slope by H_out J v; of that the model's
-    ``r_backward`` makes the Hessian-vector product, its ``backward`` the Gauss-Newton product.
+    With J the Jacobian of the outputs by the parameters, u the slope of the loss at the outputs and H_out its Hessian
+    there, the gradient is J^T u. Along a vector v the outputs move by J v and their slope by H_out J v. From that slope
+    the model's ``r_backward`` makes the Hessian-vector product, its ``backward`` the Gauss-Newton product.
 
     Args:
-        problem: whose training loss it is.
-        passes: of the model at these tensors, for the batch.
+        problem: inner problem that defines the training loss.
+        passes: hand-written passes of the model at these tensors, for the batch.
         tensors: parameters, each [members, *shape].
         loss: tables of the loss at the step.
-        batch: of the step.
+        batch: training batch of the step.
         wanted: names of the tables of the loss to differentiate by.
-        gauss_newton: which product.
+        gauss_newton: whether products are with the Gauss-Newton matrix instead of the Hessian.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class HandTape:
             (self._slope,) = torch.autograd.grad(fit, self._outputs, create_graph=True)
         self._gradients = self._passes.backward(self._slope.detach())
         self.gradient = problem.chained(self._gradients, tensors, loss)
-        """[members, P]"""
+        """Training gradient, [members, P]."""
 
     @torch.no_grad()
     def curvature_product(self, vector: Tensor) -> tuple[Tensor, Mixed]:
-        """See ``Tape``."""
+        """Hessian, or Gauss-Newton matrix, times a vector [members, P], and the mixed derivatives by the wanted tables."""
         problem, loss = self._problem, self._loss
         along = problem.layout.split(vector)
         pushed = self._passes.r_forward(problem.multiplied(along, loss))
@@ -79,7 +79,7 @@ class HandTape:
         return problem.chained(turned, along, loss), mixed
 
     def _by_multiplier(self, turned: Sequence[Tensor], along: Sequence[Tensor]) -> Mixed:
-        """Derivative along the direction of <g', w>, with g' the gradient by the multiplied tensors: of both factors."""
+        """Derivative along the direction of <g', w>, with g' the gradient by the multiplied tensors: both factors move."""
         found: Mixed = {}
         groups = zip(self._problem.layout.tensors, turned, self._parameters, self._gradients, along, strict=True)
         for fact, bent, weight, slope, direction in groups:
@@ -90,7 +90,7 @@ class HandTape:
         return found
 
     def _by_l2(self, along: Sequence[Tensor]) -> Tensor:
-        """<w, v> for every tensor that is penalised."""
+        """<w, v> for every penalised tensor, in the shape of the table ``l2``."""
         found = torch.zeros_like(self._loss["l2"])
         for index in self._problem.penalised:
             found[:, index] = (self._parameters[index] * along[index]).flatten(1).sum(1)
@@ -107,7 +107,17 @@ def record(
     *,
     gauss_newton: bool,
 ) -> Tape | HandTape:
-    """The tape of update number ``step`` at ``state``, by hand where the model allows; ``wanted`` as of ``Tape.record``."""
+    """Tape of update number ``step`` at ``state``, with hand-written derivatives if the model has them.
+
+    Args:
+        problem: inner problem that defines the training loss.
+        tables: coefficients of the run.
+        wanted: names of the tables of the loss to differentiate by.
+        draw: batches and noise of the members.
+        state: state before the update.
+        step: number of the update.
+        gauss_newton: whether products are with the Gauss-Newton matrix instead of the Hessian.
+    """
     tensors, batch = problem.layout.split(state[0]), problem.batch(draw, step)
     loss = batch.tables(tables.loss)
     passes = problem.passes(tensors, loss, batch.inputs, batch.noise)

@@ -7,10 +7,10 @@ from hpo.footprint.sizes import Sizes
 
 
 class HigherKind(EstimatorKind):
-    """Makes it: it has no settings."""
+    """Makes full-graph reverse mode, which has no settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Full-graph reverse mode."""
         return Unrolled()
 
 

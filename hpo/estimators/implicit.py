@@ -1,4 +1,4 @@
-"""Implicit differentiation at the trained weights: what a stationary point of the training loss owes to that loss."""
+"""Implicit differentiation at the trained weights: how a stationary point of the training loss moves with that loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,30 +25,35 @@ Solver = Literal["cg", "neumann", "nystrom"]
 class Implicit:
     """dL_val / dx = direct - (d2 L_train / dx dw) (H + damping I)^-1 grad_w L_val, by the implicit function theorem.
 
-    Exact where training has reached a point at which the training gradient vanishes and the solve is exact (Larsen et al.
-    1996; Pedregosa 2016; Lorraine et al. 2020). H belongs to one fixed batch: ``examples`` of the training set, evenly
-    spaced, or all of it. A training batch would not do: its gradient does not vanish where the mean's does, and its Hessian
-    has no more rank than it has outputs. Every product of a solve is over the same examples, for a solver needs one matrix.
+    It is exact if training has reached a point at which the training gradient vanishes and the solve is exact (Larsen et
+    al. 1996; Pedregosa 2016; Lorraine et al. 2020). H belongs to one fixed batch: ``examples`` of the training set,
+    evenly spaced, or all of it. A training batch would not do: its gradient does not vanish where the gradient of the
+    mean does, and its Hessian has no more rank than it has outputs. Every product of a solve is over the same examples,
+    because a solver needs one matrix.
 
-    Dropout and input noise get one draw of their noise for each of those examples, the member's own, held through the
-    solve: the mean over examples stands in for the mean over noise.
+    Dropout and input noise get one draw for each of those examples, the member's own, held through the solve: the mean over
+    examples stands in for the mean over noise.
 
-    Decay by the optimizer shifts the stationary point where it is a gradient's worth of w: L2 in every rule, and decoupled
-    or independent decay under SGD. There it is part of H. Under Adam the latter has no loss of which the weights would be
-    stationary, and is left out.
+    The optimizer's own decay shifts the stationary point if it acts as a gradient proportional to w: L2 in every rule, and
+    decoupled or independent decay under SGD. It is then part of H. Decoupled and independent decay under Adam belong to no
+    loss of which the weights would be a stationary point, and are left out.
     """
 
     solver: Solver = "cg"
-    """cg: conjugate gradients. neumann: a power series. nystrom: a low-rank inverse."""
+    """Method of the solve. cg: conjugate gradients. neumann: a power series. nystrom: a low-rank inverse."""
     solver_steps: int = 20
     """Iterations of cg, terms of neumann, rank of nystrom."""
     damping: float = 1e-3
     """Added to the diagonal of the Hessian."""
     examples: int = 1024
-    """Training examples of the system, at most."""
+    """Most training examples of the linear system."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation loss [members] at the trained weights, its implicit gradient [members, k], and the solve's residual.
+
+        Raises:
+            Refused: the space has a hyperparameter that the estimator cannot differentiate.
+        """
         refuse_what_it_cannot("implicit", problem.space)
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
@@ -70,7 +75,7 @@ class Implicit:
         return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual)
 
     def _solve(self, product: Counted, right: Tensor, draw: Draw) -> Tensor:
-        """(H + damping I)^-1 b, [members, P]."""
+        """(H + damping I)^-1 b, [members, P], by the method ``solver``."""
 
         def damped(vector: Tensor) -> Tensor:
             return product(vector) + self.damping * vector
@@ -86,13 +91,13 @@ class Implicit:
                 return nystrom(product, right, self.damping, directions)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps that ``on_step`` reports for one member: its run, and the products of the solve."""
         products = {"cg": self.solver_steps, "neumann": POWER_STEPS + self.solver_steps, "nystrom": 2 * self.solver_steps}
         return problem.steps + 1 + products[self.solver]
 
 
 class _System:
-    """The training loss around the trained weights, as a graph that many products go through."""
+    """Training loss around the trained weights, as a graph that many products go through."""
 
     def __init__(
         self, problem: InnerProblem, tables: Coefficients, draw: Draw, parameters: Tensor, examples: int, on_step: OnStep
@@ -115,7 +120,7 @@ class _System:
         return image if self._decay is None else image + self._decay * vector
 
     def mixed(self, vector: Tensor) -> Mapping[str, Tensor]:
-        """d <v, grad_w L_train> / d tables of the loss."""
+        """Derivative of <v, grad_w L_train> by each table of the loss, in the table's shape."""
         return dict(zip(self._knobs, self._pulled([*self._knobs.values()], vector), strict=True))
 
     def _pulled(self, wanted: list[Tensor], vector: Tensor) -> tuple[Tensor, ...]:
@@ -144,7 +149,7 @@ def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
 
 
 def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
-    """Diagonal that the optimizer's own decay adds to H, [members, P]; None where there is none, or none to be had."""
+    """Diagonal that the optimizer's own decay adds to H, [members, P]; None: it adds nothing."""
     if "coupled_decay" in tables.update:
         return problem.layout.expand(tables.update["coupled_decay"])
     if not problem.spec.optimizer.info.normalises:
@@ -156,10 +161,10 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
 
 
 class ImplicitKind(EstimatorKind):
-    """Makes it with the job's settings."""
+    """Makes implicit differentiation with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Implicit differentiation with the job's solver, its number of steps and its damping."""
         method = sizes.spec.method
         return Implicit(method.solver_kind, method.iterations, method.diagonal)
 

@@ -1,4 +1,4 @@
-"""The question that an estimator answers with torch: the estimator of a job."""
+"""Interface of the object that makes an estimator for a job."""
 
 from abc import ABC, abstractmethod
 
@@ -15,10 +15,10 @@ class EstimatorKind(ABC):
 
     @abstractmethod
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:
-        """The estimator with the settings in force.
+        """Estimator with the settings in force.
 
         Args:
-            sizes: of the job.
+            sizes: sizes of the job.
             limit: memory for populations, bytes.
-            population: members that plain runs train as one computation, at most.
+            population: most members that plain runs train as one computation.
         """

@@ -1,4 +1,4 @@
-"""Persistent evolution strategies: a perturbation for every window of a run, and the memory of all of them."""
+"""Persistent evolution strategies: a fresh perturbation in every window of a run, and the sum of all of them so far."""
 
 from dataclasses import dataclass
 
@@ -17,31 +17,35 @@ from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 @dataclass(frozen=True)
 class PersistentEvolutionStrategies:
-    """Particles that get a fresh perturbation in every window and remember the sum of all they got (Vicol et al. 2021).
+    """Particles that get a fresh perturbation in every window and remember the sum of all so far (Vicol et al. 2021).
 
     A loss l_w of window w counts with the perturbations of windows 1 ... w, all that can have caused it:
     sum_w (xi_w / sigma) (l_w(+) - l_w(-)) / 2 with xi_w = eps_1 + ... + eps_w, averaged over antithetic pairs.
-    What is wanted is the validation loss at the end alone, so l_w is its change over the window, L_w - L_(w-1), and L_1
-    itself for the first, which begins with the perturbed initial weights: the windows sum to the final loss. Summed by
+    The wanted loss is the validation loss at the end, so l_w is its change over the window, L_w - L_(w-1), and L_1 itself
+    for the first window, which begins with the perturbed initial weights: the windows sum to the final loss. Summed by
     parts that is sum_w eps_w (D_end - D_(w-1)) with D_w = (L_w(+) - L_w(-)) / (2 sigma): the state before a perturbation
     acts serves as its baseline. A baseline is independent of that perturbation, so any factor on it leaves the estimate
-    unbiased for the gradient of the final loss smoothed by an independent Gaussian of width sigma in every window; the
-    factor here is the regression of D_end on D_(w-1) over the member's other pairs (1 where there is no other).
+    unbiased for the gradient of the final loss smoothed by an independent Gaussian of width sigma in every window. The
+    factor is the regression of D_end on D_(w-1) over the member's other pairs (1 if there is no other pair).
 
     Each estimate follows the particles through a whole run at one point, so no gradient is stale.
     """
 
     samples: int = 16
-    """Pairs of particles a member."""
+    """Pairs of particles for each member."""
     sigma: float = 0.1
     """Standard deviation of a window's perturbation in unconstrained units."""
     window: int = 20
     """Inner steps of a window; the last may be shorter."""
     population: int = POPULATION
-    """Particles trained as one computation, at most; pairs stay together."""
+    """Most particles trained as one computation; the two of a pair stay together."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol. The value is that of an unperturbed run, which is one run more."""
+        """Validation loss of unperturbed runs [members], and the gradient [members, k] with its standard error.
+
+        Raises:
+            Refused: the space has a hyperparameter that the estimator cannot differentiate.
+        """
         refuse_what_it_cannot("pes", problem.space)
         members, coordinates = points.shape
         windows = -(-problem.steps // self.window)
@@ -86,15 +90,15 @@ class PersistentEvolutionStrategies:
             return problem.coefficients(centre + self.sigma * eps)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps of one member's runs: one at the point, and two particles for each pair."""
         return (1 + 2 * self.samples) * problem.steps
 
 
 def less_baseline(differences: Tensor) -> Tensor:
-    """D_end - factor_w D_(w-1) for every window, [members, samples, windows] like the differences D; D_0 is 0.
+    """D_end - factor_w D_(w-1) for every window, [members, samples, windows], the shape of the differences D; D_0 is 0.
 
     The factor of a pair comes from the other pairs of its member: sum D_end D_(w-1) / sum D_(w-1)^2. A pair with an
-    infinite or undefined D has no part in it, and stays undefined itself.
+    infinite or undefined D has no part in it, and its own result is NaN.
     """
     sound = differences.isfinite().all(dim=2, keepdim=True)
     end = differences[..., -1:]
@@ -108,10 +112,10 @@ def less_baseline(differences: Tensor) -> Tensor:
 
 
 class PersistentKind(EstimatorKind):
-    """Makes it with the job's settings."""
+    """Makes persistent evolution strategies with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Persistent evolution strategies with the job's number of pairs, sigma and window."""
         method = sizes.spec.method
         return PersistentEvolutionStrategies(method.pairs, method.width, method.window_steps, population)
 

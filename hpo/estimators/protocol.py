@@ -1,4 +1,4 @@
-"""What every estimator of the hypergradient takes and gives."""
+"""Interface of the estimators of the hypergradient: their arguments, their result, and refusals they share."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -15,36 +15,36 @@ from windtunnel.types.estimators import ESTIMATORS, that_can
 
 @dataclass(frozen=True)
 class Estimate:
-    """Validation loss and its hypergradient, for each member by itself."""
+    """Validation loss and its hypergradient, separate for each member."""
 
     value: Tensor
     """Validation loss after the last inner step, nats, [members]."""
     gradient: Tensor
     """d value / d unconstrained coordinate, [members, k]."""
     cost: float
-    """Gradient evaluations spent, over all members: gradients of a training batch. A Hessian-vector product, or the
-    derivative of a gradient along one tangent, counts as two; a larger batch in proportion to its size. The one evaluation
-    on the validation split at the end of a run is not counted, for every estimator has it."""
+    """Gradient evaluations spent, over all members. The unit is the gradient of one training batch. A Hessian-vector
+    product, or the derivative of a gradient along one tangent, counts as two; a larger batch counts in proportion to its
+    size. The one evaluation on the validation split at the end of a run is not counted, because every estimator has it."""
     bounded_share: Tensor | None = None
     """Share of backward steps whose Hessian term was scaled down, [members]; None for an exact adjoint."""
     mean_scale: Tensor | None = None
     """Mean scale of the Hessian term over backward steps, [members]; None for an exact adjoint."""
     stderr: Tensor | None = None
-    """Standard error of the gradient over the estimator's own random numbers, [members, k]; infinite where one sample
-    tells nothing of it; None where the estimator has none."""
+    """Standard error of the gradient over the estimator's own random numbers, [members, k]; infinite for a single sample;
+    None: the estimator is not random."""
     diverged: Tensor | None = None
-    """Share of perturbed pairs left out because a run of theirs did not stay finite, [members]; None where nothing is
+    """Share of perturbed pairs left out because one of their runs did not stay finite, [members]; None: nothing is
     perturbed at random."""
     growth: Tensor | None = None
-    """ln of the factor by which each backward step, not bounded, would have lengthened the adjoint of the parameters,
-    [T, members], by number of the update; None where no adjoint goes back step by step."""
+    """Logarithm of the factor by which each backward step, without a bound, would have lengthened the adjoint of the
+    parameters, [T, members], by number of the update; None: no adjoint goes back step by step."""
     scales: Tensor | None = None
     """Scale in [0, 1] of the Hessian term at each backward step, [T, members]; None for an exact adjoint."""
     residual: Tensor | None = None
-    """|b - A x| / |b| of the linear system as it was left, [members]; None where none is solved."""
+    """|b - A x| / |b| of the linear system after the solve, [members]; None: no system is solved."""
 
     def of(self, members: slice) -> "Estimate":
-        """The estimate of some of the members, with their share of the cost."""
+        """Estimate of some of the members, with their share of the cost."""
 
         def part(whole: Tensor | None) -> Tensor | None:
             return None if whole is None else whole[..., members]
@@ -69,7 +69,13 @@ class Estimator(Protocol):
     """Differentiates the validation loss through the training run."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """Estimate at unconstrained points [members, k], one draw each.
+        """Validation loss and hypergradient at unconstrained points, each member with its own draw.
+
+        Args:
+            problem: inner problem of the job.
+            points: unconstrained coordinates, [members, k].
+            draw: initial values, batch order and noise of the members.
+            on_step: called after every inner step with the number of member-steps done.
 
         Raises:
             Refused: the space has a hyperparameter that this estimator cannot differentiate.
@@ -77,23 +83,27 @@ class Estimator(Protocol):
         ...
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """Member-steps that ``on_step`` is told of, for each member."""
+        """Number of steps that ``on_step`` reports for each member."""
         ...
 
 
 class ReverseMode(ABC):
-    """An estimator that goes back through the whole run: its exact form is what a certificate checks."""
+    """An estimator that goes back through the whole run; a certificate checks its exact form."""
 
     engine: ClassVar[Literal["population", "higher"]]
-    """What computes it."""
+    """Engine of the computation: batched populations, or the package ``higher``."""
 
     @abstractmethod
     def exact(self) -> Estimator:
-        """The exact hypergradient by the same engine, with the same storage."""
+        """Exact hypergradient by the same engine, with the same storage."""
 
 
 def refuse_what_it_cannot(name: str, space: Space) -> None:
-    """Raise ``Refused`` where an estimator would answer 0 for want of a derivative, with those that can."""
+    """Refuses a space with a hyperparameter that the estimator cannot differentiate, and names the estimators that can.
+
+    Raises:
+        Refused: the estimator would answer 0 for lack of a derivative.
+    """
     info = ESTIMATORS[name]
     for item in space.hyperparameters:
         if not info.can(item.name):
@@ -105,7 +115,11 @@ def refuse_what_it_cannot(name: str, space: Space) -> None:
 
 
 def refuse_without_derivative(name: str, problem: InnerProblem) -> None:
-    """Raise ``Refused`` where an estimator would differentiate updates whose derivative is not that of the run."""
+    """Refuses an optimizer whose updates have a derivative that is not that of the run.
+
+    Raises:
+        Refused: the estimator differentiates through such updates.
+    """
     found = without_derivative(name, problem.spec.optimizer.info)
     if found is not None:
         raise Refused(*found)

@@ -1,4 +1,4 @@
-"""One update pulled back by automatic differentiation alone, and what gathers in the tables on the way."""
+"""One update pulled back by automatic differentiation alone, with the cotangents of the tables gathered on the way."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,7 +17,7 @@ class Pullback:
     """Cotangents of a run's tables, gathered from the updates that are pulled back.
 
     Args:
-        tables: with the graph that leads back to the coordinates.
+        tables: coefficients, with the graph that leads back to the coordinates.
     """
 
     def __init__(self, tables: Coefficients) -> None:
@@ -32,7 +32,7 @@ class Pullback:
         return bool(self._in_the_loss)
 
     def validation_slope(self, problem: InnerProblem, state: OptimizerState) -> tuple[Tensor, OptimizerState]:
-        """Validation loss [members] and its gradient by the state; adds what the loss's own tables have directly in it."""
+        """Validation loss [members] and its gradient by the state; adds the direct derivatives by the loss's tables."""
         parameters = state[0].detach().requires_grad_()
         knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
         with torch.enable_grad():
@@ -42,14 +42,14 @@ class Pullback:
         return value.detach(), (slope, *(torch.zeros_like(part) for part in state[1:]))
 
     def add(self, cotangents: Mapping[str, Tensor]) -> None:
-        """Count these in, by name of the table."""
+        """Adds cotangents to those gathered so far, by name of the table."""
         for name, part in cotangents.items():
             self._cotangents[name] += part
 
     def through_step(
         self, problem: InnerProblem, draw: Draw, state: OptimizerState, step: int, adjoint: OptimizerState
     ) -> OptimizerState:
-        """Adjoint of the state before update number ``step``, from that of the state after it: exact, Hessian and all."""
+        """Adjoint of the state before update number ``step``, from the adjoint after it; exact, with the Hessian term."""
         leaves = [part.detach().requires_grad_() for part in state]
         with torch.enable_grad():
             parameters = problem.layout.split(leaves[0])
@@ -62,9 +62,9 @@ class Pullback:
     def step_judged(
         self, problem: InnerProblem, draw: Draw, state: OptimizerState, step: int, judge: Judge
     ) -> OptimizerState:
-        """State after update number ``step``, whose tables alone get a share of what ``judge`` says of it.
+        """State after update number ``step``; the tables gather the derivative of the loss that ``judge`` differentiates.
 
-        The state that the update began from counts as given.
+        The state before the update counts as constant.
         """
         given = [part.detach() for part in state]
         with torch.enable_grad():
@@ -81,7 +81,7 @@ class Pullback:
     def _update(
         self, problem: InnerProblem, state: OptimizerState, gradient: Tensor, step: int
     ) -> tuple[OptimizerState, dict[str, Tensor]]:
-        """State after clip and update with a graph, and the tables of that step as its leaves."""
+        """State after clip and update, with a graph, and the tables of that step as leaves of the graph."""
         now = {name: table.detach().requires_grad_() for name, table in self._fixed.at(step).items()}
         return problem.apply_update(state, gradient, now, step), now
 
@@ -94,7 +94,7 @@ class Pullback:
         step: int,
         adjoint: OptimizerState,
     ) -> OptimizerState:
-        """Pull ``after`` back: adds to the cotangents of the tables, and returns the adjoint of the leaves."""
+        """Adjoint of the leaves, from that of ``after``; adds to the cotangents of the tables."""
         wanted = [*leaves, *knobs.values(), *now.values()]
         # A part of the state that the update passes on as it was given has no graph.
         moved = [(part, pulled) for part, pulled in zip(after, adjoint, strict=True) if part.requires_grad]
@@ -108,7 +108,7 @@ class Pullback:
         return tuple(found[: len(leaves)])
 
     def to_coordinates(self, leaf: Tensor) -> Tensor:
-        """Hypergradient [members, k] by the coordinates that the tables were made from; initial weights count as given."""
+        """Hypergradient [members, k] by the coordinates ``leaf`` of the tables; initial weights count as constant."""
         live = {name: table for name, table in self._tables.tables().items() if table.requires_grad}
         cotangents = [self._cotangents[name] for name in live]
         (gradient,) = torch.autograd.grad([*live.values()], [leaf], grad_outputs=cotangents)

@@ -1,4 +1,4 @@
-"""Finds the object that makes an estimator by the estimator's name."""
+"""Registry of the objects that make estimators, by the estimator's name."""
 
 from hpo.best_response.objectives import Objectives
 from hpo.estimators.best_response import ResponseKind
@@ -7,18 +7,18 @@ from hpo.kinds import answering
 
 
 def estimator_kind(name: str) -> EstimatorKind:
-    """The object that makes an estimator.
+    """Object that makes the estimator of that name.
 
     Raises:
-        Refused: no module of ``hpo.estimators`` answers for it.
+        Refused: no module of ``hpo.estimators`` has that name.
     """
     return answering("hpo.estimators", name, "ESTIMATOR", EstimatorKind)  # type: ignore[type-abstract]
 
 
 def response_objectives(name: str) -> type[Objectives]:
-    """Training and validation objectives of a best response.
+    """Training and validation objectives of the best response of that name.
 
     Raises:
-        Refused: no module of ``hpo.estimators`` answers for it, or it is no best response.
+        Refused: no module of ``hpo.estimators`` has that name, or the estimator is no best response.
     """
     return answering("hpo.estimators", name, "ESTIMATOR", ResponseKind).objectives

@@ -29,11 +29,11 @@ from windtunnel.types.hyperparameters import IN_THE_LOSS
 
 @dataclass(frozen=True)
 class Reverse(ReverseMode):
-    """Reverse mode by replay.
+    """Reverse mode by state replay.
 
     ``checkpointing`` says which optimizer states the forward pass keeps: "none" every one, "sqrt" every sqrt(T)-th, a
-    number N every N-th. The rest are replayed, one segment at a time; where the problem says so, the tapes of a segment's
-    last steps are kept from its replay.
+    number N every N-th. The rest are replayed, one segment at a time. The tapes of a segment's last ``problem.tapes`` steps
+    are kept from its replay.
 
     The "bounded" adjoint lets the adjoint of the parameters grow by at most ``growth_budget`` over a run: each backward
     step lambda <- a + s h, with a from the update rule and h the Hessian-vector product, takes the largest s in [0, 1]
@@ -49,11 +49,17 @@ class Reverse(ReverseMode):
     engine: ClassVar[Literal["population", "higher"]] = "population"
 
     def exact(self) -> "Reverse":
-        """See ``ReverseMode``."""
+        """Reverse mode with the exact adjoint and the same storage."""
         return replace(self, adjoint="exact")
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation loss [members], its hypergradient [members, k], and growth and scale of each backward step.
+
+        Members that are not faster as one computation are differentiated in groups.
+
+        Raises:
+            Refused: the derivative of the optimizer's updates is not that of the run.
+        """
         refuse_without_derivative("reverse", problem)
         parts = groups(len(points), problem.together)
         if len(parts) > 1:
@@ -86,7 +92,7 @@ class Reverse(ReverseMode):
         return sweep.estimate(initial, leaf, len(points) * self.cost(problem))
 
     def _starts(self, steps: int) -> range:
-        """The steps at which states are kept."""
+        """Steps before which a state is kept."""
         match self.checkpointing:
             case "none":
                 return range(steps)
@@ -96,37 +102,37 @@ class Reverse(ReverseMode):
                 return range(0, steps, every)
 
     def limit(self, steps: int) -> float | None:
-        """tau: the log growth that one backward step may have; None: any."""
+        """Largest logarithm tau of the growth in one backward step; None: no bound."""
         return None if self.adjoint == "exact" else math.log(self.growth_budget) / steps
 
     def cost(self, problem: InnerProblem) -> float:
-        """Gradient evaluations of one member: those of the runs, and for each backward step a curvature product.
+        """Gradient evaluations of one member: those of its runs, and one curvature product for each backward step.
 
-        A Hessian-vector product counts as two, a Gauss-Newton product as the two thirds of a gradient that a forward or a
-        backward pass through the derivatives is, twice; with mixed derivatives it needs the former as well.
+        A Hessian-vector product counts as two. A Gauss-Newton product counts as 4/3: two passes through derivatives, each
+        two thirds of a gradient; mixed derivatives need a Hessian-vector product as well.
         """
         mixed = any(item.name in IN_THE_LOSS for item in problem.space.hyperparameters)
         product = 2.0 if self.adjoint != "gauss_newton" else 4 / 3 + (2.0 if mixed else 0.0)
         return self.member_steps(problem) - self._computed_once(problem) + product * problem.steps
 
     def _computed_once(self, problem: InnerProblem) -> int:
-        """Gradients of replayed steps that their backward steps take over: of kept tapes, but for a segment's last."""
+        """Number of replayed gradients that a backward step reuses: one for each kept tape but a segment's last."""
         lengths = [stop - start for start, stop in pairwise(self._starts(problem.steps))]
         return sum(max(0, min(length, problem.tapes) - 1) for length in lengths)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps of one member: forward, backward and replayed ones."""
         starts = self._starts(problem.steps)
         return 2 * problem.steps + starts[-1] - (len(starts) - 1)
 
 
 class _Sweep:
-    """The backward pass at one moment: adjoint of the state, and cotangents of the coefficient tables.
+    """Backward pass after some of its steps: adjoint of the state, and cotangents of the coefficient tables.
 
     Args:
-        problem: whose run is gone back through.
-        tables: of the run, with the graph that leads back to the coordinates.
-        draw: of the run.
+        problem: inner problem of the run.
+        tables: coefficients of the run, with the graph that leads back to the coordinates.
+        draw: batches and noise of the run.
         end: state after the last update.
         how: settings of the adjoint.
     """
@@ -151,12 +157,12 @@ class _Sweep:
 
     @torch.no_grad()
     def tape(self, state: OptimizerState, step: int) -> Tape | HandTape:
-        """Gradient for update number ``step`` at ``state``, with what its derivatives need."""
+        """Tape of update number ``step`` at ``state``: its gradient, and the means to differentiate it."""
         return record(self.problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
 
     @torch.no_grad()
     def back(self, tape: Tape | HandTape, state: OptimizerState, step: int) -> None:
-        """Pull the adjoint back through update number ``step``, which began from ``state``, of which the tape is."""
+        """Pulls the adjoint back through update number ``step``, from ``state``, on the tape of that update."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
         update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
         elementwise, to_gradient, found = problem.rule.pull_back(update, self.adjoint, self.in_the_update)
@@ -175,7 +181,7 @@ class _Sweep:
         self.adjoint, self.after = (whole, *elementwise[1:]), state
 
     def estimate(self, initial: OptimizerState, leaf: Tensor, cost: float) -> Estimate:
-        """The hypergradient, through the tables and the initial state to the coordinates ``leaf`` [members, k]."""
+        """Estimate with the gradient by the coordinates ``leaf`` [members, k], through the tables and the initial state."""
         heads, cotangents = [*self.wanted.values()], [self.cotangents[name] for name in self.wanted]
         if initial[0].requires_grad:
             heads.append(initial[0])
@@ -189,7 +195,7 @@ class _Sweep:
 
 
 def joined(parts: Sequence[Estimate]) -> Estimate:
-    """The estimate of all members from those of groups of them: the inverse of ``Estimate.of``."""
+    """Estimate of all members from the estimates of groups of them: the inverse of ``Estimate.of``."""
 
     def whole(name: str, dim: int) -> Tensor | None:
         found = [getattr(part, name) for part in parts]
@@ -207,7 +213,7 @@ def joined(parts: Sequence[Estimate]) -> Estimate:
 
 
 def log_ratio(after: Tensor, before: Tensor) -> Tensor:
-    """ln(after / before), [members]; 0 where ``before`` is 0: nothing is there to grow."""
+    """ln(after / before), [members]; 0 where ``before`` is 0, because nothing is there to grow."""
     return torch.where(before > 0, (after / before).log(), 0.0)
 
 
@@ -237,10 +243,10 @@ def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor
 
 
 class ReverseKind(EstimatorKind):
-    """Makes it with the job's settings."""
+    """Makes reverse mode with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Reverse mode with the job's storage, adjoint and growth budget."""
         method, storage = sizes.spec.method, storage_in_force(at_once(sizes), limit)
         return Reverse(storage, method.adjoint_kind, method.growth_budget)
 

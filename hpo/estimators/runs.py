@@ -1,4 +1,4 @@
-"""Final losses of whole runs at many points: what estimators without derivatives are made of."""
+"""Final losses of whole runs at many points, from which estimators without derivatives are built."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from hpo.training.evaluation import diverged_to_infinity
 from hpo.training.problem import Draw, InnerProblem, OnStep
 
 POPULATION = 32
-"""Members trained as one computation, at most, where nobody says otherwise."""
+"""Most members trained as one computation, unless the caller gives a number."""
 
 
 def final_losses(
@@ -18,12 +18,12 @@ def final_losses(
     """Validation loss after whole runs, [n], in the problem's dtype; infinite where a run diverged.
 
     Args:
-        problem: the inner problem.
+        problem: inner problem.
         points: unconstrained coordinates, [n, k].
-        rows: which member's draw each point is trained with, n of them: common random numbers.
-        draw: of the members.
-        population: points trained as one computation, at most.
-        on_step: called after every inner step.
+        rows: for each of the n points the member whose draw it is trained with: common random numbers.
+        draw: initial values, batch order and noise of the members.
+        population: most points trained as one computation.
+        on_step: called after every inner step with the number of member-steps done.
     """
     losses = []
     for start in range(0, len(points), population):

@@ -1,4 +1,4 @@
-"""Approximate solves of A x = b for many members at once, A known by its products alone."""
+"""Approximate solutions of A x = b for many members at once, with A known only by its products."""
 
 import math
 from collections.abc import Callable
@@ -8,24 +8,25 @@ import torch
 from torch import Tensor
 
 Product = Callable[[Tensor], Tensor]
-"""v -> A v, each member by itself, [members, P] -> [members, P]. A is symmetric."""
+"""v -> A v, separate for each member, [members, P] -> [members, P]. A is symmetric."""
 
 POWER_STEPS = 10
-"""Products that the Neumann series spends on the size of the largest eigenvalue."""
+"""Products that the Neumann series spends on estimating the size of the largest eigenvalue."""
 
 
 def conjugate_gradient(product: Product, right: Tensor, steps: int) -> Tensor:
-    """At most ``steps`` iterations from 0 of the conjugate gradient method in its residual-minimising form.
+    """Approximate A^-1 b, [members, P], after at most ``steps`` iterations of conjugate residuals from 0.
 
-    Conjugate residuals (Stiefel 1955; Saad 2003, algorithm 6.20) take as many products as plain conjugate gradients
-    (Hestenes & Stiefel 1952) and end at the same solution. On the way they give the x of least |b - A x| in the Krylov
-    space, also where A is not positive definite, as the Hessian of a network in training is not: there the plain form
-    divides by curvatures near 0. A member stops where its residual is down to rounding.
+    Conjugate residuals (Stiefel 1955; Saad 2003, algorithm 6.20) are the residual-minimising form of the conjugate gradient
+    method. They take as many products as plain conjugate gradients (Hestenes & Stiefel 1952) and end at the same solution.
+    On the way they give the x of least |b - A x| in the Krylov space, even if A is not positive definite, as the Hessian of
+    a network in training is not: the plain form would then divide by curvatures near 0. A member stops once its residual is
+    down to rounding.
 
     Args:
-        product: of A.
+        product: product with A.
         right: b, [members, P].
-        steps: products spent, at most.
+        steps: most products spent.
     """
     found, rest, direction = torch.zeros_like(right), right, right
     image = product(right)
@@ -51,13 +52,13 @@ def conjugate_gradient(product: Product, right: Tensor, steps: int) -> Tensor:
 def neumann(product: Product, right: Tensor, steps: int, start: Tensor) -> Tensor:
     """x = a sum_(j <= steps) (I - a A)^j b (Lorraine et al. 2020), with a = 1 / |largest eigenvalue| of each member.
 
-    It converges where A is positive definite, at the rate 1 - smallest / largest eigenvalue.
+    The series converges if A is positive definite, at the rate 1 - smallest / largest eigenvalue.
 
     Args:
-        product: of A.
+        product: product with A.
         right: b, [members, P].
         steps: terms beyond the first.
-        start: random, [members, P]: where the power iteration for the largest eigenvalue begins.
+        start: random vectors from which the power iteration for the largest eigenvalue begins, [members, P].
     """
     vector = start
     for _ in range(POWER_STEPS):
@@ -78,12 +79,12 @@ def nystrom(product: Product, right: Tensor, damping: float, directions: Tensor)
     H ~ C M^-1 C^T with C = H S, M = S^T C (Hataya & Yamada 2023; there S picks columns of H). Here S is an orthonormal
     basis of H times random directions: one such turn towards the large eigenvalues makes up for their being few among many
     (Halko et al. 2011, section 4.5). With U diag(l) U^T its eigendecomposition,
-    x = U diag(1 / (l + rho)) U^T b + (b - U U^T b) / (l_r + rho): what the basis has not seen counts as curved like the
-    least of what it has (Frangella et al. 2023, section 5), where the plain inverse would divide it by rho alone.
+    x = U diag(1 / (l + rho)) U^T b + (b - U U^T b) / (l_r + rho): directions outside of the basis count with the smallest
+    curvature found inside it (Frangella et al. 2023, section 5); the plain inverse would divide them by rho alone.
     Directions in which H curves downward are left out.
 
     Args:
-        product: of H, without damping.
+        product: product with H, without damping.
         right: b, [members, P].
         damping: rho.
         directions: random, [members, P, r]; two products are spent on each.
@@ -108,24 +109,24 @@ def nystrom(product: Product, right: Tensor, damping: float, directions: Tensor)
 
 
 def _images(product: Product, directions: Tensor) -> Tensor:
-    """Of each column, [members, P, r]."""
+    """Product with each column of the directions, [members, P, r]."""
     return torch.stack([product(directions[:, :, rank]) for rank in range(directions.shape[2])], dim=2)
 
 
 @dataclass
 class Counted:
-    """A product that counts how often it was asked for."""
+    """A product that counts its calls."""
 
     product: Product
     count: int = 0
 
     def __call__(self, vector: Tensor) -> Tensor:
-        """A v."""
+        """A v, [members, P]."""
         self.count += 1
         return self.product(vector)
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
-    """Of each member, [members, 1]."""
+    """Inner product of each member's vectors, [members, 1]."""
     found: Tensor = torch.linalg.vecdot(left, right)[:, None]
     return found

@@ -12,18 +12,18 @@ from hpo.training.problem import Batch
 
 
 class SelfTuning(Objectives):
-    """Weights and response descend the same loss, and the response takes h itself."""
+    """Weights and response descend the same loss, at perturbed regularisers; the response takes h itself."""
 
     name: ClassVar[str] = "stn"
 
     def shifted(self, found: Tensor, centre: Tensor) -> Tensor:  # noqa: ARG002
-        """See ``Objectives``."""
+        """Input of the response: h itself, [..., k]."""
         return found
 
     def training_gradient(
         self, weights: Tensor, response: Tensor, centre: Tensor, points: Tensor, base: Tables, batch: Batch
     ) -> Answered:
-        """See ``Objectives``."""
+        """Gradients of the training loss at the perturbed points, by the weights and by the response."""
         own, answers = self.problem.layout.leaves(weights), self.network.layout.leaves(response)
         moved, tables = self.moved(points, centre), self.example_tables(points, base)
         with torch.enable_grad():

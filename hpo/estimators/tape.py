@@ -1,4 +1,4 @@
-"""The training gradient of one step together with the graph that its derivatives are taken from."""
+"""Training gradient of one step, together with the graph from which its derivatives are taken."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
 
 Mixed = dict[str, Tensor]
-"""Derivative of <gradient, vector> by each table of the loss that was asked for, in the table's shape."""
+"""Derivative of <gradient, vector> by each wanted table of the loss, in the table's shape."""
 
 
 @dataclass(frozen=True)
 class Tape:
     """Training gradient at one state, differentiable once more.
 
-    Holds the activations of one step for as long as it lives.
+    A tape holds the activations of its step in memory.
     """
 
     step: int
     state: OptimizerState
     gradient: Tensor
-    """[members, P]"""
+    """Training gradient, [members, P]."""
     layout: Layout
     leaves: Sequence[Tensor]
     knobs: dict[str, Tensor]
-    """Tables of the loss that are differentiated by."""
+    """Tables of the loss by which the gradient can be differentiated."""
     slopes: Sequence[Tensor]
-    """The gradient by tensor, with its graph."""
+    """Training gradient, one tensor for each parameter tensor, with its graph."""
     fit: "OutputSlope | None" = None
-    """None where the Hessian itself is wanted."""
+    """Parts of the gradient for products with the Gauss-Newton matrix; None: products are with the Hessian."""
 
     @classmethod
     def record(
@@ -45,7 +45,7 @@ class Tape:
         state: OptimizerState,
         step: int,
     ) -> "Tape":
-        """Gradient for update number ``step`` at ``state``; ``wanted`` names the tables of the loss to differentiate by."""
+        """Tape of update number ``step`` at ``state``; ``wanted`` names the tables of the loss to differentiate by."""
         leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
         with torch.enable_grad():
             loss = problem.training_loss(leaves, {**tables.loss, **knobs}, problem.batch(draw, step)).sum()
@@ -63,7 +63,7 @@ class Tape:
         state: OptimizerState,
         step: int,
     ) -> "Tape":
-        """The same gradient, taken in two parts, by the outputs and through the model, for Gauss-Newton products."""
+        """Tape for Gauss-Newton products: the gradient is taken in two parts, by the outputs and through the model."""
         leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
         batch = problem.batch(draw, step)
         loss = batch.tables({**tables.loss, **knobs})
@@ -84,7 +84,7 @@ class Tape:
     def curvature_product(self, vector: Tensor) -> tuple[Tensor, Mixed]:
         """Hessian, or Gauss-Newton matrix, of the training loss times a vector [members, P], and mixed derivatives.
 
-        The graph is used up.
+        A tape gives one product: its graph is freed.
         """
         parts = self.layout.split(vector)
         if self.fit is not None:
@@ -95,7 +95,7 @@ class Tape:
         return self.layout.join(found[:count]), dict(zip(self.knobs, found[count:], strict=True))
 
     def _gauss_newton_product(self, fit: "OutputSlope", parts: Sequence[Tensor]) -> tuple[Tensor, Mixed]:
-        """J^T H_out J v, where J is of the outputs by the parameters and H_out the Hessian of the loss by the outputs.
+        """J^T H_out J v, with J of the outputs by the parameters and H_out the Hessian of the loss by the outputs.
 
         The gradient is J^T u with u the slope of the loss at the outputs, so its derivative by u along v is J v
         (Schraudolph 2002 for the product; Townsend 2017 for J v from two reverse passes).
@@ -121,11 +121,11 @@ class OutputSlope:
 
     outputs: Tensor
     slope: Tensor
-    """Of the loss by the outputs, in their shape."""
+    """Gradient of the loss by the outputs, in their shape."""
     through_model: Sequence[Tensor]
-    """Gradient of the fit by tensor: the transposed Jacobian of the outputs times the slope."""
+    """Gradient of the data loss by tensor: the transposed Jacobian of the outputs times the slope."""
     penalty: Sequence[Tensor] | None
-    """Gradient of the penalty by tensor; None where there is none."""
+    """Gradient of the penalty by tensor; None: there is no penalty."""
 
 
 def _knobs(tables: Coefficients, wanted: Collection[str]) -> dict[str, Tensor]:

@@ -14,17 +14,21 @@ from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 @dataclass(frozen=True)
 class Truncated:
-    """Exact adjoint through the last ``window`` updates; the state before them counts as given (Shaban et al. 2019).
+    """Exact adjoint through the last ``window`` updates; the state before them counts as constant (Shaban et al. 2019).
 
-    What a hyperparameter did earlier is left out: short-horizon bias (Wu et al. 2018). A window of the whole run or more
-    is exact reverse mode, but for the initial weights, which always count as given.
+    Earlier effects of a hyperparameter are left out: short-horizon bias (Wu et al. 2018). A window of the whole run or more
+    is exact reverse mode, except for the initial weights, which always count as constant.
     """
 
     window: int = 20
-    """Updates to go back through."""
+    """Number of updates to go back through."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation loss [members], and its gradient through the last ``window`` updates, [members, k].
+
+        Raises:
+            Refused: the estimator cannot differentiate a hyperparameter of the space, or the optimizer's updates.
+        """
         refuse_what_it_cannot("truncated", problem.space)
         refuse_without_derivative("truncated", problem)
         leaf = points.detach().clone().requires_grad_()
@@ -44,15 +48,15 @@ class Truncated:
         return Estimate(value, gradient, cost=float(members * (steps + 3 * (steps - first))))
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps of one member: those of the run, and those of the window once more."""
         return problem.steps + min(problem.steps, self.window)
 
 
 class TruncatedKind(EstimatorKind):
-    """Makes it with the job's settings."""
+    """Makes truncated reverse mode with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """Truncated reverse mode with the job's window."""
         return Truncated(sizes.spec.method.window_steps)
 
 

@@ -1,7 +1,7 @@
-"""The ``higher`` engine: the whole unrolled graph of one member at a time. Slow, memory-hungry, the parity oracle.
+"""Reverse mode by the package ``higher``: the whole unrolled graph of one member at a time.
 
-It shares no update code with the state-replay engine: a rule's form for ``higher`` (``Rule.for_higher``) is written from
-the algorithm itself, per tensor.
+It is slow and takes much memory, and is the parity oracle of the state-replay engine. It shares no update code with that
+engine: a rule's form for ``higher`` (``Rule.for_higher``) is written from the algorithm itself, per tensor.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,15 @@ class Unrolled(ReverseMode):
     engine: ClassVar[Literal["population", "higher"]] = "higher"
 
     def exact(self) -> "Unrolled":
-        """See ``ReverseMode``: it is exact."""
+        """This estimator, which is exact."""
         return self
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol. Members are differentiated one after another."""
+        """Validation loss [members] and its exact gradient [members, k]. Members are differentiated one after another.
+
+        Raises:
+            Refused: a hyperparameter or the updates cannot be differentiated, or the optimizer has no form for ``higher``.
+        """
         refuse_what_it_cannot("higher", problem.space)
         refuse_without_derivative("higher", problem)
         form = problem.rule.for_higher()
@@ -41,7 +45,7 @@ class Unrolled(ReverseMode):
         return Estimate(torch.cat(values), torch.cat(gradients), cost=float(3 * problem.steps * len(points)))
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Steps of one member's run: ``problem.steps``."""
         return problem.steps
 
     def _one(
@@ -78,7 +82,7 @@ class Unrolled(ReverseMode):
 
 
 def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """A real module with those weights, and one parameter group a tensor, in the layout's order."""
+    """Module with those weights, and one parameter group for each tensor, in the layout's order."""
     model = problem.build_module().to(problem.dtype)
     model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)))
     named = dict(model.named_parameters())

@@ -28,7 +28,7 @@ class Family(ABC):
 
         Args:
             model: size of the proxy.
-            task: what it learns.
+            task: task that the module learns.
             train: training examples; the first few are tried.
 
         Raises:

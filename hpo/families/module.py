@@ -17,7 +17,7 @@ class ModuleFamily(Family):
         return build_module(model, task)
 
     def prepare(self, model: ModelSpec, task: TaskInfo, train: Split) -> None:
-        """Try the module and its loss on a few examples; ``probe`` says what is checked."""
+        """Try the module and its loss on a few examples; the checks are those of ``probe``."""
         probe(model, task, train)
 
 

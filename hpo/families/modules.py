@@ -53,7 +53,7 @@ def roles(build: Factory, *, base: int = 64, delta: int = 128, overrides: Mappin
         build: makes the module of a width; called at both widths, where possible on the meta device, which allocates
             nothing.
         base: a width.
-        delta: a larger one, so that what grows with the width can be told from what does not.
+        delta: a larger width; it shows which dimensions grow with the width.
         overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first pattern that fits decides.
 
     Raises:

@@ -34,9 +34,9 @@ def evidence_of(holders: list[tuple[nn.Module, str]], parameter: Tensor, grown: 
     """Evidence of a parameter's role from the layers that hold it.
 
     Args:
-        holders: of the parameter.
-        parameter: at the base width.
-        grown: the same at the delta width.
+        holders: (layer, attribute) pairs that hold the parameter.
+        parameter: the parameter at the base width.
+        grown: the parameter at the delta width.
     """
     told = [_evidence(layer, attribute, parameter, grown) for layer, attribute in holders]
     kinds = [type(layer).__name__ for layer, _ in holders]
@@ -64,7 +64,7 @@ def _evidence(layer: nn.Module, attribute: str, parameter: Tensor, grown: Tensor
         role = "output" if moved == [0] else "input"
         why = f"weight of {kind}, stored as [fan_in, fan_out, window]"
     elif not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention, nn.PReLU)):
-        # A parameter that a module holds itself: [fan_out, fan_in] is the convention of layers and not of everybody.
+        # A parameter that a module holds itself: [fan_out, fan_in] is the convention of torch's layers only.
         is_open = True
     return Evidence(role, why, is_open)
 
@@ -99,7 +99,7 @@ UNSEEN = (
     "Attention: shapes do not show what its logits are divided by. muP wants d_head, not sqrt(d_head); with the same "
     "d_head at every width the two differ by a constant, and with a growing one they do not transfer."
 )
-"""Said of every module: nobody can tell."""
+"""Warning that every module gets, for no check can see it."""
 
 
 def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], roles: Mapping[str, Role]) -> list[str]:

@@ -56,7 +56,7 @@ class Linear:
         self.weight = weight
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """[members, rows, fan-in] -> [members, rows, fan-out]"""
+        """Outputs [members, rows, fan-out] of inputs [members, rows, fan-in]."""
         self.inputs = inputs
         return torch.bmm(inputs, self.weight.mT)
 
@@ -66,7 +66,7 @@ class Linear:
         return torch.bmm(slope, self.weight), torch.bmm(slope.mT, self.inputs)
 
     def r_forward(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        """Inputs and weight move."""
+        """Derivative of the outputs along a direction of inputs and weight."""
         self.moved, self.direction = inputs, weight
         return torch.bmm(inputs, self.weight.mT).baddbmm_(self.inputs, weight.mT)
 
@@ -83,7 +83,7 @@ class Normalisation:
     """
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[members, rows, width] -> the same shape."""
+        """Normalised values, in the shape of the hidden values [members, rows, width]."""
         self.hidden = hidden
         self.mean = hidden.mean(-1, keepdim=True)
         centred = hidden - self.mean
@@ -98,13 +98,13 @@ class Normalisation:
         return self.projected
 
     def r_forward(self, moved: Tensor) -> Tensor:
-        """Derivative of the normalised values; that of r is - r^2 mean(y dx)."""
+        """Derivative of the normalised values along a direction of the hidden values; that of r is - r^2 mean(y dx)."""
         self.shrunk = self._along(moved).mul_(self.root)
         self.moved = self._times(moved)
         return self.moved
 
     def r_backward(self, slope: Tensor) -> Tensor:
-        """Derivative of r P g: of g itself, of the two y in P, and of r."""
+        """Derivative of ``backward``'s gradient r P g along the direction: through g, both y in P, and r."""
         crossed = (torch.linalg.vecdot(self.slope, self.moved).unsqueeze(-1) / slope.shape[-1]).mul_(self.root)
         found = self._times(slope).addcmul_(self.normal, crossed, value=-1)
         found.addcmul_(self.moved, self._along(self.slope).mul_(self.root), value=-1)
@@ -163,14 +163,14 @@ class Activation:
     """An activation, value by value.
 
     Args:
-        name: in ``CURVES``.
+        name: a name in ``CURVES``.
     """
 
     def __init__(self, name: str) -> None:
         self.curve, self.first, self.second = CURVES[name]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Any shape -> the same."""
+        """Values of the activation, in the shape of its inputs."""
         self.inputs = inputs
         self.outputs = self.curve(inputs)
         return self.outputs
@@ -181,12 +181,12 @@ class Activation:
         return slope * self.steepness
 
     def r_forward(self, moved: Tensor) -> Tensor:
-        """The inputs move."""
+        """Derivative of the values along a direction of the inputs."""
         self.moved = moved
         return moved * self.steepness
 
     def r_backward(self, slope: Tensor) -> Tensor:
-        """Uses up the memory of its argument."""
+        """Derivative of ``backward``'s gradient along the direction; uses up the memory of its argument."""
         found = slope.mul_(self.steepness)
         if self.second is None:
             return found
@@ -206,7 +206,7 @@ class Dropout:
         self.factor = None if rate is None or noise is None else 1 + (rate / (1 - rate)).sqrt()[:, None, None] * noise
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[members, rows, width] -> the same shape."""
+        """Values after the noise, in the shape of the hidden values [members, rows, width]."""
         self.hidden = hidden
         return self._times(hidden)
 
@@ -216,7 +216,7 @@ class Dropout:
         return self._times(slope)
 
     def r_forward(self, moved: Tensor) -> Tensor:
-        """The hidden values move."""
+        """Derivative of the values along a direction of the hidden values."""
         self.moved = moved
         return self._times(moved)
 

@@ -132,8 +132,8 @@ def _try_loss(info: TaskInfo, outputs: Tensor, labels: Tensor) -> None:
 
     Args:
         info: the task.
-        outputs: of a few examples, [members, batch, ...], float64.
-        labels: of the same, [batch, ...].
+        outputs: outputs for a few examples, [members, batch, ...], float64.
+        labels: labels of those examples, [batch, ...].
     """
     own = known(info).criterion()
     assert own is not None, "the listing of the task names its loss"

@@ -74,7 +74,7 @@ class ResNet(Proxy):
             branch = block.second(dropped(self.activation(normalised(branch, 3)), index, place, dials, noise))
             record(f"{place}.second", branch)
             hidden = hidden + branch
-        # Means over positions are nearly the same for every example: normalised, they are told apart within a few steps.
+        # Means over positions hardly differ between examples; normalised, they can be learned from within a few steps.
         pooled = normalised(self.activation(normalised(hidden, 3)).mean((2, 3)), 1)
         logits: Tensor = self.readout(pooled)
         return logits

@@ -34,7 +34,7 @@ def interpolation(offsets: Tensor, size: int) -> Tensor:
     R_ij = 1/n sum_k c_k cos(pi k (i + 1/2 + offset) / n) cos(pi k (j + 1/2) / n), c_0 = 1 and else 2; rows sum to 1.
 
     Args:
-        offsets: in pixels, [...].
+        offsets: distances in pixels, [...].
         size: n, pixels of the line.
     """
     pixels = torch.arange(size, dtype=offsets.dtype, device=offsets.device)

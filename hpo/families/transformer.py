@@ -37,7 +37,7 @@ def causal_attention(qkv: Tensor, d_head: int, multiplier: Tensor | float) -> Te
     Args:
         qkv: queries, keys and values side by side, [batch, context, 3 * width].
         d_head: size of one head; the width is a multiple.
-        multiplier: of the logits, 0-dim.
+        multiplier: factor on the logits, 0-dim.
 
     Returns:
         [batch, context, width].
@@ -60,10 +60,10 @@ class Transformer(Proxy):
     Args:
         context: tokens of one example, at most.
         classes: size of the vocabulary.
-        width: of the residual stream; a multiple of d_head.
+        width: width of the residual stream; a multiple of d_head.
         depth: number of blocks, at least 1.
         d_head: size of one attention head; wider models have more heads of the same size.
-        activation: of the MLP, a name in ``ACTIVATIONS``.
+        activation: activation of the MLP, a name in ``ACTIVATIONS``.
 
     Raises:
         ValueError: the width is no multiple of d_head.

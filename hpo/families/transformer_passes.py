@@ -14,16 +14,16 @@ class Attention:
     """softmax(k_d q.k + mask) v for each head: ``causal_attention`` with k_d = multiplier / d_head.
 
     Args:
-        examples: of the batch; the rows of a member are its examples' tokens one after the other.
+        examples: examples of the batch; a member's rows are its examples' tokens one after the other.
         d_head: size of a head.
-        multiplier: of the logits, [members]; None: 1.
+        multiplier: factor on the logits, [members]; None: 1.
     """
 
     def __init__(self, examples: int, d_head: int, multiplier: Tensor | None) -> None:
         self.examples, self.d_head, self.multiplier = examples, d_head, multiplier
 
     def forward(self, qkv: Tensor) -> Tensor:
-        """[members, rows, 3 width] -> [members, rows, width]"""
+        """Outputs of all heads [members, rows, width], of queries, keys and values [members, rows, 3 width]."""
         self.q, self.k, self.v = self._heads(qkv, 3).unbind()
         self._scale_(self.q)
         logits = torch.bmm(self.q, self.k.mT)
@@ -46,7 +46,7 @@ class Attention:
         return self._rows(found, len(slope))
 
     def r_forward(self, moved: Tensor) -> Tensor:
-        """Queries, keys and values move."""
+        """Derivative of the outputs along a direction of queries, keys and values."""
         self.dq, self.dk, self.dv = self._heads(moved, 3).unbind()
         self._scale_(self.dq)
         logits = torch.bmm(self.dq, self.k.mT).baddbmm_(self.q, self.dk.mT)
@@ -82,7 +82,7 @@ class Attention:
         return found
 
     def _heads(self, rows: Tensor, parts: int) -> Tensor:
-        """[members, rows, parts * width] -> [parts, members * examples * heads, context, d_head]."""
+        """Columns [members, rows, parts * width] by head: [parts, members * examples * heads, context, d_head]."""
         members, count, _ = rows.shape
         context = count // self.examples
         apart = rows.view(members * self.examples, context, parts, -1, self.d_head)
@@ -114,7 +114,7 @@ class Block:
         self.attention_drop, self.mlp_drop = drops
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """The residual stream, [members, rows, width]."""
+        """Residual stream after the block, [members, rows, width]."""
         branch = self.attention_out.forward(self.attention.forward(self.qkv.forward(self.attention_norm.forward(hidden))))
         hidden = hidden + self.attention_drop.forward(branch)
         branch = self.mlp_out.forward(self.activation.forward(self.mlp_in.forward(self.mlp_norm.forward(hidden))))
@@ -130,7 +130,7 @@ class Block:
         return slope + self.attention_norm.backward(branch), [qkv, attention_out, mlp_in, mlp_out]
 
     def r_forward(self, moved: Tensor, directions: Sequence[Tensor]) -> Tensor:
-        """Residual stream and weights move."""
+        """Derivative of the residual stream along a direction of itself and of the weights."""
         qkv, attention_out, mlp_in, mlp_out = directions
         branch = self.attention.r_forward(self.qkv.r_forward(self.attention_norm.r_forward(moved), qkv))
         moved = moved + self.attention_drop.r_forward(self.attention_out.r_forward(branch, attention_out))
@@ -164,7 +164,7 @@ class TransformerPasses(Passes):
         dials: those that are on, each [members]; ``dropout`` [members, blocks].
         noise: for the dials, with members in front.
         d_head: size of a head.
-        activation: of the MLP.
+        activation: activation of the MLP.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class TransformerPasses(Passes):
         return Dropout(self.dials["dropout"][:, block], self._rows(self.noise[f"dropout.blocks.{block}.{branch}"]))
 
     def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """[members, batch, context, width]"""
+        """Sum of token and position embeddings, [members, batch, context, width]."""
         rows = tokens.flatten(0, 1).index_select(0, self.entries).view(*self.shape, -1)
         return rows.add_(positions[:, None, : self.context])
 

@@ -26,7 +26,7 @@ class UserModule(Proxy):
 
     Args:
         module: plain torch; ``forward(inputs)`` gives logits.
-        task: what it learns.
+        task: task that the module learns.
 
     Raises:
         InvalidData: the module holds what no population can train: dropout, running statistics.
@@ -37,7 +37,7 @@ class UserModule(Proxy):
     def __init__(self, module: nn.Module, task: TaskInfo) -> None:
         super().__init__()
         refuse_untrainable(module, task.name)
-        # Shared and not held: so names are the module's own, and whoever swaps a tensor here swaps it there.
+        # Shared, not registered: names are the module's own, and a tensor swapped here is swapped there.
         self._parameters, self._buffers, self._modules = module._parameters, module._buffers, module._modules
         self._alone = (module.train(),)
         self.task = task
@@ -102,7 +102,7 @@ class UserModule(Proxy):
             return found
 
         in_dims = (0, 0, 0, None if shared else 0)
-        # A population of one is one, too: the module must not draw random numbers that it could not draw in a larger one.
+        # A population of one goes this way too: a module must not draw random numbers that a larger one could not draw.
         found: Tensor = vmap(one, in_dims=in_dims)(tensors, dict(dials), dict(noise), inputs)
         return found
 
@@ -140,10 +140,10 @@ def build_module(model: ModelSpec, info: TaskInfo, task: UserTask | None = None)
 
 
 def known(info: TaskInfo) -> UserTask:
-    """The task of one's own that these are the facts of.
+    """Task of the user that these facts belong to.
 
     Raises:
-        InvalidData: they came without it.
+        InvalidData: the facts came without their task.
     """
     try:
         return user_task(info)
@@ -174,7 +174,7 @@ def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
 
 
 def example_inputs(info: TaskInfo, *leading: int) -> Tensor:
-    """Inputs that mean nothing, [*leading, *input_shape]."""
+    """Inputs of the right shape and dtype, [*leading, *input_shape]; their values mean nothing."""
     shape = (*leading, *info.input_shape)
     count = torch.arange(prod(shape)).view(shape)
     return count % max(info.classes, 2) if info.inputs == "tokens" else torch.sin(count.float())

@@ -1,1 +1,1 @@
-"""Numbers that follow from a job before it runs: sizes, bytes, runs of its searches and measurements. Imports no torch."""
+"""Numbers known before a job runs: sizes, bytes, and counts of runs in its searches and measurements. Imports no torch."""

@@ -1,79 +1,88 @@
-"""How much every search runs: its scouts, races, outer steps, last judgement and certificate. Imports no torch.
+"""Counts of runs, points and seeds in every search: scout, races, outer steps, finish, certificate. Imports no torch.
 
-The searches do what these numbers say, and the estimate of a job (``hpo.sizing``) counts with the same ones.
+The searches run by these numbers, and the estimate of a job (``hpo.sizing``) counts with the same ones.
 """
 
 SHORT_SHARE, SHORTEST = 4, 20
-"""Inner steps of a short run: one in so many of the run's, with the whole schedule squeezed into it; at least so many."""
+"""A short run has one inner step for every ``SHORT_SHARE`` of a full run, and at least ``SHORTEST``. The whole schedule is
+compressed into it."""
 LOOKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""Early stopping: shares of the run at which the validation loss is looked at."""
+"""Early stopping: shares of a run after which the validation loss is compared."""
 
 SWEEP, SWEEP_FINALISTS = 16, 4
-"""The scout of a named estimator: learning rates in short runs on one seed; points in full runs on all seeds."""
+"""Scout of a named estimator: learning rates tried in short runs on one seed; points then run in full on all seeds."""
 MORE_DECAY = (10.0, 100.0)
-"""Either scout: factors on the weight decay of the best rate, each a point that is run in full."""
+"""Scouts: factors on the weight decay at the best learning rate; each gives one more point that is run in full."""
 STARTS_SPREAD = 4
-"""Several starts: points over the whole space that a short run judges, for each start but the first."""
+"""Several starts: points, spread over the space, that short runs compare for each start after the first."""
 
 RACE_LENGTHS = (0.3, 0.8, 2.0)
 """Largest coordinate of a candidate's move, in unconstrained units (one unit of a log coordinate is a factor e)."""
 RACE_DIRECTIONS = 2
-"""Directions of a race: the gradient, and how sure the seeds are of each coordinate's sign."""
+"""Number of directions in a race: the gradient, and its signal over noise across the seeds."""
 RACERS, RACE_FINALISTS = RACE_DIRECTIONS * len(RACE_LENGTHS), 2
-"""An outer step of a named estimator from one start: candidates on the first seed; the best of them on the others."""
+"""Race of a named estimator, in one outer step from one start: candidates on the first seed; the best of them that go on to
+the other seeds."""
 LATEST, CHEAPEST = 3, 3
-"""The last judgement: latest points of the leading start, and those of lowest loss, beside the start and the present."""
+"""Finish: number of latest points, and of points of lowest loss, from the leading start; the start and its present point
+are added."""
 MOST_CANDIDATES = 2 + CHEAPEST + LATEST
-"""Points of the last judgement from one start, at most."""
+"""Most points that the finish compares from one start."""
 
 SURVEY_RATES, SURVEY_SPREAD, SURVEY_PER_DIMENSION = 8, 16, 4
-"""The scout of the portfolio, in short runs on one seed: learning rates; points over the box, at most, and for each
-dimension of a space of few."""
+"""Scout of the portfolio, in short runs on one seed: learning rates; most points spread over the space; points for each
+dimension, in a space of few dimensions."""
 SURVEY = SURVEY_RATES + SURVEY_SPREAD
-"""Points of its sweep and its spread together, at most."""
+"""Most points of the scout's sweep and spread together."""
 SURVEY_FINALISTS = 2
-"""Its best points that are run in full, beside the start, the consensus of the best, more decay and the leaning point."""
+"""Best points of the scout that are run in full. Further points are added: the start, the mean of the best, the points of
+more decay, and the point that has the best value of each learning rate."""
 SURVEYED = 2 + SURVEY_FINALISTS + len(MORE_DECAY)
-"""Full runs of that scout, but for the leaning point."""
+"""Full runs of the scout, without the point that has the best value of each learning rate."""
 MOST_TILTED = 8
-"""Rates that it raises and lowers one by one, at most: where there are more, the sampler looks for their ratios."""
+"""Most learning rates that the scout raises and lowers one by one. A space with more leaves their ratios to the sampler."""
 
 GRADIENT_SEEDS = 2
-"""Seeds differentiated in one outer step of the portfolio. One seed's gradient may point anywhere; two tell which signs
-they agree on."""
+"""Seeds differentiated in one outer step of the portfolio. The gradient of one seed may point anywhere; two seeds show on
+which signs they agree."""
 RUNS_PER_GRADIENT = 5
-"""Run-equivalents of one seed's gradient, at most, when it is asked whether the budget still pays for it."""
+"""Upper bound on the cost of one seed's gradient, in run-equivalents: no gradient is started if the budget left is
+smaller."""
 SAMPLED = 6
-"""Points that the sampler proposes in one outer step, beside the consensus of the best."""
+"""Points that the sampler proposes in one outer step; the means of the best points are added."""
 MOVE_LENGTHS = (0.4, 1.0)
 """Largest coordinate of a candidate's move along a gradient of the portfolio, over the width of the trust region."""
 MOVE_FINALISTS = 2
-"""Candidates along such a gradient that are run to their end in any case, where others may be ended early."""
+"""Candidates along a gradient of the portfolio that always run to the end; early stopping may end the others."""
 PANEL_SHARE = 2
-"""Most seeds of a duel, over those a job asks for. The more points were tried on few seeds, the luckier the best of them,
-so that late in a long search a point must win over twice as many."""
+"""Most seeds on which a challenger is compared with the incumbent, over the seeds that the job asks for. The more points
+were tried on few seeds, the luckier the best of them, so late in a long search a point must win on twice as many."""
 RUNS_PER_SEED = 20
-"""Run-equivalents after which a challenger must win over one seed more: cheap decisions early, sure ones later."""
+"""Run-equivalents after which a challenger must win on one more seed: cheap decisions early, reliable ones later."""
 EXPLORATION = 28.0
-"""Run-equivalents, the scout's included, before the first gradient: it is worth most at the bottom of a good basin."""
+"""Run-equivalents before the first gradient, those of the scout included. A gradient helps most at the bottom of a good
+basin."""
 LEAST_SHARE = 0.25
-"""Share of the cost since the scout that each arm gets, whatever it gained: landscapes change as the search moves."""
+"""Smallest share of the cost since the scout that each arm gets, whatever it gained: landscapes change as the search
+moves."""
 FORMER = 3
-"""The last judgement of the portfolio: former incumbents, beside the start and the present one."""
+"""Finish of the portfolio: number of former incumbents; the start and the incumbent are added."""
 MOST_AUTO_CANDIDATES = 2 + FORMER
-"""Points of that judgement, at most."""
+"""Most points that the finish of the portfolio compares."""
 
 QUALITY_POINTS, QUALITY_MEMBERS = 5, 2
-"""What a best response predicts: the run's own schedule and four beside it; members that are trained again at each."""
+"""Check of a best response's predictions: points (the run's own schedule and four beside it), and members that are trained
+again at each."""
 
 CERTIFIED_STEPS, CERTIFIED_SHORTEST = 20, 2
-"""Inner steps of the certificate's runs. Where differences do not settle, half as many are tried, down to the shortest."""
+"""Inner steps of the certificate's runs, and their smallest number: if the differences do not settle, it is halved down to
+that."""
 CERTIFIED_WIDTHS = (1.6e-5, 4e-6, 1e-6)
-"""Half widths of the certificate's differences to begin with, in unconstrained units."""
+"""Half widths that the certificate's differences begin with, in unconstrained units."""
 CERTIFYING_RUNS = 2 * len(CERTIFIED_WIDTHS)
-"""Runs that the certificate trains at a time: to both sides at each width."""
+"""Runs that the certificate trains as one computation: one to either side at each width."""
 
 
 def short_steps(steps: int) -> int:
-    """Inner steps of a short run of a job whose runs take ``steps``."""
+    """Inner steps of a short run, in a job whose full runs take ``steps``."""
     return min(steps, max(SHORTEST, -(-steps // SHORT_SHARE)))

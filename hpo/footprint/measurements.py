@@ -1,38 +1,39 @@
-"""Numbers of the measurements for a transfer: steps, factors, seeds, batches, widths of a coordinate check. No torch.
+"""Sizes of the measurements for a transfer: steps, factors, seeds, batches, widths of a coordinate check. No torch.
 
-The measurements (``hpo.evidence``) do what these say, and the estimate of a job (``hpo.sizing``) counts with the same ones.
+The measurements (``hpo.evidence``) run by these numbers, and the estimate of a job (``hpo.sizing``) counts with the same
+ones.
 """
 
 from hpo.footprint.sizes import Sizes
 
 CHECK_STEPS = 4
-"""Coordinate check: optimizer updates at each width."""
+"""Coordinate check: number of optimizer updates at each width."""
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Ladder and horizons: factors on the tuned learning rate (or weight decay), each a run on every seed."""
+"""Ladder and horizons: factors on the tuned learning rate (or weight decay); each is a run on every seed."""
 FIT_SEEDS = 4
-"""Horizons: seeds of each factor."""
+"""Horizons: number of seeds at each factor."""
 NOISE_TIMES = (0.25, 0.5, 0.75)
-"""Noise scale: shares of the run at which gradients are taken."""
+"""Noise scale: shares of the run after which gradients are taken."""
 NOISE_RUNS, NOISE_BATCHES = 4, 32
-"""Noise scale: runs; gradients of each at each time."""
+"""Noise scale: number of runs, and of gradients that each run takes at each time."""
 KERNEL_EXAMPLES, KERNEL_SEEDS = 4, 3
-"""Examples of the batch, and seeds, that tangent kernel and linearisation are measured on: each example holds a gradient
-of its own."""
+"""Examples of the batch, and seeds, on which tangent kernel and linearisation are measured. Few, because each example holds
+a gradient of its own."""
 MOST_AT_ONCE = 4_000_000
-"""Parameters of the seeds that train as one computation: some twenty times as many numbers are in memory."""
+"""Most parameters of the seeds that train as one computation. About twenty times as many numbers are in memory."""
 MOST_WORK = 2_000_000_000
-"""Multiply-adds of one forward pass of one batch, over all widths; bounds the check to seconds on one core."""
+"""Most multiply-adds of a forward pass of one batch, summed over all widths: keeps the check to seconds on one core."""
 MOST_PARAMETERS = 8_000_000
-"""Over all widths of a ladder; bounds the memory to some hundred megabytes."""
+"""Most parameters, summed over all widths of a coordinate check: keeps its memory to some hundred megabytes."""
 DOUBLINGS, FEWEST_WIDTHS = 4, 4
 
 
 def ladder(sizes: Sizes) -> list[int]:
-    """Widths of the check: doublings of the proxy's width, at least four widths.
+    """Widths of the coordinate check: doublings of the proxy's width, at least four widths.
 
-    They begin at the family's smallest width or above, and go over four doublings as far as ``MOST_WORK`` and
-    ``MOST_PARAMETERS`` allow. A large proxy is checked at and below its width. Where heads cannot be halved any more, the
-    widths are those of one to four heads.
+    They begin at the family's smallest width or above, and continue for up to four doublings within ``MOST_WORK`` and
+    ``MOST_PARAMETERS``. A large proxy is checked at and below its width. If heads cannot be halved any more, the widths are
+    those of one to four heads.
     """
     model, family = sizes.spec.model, sizes.family
     step = family.check_step(model)

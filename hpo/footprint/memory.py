@@ -1,4 +1,4 @@
-"""Peak memory of a job's populations in bytes, above what the process itself takes.
+"""Peak memory of a job's populations in bytes, in addition to the memory of an idle process.
 
 The formulas count what is alive at the worst moment of each phase. Their factors were measured on a CPU as growth of the
 resident size; tests hold them to 30 % of it.
@@ -12,67 +12,68 @@ from windtunnel.types.spec import JobSpec
 BYTES = 4
 MOST_PLAIN_MEMBERS = 32
 MOST_PLAIN_PARAMETERS = 4_000_000
-"""A plain population stops growing where arithmetic, not dispatch, already takes the time."""
+"""Most parameters of a plain population: above, arithmetic takes the time of a step, not dispatch, so more members gain
+nothing."""
 MOST_PLAIN_BYTES = 2**29
-"""Nor does a larger one help where activations no longer fit in a cache by far."""
+"""Most bytes of a plain population: above, its activations are far too large for a cache, so more members gain nothing."""
 
 UPDATE = 10
 """Copies of the parameters that a plain step touches: states before and after, gradient, coefficients, temporaries."""
 RETAINED = 2
-"""Those of them that the allocator keeps for later."""
+"""Copies of the parameters that the allocator keeps after a plain step."""
 BACKWARD_UPDATE = 14
-"""The same of one step of the reverse pass, with cotangents."""
+"""Copies of the parameters that one step of the reverse pass touches, with cotangents."""
 SECOND_ORDER = 6.0
-"""Floats alive in a step that is differentiated twice, over those that its forward pass keeps."""
+"""Live floats of a twice-differentiated step, per float that its forward pass keeps."""
 DOUBLE = 2
-"""Bytes and seconds in float64 over float32."""
+"""Bytes, and seconds, of float64 over those of float32."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Sizes of one job in bytes, for one member where nothing else is said."""
+    """Memory of one job's parts in bytes; for one member unless stated otherwise."""
 
     sizes: Sizes
 
     @property
     def spec(self) -> JobSpec:
-        """The job."""
+        """Spec of the job."""
         return self.sizes.spec
 
     @property
     def parameters(self) -> int:
-        """The parameters."""
+        """Bytes of the parameters."""
         return BYTES * self.sizes.parameters
 
     @property
     def state(self) -> int:
-        """The optimizer's state."""
+        """Bytes of the optimizer's state."""
         return self.sizes.state_copies * self.parameters
 
     @property
     def gradient(self) -> float:
-        """Floats alive in a training step, over those that its forward pass keeps."""
+        """Live floats of a training step, per float that its forward pass keeps."""
         return self.sizes.family.measured.gradient
 
     @property
     def saved(self) -> int:
-        """What the forward pass of a training step keeps."""
+        """Bytes that the forward pass of a training step keeps."""
         each = self.sizes.footprint.saved + self.sizes.shift_floats
         return BYTES * each * self.spec.inner.batch_size
 
     @property
     def order(self) -> int:
-        """Indices of the training examples of every step, and the tables of coefficients over time."""
+        """Bytes of the indices of every step's training examples, and of the tables of coefficients over time."""
         inner, tensors = self.spec.inner, 20
         return inner.steps * (8 * inner.batch_size + 4 * BYTES * tensors)
 
     def evaluation(self, examples: int) -> int:
-        """Loss on a whole split, without a graph."""
+        """Bytes of a loss on that number of examples, without a graph."""
         return BYTES * self.sizes.footprint.live * examples
 
     @property
     def plain(self) -> int:
-        """A training run, and the evaluation of its result on validation and test split."""
+        """Peak of a training run, including the evaluation of its result on the validation and test split."""
         task = self.sizes.task
         training = UPDATE * self.parameters + self.gradient * self.saved
         judging = self.state + self.evaluation(max(task.validation_examples, task.test_examples))
@@ -80,30 +81,30 @@ class Memory:
 
     @property
     def slope(self) -> int:
-        """The gradient of the validation loss at the end of a run."""
+        """Bytes of the gradient of the validation loss at the end of a run."""
         saved = BYTES * self.sizes.footprint.saved
         floats = self.sizes.family.measured.slope * saved * self.sizes.task.validation_examples
         return int(4 * self.parameters + floats)
 
     def reverse(self, states: int) -> int:
-        """A reverse pass that holds so many states at once."""
+        """Peak of a reverse pass that holds that number of states at the same time."""
         back = BACKWARD_UPDATE * self.parameters + SECOND_ORDER * self.saved
         return int(states * self.state + max(back, self.slope)) + 2 * self.order
 
 
 def plain_members(sizes: Sizes) -> int:
-    """Members that plain runs (scout, race, finish, samplers) train as one computation, at most."""
+    """Most members that plain runs (scout, race, finish, samplers) train as one computation."""
     by_size = min(MOST_PLAIN_MEMBERS, MOST_PLAIN_PARAMETERS // sizes.parameters)
     return max(1, min(by_size, MOST_PLAIN_BYTES // Memory(sizes).plain))
 
 
 def starts_at_once(sizes: Sizes) -> int:
-    """Starts whose hypergradients are taken as one computation: as many as a plain population holds, at least one."""
+    """Number of starts whose hypergradients are one computation: as many as fit in a plain population, at least one."""
     return min(sizes.spec.outer.starts, max(1, plain_members(sizes) // sizes.spec.inner.seeds))
 
 
 def at_once(sizes: Sizes) -> Sizes:
-    """Sizes of the same job with one seed for each run that it differentiates at once: its memory is reckoned from them.
+    """Sizes of the job with one seed for each run that is differentiated at the same time; its memory is counted from them.
 
     The seeds of several starts are one population.
     """
@@ -111,12 +112,12 @@ def at_once(sizes: Sizes) -> Sizes:
 
 
 def held_together(sizes: Sizes, members: int) -> int:
-    """Members of a population whose activations are alive at once: all of them, or those of one group."""
+    """Members of a population whose activations are alive at once: all of them, or one group."""
     together = sizes.members_together
     return members if together is None else min(members, together)
 
 
 def plain_bytes(sizes: Sizes, members: int) -> int:
-    """Peak of plain runs of so many members: of one group; of the others what they begin with, and end with."""
+    """Peak of a plain population of ``members``: activations of one group, first and last states of all other members."""
     memory, held = Memory(sizes), held_together(sizes, members)
     return held * memory.plain + (members - held) * (2 * memory.state + memory.order)

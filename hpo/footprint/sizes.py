@@ -1,4 +1,4 @@
-"""Sizes: what follows from a job's spec and its task, counted once and handed on. Imports no torch."""
+"""Sizes of a job, counted once from its spec and its task, and handed on. Imports no torch."""
 
 from collections.abc import Container
 from dataclasses import dataclass, replace
@@ -17,20 +17,20 @@ from windtunnel.types.tasks import TaskInfo
 
 @dataclass(frozen=True)
 class Sizes:
-    """A job's sizes: the spec, its task, its family, and what was counted of them. Made once, where a job comes in."""
+    """A job's spec, task and family, with the numbers counted from them. Made once, when a job comes in."""
 
     spec: JobSpec
-    """The job."""
+    """Spec of the job."""
     task: TaskInfo
     """Task that the job learns."""
     family: FamilyFacts
-    """The facts of its proxy's family."""
+    """Facts of the proxy's family."""
     tensors: tuple[TensorFacts, ...]
     """Tensors of the proxy, in the order of its module's ``named_parameters``."""
     parameters: int
     """Parameters of the proxy."""
     footprint: Footprint
-    """Numbers of one example and one member in one forward pass of the proxy."""
+    """Numbers of one forward pass of the proxy, for one example of one member."""
     state_copies: int
     """Copies of the parameters in the optimizer's state, the parameters themselves included."""
     item_coordinates: tuple[int, ...]
@@ -38,15 +38,15 @@ class Sizes:
 
     @classmethod
     def of(cls, spec: JobSpec, task: TaskInfo) -> Self:
-        """Count the sizes of a job.
+        """Counts the sizes of a job.
 
         Args:
             spec: the job.
-            task: the task that it names.
+            task: task that the job names.
 
         Raises:
-            Refused: nothing answers for its family.
-            ValueError: a size that the family does not have.
+            Refused: the model's family is unknown.
+            ValueError: the family does not have such a size.
         """
         family = facts(spec.model.family)
         tensors = family.tensors(spec.model, task)
@@ -68,7 +68,7 @@ class Sizes:
 
     @property
     def rates(self) -> int:
-        """Learning rates that are searched, each a coordinate of its own."""
+        """Number of searched learning rates, each a coordinate of its own."""
         return self._coordinates_of({"learning_rate"})
 
     @property
@@ -78,9 +78,9 @@ class Sizes:
 
     @property
     def shift_floats(self) -> int:
-        """Floats that an example keeps whose image is shifted, as a forward pass does; 0 without augmentation.
+        """Floats kept for shifting one example's image in a forward pass; 0 without augmentation.
 
-        A matrix for each side, and the image moved along one of them.
+        They are a matrix for each side, and the image moved along one of the sides.
         """
         image = self.task.image
         if image is None or self.spec.start_value("augmentation") is None:
@@ -89,12 +89,12 @@ class Sizes:
 
     @property
     def response_parameters(self) -> int:
-        """R: a row for each row of the weights, and a direction in the k regularisers for each of its units and biases."""
+        """R, parameters of a response: a row for each row of the weights, and a vector [k] for each unit and bias."""
         channels = sum(fact.shape[1 if fact.name.endswith("embedding.weight") else 0] for fact in self.tensors)
         return self.parameters + self._coordinates_of(REGULARISERS) * channels
 
     def with_run(self, **changes: int) -> Self:
-        """Sizes of the same job with other ``steps``, ``batch_size`` or ``seeds``, which change nothing that is counted."""
+        """Sizes of the job with other ``steps``, ``batch_size`` or ``seeds``, on which no counted number depends."""
         return replace(self, spec=self.spec.model_copy(update={"inner": self.spec.inner.model_copy(update=changes)}))
 
     def model_at(self, width: int) -> ModelSpec:
@@ -110,7 +110,7 @@ class Sizes:
         return self.family.footprint(self.model_at(width), self.task).multiply_adds
 
     def at_width(self, width: int) -> Self:
-        """Sizes of the same job with a proxy of another width."""
+        """Sizes of the job with a proxy of another width."""
         return type(self).of(self.spec.model_copy(update={"model": self.model_at(width)}), self.task)
 
     def _coordinates_of(self, names: Container[str]) -> int:

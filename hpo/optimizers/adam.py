@@ -25,7 +25,7 @@ from windtunnel.types import TensorRow
 
 
 def adam_init(parameters: Tensor) -> OptimizerState:
-    """(parameters, first moment, second moment)."""
+    """State before the first update: (parameters, first moment, second moment), the moments 0, each [members, P]."""
     return parameters, torch.zeros_like(parameters), torch.zeros_like(parameters)
 
 
@@ -33,10 +33,10 @@ def adam(state: OptimizerState, gradient: Tensor, terms: Tables, step: int) -> O
     """State after update number ``step`` (from 0), equal to torch.optim.Adam and AdamW; differentiable in every tensor.
 
     Args:
-        state: see ``adam_init``.
-        gradient: [members, P].
+        state: (parameters, first moment, second moment), each [members, P].
+        gradient: gradient of the training loss, [members, P].
         terms: coefficients by name, each broadcastable to [members, P]: ``learning_rate``, ``beta1``, ``beta2``, ``eps``;
-            those of clipping and decay where they are on.
+            those of clipping and decay if they are on.
         step: number of the update.
     """
     parameters, first, second = state
@@ -51,16 +51,16 @@ def adam(state: OptimizerState, gradient: Tensor, terms: Tables, step: int) -> O
 
 
 def _root(second: Tensor) -> Tensor:
-    """Square root whose derivative at 0 is 0: there a parameter has never had a gradient, and its root is a constant."""
+    """Square root with derivative 0 at 0: such a parameter has never had a gradient, and its root counts as a constant."""
     alive = second > 0
     return torch.where(alive, second, 1.0).sqrt() * alive
 
 
 class DifferentiableAdam(DifferentiableOptimizer):  # type: ignore[misc]
-    """Adam with either decay for ``higher``, per tensor: ``lr``, ``beta1``, ``beta2``, ``eps``, ``shrink`` and ``l2``.
+    """Adam with coupled or decoupled decay for ``higher``, per tensor.
 
-    The package's own Adam takes a Python square root of the second bias correction, which cuts the graph to beta2, and it
-    has no AdamW.
+    Settings of a parameter group are ``lr``, ``beta1``, ``beta2``, ``eps``, ``shrink`` and ``l2``. The package's own Adam
+    takes a Python square root of the second bias correction, which cuts the graph to beta2, and it has no AdamW.
     """
 
     def _update(self, grouped_grads: Sequence[Sequence[Tensor]], **_: Any) -> None:
@@ -80,18 +80,18 @@ class DifferentiableAdam(DifferentiableOptimizer):  # type: ignore[misc]
 
 
 class Adam(Rule):
-    """Adam; decay comes in by the tables: ``coupled_decay`` through the gradient, ``shrink`` beside it."""
+    """Adam; decay comes from the tables: ``coupled_decay`` is added to the gradient, ``shrink`` acts beside the update."""
 
     def init(self, parameters: Tensor) -> OptimizerState:
-        """See ``adam_init``."""
+        """State before the first update: (parameters, first moment, second moment), the moments 0."""
         return adam_init(parameters)
 
     def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> OptimizerState:
-        """See ``Rule``."""
+        """(parameters, first moment, second moment) after update number ``step``; differentiable in every tensor."""
         return adam(state, gradient, spread(tables, layout), step)
 
     def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> None:
-        """See ``Rule``."""
+        """Moves parameters and moments in their own memory as ``update`` does, up to rounding; overwrites the gradient."""
         parameters, first, second = state
         beta1, beta2 = tables["beta1"], tables["beta2"]
         clip_and_couple_(gradient, parameters, tables, layout)
@@ -108,17 +108,17 @@ class Adam(Rule):
     def pull_back(
         self, update: Applied, adjoint: OptimizerState, wanted: Collection[str]
     ) -> tuple[OptimizerState, Tensor, Cotangents]:
-        """See ``Rule``; in closed form."""
+        """Adjoints of state and gradient, and the wanted cotangents, by the closed form of ``update``'s derivative."""
         return pulled_back(update, adjoint, wanted, _product)
 
     def for_higher(self) -> type[DifferentiableOptimizer]:
-        """See ``Rule``."""
+        """Adam as an optimizer of the package ``higher``."""
         return DifferentiableAdam
 
     def gradient_rates(
         self, rows: Sequence[TensorRow], state: OptimizerState, tables: Tables, layout: Layout, member: int, steps: int
     ) -> list[float]:
-        """Learning rates over the size of each tensor's gradients; 0 for a tensor that has never had one."""
+        """Learning rate of each tensor over (size of its gradients + eps); 0 for a tensor that has never had one."""
         rates = [row.learning_rate for row in rows]
         unbiased = 1 - tables["beta2"].item() ** steps
         roots = [(second[member].mean() / unbiased).sqrt().item() for second in layout.split(state[2])]
@@ -128,10 +128,10 @@ class Adam(Rule):
 
 
 def _product(update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str], found: Cotangents) -> Tensor:
-    """``Product`` of m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, w' = w - lr / (1 - b1^t) m' / (sqrt(v') / c + eps).
+    """Pullback of m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, w' = w - lr / (1 - b1^t) m' / (sqrt(v') / c + eps).
 
-    c is sqrt(1 - b2^t). Where v' is 0 a parameter has never had a gradient: its root counts as a constant there, as in
-    ``adam``.
+    c is sqrt(1 - b2^t). A parameter whose v' is 0 has never had a gradient: its root counts as a constant, as in ``adam``.
+    The form is that of ``Product``.
     """
     (_, before_first, before_second), (_, first, second) = update.before, update.after
     layout, tables = update.layout, update.tables

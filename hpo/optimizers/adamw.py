@@ -4,7 +4,7 @@ from hpo.optimizers.adam import Adam
 
 
 class AdamW(Adam):
-    """Adam's rule; its decay comes in by the table ``shrink`` alone."""
+    """Adam's rule; the table ``shrink`` alone holds the decay."""
 
 
 RULE = AdamW()

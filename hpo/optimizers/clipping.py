@@ -4,21 +4,21 @@ import torch
 from torch import Tensor
 
 STABILITY = 1e-6
-"""Added to the norm, as torch.nn.utils.clip_grad_norm_ does."""
+"""Constant added to the norm, as torch.nn.utils.clip_grad_norm_ does."""
 
 
 def clip_scale(gradient: Tensor, threshold: Tensor) -> Tensor:
-    """min(1, threshold / (norm + 1e-6)), [members, 1]; without a derivative."""
+    """min(1, threshold / (norm + 1e-6)), [members, 1], for a gradient [members, P]; not differentiable."""
     norm: Tensor = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
     return (threshold / (norm + STABILITY)).clamp(max=1.0)
 
 
 def clip_by_global_norm(gradient: Tensor, threshold: Tensor) -> Tensor:
-    """Scale each member's gradient by min(1, threshold / (norm + 1e-6)).
+    """Gradient [members, P] with each member's scaled by min(1, threshold / (norm + 1e-6)); differentiable.
 
     Args:
-        gradient: [members, parameters].
-        threshold: [members, 1].
+        gradient: gradient, [members, P].
+        threshold: largest norm, [members, 1].
 
     References:
         Pascanu et al. 2013, algorithm 1.
@@ -34,8 +34,8 @@ class Clip:
     """Scale of one clipped gradient, and its derivative.
 
     Args:
-        gradient: [members, P].
-        threshold: [members, 1].
+        gradient: gradient before clipping, [members, P].
+        threshold: largest norm, [members, 1].
     """
 
     def __init__(self, gradient: Tensor, threshold: Tensor) -> None:
@@ -47,7 +47,7 @@ class Clip:
         self.scale = torch.where(self.active, scale, 1.0)
 
     def pull_back_(self, adjoint: Tensor) -> Tensor:
-        """Turns the adjoint of the clipped gradient into that of the gradient; returns the threshold's, [members, 1]."""
+        """Cotangent of the threshold, [members, 1]; turns the clipped gradient's adjoint into the gradient's, in place."""
         along = torch.linalg.vecdot(adjoint, self.gradient)[:, None]
         to_threshold = torch.where(self.active, along / (self.norm + STABILITY), 0.0)
         inward = torch.where(self.active, to_threshold * self.scale / self.norm, 0.0)

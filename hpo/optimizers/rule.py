@@ -1,9 +1,9 @@
-"""Update rule: what an optimizer does to a population's parameters, and how that is differentiated.
+"""Update rule: the change that an optimizer makes to a population's parameters, and its derivatives.
 
 A state is a tuple of flat tensors [members, P] that begins with the parameters. A rule reads its coefficients by name from
 the tables of one step, ``Coefficients.at``: ``learning_rate`` [members, n] for n tensors, ``clip_norm`` [members, 1], the
-decays ``shrink`` and ``coupled_decay`` [members, n], and settings of its own, [members, 1] or [members, n]. What is off is
-absent. Clipping and both decays are the same under every rule:
+decays ``shrink`` and ``coupled_decay`` [members, n], and settings of its own, [members, 1] or [members, n]. A table that
+is off is absent. Clipping and both decays are the same under every rule:
 
     g <- clip(g) + coupled_decay * w        w <- (1 - shrink) * w - learning_rate * move
 """
@@ -23,32 +23,32 @@ from windtunnel.types import TensorRow
 OptimizerState = tuple[Tensor, ...]
 Tables = Mapping[str, Tensor]
 Cotangents = dict[str, Tensor]
-"""By name of the table, in the table's shape."""
+"""Table name -> derivative by that table, in the table's shape."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """One update, as it was made."""
+    """One update that was made: its state before and after, and its arguments."""
 
     before: OptimizerState
     after: OptimizerState
     gradient: Tensor
     """Gradient of the training loss, before clipping, [members, P]."""
     tables: Tables
-    """``Coefficients.at`` of that step."""
+    """Coefficients of that step, by name: ``Coefficients.at``."""
     layout: Layout
     step: int
 
     def total(self, name: str, flat: Tensor) -> Tensor:
-        """Cotangent of a table that was spread over [members, P]: summed over the parameters that share a value."""
+        """Cotangent of a table that was spread over [members, P], summed over the parameters that share a value."""
         return flat.sum(dim=1, keepdim=True) if self.tables[name].shape[1] == 1 else self.layout.sums(flat)
 
 
 class Rule(ABC):
-    """An optimizer's update rule. What has a default is right for every rule; a rule may know a faster way.
+    """An optimizer's update rule. The methods with a default are right for every rule; a rule may have a faster form.
 
     References:
-        Each rule names its own; ``windtunnel.types.optimizers`` has what can be said about it without a tensor.
+        Each rule names its own; ``windtunnel.types.optimizers`` holds the facts about it that need no tensor.
     """
 
     @abstractmethod
@@ -60,15 +60,15 @@ class Rule(ABC):
         """State after update number ``step`` (from 0): clipped, moved, decayed. Pure and differentiable in every tensor.
 
         Args:
-            state: before the update; it is left as it is.
-            gradient: of the training loss, [members, P].
+            state: state before the update; it is not changed.
+            gradient: gradient of the training loss, [members, P].
             tables: coefficients of that step.
-            layout: which parameters make a tensor.
+            layout: tensors that the parameters form.
             step: number of the update.
         """
 
     def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> None:
-        """Moves the state as ``update`` does, to rounding, in its own memory, without a graph; uses the gradient up."""
+        """Moves the state in its own memory as ``update`` does, up to rounding; no graph; may overwrite the gradient."""
         for part, moved in zip(state, self.update(state, gradient, tables, layout, step), strict=True):
             part.copy_(moved)
 
@@ -78,8 +78,8 @@ class Rule(ABC):
         """Vector-Jacobian product of ``update``; by default automatic differentiation of it.
 
         Args:
-            update: what was done.
-            adjoint: of each part of the state after, [members, P]; its memory may be used for what is returned.
+            update: the update that was made.
+            adjoint: adjoint of each part of the state after, [members, P]; its memory may be reused for the result.
             wanted: names of the tables whose cotangents are needed.
 
         Returns:
@@ -92,7 +92,7 @@ class Rule(ABC):
         """The rule as an optimizer of the package ``higher``, one tensor at a time; None: there is none.
 
         Its parameter groups hold ``lr``, ``shrink``, ``l2``, and the rule's own settings by name, all of them tensors.
-        It shares no code with ``update``, for each is the other's oracle.
+        It shares no code with ``update``, so that each can check the other.
         """
         return None
 
@@ -100,22 +100,22 @@ class Rule(ABC):
     def gradient_rates(
         self, rows: Sequence[TensorRow], state: OptimizerState, tables: Tables, layout: Layout, member: int, steps: int
     ) -> list[float]:
-        """What an update multiplies a gradient of each tensor with, on average, after so many updates.
+        """Mean factor from a gradient to the update of each tensor, in the layout's order, after ``steps`` updates.
 
         Args:
             rows: learning rate and eps of each tensor, in the layout's order.
-            state: after the last update.
+            state: state after the last update.
             tables: coefficients of the updates.
-            layout: of the state.
-            member: whose state.
-            steps: updates done.
+            layout: layout of the state.
+            member: index of the member whose state is read.
+            steps: number of updates done.
         """
 
 
 def by_autograd(
     rule: Rule, update: Applied, adjoint: OptimizerState, wanted: Collection[str]
 ) -> tuple[OptimizerState, Tensor, Cotangents]:
-    """``Rule.pull_back`` through the graph of ``Rule.update``: for any rule, and what closed forms equal."""
+    """``Rule.pull_back`` by automatic differentiation of ``Rule.update``. It works for any rule; closed forms equal it."""
     inputs = [part.detach().requires_grad_() for part in (*update.before, update.gradient)]
     tables = {name: table.detach().requires_grad_() for name, table in update.tables.items()}
     with torch.enable_grad():
@@ -127,12 +127,12 @@ def by_autograd(
 
 
 def spread(tables: Tables, layout: Layout) -> dict[str, Tensor]:
-    """The tables of a step with one value a parameter, [members, P], where they had one a tensor; [members, 1] stays."""
+    """Tables of a step with one value for each parameter, [members, P]; a table [members, 1] stays as it is."""
     return {name: table if table.shape[1] == 1 else layout.expand(table) for name, table in tables.items()}
 
 
 def seen_gradient(gradient: Tensor, parameters: Tensor, terms: Tables) -> Tensor:
-    """The gradient [members, P] that a rule sees: clipped, then with L2 coupled in; ``terms`` are spread tables."""
+    """Gradient [members, P] after clipping and with L2 coupled in, as a rule uses it; ``terms`` are spread tables."""
     if "clip_norm" in terms:
         gradient = clip_by_global_norm(gradient, terms["clip_norm"])
     return torch.addcmul(gradient, terms["coupled_decay"], parameters) if "coupled_decay" in terms else gradient
@@ -144,10 +144,10 @@ def shrunk(parameters: Tensor, terms: Tables) -> Tensor:
 
 
 def clip_and_couple_(gradient: Tensor, parameters: Tensor, tables: Tables, layout: Layout) -> None:
-    """``seen_gradient`` in place. Values that all parameters of a tensor share are never spread over a vector.
+    """Clips a gradient [members, P] and couples L2 in, in place; never spreads a tensor's shared value over a vector.
 
-    Vectors of the size of a population's parameters do not fit a core's cache, so what counts is how often they are read
-    and written.
+    Vectors of the size of a population's parameters do not fit a core's cache, so time goes by how often they are read and
+    written.
     """
     if "clip_norm" in tables:
         gradient.mul_(clip_scale(gradient, tables["clip_norm"]))
@@ -156,7 +156,7 @@ def clip_and_couple_(gradient: Tensor, parameters: Tensor, tables: Tables, layou
 
 
 def shrink_(parameters: Tensor, tables: Tables, layout: Layout) -> None:
-    """``shrunk`` in place."""
+    """Applies decoupled or independent decay to parameters [members, P], in place."""
     if "shrink" in tables:
         layout.multiply_(parameters, 1 - tables["shrink"])
 
@@ -172,10 +172,10 @@ parameters' become those of the state before; ``found`` gets the cotangents of t
 def pulled_back(
     update: Applied, adjoint: OptimizerState, wanted: Collection[str], product: Product
 ) -> tuple[OptimizerState, Tensor, Cotangents]:
-    """``Rule.pull_back`` in closed form, from the rule's own: clipping and decay around it, in the adjoint's memory.
+    """``Rule.pull_back`` from a closed form of the rule alone: adds clipping and decay, in the adjoint's memory.
 
-    Automatic differentiation gives the same numbers, with three times the kernels and with cotangents of tables that
-    nobody asked for.
+    Automatic differentiation gives the same numbers, with three times the kernels and with cotangents of tables that are
+    not wanted.
     """
     found: Cotangents = {}
     parameters, tables = update.before[0], update.tables

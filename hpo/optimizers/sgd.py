@@ -40,7 +40,7 @@ class SGD(Rule):
     """SGD with heavy-ball momentum, equal to torch.optim.SGD: a buffer of zeros makes the first step no special case."""
 
     def init(self, parameters: Tensor) -> OptimizerState:
-        """(parameters, momentum buffer)."""
+        """State before the first update: (parameters, momentum buffer), the buffer 0, each [members, P]."""
         return parameters, torch.zeros_like(parameters)
 
     def update(
@@ -51,7 +51,7 @@ class SGD(Rule):
         layout: Layout,
         step: int,  # noqa: ARG002
     ) -> OptimizerState:
-        """See ``Rule``."""
+        """State after an update, (parameters, momentum buffer); differentiable in every tensor."""
         parameters, buffer = state
         terms = spread(tables, layout)
         buffer = torch.addcmul(seen_gradient(gradient, parameters, terms), buffer, terms["momentum"])
@@ -65,7 +65,7 @@ class SGD(Rule):
         layout: Layout,
         step: int,  # noqa: ARG002
     ) -> None:
-        """See ``Rule``."""
+        """Moves parameters and buffer in their own memory as ``update`` does, up to rounding; overwrites the gradient."""
         parameters, buffer = state
         clip_and_couple_(gradient, parameters, tables, layout)
         buffer.mul_(tables["momentum"]).add_(gradient)
@@ -75,11 +75,11 @@ class SGD(Rule):
     def pull_back(
         self, update: Applied, adjoint: OptimizerState, wanted: Collection[str]
     ) -> tuple[OptimizerState, Tensor, Cotangents]:
-        """See ``Rule``; in closed form."""
+        """Adjoints of state and gradient, and the wanted cotangents, by the closed form of ``update``'s derivative."""
         return pulled_back(update, adjoint, wanted, _product)
 
     def for_higher(self) -> type[DifferentiableOptimizer]:
-        """See ``Rule``."""
+        """SGD with momentum as an optimizer of the package ``higher``."""
         return DifferentiableMomentum
 
     def gradient_rates(
@@ -91,12 +91,12 @@ class SGD(Rule):
         member: int,  # noqa: ARG002
         steps: int,  # noqa: ARG002
     ) -> list[float]:
-        """The learning rates: the update is as large as the gradient."""
+        """Learning rate of each tensor: an update is as large as its gradient times that."""
         return [row.learning_rate for row in rows]
 
 
 def _product(update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str], found: Cotangents) -> Tensor:
-    """``Product`` of b' = momentum b + g, w' = w - lr b'."""
+    """Pullback of b' = momentum b + g, w' = w - lr b', in the form of ``Product``."""
     (_, buffer), (_, moved), tables = update.before, update.after, update.tables
     if "learning_rate" in wanted:
         found["learning_rate"] = -update.total("learning_rate", adjoint[0] * moved)

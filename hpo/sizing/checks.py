@@ -1,4 +1,4 @@
-"""Peak memory of what a job measures at its best point for the transfer, in bytes. Imports no torch."""
+"""Peak memory of the measurements for a transfer, in bytes. Imports no torch."""
 
 from hpo.footprint.measurements import FACTORS, FIT_SEEDS, MOST_AT_ONCE, NOISE_RUNS, ladder
 from hpo.footprint.memory import BYTES, plain_bytes, plain_members
@@ -6,17 +6,18 @@ from hpo.footprint.sizes import Sizes
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 
 CHECKED = 23
-"""Copies of the parameters of the seeds that a coordinate check trains at once: two states and the step between them, the
-activations' graph, and of each of a few examples a gradient before and after. Measured from 21 to 25, on three families."""
+"""Copies of the parameters of the seeds that a coordinate check trains together: two states and the step between them, the
+graph of the activations, and for each of a few examples a gradient before and after. Measured from 21 to 25, on three
+families."""
 
 
 def checks_bytes(sizes: Sizes) -> int:
-    """Peak of all of them."""
+    """Peak of all measurements for the transfer; 0 if the job has none."""
     return max(check_parts(sizes).values(), default=0)
 
 
 def check_parts(sizes: Sizes) -> dict[str, int]:
-    """Peak of the coordinate check, the noise scale, the horizons and the ladder: of those that the job has.
+    """Peak of each measurement that the job has: coordinate check, noise scale, horizons, ladder, scaling runs.
 
     Keys are the fields of the spec that ask for them.
     """
@@ -36,7 +37,7 @@ def check_parts(sizes: Sizes) -> dict[str, int]:
         parts["/transfer/ladder"] = max(rungs)
     if rules.scaling is not None:
         runs = []
-        # Of the longest runs: their order of batches is held in memory.
+        # The longest runs count: their order of batches is held in memory.
         steps = scaling_steps(spec.inner.steps, rules.scaling)[-1]
         for width in scaling_widths(spec.model, rules.scaling):
             together = max(1, int(members * min(1.0, (spec.model.width / width) ** 2)))
@@ -46,6 +47,6 @@ def check_parts(sizes: Sizes) -> dict[str, int]:
 
 
 def coordinate_bytes(sizes: Sizes) -> int:
-    """Peak of the coordinate check: at the width where the seeds that train at once have most parameters together."""
+    """Peak of the coordinate check, at the width with most parameters over the seeds that train together."""
     counts, seeds = map(sizes.parameters_at, ladder(sizes)), sizes.family.check.seeds
     return CHECKED * BYTES * max(count * min(seeds, max(1, MOST_AT_ONCE // count)) for count in counts)

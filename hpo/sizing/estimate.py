@@ -1,4 +1,4 @@
-"""The estimate of a job: phases, seconds, memory. Imports no torch."""
+"""Estimate of a job: phases, seconds, memory. Imports no torch."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -20,20 +20,20 @@ from windtunnel.types.problems import FieldError
 from windtunnel.types.spec import JobSpec
 
 STARTUP_SECONDS = 4.0
-"""From the claim of a job to its first inner step: a process starts and loads torch and the data."""
+"""Seconds from the claim of a job to its first inner step: a process starts and loads torch and the data."""
 
 
 def estimate(
     sizes: Sizes, limit: int, speed: MachineSpeed | None, measured_by: str | None, changes: Sequence[FieldError]
 ) -> Estimate:
-    """What the job takes.
+    """Estimated work, seconds and memory of a job.
 
     Args:
-        sizes: of the job.
+        sizes: sizes of the job.
         limit: memory for populations, bytes.
-        speed: of the worker that would run it; None: of the reference core.
-        measured_by: the worker whose speed it is.
-        changes: what would have to change for the job to fit; empty where it does.
+        speed: speed of the worker that would run the job; None: that of the reference core.
+        measured_by: name of the worker whose speed it is.
+        changes: changes that would make the job fit; empty if it fits.
     """
     machine = REFERENCE if speed is None else speed
     spec, parts = sizes.spec, phases(sizes, limit)
@@ -72,7 +72,7 @@ def estimate(
 
 
 def notes(spec: JobSpec) -> list[str]:
-    """What the numbers do not say."""
+    """Remarks on limits of the estimate: outdated settings, and early stopping, whose gain is unknown beforehand."""
     outdated = [] if spec.method.outdated is None else [spec.method.outdated]
     if not spec.outer.early_stopping:
         return outdated
@@ -90,7 +90,7 @@ def notes(spec: JobSpec) -> list[str]:
 
 
 def phase_seconds(sizes: Sizes, phase: Phase, speed: MachineSpeed) -> float:
-    """Training, hypergradients, and the evaluation of every run on the validation split at its end and where looked at."""
+    """Seconds of a phase: training, hypergradients, and validation losses at the end of runs and for early stopping."""
     spec, together, members = sizes.spec, at_once(sizes).spec.inner.seeds, members_at_once(sizes)
     plain = phase.plain * step_seconds(sizes, speed, members)
     differentiated = phase.differentiated * step_seconds(sizes, speed, together) * hypergradient_factor(spec)

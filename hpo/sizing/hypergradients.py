@@ -1,4 +1,4 @@
-"""What a job's hypergradients and their certificate take, asked of the facts of its estimators. Imports no torch."""
+"""Cost and memory of a job's hypergradients and certificate, from the facts of its estimators. Imports no torch."""
 
 from hpo.estimators.facts.registry import facts, response_facts
 from hpo.footprint.budget import CERTIFIED_STEPS, CERTIFYING_RUNS
@@ -12,14 +12,14 @@ def hypergradient_cost(sizes: Sizes, limit: int) -> float:
 
 
 def hypergradient_bytes(sizes: Sizes, limit: int) -> int:
-    """Peak of the hypergradient of all seeds, and of the best response that is trained in turns with it."""
+    """Peak of the hypergradient of all seeds, or of the best response that takes turns with it if that is larger."""
     own, response = facts(sizes.spec.method.estimator), sizes.spec.method.best_response
     peak = own.bytes(sizes, limit)
     return peak if own.plain or response is None else max(peak, facts(response).bytes(sizes, limit))
 
 
 def certificate_bytes(sizes: Sizes) -> int:
-    """Peak of the certificate: short runs in float64, and one member's reverse pass through them."""
+    """Peak of the certificate in bytes: short runs in float64, and one member's reverse pass through them."""
     method, task = sizes.spec.method, sizes.task
     short = sizes.with_run(steps=min(sizes.spec.inner.steps, CERTIFIED_STEPS))
     data = 0 if task.kind == "language" else BYTES * task.features * (task.train_examples + task.validation_examples)

@@ -1,4 +1,4 @@
-"""Peak memory of a whole job in bytes: the largest of its phases. Imports no torch."""
+"""Peak memory of a whole job in bytes: that of its largest phase. Imports no torch."""
 
 from hpo.footprint.budget import (
     MOST_AUTO_CANDIDATES,
@@ -26,12 +26,12 @@ from hpo.sizing.work import AUTO_RUNS, tilted
 
 
 def members_at_once(sizes: Sizes) -> int:
-    """Members of the largest population of plain runs: what may train at once, as far as any phase has so many runs."""
+    """Members of the largest plain population: those that can train together, but no more than one phase has runs."""
     return min(plain_members(sizes), runs_at_once(sizes))
 
 
 def runs_at_once(sizes: Sizes) -> int:
-    """Most plain runs that one phase asks for together: of the scout, an outer step, or the finish."""
+    """Most plain runs that one phase trains together: in the scout, an outer step, or the finish."""
     spec = sizes.spec
     seeds, outer = spec.inner.seeds, spec.outer
     most = MOST_AUTO_CANDIDATES if spec.method.info.has_sampler else MOST_CANDIDATES
@@ -47,34 +47,34 @@ def runs_at_once(sizes: Sizes) -> int:
 
 
 def waiting_bytes(sizes: Sizes) -> int:
-    """States of the candidates of a race that wait for their turn, where early stopping trains all from look to look."""
+    """Bytes of the candidates that wait in a race: early stopping trains all of them in turn, a part of the run each."""
     spec = sizes.spec
     if not spec.outer.early_stopping:
         return 0
     raced = AUTO_RUNS if spec.method.info.has_sampler else max(RACERS, SWEEP_FINALISTS * spec.inner.seeds)
-    # Once as they are, and once more while those that go on are put together.
+    # Counted twice: a second copy exists while the candidates that go on are put together.
     return 2 * max(0, raced - members_at_once(sizes)) * Memory(sizes).state
 
 
 def population_bytes(sizes: Sizes, limit: int, members: int) -> int:
-    """Peak of plain populations of so many members, of the hypergradient and of the certificate, whichever is largest.
+    """Peak of plain populations of ``members``, of the hypergradient and of the certificate, whichever is largest.
 
-    What an update of a plain population took stays with the process's allocator while a hypergradient is computed.
+    Memory of a plain population's update stays with the process's allocator while a hypergradient is computed.
     """
     memory = Memory(sizes)
     retained = held_together(sizes, members) * RETAINED * memory.parameters
     working = max(plain_bytes(sizes, members), hypergradient_bytes(sizes, limit) + retained)
     if held_together(sizes, members) < members:
-        # One member's blocks are small enough for the allocator to keep, and too small for the certificate in float64.
+        # The allocator keeps blocks of one member, which are too small for the certificate in float64 to reuse.
         return working + certificate_bytes(sizes)
     return max(working, certificate_bytes(sizes))
 
 
 def peak_bytes(sizes: Sizes, limit: int) -> int:
-    """Peak of the whole job, of all the starts that are at work at once, and of its checks for the transfer.
+    """Peak of the whole job in bytes, with all starts that run together, and with its measurements for the transfer.
 
     Args:
-        sizes: of the job.
+        sizes: sizes of the job.
         limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
     """
     populations = population_bytes(at_once(sizes), limit, members_at_once(sizes))

@@ -1,4 +1,4 @@
-"""Work of a job in gradient evaluations, phase by phase. Imports no torch."""
+"""Work of a job in gradient evaluations, by phase. Imports no torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,20 +28,21 @@ from windtunnel.types.spec import JobSpec
 
 PhaseName = Literal["scout", "tune", "finish", "certify", "check"]
 AUTO_RUNS = 10
-"""Plain runs of an outer step of ``auto``: points of an arm, and what it takes to judge the best of them."""
+"""Plain runs in an outer step of ``auto``: the points of one arm, and the runs that compare the best of them."""
 AUTO_GRADIENTS = 0.5
-"""Share of its outer steps that take a gradient."""
+"""Share of the outer steps of ``auto`` that take a gradient."""
 LAST_CANDIDATES = 5
-"""Points judged at the end: 2 to 8, by how often the search moved; and where each start but one ended."""
+"""Points that the finish compares: 2 to 8, depending on how often the search moved; each further start adds its last
+point."""
 CERTIFIED, CERTIFYING = 2, 20
-"""The certificate: short runs at two points; how many at each, as a rule."""
+"""Certificate: number of points, and of short runs at each, typically."""
 RESPONDING = 8
-"""The certificate of a best response: a short run, and losses beside it."""
+"""Certificate of a best response: cost in short runs of one run and of losses beside its end."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the job."""
+    """Work of one phase of a job."""
 
     name: PhaseName
     plain: float
@@ -51,15 +52,15 @@ class Phase:
 
     @property
     def gradient_evaluations(self) -> float:
-        """Both together."""
+        """Member-steps of plain training and gradient evaluations of hypergradients, added."""
         return self.plain + self.differentiated
 
 
 def phases(sizes: Sizes, limit: int) -> list[Phase]:
-    """What the job does, in order; of several starts as if all of them lived to the end, which they rarely do.
+    """Phases of the job in order, with their work. Of several starts all are counted to the end, which they rarely reach.
 
     Args:
-        sizes: of the job.
+        sizes: sizes of the job.
         limit: memory for populations in bytes; decides what ``checkpointing: auto`` means.
     """
     spec, steps = sizes.spec, sizes.spec.inner.steps
@@ -79,7 +80,7 @@ def phases(sizes: Sizes, limit: int) -> list[Phase]:
 
 
 def _finish(sizes: Sizes) -> float:
-    """Member-steps of the last judgement; of a best response also those of its schedule, and of what it predicts."""
+    """Member-steps of the finish; for a best response including the runs of its schedule and of its predictions."""
     spec = sizes.spec
     steps, fresh = spec.inner.steps, spec.outer.finish_seeds
     if spec.method.info.is_best_response:
@@ -89,14 +90,14 @@ def _finish(sizes: Sizes) -> float:
 
 
 def _conclusion(spec: JobSpec) -> int:
-    """Runs that replay the schedule of a best response, and those that are trained again beside it."""
+    """Runs that replay the schedule of a best response, and runs that are trained again to check its predictions."""
     if spec.method.response is None:
         return 0
     return spec.outer.finish_seeds + QUALITY_POINTS * min(QUALITY_MEMBERS, spec.inner.seeds)
 
 
 def _check(sizes: Sizes) -> float:
-    """Member-steps of the proxy that all measurements for the transfer are worth."""
+    """Work of all measurements for the transfer, in member-steps of the proxy."""
     spec = sizes.spec
     steps, rules = spec.inner.steps, spec.transfer
     work = 0.0
@@ -135,7 +136,7 @@ def _scout(sizes: Sizes) -> Phase:
 
 
 def tilted(sizes: Sizes) -> int:
-    """Rates that the scout of ``auto`` raises and lowers one by one."""
+    """Number of learning rates that the scout of ``auto`` raises and lowers one by one."""
     return sizes.rates if 1 < sizes.rates <= MOST_TILTED else 0
 
 
@@ -158,7 +159,7 @@ def _tune(sizes: Sizes, limit: int) -> Phase:
 
 
 def _check_weight(sizes: Sizes) -> float:
-    """Work of one step at every width of the coordinate check, over that of a step of the proxy."""
+    """Work of one step of the coordinate check at all widths together, over that of a step of the proxy."""
     check = sizes.family.check
     own = sizes.footprint.multiply_adds * sizes.spec.inner.batch_size
     at = [sizes.multiply_adds_at(width) for width in ladder(sizes)]

@@ -85,7 +85,7 @@ def _load(task: TaskInfo) -> TaskData:
         own = user_task(task)
     except LookupError as error:
         raise InvalidData(str(error), "install it on every worker, or hand the data over") from error
-    return _told_apart(task, user_parts(own, task))
+    return _with_digest(task, user_parts(own, task))
 
 
 def _absent(name: str, error: UnknownTask) -> InvalidData:
@@ -108,11 +108,11 @@ def load_built_in(name: str) -> TaskData:
     Raises:
         InvalidData: the data differ from the catalogue's description.
     """
-    return _told_apart(BUILT_IN[name], READERS[name](BUILT_IN[name]))
+    return _with_digest(BUILT_IN[name], READERS[name](BUILT_IN[name]))
 
 
-def _told_apart(info: TaskInfo, parts: Parts) -> TaskData:
-    """The three parts with their digest."""
+def _with_digest(info: TaskInfo, parts: Parts) -> TaskData:
+    """Task data made of the three parts, with their digest."""
     train, validation, test = parts
     digest = hashlib.sha256()
     for split in (train, validation, test):

@@ -1,1 +1,1 @@
-"""Facts of the estimators: what a hypergradient takes and how a result words it. Imports no torch."""
+"""Facts of the estimators: what a hypergradient costs and how a result describes it. Imports no torch."""

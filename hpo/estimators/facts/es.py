@@ -5,14 +5,14 @@ from hpo.footprint.sizes import Sizes
 
 
 class EvolutionFacts(PerturbingFacts):
-    """The run at the point, and two runs a pair."""
+    """One run at the point, and two runs for each antithetic pair."""
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member: all steps of 1 + 2 * pairs runs."""
         return (1 + 2 * sizes.spec.method.pairs) * sizes.spec.inner.steps
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Description for a result: number of pairs, sigma, and that nothing is differentiated."""
         pairs = pairs_in_words(sizes.spec.method)
         return f"{pairs} of runs a seed; it differentiates nothing, so chaos does not inflate it"
 

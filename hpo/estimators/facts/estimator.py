@@ -1,4 +1,4 @@
-"""The questions that an estimator answers without being run. Imports no torch."""
+"""Questions that an estimator answers without being run. Imports no torch."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -10,55 +10,61 @@ from windtunnel.types.spec import JobSpec
 
 @dataclass(frozen=True)
 class EstimatorFacts(ABC):
-    """What a hypergradient takes, and how a result words it.
+    """Cost and memory of an estimator's hypergradient, and the words in which a result describes it.
 
     Each estimator is one subclass with one instance, ``FACTS``, in the module of ``hpo.estimators.facts`` that is named
-    like it. What the wire says of the estimator is in ``windtunnel.types.estimators.ESTIMATORS``.
+    like it. The facts that clients see are in ``windtunnel.types.estimators.ESTIMATORS``.
     """
 
     seconds_factor: float = 1.0
-    """Seconds of a gradient evaluation within a hypergradient, over those of a plain one of as many members."""
+    """Seconds of one gradient evaluation within a hypergradient, over those of one in a plain run of as many members."""
     plain: bool = False
-    """Whether it only trains: then its runs are a plain population, and the peak of one counts as the job's."""
+    """Whether the estimator only trains. Its runs are then a plain population, and the peak of one counts as the job's."""
     differentiates: str = ""
-    """Name of the estimator that differentiates, where it is another one; empty where it is this one."""
+    """Name of the estimator that does the differentiation, if it is another one; empty: this one."""
     engine: str = "population"
-    """``population``: the seeds are one batched computation; else the library whose graph holds one seed at a time."""
+    """``population``: all seeds are one batched computation. Any other value names the library whose graph holds one seed
+    at a time."""
     fixed_adjoint: str = "none"
-    """The adjoint that goes back through the updates, where the job has no say in it; ``none`` where nothing goes back."""
+    """Adjoint that goes back through the updates, if the job cannot choose it; ``none``: nothing goes back through them."""
     kept: str = "none"
-    """What a result says of the states that are kept, where the job has no say in them."""
+    """Value of ``checkpointing`` in a result, if the job cannot choose which optimizer states are kept."""
 
     @abstractmethod
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:
         """Gradient evaluations of one member's hypergradient; a Hessian-vector product counts as two.
 
         Args:
-            sizes: of the job.
+            sizes: sizes of the job.
             limit: memory for populations, bytes.
         """
 
     @abstractmethod
     def bytes(self, sizes: Sizes, limit: int) -> int:
-        """Peak of the hypergradients of an outer step, bytes.
+        """Peak memory of the hypergradients of one outer step, bytes.
 
         Args:
-            sizes: of the job, with one seed for each run that is differentiated at once.
+            sizes: sizes of the job, with one seed for each run that is differentiated at the same time.
             limit: memory for populations, bytes.
         """
 
     @abstractmethod
     def why(self, sizes: Sizes, limit: int) -> str:
-        """What there is to know about it in this job, in a few words."""
+        """Short description of the estimator in this job: its settings, its bias or what it costs.
+
+        Args:
+            sizes: sizes of the job.
+            limit: memory for populations, bytes.
+        """
 
     def reason(self, sizes: Sizes, limit: int) -> str:
-        """Why it runs, and ``why``."""
+        """Reason that the job has this estimator, followed by its description ``why``."""
         return f"asked for; {self.why(sizes, limit)}"
 
     def adjoint(self, spec: JobSpec) -> str:  # noqa: ARG002
-        """The adjoint in force; ``none`` where nothing goes back through the updates."""
+        """Adjoint in force; ``none`` if nothing goes back through the updates."""
         return self.fixed_adjoint
 
     def storage(self, sizes: Sizes, limit: int) -> Storage | None:  # noqa: ARG002
-        """Which optimizer states are kept for the way back, where the job has a say in it; None where it has none."""
+        """Optimizer states that are kept for the backward pass, if the job can choose them; None: it cannot."""
         return None

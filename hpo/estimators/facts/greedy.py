@@ -9,23 +9,23 @@ from hpo.footprint.sizes import Sizes
 
 @dataclass(frozen=True)
 class GreedyFacts(EstimatorFacts):
-    """A step, a look at a validation batch and a curvature product, at every step."""
+    """One update, one validation batch and one curvature product, at every step."""
 
     seconds_factor: float = 1.5
     fixed_adjoint: str = "exact"
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member: three a step, and those of a validation batch."""
         inner = sizes.spec.inner
         return inner.steps * (3 + min(1.0, sizes.task.validation_examples / inner.batch_size))
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak memory in bytes: for every seed one backward step, and half a copy of the parameters a hyperparameter."""
         memory = Memory(sizes)
         return sizes.spec.inner.seeds * (memory.reverse(2) + sizes.coordinates * memory.parameters // 2)
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Description for a result: the estimator's short horizon."""
         return "it judges each step by the validation loss right after it, so what helps only later does not count"
 
 

@@ -7,12 +7,12 @@ from hpo.footprint.memory import Memory
 from hpo.footprint.sizes import Sizes
 
 GRAPH_STATE, GRAPH_SAVED = 4.5, 2.5
-"""Copies of state and kept floats that every step of a full graph holds."""
+"""Copies of the optimizer state, and of the floats kept by a forward pass, that every step of a full graph holds."""
 
 
 @dataclass(frozen=True)
 class HigherFacts(EstimatorFacts):
-    """The graph of a whole run, one seed after the other."""
+    """The graph of a whole run, for one seed after the other."""
 
     seconds_factor: float = 2.5
     engine: str = "higher"
@@ -20,17 +20,17 @@ class HigherFacts(EstimatorFacts):
     kept: str = "graph"
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member: three a step."""
         return 3 * sizes.spec.inner.steps
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak memory in bytes: the graph of one seed's whole run, and the batch order of all seeds."""
         memory, inner = Memory(sizes), sizes.spec.inner
         graph = int(inner.steps * (GRAPH_STATE * memory.state + GRAPH_SAVED * memory.saved)) + memory.slope
         return graph + inner.seeds * memory.order
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Description for a result: the whole graph is differentiated, one seed at a time."""
         return "it differentiates the whole unrolled graph, one seed at a time"
 
 

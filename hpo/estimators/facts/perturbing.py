@@ -1,4 +1,4 @@
-"""Facts that estimators without a derivative share: they train plain populations. Imports no torch."""
+"""Facts shared by estimators without a derivative, which train plain populations. Imports no torch."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from windtunnel.types.method import MethodSpec
 
 @dataclass(frozen=True)
 class PerturbingFacts(EstimatorFacts):
-    """Runs beside the point, as many at a time as any plain population."""
+    """Runs at perturbed points, as many at a time as in any plain population."""
 
     plain: bool = True
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak memory of a plain population, bytes."""
         return plain_bytes(sizes, plain_members(sizes))
 
 
 def pairs_in_words(method: MethodSpec) -> str:
-    """How many antithetic pairs, how far apart."""
+    """Number of antithetic pairs and their sigma, as the beginning of a sentence."""
     return f"{method.pairs} antithetic pair" + ("" if method.pairs == 1 else "s") + f", sigma {method.width:g},"

@@ -7,17 +7,17 @@ from hpo.footprint.sizes import Sizes
 
 
 class PersistentFacts(PerturbingFacts):
-    """The run at the point, two particles a pair, and a validation loss of each after every window but the last."""
+    """One run at the point, two particles a pair, and a validation loss of each after every window but the last."""
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member: all steps of 1 + 2 * pairs runs, and validation losses between windows."""
         method, inner = sizes.spec.method, sizes.spec.inner
         look = sizes.task.validation_examples / inner.batch_size
         windows = math.ceil(inner.steps / method.window_steps)
         return (1 + 2 * method.pairs) * inner.steps + 2 * method.pairs * (windows - 1) * look / 3
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Description for a result: number of pairs, sigma and length of a window."""
         method = sizes.spec.method
         return f"{pairs_in_words(method)} of particles a seed, perturbed anew every {method.window_steps} steps"
 

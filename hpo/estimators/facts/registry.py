@@ -6,18 +6,18 @@ from hpo.kinds import answering
 
 
 def facts(estimator: str) -> EstimatorFacts:
-    """The facts of an estimator.
+    """Facts of the estimator of that name.
 
     Raises:
-        Refused: no module of ``hpo.estimators.facts`` answers for it.
+        Refused: no module of ``hpo.estimators.facts`` has that name.
     """
     return answering("hpo.estimators.facts", estimator, "FACTS", EstimatorFacts)  # type: ignore[type-abstract]
 
 
 def response_facts(estimator: str) -> ResponseFacts:
-    """The facts of a best response.
+    """Facts of the best response of that name.
 
     Raises:
-        Refused: no module of ``hpo.estimators.facts`` answers for it, or it is no best response.
+        Refused: no module of ``hpo.estimators.facts`` has that name, or the estimator is no best response.
     """
     return answering("hpo.estimators.facts", estimator, "FACTS", ResponseFacts)

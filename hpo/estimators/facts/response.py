@@ -1,4 +1,4 @@
-"""Facts that best responses share: what a run of weights and response takes. Imports no torch."""
+"""Facts shared by best responses: cost and memory of a run that trains weights and response. Imports no torch."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from windtunnel.types.method import BestResponseSettings
 from windtunnel.types.spec import JobSpec
 
 LOOK_COST = 2
-"""Gradient evaluations of one validation step on a batch of the training batch's size: forward and back through both
-products of a responding layer, with W and with W_r."""
+"""Gradient evaluations of one validation step on a batch as large as a training batch: forward and backward through both
+products of a layer with a response, with W and with W_r."""
 CONTROL_COST = 2
-"""Gradient evaluations of the control variate at one update: the derivative of another loss along the same tangent, and its
-gradient."""
+"""Gradient evaluations of the control variate at one update: the derivative of another loss along the tangent, and the
+gradient of that derivative."""
 EVALUATION_COST = 1 / 3
 """Gradient evaluations of a forward pass without a gradient."""
 RESPONSE_UPDATE = 24
-"""Copies of the response that an update of it touches: Adam's states before and after, gradient, temporaries."""
+"""Copies of the response that one update of it touches: Adam's states before and after, gradient, temporaries."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,31 @@ class ResponseFacts(EstimatorFacts):
     """Floats alive in an update of weights and response, over those of a plain training step."""
 
     def step_cost(self, settings: BestResponseSettings) -> int:
-        """Gradient evaluations of one update of weights and response."""
+        """Gradient evaluations of one update of weights and response, with the control variate if it is on."""
         return self.update_cost + CONTROL_COST * settings.control_variate
 
     def block_cost(self, spec: JobSpec, begin: int, end: int) -> float:
-        """Gradient evaluations of updates ``begin`` to ``end - 1`` of one member, with their validation steps and the look
-        at the whole validation split after them."""
+        """Gradient evaluations of one member's updates ``begin`` to ``end - 1``.
+
+        They include the validation steps between the updates, and the loss on the whole validation split at the end.
+        """
         inner, examples, settings = spec.inner, spec.info.validation_examples, spec.method.best_response_settings
         looks = settings.looks(begin, end, inner.steps)
         look = LOOK_COST * min(1.0, examples / inner.batch_size)
         return (end - begin) * self.step_cost(settings) + looks * look + EVALUATION_COST * examples / inner.batch_size
 
     def run_cost(self, spec: JobSpec, blocks: int) -> float:
-        """Gradient evaluations of one member's whole run, in so many blocks."""
+        """Gradient evaluations of one member's whole run, divided into that number of blocks."""
         inner = spec.inner
         whole = self.block_cost(spec, 0, inner.steps)
         return whole + (blocks - 1) * EVALUATION_COST * spec.info.validation_examples / inner.batch_size
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``: of a run whose regularisers stay."""
+        """Gradient evaluations of one member's run with fixed regularisers."""
         return self.step_cost(sizes.spec.method.best_response_settings) * sizes.spec.inner.steps
 
     def member_bytes(self, sizes: Sizes) -> int:
-        """One member's update of weights and response, or the look at the validation split after a block of them."""
+        """Peak memory of one member, bytes: an update of weights and response, or the validation loss after a block."""
         memory = Memory(sizes)
         response = BYTES * sizes.response_parameters
         held = 2 * memory.state + RESPONSE_UPDATE * response + self.answered * memory.gradient * memory.saved
@@ -60,14 +62,14 @@ class ResponseFacts(EstimatorFacts):
         return int(max(held, judging)) + memory.order
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``: a run of all seeds, of one group of them and what the others keep."""
+        """Peak memory of all seeds, bytes: the seeds that are computed together, and the states of the others."""
         memory, seeds = Memory(sizes), sizes.spec.inner.seeds
         held = held_together(sizes, seeds)
         kept = 2 * memory.state + 6 * BYTES * sizes.response_parameters + memory.order
         return held * self.member_bytes(sizes) + (seeds - held) * kept
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Description for a result: number of validation steps and length of the warm-up."""
         settings, steps = sizes.spec.method.best_response_settings, sizes.spec.inner.steps
         looks = settings.looks(0, steps, steps)
         return (

@@ -13,36 +13,36 @@ GIBIBYTE = 2**30
 
 @dataclass(frozen=True)
 class ReverseFacts(EstimatorFacts):
-    """Reverse mode: plain steps, one more of each that is replayed, and a curvature product a step."""
+    """Reverse mode: plain steps, each replayed step once more, and one curvature product a step."""
 
     seconds_factor: float = 1.3
     asked: str = "asked for"
-    """Who chose it, and why."""
+    """Reason that a result gives for the choice of reverse mode."""
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member: four a step (run, gradient, curvature product), and replayed steps."""
         steps, storage = sizes.spec.inner.steps, storage_in_force(at_once(sizes), limit)
         return replayed(steps, storage) - taken_over(steps, storage, tapes(sizes)) + 4 * steps
 
     def bytes(self, sizes: Sizes, limit: int) -> int:
-        """See ``EstimatorFacts``."""
+        """Peak memory in bytes of the members that are computed together: kept states, and one backward step."""
         members = held_together(sizes, self.members(sizes))
         return members * Memory(sizes).reverse(states_kept(sizes.spec.inner.steps, storage_in_force(sizes, limit)))
 
     def members(self, sizes: Sizes) -> int:
-        """Seeds that are differentiated in an outer step."""
+        """Seeds that one outer step differentiates."""
         return sizes.spec.inner.seeds
 
     def adjoint(self, spec: JobSpec) -> str:
-        """See ``EstimatorFacts``."""
+        """Adjoint that the job's method sets."""
         return spec.method.adjoint_kind
 
     def storage(self, sizes: Sizes, limit: int) -> Storage:
-        """See ``EstimatorFacts``."""
+        """Optimizer states that are kept, as the job asks or, for ``auto``, as memory allows."""
         return storage_in_force(sizes, limit)
 
     def why(self, sizes: Sizes, limit: int) -> str:
-        """See ``EstimatorFacts``."""
+        """Description for a result: share of the optimizer states that is kept, and the reason."""
         storage = storage_in_force(sizes, limit)
         every = {"none": "every", "sqrt": "about every sqrt(steps)-th"}.get(str(storage), f"every {storage}-th")
         chosen = sizes.spec.method.checkpointing == "auto"
@@ -50,12 +50,12 @@ class ReverseFacts(EstimatorFacts):
         return f"its cost does not grow with their number; keeps {every} optimizer state, {memory}"
 
     def reason(self, sizes: Sizes, limit: int) -> str:
-        """See ``EstimatorFacts``."""
+        """Reason for reverse mode, followed by its description ``why``."""
         return f"{self.asked}, and {self.why(sizes, limit)}"
 
 
 def tapes(sizes: Sizes) -> int:
-    """Steps of a replayed segment whose tapes are kept."""
+    """Number of steps of a replayed segment whose tapes are kept."""
     batch = sizes.spec.inner.batch_size * (sizes.members_together or 1)
     return sizes.family.tapes_kept(sizes.spec.model, sizes.task, batch)
 

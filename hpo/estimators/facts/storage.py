@@ -1,4 +1,4 @@
-"""Which optimizer states a reverse pass keeps, and what it replays of the others. Imports no torch."""
+"""Optimizer states that a reverse pass keeps, and the steps that it replays to get the others. Imports no torch."""
 
 import math
 from typing import Literal
@@ -7,11 +7,11 @@ from hpo.footprint.memory import Memory
 from hpo.footprint.sizes import Sizes
 
 Storage = Literal["none", "sqrt"] | int
-"""Every state, every sqrt(steps)-th, every N-th."""
+"""States that are kept: "none" every one, "sqrt" every sqrt(steps)-th, N every N-th."""
 
 
 def storage_in_force(sizes: Sizes, limit: int) -> Storage:
-    """Storage of the reverse pass: as asked for; ``auto`` keeps every state where that fits in an eighth of the limit."""
+    """Storage that the job asks for; ``auto`` keeps every state if all of them fit in an eighth of the limit."""
     spec = sizes.spec
     if spec.method.checkpointing != "auto":
         return spec.method.checkpointing
@@ -20,7 +20,7 @@ def storage_in_force(sizes: Sizes, limit: int) -> Storage:
 
 
 def states_kept(steps: int, storage: Storage) -> int:
-    """States alive at once in the reverse pass: all of them, or a segment and its checkpoints."""
+    """Number of states alive at once in the reverse pass: all of them, or one segment and the checkpoints."""
     if storage == "none":
         return steps + 1
     segment = _segment(steps, storage)
@@ -28,16 +28,16 @@ def states_kept(steps: int, storage: Storage) -> int:
 
 
 def replayed(steps: int, storage: Storage) -> int:
-    """Steps that the reverse pass computes a second time."""
+    """Number of steps that the reverse pass computes a second time."""
     if storage == "none":
         return 0
-    # Of each segment but the last, whose states the first pass leaves, all but the state it begins with.
+    # The first pass leaves the states of the last segment. Every other segment is replayed but for its first state.
     segment = _segment(steps, storage)
     return (math.ceil(steps / segment) - 1) * (segment - 1)
 
 
 def taken_over(steps: int, storage: Storage, tapes: int) -> int:
-    """Gradients of replayed steps that their backward steps take over: of kept tapes, but for a segment's last."""
+    """Number of replayed gradients that a backward step reuses: one for each kept tape, except the last of each segment."""
     if storage == "none":
         return 0
     segment = _segment(steps, storage)

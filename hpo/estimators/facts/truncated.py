@@ -9,23 +9,23 @@ from hpo.footprint.sizes import Sizes
 
 @dataclass(frozen=True)
 class TruncatedFacts(EstimatorFacts):
-    """A plain run, and the way back through its last steps."""
+    """A plain run, and a backward pass through its last steps."""
 
     seconds_factor: float = 1.3
     fixed_adjoint: str = "exact"
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member: one a step, and three for each step of the window."""
         steps = sizes.spec.inner.steps
         return steps + 3 * min(sizes.spec.method.window_steps, steps)
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak memory in bytes: for every seed the states of the window, and one backward step."""
         inner = sizes.spec.inner
         return inner.seeds * Memory(sizes).reverse(min(sizes.spec.method.window_steps, inner.steps) + 1)
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Description for a result: length of the window and the bias that it brings."""
         window, steps = sizes.spec.method.window_steps, sizes.spec.inner.steps
         if window >= steps:
             return f"a window of {window} covers all {steps} steps, so it is exact"

@@ -23,7 +23,7 @@ class MLPFacts(FamilyFacts):
         return mlp_tensors(task.features, task.classes, model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:
-        """Every weight is used once."""
+        """Numbers of one example in one forward pass, in which every weight is used once."""
         return Footprint(
             saved=task.features + 2 * model.depth * model.width + 3 * task.classes,
             live=3 * model.width + 2 * task.classes,

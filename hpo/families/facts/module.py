@@ -15,7 +15,7 @@ class ModuleFacts(FamilyFacts):
         return table(task).tensors_at(model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:
-        """Power laws through both widths; nothing is known of passes without a graph, so they count as much."""
+        """Numbers of one example, by power laws through both widths; passes without a graph count as much, unmeasured."""
         known = table(task)
         saved = known.saved_at(model.width, model.depth)
         return Footprint(saved=saved, live=saved, multiply_adds=known.multiply_adds_at(model.width, model.depth))
@@ -25,7 +25,7 @@ class ModuleFacts(FamilyFacts):
         return model.width
 
     def check_work(self, model: ModelSpec, task: TaskInfo, parameters: int) -> int:  # noqa: ARG002
-        """A forward pass of whole examples."""
+        """Multiply-adds of a forward pass of whole examples."""
         return table(task).multiply_adds_at(model.width, model.depth) * self.check.batch
 
 

@@ -32,7 +32,7 @@ class ResNetFacts(FamilyFacts):
         return resnet_tensors(image_of(task), task.classes, model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:
-        """Every weight is used at every position that the stem leaves."""
+        """Numbers of one forward pass of an example, with every weight used at every position that the stem leaves."""
         image = image_of(task)
         _, stride = stem_size(image)
         positions = prod(side // stride for side in image[1:])
@@ -43,11 +43,11 @@ class ResNetFacts(FamilyFacts):
         )
 
     def reads(self, image: tuple[int, int, int] | None) -> bool:
-        """Images that the stem's patches cover."""
+        """Whether the stem's patches cover the images."""
         return image is not None and not any(side % stem_size(image)[1] for side in image[1:])
 
     def check_work(self, model: ModelSpec, task: TaskInfo, parameters: int) -> int:  # noqa: ARG002
-        """Every weight at every position that the stem leaves."""
+        """Multiply-adds of a forward pass in which every weight acts at every position that the stem leaves."""
         image = image_of(task)
         positions = task.features // stem_size(image)[1] ** 2 // image[0]
         return parameters * positions * self.check.batch

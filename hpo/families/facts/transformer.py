@@ -33,18 +33,18 @@ class TransformerFacts(FamilyFacts):
         return transformer_tensors(task.features, task.classes, model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:
-        """Every matrix but the embeddings is used at every token, and so is the context."""
+        """Numbers of one forward pass of an example: matrices but the embeddings, and the context, count at each token."""
         width, depth, classes = model.width, model.depth, task.classes
         context, heads = task.features, width // model.head
         attention = 3 * heads * context
         token = (3 + 18 * depth) * width + depth * attention + 3 * classes
         live = 12 * width + 5 * heads * context + classes
-        # Of two products of a query with all keys and of the weights with all values, each context * width.
+        # Two products: a query with all keys, and the weights with all values; each is context * width.
         used = depth * (4 + 2 * EXPANSION) * width * width + width * classes + 2 * depth * context * width
         return Footprint(saved=context * token, live=context * live, multiply_adds=context * used)
 
     def context_products(self, model: ModelSpec, task: TaskInfo) -> int:
-        """A product of context * width in each block."""
+        """Multiply-adds of one of the two products over the context, a token: context * width in each block."""
         return model.depth * task.features * model.width
 
     def members_together(self, model: ModelSpec, task: TaskInfo, batch: int) -> int | None:
@@ -57,7 +57,7 @@ class TransformerFacts(FamilyFacts):
         return max(1, LARGE // (batch * task.features * widest))
 
     def tapes_kept(self, model: ModelSpec, task: TaskInfo, batch: int) -> int:
-        """Steps whose tapes fit into ``MOST_TAPE_BYTES``."""
+        """Number of steps whose tapes fit into ``MOST_TAPE_BYTES``."""
         return MOST_TAPE_BYTES // (TAPE * self.footprint(model, task).saved * batch)
 
 
