@@ -34,8 +34,8 @@ def apply(
 ) -> list[ParameterGroup]:
     """Initialise the model as the plan says, attach its forward multipliers, return parameter groups for torch.optim.
 
-    Give the groups to the optimizer that the plan names: ``torch.optim.SGD``, ``Adam`` or ``AdamW``. Each group
-    carries its learning rate, decay, and the plan's momentum, betas and eps, so no other argument is needed. Clipping
+    Give the groups to the optimizer that the plan names: the class at ``plan.optimizer_info.torch.path``. Each group
+    carries its learning rate, decay, and the optimizer's own settings, so no other argument is needed. Clipping
     (``plan.clip_norm``) and the schedule are left to the loop; ``optimizer`` and ``schedule`` do them as well.
 
     Applying again starts afresh: weights are drawn anew and multipliers are replaced, not multiplied twice.
@@ -55,7 +55,7 @@ def apply(
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed), the model ties tensors that the plan does not, is
             on the meta device, is compiled (a multiplier would not act), or has float16 parameters under Adam; or the
-            plan's decay is one that ``torch.optim.SGD`` does not have, or the plan has an L2 penalty or a schedule of
+            plan's decay is one that its optimizer's class does not have, or the plan has an L2 penalty or a schedule of
             its regularisers that it follows. The model is left as it was.
         ValueError: both a seed and a generator were given.
     """
@@ -89,8 +89,8 @@ def optimizer(
 ) -> Optimizer:
     """``apply``, then the plan's optimizer over its groups.
 
-    Before every step it adds the gradient of the plan's L2 penalty and clips by the plan's global norm. Under SGD with
-    decoupled or independent decay, which ``torch.optim.SGD`` does not have, it then shrinks the weights
+    Before every step it adds the gradient of the plan's L2 penalty and clips by the plan's global norm. Where the class
+    does not have the plan's kind of decay, as ``torch.optim.SGD`` has no decoupled one, it then shrinks the weights
     (``w <- (1 - lr wd) w``, not through the momentum). Where the plan's regularisers follow a schedule, it counts its
     updates and moves with them the L2 penalty and every ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` of the
     model.

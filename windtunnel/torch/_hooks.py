@@ -1,4 +1,4 @@
-"""What the plan's optimizer does before each step: penalty, clipping, the decay that SGD lacks."""
+"""What the plan's optimizer does before each step: penalty, clipping, the decay that torch's class lacks."""
 
 from collections.abc import Callable
 from typing import Any
