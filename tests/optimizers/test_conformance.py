@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 import hpo.optimizers
@@ -30,6 +31,7 @@ from hpo.mup.rules import role_rule
 from hpo.mup.tables import TABLES
 from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import Applied, Rule, by_autograd
+from service.problems.problems import field_errors
 from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, OptimizerSpec, TensorFacts, TransferPlan
 from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES
@@ -307,3 +309,11 @@ def test_the_exported_optax_file_takes_the_same_steps(plan_under, tmp_path: Path
             for step, gradient in enumerate(gradients(layout)[:8]):
                 state = optimizer.update(state, gradient[None], tables, layout, step)
         torch.testing.assert_close(found, state[0][0], rtol=1e-9, atol=1e-11, msg=key)
+
+
+def test_a_name_that_the_table_does_not_have_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate({"task": "digits", "optimizer": {"name": "adamv"}})
+    (error,) = field_errors(caught.value.errors(), JobSpec)
+    assert error.pointer == "/optimizer/name" and error.given == "adamv"
+    assert "'adamv'; did you mean 'adam'" in error.message and error.message.endswith(f"allowed: {', '.join(NAMES)}")

@@ -34,8 +34,8 @@ def apply(
 ) -> list[ParameterGroup]:
     """Parameter groups for torch.optim, of a model that this call initialises and gives its forward multipliers.
 
-    Give the groups to the optimizer that the plan names: ``torch.optim.SGD``, ``Adam`` or ``AdamW``. Each group
-    carries its learning rate, decay, and the plan's momentum, betas and eps, so no other argument is needed. Clipping
+    Give the groups to the optimizer that the plan names: the class at ``plan.optimizer_info.torch.path``. Each group
+    carries its learning rate, decay, and the optimizer's own settings, so no other argument is needed. Clipping
     (``plan.clip_norm``) and the schedule are left to the loop; ``optimizer`` and ``schedule`` do them as well.
 
     A second call starts over: weights are drawn again, and multipliers are replaced, not multiplied twice.
@@ -55,8 +55,8 @@ def apply(
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed), the model ties tensors that the plan does not, is
             on the meta device, is compiled (a multiplier would not act), or has float16 parameters under Adam; or the
-            plan has a decay that ``torch.optim.SGD`` lacks, an L2 penalty, or regularisers that follow a schedule. The
-            model is not changed.
+            plan's decay is one that its optimizer's class lacks, or the plan has an L2 penalty or regularisers that
+            follow a schedule. The model is not changed.
         ValueError: both a seed and a generator were given.
     """
     form = plan.optimizer_info.torch
@@ -89,8 +89,8 @@ def optimizer(
 ) -> Optimizer:
     """The plan's optimizer, over a model that it initialises as ``apply`` does.
 
-    Before every step it adds the gradient of the plan's L2 penalty and clips by the plan's global norm. Under SGD with
-    decoupled or independent decay, which ``torch.optim.SGD`` does not have, it then shrinks the weights
+    Before every step it adds the gradient of the plan's L2 penalty and clips by the plan's global norm. If the class
+    lacks the plan's kind of decay, as ``torch.optim.SGD`` lacks the decoupled one, it then shrinks the weights
     (``w <- (1 - lr wd) w``, not through the momentum). If the plan's regularisers follow a schedule, it counts its
     updates and adjusts to them the L2 penalty and every ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` of the
     model.

@@ -1,4 +1,4 @@
-"""Parameter groups for torch.optim: each with its learning rate, decay, and the plan's momentum, betas and eps."""
+"""Parameter groups for torch.optim: each with its learning rate, its decay, and the optimizer's own settings."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

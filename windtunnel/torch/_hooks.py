@@ -1,4 +1,4 @@
-"""Hooks that the plan's optimizer runs before each step: L2 penalty, clipping, and the decay that SGD lacks."""
+"""Hooks that the plan's optimizer runs before each step: L2 penalty, clipping, and the decay that its class lacks."""
 
 from collections.abc import Callable
 from typing import Any

@@ -127,8 +127,8 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
     for name, row in planned.items():
         if row.eps is not None and parameters[name].dtype == torch.float16 and torch.tensor(row.eps).half() == 0:
             raise PlanMismatch(
-                f"{name} is float16, in which Adam's eps of {row.eps:g} is 0, and a step divides by 0; keep the parameters "
-                "in float32 and compute under torch.autocast"
+                f"{name} is float16, in which {plan.optimizer_info.title}'s eps of {row.eps:g} is 0, and a step divides by "
+                "0; keep the parameters in float32 and compute under torch.autocast"
             )
 
 
