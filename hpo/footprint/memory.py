@@ -12,16 +12,16 @@ from windtunnel.types.spec import JobSpec
 BYTES = 4
 MOST_PLAIN_MEMBERS = 32
 MOST_PLAIN_PARAMETERS = 4_000_000
-"""A plain population stops growing where arithmetic, not dispatch, already takes the time."""
+"""Parameters of a plain population, at most: beyond, arithmetic takes the time, not dispatch."""
 MOST_PLAIN_BYTES = 2**29
-"""Nor does a larger one help where activations no longer fit in a cache by far."""
+"""Bytes of a plain population, at most: beyond, activations are far too large for a cache."""
 
 UPDATE = 10
 """Copies of the parameters that a plain step touches: states before and after, gradient, coefficients, temporaries."""
 RETAINED = 2
-"""Those of them that the allocator keeps for later."""
+"""Copies of the parameters, of those that a plain step touches, that the allocator keeps for later."""
 BACKWARD_UPDATE = 14
-"""The same of one step of the reverse pass, with cotangents."""
+"""Copies of the parameters that one step of the reverse pass touches, with cotangents."""
 SECOND_ORDER = 6.0
 """Floats alive in a step that is differentiated twice, over those that its forward pass keeps."""
 DOUBLE = 2
@@ -56,7 +56,7 @@ class Memory:
 
     @property
     def saved(self) -> int:
-        """What the forward pass of a training step keeps."""
+        """Activations that the forward pass of a training step keeps."""
         each = self.sizes.footprint.saved + self.sizes.shift_floats
         return BYTES * each * self.spec.inner.batch_size
 

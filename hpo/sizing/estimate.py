@@ -26,7 +26,7 @@ STARTUP_SECONDS = 4.0
 def estimate(
     sizes: Sizes, limit: int, speed: MachineSpeed | None, measured_by: str | None, changes: Sequence[FieldError]
 ) -> Estimate:
-    """What the job takes.
+    """Estimate of what a job takes.
 
     Args:
         sizes: of the job.
@@ -72,7 +72,7 @@ def estimate(
 
 
 def notes(spec: JobSpec) -> list[str]:
-    """What the numbers do not say."""
+    """Sentences about what the numbers do not say."""
     outdated = [] if spec.method.outdated is None else [spec.method.outdated]
     if not spec.outer.early_stopping:
         return outdated

@@ -17,14 +17,14 @@ UPDATE_TRAFFIC = 30
 
 
 def step_seconds(sizes: Sizes, speed: MachineSpeed, members: int) -> float:
-    """Of one plain member-step, in a population of so many members."""
+    """Seconds of one plain member-step, in a population of so many members."""
     arithmetic, moved = _batch_seconds(sizes, speed, sizes.spec.inner.batch_size)
     update = BYTES * UPDATE_TRAFFIC * sizes.parameters / speed.bytes_per_second
     return _overhead(sizes, speed) / held_together(sizes, members) + PASSES * arithmetic + moved + update
 
 
 def evaluation_seconds(sizes: Sizes, speed: MachineSpeed, members: int, examples: int) -> float:
-    """Of one member's loss on so many examples, without a gradient, in a population of so many members."""
+    """Seconds of one member's loss on so many examples, without a gradient, in a population of so many members."""
     arithmetic, moved = _batch_seconds(sizes, speed, examples)
     return _overhead(sizes, speed) / PASSES / held_together(sizes, members) + arithmetic + moved / 2
 

@@ -51,12 +51,12 @@ class Phase:
 
     @property
     def gradient_evaluations(self) -> float:
-        """Both together."""
+        """Gradient evaluations of plain training and of hypergradients together."""
         return self.plain + self.differentiated
 
 
 def phases(sizes: Sizes, limit: int) -> list[Phase]:
-    """What the job does, in order; of several starts as if all of them lived to the end, which they rarely do.
+    """Parts of the job in order; several starts count as if all of them lived to the end, which they rarely do.
 
     Args:
         sizes: of the job.
