@@ -16,11 +16,10 @@ from hpo.errors import Refused
 from hpo.exports import registry
 from hpo.exports.registry import Format, export, format_of, why_not
 from service.plans.schemas import PlanQuery
+from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, ModelSpec, OptimizerSpec, TransferPlan
 from windtunnel.types.exports import EXPORTS, PYTHON, WHOLE, ExportInfo
 
-OWN_TASK = {"transformer": "python-text"}
-"""Family -> the task of its plans, where it does not learn from digits."""
 SIZES = {"mlp": {"width": 16}, "resnet": {"width": 8, "depth": 1}, "transformer": {"width": 32, "depth": 1}}
 """Family -> a size that takes little time; without an entry its own default."""
 
@@ -41,7 +40,7 @@ CASES = [pytest.param(*case, id=" ".join(case)) for case in itertools.product(FA
 
 
 def spec(family: str, **fields: Any) -> dict[str, Any]:
-    task = OWN_TASK.get(family, "digits")
+    task = next(name for name, info in TASKS.built_in.items() if family in info.families)
     return {"task": task, "model": {"family": family} | SIZES.get(family, {})} | fields
 
 

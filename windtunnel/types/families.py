@@ -147,3 +147,8 @@ def learners(kind: str, *, images: bool) -> tuple[str, ...]:
 def built_in() -> tuple[str, ...]:
     """Names of the families whose models are this project's own."""
     return tuple(name for name, info in FAMILIES.items() if not info.from_task)
+
+
+def heads_words() -> str:
+    """Default widths of an attention head by family, in words: ``16 for transformer``."""
+    return ", ".join(f"{info.size.d_head} for {name}" for name, info in FAMILIES.items() if info.heads)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
-from windtunnel.types.families import FAMILIES, Activation, FamilyInfo, FamilyName
+from windtunnel.types.families import FAMILIES, Activation, FamilyInfo, FamilyName, heads_words
 
 
 class ModelSpec(Request):
@@ -21,7 +21,10 @@ class ModelSpec(Request):
     depth: int = Field(2, ge=1, le=32, description="Hidden layers, residual blocks, or transformer blocks.")
     activation: Activation = "relu"
     d_head: int | None = Field(
-        None, ge=1, le=1024, description="Transformer only: width of a head, the same at every width; 16 by default."
+        None,
+        ge=1,
+        le=1024,
+        description=f"Width of a head, the same at every width. Default: {heads_words()}; other families have none.",
     )
 
     @model_validator(mode="after")
