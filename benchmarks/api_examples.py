@@ -25,16 +25,16 @@ from workers.settings import WorkerSettings
 
 FILE = Path(examples.__file__).parent / "answers.json"
 ITEMS = 3
-"""Of a list, at most."""
+"""Number of items that a list keeps at most."""
 DIGITS = 6
 SECRETS = {"key": "wt_" + "0" * 43, "secret": "whsec_" + "0" * 43 + "="}
-"""What is shown in place of a secret, by the field that has it."""
+"""Field that holds a secret -> value shown in its place."""
 LAST = ("POST /v1/keys", "DELETE /v1/keys/{key_id}", "POST /v1/workers/{worker_id}/drain")
-"""After these the server answers no more, or runs no more jobs."""
+"""Routes to call last: after them the server stops answering, or running jobs."""
 
 
 def send(client: httpx.Client, method: str, path: str, example: Example | None, **more: Any) -> httpx.Response:
-    """One request, as its example says."""
+    """The answer to one request, made from its example."""
     match example:
         case None:
             return client.request(method, path, **more)
@@ -48,7 +48,7 @@ def send(client: httpx.Client, method: str, path: str, example: Example | None, 
 
 
 def shown(value: Any, name: str = "") -> Any:
-    """A value as an example has it."""
+    """A value as an example shows it: lists cut, secrets replaced."""
     match value:
         case dict():
             return {key: shown(each, key) for key, each in value.items()}
@@ -65,7 +65,7 @@ def shown(value: Any, name: str = "") -> Any:
 
 
 def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
-    """An answer of every route that answers with JSON."""
+    """Route -> its answer, for every route that answers with JSON."""
     document = client.get("/openapi.json").json()
     found: dict[str, dict[str, Any]] = {}
     ids: dict[str, str] = {}
@@ -114,12 +114,12 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
 
 
 def bearer(key: str) -> dict[str, str]:
-    """The header of a key."""
+    """Headers that carry an API key."""
     return {"authorization": f"Bearer {key}"}
 
 
 def main() -> None:
-    """Record and write."""
+    """Record the answers and write them."""
     with tempfile.TemporaryDirectory() as folder:
         settings = ServiceSettings(data_dir=Path(folder), webhook_poll=60)
         schema.upgrade(settings.url)

@@ -1,10 +1,10 @@
-"""``python -m benchmarks.best_response``: regularisers by one best-response run, beside searches by whole runs.
+"""``python -m benchmarks.best_response``: regularisers tuned by one best-response run, against searches by whole runs.
 
-Delta-STN and STN train once and leave a schedule; a random search tries 20 fixed points, Optuna's TPE as many as the
-gradient evaluations of Delta-STN pay for, the start among them; one contender has no regularisers. Everybody searches the
-same box and chooses on the validation split; what each chose is trained from scratch on seeds that nobody chose by. What
-benchmarks/results/best-response.csv has is not measured again, so an interrupted measurement goes on, and a whole one is
-printed at once; the table goes into docs/benchmarks.md, too.
+Delta-STN and STN train once and return a schedule; a random search tries 20 fixed points; Optuna's TPE tries as many points
+as the gradient evaluations of Delta-STN pay for, the start included; one contender has no regularisers. All search the same
+box and choose on the validation split; their choices are trained from scratch on fresh seeds. Rows in
+benchmarks/results/best-response.csv are not measured again, so an interrupted measurement continues; the table also goes
+into docs/benchmarks.md.
 """
 
 import math
@@ -63,17 +63,17 @@ TITLES = {
 POINTS = 20
 REPLICATES = range(3)
 FRESH, TRIED, FRESH_SEEDS = 71, 72, 3
-"""Second part of the seed paths of the judgement and of the trials; how many fresh seeds judge each replicate."""
+"""Second part of the seed paths of the final runs and of the trials; number of fresh seeds of each replicate."""
 COLUMNS = ("task", "method", "replicate", "what", "validation", "test", "gradient_evaluations", "seconds", "machine")
 
 
 def cells() -> list[Cell]:
-    """What there is to measure."""
+    """All cells to measure."""
     return [(task, method, replicate) for task in JOBS for replicate in REPLICATES for method in METHODS]
 
 
 def problem_of(task: str, kind: str = "delta_stn") -> InnerProblem:
-    """The training that is regularised."""
+    """The inner problem that is regularised."""
     fields = {**JOBS[task], "regularization": START, "method": {"estimator": kind}}
     return Study(JobSpec.model_validate(fields)).problem
 
@@ -84,12 +84,12 @@ def run_cost(problem: InnerProblem) -> float:
 
 
 def seeds(purpose: int, replicate: int, count: int) -> list[SeedPath]:
-    """Paths of one replicate's runs."""
+    """Seed paths of one replicate's runs."""
     return [(purpose, replicate, index) for index in range(count)]
 
 
 def measured(cell: Cell) -> Iterator[list[object]]:
-    """What a method found in one replicate, judged on fresh seeds; what the finding cost."""
+    """Yield rows of one method and replicate: losses on fresh seeds, and the cost of the search."""
     task, method, replicate = str(cell[0]), str(cell[1]), int(str(cell[2]))
     began = time.process_time()
     match method:
@@ -107,7 +107,7 @@ def measured(cell: Cell) -> Iterator[list[object]]:
 
 
 def responded(task: str, kind: str, replicate: int) -> Iterator[list[object]]:
-    """A best-response run: its schedule, its last values, and the networks that it trained."""
+    """Yield rows of a best-response run: its schedule, its last values, and the networks that it trained."""
     problem, began = problem_of(task, kind), time.process_time()
     settings, draw = problem.spec.method.best_response_settings, problem.draw(seeds(TRIED, replicate, 1))
     run = BestResponseRun(problem, response_objectives(kind), settings, draw)
@@ -130,7 +130,7 @@ def responded(task: str, kind: str, replicate: int) -> Iterator[list[object]]:
 
 
 def held(problem: InnerProblem, point: Tensor | None, replicate: int) -> list[float]:
-    """Validation and test loss of fixed values, mean over a replicate's fresh seeds."""
+    """[validation loss, test loss] of fixed values, means over a replicate's fresh seeds."""
     at = problem.space.start() if point is None else point
     fresh = seeds(FRESH, replicate, FRESH_SEEDS)
     found = judge(problem, at[None], fresh, FRESH_SEEDS, lambda _: None, with_test=problem.data.test)
@@ -144,7 +144,7 @@ def tried(problem: InnerProblem, points: Tensor, replicate: int) -> Tensor:
 
 
 def at_random(problem: InnerProblem, replicate: int) -> Tensor:
-    """The best of points drawn evenly from the box, in unconstrained units."""
+    """The best of points drawn uniformly from the box, in unconstrained units."""
     low, high = problem.space.low, problem.space.high
     share = torch.rand(POINTS, len(low), generator=generator_of((TRIED, replicate)), dtype=torch.float64)
     points = low + share * (high - low)
@@ -152,7 +152,7 @@ def at_random(problem: InnerProblem, replicate: int) -> Tensor:
 
 
 def by_tpe(problem: InnerProblem, trials: int, replicate: int) -> Tensor:
-    """The best of so many trials of Optuna's TPE, the first at the start."""
+    """The best of ``trials`` trials of Optuna's TPE, the first at the start."""
     space = problem.space
     sampler = optuna.samplers.TPESampler(seed=number_of((TRIED, replicate)) % 2**32, n_startup_trials=max(1, trials // 3))
     study = optuna.create_study(sampler=sampler)
@@ -169,7 +169,7 @@ def by_tpe(problem: InnerProblem, trials: int, replicate: int) -> Tensor:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """The part of the page."""
+    """Lines of the page's part."""
     lines = [f"Measured by `make bench` on {' and '.join(dict.fromkeys(row['machine'] for row in rows))}.", ""]
     for task, fields in JOBS.items():
         steps = fields["inner"]["steps"]
@@ -197,7 +197,7 @@ def _estimate(losses: list[float]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, print the table and write it."""
+    """Measure missing cells, print the table and write it."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     lines = table(stored("best-response", COLUMNS, cells(), lambda cell: ([*row, machine()] for row in measured(cell))))

@@ -1,4 +1,4 @@
-"""Worker processes of a private fleet, to measure and to kill."""
+"""Starts and kills worker processes of a private fleet."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ LOCAL = ("-m", "workers.main")
 
 
 class Crew:
-    """Starts workers with the same settings and ends all that are left.
+    """Worker processes with the same settings.
 
     Args:
         settings: variables without their prefix, such as ``LEASE_TTL``.
-        log: file for what they say.
+        log: file for their output.
     """
 
     def __init__(self, settings: dict[str, str], log: Path) -> None:
@@ -30,7 +30,7 @@ class Crew:
         self.workers: list[psutil.Popen] = []
 
     def start(self, program: Sequence[str] = CELERY, before: Sequence[str] = ()) -> psutil.Popen:
-        """One more worker, under the command ``before`` where there is one."""
+        """Start one more worker, under the command ``before`` if it is given, and return its process."""
         command = [*before, sys.executable, *program]
         worker = psutil.Popen(command, env=self.environment, stderr=self._log, stdout=subprocess.DEVNULL)
         self.workers.append(worker)
@@ -38,11 +38,11 @@ class Crew:
 
     @property
     def alive(self) -> list[psutil.Popen]:
-        """Those that have not ended."""
+        """Workers that still run."""
         return [worker for worker in self.workers if worker.poll() is None]
 
     def end(self) -> None:
-        """Kill all that are left, with their job processes."""
+        """Kill all workers that still run, with their job processes."""
         for worker in self.alive:
             for child in worker.children(recursive=True):
                 child.kill()
@@ -52,7 +52,7 @@ class Crew:
 
 
 def job_process(worker: psutil.Popen) -> psutil.Process | None:
-    """The job process of a worker, if it runs one."""
+    """The job process of a worker; None if it runs no job."""
     try:
         return next((child for child in worker.children() if child.status() != psutil.STATUS_ZOMBIE), None)
     except psutil.NoSuchProcess:

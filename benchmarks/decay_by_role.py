@@ -1,7 +1,7 @@
-"""``python -m benchmarks.decay_by_role``: which matrices of a transformer want more decay, narrow ones and wide ones?
+"""``python -m benchmarks.decay_by_role``: measures which matrices of a transformer need more decay, narrow and wide.
 
-Every role's decay is multiplied by ten while the others stay, at the proxy's width and at 8 times the width by muP's
-rules, on the same seeds. Goes on where it stopped (benchmarks/results/decay-by-role.csv).
+The decay of one role at a time is multiplied by ten, at the proxy's width and at 8 times the width by muP's rules, on the
+same seeds. Continues where it stopped (benchmarks/results/decay-by-role.csv).
 """
 
 import statistics
@@ -26,11 +26,11 @@ MULTIPLE = 8
 MORE = 10.0
 SEEDS = 6
 PURPOSE = 5
-"""Part of the seed path: no run of the regret shares a seed."""
+"""Part of the seed path: no run of the regret benchmark shares a seed."""
 
 
 def losses(width: int, more: str) -> list[float]:
-    """Validation losses where the decay of one role (``all``, ``none``) is multiplied."""
+    """Validation losses with the decay of one role (or ``all``, or ``none``) multiplied."""
     space = Space.from_spec(SPEC, proxy_tensors(SPEC.model, TASKS[SPEC.task]))
     values = {
         each.label: PROBLEM.rate
@@ -42,13 +42,13 @@ def losses(width: int, more: str) -> list[float]:
 
 
 def measure(cell: Cell) -> Iterator[list[object]]:
-    """The rest of a row."""
+    """Yield the measured columns of a cell's row."""
     width, more = cell
     yield [" ".join(f"{loss:.6f}" for loss in losses(int(str(width)), str(more)))]
 
 
 def main() -> None:
-    """Measure what is missing, then write the table."""
+    """Measure missing cells, then write the table."""
     torch.set_num_threads(1)
     space = Space.from_spec(SPEC, proxy_tensors(SPEC.model, TASKS[SPEC.task]))
     roles = [each.key for each in space.hyperparameters if each.name == "weight_decay"]

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.engine``: what a hypergradient costs, in seconds and memory, beside plain torch training.
+"""``python -m benchmarks.engine``: measures the seconds and memory of a hypergradient, against plain torch training.
 
-Every figure comes from a fresh process on one thread, under Linux. Times are of the processor, so that other processes
-delay nothing, and in turns with those of the torch loop that they are compared with; the fastest run of each counts. Peak
-memory is the growth of the largest resident size over what it was before the work began. Writes docs/benchmarks.md.
+Every figure comes from a fresh process on one thread, under Linux. Times are processor times, so that other processes do
+not count; runs alternate with those of the torch loop that they are compared with, and the fastest of each counts. Peak
+memory is the growth of the largest resident size over the size before the work began. Writes docs/benchmarks.md.
 """
 
 import argparse
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A task with the default model of its family, and how long it is trained."""
+    """A task with the default model of its family, and the length of its training."""
 
     model: str
     steps: int
@@ -39,18 +39,18 @@ RUNS = {
 }
 TURNS = 4
 LEAST_SECONDS, MOST_SECONDS = 3.0, 20.0
-"""A short run is repeated for so long: the fastest of a few could all fall into one busy moment. A long one is not."""
+"""Seconds for which a short run is repeated, as a few could all fall into one busy moment; from which one is not."""
 ONE_MEMBER = ("reverse, every state", "reverse, sqrt states", "Gauss-Newton, every state", "higher")
 
 
 def resident(field: str) -> int:
-    """A size of this process in bytes, from Linux: VmRSS now, VmHWM the largest since it was last reset."""
+    """A memory size of this process in bytes, from Linux: VmRSS is the present one, VmHWM the largest since its reset."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
     return int(line.split()[1]) * 1024
 
 
 def reset_peak() -> None:
-    """Let VmHWM begin anew: what loading the data once took is not part of the measurement."""
+    """Reset VmHWM, so that the memory of loading the data does not count."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -63,7 +63,7 @@ def study_of(task: str, steps: int) -> "Study":
 
 
 def torch_loop(task: str, steps: int) -> Callable[[], None]:
-    """A training loop as users of torch write it: AdamW, clipping, cosine schedule."""
+    """A function that trains as users of torch do: AdamW, clipping, cosine schedule."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch.nn.utils import clip_grad_norm_
@@ -91,7 +91,7 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
 
 
 def engine(task: str, steps: int, members: int, kind: str) -> Callable[[], None]:
-    """The same run in this project's engine: plain, or with a hypergradient of the default search space."""
+    """A function that trains in this project's engine: plain, or with a hypergradient of the default search space."""
     from hpo.estimators.protocol import Estimator
     from hpo.estimators.reverse import Reverse
     from hpo.estimators.unrolled import Unrolled
@@ -139,7 +139,7 @@ def measure(task: str, kind: str, members: int) -> dict[str, float]:
 
 
 def in_fresh_process(task: str, kind: str, members: int) -> dict[str, float]:
-    """``measure``, undisturbed by what ran before."""
+    """Result of ``measure`` in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.engine", "--measure", kind, "--task", task, "--members", str(members)]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     answer: dict[str, float] = json.loads(found.stdout)
@@ -184,7 +184,7 @@ def population_table() -> list[str]:
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Description of the machine."""
     import torch
 
     names = [line.split(":")[1].strip() for line in cpu_lines() if line.startswith("model name")]
@@ -193,13 +193,13 @@ def machine() -> str:
 
 
 def cpu_lines() -> list[str]:
-    """/proc/cpuinfo, where there is one."""
+    """Lines of /proc/cpuinfo; empty if there is none."""
     info = Path("/proc/cpuinfo")
     return info.read_text().splitlines() if info.exists() else []
 
 
 def main() -> None:
-    """Measure everything, or one thing for the parent process."""
+    """Measure everything, or one kind of run for the parent process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", help="measure one kind of run in this process and print JSON")
     parser.add_argument("--task", default="digits")

@@ -1,6 +1,6 @@
-"""``python -m benchmarks.fleet``: how fast a fleet takes jobs, rings, claims and recovers, on private servers.
+"""``python -m benchmarks.fleet``: measures how fast a fleet submits, starts, claims and recovers jobs.
 
-Every number is of one machine that runs clients, servers and workers at once. The table goes into docs/benchmarks.md.
+Every number is from one machine that runs clients, private servers and workers. The table goes into docs/benchmarks.md.
 """
 
 import os
@@ -26,6 +26,7 @@ from service.serve import background
 from service.settings import ServiceSettings
 from store import jobs, leases, outbox, schema, workers
 from store.database import Database
+from store.keys import LOCAL as OWNER
 from store.tables import metrics
 from windtunnel.types import JobSpec, JobState
 from workers.celery_dispatcher import CeleryDispatcher
@@ -37,7 +38,7 @@ CLAIMERS, CLAIMED = 8, 400
 STARTS = 8
 POINTS = 100_000
 KILLS = ((5.0, 3), (60.0, 1))
-"""(lease in seconds, kills)"""
+"""(lease in seconds, number of kills) of each measurement."""
 PATIENCE = 120.0
 ENDLESS = JobSpec.model_validate(
     {
@@ -52,12 +53,12 @@ Line = tuple[str, str, str]
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value below which that share lies."""
+    """Quantile: the value below which this share of the values lies."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def wait_until(true: Callable[[], bool], pause: float = 0.005) -> float:
-    """Seconds until something holds."""
+    """Seconds until ``true`` holds."""
     begun = time.monotonic()
     while not true():
         if time.monotonic() > begun + PATIENCE:
@@ -67,7 +68,7 @@ def wait_until(true: Callable[[], bool], pause: float = 0.005) -> float:
 
 
 def in_threads(count: int, work: Callable[[], None]) -> float:
-    """Seconds that so many threads take who begin at once."""
+    """Seconds that ``count`` threads take that begin at once."""
     together = threading.Barrier(count + 1)
 
     def begin() -> None:
@@ -110,10 +111,10 @@ def submitting(url: str, name: str) -> Line:
 
 
 def claiming(url: str, name: str) -> Line:
-    """Claims a second of several supervisors, each with a connection of its own, until the queue is empty."""
+    """Claims per second of several supervisors, each with its own connection, until the queue is empty."""
     database = Database(url)
     with database.transaction() as s:
-        waiting = [jobs.submit(s, ENDLESS).id for _ in range(CLAIMED)]
+        waiting = [jobs.submit(s, ENDLESS, owner=OWNER).id for _ in range(CLAIMED)]
     database.dispose()
     wins: list[str] = []
 
@@ -129,14 +130,14 @@ def claiming(url: str, name: str) -> Line:
 
 
 def claimed(database: Database) -> list[str]:
-    """Ring for one job and claim it, as a supervisor does that is free."""
+    """Claim at most one due job, as a free supervisor does; its id in a list."""
     with database.transaction() as s:
         return [job_id for job_id in outbox.due(s, 1) if leases.claim(s, job_id, "worker", 60) is not None]
 
 
 @contextmanager
 def crew(url: str, folder: Path, **settings: str) -> Iterator[Crew]:
-    """Workers on a database."""
+    """Context with workers on a database."""
     given = {"DATABASE_URL": url, "DATA_DIR": str(folder), "THREADS": "1", "GRACE": "5", **settings}
     made = Crew(given, folder / "workers.log")
     yield made
@@ -144,7 +145,7 @@ def crew(url: str, folder: Path, **settings: str) -> Iterator[Crew]:
 
 
 def starting(url: str, broker: str | None, name: str) -> Line:
-    """From the commit that queues a job to the claim by an idle worker, at the default settings."""
+    """Time from the commit that queues a job to its claim by an idle worker, at the default settings."""
     database = Database(url)
     taken = []
     with tempfile.TemporaryDirectory() as folder:
@@ -157,11 +158,11 @@ def starting(url: str, broker: str | None, name: str) -> Line:
                 dispatcher.start()
             for _ in range(STARTS + 1):
                 with database.transaction() as s:
-                    job = jobs.submit(s, ENDLESS)
+                    job = jobs.submit(s, ENDLESS, owner=OWNER)
                 until(database, job.id, "running")
                 with database.transaction() as s:
-                    (attempt,) = jobs.attempts(s, job.id)
-                    jobs.request_cancel(s, job.id)
+                    (attempt,) = jobs.attempts(s, job.id, owner=OWNER)
+                    jobs.request_cancel(s, job.id, owner=OWNER)
                 taken.append((attempt.started_at - job.created_at).total_seconds())
                 until(database, job.id, "cancelled")
         if dispatcher is not None:
@@ -173,10 +174,9 @@ def starting(url: str, broker: str | None, name: str) -> Line:
 
 
 def recovering(url: str, ttl: float, kills: int) -> Line:
-    """From SIGKILL of a worker, job process and all, to the claim by a worker of another machine.
+    """Time from SIGKILL of a worker and its job process to the claim by a worker of another machine.
 
-    The other machine is a process namespace of its own: nobody there can see that the first worker is gone, so the
-    lease decides.
+    The other machine is a process namespace of its own: it cannot see that the first worker is gone, so the lease decides.
     """
     database = Database(url)
     taken = []
@@ -184,7 +184,7 @@ def recovering(url: str, ttl: float, kills: int) -> Line:
         lease = {"LEASE_TTL": f"{ttl:g}", "BEAT": f"{ttl / 6:g}"}
         with tempfile.TemporaryDirectory() as folder, crew(url, Path(folder), **lease) as staff:
             with database.transaction() as s:
-                job_id = jobs.submit(s, ENDLESS).id
+                job_id = jobs.submit(s, ENDLESS, owner=OWNER).id
             first = staff.start(LOCAL)
             until(database, job_id, "running", outer_step=1)
             staff.start(LOCAL, before=["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"])
@@ -195,7 +195,7 @@ def recovering(url: str, ttl: float, kills: int) -> Line:
                 process.kill()
             taken.append(until(database, job_id, "running", attempts=2))
             with database.transaction() as s:
-                jobs.request_cancel(s, job_id)
+                jobs.request_cancel(s, job_id, owner=OWNER)
             until(database, job_id, "cancelled")
         forget_workers(database)
     database.dispose()
@@ -204,18 +204,18 @@ def recovering(url: str, ttl: float, kills: int) -> Line:
 
 
 def until(database: Database, job_id: str, state: JobState, *, outer_step: int = 0, attempts: int = 0) -> float:
-    """Seconds until a job is in this state, this far, in this attempt or a later one."""
+    """Seconds until a job is in this state, at this outer step, in this attempt or a later one."""
 
     def is_so() -> bool:
         with database.snapshot() as s:
-            job = jobs.get(s, job_id)
+            job = jobs.get(s, job_id, owner=OWNER)
         return job.state == state and job.progress.outer_step >= outer_step and job.attempts >= attempts
 
     return wait_until(is_so)
 
 
 def fleet_size(database: Database) -> int:
-    """Workers on the list."""
+    """Number of workers on the list."""
     with database.snapshot() as s:
         return len(workers.listing(s))
 
@@ -228,10 +228,10 @@ def forget_workers(database: Database) -> None:
 
 
 def reading(url: str, name: str) -> Line:
-    """The page and the metrics of a job with very many points."""
+    """Time to read the page and the metrics of a job with very many points."""
     database = Database(url)
     with database.transaction() as s:
-        job_id = jobs.submit(s, ENDLESS).id
+        job_id = jobs.submit(s, ENDLESS, owner=OWNER).id
         series = [f"series.{number}" for number in range(100)]
         rows = [
             {"job_id": job_id, "series": one, "step": step, "value": 1.0 / (step + 1)}

@@ -1,5 +1,5 @@
-"""``make laws``: scaling laws on real runs. A transformer on python-text at 6 sizes and 4 data sizes; and the critical
-batch size of mnist5k, from the gradient noise scale and from runs at several batch sizes. Goes on where it stopped.
+"""``make laws``: fits scaling laws to real runs. A transformer on python-text at 6 sizes and 4 data sizes; and the critical
+batch size of mnist5k, from the gradient noise scale and from runs at several batch sizes. Continues where it stopped.
 """
 
 import math
@@ -33,14 +33,14 @@ STEPS = (1440, 3600, 7200, 18000)
 BATCH, CONTEXT, DEPTH = 4, 64, 2
 TEXT_RATES = (0.002, 0.004, 0.008, 0.016)
 SWEPT_STEPS = 1440
-"""Each width takes the rate that is best for it after so many steps, on seeds of their own."""
+"""Steps after which the best rate of each width is chosen, on separate seeds."""
 FRESH = 11
-"""Purpose of these runs' seeds."""
+"""Purpose of these runs in the seed path."""
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
 RATES = tuple(0.02 * 2**power for power in range(8))
 TARGET = 0.35
-"""Training loss, nats, that the runs at several batch sizes are counted to."""
+"""Training loss, nats, at which the steps of runs at several batch sizes are counted."""
 MOST_EXAMPLES, MOST_STEPS, LOOKS = 80_000, 1500, 60
 REPEATS = 3
 
@@ -51,7 +51,7 @@ def text_model(width: int) -> ModelSpec:
 
 
 def text_loss(width: int, steps: int, rate: float, purpose: int) -> float:
-    """Validation loss of one transformer after one run whose schedule ends with it."""
+    """Validation loss of one transformer after a run of ``steps`` with its whole schedule."""
     spec = JobSpec.model_validate(
         {
             "task": "python-text",
@@ -66,14 +66,14 @@ def text_loss(width: int, steps: int, rate: float, purpose: int) -> float:
 
 
 def text_rate(cell: Cell) -> Iterator[Sequence[object]]:
-    """Loss of a width at a learning rate."""
+    """Yield the loss of a width at a learning rate."""
     began = time.process_time()
     loss = text_loss(int(str(cell[0])), SWEPT_STEPS, float(str(cell[1])), 2)
     yield [loss, time.process_time() - began]
 
 
 def text_run(cell: Cell) -> Iterator[Sequence[object]]:
-    """Loss of a width after so many steps at the width's own rate."""
+    """Yield the loss of a width after a number of steps, at the width's best rate."""
     width, steps, rate = int(str(cell[0])), int(str(cell[1])), float(str(cell[2]))
     began = time.process_time()
     loss = text_loss(width, steps, rate, 0)
@@ -88,7 +88,7 @@ def best_rate(rows: Sequence[Row], width: int) -> float:
 
 
 def steps_to_target(cell: Cell) -> Iterator[Sequence[object]]:
-    """Fewest steps, over learning rates of SGD, that bring the training loss on mnist5k down to the target."""
+    """Yield the fewest steps, over learning rates of SGD, that bring the training loss on mnist5k to the target."""
     batch = int(str(cell[0]))
     steps = min(MOST_STEPS, MOST_EXAMPLES // batch)
     study = digits_study(batch, steps)
@@ -116,7 +116,7 @@ def steps_to_target(cell: Cell) -> Iterator[Sequence[object]]:
 
 
 def looks(steps: int) -> list[int]:
-    """Steps at which the loss is looked at, close together at first."""
+    """Steps at which the loss is measured, close together at first."""
     return sorted({max(1, round(at)) for at in np.geomspace(2, steps, LOOKS)})
 
 
@@ -136,7 +136,7 @@ def digits_study(batch: int, steps: int) -> Study:
 
 
 def measured_noise(cell: Cell) -> Iterator[Sequence[object]]:
-    """Gradient noise scale on the way to the target, at the rate that was fastest for this batch size."""
+    """Yield the gradient noise scale during the run to the target, at the fastest rate of this batch size."""
     batch, steps, rate = int(str(cell[0])), round(float(str(cell[1]))), float(str(cell[2]))
     study = digits_study(batch, steps)
     found = noise_scale(study.problem, study.space.from_dict({"learning_rate": rate}), times=(0.25, 0.5, 0.75, 1.0))
@@ -151,7 +151,7 @@ def text_table(rows: Iterable[Row]) -> RunTable:
 
 
 def draw(rows: Sequence[Row], law: LawResult) -> go.Figure:
-    """Loss over model size, one line a data size, with the law fitted to all but the largest model."""
+    """Figure of the loss over model size, one line per data size, with the law fitted to all but the largest model."""
     figure = go.Figure()
     sizes = np.geomspace(float(rows[0]["parameters"]), float(rows[-1]["parameters"]), 40).tolist()
     for colour, steps in zip(OTHER_COLOURS, STEPS, strict=False):
@@ -179,7 +179,7 @@ def draw(rows: Sequence[Row], law: LawResult) -> go.Figure:
 
 
 def text_lines(rows: Sequence[Row], law: LawResult) -> list[str]:
-    """The table of runs, and what the law says."""
+    """Lines of the table of runs, and of the law's predictions."""
     held = law.held_out
     assert held is not None
     constants = ", ".join(f"{each.name} {each.value:.3g} ({each.low:.3g} to {each.high:.3g})" for each in law.constants)
@@ -203,7 +203,7 @@ def text_lines(rows: Sequence[Row], law: LawResult) -> list[str]:
 
 
 def batch_lines(runs: Sequence[Row], noises: Sequence[Row], fit: BatchFit) -> list[str]:
-    """Steps at each batch size, both estimates of B_crit, and how far they are apart."""
+    """Lines with the steps at each batch size, both estimates of B_crit, and their ratio."""
     lines = ["| batch size | steps to the loss | examples | best rate |", "|---:|---:|---:|---:|"]
     for row in runs:
         batch, steps = float(row["batch_size"]), float(row["steps"])
@@ -222,7 +222,7 @@ def batch_lines(runs: Sequence[Row], noises: Sequence[Row], fit: BatchFit) -> li
 
 
 def main() -> None:
-    """Measure what is missing, then fit, draw and write."""
+    """Measure missing cells, then fit, draw and write."""
     torch.set_num_threads(1)
     runs = stored("laws-batches", ["batch_size", "steps", "rate"], [(batch,) for batch in BATCH_SIZES], steps_to_target)
     middle = [(row["batch_size"], row["steps"], row["rate"]) for row in runs if row["batch_size"] in ("32", "64", "128")]

@@ -1,4 +1,4 @@
-"""The generated parts of docs/benchmarks.md: each stands between two comments that name it."""
+"""Writes the generated parts of docs/benchmarks.md, each between two comments that name it."""
 
 from collections.abc import Sequence
 from pathlib import Path

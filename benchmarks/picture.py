@@ -1,7 +1,7 @@
-"""``python -m benchmarks.picture``: the picture of the README, measured.
+"""``python -m benchmarks.picture``: measures and draws the picture of the README.
 
-Left: tuning 8 hyperparameters of an MLP on mnist5k, against random search over the same space at the same cost; at each
-cost, the point that each method would return then, judged on fresh seeds. Right: the best learning rate over widths,
+Left: tuning 8 hyperparameters of an MLP on mnist5k, against random search over the same space at the same cost. At each
+cost, the point that a method would return is evaluated on fresh seeds. Right: the best learning rate over widths,
 under muP and under the standard parametrization. Raw numbers go to benchmarks/results/, the picture to docs/images/.
 """
 
@@ -32,7 +32,7 @@ REPEATS = 3
 OUTER_STEPS = 8
 FRESH_SEEDS = 16
 FRESH = 7
-"""Purpose of the judging runs' seeds: no tuning run has it."""
+"""Purpose, in the seed path, of the evaluation runs: no tuning run has it."""
 RANDOM_BUDGETS = (20, 40, 60, 90, 130, 180, 240)
 WIDTHS = (64, 256, 1024)
 RATES = tuple(0.0025 * 2**power for power in range(7))
@@ -42,18 +42,18 @@ NO_DATE = datetime.fromtimestamp(0, UTC)
 
 
 def fresh_loss(study: Study, point: torch.Tensor) -> float:
-    """Validation loss of one point on seeds that no tuning saw."""
+    """Validation loss of one point on seeds that no tuning run used."""
     seeds = [(study.spec.seed, FRESH, 0, index) for index in range(FRESH_SEEDS)]
     return mean_and_stderr(judge(study.problem, point[None], seeds, study.population, lambda _: None).validation[0])[0]
 
 
 def job(seed: int) -> Study:
-    """The default job on mnist5k."""
+    """Study of the default job on mnist5k."""
     return Study(JobSpec.model_validate({"task": "mnist5k", "seed": seed, "outer": {"steps": OUTER_STEPS}}))
 
 
 def tuned(cell: Cell) -> Iterator[list[float]]:
-    """Windtunnel: at each outer step, the visited point of lowest loss so far."""
+    """Yield, at each outer step of Windtunnel, the point of lowest loss so far."""
     study = job(int(str(cell[0])))
     best, loss = study.space.start(), math.inf
     for step in study:
@@ -63,7 +63,7 @@ def tuned(cell: Cell) -> Iterator[list[float]]:
 
 
 def random_search(cell: Cell) -> Iterator[list[float]]:
-    """Points drawn evenly in the search's own coordinates, one run each; the lowest so far."""
+    """Yield the lowest loss so far of points drawn uniformly in the search's coordinates, one run each."""
     repeat = int(str(cell[0]))
     study = job(repeat)
     space = study.space
@@ -77,7 +77,7 @@ def random_search(cell: Cell) -> Iterator[list[float]]:
 
 @functools.cache
 def any_result() -> TuneResult:
-    """A short digits job, for a result whose hyperparameters the sweep then replaces."""
+    """Result of a short digits job, whose hyperparameters the sweep then replaces."""
     spec = JobSpec.model_validate(
         {"task": "digits", "model": {"depth": 3}, "inner": {"steps": 100}, "outer": {"steps": 1, "finish_seeds": 2}}
     )
@@ -87,7 +87,7 @@ def any_result() -> TuneResult:
 
 
 def swept(cell: Cell) -> Iterator[list[float]]:
-    """Training loss on digits, depth 3, 100 steps, at (parametrization, width, rate)."""
+    """Yield the training loss on digits, depth 3, 100 steps, at (parametrization, width, rate)."""
     parametrization, width, rate = str(cell[0]), int(str(cell[1])), float(str(cell[2]))
     data = load("digits")
     losses = [final_loss(any_result(), parametrization, width, rate, seed, data) for seed in range(SWEEP_SEEDS)]
@@ -124,7 +124,7 @@ def curve(rows: list[Row]) -> tuple[list[float], list[float], list[float], list[
 
 
 def draw(ours: list[Row], random: list[Row], widths: list[Row]) -> go.Figure:
-    """The picture."""
+    """The picture as a figure."""
     titles = ("8 hyperparameters, one budget", "muP: one best rate for all widths", "standard: a new one each time")
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.09, column_widths=[0.4, 0.3, 0.3])
     for name, rows, colour in (("random search", random, MUTED), ("Windtunnel", ours, ACCENT)):
@@ -165,7 +165,7 @@ def draw(ours: list[Row], random: list[Row], widths: list[Row]) -> go.Figure:
 
 
 def main() -> None:
-    """Measure what is missing, then draw."""
+    """Measure missing cells, then draw."""
     torch.set_num_threads(1)
     repeats = [(repeat,) for repeat in range(REPEATS)]
     ours = stored("tuned", ["repeat", "runs", "loss"], repeats, tuned)

@@ -1,9 +1,10 @@
-"""``python -m benchmarks.regret``: how far from its best does a carried (learning rate, weight decay) leave a wide model?
+"""``python -m benchmarks.regret``: measures the regret of a carried (learning rate, weight decay) on a wide model.
 
-At the proxy's width a grid is searched and its best point carried to 8 and 16 times the width. There the same grid is
+At the proxy's width a grid is searched, and its best point is carried to 8 and 16 times the width. There the same grid is
 searched around the carried point, by the same rules, so that the carried point is one of its points. The best of the grid
-and the carried point then meet on fresh seeds: their paired difference is the regret. The grid's best is chosen on other
-seeds, so luck does not flatter it. Standard beside muP. Goes on where it stopped (benchmarks/results/regret.csv).
+and the carried point are then trained on fresh seeds: their paired difference is the regret. The grid's best is chosen on
+other seeds, so it gains nothing from luck. muP and the standard parametrization are measured. Continues where it stopped
+(benchmarks/results/regret.csv).
 """
 
 import argparse
@@ -31,27 +32,27 @@ RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
 DECAYS = (0.1, 1.0, 10.0)
 BASE_RATES = (0.03125, 0.0625, 0.125, *RATES, 8.0)
 BASE_DECAYS = (*DECAYS, 100.0)
-"""At the proxy's width the grid is wider: where its best lies is not known there."""
+"""Decay factors at the proxy's width, where the grid is wider: its best is not known there."""
 TUNING, CHOOSING, JUDGING = 12, 3, 6
-"""Seeds that choose the best of the proxy's grid, whose runs are cheap and whose losses scatter; that choose the best of a
-wide grid; fresh seeds that judge it."""
+"""Numbers of seeds: to choose the best of the proxy's grid, whose runs are cheap and whose losses scatter; to choose the
+best of a wide model's grid; to evaluate it, fresh."""
 MULTIPLES = (8, 16)
 NEGLIGIBLE = 1e-12
-"""A decay that does nothing: the space of decays is logarithmic and has no 0."""
+"""A decay without effect: the space of decays is logarithmic and has no 0."""
 PARAMETRIZATIONS = ("mup", "standard")
 COLUMNS = ["problem", "parametrization", "width", "rate", "decay", "purpose", "losses"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is trained, and the middle of the proxy's grid."""
+    """A training task, and the middle of the proxy's grid."""
 
     title: str
     spec: dict[str, Any]
     rate: float
     decay: float
     undecayed: frozenset[str] = frozenset()
-    """Roles that are not decayed; all other matrices share one decay."""
+    """Roles without decay; all other matrices share one decay."""
 
 
 PROBLEMS = {
@@ -120,14 +121,14 @@ def _start(problem: Problem, coordinate: Hyperparameter) -> float:
 
 
 class Unmeasured(Exception):
-    """A comparison lacks runs, and none were to be made."""
+    """A comparison lacks runs, and the file may only be read."""
 
 
 def measured(cells: list[Cell], seeds: int, *, is_read_only: bool = False) -> list[Row]:
-    """Rows of these cells (problem, parametrization, width, rate, decay, purpose); what is missing is run.
+    """Rows of these cells (problem, parametrization, width, rate, decay, purpose); missing ones are run.
 
     Raises:
-        Unmeasured: something is missing, and the file is only to be read.
+        Unmeasured: a row is missing, and the file may only be read.
     """
 
     def measure(cell: Cell) -> Iterator[list[object]]:
@@ -150,7 +151,7 @@ def losses_of(row: Row) -> list[float]:
 
 
 def best(rows: list[Row]) -> tuple[float, float]:
-    """(rate, decay) factors of the lowest mean."""
+    """(rate, decay) factors with the lowest mean loss."""
     row = min(rows, key=lambda row: statistics.fmean(losses_of(row)))
     return float(row["rate"]), float(row["decay"])
 
@@ -158,10 +159,10 @@ def best(rows: list[Row]) -> tuple[float, float]:
 def compare(
     name: str, parametrization: str, width: int, base: tuple[float, float], *, is_read_only: bool = False
 ) -> dict[str, float | str]:
-    """The carried point against the best of the grid around it.
+    """Comparison of the carried point with the best of the grid around it.
 
     Raises:
-        Unmeasured: see ``measured``.
+        Unmeasured: a run is missing, and the file may only be read.
     """
     grid = [(base[0] * rate, base[1] * decay) for rate, decay in product(RATES, DECAYS)]
     cells: list[Cell] = [(name, parametrization, width, rate, decay, 0) for rate, decay in grid]
@@ -181,7 +182,7 @@ def compare(
 
 
 def main() -> None:
-    """Measure what is missing, then write the table."""
+    """Measure missing cells, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
     parser.add_argument("--parametrizations", nargs="+", choices=PARAMETRIZATIONS, default=list(PARAMETRIZATIONS))

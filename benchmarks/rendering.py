@@ -1,4 +1,4 @@
-"""Figures to PNG through a chromium that is on the machine."""
+"""Renders figures to PNG with an installed chromium."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 def write_png(figure: go.Figure, path: Path) -> None:
-    """Draw a figure at its own size, at twice the resolution.
+    """Write a figure as PNG at its own size and twice the resolution.
 
     Raises:
         FileNotFoundError: no chromium is installed.

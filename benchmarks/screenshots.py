@@ -1,7 +1,7 @@
-"""``make screenshots``: the pictures of the status page in the documentation, of a real server with real jobs.
+"""``make screenshots``: makes the documentation's pictures of the status page, from a real server with real jobs.
 
-A server with one worker is started on a folder of its own; a job is tuned to its end, another is watched half way, a data
-set is uploaded, a table of runs fitted, a key made. Each page is then photographed into docs/images/.
+A server with one worker starts on a folder of its own; one job runs to its end, another half way, a data set is uploaded, a
+table of runs is fitted, a key is made. A screenshot of each page then goes to docs/images/.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.rendering import QUIET
 from service.app import create_app
-from service.pages.submission import example_text
+from service.pages.submitting import example_text
 from service.serve import background
 from service.settings import ServiceSettings
 from store import schema
@@ -39,18 +39,18 @@ MISTAKE = '{\n  "task": "digits",\n  "model": {"widht": 128},\n  "outer": {"step
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture."""
+    """One screenshot."""
 
     name: str
     page: str
-    """Key of the page's address."""
+    """Key of the page in the dictionary of addresses."""
     theme: Literal["light", "dark"] = "light"
     width: int = 1180
     height: int = 1000
     unfold: str = ""
-    """Words of the fold that is open."""
+    """Title of the section to unfold."""
     top: str = ""
-    """Selector of what the picture begins with."""
+    """Selector of the element at the top of the picture."""
 
 
 SHOTS = (
@@ -69,11 +69,11 @@ SHOTS = (
     Shot("page-fleet", "fleet", height=560),
     Shot("page-keys", "keys", height=800),
 )
-"""In the order in which they are taken: the last page makes the server's first key."""
+"""Screenshots in the order in which they are taken: the last page makes the server's first key."""
 
 
 def main() -> None:
-    """Take every picture."""
+    """Take every screenshot."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("taking pictures needs chromium: apt-get install chromium")
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def served(folder: Path) -> Iterator[str]:
-    """URL of a server with one worker."""
+    """Context with the URL of a server with one worker."""
     settings = WorkerSettings(data_dir=folder, threads=1, poll=0.05)
     schema.upgrade(settings.url)
     database = Database(settings.url)
@@ -98,7 +98,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def furnished(url: str) -> dict[str, str]:
-    """Fill the server; key -> path of each page."""
+    """Fill the server with jobs and data, and return key -> path of each page."""
     with httpx.Client(base_url=url, timeout=PATIENCE) as client:
         dataset = client.post("/v1/datasets", files={"file": ("flowers.csv", CSV)}).json()["id"]
         fit = client.post("/v1/laws/fits", content=RUNS, headers={"content-type": "text/csv"}).json()["id"]
@@ -127,17 +127,17 @@ def furnished(url: str) -> dict[str, str]:
 
 
 def submitted(client: httpx.Client, spec: dict[str, object]) -> str:
-    """Id of a new job."""
+    """Submit a job and return its id."""
     answer = client.post("/v1/jobs", json=spec)
     answer.raise_for_status()
     return str(answer.json()["id"])
 
 
 def followed(client: httpx.Client, job_id: str, event: str, times: int) -> None:
-    """Return when the job has had so many events of the type.
+    """Wait until the job has logged ``times`` events of the type.
 
     Raises:
-        RuntimeError: it ended without.
+        RuntimeError: the job ended before.
     """
     left = times
     with client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
@@ -149,7 +149,7 @@ def followed(client: httpx.Client, job_id: str, event: str, times: int) -> None:
 
 
 def take(browser: Browser, url: str, addresses: dict[str, str], shot: Shot) -> None:
-    """One picture, cut at the shot's height."""
+    """Take one screenshot, cut at the shot's height."""
     size = ViewportSize(width=shot.width, height=shot.height)
     context = browser.new_context(viewport=size, color_scheme=shot.theme)
     page = context.new_page()
@@ -164,7 +164,7 @@ def take(browser: Browser, url: str, addresses: dict[str, str], shot: Shot) -> N
 
 
 def prepare(page: Page, shot: Shot) -> None:
-    """What is done on the page before its picture is taken."""
+    """Prepare the page for its screenshot: unfold a section, or fill and send a form."""
     if shot.unfold:
         page.locator("summary").filter(has_text=shot.unfold).click()
     if shot.page == "mistake":
@@ -178,7 +178,7 @@ def prepare(page: Page, shot: Shot) -> None:
 
 
 def settle(page: Page) -> None:
-    """Return when the figures are drawn: the page has not moved for half a second."""
+    """Wait until the figures are drawn: the page has not changed for half a second."""
     before, since = -1, time.monotonic()
     while time.monotonic() - since < 0.5:
         height = page.evaluate("document.documentElement.scrollHeight + document.querySelectorAll('.main-svg').length")

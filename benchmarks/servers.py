@@ -1,4 +1,4 @@
-"""Private PostgreSQL and Redis servers from the binaries on this machine, to measure, to test, and to kill."""
+"""Private PostgreSQL and Redis servers from installed binaries, for measurements and tests that kill them."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ class NotInstalledError(Exception):
 
 
 def _postgresql_folder() -> Path | None:
-    """The folder of initdb and postgres, of the newest version installed."""
+    """Folder of initdb and postgres, of the newest installed version; None without one."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
     if installed:
         return installed[-1].parent
@@ -28,7 +28,7 @@ def _postgresql_folder() -> Path | None:
 
 
 def _unprivileged() -> tuple[int, int] | None:
-    """User and group for PostgreSQL, which refuses to run as root; None where we are not root."""
+    """User and group for PostgreSQL, which refuses to run as root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -41,10 +41,10 @@ def _unprivileged() -> tuple[int, int] | None:
 
 
 class PostgresqlServer:
-    """A PostgreSQL of our own behind a socket in a folder of its own, which a test may kill and start again.
+    """A private PostgreSQL behind a socket in a folder of its own, which a test may kill and restart.
 
     Args:
-        settings: of the server, as ``name=value``.
+        settings: settings of the server, as ``name=value``.
 
     Raises:
         NotInstalledError: there is no PostgreSQL on this machine.
@@ -84,7 +84,7 @@ class PostgresqlServer:
         subprocess.run([binaries / "createdb", "-h", self._folder, "-U", "windtunnel", "windtunnel"], check=True)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         settings = (*self._settings, "max_connections=200", "listen_addresses=", f"unix_socket_directories={self._folder}")
         options = [part for setting in settings for part in ("-c", setting)]
         command: list[str | Path] = [self._binaries / "postgres", "-D", self._folder / "data", *options]
@@ -110,13 +110,13 @@ class PostgresqlServer:
         raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()}")
 
     def kill(self) -> None:
-        """End it at once, wherever its transactions are; it recovers from its log when it is started again."""
+        """Kill the server at once, even in a transaction; it recovers from its log at the next start."""
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(timeout=30)
 
     def remove(self) -> None:
-        """End it, and delete all that is in it."""
+        """Stop the server and delete its data."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
         self._log.close()
@@ -124,7 +124,7 @@ class PostgresqlServer:
 
 
 class RedisServer:
-    """A Redis of our own on a free port, which a test may empty, kill and start again.
+    """A private Redis on a free port, which a test may empty, kill and restart.
 
     Raises:
         NotInstalledError: there is no Redis on this machine.
@@ -142,7 +142,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start the server empty, and wait until it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen([self._binary, *options], cwd=self._folder, stdout=log, stderr=log)
@@ -158,13 +158,13 @@ class RedisServer:
                 return
 
     def kill(self) -> None:
-        """End it at once; all that it held is lost."""
+        """Kill the server at once; its data are lost."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def remove(self) -> None:
-        """End it, and delete its log."""
+        """Stop the server and delete its log."""
         self.client.close()
         if self._process is not None and self._process.poll() is None:
             self.kill()

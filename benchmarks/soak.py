@@ -1,8 +1,8 @@
-"""``python -m benchmarks.soak``: a fleet whose parts are killed at random, and the count of jobs lost and doubled.
+"""``python -m benchmarks.soak``: kills parts of a fleet at random, and counts lost and doubled jobs.
 
-Private PostgreSQL and Redis, Celery workers, a dispatcher. Exit status 1 where a job was lost or doubled, or failed
-for another reason than being killed too often. The seed decides which faults come when; what they meet depends on the
-machine's speed.
+The fleet has a private PostgreSQL and Redis, Celery workers and a dispatcher. Exit status 1 if a job was lost or doubled,
+or failed for another reason than being killed too often. The seed decides kind and time of the faults; the state that they
+hit depends on the machine's speed.
 """
 
 import argparse
@@ -34,19 +34,19 @@ from workers.celery_dispatcher import CeleryDispatcher
 from workers.settings import WorkerSettings
 
 SEEDS = 3
-"""Different jobs; each is submitted again and again."""
+"""Number of different jobs; each is submitted many times."""
 OWNERS = ("ada", "bob")
 WAITING = 3
-"""Jobs kept in the queue while the soak lasts."""
+"""Number of jobs kept in the queue during the soak."""
 GAP = (6.0, 12.0)
-"""Seconds between two faults."""
+"""Least and most seconds between two faults."""
 LEASE = 6.0
 LAST_JOBS = 420.0
-"""Seconds after the last fault in which every job must have ended."""
+"""Seconds after the last fault within which every job must end."""
 
 
 def spec(seed: int) -> JobSpec:
-    """A job of a few seconds, most of which its process takes to start."""
+    """A job of a few seconds, most of which its process needs to start."""
     return JobSpec.model_validate(
         {
             "task": "digits",
@@ -59,12 +59,12 @@ def spec(seed: int) -> JobSpec:
 
 
 def timeless(result: TuneResult) -> TuneResult:
-    """The result without the one number that no two runs share."""
+    """The result without its wall-clock time, which differs between runs."""
     return result.model_copy(update={"cost": result.cost.model_copy(update={"wall_seconds": 0.0})})
 
 
 def undisturbed(seed: int) -> TuneResult:
-    """What the job gives when nobody touches it."""
+    """Result of the job in a run without faults."""
     study = Study(spec(seed), threads=1)
     for _ in study:
         pass
@@ -72,7 +72,7 @@ def undisturbed(seed: int) -> TuneResult:
 
 
 class Soak:
-    """One fleet and what is done to it."""
+    """One fleet, its use and its faults."""
 
     def __init__(self, seed: int, workers: int, folder: Path) -> None:
         self.folder = folder
@@ -95,34 +95,37 @@ class Soak:
         for _ in range(workers):
             self.crew.start()
         self.submitted: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
         self.paused: set[str] = set()
         self.faults: Counter[str] = Counter()
 
     # What users do
 
     def use(self) -> None:
-        """Keep the queue filled; now and then cancel, pause or resume."""
+        """Keep the queue filled, and sometimes cancel, pause or resume a job."""
         with self.database.transaction() as s:
             waiting = sum(len(jobs.page(s, owner=owner, state="queued", limit=WAITING).items) for owner in OWNERS)
             for _ in range(WAITING - waiting):
                 seed = self.use_chance.randrange(SEEDS)
-                self.submitted[jobs.submit(s, spec(seed), owner=self.use_chance.choice(OWNERS)).id] = seed
+                owner = self.use_chance.choice(OWNERS)
+                job_id = jobs.submit(s, spec(seed), owner=owner).id
+                self.submitted[job_id], self.owners[job_id] = seed, owner
             for job_id in list(self.paused):
-                jobs.resume(s, job_id)
+                jobs.resume(s, job_id, owner=self.owners[job_id])
                 self.paused.discard(job_id)
             running = [lease.job_id for lease in leases.running(s)]
             if running and self.use_chance.random() < 0.04:
                 job_id = self.use_chance.choice(running)
                 if self.use_chance.random() < 0.4:
-                    jobs.request_cancel(s, job_id)
+                    jobs.request_cancel(s, job_id, owner=self.owners[job_id])
                 else:
-                    jobs.request_pause(s, job_id)
+                    jobs.request_pause(s, job_id, owner=self.owners[job_id])
                     self.paused.add(job_id)
 
     # What happens to them
 
     def fault(self) -> None:
-        """One fault at random."""
+        """Inject one random fault."""
         kinds: dict[str, Callable[[], None]] = {
             "job process killed": self._kill_job_process,
             "worker killed": lambda: self._kill_worker(with_job=False),
@@ -199,24 +202,29 @@ class Soak:
     # What became of it all
 
     def all_ended(self) -> bool:
-        """Has every job ended?"""
+        """True if every job has ended."""
         with self.database.transaction() as s:
             for job_id in self.paused:
-                jobs.resume(s, job_id)
+                jobs.resume(s, job_id, owner=self.owners[job_id])
             self.paused.clear()
-            return all(jobs.get(s, job_id).state in TERMINAL_STATES for job_id in self.submitted)
+            return all(jobs.get(s, job_id, owner=self.owners[job_id]).state in TERMINAL_STATES for job_id in self.submitted)
 
     def count(self, expected: dict[int, TuneResult]) -> tuple[Counter[str], Counter[str]]:
-        """(jobs by how they ended, attempts by outcome); ``doubled``: told anything twice, or found anything else."""
+        """(jobs by outcome, attempts by outcome), as counts; a ``doubled`` job repeats an event, or its result differs."""
         ended: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
         with self.database.snapshot() as s:
             for job_id, seed in self.submitted.items():
-                job, log = jobs.get(s, job_id), events.after(s, job_id, 0)
+                job, log = (
+                    jobs.get(s, job_id, owner=self.owners[job_id]),
+                    events.after(s, job_id, 0, owner=self.owners[job_id]),
+                )
                 ended[job.state if job.state in TERMINAL_STATES else "lost"] += 1
                 if job.failure is not None:
                     ended[f"failed: {job.failure.type}"] += 1
-                outcomes.update(attempt.outcome or "open" for attempt in jobs.attempts(s, job_id))
+                outcomes.update(
+                    attempt.outcome or "open" for attempt in jobs.attempts(s, job_id, owner=self.owners[job_id])
+                )
                 steps = [event.data["outer_step"] for event in log if event.type == "outer_step"]
                 ends = sum(event.type in TERMINAL_STATES for event in log)
                 once = (
@@ -224,13 +232,13 @@ class Soak:
                     and [event.seq for event in log] == list(range(1, len(log) + 1))
                     and steps == sorted(set(steps))
                 )
-                found = jobs.result(s, job_id)
+                found = jobs.result(s, job_id, owner=self.owners[job_id])
                 if not once or (found is not None and timeless(found) != expected[seed]):
                     ended["doubled"] += 1
         return ended, outcomes
 
     def close(self) -> None:
-        """End everything."""
+        """Stop every process of the fleet."""
         self.dispatcher.stop()
         self.crew.end()
         self.database.dispose()
@@ -239,7 +247,7 @@ class Soak:
 
 
 def run(seconds: float, seed: int, workers: int, folder: Path) -> tuple[Counter[str], list[str]]:
-    """Let the fleet fly and break; how the jobs ended, and the report's lines."""
+    """(number of jobs by outcome, lines of the report) of a soak."""
     expected = {number: undisturbed(number) for number in range(SEEDS)}
     soak = Soak(seed, workers, folder)
     over = threading.Event()
@@ -295,7 +303,7 @@ def run(seconds: float, seed: int, workers: int, folder: Path) -> tuple[Counter[
 
 
 def main() -> int:
-    """Soak as the command line says; 1 where a job was lost or doubled, or failed for another reason than the kills."""
+    """Exit status of a soak: 1 if a job was lost or doubled, or failed for another reason than the kills."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Break a fleet and count its jobs.")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))

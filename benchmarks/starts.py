@@ -1,8 +1,8 @@
-"""``python -m benchmarks.starts``: does it help to follow the hypergradient from four starts? One and four at equal cost.
+"""``python -m benchmarks.starts``: compares hypergradient descent from one and from four starts, at equal cost.
 
-A job that follows ``reverse`` begins at a learning rate a hundred times too low or too high, or where the scout puts it,
-with one start or four, and may spend the same run-equivalents. What it returns is judged on seeds that no job has. Raw
-numbers go to benchmarks/results/, the table into docs/benchmarks.md.
+A job with ``reverse`` begins at a learning rate a hundred times too low or too high, or at the scout's, with one start or
+four, and the same budget in run-equivalents. Its result is evaluated on seeds that no job uses. Raw numbers go to
+benchmarks/results/, the table into docs/benchmarks.md.
 """
 
 import math
@@ -21,13 +21,13 @@ from windtunnel.types import JobSpec
 
 TASKS = ("digits", "mnist5k")
 BEGINNINGS = {"rate 0.0001": 1e-4, "rate 1": 1.0, "scouted": None}
-"""Where start 0 is: a learning rate, or what the scout finds."""
+"""Name -> learning rate of start 0; None: the scout's."""
 BUDGETS = (100, 300)
 STARTS = (1, 4)
 JOB_SEEDS = range(3)
 STEPS = 100
 FRESH, FRESH_SEEDS = 70, 8
-"""Second part of the seed paths of the judgement, which no run of a job has; how many."""
+"""Second part of the seed paths of the evaluation, which no run of a job has; number of these seeds."""
 COLUMNS = (
     "task",
     "beginning",
@@ -44,7 +44,7 @@ COLUMNS = (
 
 
 def tuned(cell: Cell) -> Iterator[list[object]]:
-    """Loss of what a job returns, what the search spent, its outer steps, how many starts lived at its end."""
+    """Yield the loss of a job's result, its cost, its outer steps, and the number of starts alive at its end."""
     task, beginning, budget, starts, seed = (str(part) for part in cell)
     rate = BEGINNINGS[beginning]
     spec = JobSpec.model_validate(
@@ -69,7 +69,7 @@ def tuned(cell: Cell) -> Iterator[list[object]]:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """Means over job seeds, the difference of four starts to one job by job, and of both what is worst, spent, done."""
+    """Lines of the table: means over job seeds, paired difference of four starts to one, worst loss, cost and steps."""
     numbers = ("budget, runs", "1 start", "4 starts", "4 less 1", "worst jobs", "runs spent", "outer steps", "starts left")
     lines = [f"| task | beginning | {' | '.join(numbers)} |", "|---|---|" + "---:|" * len(numbers)]
     for task in TASKS:
@@ -97,17 +97,17 @@ def table(rows: list[Row]) -> list[str]:
 
 
 def over_jobs(values: list[float], sign: str = "") -> str:
-    """Mean and its standard error."""
+    """Mean and its standard error, as text."""
     return f"{statistics.fmean(values):{sign}.4f} ± {statistics.stdev(values) / math.sqrt(len(values)):.4f}"
 
 
 def both(one: list[Row], four: list[Row], column: str) -> str:
-    """Means of one start and of four."""
+    """Means of a column for one start and for four, as text."""
     return ", ".join(f"{statistics.fmean(float(row[column]) for row in found):.0f}" for found in (one, four))
 
 
 def main() -> None:
-    """Measure what is missing, then write the table."""
+    """Measure missing cells, then write the table."""
     torch.set_num_threads(1)
     cells = [
         (task, beginning, budget, starts, seed)

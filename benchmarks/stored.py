@@ -1,4 +1,4 @@
-"""Measurements that survive an interruption: CSV files, written cell by cell, that go on where they stopped."""
+"""Measurements that survive an interruption: CSV files, written cell by cell, that continue where they stopped."""
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
@@ -13,12 +13,12 @@ Cell = tuple[object, ...]
 def stored(
     name: str, columns: Sequence[str], cells: Iterable[Cell], measure: Callable[[Cell], Iterable[Sequence[object]]]
 ) -> list[Row]:
-    """Rows of benchmarks/results/<name>.csv; cells that it lacks are measured and added.
+    """Rows of benchmarks/results/<name>.csv; missing cells are measured and added.
 
     Args:
-        name: of the file. Delete it to measure anew.
-        columns: of a row; the first ones are those of a cell.
-        cells: what to measure, each the beginning of its rows.
+        name: name of the file. Delete the file to measure again.
+        columns: columns of a row; the first ones are those of a cell.
+        cells: cells to measure, each the beginning of its rows.
         measure: cell -> the rest of each of its rows.
     """
     path = RESULTS / f"{name}.csv"
@@ -37,7 +37,7 @@ def stored(
 
 
 def read(path: Path) -> list[Row]:
-    """Rows of a CSV file; none where there is no such file."""
+    """Rows of a CSV file; empty if there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -45,7 +45,7 @@ def read(path: Path) -> list[Row]:
 
 
 def append(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Add rows to a CSV file, which is begun where it is missing."""
+    """Add rows to a CSV file, which is created if it is missing."""
     path.parent.mkdir(exist_ok=True)
     is_new = not path.exists()
     with path.open("a", newline="") as file:

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.transfer``: tuned at width 64, trained at width 1024, in several settings, also where it loses.
+"""``python -m benchmarks.transfer``: tunes at width 64 and trains at width 1024, in several settings, losing ones included.
 
-Each setting is tuned by the engine and flown by the three contenders of the demonstration. A second table shows what more
-weight decay does at both widths. Raw numbers go to benchmarks/results/, the tables into docs/benchmarks.md.
+Each setting is tuned by the engine and trained by the three contenders of the demonstration. A second table shows the
+effect of more weight decay at both widths. Raw numbers go to benchmarks/results/, the tables into docs/benchmarks.md.
 """
 
 import math
@@ -22,7 +22,7 @@ from hpo.tasks import load
 from windtunnel.types import JobSpec, Target, TransferPlan, TuneResult
 
 SETTINGS = ((2, 200, 200), (2, 200, 800), (3, 100, 100), (3, 100, 400), (4, 100, 100))
-"""(depth, steps of the proxy, steps of the target)"""
+"""(depth, steps of the proxy, steps of the target) of each setting."""
 JOB_SEEDS = (0, 1)
 TARGET_SEEDS = range(3)
 WIDTH = 1024
@@ -32,7 +32,7 @@ NO_DATE = datetime.fromtimestamp(0, UTC)
 
 
 def tune(depth: int, steps: int, seed: int) -> TuneResult:
-    """The demonstration's job with that depth, horizon and seed."""
+    """Result of the demonstration's job with this depth, number of steps and seed."""
     spec = {
         "task": "digits",
         "model": {"depth": depth},
@@ -46,14 +46,14 @@ def tune(depth: int, steps: int, seed: int) -> TuneResult:
 
 
 def plan_of(result: TuneResult, width: int, steps: int) -> TransferPlan:
-    """A plan made without a server."""
+    """The plan of a result, made without a server."""
     return make_plan(
         result, Target(width=width, steps=steps), plan_id="benchmark", job_id="benchmark", created_at=NO_DATE, force=True
     )
 
 
 def flown(cell: Cell) -> Iterator[list[object]]:
-    """Losses at the target of every contender."""
+    """Yield the losses of every contender at the target."""
     depth, steps, target_steps, seed = (int(str(part)) for part in cell)
     result, data = tune(depth, steps, seed), load("digits")
     for name, plan in contenders(result, plan_of(result, WIDTH, target_steps)).items():
@@ -63,7 +63,7 @@ def flown(cell: Cell) -> Iterator[list[object]]:
 
 
 def decayed(cell: Cell) -> Iterator[list[object]]:
-    """Losses at (width, decay) with one rate and one decay for all roles, depth 2, 200 steps."""
+    """Yield the losses at (width, decay) with one rate and one decay for all roles, depth 2, 200 steps."""
     width, decay = int(str(cell[0])), float(str(cell[1]))
     spec = {"task": "digits", "outer": {"steps": 1, "finish_seeds": 2}, "inner": {"steps": 200, "seeds": 1}}
     study = Study(JobSpec.model_validate(spec))
@@ -78,7 +78,7 @@ def decayed(cell: Cell) -> Iterator[list[object]]:
 
 
 def flight_table(rows: list[Row]) -> list[str]:
-    """Means over job seeds."""
+    """Lines of the table of means over job seeds."""
     lines = [
         "| depth | steps, proxy | steps, target | contender | validation loss | test loss |",
         "|---:|---:|---:|---|---:|---:|",
@@ -95,14 +95,14 @@ def flight_table(rows: list[Row]) -> list[str]:
 
 
 def pooled(rows: list[Row], split: str) -> str:
-    """Mean of means, and its standard error from those of the seeds."""
+    """Mean of means and its standard error, from those of the seeds, as text."""
     errors = [float(row[f"{split}_stderr"]) for row in rows]
     mean = statistics.fmean(float(row[split]) for row in rows)
     return f"{mean:.4f} ± {math.hypot(*errors) / len(errors):.4f}"
 
 
 def decay_table(rows: list[Row]) -> list[str]:
-    """One row a width and decay."""
+    """Lines of the table with one row for each width and decay."""
     lines = ["| width | weight decay | validation loss | test loss |", "|---:|---:|---:|---:|"]
     return lines + [
         f"| {row['width']} | {row['decay']} | {pooled([row], 'validation')} | {pooled([row], 'test')} |" for row in rows
@@ -110,7 +110,7 @@ def decay_table(rows: list[Row]) -> list[str]:
 
 
 def main() -> None:
-    """Measure what is missing, then write the tables."""
+    """Measure missing cells, then write the tables."""
     torch.set_num_threads(1)
     losses = ["validation", "validation_stderr", "test", "test_stderr"]
     cells = [(*setting, seed) for setting in SETTINGS for seed in JOB_SEEDS]

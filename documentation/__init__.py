@@ -1,1 +1,1 @@
-"""Writes the parts of the documentation that the code knows itself: `make reference`."""
+"""Generates the parts of the documentation that come from the code: `make reference`."""

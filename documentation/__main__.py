@@ -4,7 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from documentation import client, estimators, openapi
+from documentation import client, estimators, openapi, optimizers
 from service.app import create_app
 from service.settings import ServiceSettings
 
@@ -12,24 +12,29 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
 
 def pages() -> dict[Path, str]:
-    """Path -> what the page should be.
+    """Path -> text of each page with generated parts.
 
     Raises:
-        ValueError: a page has lost the marks around a part that is generated.
+        ValueError: a page lacks the marks around a generated part.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # The application opens no database before it is asked something.
+        # The application opens no database before its first request.
         document = create_app(ServiceSettings(data_dir=Path(folder))).openapi()
-    catalogue, calls = REFERENCE / "estimators.md", REFERENCE / "client.md"
+    catalogue, calls, spec = (REFERENCE / f"{name}.md" for name in ("estimators", "client", "spec"))
     return {
         REFERENCE / "openapi.md": openapi.page(document),
         calls: within(calls.read_text(), "the client", client.catalogue()),
         catalogue: within(catalogue.read_text(), "estimators", estimators.catalogue()),
+        spec: within(spec.read_text(), "optimizers", optimizers.catalogue()),
     }
 
 
 def within(page: str, part: str, text: str) -> str:
-    """The page with the part between its two marks replaced."""
+    """The page with the text between the marks of ``part`` replaced.
+
+    Raises:
+        ValueError: the page does not have exactly one such part.
+    """
     start, end = f"<!-- `make reference` writes {part} from here -->", "<!-- to here -->"
     found = re.compile(f"({re.escape(start)}\n\n).*?(\n\n{re.escape(end)})", re.DOTALL)
     changed, count = found.subn(lambda match: match[1] + text + match[2], page)
@@ -39,7 +44,7 @@ def within(page: str, part: str, text: str) -> str:
 
 
 def main() -> None:
-    """Write what has changed, and say so."""
+    """Write the pages that changed, and print which."""
     for path, text in pages().items():
         stale = not path.exists() or path.read_text() != text
         if stale:

@@ -1,4 +1,4 @@
-"""The classes, events and exceptions of the client's page, from its docstrings."""
+"""Generates the client's page from its docstrings: classes, events and exceptions."""
 
 import inspect
 import re
@@ -16,11 +16,11 @@ CLASSES = (
     *("Client", "Jobs", "Job", "Result", "Plan", "Plans", "Datasets", "Laws", "Keys", "Webhooks", "Workers"),
     *("Pacing", "JobProgress"),
 )
-"""In the order in which a user comes to them."""
+"""Classes of the page, in the order in which a user meets them."""
 
 
 def catalogue() -> str:
-    """Every public class with its calls, every event, every exception."""
+    """Markdown of every public class with its calls, every event and every exception."""
     return "\n".join([*map(_class, CLASSES), _events(), _exceptions()]).rstrip()
 
 
@@ -33,7 +33,7 @@ def _class(name: str) -> str:
 
 
 def _attributes(kind: type) -> list[str]:
-    """Fields of a dataclass, with their defaults and what its docstring says of them."""
+    """Table rows of a dataclass's fields: default, and meaning from its docstring."""
     if not is_dataclass(kind):
         return []
     said = dict(re.findall(r"^ {8}([\w, ]+): (.+)$", kind.__doc__ or "", re.MULTILINE))
@@ -43,7 +43,7 @@ def _attributes(kind: type) -> list[str]:
 
 
 def _members(kind: type) -> list[tuple[str, object]]:
-    """Public calls and properties of ours, in the order of the source, those of the class before those of its bases."""
+    """(name, member) of a class's own public calls and properties, in source order, the class before its bases."""
     found: dict[str, object] = {}
     for base in kind.__mro__:
         if base.__module__.startswith("windtunnel.client"):
@@ -112,7 +112,7 @@ def _exceptions() -> str:
 
 
 def _sentence(text: str | None) -> str:
-    """The first sentence of a docstring, as markdown."""
+    """First sentence of a docstring, as Markdown."""
     first = inspect.cleandoc(text or "").split("\n\n")[0].replace("\n", " ")
     sentence = re.split(r"(?<=[.!?:]) (?=[A-Z])", first)[0]
     assert sentence, "a public name without a docstring"

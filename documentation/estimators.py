@@ -1,4 +1,4 @@
-"""The table of estimators, from their entries in the code."""
+"""Generates the table of estimators from their entries in the code."""
 
 from typing import get_args
 
@@ -10,7 +10,7 @@ HEAD = """\
 
 
 def catalogue() -> str:
-    """A row for every estimator that ``method.estimator`` may name."""
+    """Markdown table with a row for every estimator that ``method.estimator`` may name."""
     rows = [HEAD]
     for name, info in ESTIMATORS.items():
         able = {item for item in get_args(HyperparameterName) if info.can(item)}

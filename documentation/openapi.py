@@ -1,4 +1,4 @@
-"""The server's OpenAPI document as a page: parameters, bodies, answers and examples of every route; every object."""
+"""Renders the server's OpenAPI document as a page: parameters, bodies, answers and examples of routes, and objects."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ Refusals and failures are [problems](api.md#problems)."""
 
 
 def page(document: dict[str, Any]) -> str:
-    """The page of an OpenAPI 3.1 document."""
+    """Markdown page of an OpenAPI 3.1 document."""
     lines = [INTRODUCTION]
     groups: dict[str, list[str]] = {}
     for path, item in document["paths"].items():
@@ -75,7 +75,7 @@ def _operation(title: str, operation: dict[str, Any]) -> Iterator[str]:
 
 
 def _meaning(status: str, description: str) -> str:
-    """What a status means; where nobody said so, its name in HTTP."""
+    """Description of a status; without one, its name in HTTP."""
     if status.isdigit() and description in ("", "Successful Response"):
         return HTTPStatus(int(status)).phrase
     return prose(description)
@@ -95,7 +95,7 @@ def _parameter(parameter: dict[str, Any]) -> str:
 
 
 def _contents(content: dict[str, Any]) -> str:
-    """What bodies may be, with their media types where that is not JSON."""
+    """Description of the allowed bodies, with media types other than JSON."""
     told = []
     for media, described in content.items():
         schema = described.get("schema") or {}

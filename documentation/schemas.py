@@ -1,4 +1,4 @@
-"""JSON schemas in words: what a value may be, and a table of the fields of an object."""
+"""Renders JSON schemas in words: allowed values, and tables of an object's fields."""
 
 import json
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ NAMES = {"array": "list", "boolean": "true or false", "integer": "whole number",
 
 
 def anchor(title: str) -> str:
-    """The anchor of a heading, as GitHub makes it."""
+    """Anchor of a heading, as GitHub makes it."""
     return "".join(letter for letter in title.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
 
 
 def prose(text: str) -> str:
-    """Text of a docstring for a cell or a paragraph: on one line, nothing in it taken for markup but code in backticks."""
+    """Text of a docstring for a cell or a paragraph: on one line, with only code in backticks as markup."""
     pieces = " ".join(text.replace("``", "`").split()).split("`")
     if len(pieces) % 2 == 0:
         # An odd backtick is no code: nothing is.
@@ -37,7 +37,7 @@ def value(given: Any) -> str:
 
 
 def words(schema: dict[str, Any]) -> str:
-    """What a value may be, in one line of Markdown."""
+    """Allowed values of a schema, in one line of Markdown."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
         return f"[{name}](#{anchor(name)})"
@@ -79,7 +79,7 @@ def _size(words: str, number: int) -> str:
 
 
 def fields(schema: dict[str, Any]) -> Iterator[str]:
-    """The lines of a table of an object's fields."""
+    """Yield the lines of a table of an object's fields."""
     yield "| field | value | default | meaning |"
     yield "|---|---|---|---|"
     required = set(schema.get("required", ()))

@@ -1,7 +1,7 @@
 """Tune a model of transformers at a small width, train it wide with the exported arguments and Hugging Face's own Trainer.
 
 The model is a GPT-NeoX constructed from a config: nothing is downloaded. The proxy is the same architecture at width 16;
-Windtunnel differentiates through its training runs as they are. The exported file knows transformers and nothing of ours.
+Windtunnel differentiates through its training runs as they are. The exported file does not need Windtunnel.
 
 Run it: python examples/hugging_face.py [--quick]. It needs the extra `worker`, `transformers` and `accelerate`; no server.
 """
@@ -40,7 +40,7 @@ data = [(part.inputs[:, :CONTEXT], part.labels[:, :CONTEXT]) for part in (text.t
 
 # %% The model, at any width: heads keep their size, so a wider model has more of them
 class LanguageModel(nn.Module):
-    """A GPT-NeoX whose forward pass gives logits. Dropout is 0: it has no derivative here."""
+    """A GPT-NeoX whose forward pass returns logits. Dropout is 0: it has no derivative here."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ training.train()
 
 # %% Beside the same model from the same config with a learning rate of 1e-3 and Hugging Face's other defaults
 def test_loss(trained: nn.Module) -> float:
-    """Mean test loss in nats a character."""
+    """Mean test loss in nats per character."""
     with torch.no_grad():
         return wide.training_loss(trained.eval(), *data[2]).item()
 

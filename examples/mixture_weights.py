@@ -2,8 +2,8 @@
 
 Every layer of a network is a mixture of operations, sum_o softmax(alpha)_o o(W x + b), as in DARTS (Liu, Simonyan and Yang
 2019, arXiv 1806.09055). DARTS steps alpha along with the weights, by the gradient of the present validation loss; here
-alpha is moved by the derivative of the validation loss *after* training, through all updates, so it is judged by what
-networks trained with it can do. The data come from a network whose layers are known, so one can see what is found.
+alpha follows the derivative of the validation loss *after* training, through all updates, so it is judged by the networks
+that are trained with it. The data come from a network whose layers are known, so that the result can be checked.
 
 Run it: python examples/mixture_weights.py [--quick]. It needs the extra `worker`, and no server.
 """
@@ -39,7 +39,7 @@ CANDIDATES = tuple(f"layer {layer}: {name}" for layer in range(LAYERS) for name 
 
 
 class Mixed(nn.Module):
-    """A network whose nonlinearities are mixtures; ``shares`` [layers, operations], each row of sum 1."""
+    """A network whose nonlinearities are mixtures, with ``shares`` [layers, operations] whose rows sum to 1."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Mixed(nn.Module):
 
 # %% Data of a teacher whose first layer is a sine and whose second is a hyperbolic tangent
 def data() -> list[tuple[Tensor, Tensor, Tensor]]:
-    """(inputs, labels, sources) of training, validation and test part; standardised labels, one source."""
+    """(inputs, standardised labels, sources) of training, validation and test part; there is one source."""
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(1200, FEATURES, generator=generator)
     first, second = torch.randn(FEATURES, 6, generator=generator), torch.randn(6, 6, generator=generator)
@@ -94,9 +94,9 @@ SPEC = JobSpec.of(
 
 # %% The inner problem: Windtunnel's, but for what the mixture weights act on
 class Search(InnerProblem):
-    """Training runs in which the mixture weights are those of operations, in the forward pass, and not of data sources.
+    """Training runs whose mixture weights weigh operations of the forward pass, not data sources.
 
-    They act in training and in validation alike, as those of DARTS do; the engine differentiates through both.
+    They act in training and in validation, as those of DARTS do; the engine differentiates through both.
     """
 
     @classmethod
@@ -110,7 +110,7 @@ class Search(InnerProblem):
 
     @staticmethod
     def softmax(weights: Tensor) -> Tensor:
-        """Weights [..., candidates] -> shares [..., layers, operations] of sum 1: the softmax of their logarithms."""
+        """Shares [..., layers, operations] of sum 1, from weights [..., candidates]: the softmax of their logarithms."""
         layers = weights.unflatten(-1, (LAYERS, len(OPERATIONS)))
         return layers / layers.sum(-1, keepdim=True)
 
@@ -143,7 +143,7 @@ uniform = problem.space.start()
 
 # %% Outer loop: the mean hypergradient over seeds moves alpha
 def seeds(purpose: int, step: int) -> list[tuple[int, ...]]:
-    """Fresh seeds for a purpose."""
+    """Seed paths for a purpose that no other step uses."""
     return [(0, purpose, step, member) for member in range(SEEDS)]
 
 

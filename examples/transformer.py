@@ -1,8 +1,8 @@
-"""Tune a small transformer, train one sixteen times as wide with the plan.
+"""Tune a small transformer, and train one sixteen times as wide with the plan.
 
-The model is one's own `nn.Module`, a decoder of the GPT kind written out below; the data are characters of Python's own
-standard library, so nothing is downloaded. At the end three trainings of the wide model stand side by side, the same but
-for their values: torch's defaults, the values tuned for the proxy copied as they are, and the plan.
+The model is your own `nn.Module`, a GPT-like decoder written below; the data are characters of Python's own standard
+library, so nothing is downloaded. At the end the wide model is trained with three sets of values: torch's defaults, the
+proxy's tuned values copied unchanged, and the plan.
 
 Run it: python examples/transformer.py [--quick]. It needs the extra `worker`, and no server.
 """
@@ -55,7 +55,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Characters in, logits of the next character out."""
+    """A decoder from characters to logits of the next character."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ for caveat in plan.not_covered:
 
 # %% Three ways to train the wide model
 def copied(plan: TransferPlan, proxy: TransferPlan) -> TransferPlan:
-    """The wide model with the proxy's rates, decays, eps and multipliers, as one has them who knows no muP."""
+    """A plan for the wide model with the proxy's rates, decays, eps and multipliers unchanged, without muP."""
     values = {tensor.name: tensor for tensor in proxy.tensors}
     kept = ("learning_rate", "weight_decay", "eps", "multiplier")
     tensors = [
@@ -113,7 +113,7 @@ def copied(plan: TransferPlan, proxy: TransferPlan) -> TransferPlan:
 
 
 def train(values: TransferPlan | None) -> tuple[float, float]:
-    """Training loss over the last tenth of the run, and test loss; torch's defaults where there are no values."""
+    """(training loss over the last tenth of the run, test loss) with a plan's values; None: torch's defaults."""
     torch.manual_seed(1)
     model = Decoder(plan.width, plan.depth)
     optimizer = (

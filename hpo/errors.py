@@ -1,11 +1,11 @@
-"""What can go wrong in the numerics, typed, with a sentence that says what to do. Imports no torch."""
+"""Errors of the numerics, typed, each with a sentence that says what to do. Imports no torch."""
 
 
 class HpoError(Exception):
     """Base of every error of this package.
 
     Args:
-        message: what happened, with the numbers.
+        message: what happened, with its numbers.
         hint: what to try next.
     """
 
@@ -20,16 +20,16 @@ class Diverged(HpoError):
 
 
 class Refused(HpoError):
-    """The method cannot answer this question, or the evidence speaks against the answer."""
+    """The method cannot compute this, or the evidence speaks against the result."""
 
 
 class CertificateFailed(HpoError):
-    """The hypergradient is not what finite differences of the same training runs say."""
+    """The hypergradient differs from finite differences of the same training runs."""
 
 
 class InvalidData(HpoError):
-    """A data set or a checkpoint is not what it claims to be."""
+    """A data set or a checkpoint differs from its description."""
 
 
 class OutOfMemory(HpoError):
-    """The population does not fit."""
+    """The population does not fit in memory."""

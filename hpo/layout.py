@@ -1,4 +1,4 @@
-"""Where each named tensor lies in the flat parameter vector of a member."""
+"""Maps named tensors to places in the flat parameter vector of a member."""
 
 from collections.abc import Sequence
 from math import prod
@@ -10,9 +10,9 @@ from windtunnel.types import TensorFacts
 
 
 class Layout:
-    """Named tensors <-> slices of a flat vector of P parameters, with any number of members in front.
+    """Map between named tensors and slices of a flat vector of P parameters, with any number of members in front.
 
-    One flat vector makes an optimizer update a handful of kernels, however many tensors a model has.
+    With one flat vector an optimizer update takes a few kernels, however many tensors a model has.
     """
 
     def __init__(self, tensors: Sequence[TensorFacts]) -> None:
@@ -23,7 +23,7 @@ class Layout:
 
     @property
     def parameters(self) -> int:
-        """P."""
+        """Number P of parameters of a member."""
         return sum(self.sizes)
 
     def split(self, flat: Tensor) -> list[Tensor]:
@@ -32,15 +32,15 @@ class Layout:
         return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def leaves(self, flat: Tensor) -> list[Tensor]:
-        """The views of ``split`` as leaves to differentiate by; they share their memory with ``flat``."""
+        """Views as those of ``split``, as leaves to differentiate by; they share their memory with ``flat``."""
         return [part.requires_grad_() for part in self.split(flat.detach())]
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Inverse of ``split``."""
+        """Flat vector [members, P] of tensors [members, *shape]: the inverse of ``split``."""
         return torch.cat([tensor.reshape(len(tensor), -1) for tensor in tensors], dim=1)
 
     def expand(self, per_tensor: Tensor) -> Tensor:
-        """One value a tensor [members, tensors] -> one value a parameter [members, P]; differentiable."""
+        """One value per parameter, [members, P], from one value per tensor, [members, tensors]; differentiable."""
         members = per_tensor.shape[0]
         columns = per_tensor.unbind(dim=1)
         return torch.cat(
@@ -50,7 +50,7 @@ class Layout:
     def multiply_(self, flat: Tensor, per_tensor: Tensor) -> Tensor:
         """Multiply each tensor of a flat [members, P] by its value of [members, tensors], or all by [members, 1]; in place.
 
-        ``expand`` would write, and every kernel then read, another vector of the size of the parameters.
+        ``expand`` would write another vector of the size of the parameters, and every kernel would read it.
         """
         if per_tensor.shape[1] == 1:
             return flat.mul_(per_tensor)
@@ -69,5 +69,5 @@ class Layout:
         return torch.cat([part.sum(dim=1, keepdim=True) for part in self._slices(flat)], dim=1)
 
     def _slices(self, flat: Tensor) -> tuple[Tensor, ...]:
-        """Views [members, size], in order."""
+        """Views [members, size] of each tensor of a flat [members, P], in order."""
         return torch.split_with_sizes(flat, self.sizes, dim=1)

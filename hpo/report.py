@@ -1,4 +1,4 @@
-"""From the final judgement to a TuneResult: the winner, the schedule before and after, provenance."""
+"""Turns the final evaluation into parts of a TuneResult: best point, schedule before and after, provenance."""
 
 import platform
 from importlib.metadata import version
@@ -18,7 +18,7 @@ PACKAGES = ("windtunnel", "torch", "higher", "numpy", "optuna", "scikit-learn", 
 
 
 def winner(judged: Judged) -> int:
-    """Row of the point with the lowest mean validation loss; a point with a diverged run loses to any without.
+    """Row of the point with the lowest mean validation loss; a point with a diverged run ranks below all others.
 
     Raises:
         Diverged: every point has a diverged run.
@@ -34,7 +34,7 @@ def winner(judged: Judged) -> int:
 
 
 def evaluation(space: Space, point: Tensor, judged: Judged, row: int) -> PointEvaluation:
-    """Wire form of one judged point."""
+    """Evaluation of one point, as a wire type."""
     assert judged.test is not None and judged.test_accuracy is not None
     return PointEvaluation(
         hyperparameters=space.as_dict(point),
@@ -44,7 +44,7 @@ def evaluation(space: Space, point: Tensor, judged: Judged, row: int) -> PointEv
 
 
 def schedule_curve(spec: JobSpec, space: Space, start: Tensor, best: Tensor) -> ScheduleCurve:
-    """The learning-rate multiplier at the start and at the best point over normalised time."""
+    """Learning-rate multiplier over normalised time, at the start and at the best point."""
     points = torch.stack([start, best])
     shape = space.schedule_shape(space.values(points))
     steps = min(spec.inner.steps, CURVE_POINTS)
@@ -55,7 +55,7 @@ def schedule_curve(spec: JobSpec, space: Space, start: Tensor, best: Tensor) -> 
 
 
 def provenance(spec: JobSpec, data_sha256: str, threads: int) -> Provenance:
-    """What it takes to get the same numbers again."""
+    """Seed, digests, versions and threads that reproduce the numbers."""
     versions = {name: version(name) for name in PACKAGES}
     versions["python"] = platform.python_version()
     return Provenance(

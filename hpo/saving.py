@@ -1,4 +1,4 @@
-"""A study's state as named files: safetensors for tensors, JSON for numbers and counters. Never pickle."""
+"""Saves and loads a study's state as named files: safetensors for tensors, JSON for numbers. Never pickle."""
 
 import hashlib
 import json
@@ -18,24 +18,24 @@ TENSORS, NUMBERS = "state.safetensors", "state.json"
 
 @dataclass(frozen=True)
 class StudyState:
-    """Everything a study needs to go on."""
+    """Everything that a study needs to continue."""
 
     outer_step: int
     search: SearchState | None
-    """None before outer step 0 is done."""
+    """State of the search; None before outer step 0 is done."""
     readings: Readings
     spent: float
     wall_seconds: float
 
 
 def spec_sha256(spec: JobSpec) -> str:
-    """Hash of what decides the numbers: the spec without its name and its target."""
+    """Hash of the fields that decide the numbers: the spec without its name and its target."""
     decisive = spec.model_dump(mode="json", exclude={"name", "target"})
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def save_state(state: StudyState, spec: JobSpec) -> dict[str, bytes]:
-    """File name -> content."""
+    """File name -> content of a study's state."""
     tensors, search = ({}, None) if state.search is None else state.search
     numbers = {
         "format": FORMAT,
@@ -54,7 +54,7 @@ def save_state(state: StudyState, spec: JobSpec) -> dict[str, bytes]:
 
 
 def load_state(files: dict[str, bytes], spec: JobSpec) -> StudyState:
-    """Inverse of ``save_state``.
+    """State of a study from its files: the inverse of ``save_state``.
 
     Raises:
         InvalidData: a file is missing or damaged, or the state is of another format or spec.

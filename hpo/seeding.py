@@ -1,4 +1,4 @@
-"""Deterministic seeding: a path of integers (job seed, purpose, outer step, member) -> a generator of its own."""
+"""Makes deterministic generators, each from a path of integers (job seed, purpose, outer step, member)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -58,18 +58,18 @@ class Stream(IntEnum):
 
 
 def number_of(path: Sequence[int]) -> int:
-    """A hash of the path, 63 bits: neighbours in the path are unrelated."""
+    """Hash of a path, 63 bits: similar paths have unrelated hashes."""
     digest = hashlib.sha256(",".join(str(int(part)) for part in path).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generator_of(path: Sequence[int]) -> torch.Generator:
-    """A CPU generator seeded by ``number_of`` the path."""
+    """CPU generator seeded by the hash of a path."""
     return torch.Generator().manual_seed(number_of(path))
 
 
 def generator_of_step(stream: int, step: int) -> torch.Generator:
-    """The generator of one member's noise at one inner step; the same whenever that step is replayed.
+    """Generator of one member's noise at one inner step; the same whenever that step is replayed.
 
     The stream is mixed with the step by an odd multiplier modulo 2^63, cheaper than a hash at every step.
     """

@@ -45,8 +45,8 @@ class Study:
         spec: the job.
         threads: torch threads of this process. Results are equal bit for bit at an equal number of threads.
         max_bytes: memory for populations; decides whether ``checkpointing: auto`` keeps every state.
-        population: members trained or differentiated as one computation, at most; None for what serves. A job whose memory
-            ran out goes on with fewer: its numbers differ then by rounding only.
+        population: members trained or differentiated as one computation, at most; None: chosen automatically. A job whose
+            memory ran out goes on with fewer: its numbers differ then by rounding only.
         on_progress: called after every inner step; what it raises stops the study and passes through.
         data: the task's data; loaded as its facts say when left out.
         dtype: float32, or float64 for oracles.
@@ -154,7 +154,7 @@ class Study:
             schedule=schedule_curve(self.spec, self.space, points[0], points[best]),
             estimator=self.choice,
             chaos=self._search.readings.chaos(),
-            certificate=certificate(self.estimator, certified),
+            certificate=certificate(self.estimator, certified) if certified else None,
             cost=Cost(
                 run_equivalents=self.account.run_equivalents,
                 gradient_evaluations=self.account.spent,
@@ -183,7 +183,8 @@ class Study:
         """Check the engine there; at the start before anything is spent on gradients."""
         found = []
         method = self.spec.method
-        if not method.info.is_best_response:
+        # Under some optimizers no hypergradient exists that a job could be wrong about.
+        if not method.info.is_best_response and not self.spec.optimizer.info.pathwise:
             found.append(certify(self.problem, self.estimator, point, which, self.population, self.account.step))
         if method.response is not None:
             objectives, settings = response_objectives(method.response), method.best_response_settings

@@ -9,17 +9,16 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 import windtunnel
-from service import answers
 from service.caller import needs_keys
 from service.datasets.routes import router as datasets
 from service.dependencies import SIGNED_IN
 from service.estimates.routes import router as estimates
-from service.estimators.routes import router as estimators
 from service.fleet.routes import router as fleet
 from service.health.routes import router as health
 from service.jobs.routes import router as jobs
 from service.keys.routes import router as keys
 from service.laws.routes import router as laws
+from service.listings.routes import router as listings
 from service.metrics.routes import router as metrics
 from service.openapi import complete
 from service.pages.assets import router as assets
@@ -27,11 +26,10 @@ from service.pages.routes import problem_page
 from service.pages.routes import router as pages
 from service.pages.signing_in import router as signing_in
 from service.plans.routes import router as plans
+from service.problems import answers
 from service.rates import Rates
-from service.schedules.routes import router as schedules
 from service.security import Guard
 from service.settings import ServiceSettings
-from service.tasks.routes import router as tasks
 from service.webhooks.routes import router as webhooks
 from service.webhooks.sender import Sender
 from store.database import Database
@@ -42,7 +40,7 @@ class Dispatcher(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Does it take jobs?"""
+        """True while it takes jobs."""
 
     def start(self) -> None:
         """Begin to take jobs."""
@@ -117,10 +115,8 @@ def create_app(
         jobs,
         plans,
         datasets,
-        tasks,
-        estimators,
+        listings,
         estimates,
-        schedules,
         fleet,
         laws,
         keys,

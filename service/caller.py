@@ -1,14 +1,14 @@
-"""Who sends a request: the owner of its API key, or, where no key was ever made, simply whoever can reach the server."""
+"""The caller of a request: the owner of its API key, or, where no key was ever made, whoever can reach the server."""
 
 from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.datastructures import State
 
-from service.answers import problem
+from service.problems.answers import problem
 from store import keys
 from store.database import Database
-from store.owners import LOCAL
+from store.keys import LOCAL
 
 COOKIE = "windtunnel_key"
 """Holds the key of a person who has signed in to the status page."""
@@ -16,16 +16,27 @@ COOKIE = "windtunnel_key"
 
 @dataclass(frozen=True)
 class Caller:
-    """Whom a request is answered."""
+    """Sender of a request."""
 
     owner: str
     operator: bool
-    """May they drain workers and read what is measured of the whole fleet?"""
+    """True where they may drain workers and read what is measured of the whole fleet."""
     key_id: str | None = None
 
 
 ANYBODY = Caller(LOCAL, operator=True)
 """Every caller of a server without keys."""
+
+
+def check_operator(caller: Caller) -> None:
+    """Return where the caller is an operator.
+
+    Raises:
+        ProblemError: 403, they are not.
+    """
+    if not caller.operator:
+        detail = "this is about the whole fleet; it needs a key that `windtunnel keys create --operator` made"
+        raise problem(403, "operators-only", "Only operators may do this", detail)
 
 
 def identify(request: Request, database: Database) -> Caller:
@@ -50,7 +61,7 @@ def identify(request: Request, database: Database) -> Caller:
 
 
 def holder(database: Database, key: str) -> Caller | None:
-    """Whose key it is; None where it is nobody's or was revoked."""
+    """Caller who holds the key; None where there is no such key or it was revoked."""
     with database.snapshot() as session:
         found = keys.find(session, key)
     if found is None:
@@ -63,7 +74,7 @@ def holder(database: Database, key: str) -> Caller | None:
 
 
 def needs_keys(state: State, database: Database) -> bool:
-    """Was a key ever made? What once was stays, so it is looked up only until it is."""
+    """True where a key was ever made. A key once made stays, so the database is asked only until there is one."""
     if not state.keyed:
         with database.snapshot() as session:
             state.keyed = keys.any_made(session)

@@ -1,9 +1,9 @@
-"""What FastAPI does not know of the API: the media type of problems, the body of a table of runs, examples."""
+"""Additions to the OpenAPI document that FastAPI cannot know: media type of problems, body of a table of runs, examples."""
 
 from typing import Any
 
 from service import examples
-from service.answers import PROBLEM_TYPE, PROBLEMS
+from service.problems.answers import PROBLEM_TYPE, PROBLEMS
 from windtunnel.types.laws import LawFitRequest
 
 REFERENCE = "#/components/schemas/{model}"

@@ -12,7 +12,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 log = logging.getLogger("windtunnel.service")
 
 KINDS = {"redis://": "redis://", "rediss://": "rediss://", "redis+socket://": "redis+unix://"}
-"""Of an address of the broker -> what the package calls it."""
+"""Scheme of the broker's address -> the name that the package has for it."""
 
 
 class Rates:

@@ -16,19 +16,19 @@ from windtunnel.types import Problem
 
 MAX_BODY_BYTES = 1 << 20
 TABLES = "/v1/laws/fits"
-"""Where tables of runs come in: larger, and as CSV too. A page of another site cannot send that without asking first."""
+"""Path that takes tables of runs: larger, and as CSV too. A page of another site cannot send that without asking first."""
 TABLE_FORM = "/laws"
-"""Where a form brings one."""
+"""Path to which a form brings a table of runs."""
 MAX_TABLE_BYTES = 16 << 20
 
 FORMS = re.compile(
     r"/sign-in|/sign-out|/jobs|/jobs/[^/]+/(cancel|pause|resume|fork|plans)|/laws|/fleet/drain|/keys|/keys/[^/]+/revoke"
 )
-"""Where a page sends a plain form. Another site's page can send one without asking first: only `_foreign` keeps it out."""
+"""Paths of plain forms. Another site's page can send one without asking first: only `_foreign` keeps it out."""
 FORM_BYTES = 1 << 16
-"""What a form with a file has beside the file, at most."""
+"""Bytes that a form with a file has beside the file, at most."""
 UPLOADS = frozenset({"/v1/datasets", "/datasets"})
-"""Where a form brings a file."""
+"""Paths to which a form brings a file."""
 JSON, CSV = "application/json", "text/csv"
 FORM, UPLOAD = "application/x-www-form-urlencoded", "multipart/form-data"
 
@@ -43,7 +43,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-"""On every answer."""
+"""Headers of every answer."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -83,7 +83,7 @@ class Guard:
         await self.app(inner, _limited(receive, self._most(scope["path"])), _with_headers(send))
 
     def _most(self, path: str) -> int:
-        """Bytes of a body."""
+        """Most bytes of a body that is sent to this path."""
         if path in UPLOADS:
             return self.upload_bytes + FORM_BYTES
         return MAX_TABLE_BYTES if path in (TABLES, TABLE_FORM) else MAX_BODY_BYTES

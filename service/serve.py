@@ -40,7 +40,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Like uvicorn's, but without raising the signal again at the end: a stop that was asked for is no failure."""
+        """Handle signals as uvicorn does, but raise none again at the end: a stop that was asked for is no failure."""
         # Signals can be handled in the main thread only.
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -12,7 +12,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def is_loopback(name: str) -> bool:
-    """Does this host name or address always mean the machine itself?"""
+    """True where this host name or address always means the machine itself."""
     if name.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -22,7 +22,7 @@ def is_loopback(name: str) -> bool:
 
 
 class ServiceSettings(StoreSettings):
-    """Where the server listens and whom it answers."""
+    """Settings of the server: its address, whom it answers, and the limits of what one owner may have."""
 
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on: a loopback one, or any once an API key was made."

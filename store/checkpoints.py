@@ -1,4 +1,4 @@
-"""Which checkpoint files a job has. The files themselves are written before, and read after, by workers/checkpoints.py."""
+"""Rows of checkpoints, one for a folder of files. workers/checkpoints.py writes the files before, and reads them after."""
 
 from dataclasses import dataclass
 from math import inf
@@ -51,7 +51,7 @@ def record(
 
 
 def recorded(s: Session, lease: Lease, outer_step: int) -> bool:
-    """Has this lease written this outer step? Then a transaction whose commit was not confirmed did go through."""
+    """True where this lease has written this outer step: a transaction whose commit was not confirmed did go through."""
     this = (checkpoints.c.job_id == lease.job_id, checkpoints.c.epoch == lease.epoch)
     return s.scalar(select(checkpoints.c.id).where(*this, checkpoints.c.outer_step == outer_step)) is not None
 

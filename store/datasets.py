@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.orm import Session
 
-from store.dataset_files import path_of
 from store.dialect import insert_or_ignore, now
 from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
+from store.files import path_of
 from store.tables import datasets, jobs
 from windtunnel.types import Dataset, TaskInfo, is_dataset
 
@@ -41,7 +41,7 @@ def keep(s: Session, dataset: Dataset, *, owner: str, limit: int, most_bytes: in
     facts = dataset.model_dump(mode="json", exclude={"created_at"})
     row = {"id": dataset.id, "owner": owner, "sha256": dataset.sha256, "path": path_of(dataset.id), "facts": facts}
     inserted = insert_or_ignore(s, datasets, {**row, "created_at": now()})
-    held = s.execute(select(datasets).where(datasets.c.id == dataset.id).with_for_update()).one()
+    held = s.execute(select(datasets).where(datasets.c.id == dataset.id, datasets.c.owner == owner).with_for_update()).one()
     fresh = inserted or held.deleted_at is not None
     if fresh:
         # As floats: an integer out of JSON is one of 32 bits to PostgreSQL.
@@ -53,7 +53,7 @@ def keep(s: Session, dataset: Dataset, *, owner: str, limit: int, most_bytes: in
             raise TooManyDatasets(limit)
         if most_bytes is not None and kept + dataset.stored_bytes > most_bytes:
             raise DatasetsTooLarge(int(kept), dataset.stored_bytes, most_bytes)
-        revived = update(datasets).where(datasets.c.id == dataset.id)
+        revived = update(datasets).where(datasets.c.id == dataset.id, datasets.c.owner == owner)
         s.execute(revived.values(facts=facts, deleted_at=None, created_at=now()))
     return get(s, dataset.id, owner=owner), fresh
 
@@ -64,20 +64,23 @@ def get(s: Session, dataset_id: str, *, owner: str) -> Dataset:
     Raises:
         DatasetNotFound: this owner has none of that id.
     """
-    return _dataset(_owned(s.execute(select(datasets).where(datasets.c.id == dataset_id)).first(), dataset_id, owner))
+    return as_dataset(_found(s, select(datasets), dataset_id, owner))
 
 
 def hold(s: Session, dataset_id: str, *, owner: str) -> Dataset:
-    """The same, and nobody deletes it until the transaction ends. Raises DatasetNotFound."""
-    found = s.execute(select(datasets).where(datasets.c.id == dataset_id).with_for_update()).first()
-    return _dataset(_owned(found, dataset_id, owner))
+    """One data set, which nobody deletes until the transaction ends.
+
+    Raises:
+        DatasetNotFound: this owner has none of that id.
+    """
+    return as_dataset(_found(s, select(datasets).with_for_update(), dataset_id, owner))
 
 
 def listing(s: Session, *, owner: str) -> list[Dataset]:
     """The owner's data sets, newest first, without their columns and scaling, which may be long."""
     mine = select(datasets).where(datasets.c.owner == owner, datasets.c.deleted_at.is_(None))
     rows = s.execute(mine.order_by(datasets.c.created_at.desc(), datasets.c.id))
-    return [_dataset(row).model_copy(update={"scaling": None, "columns": []}) for row in rows]
+    return [as_dataset(row).model_copy(update={"scaling": None, "columns": []}) for row in rows]
 
 
 def delete(s: Session, dataset_id: str, *, owner: str) -> Dataset:
@@ -92,38 +95,29 @@ def delete(s: Session, dataset_id: str, *, owner: str) -> Dataset:
     using = list(s.scalars(users))
     if using:
         raise DatasetInUse(dataset_id, using)
-    s.execute(update(datasets).where(datasets.c.id == dataset_id).values(deleted_at=now()))
+    s.execute(update(datasets).where(datasets.c.id == dataset_id, datasets.c.owner == owner).values(deleted_at=now()))
     return dataset
 
 
-def of_job(s: Session, dataset_id: str) -> Dataset:
-    """The data set of a job that was let in, whosever it is; a deleted one, too.
-
-    Raises:
-        DatasetNotFound: there never was such a data set.
-    """
-    row = s.execute(select(datasets).where(datasets.c.id == dataset_id)).first()
-    if row is None:
-        raise DatasetNotFound(dataset_id)
-    return _dataset(row)
-
-
 def facts(s: Session, tasks: Iterable[str]) -> dict[str, TaskInfo]:
-    """Name -> facts of those of the tasks that are data sets, whosever they are; of deleted ones, too."""
+    """Name -> facts of those of the tasks that are data sets, whoever owns them; of deleted ones, too."""
     wanted = {task for task in tasks if is_dataset(task)}
     if not wanted:
         return {}
     found = s.execute(select(datasets).where(datasets.c.id.in_(wanted)))
-    return {row.id: _dataset(row).task for row in found}
+    return {row.id: as_dataset(row).task for row in found}
 
 
-def _owned(row: Row[Any, Any, Any] | None, dataset_id: str, owner: str) -> Row[Any, Any, Any]:
-    if row is None or row.owner != owner:
+def _found(s: Session, rows: Select[Any], dataset_id: str, owner: str) -> Row[Any]:
+    """Row of the owner's data set; a stranger's is not there. Raises DatasetNotFound."""
+    row = s.execute(rows.where(datasets.c.id == dataset_id, datasets.c.owner == owner)).first()
+    if row is None:
         raise DatasetNotFound(dataset_id)
     if row.deleted_at is not None:
         raise DatasetNotFound(dataset_id, deleted=True)
     return row
 
 
-def _dataset(row: Row[Any, Any, Any]) -> Dataset:
+def as_dataset(row: Row[Any]) -> Dataset:
+    """Data set of its row."""
     return Dataset.model_validate({**row.facts, "created_at": datetime.fromtimestamp(row.created_at, UTC)})

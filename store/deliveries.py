@@ -47,18 +47,18 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt went."""
+    """Result of one attempt: delivered where ``error`` is None."""
 
     status: int | None = None
-    """Of the answer, where there was one."""
+    """HTTP status of the answer; None where there was no answer."""
     answer: str | None = None
     error: str | None = None
-    """None where it was delivered."""
+    """Why the attempt failed; None where the message was delivered."""
     final: bool = False
     """The receiver wants no other attempt."""
 
 
-def enqueue(s: Session, owner: str, kind: str, data: Mapping[str, Any]) -> None:
+def enqueue(s: Session, kind: str, data: Mapping[str, Any], *, owner: str) -> None:
     """Put a message of type ``kind`` into the outbox for each webhook of the owner that asks for it."""
     # Nobody deletes them until the transaction ends; other writers need not wait.
     own = select(webhooks.c.id, webhooks.c.events).where(webhooks.c.owner == owner).order_by(webhooks.c.id)
@@ -68,13 +68,14 @@ def enqueue(s: Session, owner: str, kind: str, data: Mapping[str, Any]) -> None:
         s.execute(insert(outbox).values(created_at=now(), next_attempt_at=now()), [_row(to, kind, body) for to in wanting])
 
 
-def ping(s: Session, webhook_id: str) -> WebhookDelivery:
-    """Put a test message into the outbox of one webhook, whatever it asks for; it is tried once.
+def ping(s: Session, webhook_id: str, *, owner: str) -> WebhookDelivery:
+    """Put a test message into the outbox of one webhook of the owner, whatever it asks for; it is tried once.
 
     Raises:
-        WebhookNotFound: no such webhook.
+        WebhookNotFound: the owner has no such webhook.
     """
-    found = s.execute(select(webhooks.c.name).where(webhooks.c.id == webhook_id).with_for_update(read=True)).first()
+    this = (webhooks.c.id == webhook_id, webhooks.c.owner == owner)
+    found = s.execute(select(webhooks.c.name).where(*this).with_for_update(read=True)).first()
     if found is None:
         raise WebhookNotFound(webhook_id)
     row = _row(webhook_id, PING, _body(s, PING, {"webhook_id": webhook_id, "name": found.name}))
@@ -83,7 +84,7 @@ def ping(s: Session, webhook_id: str) -> WebhookDelivery:
 
 
 def claim(s: Session, limit: int, hold: float, busy: Collection[str] = ()) -> list[Attempt]:
-    """Up to ``limit`` messages that are to be tried now, one for each webhook, owners in turn.
+    """Claims up to ``limit`` messages that are to be tried now, one for each webhook, owners in turn.
 
     Any number of servers may ask at once; each gets other messages.
 
@@ -120,7 +121,7 @@ def claim(s: Session, limit: int, hold: float, busy: Collection[str] = ()) -> li
 
 
 def any_due(s: Session) -> bool:
-    """Is there a message to try now? Asked in a snapshot, which holds no lock."""
+    """True where a message is to be tried now. Asked in a snapshot, which holds no lock."""
     return s.scalar(select(outbox.c.id).where(outbox.c.next_attempt_at <= now()).limit(1)) is not None
 
 
@@ -151,9 +152,10 @@ def give_back(s: Session, attempt: Attempt) -> None:
     s.execute(update(outbox).where(_held(attempt)).values(**values))
 
 
-def newest_first(s: Session, webhook_id: str, limit: int) -> list[WebhookDelivery]:
-    """The last deliveries of a webhook, those that wait among them."""
-    of_webhook = select(outbox).where(outbox.c.webhook_id == webhook_id).order_by(outbox.c.id.desc()).limit(limit)
+def newest_first(s: Session, webhook_id: str, limit: int, *, owner: str) -> list[WebhookDelivery]:
+    """The last deliveries of a webhook of the owner, those that wait among them; none of a webhook that is not theirs."""
+    of_owner = select(outbox).join(webhooks, webhooks.c.id == outbox.c.webhook_id).where(webhooks.c.owner == owner)
+    of_webhook = of_owner.where(outbox.c.webhook_id == webhook_id).order_by(outbox.c.id.desc()).limit(limit)
     return [_delivery(row) for row in s.execute(of_webhook)]
 
 

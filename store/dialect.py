@@ -91,7 +91,7 @@ def engine(url: str) -> Engine:
 
 
 def read_only(writer: Engine) -> Engine:
-    """The same database, same pool; each transaction is one consistent view and refuses to write."""
+    """Engine for reading, over the same pool: each transaction is one consistent view and refuses to write."""
     if writer.dialect.name == "sqlite":
         return writer.execution_options(**{READ_ONLY: True})
     return writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -99,7 +99,7 @@ def read_only(writer: Engine) -> Engine:
 
 @contextmanager
 def migration(url: str) -> Iterator[Connection]:
-    """One transaction that changes the schema; a second process that wants to waits until it is over."""
+    """Transaction that changes the schema; a second process that wants to change it waits until it is over."""
     made = engine(url)
     if made.dialect.name == "sqlite":
         # Alembic changes a SQLite table by copying it and dropping the old one, to which other rows refer.

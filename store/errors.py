@@ -1,4 +1,4 @@
-"""What can go wrong in the store, typed, with a sentence that says what to do; and the errors of a driver that pass."""
+"""Errors of the store, each with a sentence that says what to do, and the errors of a driver that pass by themselves."""
 
 from collections.abc import Sequence
 

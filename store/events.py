@@ -14,11 +14,15 @@ from store.tables import events, jobs
 from windtunnel.types import EventType, JobEvent
 from windtunnel.types.webhooks import JOB_EVENTS
 
+BATCH = 1000
+"""Events read at once of a whole log."""
+
 
 def append(s: Session, job_id: str, type: EventType, data: Mapping[str, Any]) -> int:  # noqa: A002
     """Add one event in the caller's transaction and return its number; webhooks that ask for it get a message.
 
-    The counter's row stays locked until the transaction ends, so a number that is seen has no gap before it.
+    The caller holds the job already, as its owner or under its lease: this asks for neither. The counter's row stays locked
+    until the transaction ends, so a number that is seen has no gap before it.
 
     Raises:
         JobNotFound: no such job.
@@ -32,17 +36,17 @@ def append(s: Session, job_id: str, type: EventType, data: Mapping[str, Any]) ->
     s.execute(insert(events).values(job_id=job_id, seq=seq, type=type, data=dict(data), at=now()))
     if type in JOB_EVENTS:
         about = {"job_id": job_id, "name": job.name, "task": job.task, "state": job.state, "seq": seq}
-        deliveries.enqueue(s, job.owner, f"job.{type}", {**about, "details": dict(data)})
+        deliveries.enqueue(s, f"job.{type}", {**about, "details": dict(data)}, owner=job.owner)
     return seq
 
 
-def after(s: Session, job_id: str, seq: int, limit: int = 1000) -> list[JobEvent]:
-    """Up to ``limit`` events with numbers above ``seq``, in order.
+def after(s: Session, job_id: str, seq: int, limit: int = 1000, *, owner: str) -> list[JobEvent]:
+    """Returns up to ``limit`` events of the owner's job with numbers above ``seq``, in order.
 
     Raises:
-        JobNotFound: no such job.
+        JobNotFound: the owner has no such job.
     """
-    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.owner == owner)) is None:
         raise JobNotFound(job_id)
     found = select(events).where(events.c.job_id == job_id, events.c.seq > seq).order_by(events.c.seq).limit(limit)
     return [
@@ -51,8 +55,15 @@ def after(s: Session, job_id: str, seq: int, limit: int = 1000) -> list[JobEvent
     ]
 
 
-def last(s: Session, job_id: str, type: EventType) -> dict[str, Any] | None:  # noqa: A002
-    """Data of the job's latest event of one type; None where there is none."""
-    found = select(events.c.data).where(events.c.job_id == job_id, events.c.type == type)
-    data: dict[str, Any] | None = s.scalar(found.order_by(events.c.seq.desc()).limit(1))
-    return data
+def history(s: Session, job_id: str, *, owner: str) -> list[JobEvent]:
+    """Every event of the owner's job, oldest first.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    found: list[JobEvent] = []
+    while True:
+        batch = after(s, job_id, found[-1].seq if found else 0, limit=BATCH, owner=owner)
+        found += batch
+        if len(batch) < BATCH:
+            return found

@@ -17,8 +17,10 @@ RANDOM_BITS = 80
 JOB_ID, PLAN_ID, KEY_ID, LAW_FIT_ID, WEBHOOK_ID = (
     re.compile(f"{kind}_[0-9a-z]{{26}}") for kind in ("job", "plan", "key", "law", "hook")
 )
-"""What the ids look like."""
+"""Pattern of each kind of id."""
 
+# Not python-ulid: it reads its clock outside of its lock and starts afresh whenever the millisecond differs, so ids that
+# threads make at once, or that are made after the clock was set back, come out of order. Pages of jobs need the order.
 _lock = threading.Lock()
 _last = 0
 

@@ -5,20 +5,17 @@ queued | paused --request_cancel--> cancelled
 A running job is asked: its worker lets go of it, and then it is paused or cancelled.
 """
 
-import base64
-import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Column, Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from store import datasets, events, identifiers
 from store.dialect import insert_or_ignore, now
-from store.errors import IdempotencyConflict, InvalidCursor, JobNotFound, TooManyJobs
-from store.owners import LOCAL
-from store.searching import found
+from store.errors import IdempotencyConflict, JobNotFound, TooManyJobs
+from store.paging import decode_cursor, encode_cursor, found
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
 from windtunnel.types import (
@@ -36,12 +33,11 @@ from windtunnel.types import (
 
 LONGEST_KEY = 200
 
-_SHOWN = [column for column in jobs.c if column.name != "result"]
+SHOWN = [column for column in jobs.c if column.name != "result"]
+"""Columns that a Job is made from."""
 
 
-def submit(
-    s: Session, spec: JobSpec, *, owner: str = LOCAL, idempotency_key: str | None = None, most: int | None = None
-) -> Job:
+def submit(s: Session, spec: JobSpec, *, owner: str, idempotency_key: str | None = None, most: int | None = None) -> Job:
     """Queue a job, or return the one that this owner's idempotency key made before from the same spec.
 
     Args:
@@ -63,7 +59,7 @@ def submit(
             raise ValueError(f"an idempotency key has 1 to {LONGEST_KEY} characters, got {len(idempotency_key)}")
         earlier = _claim_key(s, spec, owner, idempotency_key, new_id)
         if earlier is not None:
-            return get(s, earlier)
+            return get(s, earlier, owner=owner)
     if most is not None:
         _check_quota(s, owner, most)
     if is_dataset(spec.task):
@@ -90,7 +86,7 @@ def submit(
         )
     )
     events.append(s, new_id, "queued", {})
-    return get(s, new_id)
+    return get(s, new_id, owner=owner)
 
 
 def _check_quota(s: Session, owner: str, most: int) -> None:
@@ -113,29 +109,31 @@ def _claim_key(s: Session, spec: JobSpec, owner: str, key: str, new_id: str) -> 
     return str(earlier.job_id)
 
 
-def get(s: Session, job_id: str) -> Job:
-    """One job.
+def get(s: Session, job_id: str, *, owner: str) -> Job:
+    """One job of the owner.
 
     Raises:
-        JobNotFound: no such job.
+        JobNotFound: the owner has no such job.
     """
-    row = s.execute(select(*_SHOWN).where(jobs.c.id == job_id)).first()
-    if row is None:
-        raise JobNotFound(job_id)
-    return _jobs(s, [row])[0]
+    return as_jobs(s, [_found(s, SHOWN, job_id, owner)])[0]
+
+
+def owned(s: Session, job_ids: Sequence[str], *, owner: str) -> set[str]:
+    """Subset of the ids that are jobs of the owner."""
+    return set(s.scalars(select(jobs.c.id).where(jobs.c.id.in_(job_ids), jobs.c.owner == owner)))
 
 
 def page(
     s: Session,
     *,
-    owner: str = LOCAL,
+    owner: str,
     state: JobState | None = None,
     task: str | None = None,
     search: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> JobPage:
-    """Up to ``limit`` jobs of an owner, newest first, from where ``cursor`` stands. Jobs made meanwhile move no later page.
+    """Page of up to ``limit`` jobs of the owner, newest first, from ``cursor`` on. Jobs made meanwhile move no later page.
 
     ``search`` is a piece of a name, a task or a data set's name, or the end of an id, in letters of either case.
 
@@ -145,7 +143,7 @@ def page(
     """
     if limit < 1:
         raise ValueError(f"a page has at least 1 job, got limit {limit}")
-    query = select(*_SHOWN).where(jobs.c.owner == owner).order_by(jobs.c.id.desc()).limit(limit + 1)
+    query = select(*SHOWN).where(jobs.c.owner == owner).order_by(jobs.c.id.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if task is not None:
@@ -153,19 +151,19 @@ def page(
     if search is not None:
         query = query.where(found(search, owner))
     if cursor is not None:
-        query = query.where(jobs.c.id < _decode_cursor(cursor))
+        query = query.where(jobs.c.id < decode_cursor(cursor))
     rows = s.execute(query).all()
-    items = _jobs(s, rows[:limit])
-    return JobPage(items=items, next_cursor=_encode_cursor(items[-1].id) if len(rows) > limit else None)
+    items = as_jobs(s, rows[:limit])
+    return JobPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-def request_cancel(s: Session, job_id: str) -> Job:
+def request_cancel(s: Session, job_id: str, *, owner: str) -> Job:
     """Cancel a job that no worker holds; ask the worker of a running one to stop. A job that has ended stays as it is.
 
     Raises:
-        JobNotFound: no such job.
+        JobNotFound: the owner has no such job.
     """
-    held, this = _held(s, job_id), update(jobs).where(jobs.c.id == job_id)
+    held, this = _held(s, job_id, owner), update(jobs).where(jobs.c.id == job_id)
     match held.state:
         case "queued" | "paused":
             s.execute(this.values(state="cancelled", cancel_requested_at=now(), next_ring_at=None, finished_at=now()))
@@ -174,16 +172,16 @@ def request_cancel(s: Session, job_id: str) -> Job:
         case "running" if held.cancel_requested_at is None:
             s.execute(this.values(cancel_requested_at=now()))
             events.append(s, job_id, "cancel_requested", {})
-    return get(s, job_id)
+    return get(s, job_id, owner=owner)
 
 
-def request_pause(s: Session, job_id: str) -> Job:
+def request_pause(s: Session, job_id: str, *, owner: str) -> Job:
     """Pause a job that waits; ask the worker of a running one to let go of it. Any other job stays as it is.
 
     Raises:
-        JobNotFound: no such job.
+        JobNotFound: the owner has no such job.
     """
-    held, this = _held(s, job_id), update(jobs).where(jobs.c.id == job_id)
+    held, this = _held(s, job_id, owner), update(jobs).where(jobs.c.id == job_id)
     match held.state:
         case "queued":
             s.execute(this.values(state="paused", pause_requested_at=now(), next_ring_at=None, rung_at=None))
@@ -192,16 +190,16 @@ def request_pause(s: Session, job_id: str) -> Job:
         case "running" if held.pause_requested_at is None and held.cancel_requested_at is None:
             s.execute(this.values(pause_requested_at=now()))
             events.append(s, job_id, "pause_requested", {})
-    return get(s, job_id)
+    return get(s, job_id, owner=owner)
 
 
-def resume(s: Session, job_id: str) -> Job:
+def resume(s: Session, job_id: str, *, owner: str) -> Job:
     """Queue a paused job; take back the request where its worker has not let go yet. Any other job stays as it is.
 
     Raises:
-        JobNotFound: no such job.
+        JobNotFound: the owner has no such job.
     """
-    held, this = _held(s, job_id), update(jobs).where(jobs.c.id == job_id)
+    held, this = _held(s, job_id, owner), update(jobs).where(jobs.c.id == job_id)
     match held.state:
         case "paused":
             s.execute(this.values(state="queued", pause_requested_at=None, queued_at=now(), next_ring_at=now(), rings=0))
@@ -209,35 +207,44 @@ def resume(s: Session, job_id: str) -> Job:
         case "running" if held.pause_requested_at is not None:
             s.execute(this.values(pause_requested_at=None))
             events.append(s, job_id, "resumed", {})
-    return get(s, job_id)
+    return get(s, job_id, owner=owner)
 
 
-def _held(s: Session, job_id: str) -> Row[Any, Any, Any]:
-    """The job's row, which nobody else changes until the transaction ends. Raises JobNotFound."""
+def _held(s: Session, job_id: str, owner: str) -> Row[Any]:
+    """Row of the owner's job, which nobody else changes until the transaction ends. Raises JobNotFound."""
     columns = (jobs.c.state, jobs.c.cancel_requested_at, jobs.c.pause_requested_at)
-    found = s.execute(select(*columns).where(jobs.c.id == job_id).with_for_update()).first()
-    if found is None:
-        raise JobNotFound(job_id)
-    return found
+    return _found(s, columns, job_id, owner, locked=True)
 
 
-def result(s: Session, job_id: str) -> TuneResult | None:
-    """The outcome of a job that succeeded; None for any other.
-
-    Raises:
-        JobNotFound: no such job.
-    """
-    row = s.execute(select(jobs.c.task, jobs.c.result).where(jobs.c.id == job_id)).first()
+def _found(s: Session, columns: Iterable[Column[Any]], job_id: str, owner: str, *, locked: bool = False) -> Row[Any]:
+    """Row of the owner's job; a stranger's is not there. Raises JobNotFound."""
+    wanted = select(*columns).where(jobs.c.id == job_id, jobs.c.owner == owner)
+    row = s.execute(wanted.with_for_update() if locked else wanted).first()
     if row is None:
         raise JobNotFound(job_id)
+    return row
+
+
+def result(s: Session, job_id: str, *, owner: str) -> TuneResult | None:
+    """Result of a job of the owner that succeeded; None for one in any other state.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    row = _found(s, [jobs.c.task, jobs.c.result], job_id, owner)
     if row.result is None:
         return None
     found, facts = TuneResult.model_validate(row.result), datasets.facts(s, [row.task]).get(row.task)
     return found if facts is None else found.model_copy(update={"spec": found.spec.knowing(facts)})
 
 
-def attempts(s: Session, job_id: str) -> list[Attempt]:
-    """Every claim of the job, oldest first."""
+def attempts(s: Session, job_id: str, *, owner: str) -> list[Attempt]:
+    """Every claim of the owner's job, oldest first.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    _found(s, [jobs.c.id], job_id, owner)
     found = select(attempts_table).where(attempts_table.c.job_id == job_id).order_by(attempts_table.c.epoch)
     return [
         Attempt(
@@ -253,8 +260,8 @@ def attempts(s: Session, job_id: str) -> list[Attempt]:
     ]
 
 
-def _jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
-    """Rows as jobs, each with the ids of its plans."""
+def as_jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
+    """Jobs of rows with the columns SHOWN, each with the ids of its plans."""
     facts = datasets.facts(s, {row.task for row in rows})
     ids = [row.id for row in rows]
     made = select(plans.c.job_id, plans.c.id).where(plans.c.job_id.in_(ids)).order_by(plans.c.created_at, plans.c.id)
@@ -288,17 +295,3 @@ def _job(row: Row[Any], plan_ids: list[str], facts: TaskInfo | None) -> Job:
 
 def _time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _encode_cursor(job_id: str) -> str:
-    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> str:
-    try:
-        job_id = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidCursor(cursor) from error
-    if not identifiers.JOB_ID.fullmatch(job_id) or _encode_cursor(job_id) != cursor:
-        raise InvalidCursor(cursor)
-    return job_id

@@ -8,7 +8,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, insert, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from store import identifiers
@@ -16,6 +16,9 @@ from store.dialect import now
 from store.errors import KeyNotFound, TooManyKeys
 from store.tables import api_keys
 from windtunnel.types import ApiKey, NewApiKey
+
+LOCAL = "local"
+"""Owner of everything on a server without keys."""
 
 PREFIX = "wt_"
 SHOWN = 8
@@ -29,14 +32,16 @@ MOST = 50
 USE_NOTED = 60.0
 """Seconds between two notes of a key's use: not every request is to write."""
 
+_OLDEST_FIRST = select(api_keys).order_by(api_keys.c.id)
 
-def create(s: Session, owner: str, name: str, *, operator: int = 0) -> NewApiKey:
+
+def create(s: Session, name: str, *, owner: str, operator: int = 0) -> NewApiKey:
     """Make a key.
 
     Args:
         s: a session that writes.
-        owner: whose jobs and plans it opens.
         name: what it is for.
+        owner: whose jobs and plans it opens.
         operator: 1 where it may also drain workers and read the fleet's metrics.
 
     Raises:
@@ -60,7 +65,7 @@ def create(s: Session, owner: str, name: str, *, operator: int = 0) -> NewApiKey
 
 
 def find(s: Session, key: str) -> tuple[ApiKey, bool] | None:
-    """Whose key this is, and whether its use is to be noted; None where it is nobody's or was revoked."""
+    """The key's record, and whether its use is to be noted; None where there is no such key or it was revoked."""
     stale = or_(api_keys.c.used_at.is_(None), api_keys.c.used_at < now() - USE_NOTED).label("stale")
     this = select(*api_keys.c, stale).where(api_keys.c.sha256 == _digest(key), api_keys.c.revoked_at.is_(None))
     row = s.execute(this).first()
@@ -72,31 +77,45 @@ def used(s: Session, key_id: str) -> None:
     s.execute(update(api_keys).where(api_keys.c.id == key_id).values(used_at=now()))
 
 
-def listing(s: Session, owner: str | None = None) -> list[ApiKey]:
-    """Keys of an owner, or of all, oldest first; revoked ones too."""
-    query = select(api_keys).order_by(api_keys.c.id)
-    if owner is not None:
-        query = query.where(api_keys.c.owner == owner)
-    return [_api_key(row) for row in s.execute(query)]
+def listing(s: Session, *, owner: str) -> list[ApiKey]:
+    """Keys of the owner, oldest first; revoked ones too."""
+    return [_api_key(row) for row in s.execute(_OLDEST_FIRST.where(api_keys.c.owner == owner))]
 
 
-def revoke(s: Session, key_id: str, owner: str | None = None) -> ApiKey:
-    """End a key, from its next request on; one that has ended stays as it is.
+def everybodys(s: Session) -> list[ApiKey]:
+    """Keys of every owner, oldest first; revoked ones too. For whoever has the database itself."""
+    return [_api_key(row) for row in s.execute(_OLDEST_FIRST)]
+
+
+def revoke(s: Session, key_id: str, *, owner: str) -> ApiKey:
+    """End a key of the owner, from its next request on; one that has ended stays as it is.
 
     Raises:
-        KeyNotFound: there is no such key, or it is not this owner's (None: anybody's).
+        KeyNotFound: the owner has no such key.
     """
-    this = api_keys.c.id == key_id
-    whose = this if owner is None else this & (api_keys.c.owner == owner)
+    return _revoke(s, key_id, api_keys.c.owner == owner)
+
+
+def revoke_anybodys(s: Session, key_id: str) -> ApiKey:
+    """End a key, whosever it is. For whoever has the database itself.
+
+    Raises:
+        KeyNotFound: there is no such key.
+    """
+    return _revoke(s, key_id, true())
+
+
+def _revoke(s: Session, key_id: str, whose: ColumnElement[bool]) -> ApiKey:
     values = {"revoked_at": func.coalesce(api_keys.c.revoked_at, now())}
-    row = s.execute(update(api_keys).where(whose).values(**values).returning(*api_keys.c)).first()
+    ended = update(api_keys).where(api_keys.c.id == key_id, whose).values(**values)
+    row = s.execute(ended.returning(*api_keys.c)).first()
     if row is None:
         raise KeyNotFound(key_id)
     return _api_key(row)
 
 
 def any_made(s: Session) -> bool:
-    """Was a key ever made here, revoked or not? From then on every request needs one."""
+    """True where a key was ever made here, revoked or not: from then on every request needs one."""
     return bool(s.scalar(select(exists().where(api_keys.c.id.is_not(None)))))
 
 

@@ -7,12 +7,11 @@ from sqlalchemy.orm import Session
 
 from store.dialect import now
 from store.errors import LawFitNotFound
-from store.owners import LOCAL
 from store.tables import law_fits
 from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
 
 
-def save(s: Session, fit: LawFit, *, owner: str = LOCAL) -> None:
+def save(s: Session, fit: LawFit, *, owner: str) -> None:
     """Keep a fit under its own id."""
     s.execute(
         insert(law_fits).values(
@@ -27,19 +26,19 @@ def save(s: Session, fit: LawFit, *, owner: str = LOCAL) -> None:
     )
 
 
-def get(s: Session, fit_id: str) -> LawFit:
-    """One fit.
+def get(s: Session, fit_id: str, *, owner: str) -> LawFit:
+    """One fit of the owner.
 
     Raises:
-        LawFitNotFound: no such fit.
+        LawFitNotFound: the owner has no such fit.
     """
-    found = s.scalar(select(law_fits.c.fit).where(law_fits.c.id == fit_id))
+    found = s.scalar(select(law_fits.c.fit).where(law_fits.c.id == fit_id, law_fits.c.owner == owner))
     if found is None:
         raise LawFitNotFound(fit_id)
     return LawFit.model_validate(found)
 
 
-def page(s: Session, *, owner: str = LOCAL, limit: int = 50, after: str | None = None) -> LawFitList:
+def page(s: Session, *, owner: str, limit: int = 50, after: str | None = None) -> LawFitList:
     """Fits, newest first, without what they hold.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a worker may do to a job: claim it, keep it, write to it, let go of it. Every write names its epoch.
+"""Leases: a worker claims a job, keeps it, writes to it, lets go of it. Every write names its epoch.
 
 queued --claim--> running --succeed | fail | mark_cancelled--> succeeded | failed | cancelled
 queued | paused | cancelled <--release | crash | lost lease | shrink-- running, by what its owner asked for meanwhile
@@ -43,7 +43,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Signals:
-    """What the store tells a worker that writes."""
+    """Requests that the store passes on to a worker that writes."""
 
     cancel: bool
     pause: bool
@@ -54,7 +54,7 @@ class Signals:
 
     @property
     def stop(self) -> bool:
-        """Does the job's owner want it to stop?"""
+        """True where the job's owner wants it to stop."""
         return self.cancel or self.pause
 
 

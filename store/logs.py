@@ -1,4 +1,4 @@
-"""What every process of a fleet says: lines for people, or JSON for programs, each with the job and the epoch it is about.
+"""Logs of every process of a fleet: lines for people, or JSON for programs, each with the job and epoch that it is about.
 
 Modules log with the standard library. What ``about`` binds goes into every line of its thread, those of libraries too.
 """

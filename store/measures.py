@@ -1,4 +1,4 @@
-"""What there is to measure of a fleet, counted from the database, so that any server knows it of every worker."""
+"""Measures of a fleet, counted from the database, so that any server knows those of every worker."""
 
 from dataclasses import dataclass
 from typing import get_args
@@ -20,17 +20,17 @@ class Measures:
     """One look at the fleet. Times are in seconds, by the database's clock."""
 
     jobs: dict[JobState, int]
-    """How many are in each state."""
+    """Number of jobs in each state."""
     oldest_waits: float
-    """For how long the job has waited that has waited longest; 0 where none waits."""
+    """Seconds that the longest-waiting job has waited; 0 where none waits."""
     lease_ages: dict[str, float]
-    """Worker that runs a job -> since its lease was renewed."""
+    """Worker that runs a job -> seconds since its lease was renewed."""
     overdue: int
     """Leases that have run out and that no reaper has taken back yet."""
     steps_per_second: dict[str, float]
     """Worker that runs a job -> inner steps of members a second."""
     workers: dict[str, int]
-    """How many are ``free``, ``busy``, ``draining``, ``silent``."""
+    """Number of workers that are ``free``, ``busy``, ``draining``, ``silent``."""
     failures: dict[FailureType, int]
     """Failed jobs by type."""
     attempts: dict[str, int]
@@ -40,15 +40,15 @@ class Measures:
     rings: int
     """Attempts whose ring is known."""
     ring_seconds: float
-    """Sum of their times from ring to start."""
+    """Sum of the seconds from ring to start over those attempts."""
     messages_wait: int
     """Messages to webhooks that have not been delivered or given up."""
     oldest_message: float
-    """For how long the oldest of them has; 0 where none waits."""
+    """Seconds that the oldest message has waited; 0 where none waits."""
 
 
 def measure(s: Session) -> Measures:
-    """Look at the fleet."""
+    """Counts and times of the whole fleet at this moment."""
     states = dict.fromkeys(get_args(JobState), 0)
     states |= {row.state: row.number for row in s.execute(_counted(jobs.c.state, "state"))}
     queued = jobs.c.state == "queued"
@@ -88,8 +88,8 @@ def measure(s: Session) -> Measures:
     )
 
 
-def states_of(s: Session, owner: str) -> dict[JobState, int]:
-    """How many jobs of an owner are in each state."""
+def states_of(s: Session, *, owner: str) -> dict[JobState, int]:
+    """Number of jobs of the owner in each state."""
     counted = _counted(jobs.c.state, "state").where(jobs.c.owner == owner)
     return dict.fromkeys(get_args(JobState), 0) | {row.state: row.number for row in s.execute(counted)}
 
@@ -99,6 +99,6 @@ def _counted(column: ColumnElement[str], name: str) -> Select[str, int]:
 
 
 def _ring_latencies() -> Subquery:
-    """Of every attempt whose ring is known: seconds from the ring to the start."""
+    """Seconds from ring to start of every attempt whose ring is known."""
     seconds = (attempts.c.started_at - attempts.c.rung_at).label("seconds")
     return select(seconds).where(attempts.c.rung_at.is_not(None)).subquery()

@@ -32,20 +32,22 @@ def record(s: Session, lease: Lease, step: int, values: Mapping[str, float]) -> 
         upsert(s, metrics, rows)
 
 
-def points(s: Session, job_id: str, series: list[str] | None = None, max_points: int = 1000) -> list[MetricPoints]:
-    """The job's series, sorted by name, each thinned evenly to ``max_points`` at most; first and last points stay.
+def points(
+    s: Session, job_id: str, series: list[str] | None = None, max_points: int = 1000, *, owner: str
+) -> list[MetricPoints]:
+    """Series of the owner's job, sorted by name, each thinned evenly to ``max_points`` at most; first and last points stay.
 
     Args:
         series: names; None for all. A name that the job does not have gives no entry.
         max_points: at least 2.
 
     Raises:
-        JobNotFound: no such job.
+        JobNotFound: the owner has no such job.
         ValueError: ``max_points`` is below 2.
     """
     if max_points < 2:
         raise ValueError(f"max_points must be at least 2 (the ends of a series), got {max_points}")
-    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.owner == owner)) is None:
         raise JobNotFound(job_id)
     numbered = select(
         metrics.c.series,

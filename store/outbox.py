@@ -1,4 +1,4 @@
-"""Which waiting jobs ring for a worker, and in what order: fair shares over owners.
+"""Order in which waiting jobs ring for a worker: fair shares over owners.
 
 The outbox is the column ``next_ring_at``, set in the transaction that queues a job. Losing a ring or ringing twice is
 harmless: who rings changes no state, and a ring that nobody answers is repeated, later and later.
@@ -18,7 +18,7 @@ SPARE = 32
 
 
 def due(s: Session, limit: int) -> list[str]:
-    """Up to ``limit`` queued jobs that are to ring now, in the order of their turns; each rings again if nobody claims it.
+    """Ids of up to ``limit`` queued jobs to ring for now, in order of their turns; each rings again if nobody claims it.
 
     A job's turn: the jobs of its owner that run or wait before it come first, then whose owner was served longest ago,
     then who has waited longest. So each owner has as many turns as any other, however many jobs it has. Any number of

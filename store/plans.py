@@ -10,23 +10,29 @@ from store.tables import jobs, plans
 from windtunnel.types import TransferPlan
 
 
-def save(s: Session, plan: TransferPlan) -> None:
-    """Keep a plan under its own id.
+def save(s: Session, plan: TransferPlan, *, owner: str) -> None:
+    """Keep a plan of the owner's job under its own id.
 
     Raises:
-        JobNotFound: the plan's job does not exist.
+        JobNotFound: the owner has no such job.
     """
-    _job_exists(s, plan.job_id)
+    _check_job(s, plan.job_id, owner)
+    insert_plan(s, plan)
+
+
+def insert_plan(s: Session, plan: TransferPlan) -> None:
+    """Write the row of a plan. The caller holds its job already, as its owner or under its lease: this asks for neither."""
     s.execute(insert(plans).values(id=plan.id, job_id=plan.job_id, plan=plan.model_dump(mode="json"), created_at=now()))
 
 
-def get(s: Session, plan_id: str) -> TransferPlan:
-    """One plan.
+def get(s: Session, plan_id: str, *, owner: str) -> TransferPlan:
+    """One plan that was made from a job of the owner.
 
     Raises:
-        PlanNotFound: no such plan.
+        PlanNotFound: the owner has no such plan.
     """
-    plan = s.scalar(select(plans.c.plan).where(plans.c.id == plan_id))
+    of_owner = select(plans.c.plan).join(jobs, jobs.c.id == plans.c.job_id).where(jobs.c.owner == owner)
+    plan = s.scalar(of_owner.where(plans.c.id == plan_id))
     if plan is None:
         raise PlanNotFound(plan_id)
     read = TransferPlan.model_validate(plan)
@@ -34,17 +40,17 @@ def get(s: Session, plan_id: str) -> TransferPlan:
     return read if facts is None else read.knowing(facts)
 
 
-def of_job(s: Session, job_id: str) -> list[TransferPlan]:
-    """A job's plans, oldest first.
+def of_job(s: Session, job_id: str, *, owner: str) -> list[TransferPlan]:
+    """Plans of the owner's job, oldest first.
 
     Raises:
-        JobNotFound: no such job.
+        JobNotFound: the owner has no such job.
     """
-    _job_exists(s, job_id)
+    _check_job(s, job_id, owner)
     found = select(plans.c.plan).where(plans.c.job_id == job_id).order_by(plans.c.created_at, plans.c.id)
     return [TransferPlan.model_validate(plan) for plan in s.scalars(found)]
 
 
-def _job_exists(s: Session, job_id: str) -> None:
-    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+def _check_job(s: Session, job_id: str, owner: str) -> None:
+    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.owner == owner)) is None:
         raise JobNotFound(job_id)

@@ -49,7 +49,7 @@ def newest_revision() -> str:
 
 
 def is_current(database: Database) -> bool:
-    """Has the database the newest schema?"""
+    """True where the database has the newest schema."""
     return current_revision(database) == newest_revision()
 
 

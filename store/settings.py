@@ -16,7 +16,7 @@ Kind = TypeVar("Kind", bound="StoreSettings")
 
 
 class StoreSettings(BaseSettings):
-    """Where jobs and files are kept, and how large a population may be."""
+    """Settings of the database and the data folder, and the largest population."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
 

@@ -20,7 +20,7 @@ SECRET_BYTES = 32
 """The specification asks for 24 to 64."""
 
 
-def create(s: Session, owner: str, *, name: str, url: str, events: Sequence[str], most: int) -> NewWebhook:
+def create(s: Session, *, owner: str, name: str, url: str, events: Sequence[str], most: int) -> NewWebhook:
     """Make a webhook; its secret is in the answer and in no other.
 
     Raises:
@@ -36,32 +36,32 @@ def create(s: Session, owner: str, *, name: str, url: str, events: Sequence[str]
     return NewWebhook(**_webhook(made).model_dump(), secret=secret)
 
 
-def listing(s: Session, owner: str) -> list[Webhook]:
+def listing(s: Session, *, owner: str) -> list[Webhook]:
     """The owner's webhooks, oldest first."""
     return [_webhook(row) for row in s.execute(select(webhooks).where(webhooks.c.owner == owner).order_by(webhooks.c.id))]
 
 
-def get(s: Session, webhook_id: str) -> Webhook:
-    """One webhook.
+def get(s: Session, webhook_id: str, *, owner: str) -> Webhook:
+    """One webhook of the owner.
 
     Raises:
-        WebhookNotFound: no such webhook.
+        WebhookNotFound: the owner has no such webhook.
     """
-    row = s.execute(select(webhooks).where(webhooks.c.id == webhook_id)).first()
+    row = s.execute(select(webhooks).where(webhooks.c.id == webhook_id, webhooks.c.owner == owner)).first()
     if row is None:
         raise WebhookNotFound(webhook_id)
     return _webhook(row)
 
 
-def remove(s: Session, webhook_id: str) -> None:
-    """Delete a webhook and its deliveries, those that wait too.
+def remove(s: Session, webhook_id: str, *, owner: str) -> None:
+    """Delete a webhook of the owner and its deliveries, those that wait too.
 
     Raises:
-        WebhookNotFound: no such webhook.
+        WebhookNotFound: the owner has no such webhook.
     """
     # The lock first: a transaction that is putting a message for it into the outbox ends before.
     this = webhooks.c.id == webhook_id
-    if s.scalar(select(webhooks.c.id).where(this).with_for_update()) is None:
+    if s.scalar(select(webhooks.c.id).where(this, webhooks.c.owner == owner).with_for_update()) is None:
         raise WebhookNotFound(webhook_id)
     s.execute(delete(webhook_deliveries).where(webhook_deliveries.c.webhook_id == webhook_id))
     s.execute(delete(webhooks).where(this))

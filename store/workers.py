@@ -1,4 +1,4 @@
-"""The fleet: which workers there are, when each was last heard of, and what it does."""
+"""The fleet: its workers, when each was last heard of, and what it does."""
 
 from datetime import UTC, datetime
 
@@ -38,7 +38,7 @@ def seen(
 
 
 def free(s: Session) -> int:
-    """How many workers are there, run nothing and are not being drained."""
+    """Number of workers that are there, run nothing and are not being drained."""
     idle = (workers.c.job_id.is_(None), workers.c.drain_requested_at.is_(None), workers.c.seen_at > now() - SILENT)
     return s.scalar(select(func.count()).select_from(workers).where(*idle)) or 0
 

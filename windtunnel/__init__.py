@@ -1,6 +1,6 @@
-"""Windtunnel: tune small, fly large. What a user touches: wire types, client, command line, figures.
+"""Windtunnel: tune small, fly large. The parts for users: wire types, client, command line, figures.
 
-Names are loaded when they are first used, so that ``import windtunnel`` costs milliseconds.
+Names are loaded at their first use, so that ``import windtunnel`` takes milliseconds.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""``python -m windtunnel`` is the command ``windtunnel``."""
+"""Runs the command ``windtunnel``: ``python -m windtunnel``."""
 
 from windtunnel.cli import main
 

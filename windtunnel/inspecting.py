@@ -1,13 +1,12 @@
-"""``windtunnel.roles`` and ``windtunnel.count``: what a module of one's own is under muP, and how large for scaling laws.
+"""``windtunnel.roles`` and ``windtunnel.count``: muP roles of a user's own module, and its size for scaling laws.
 
-Both need torch when they are called.
+They need torch when they are called.
 """
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from windtunnel.types.optimizer import OptimizerName
-from windtunnel.types.roles import Role
+from windtunnel.types.modules import Role
 from windtunnel.types.sizes import ModelCount
 
 if TYPE_CHECKING:
@@ -17,17 +16,17 @@ if TYPE_CHECKING:
 def roles(
     build: Callable[[int], Any], *, base: int = 64, delta: int = 128, overrides: Mapping[str, Role] | None = None
 ) -> "RoleTable":
-    """The role of every parameter of the modules that a factory makes; print it to check it.
+    """Table with the muP role of every parameter of the modules that a factory builds; print it to check it.
 
-    The factory is called at two widths, where possible on torch's meta device, which allocates nothing. What grows with the
-    width, and the types of the layers, tell the role. ``table.rows`` has name, both shapes, growth of both fans, role and
-    why; ``table.warnings`` what shapes cannot show, and where muP is known to break.
+    The factory is called at two widths, if possible on torch's meta device, which allocates nothing. The dimensions that
+    grow with the width and the types of the layers tell the role. ``table.rows`` has name, both shapes, growth of both
+    fans, role and reason; ``table.warnings`` has what shapes cannot show, and cases in which muP is known to break.
 
     Args:
         build: width -> torch.nn.Module.
-        base: a width.
-        delta: a larger one.
-        overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first that fits decides.
+        base: first width.
+        delta: second, larger width.
+        overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first match decides.
 
     Raises:
         ValueError: a role cannot be told, and the message asks for it by tensor; or the widths or overrides are wrong.
@@ -45,21 +44,21 @@ def count(
     base: int | None = None,
     overrides: Mapping[str, Role] | None = None,
     example: Any = None,
-    optimizer: OptimizerName = "adamw",
+    optimizer: str = "adamw",
 ) -> ModelCount:
-    """N, FLOPs of a token and memory of any module, by the role of each of its parameters, without allocating it.
+    """N, FLOPs of a token and memory of any module, by the role of each parameter, without allocating it.
 
     ``found.compute(batch_size, steps)`` is C = 6 N B S; ``found.left_out`` says in words what 6 N leaves out.
 
     Args:
         build: width -> torch.nn.Module.
-        width: to count at.
-        base: a smaller width, which tells roles; half of the width by default.
+        width: width of the module to count.
+        base: smaller width, needed to tell the roles; None: half of ``width``.
         overrides: name pattern -> role, as for ``roles``.
-        example: one example as ``forward`` takes it, with a batch dimension of 1 (token ids [1, context]). With it
-            attention's products over the context and the bytes kept for the backward pass are counted; without it both are
-            left out, and ``left_out`` says so.
-        optimizer: whose state is counted.
+        example: one example as ``forward`` takes it, with a batch dimension of 1 (token ids [1, context]). With it the
+            count includes attention's products over the context and the bytes kept for the backward pass; without it
+            both are left out, and ``left_out`` says so.
+        optimizer: optimizer whose state is counted.
 
     Raises:
         ValueError: a role cannot be told, and the message asks for it by tensor; or the widths or overrides are wrong.

@@ -1,4 +1,4 @@
-"""A CSV file of one's own runs as the columns that scaling laws are fitted to."""
+"""Reads a CSV file of runs into the columns that scaling laws are fitted to."""
 
 import csv
 import io
@@ -24,16 +24,16 @@ ALIASES: dict[str, ColumnName] = {
     "flops": "compute",
     "b_crit": "critical_batch",
 }
-"""Other headings, in lower case, that are understood."""
+"""Accepted other heading, in lower case -> the column's name."""
 
 
 def read_csv(text: str) -> tuple[dict[ColumnName, list[float]], list[str]]:
-    """(columns, headings that were left aside).
+    """(columns, ignored headings) of a CSV text.
 
-    The first line has the headings: names of ``COLUMNS`` or of ``ALIASES``. Other columns may hold anything.
+    The first line has the headings: names of ``COLUMNS`` or ``ALIASES``. Other columns may hold anything.
 
     Raises:
-        PydanticCustomError: the text is no such table; it names row and column, and its path is ``/row/column``.
+        PydanticCustomError: the text is not such a table; the error names row and column, its path is ``/row/column``.
     """
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     try:

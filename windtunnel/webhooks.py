@@ -1,4 +1,7 @@
-"""Signatures of webhook deliveries, as the Standard Webhooks specification 1.0 has them: make one, verify one."""
+"""Makes and verifies signatures of webhook deliveries (Standard Webhooks specification 1.0)."""
+
+# Not the package standardwebhooks, with which the tests compare these: on a malformed signature header it raises whatever
+# unpacking and decoding raise, where a receiver needs one error; and it takes a secret that is not base 64 throughout.
 
 import base64
 import binascii
@@ -9,28 +12,28 @@ from collections.abc import Mapping
 
 from windtunnel.types.webhooks import WebhookMessage
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 what every secret begins with
+SECRET_PREFIX = "whsec_"  # noqa: S105 the beginning of every secret
 SCHEME = "v1"
-"""HMAC-SHA256 in base 64."""
+"""Version of the signature scheme: HMAC-SHA256 in base 64."""
 TOLERANCE = 300
-"""Seconds between the clocks of sender and receiver, at most: an old delivery that somebody has recorded is refused."""
+"""Seconds between the clocks of sender and receiver, at most: a recorded old delivery is refused."""
 
 
 class InvalidSignature(ValueError):
-    """A delivery that must not be believed: not signed with this secret, changed on the way, or too old."""
+    """The delivery cannot be trusted: it was not signed with this secret, was changed on the way, or is too old."""
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The header ``webhook-signature``: ``v1,`` and base 64 of HMAC-SHA256(secret, "message_id.timestamp.body").
+    """Header ``webhook-signature``: ``v1,`` and base 64 of HMAC-SHA256(secret, "message_id.timestamp.body").
 
     Args:
-        secret: as it was shown when the webhook was made, ``whsec_...``.
+        secret: the webhook's secret, as shown when it was made, ``whsec_...``.
         message_id: header ``webhook-id``.
         timestamp: header ``webhook-timestamp``, seconds since 1970 of this attempt.
-        body: the exact bytes.
+        body: the exact bytes of the request.
 
     Raises:
-        ValueError: the secret is none.
+        ValueError: the secret does not have this form.
     """
     signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
     digest = hmac.new(_key(secret), signed, hashlib.sha256).digest()
@@ -40,18 +43,18 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 def verify(
     body: bytes, headers: Mapping[str, str], secret: str, *, tolerance: float = TOLERANCE, now: float | None = None
 ) -> WebhookMessage:
-    """The message of a delivery that this secret's holder has sent lately.
+    """The message of a delivery, once its signature and its age were checked.
 
     Args:
         body: the exact bytes of the request, before anything has parsed them.
-        headers: of the request; names in any case.
-        secret: as it was shown when the webhook was made, ``whsec_...``.
+        headers: headers of the request; upper and lower case count as equal.
+        secret: the webhook's secret, as shown when it was made, ``whsec_...``.
         tolerance: seconds that the timestamp may differ from this machine's clock.
         now: seconds since 1970; None: this machine's clock.
 
     Raises:
-        InvalidSignature: a header is missing, the signature is wrong, or the timestamp too far away.
-        ValueError: the secret is none.
+        InvalidSignature: a header is missing, the signature is wrong, or the timestamp is too far away.
+        ValueError: the secret does not have this form.
     """
     given = {name.lower(): value for name, value in headers.items()}
     missing = [name for name in ("webhook-id", "webhook-timestamp", "webhook-signature") if name not in given]
@@ -65,10 +68,10 @@ def verify(
         when = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s in the future"
         raise InvalidSignature(f"the delivery is {when}; allowed: {tolerance:g} s. Check this machine's clock")
     expected = sign(secret, given["webhook-id"], int(stamp), body).encode()
-    # A sender that changes its secret signs with both, so there may be several, with spaces between.
+    # While a sender changes its secret it signs with both, so there may be several signatures, with spaces between.
     signatures = given["webhook-signature"].split()
     if not any(hmac.compare_digest(expected, signature.encode()) for signature in signatures):
-        raise InvalidSignature("no signature of the delivery is one by this secret over these bytes")
+        raise InvalidSignature("no signature of the delivery was made with this secret over these bytes")
     return WebhookMessage.model_validate_json(body)
 
 
@@ -78,5 +81,5 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not key:
-        raise ValueError("the secret is not one of a webhook; it begins with whsec_ and goes on in base 64")
+        raise ValueError("this is not a webhook's secret, which begins with whsec_ and continues in base 64")
     return key

@@ -1,4 +1,4 @@
-"""For Celery's own command line: ``celery -A workers.celery_app worker``, with the settings of the environment."""
+"""The application for ``celery -A workers.celery_app worker``, with the settings of the environment."""
 
 from store.settings import read
 from workers.celery_worker import CeleryWorker

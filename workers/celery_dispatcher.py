@@ -39,7 +39,7 @@ class CeleryDispatcher(Loop):
 
     @property
     def alive(self) -> bool:
-        """Does it look for jobs, and does the broker answer?"""
+        """True while it looks for jobs and the broker answers."""
         return super().alive and self._broker_answers
 
     def turn(self) -> None:

@@ -14,13 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from store.checkpoints import Checkpoint
-from store.durable import flush
+from store.files import flush
 from store.leases import Lease
 
 MANIFEST = "manifest.json"
 
 PACKAGES = ("windtunnel", "torch", "numpy", "safetensors")
-"""Whose versions a manifest names."""
+"""Packages whose versions a manifest names."""
 
 
 class BadCheckpoint(Exception):

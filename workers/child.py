@@ -1,4 +1,4 @@
-"""The job process as its supervisor sees it: started in a session of its own, watched, asked to stop, killed."""
+"""The job process as its supervisor sees it: started in a session of its own, watched, asked to stop, killed, its end."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from enum import IntEnum
 
 from store.leases import Lease
 from workers.settings import WorkerSettings
@@ -19,6 +20,21 @@ SAFETY = 1 / 6
 """Share of the lease's life before its end at which a process whose lease was not renewed ends."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Exit(IntEnum):
+    """Exit status by which a job process tells its supervisor how it ended. Other statuses, and signals, are crashes."""
+
+    SETTLED = 0
+    """The job's next state is in the database: it succeeded, failed, or went back to the queue after a crash."""
+    STOPPED = 10
+    """The process was asked to stop, by SIGTERM or by a cancel flag, and wrote nothing about it."""
+    LEASE_LOST = 11
+    """The job belongs to another epoch; nothing was written."""
+    ORPHANED = 12
+    """The supervisor has gone."""
+    UNRENEWED = 13
+    """The supervisor did not say in time that the lease goes on: the database, or the supervisor, does not answer."""
 
 
 class Child:
@@ -62,9 +78,9 @@ class Child:
         self._selector.register(self._dots, selectors.EVENT_READ)
         self._selector.register(self._nudged, selectors.EVENT_READ)
         self.advanced_at = time.monotonic()
-        """When it last showed an inner step, by the monotonic clock; at first when it was started."""
+        """Monotonic time of the last inner step that it showed; at first that of its start."""
         self.has_advanced = False
-        """Has it shown an inner step?"""
+        """True once it has shown an inner step."""
 
     def watch(self, seconds: float) -> bool:
         """Wait until something happens, at most so long; False once the process has closed its pipe: it has ended."""

@@ -1,4 +1,4 @@
-"""What every dispatcher is and does: look at the database again and again, take back lost jobs, ring for those that wait.
+"""Base of every dispatcher: looks at the database again and again, takes back lost jobs, rings for those that wait.
 
 The database is the queue; a ring only makes a worker look sooner. All transitions are compare-and-set, so any number of
 dispatchers may run.
@@ -23,7 +23,7 @@ class Dispatcher(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Does it look for jobs?"""
+        """True while it looks for jobs."""
 
     def start(self) -> None:
         """Begin to look; returns at once.
@@ -53,11 +53,11 @@ class Loop(ABC):
 
     @abstractmethod
     def turn(self) -> None:
-        """One turn; a database error in it is logged, and the next turn comes as always."""
+        """Take one turn; a database error in it is logged, and the next turn comes as always."""
 
     @property
     def alive(self) -> bool:
-        """Does it go on?"""
+        """True while it is to go on."""
         return self._thread is not None and self._thread.is_alive() and not self._stopping
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Who a worker is: a name that says which process on which machine, so that a neighbour can tell whether it still lives."""
+"""Names of workers: each says which process on which machine, so that a neighbour can tell whether it still lives."""
 
 import functools
 import hashlib

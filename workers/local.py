@@ -24,7 +24,7 @@ class LocalDispatcher(Loop):
 
     @property
     def drained(self) -> bool:
-        """Was every slot asked to drain, and has it let go of its job?"""
+        """True where every slot was asked to drain and has let go of its job."""
         return self._slots.drained
 
     def turn(self) -> None:

@@ -1,4 +1,4 @@
-"""What a job process writes, all of it under its lease: outer steps with their checkpoints, progress, the end."""
+"""Writes of a job process, all under its lease: outer steps with their checkpoints, progress, the end."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from store import checkpoints as pointers
-from store import events, jobs, leases, metrics, plans, workers
+from store import held_jobs, leases, metrics, workers
 from store.checkpoints import Checkpoint
 from store.database import Database
 from store.errors import DATABASE_ERRORS
@@ -44,11 +44,11 @@ class Record:
     def __init__(self, database: Database, lease: Lease, data_dir: Path, spec_sha256: str) -> None:
         self.database, self.lease, self.data_dir, self.spec_sha256 = database, lease, data_dir, spec_sha256
         with database.snapshot() as s:
-            job = jobs.get(s, lease.job_id)
-            reported = events.last(s, lease.job_id, "outer_step")
+            job = held_jobs.job(s, lease)
+            reported = held_jobs.last_outer_step(s, lease)
         self.done = job.progress
         self.best = job.best
-        self._reported = -1 if reported is None else int(reported["outer_step"])
+        self._reported = -1 if reported is None else reported
         self._next_report, self._reported_at, self._steps = 0.0, time.monotonic(), 0
 
     def resume(self, load: Callable[[dict[str, bytes]], None], refusal: type[Exception]) -> None:
@@ -70,7 +70,7 @@ class Record:
                 return
 
     def outer_step(self, step: OuterStep, state: Mapping[str, bytes]) -> None:
-        """One outer step: its files, then in one transaction its event, metrics, progress and checkpoint pointer."""
+        """Write one outer step: its files, then in one transaction its event, metrics, progress and checkpoint pointer."""
         written = files.write(self.data_dir, self.lease, step.outer_step, state, self.spec_sha256)
         done = self.done.model_copy(update={"outer_step": step.outer_step, "run_equivalents": step.run_equivalents})
         point, best = _point(step), self.best
@@ -82,7 +82,7 @@ class Record:
             if pointers.recorded(s, self.lease, step.outer_step):
                 return []  # an earlier try was committed, only its confirmation got lost
             if step.outer_step > self._reported:  # else it was told before the checkpoint we fell back from
-                events.append(s, self.lease.job_id, "outer_step", step.model_dump(mode="json"))
+                held_jobs.append(s, self.lease, "outer_step", step.model_dump(mode="json"))
             metrics.record(s, self.lease, step.outer_step, series(step))
             return pointers.record(
                 s,
@@ -118,38 +118,34 @@ class Record:
             return False
 
     def finishing(self) -> None:
-        """All outer steps are done; the last judgement begins."""
+        """Write that all outer steps are done and the last judgement begins."""
 
-        def write(s: Session) -> None:
-            leases.fence(s, self.lease)
-            events.append(s, self.lease.job_id, "finishing", {"epoch": self.lease.epoch})
-
-        self._write(write)
+        data = {"epoch": self.lease.epoch}
+        self._write(partial(held_jobs.append, lease=self.lease, type="finishing", data=data))
 
     def succeed(self, result: TuneResult, plan: TransferPlan | None, refusal: Failure | None) -> None:
-        """The end: result, final progress and the plan, or why there is none, in the transaction that says succeeded."""
+        """Write the end in one transaction: result, final progress, and the plan or why there is none."""
 
         def write(s: Session) -> None:
             leases.progress(s, self.lease, self.done)
             if plan is not None:
-                plans.save(s, plan)
-                events.append(s, self.lease.job_id, "plan_created", {"plan_id": plan.id})
+                held_jobs.save_plan(s, self.lease, plan)
             if refusal is not None:
-                events.append(s, self.lease.job_id, "plan_refused", refusal.model_dump(mode="json"))
+                held_jobs.append(s, self.lease, "plan_refused", refusal.model_dump(mode="json"))
             leases.succeed(s, self.lease, result)
 
         self._write(write)
 
     def fail(self, failure: Failure) -> None:
-        """The end, for a typed reason that another try would only repeat."""
+        """Write the end, for a typed reason that another try would only repeat."""
         self._write(partial(leases.fail, lease=self.lease, failure=failure))
 
     def crash(self, failure: Failure) -> None:
-        """An error that nobody foresaw; another try may do."""
+        """Write an error that nobody foresaw; another try may do."""
         self._write(partial(leases.crashed, lease=self.lease, failure=failure))
 
     def shrink(self, population: int, reason: str) -> None:
-        """Memory ran out: let go of the job, which goes on with at most so many members at once."""
+        """Write that memory ran out, and let go of the job, which goes on with at most so many members at once."""
         self._write(partial(leases.shrink, lease=self.lease, population=population, reason=reason))
 
     def _write(self, action: Callable[[Session], Value]) -> Value:

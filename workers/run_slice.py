@@ -19,13 +19,13 @@ import time
 from math import inf
 from typing import Any, NoReturn
 
-from store import identifiers, jobs, logs, workers
+from store import held_jobs, identifiers, logs, workers
 from store.database import Database
 from store.errors import LeaseLost
 from store.leases import Lease
 from store.settings import StoreSettings, read
 from windtunnel.types import Failure, JobSpec, Progress, TransferPlan, TuneResult
-from workers import exits
+from workers.child import Exit
 from workers.patience import patiently
 from workers.record import Record
 
@@ -52,7 +52,7 @@ class Pulse:
         self.dots = dots
         self.record: Record | None = None
         self.let_go = False
-        """Is the next checkpoint the last one of this slice?"""
+        """True where the next checkpoint is the last one of this slice."""
         self._stopping = False
         self._next_dot = 0.0
 
@@ -65,7 +65,7 @@ class Pulse:
         self.let_go = True
 
     def __call__(self, progress: Progress) -> None:
-        """One inner step is over. Raises StopRequested."""
+        """Note that one inner step is over. Raises StopRequested."""
         now = time.monotonic()
         if now >= self._next_dot:
             self._next_dot = now + DOT_INTERVAL
@@ -93,9 +93,9 @@ def hold_lifeline(first: float, later: float) -> None:
         lifeline, good_for = sys.stdin.fileno(), first
         while select.select([lifeline], [], [], good_for)[0]:
             if not os.read(lifeline, PIPE_READ):
-                os._exit(exits.ORPHANED)
+                os._exit(Exit.ORPHANED)
             good_for = later
-        os._exit(exits.UNRENEWED)
+        os._exit(Exit.UNRENEWED)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
@@ -125,7 +125,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
             max_bytes=_bytes(settings, spec, lease),
             population=lease.population,
             on_progress=pulse,
-            data=patiently(lambda: data_of(spec, database, settings.data_dir), inf),
+            data=patiently(lambda: data_of(spec, database, lease, settings.data_dir), inf),
         )
         record.resume(study.load_state_dict, InvalidData)
         for step in study:
@@ -191,7 +191,7 @@ def _leaner(spec: JobSpec) -> dict[str, Any] | None:
 
 def _spec(database: Database, lease: Lease) -> JobSpec:
     with database.snapshot() as s:
-        return jobs.get(s, lease.job_id).spec
+        return held_jobs.job(s, lease).spec
 
 
 def _measure(database: Database, lease: Lease) -> None:
@@ -248,7 +248,7 @@ def _transfer(result: TuneResult, lease: Lease) -> tuple[TransferPlan | None, Fa
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one job as the command line says; the exit status is one of ``workers.exits``."""
+    """Run one job as the command line says; the exit status is one of ``workers.child.Exit``."""
     parser = argparse.ArgumentParser(prog="python -m workers.run_slice", description="Run one job under a lease.")
     parser.add_argument("--job", required=True)
     parser.add_argument("--epoch", type=int, required=True)
@@ -256,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--lease-left", type=float, required=True, help="seconds for which the lease is good now")
     parser.add_argument("--lease-renewed", type=float, required=True, help="seconds it is good after a renewal")
-    parser.add_argument("--population", type=int, help="members to train at once, at most; left out: what serves")
+    parser.add_argument("--population", type=int, help="members to train at once, at most; left out: chosen automatically")
     parser.add_argument("--dots", type=int, required=True, help="file descriptor of the pipe that shows inner steps")
     given = parser.parse_args(arguments)
     settings = read(StoreSettings)
@@ -270,10 +270,10 @@ def main(arguments: list[str] | None = None) -> int:
         run(settings, Lease(given.job, given.epoch, given.worker, given.threads, given.population), pulse)
     except LeaseLost as lost:
         logging.warning("%s; nothing written, this process ends", lost)
-        return exits.LEASE_LOST
+        return Exit.LEASE_LOST
     except StopRequested:
-        return exits.STOPPED
-    return exits.SETTLED
+        return Exit.STOPPED
+    return Exit.SETTLED
 
 
 def _exit(status: int) -> NoReturn:

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 from store.settings import StoreSettings
 
 DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
-"""What a device is called."""
+"""Pattern of a device's name."""
 
 
 def available_cores() -> int:
@@ -21,7 +21,7 @@ def available_cores() -> int:
 
 
 class WorkerSettings(StoreSettings):
-    """How many jobs run at once, with how many threads, and when a silent one is given up. Times are in seconds."""
+    """Settings of a worker: jobs at once, threads, and when a silent job is given up. Times are in seconds."""
 
     slots: int = Field(1, ge=1, le=1024)
     """Jobs that run at the same time."""
@@ -30,19 +30,19 @@ class WorkerSettings(StoreSettings):
     poll: float = Field(0.5, gt=0)
     """Between two looks for jobs that wait."""
     lease_ttl: float = Field(60.0, gt=0)
-    """How long a job stays with a worker that has fallen silent."""
+    """Seconds that a job stays with a worker that has fallen silent."""
     beat: float = Field(10.0, gt=0)
     """Between two renewals of a lease."""
     stall_timeout: float = Field(300.0, gt=0)
     """A job process that finishes no inner step for so long is stopped."""
     grace: float = Field(30.0, ge=0)
-    """From the request to stop until the process is killed."""
+    """Seconds from the request to stop until the process is killed."""
     slice: float = Field(600.0, gt=0)
-    """How long a job keeps its worker while others wait; then it lets go at its next checkpoint."""
+    """Seconds that a job keeps its worker while others wait; then it lets go at its next checkpoint."""
     broker_url: str | None = None
     """``redis://host:port/0``: where Celery rings; without one there is no Celery, and workers look into the database."""
     devices: Annotated[tuple[str, ...], NoDecode] = ("cpu",)
-    """One supervisor, and one job at a time, each: ``cpu``, or GPUs by their index, ``cuda:0,cuda:1``."""
+    """Devices, each with one supervisor and one job at a time: ``cpu``, or GPUs by their index, ``cuda:0,cuda:1``."""
 
     @field_validator("devices", mode="before")
     @classmethod

@@ -87,12 +87,12 @@ class Slots:
 
     @property
     def drained(self) -> bool:
-        """Was every slot asked to drain, and does none run a job any more?"""
+        """True where every slot was asked to drain and none runs a job any more."""
         with self._lock:
             return all(slot.draining and slot.job_id is None for slot in self._slots)
 
     def wait_until_drained(self) -> None:
-        """Return when that is so."""
+        """Return when every slot was asked to drain and none runs a job any more."""
         with self._lock:
             self._lock.wait_for(lambda: all(slot.draining and slot.job_id is None for slot in self._slots))
 

@@ -15,8 +15,7 @@ from store.database import Database
 from store.errors import DATABASE_ERRORS, LeaseLost
 from store.leases import Lease
 from windtunnel.types import Failure
-from workers import exits
-from workers.child import Child, safe
+from workers.child import Child, Exit, safe
 from workers.patience import patiently
 from workers.settings import WorkerSettings
 
@@ -26,7 +25,7 @@ RETRY_BEAT = 1.0
 """Seconds until a beat that met a database error is tried again."""
 
 Reason = Literal["ended", "drain", "asked", "slice", "stalled", "lost"]
-"""Why watching a process came to its end."""
+"""Reason why watching a process came to its end."""
 
 
 class Supervisor:
@@ -140,13 +139,13 @@ class Supervisor:
                 self._settle(lambda s: leases.crashed(s, lease, failure))
             case "drain" | "asked":  # release knows of a cancel and of a pause, too
                 self._settle(lambda s: leases.release(s, lease, "the worker stops"))
-            case "slice" if status == exits.STOPPED:
+            case "slice" if status == Exit.STOPPED:
                 self._settle(lambda s: leases.release(s, lease, "its slice is over, and others wait"))
-            case "ended" | "slice" if status == exits.UNRENEWED:
+            case "ended" | "slice" if status == Exit.UNRENEWED:
                 self._settle(lambda s: leases.release(s, lease, "the lease could not be renewed in time"))
-            case "ended" if status == exits.STOPPED:
+            case "ended" if status == Exit.STOPPED:
                 self._settle(lambda s: leases.release(s, lease, "the job process was asked to stop"))
-            case "ended" | "slice" if status != exits.LEASE_LOST:
+            case "ended" | "slice" if status != Exit.LEASE_LOST:
                 # With status SETTLED this meets LeaseLost, unless the process was wrong about itself.
                 self._settle(lambda s: leases.crashed(s, lease, death(status)))
 
@@ -164,7 +163,7 @@ class Supervisor:
 
 
 def death(status: int) -> Failure:
-    """What an exit status says about a crash."""
+    """Failure that an exit status stands for."""
     if status >= 0:
         message = f"the job process ended with exit status {status} and no result; the worker's log has its last words"
         return Failure(type="crashed", message=message)

@@ -1,1 +1,1 @@
-"""How good a point each tuner has found after so much work: this project, Optuna's samplers and random search."""
+"""Compares the best point of each tuner over cost: this project, Optuna's samplers and random search."""

@@ -1,7 +1,8 @@
-"""``make anytime``: which tuner has found what after so much work. Goes on where it stopped.
+"""``make anytime``: measures the best point of each tuner over cost. Continues where it stopped.
 
-One process a cell (repeat, problem, contender), one torch thread each. A cell's rows go to benchmarks/results/anytime.csv
-when it is over; delete rows there to measure anew. ``python -m benchmarks.anytime.figure`` shows what there is.
+Each cell (repeat, problem, contender) runs in a process of its own on one torch thread. Its rows go to
+benchmarks/results/anytime.csv when it ends; delete rows there to measure again. ``python -m benchmarks.anytime.figure``
+shows the results so far.
 """
 
 import argparse
@@ -20,7 +21,7 @@ PATH = RESULTS / "anytime.csv"
 
 
 def missing(problems: list[str], contenders: list[str], repeats: int) -> list[tuple[int, str, str]]:
-    """Cells (repeat, problem, contender) that the file lacks: every problem once, before any is repeated."""
+    """Cells (repeat, problem, contender) that the file lacks: every problem once before any is repeated."""
     known = {(row["repeat"], row["problem"], row["contender"]) for row in read(PATH)}
     cells = [(repeat, name, contender) for repeat in range(repeats) for name in problems for contender in contenders]
     return [cell for cell in cells if (str(cell[0]), *cell[1:]) not in known]

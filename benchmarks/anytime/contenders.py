@@ -1,8 +1,8 @@
-"""The contenders: each yields its incumbent after everything it does, at counted cost.
+"""Contenders of the comparison: each yields its incumbent after every step, with its cost.
 
-All of them search the same box of unconstrained coordinates (log, logit). The samplers pay one plain run a trial, on one
-seed for all trials of a repeat, and their first trial is the job's start; a run that diverged or ended above the ceiling
-counts as the ceiling, so that no sampler has to model an infinity.
+All search the same box of unconstrained coordinates (log, logit). The samplers pay one plain run per trial, on one seed for
+all trials of a repeat, and their first trial is the job's start; a run that diverged or ended above the ceiling counts as
+the ceiling, so that no sampler has to model an infinity.
 """
 
 import math
@@ -22,38 +22,38 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 TRIAL = 101
-"""Purpose of a trial's seed: no run of a job has it."""
+"""Purpose, in the seed path, of trials: no run of a job has it."""
 
 
 @dataclass(frozen=True)
 class Incumbent:
-    """What a contender would return now."""
+    """The point that a contender would return now."""
 
     cost: float
-    """Spent so far, in run-equivalents: gradient evaluations over those of one plain run."""
+    """Cost so far in run-equivalents: gradient evaluations over those of one plain run."""
     point: Tensor
-    """[k]"""
+    """Unconstrained coordinates, [k]."""
     loss: float
-    """What the contender believes of it, nats."""
+    """Loss of the point by the contender's own runs, nats."""
 
 
 Contender = Callable[[Study, int], Iterator[Incumbent]]
-"""(study, budget in run-equivalents) -> incumbents of rising cost, until the budget is spent."""
+"""Function (study, budget in run-equivalents) -> incumbents of rising cost, until the budget is spent."""
 
 
 def ceiling(study: Study) -> float:
-    """Nats that a useless run counts as: twice the loss of guessing evenly."""
+    """Loss, nats, that replaces those of useless runs: twice the loss of uniform guessing."""
     return 2 * math.log(study.data.classes)
 
 
 def losses_of(study: Study, points: Tensor, seeds: list[SeedPath]) -> Tensor:
-    """Validation losses of plain runs up to the ceiling, [points, seeds]."""
+    """Validation losses of plain runs, at most the ceiling, [points, seeds]."""
     found = judge(study.problem, points, seeds, study.population, lambda _: None).validation
     return found.clamp(max=ceiling(study))
 
 
 def windtunnel(study: Study, budget: int) -> Iterator[Incumbent]:
-    """This project: the incumbent after each outer step, which has beaten the one before on common seeds."""
+    """Yield this project's incumbent after each outer step; it has beaten the one before on common seeds."""
     try:
         for step in study:
             believed = math.inf if step.loss is None else step.loss
@@ -66,7 +66,7 @@ def windtunnel(study: Study, budget: int) -> Iterator[Incumbent]:
 
 
 def random_search(study: Study, budget: int) -> Iterator[Incumbent]:
-    """The start, then points drawn evenly from the box; trained in populations, as nothing has to wait for a result."""
+    """Yield the incumbents of random search: the start, then points drawn uniformly from the box, in populations."""
     space, repeat = study.space, study.spec.seed
     share = torch.rand(budget - 1, len(space), generator=torch.Generator().manual_seed(repeat), dtype=torch.float64)
     points = torch.cat([space.start()[None], space.low + share * (space.high - space.low)])
@@ -80,12 +80,12 @@ def random_search(study: Study, budget: int) -> Iterator[Incumbent]:
 
 
 def trial_seed(study: Study) -> SeedPath:
-    """The seed of every trial of a repeat."""
+    """Seed path of every trial of a repeat."""
     return (study.spec.seed, TRIAL, 0, 0)
 
 
 def sampled(make_sampler: Callable[[Study], "BaseSampler"]) -> Contender:
-    """A contender from one of Optuna's samplers, one trial after another."""
+    """A contender that runs one of Optuna's samplers, one trial after another."""
 
     def contender(study: Study, budget: int) -> Iterator[Incumbent]:
         import optuna
@@ -110,14 +110,14 @@ def sampled(make_sampler: Callable[[Study], "BaseSampler"]) -> Contender:
 
 
 def tpe(study: Study) -> "BaseSampler":
-    """Tree-structured Parzen estimator (Bergstra et al. 2011), as Optuna ships it."""
+    """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)."""
     from optuna.samplers import TPESampler
 
     return TPESampler(seed=study.spec.seed)
 
 
 def cma_es(study: Study) -> "BaseSampler":
-    """CMA-ES (Hansen & Ostermeier 2001) from the start, a sixth of the box wide, as Optuna ships it."""
+    """Optuna's CMA-ES (Hansen & Ostermeier 2001), from the start, a sixth of the box wide."""
     from optuna.samplers import CmaEsSampler
 
     start = dict(zip(study.space.labels, study.space.start().tolist(), strict=True))
@@ -128,7 +128,7 @@ def cma_es(study: Study) -> "BaseSampler":
 
 
 def gaussian_process(study: Study) -> "BaseSampler":
-    """Bayesian optimization by a Gaussian process with log expected improvement, as Optuna ships it."""
+    """Optuna's Bayesian optimization by a Gaussian process with log expected improvement."""
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=study.spec.seed)

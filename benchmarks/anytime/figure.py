@@ -1,4 +1,4 @@
-"""``python -m benchmarks.anytime.figure``: the curves and the table of what ``make anytime`` has measured so far."""
+"""``python -m benchmarks.anytime.figure``: draws the curves and the table of the results of ``make anytime`` so far."""
 
 import math
 import statistics
@@ -19,7 +19,7 @@ IMAGE = Path(__file__).parent.parent.parent / "docs" / "images" / "anytime.png"
 COLOURS = dict(zip(CONTENDERS, (ACCENT, *OTHER_COLOURS[1:4], MUTED), strict=True))
 COLUMNS = 3
 PANEL = (420, 330)
-"""Width and height, pixels."""
+"""Width and height of a panel, pixels."""
 
 
 def over_repeats(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
@@ -33,12 +33,12 @@ def over_repeats(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
 
 
 def of(rows: Sequence[Row], problem: str, contender: str) -> list[Row]:
-    """The rows of one curve."""
+    """Rows of one contender on one problem."""
     return [row for row in rows if (row["problem"], row["contender"]) == (problem, contender)]
 
 
 def draw(rows: Sequence[Row]) -> go.Figure:
-    """One panel a problem; bands are one standard error over repeats to either side."""
+    """Figure with one panel per problem; bands are one standard error over repeats to either side."""
     shown = [name for name in PROBLEMS if any(row["problem"] == name for row in rows)]
     columns = min(COLUMNS, len(shown))
     lines = -(-len(shown) // columns)
@@ -74,12 +74,12 @@ def draw(rows: Sequence[Row]) -> go.Figure:
 
 
 def nearest(cost: float, checkpoints: Sequence[int]) -> int:
-    """The checkpoint of the smallest ratio to a cost."""
+    """The checkpoint nearest to a cost, by their ratio."""
     return min(checkpoints, key=lambda mark: abs(math.log(mark / cost)))
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Loss of the incumbent at about a seventh, a third and the whole of each problem's budget."""
+    """Lines of a table: loss of the incumbent at about a seventh, a third and the whole of each problem's budget."""
     lines = [
         "| problem | contender | loss (runs) | loss (runs) | loss (runs) | repeats | seconds |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -99,7 +99,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 def main() -> None:
-    """Draw and tabulate what the file holds."""
+    """Draw and tabulate the rows of the file."""
     # It needs a browser, which the environment that measures need not have.
     from benchmarks.rendering import write_png
 

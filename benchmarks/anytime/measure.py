@@ -1,4 +1,4 @@
-"""One contender on one problem: its incumbent at every checkpoint, judged on fresh seeds that are the same for all."""
+"""Measures one contender on one problem: its incumbent at every checkpoint, on fresh seeds that are common to all."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from hpo.training.evaluation import SeedPath
 
 FRESH_SEEDS = 8
 JUDGE = 1_000_003
-"""Stands where a job's seed stands in the seed path: no repeat has it."""
+"""First part of the seed paths of the evaluation, in place of a job's seed: no repeat has it."""
 COLUMNS = [
     "repeat", "problem", "contender", "checkpoint", "runs", "seconds", "believed", "loss", "stderr", "point",
 ]  # fmt: skip
@@ -27,12 +27,12 @@ class Recorded:
 
     checkpoint: int
     seconds: float
-    """Processor time of the search until then, judging left out: on one thread, the wall clock of an idle machine."""
+    """Processor seconds of the search so far, without evaluation: on one thread, the wall-clock time of an idle machine."""
     incumbent: Incumbent
 
 
 def record(study: Study, contender: str, checkpoints: tuple[int, ...]) -> list[Recorded]:
-    """Run a contender; at each checkpoint, the last incumbent that cost no more."""
+    """Last incumbent of a contender's run that costs at most each checkpoint."""
     found: list[Recorded] = []
     latest, elapsed, began = Incumbent(0.0, study.space.start(), math.inf), 0.0, time.process_time()
     for incumbent in CONTENDERS[contender](study, checkpoints[-1]):
@@ -45,7 +45,7 @@ def record(study: Study, contender: str, checkpoints: tuple[int, ...]) -> list[R
 
 
 def fresh(study: Study, point: Tensor) -> tuple[float, float]:
-    """(mean, standard error) of the loss of a point on the judging seeds; diverged runs count as the ceiling."""
+    """(mean, standard error) of the loss of a point on the evaluation seeds; diverged runs count as the ceiling."""
     seeds: list[SeedPath] = [(JUDGE, 0, 0, index) for index in range(FRESH_SEEDS)]
     losses = losses_of(study, point[None], seeds)[0]
     return float(losses.mean()), float(losses.std()) / math.sqrt(FRESH_SEEDS)

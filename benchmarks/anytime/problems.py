@@ -1,4 +1,4 @@
-"""The problems: what is trained, what is tuned, and how much each contender may spend."""
+"""Problems of the comparison: training, search space and budget of each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,26 +9,26 @@ from windtunnel.types import JobSpec
 STEPS = 300
 START_RATE = 0.01
 FIRST_SEED = 100
-"""Job seed of repeat 0: the search's own constants were chosen on lower ones."""
+"""Job seed of repeat 0: the search's own constants were chosen on lower seeds."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One panel of the comparison."""
+    """One problem, a panel of the comparison."""
 
     title: str
     spec: dict[str, Any]
-    """A job spec; seed, start, inner steps and budget are filled in, unless it has its own."""
+    """Job spec; seed, start, inner steps and budget are filled in if it does not give them."""
     checkpoints: tuple[int, ...] = (10, 20, 40, 60, 100, 150, 200, 300)
-    """Run-equivalents at which the incumbent is judged; the last is the whole budget."""
+    """Run-equivalents at which the incumbent is evaluated; the last is the whole budget."""
 
     @property
     def budget(self) -> int:
-        """Run-equivalents that a contender may spend."""
+        """Budget of a contender in run-equivalents."""
         return self.checkpoints[-1]
 
     def study(self, repeat: int) -> Study:
-        """This project's job, and the space and training runs for every contender."""
+        """Study of this project's job, whose space and training runs all contenders use."""
         spec = {
             "inner": {"steps": STEPS},
             "optimizer": {"learning_rate": START_RATE},
@@ -58,7 +58,7 @@ SMALL_TRANSFORMER = {
     "model": {"width": 32, "depth": 1},
     "inner": {"steps": STEPS, "batch_size": 8},
 }
-"""At the default width, depth and batch a run would take a quarter of a minute, and the whole comparison days."""
+"""Transformer smaller than the default: at the default size a run takes 15 seconds, and the whole comparison days."""
 
 PROBLEMS: dict[str, Problem] = {
     "mlp-2": Problem(

@@ -1,1 +1,1 @@
-"""Hypergradients at the edge of chaos: every adjoint against evolution strategies, on runs that no adjoint was made for."""
+"""Compares hypergradients at the edge of chaos: every adjoint against evolution strategies."""

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.chaos``: how well each adjoint's hypergradient agrees with evolution strategies.
+"""``python -m benchmarks.chaos``: measures how well each adjoint's hypergradient agrees with evolution strategies.
 
-Raw numbers stay in benchmarks/results/ and an interrupted measurement goes on; the tables go to docs/benchmarks.md.
-``--fresh gradients`` measures the adjoints anew against the stored reference, ``--fresh everything`` the reference too
-(an hour and a half of one core). ``--stored`` makes the tables of what there is.
+Raw numbers stay in benchmarks/results/, and an interrupted measurement continues; the tables go to docs/benchmarks.md.
+``--fresh gradients`` measures the adjoints again, against the stored reference; ``--fresh everything`` also the reference
+(an hour and a half of one core). ``--stored`` makes the tables from the stored numbers.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from benchmarks.page import write
 from benchmarks.stored import RESULTS, Row, read
 
 GROUP = 4
-"""Seeds of a job by default."""
+"""Number of seeds of a job by default."""
 STORED = {
     "nothing": (),
     "gradients": ("chaos-gradients", "chaos-rules"),
@@ -29,50 +29,50 @@ STORED = {
 
 
 def cosine(one: Tensor, other: Tensor) -> float:
-    """Of the angle between two gradients."""
+    """Cosine of the angle between two gradients."""
     return float(one @ other / (one.norm() * other.norm()))
 
 
 def accord(gradients: Tensor) -> float:
-    """How far seeds agree on a direction: the mean cosine between two of them."""
+    """Agreement of seeds on a direction: the mean cosine between two of them."""
     units = gradients / gradients.norm(dim=1, keepdim=True)
     count = len(units)
     return float((units.sum(dim=0).square().sum() - count) / (count * (count - 1)))
 
 
 def agreed(choices: Sequence[Tensor], truth: Tensor) -> str:
-    """``grouped`` where each group takes the gradients that its own seeds agree on most; it sees no reference."""
+    """Text of ``grouped`` if each group chooses the gradients that its own seeds agree on most, without the reference."""
     groups = [torch.split(choice, GROUP) for choice in choices]
     found = [cosine(max(options, key=accord).mean(dim=0), truth) for options in zip(*groups, strict=True)]
     return f"{sum(found) / len(found):.2f} (lowest {min(found):.2f})"
 
 
 def ceiling(halves: tuple[Tensor, Tensor]) -> str:
-    """Cosine that the true gradient would have to the whole reference, by Spearman and Brown: sqrt(2 r / (1 + r))."""
+    """Cosine of the true gradient to the whole reference by Spearman and Brown, sqrt(2 r / (1 + r)), as text."""
     found = cosine(*halves)
     return f"{math.sqrt(2 * found / (1 + found)):.2f}" if found > 0 else "none"
 
 
 def agreement(gradients: Tensor, truth: Tensor) -> str:
-    """Cosine of the mean over seeds to the reference, and the ratio of their norms."""
+    """Cosine of the mean over seeds to the reference, and the ratio of their norms, as text."""
     mean = gradients.mean(dim=0)
     return f"{cosine(mean, truth):.2f} ({ratio(mean, truth)})"
 
 
 def ratio(one: Tensor, other: Tensor) -> str:
-    """Of two norms, with as many digits as it deserves."""
+    """Ratio of two norms as text, with as many digits as are meaningful."""
     found = float(one.norm() / other.norm())
     return f"{found:.1f}" if found < 10 else f"{found:.0f}" if found < 1e4 else f"{found:.0e}"
 
 
 def grouped(gradients: Tensor, truth: Tensor) -> str:
-    """The same for the means of groups of seeds: cosine on average, and the lowest."""
+    """Mean and lowest cosine of the means of groups of seeds to the reference, as text."""
     found = [cosine(group.mean(dim=0), truth) for group in gradients.split(GROUP)]  # type: ignore[no-untyped-call]
     return f"{sum(found) / len(found):.2f} (lowest {min(found):.2f})"
 
 
 def table(case: Case, pairs: list[Row], gradients: list[Row]) -> list[str]:
-    """Rows of one case: the noise of the reference itself, then every adjoint."""
+    """Table rows of one case: the noise of the reference itself, then every adjoint."""
     truth = {rate: reference.smoothed(pairs, case, rate) for rate in case.rates}
     names = {str(row["adjoint"]): None for row in gradients if row["case"] == case.name}
     rows = [
@@ -101,7 +101,7 @@ def table(case: Case, pairs: list[Row], gradients: list[Row]) -> list[str]:
 
 
 def readings(case: Case, gradients: list[Row]) -> list[str]:
-    """What a job reports of the bounded adjoint: share of bounded steps and mean scale, over seeds."""
+    """Table rows of a job's report on the bounded adjoint: share of bounded steps and mean scale, over seeds."""
     rows = []
     for rate in case.rates:
         mine = [
@@ -114,10 +114,10 @@ def readings(case: Case, gradients: list[Row]) -> list[str]:
 
 
 def main() -> None:
-    """Measure what is missing, print the tables, write them."""
+    """Measure missing cells, print the tables and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fresh", choices=STORED, default="nothing", help="what to measure anew")
-    parser.add_argument("--stored", action="store_true", help="measure nothing: tables of what is stored")
+    parser.add_argument("--fresh", choices=STORED, default="nothing", help="what to measure again")
+    parser.add_argument("--stored", action="store_true", help="measure nothing; make the tables from the stored numbers")
     asked = parser.parse_args()
     if asked.stored and asked.fresh != "nothing":
         parser.error("--stored measures nothing, so nothing can be --fresh")

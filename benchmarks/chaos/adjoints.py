@@ -1,4 +1,4 @@
-"""The hypergradients that are compared: the state-replay engine with each adjoint, one row a seed."""
+"""Measures the compared hypergradients: the state-replay engine with each adjoint, one row per seed."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ COLUMNS = ["case", "rate", "adjoint", "seed", "bounded_share", "mean_scale", "gr
 
 
 def gradients(cell: Cell) -> Iterator[list[object]]:
-    """The hypergradient of every seed by itself."""
+    """Yield the hypergradient of each seed."""
     name, rate, adjoint = str(cell[0]), float(str(cell[1])), str(cell[2])
     case = CASES[name]
     found = ADJOINTS[adjoint].estimate(case.study(rate).problem, case.points(rate, SEEDS), case.draw(rate))
@@ -35,18 +35,18 @@ def gradients(cell: Cell) -> Iterator[list[object]]:
 
 
 def measure() -> list[Row]:
-    """Every adjoint on every case at every rate."""
+    """Rows of every adjoint on every case at every rate."""
     cells = [(case.name, rate, adjoint) for adjoint in ADJOINTS for case, rate in settings()]
     return stored("chaos-gradients", COLUMNS, cells, gradients)
 
 
 def written(gradient: Tensor) -> str:
-    """A gradient [k] as one cell of a table."""
+    """Text of a gradient [k] for one cell of a table."""
     return " ".join(f"{value:.9g}" for value in gradient.tolist())
 
 
 def of(rows: list[Row], case: Case, rate: float, adjoint: str) -> Tensor:
-    """Gradients of the seeds, [seeds, k]; seeds whose gradient is not finite are left out, as a job leaves them out."""
+    """Gradients of the seeds, [seeds, k], without those that are not finite, which a job leaves out, too."""
     chosen = [row for row in rows if (row["case"], float(row["rate"]), row["adjoint"]) == (case.name, rate, adjoint)]
     found = [[float(value) for value in row["gradient"].split()] for row in chosen]
     table = torch.tensor(found, dtype=torch.float64).reshape(len(found), len(found[0]) if found else 0)

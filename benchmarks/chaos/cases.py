@@ -1,6 +1,6 @@
-"""The training runs that are differentiated: two tasks, two optimizers, rates from calm to chaotic.
+"""Training runs that are differentiated: two tasks, two optimizers, learning rates from calm to chaotic.
 
-The rate is constant and nothing is clipped: neither hides what the adjoint does.
+The rate is constant and nothing is clipped, so that neither hides the adjoint's behaviour.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from windtunnel.types import JobSpec
 STEPS = 200
 SEEDS = 16
 CHAOS = 40
-"""Purpose of the seeds of these runs: no tuning run has it."""
+"""Purpose, in the seed path, of these runs: no tuning run has it."""
 RATE = {"name": "learning_rate", "scope": "role", "low": 1e-5, "high": 10}
 DECAY = {"name": "weight_decay", "scope": "role"}
 INIT = {"name": "init_scale"}
@@ -33,15 +33,15 @@ class Case:
     rates: tuple[float, ...]
 
     def study(self, rate: float) -> Study:
-        """The job at one rate: nothing but its problem and its start is used."""
+        """Study of the job at one rate, of which only problem and start are used."""
         return _study(self.name, rate)
 
     def points(self, rate: float, members: int) -> Tensor:
-        """The start, for so many members, [members, k]."""
+        """Start of each member, [members, k]."""
         return self.study(rate).space.start().expand(members, -1)
 
     def draw(self, rate: float) -> Draw:
-        """Initial weights and batches of the seeds."""
+        """Random numbers of the seeds: initial weights and batches."""
         return self.study(rate).problem.draw([(0, CHAOS, 0, seed) for seed in range(SEEDS)])
 
 
@@ -75,7 +75,7 @@ CASES = {
 
 
 def settings() -> Iterator[tuple[Case, float]]:
-    """Every case at every rate."""
+    """Yield every case at every rate."""
     for case in CASES.values():
         for rate in case.rates:
             yield case, rate

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.chaos.figures``: the pictures of docs/explanation/chaos.md, measured and drawn."""
+"""``python -m benchmarks.chaos.figures``: measures and draws the pictures of docs/explanation/chaos.md."""
 
 import statistics
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ SHOWN = {"exact": ORANGE, "bounded": ACCENT, "bounded, tau 0": OTHER_COLOURS[2],
 
 
 def growth(cell: Cell) -> Iterator[list[object]]:
-    """Norm of the adjoint over backward steps, relative to that at the end of the run; quartiles over seeds."""
+    """Yield quartiles over seeds of the adjoint's norm at backward steps, relative to the end of the run."""
     case, rate = CASES[str(cell[0])], float(str(cell[1]))
     for name, swept in sweep(case, rate, {"exact": exact, "bounded": bounded(TAU)}).items():
         relative = swept.norms / swept.norms[0]
@@ -38,7 +38,7 @@ def growth(cell: Cell) -> Iterator[list[object]]:
 
 
 def slices(cell: Cell) -> Iterator[list[float]]:
-    """Validation loss of one seed where all learning rates are multiplied by e^offset."""
+    """Yield the validation loss of one seed with all learning rates multiplied by e^offset."""
     case, rate, span = CASES[str(cell[0])], float(str(cell[1])), float(str(cell[2]))
     problem, centre = case.study(rate).problem, case.points(rate, 1)[0]
     offsets = torch.linspace(-span, span, OFFSETS, dtype=torch.float64)
@@ -52,13 +52,13 @@ def slices(cell: Cell) -> Iterator[list[float]]:
 
 
 def along(case: Case, rate: float) -> Tensor:
-    """The direction in which every learning rate grows alike, [k]."""
+    """Direction [k] along which all learning rates grow equally."""
     items = case.study(rate).space.hyperparameters
     return torch.tensor([float(item.name == "learning_rate") for item in items], dtype=torch.float64)
 
 
 def draw_growth(rows: list[Row]) -> go.Figure:
-    """Figure 1."""
+    """Figure of the growth of adjoints over backward steps."""
     figure = go.Figure()
     for name, colour in (("exact", ORANGE), ("bounded", ACCENT)):
         mine = [row for row in rows if row["rule"] == name]
@@ -73,7 +73,7 @@ def draw_growth(rows: list[Row]) -> go.Figure:
 
 
 def draw_slices(rows: list[Row], gradients: list[Row]) -> go.Figure:
-    """Figure 2."""
+    """Figure of slices through the loss, with the gradients at the middle."""
     titles = [f"rate {rate:g}" + ("" if span == 1 else f", {1 / span:.0f} times closer") for rate, span in SPANS]
     figure = make_subplots(rows=1, cols=len(SPANS), subplot_titles=titles, horizontal_spacing=0.08)
     for column, (rate, span) in enumerate(SPANS, start=1):
@@ -97,7 +97,7 @@ def draw_slices(rows: list[Row], gradients: list[Row]) -> go.Figure:
 
 
 def draw_agreement(pairs: list[Row], gradients: list[Row]) -> go.Figure:
-    """Figure 3."""
+    """Figure of the agreement of gradients with the reference over learning rates."""
     names = [name for name in SHOWN if any(row["adjoint"] == name for row in gradients)]
     figure = make_subplots(
         rows=1, cols=2, subplot_titles=("cosine to the reference", "norm over the reference's"), horizontal_spacing=0.1
@@ -118,7 +118,7 @@ def draw_agreement(pairs: list[Row], gradients: list[Row]) -> go.Figure:
 
 
 def styled(figure: go.Figure, width: int, height: int) -> go.Figure:
-    """The look of the pictures in the documentation."""
+    """The figure in the style of the documentation's pictures."""
     figure.update_layout(
         template="plotly_white", width=width, height=height, font={"size": 14},
         legend={"orientation": "h", "y": -0.25}, margin={"l": 70, "r": 20, "t": 40, "b": 60},
@@ -127,7 +127,7 @@ def styled(figure: go.Figure, width: int, height: int) -> go.Figure:
 
 
 def main() -> None:
-    """Measure what is missing, then draw."""
+    """Measure missing cells, then draw."""
     torch.set_num_threads(1)
     gradients = adjoints.measure()
     grown = stored("chaos-growth", GROWTH, [(CASE.name, ROUGH)], growth)

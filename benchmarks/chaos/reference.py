@@ -1,4 +1,4 @@
-"""The reference: evolution strategies over whole runs, which see the loss itself and no derivative.
+"""Measures the reference: evolution strategies over whole runs, which use the loss itself and no derivative.
 
 The smoothed loss E[L(theta + sigma eps)] has a gradient however chaotic L is; antithetic pairs estimate it (Salimans et al.
 2017; Metz et al. 2019, "Understanding and correcting pathologies in the training of learned optimizers"). The differences
@@ -18,7 +18,7 @@ from hpo.training.evaluation import DIVERGED_LOSS
 
 SIGMA = 0.1
 CALM_BLOCKS, BLOCKS = 8, 24
-"""Of one antithetic pair for each seed, at the lowest rate of a case and at the others."""
+"""Numbers of blocks, at the lowest rate of a case and at the others; a block has one antithetic pair per seed."""
 COLUMNS = ["case", "rate", "block", "seed", "plus", "minus"]
 
 
@@ -27,12 +27,12 @@ class Smoothed:
     """The gradient of the smoothed loss, averaged over seeds."""
 
     gradient: Tensor
-    """[k], float64"""
+    """Gradient of the smoothed loss, [k], float64."""
     halves: tuple[Tensor, Tensor]
-    """The same from even and from odd blocks: what two independent references of half the size make of it."""
+    """Gradients from even and from odd blocks: two independent references of half the size."""
     pairs: int
     dropped: int
-    """Pairs of which a run diverged."""
+    """Number of pairs with a diverged run."""
 
 
 def directions(block: int, k: int) -> Tensor:
@@ -41,7 +41,7 @@ def directions(block: int, k: int) -> Tensor:
 
 
 def pairs(cell: Cell) -> Iterator[list[float]]:
-    """Validation losses on both sides of the start, one row a seed."""
+    """Yield the validation losses on both sides of the start, one row per seed."""
     name, rate, block = str(cell[0]), float(str(cell[1])), int(str(cell[2]))
     case = CASES[name]
     problem, centre = case.study(rate).problem, case.points(rate, SEEDS)
@@ -55,7 +55,7 @@ def pairs(cell: Cell) -> Iterator[list[float]]:
 
 
 def measure() -> list[Row]:
-    """All pairs; block by block over all cases, so that an interrupted measurement is a smaller one of the same kind."""
+    """Rows of all pairs, block by block over all cases, so that an interrupted measurement is a smaller one of its kind."""
     most = max(CALM_BLOCKS, BLOCKS)
     cells = [
         (case.name, rate, block)

@@ -1,7 +1,7 @@
-"""Other ways to keep an adjoint from exploding, measured in one backward pass that shares the graphs of its steps.
+"""Measures other ways to keep an adjoint from exploding, in one backward pass that shares the graphs of its steps.
 
-One step back is lambda <- a + h: a from the elementwise update rule, h the Hessian-vector product. A rule puts something
-else in its place. The engine's own rule is here too, so that the pass itself can be compared with the engine.
+One step back is lambda <- a + h: a from the elementwise update rule, h the Hessian-vector product. A rule replaces this
+step. The engine's own rule is here, too, so that the pass itself can be compared with the engine.
 """
 
 import math
@@ -16,41 +16,41 @@ from benchmarks.chaos.cases import CASES, SEEDS, STEPS, Case, settings
 from benchmarks.stored import Cell, Row, stored
 from hpo.estimators.reverse import Reverse, bounded_scale
 from hpo.layout import Layout
+from hpo.optimizers.rule import OptimizerState
 from hpo.training.problem import silent
-from hpo.updates import OptimizerState
 
 TAU = math.log(10) / STEPS
-"""Growth a step for the engine's default budget."""
+"""Growth per step for the engine's default budget."""
 COLUMNS = ["case", "rate", "adjoint", "seed", "gradient"]
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One update on the way back."""
+    """One update of the backward pass."""
 
     adjoint: OptimizerState
-    """Of the state after it, each [members, P]."""
+    """Adjoint of the state after the update, each part [members, P]."""
     elementwise: OptimizerState
-    """a: the adjoint pulled through the update rule, of each part of the state before it."""
+    """a: the adjoint pulled back through the update rule, for each part of the state before it."""
     hessian: Tensor
-    """h: what reaches the parameters through the training gradient, [members, P]."""
+    """h: the adjoint pulled back through the training gradient to the parameters, [members, P]."""
     units: OptimizerState
-    """What the adjoint of each buffer is multiplied by to be comparable with that of the parameters, each [members, P]."""
+    """Factors that make the adjoint of each buffer comparable with that of the parameters, each [members, P]."""
     layout: Layout
     left: int
-    """Updates between here and the end of the run."""
+    """Number of updates from here to the end of the run."""
 
 
 Rule = Callable[[Moment], OptimizerState]
 
 
 def exact(moment: Moment) -> OptimizerState:
-    """lambda <- a + h."""
+    """Exact rule: lambda <- a + h."""
     return (moment.elementwise[0] + moment.hessian, *moment.elementwise[1:])
 
 
 def bounded(tau: float) -> Rule:
-    """The engine's: the largest s with |a + s h| <= (1 + tau) |a|, over all parameters."""
+    """The engine's rule: the largest s with |a + s h| <= (1 + tau) |a|, over all parameters."""
 
     def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
@@ -61,7 +61,7 @@ def bounded(tau: float) -> Rule:
 
 
 def bounded_by_profile(profile: Tensor) -> Rule:
-    """As ``bounded``, with a tau for each step that shares ln G in proportion to the growth that the exact adjoint showed.
+    """Rule ``bounded`` with a tau for each step, which shares ln G in proportion to the growth of the exact adjoint.
 
     Args:
         profile: ln of that growth by number of the update, [T].
@@ -76,7 +76,7 @@ def bounded_by_profile(profile: Tensor) -> Rule:
 
 
 def by_tensor(tau: float) -> Rule:
-    """A scale for each tensor: |a_i + s_i h_i| <= (1 + tau) |a_i|."""
+    """Rule with a scale for each tensor: |a_i + s_i h_i| <= (1 + tau) |a_i|."""
 
     def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
@@ -90,7 +90,7 @@ def by_tensor(tau: float) -> Rule:
 
 
 def whole_state(tau: float) -> Rule:
-    """Buffers count too, in units of the parameters: the whole adjoint grows by at most 1 + tau against the step before."""
+    """Rule that counts buffers, too, in units of the parameters: the whole adjoint grows by at most 1 + tau per step."""
 
     def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
@@ -104,7 +104,7 @@ def whole_state(tau: float) -> Rule:
 
 
 def shortened(tau: float) -> Rule:
-    """Clip the sum, not the Hessian: (a + h) min(1, (1 + tau) |a| / |a + h|) (Metz et al. 2021 clip likewise)."""
+    """Rule that clips the sum, not the Hessian: (a + h) min(1, (1 + tau) |a| / |a + h|), as Metz et al. 2021."""
 
     def rule(moment: Moment) -> OptimizerState:
         plain, *buffers = moment.elementwise
@@ -116,12 +116,12 @@ def shortened(tau: float) -> Rule:
 
 
 def discounted(gamma: float) -> Rule:
-    """Exact, times gamma a step: what lies T - t steps back counts gamma^(T-t) (HyperDistill, Lee et al. 2022)."""
+    """Exact rule times gamma per step: step t counts gamma^(T-t) (HyperDistill, Lee et al. 2022)."""
     return lambda moment: tuple(gamma * part for part in exact(moment))
 
 
 def last(steps: int) -> Rule:
-    """Exact through the last steps, nothing before them (truncated backpropagation, Shaban et al. 2019)."""
+    """Exact rule for the last steps, 0 before them (truncated backpropagation, Shaban et al. 2019)."""
     return lambda moment: exact(moment) if moment.left < steps else tuple(map(torch.zeros_like, moment.adjoint))
 
 
@@ -159,16 +159,16 @@ def _largest(plain: Tensor, hessian: Tensor, limit: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Swept:
-    """What a rule makes of the runs of a case."""
+    """Hypergradients and adjoint norms of one rule on the runs of a case."""
 
     gradient: Tensor
-    """[seeds, k]"""
+    """Hypergradients, [seeds, k]."""
     norms: Tensor
-    """|lambda| of the parameters, from the end of the run backwards, [T + 1, seeds]."""
+    """Norms |lambda| of the parameters' adjoint, from the end of the run backwards, [T + 1, seeds]."""
 
 
 def sweep(case: Case, rate: float, rules: Mapping[str, Rule]) -> dict[str, Swept]:
-    """All rules on all seeds, in one backward pass."""
+    """Rule -> its results on all seeds, from one backward pass."""
     problem, draw = case.study(rate).problem, case.draw(rate)
     leaf = case.points(rate, SEEDS).clone().requires_grad_()
     tables = problem.coefficients(leaf)
@@ -222,10 +222,10 @@ def sweep(case: Case, rate: float, rules: Mapping[str, Rule]) -> dict[str, Swept
 
 
 def _units(rule: str, state: OptimizerState, rate: Tensor, now: Mapping[str, Tensor], step: int) -> OptimizerState:
-    """The reciprocal of how far a unit in a buffer moves a parameter over the steps to come.
+    """Reciprocal of the distance that a unit in a buffer moves a parameter over the coming steps.
 
     A momentum buffer moves it by rate / (1 - momentum) in all; a first moment by that over the root of the second. The
-    second moment changes lengths of steps only, and is left out.
+    second moment only changes the lengths of steps, and is left out.
     """
     with torch.no_grad():
         if rule == "sgd":
@@ -238,14 +238,14 @@ def _units(rule: str, state: OptimizerState, rate: Tensor, now: Mapping[str, Ten
 
 
 def profile(case: Case, rate: float) -> Tensor:
-    """ln growth of the exact adjoint in each update, median over seeds, [T]."""
+    """Growth ln of the exact adjoint in each update, median over seeds, [T]."""
     growth = Reverse(adjoint="exact").estimate(case.study(rate).problem, case.points(rate, SEEDS), case.draw(rate)).growth
     assert growth is not None
     return growth.median(dim=1).values
 
 
 def gradients(cell: Cell) -> Iterator[list[object]]:
-    """Hypergradients of every rule and seed."""
+    """Yield the hypergradients of every rule and seed."""
     case, rate = CASES[str(cell[0])], float(str(cell[1]))
     rules = RULES | {"bounded, tau by measured growth": bounded_by_profile(profile(case, rate))}
     for name, swept in sweep(case, rate, rules).items():
@@ -254,5 +254,5 @@ def gradients(cell: Cell) -> Iterator[list[object]]:
 
 
 def measure() -> list[Row]:
-    """Every rule on every case at every rate."""
+    """Rows of every rule on every case at every rate."""
     return stored("chaos-rules", COLUMNS, [(case.name, rate) for case, rate in settings()], gradients)

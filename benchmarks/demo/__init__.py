@@ -1,1 +1,1 @@
-"""The demonstration: tune a proxy on digits, transfer to width 1024, train there, compare, report."""
+"""Demonstration: tunes a proxy on digits, transfers to width 1024, trains there, compares and reports."""

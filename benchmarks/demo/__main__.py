@@ -1,7 +1,7 @@
-"""``python -m benchmarks.demo``: the main job from end to end on the embedded default, with a report.
+"""``python -m benchmarks.demo``: runs the main job from end to end with the embedded defaults, and writes a report.
 
-Starts the service on SQLite, tunes digits on a width-64 proxy through the client, asks for a plan for width 1024, trains
-there three times over (untuned, copied, planned), prints the losses and writes ``demo/report.html``.
+It starts the service on SQLite, tunes digits on a width-64 proxy through the client, asks for a plan for width 1024, trains
+there with three sets of values (untuned, copied, planned), prints the losses and writes ``demo/report.html``.
 """
 
 import os
@@ -43,7 +43,7 @@ console = Console(highlight=False)
 
 
 def free_port() -> int:
-    """The usual port where it is free, else any."""
+    """The usual port if it is free, else any free port."""
     for wanted in (USUAL_PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,7 +57,7 @@ def free_port() -> int:
 
 @contextmanager
 def service(data: Path) -> Iterator[Client]:
-    """``windtunnel serve`` on SQLite in that folder, and a client of it."""
+    """Context with a client of ``windtunnel serve`` on SQLite in that folder."""
     port = free_port()
     log = data.parent / "service.log"
     data.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def service(data: Path) -> Iterator[Client]:
 
 
 def wait_until_ready(client: Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return once the service answers; say what it said where it does not come up."""
+    """Wait until the service answers; if it does not start, exit with its log."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -88,7 +88,7 @@ def wait_until_ready(client: Client, process: subprocess.Popen[bytes], log: Path
 
 
 def tune(client: Client) -> tuple[Result, Plan]:
-    """Submit the job, follow it, return its result and the plan that it made for its target."""
+    """Submit the job and follow it; (its result, the plan that it made for its target)."""
     job = client.jobs.create(SPEC)
     console.print(f"job {job.id}, live at {client.base_url}/jobs/{job.id}")
     if console.is_terminal:
@@ -112,7 +112,7 @@ def tune(client: Client) -> tuple[Result, Plan]:
 
 
 def fly(result: Result, plan: Plan) -> dict[str, Outcome]:
-    """Train the target with every contender on the same seeds."""
+    """Contender -> losses of the target trained with its values, on the same seeds."""
     data = load(plan.task)
     found = contenders(result, plan)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -126,7 +126,7 @@ def fly(result: Result, plan: Plan) -> dict[str, Outcome]:
 
 
 def reading(outcomes: dict[str, Outcome]) -> str:
-    """What the numbers say, in a sentence, whichever way they went."""
+    """One sentence on the outcome, good or bad."""
     planned = outcomes[PLANNED].test
     parts = []
     for name, other in outcomes.items():

@@ -1,4 +1,4 @@
-"""The three ways to train the target that the demonstration compares, and the training runs themselves."""
+"""Contenders of the demonstration: three sets of values for the target, and their training runs."""
 
 import math
 import statistics
@@ -15,7 +15,7 @@ from hpo.tasks import Split, TaskData
 from windtunnel.types import LossEstimate, OptimizerSpec, Target, TransferPlan, TuneResult
 
 TORCH_DEFAULT_RATE, TORCH_DEFAULT_DECAY = 1e-3, 1e-2
-"""What torch.optim.AdamW does when nobody tells it otherwise."""
+"""Default learning rate and weight decay of torch.optim.AdamW."""
 
 UNTUNED, COPIED, PLANNED = "untuned default", "proxy values copied", "the plan"
 
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def contenders(result: TuneResult, plan: TransferPlan) -> dict[str, TransferPlan]:
-    """Name -> plan. All share model, data, steps, schedule and clipping; only the hyperparameters differ."""
+    """Name -> plan; model, data, steps, schedule and clipping are the same, only the hyperparameters differ."""
     standard = result.spec.model_copy(update={"parametrization": "standard"})
     untuned = standard.model_copy(
         update={
@@ -39,7 +39,7 @@ def contenders(result: TuneResult, plan: TransferPlan) -> dict[str, TransferPlan
     nothing_tuned = result.best.model_copy(update={"hyperparameters": {}})
 
     def by_hand(changed: dict[str, object]) -> TransferPlan:
-        """A plan that the service would refuse: nothing says that these values suit this width."""
+        """A plan with these values, which the service would refuse: nothing shows that they suit this width."""
         return make_plan(
             result.model_copy(update={**changed, "coordinate_check": None}),
             Target(width=plan.width, depth=plan.depth, steps=plan.steps),
@@ -57,7 +57,7 @@ def contenders(result: TuneResult, plan: TransferPlan) -> dict[str, TransferPlan
 
 
 def train(plan: TransferPlan, data: TaskData, seed: int, on_step: Callable[[], object]) -> MLP:
-    """One run at the target, written as a user of the plan writes it."""
+    """Model after one run at the target, written as a user of the plan writes it."""
     model = MLP(plan.features, plan.classes, plan.width, plan.depth, plan.model.activation)
     optimizer = windtunnel.torch.optimizer(model, plan, seed=seed)
     schedule = windtunnel.torch.schedule(optimizer, plan)

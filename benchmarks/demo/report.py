@@ -1,4 +1,4 @@
-"""The HTML report of the demonstration: one file, readable offline."""
+"""Writes the demonstration's HTML report: one file, readable offline."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,24 +16,24 @@ OUTCOME_HEAD = ["at the target", "validation loss, nats", "test loss, nats", "te
 
 
 def loss(estimate: LossEstimate) -> str:
-    """Mean and standard error."""
+    """Mean and standard error of a loss, as text."""
     return f"{estimate.mean:.4f} ± {estimate.stderr:.4f}"
 
 
 def share(estimate: LossEstimate) -> str:
-    """Accuracy in percent."""
+    """Accuracy in percent, as text."""
     return "" if estimate.accuracy is None else f"{100 * estimate.accuracy:.2f} %"
 
 
 def outcome_rows(outcomes: Mapping[str, Outcome]) -> list[list[str]]:
-    """One row a contender: name, losses, accuracy."""
+    """Table rows, one per contender: name, losses, accuracy."""
     return [[name, loss(found.validation), loss(found.test), share(found.test)] for name, found in outcomes.items()]
 
 
 def html(
     result: Result, steps: list[OuterStep], plan: Plan, outcomes: Mapping[str, Outcome], address: str, reading: str
 ) -> str:
-    """The whole report."""
+    """The whole report as HTML."""
     roles = {tensor.name: tensor.role for tensor in result.proxy.tensors}
     tests = {name: found.test for name, found in outcomes.items()}
     pictures = {

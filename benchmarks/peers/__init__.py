@@ -1,1 +1,1 @@
-"""The hypergradient of this project beside those of other libraries: one run, one machine, one environment."""
+"""Compares the hypergradient of this project with those of other libraries: one run, one machine, one environment."""

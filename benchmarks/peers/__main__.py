@@ -1,7 +1,7 @@
-"""``make peers``: hypergradients of this project, ``higher``, torchopt and betty, side by side.
+"""``make peers``: compares hypergradients of this project, ``higher``, torchopt and betty.
 
 Each measurement is a fresh process on one thread; the contenders take turns, round after round. Raw numbers go to
-benchmarks/results/peers.csv, one row a measurement; delete it to measure anew. Writes a part of docs/benchmarks.md.
+benchmarks/results/peers.csv, one row per measurement; delete it to measure again. Writes a part of docs/benchmarks.md.
 """
 
 import json
@@ -25,7 +25,7 @@ COLUMNS = [
 
 
 def in_fresh_process(cell: Cell) -> Iterator[list[object]]:
-    """The rest of a row: what benchmarks.peers.measure says of (round, model, optimizer, contender)."""
+    """Yield the rest of a row: the output of benchmarks.peers.measure for (round, model, optimizer, contender)."""
     _, model, optimizer, contender = map(str, cell)
     asked = ["--model", model, "--optimizer", optimizer, "--contender", contender]
     command = [sys.executable, "-m", "benchmarks.peers.measure", *asked]
@@ -37,7 +37,7 @@ def in_fresh_process(cell: Cell) -> Iterator[list[object]]:
 
 
 def error(row: Row, reference: Row, column: str) -> str:
-    """Relative error of a derivative, or that there is none."""
+    """Relative error of a derivative as text, or a note that there is none."""
     if row["contender"] == REFERENCE:
         return "reference"
     if not row[column]:
@@ -47,7 +47,7 @@ def error(row: Row, reference: Row, column: str) -> str:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """The table of docs/benchmarks.md: medians over the rounds."""
+    """Lines of the table in docs/benchmarks.md: medians over the rounds."""
     lines = [
         "| run of 200 steps | hypergradient by | of the torch loop | peak memory, MB | error, learning rate | error, L2 |",
         "|---|---|---:|---:|---:|---:|",
@@ -68,10 +68,10 @@ def table(rows: list[Row]) -> list[str]:
 
 
 def check_same_run(rows: list[Row]) -> None:
-    """Contenders whose losses differ did not differentiate the same run.
+    """Check that all contenders differentiated the same run, by their losses.
 
     Raises:
-        ValueError: they differ by more than rounding can explain.
+        ValueError: the losses differ by more than rounding can explain.
     """
     losses = {row["contender"]: float(row["loss"]) for row in rows}
     if not math.isclose(min(losses.values()), max(losses.values()), rel_tol=1e-4):
@@ -79,7 +79,7 @@ def check_same_run(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    """Measure what is missing, then write the table."""
+    """Measure missing cells, then write the table."""
     cells = [
         (number, model, optimizer, contender)
         for number in range(ROUNDS)

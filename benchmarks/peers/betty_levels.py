@@ -1,6 +1,6 @@
-"""The run as a two-level problem of betty: training below, the L2 weight above.
+"""States the run as a two-level problem of betty: training below, the L2 weight above.
 
-Of betty 0.2.1 only ``ImplicitProblem`` works: ``IterativeProblem`` and ``HigherIterativeProblem``, which would unroll, read
+In betty 0.2.1 only ``ImplicitProblem`` works: ``IterativeProblem`` and ``HigherIterativeProblem``, which would unroll, read
 an attribute ``_fp16`` that this version never sets.
 """
 
@@ -18,7 +18,7 @@ from benchmarks.peers.problem import Run, mean_loss
 
 
 class Penalty(nn.Module):
-    """Holds the logarithm of the L2 weight."""
+    """Module that holds the logarithm of the L2 weight."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Validation(ImplicitProblem):  # type: ignore[misc]
         return value
 
     def grad_callback(self) -> None:
-        """Betty calls this between the hypergradient and the step that uses it."""
+        """Record the hypergradient; betty calls this between computing and using it."""
         self.slope = float(self.module.logarithm.grad)
 
 

@@ -1,4 +1,4 @@
-"""The contenders: each turns a run into a function that does the work once and says what it found."""
+"""Contenders of the comparison: each turns a run into a function that does the work once and returns its outcome."""
 
 import math
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from hpo.estimators.unrolled import Unrolled
 
 @dataclass(frozen=True)
 class Outcome:
-    """Validation loss after the run, and its derivatives; None where the library cannot give one."""
+    """Validation loss after the run, and its derivatives; None if the library cannot compute one."""
 
     loss: float
     by_rate: float | None = None
-    """By the logarithm of the learning rate."""
+    """Derivative by the logarithm of the learning rate."""
     by_l2: float | None = None
-    """By the logarithm of the L2 weight."""
+    """Derivative by the logarithm of the L2 weight."""
 
 
 Work = Callable[[], Outcome]
 
 
 def torch_loop(run: Run, dtype: torch.dtype = torch.float32, shift: tuple[float, float] = (0.0, 0.0)) -> Work:
-    """Plain training as users of torch write it; ``shift`` moves (log learning rate, log L2)."""
+    """A function that trains as users of torch do, with (log learning rate, log L2) moved by ``shift``."""
     rate, l2 = (math.exp(value + moved) for value, moved in zip(run.point.tolist(), shift, strict=True))
 
     def work() -> Outcome:
@@ -49,7 +49,7 @@ def torch_loop(run: Run, dtype: torch.dtype = torch.float32, shift: tuple[float,
 
 
 def native_optimizer(run: Run, module: nn.Module, rate: float, l2: float) -> torch.optim.Optimizer:
-    """torch's optimizer; its weight decay is the gradient of the L2 term."""
+    """Optimizer of torch, whose weight decay is the gradient of the L2 term."""
     named = dict(module.named_parameters())
     free = [parameter for name, parameter in named.items() if name not in run.decayed]
     groups = [{"params": [named[name] for name in run.decayed], "weight_decay": l2}, {"params": free, "weight_decay": 0.0}]
@@ -59,11 +59,11 @@ def native_optimizer(run: Run, module: nn.Module, rate: float, l2: float) -> tor
 
 
 STEP = 1e-5
-"""Of the central differences, in natural logarithms: in float64 their error is some 1e-8 of the derivative."""
+"""Step of the central differences, in natural logarithms: in float64 their error is about 1e-8 of the derivative."""
 
 
 def central_differences(run: Run) -> Work:
-    """The reference: plain torch training in float64, twice for each hyperparameter."""
+    """The reference: a function that trains in float64 with plain torch, twice for each hyperparameter."""
 
     def work() -> Outcome:
         def slope(up: tuple[float, float]) -> float:
@@ -77,7 +77,7 @@ def central_differences(run: Run) -> Work:
 
 
 def ours(run: Run, estimator: Estimator) -> Work:
-    """One of this project's estimators."""
+    """A function that runs one of this project's estimators."""
     draw = run.draw
 
     def work() -> Outcome:
@@ -88,7 +88,7 @@ def ours(run: Run, estimator: Estimator) -> Work:
 
 
 def torchopt_unrolled(run: Run) -> Work:
-    """torchopt: the whole graph, through its functional optimizer."""
+    """A function that unrolls the whole graph through torchopt's functional optimizer."""
     import torchopt
 
     module = run.module()
@@ -118,7 +118,7 @@ def torchopt_unrolled(run: Run) -> Work:
 
 
 def betty_implicit(run: Run, method: dict[str, Any]) -> Work:
-    """betty: implicit differentiation at the end of the run. The learning rate is no part of the loss: it cannot be had."""
+    """A function that differentiates implicitly at the end of the run with betty; it has no learning-rate derivative."""
     from benchmarks.peers.betty_levels import differentiate
 
     return lambda: Outcome(*differentiate(run, method))

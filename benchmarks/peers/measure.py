@@ -1,4 +1,4 @@
-"""``python -m benchmarks.peers.measure``: one contender's time, memory and derivatives, in its own process, as JSON."""
+"""``python -m benchmarks.peers.measure``: measures one contender's time, memory and derivatives, and prints JSON."""
 
 import argparse
 import json
@@ -18,26 +18,26 @@ LEAST_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Measured:
-    """What one contender took and found."""
+    """Time, memory and outcome of one contender."""
 
     seconds: float
-    """Of processor time, of the fastest run."""
+    """Processor seconds of the fastest run."""
     torch_seconds: float
-    """Of the fastest plain run of torch; both kinds took turns in the same process."""
+    """Processor seconds of the fastest plain torch run; both kinds alternate in the same process."""
     megabytes: float
-    """Growth of the resident size over what the process held before the first run."""
+    """Growth of the resident size over that before the first run, megabytes."""
     outcome: Outcome
 
 
 def timed(work: Work) -> tuple[float, Outcome]:
-    """(seconds of processor time, outcome) of one run. On one thread without input or output that is its time alone."""
+    """(seconds of processor time, outcome) of one run, on one thread without input or output."""
     began = time.process_time()
     outcome = work()
     return time.process_time() - began, outcome
 
 
 def measure(model: str, optimizer: Optimizer, contender: str, steps: int = STEPS) -> Measured:
-    """Measure in this process, on one thread, after a short warm run of the same kind."""
+    """Measurement of one contender in this process, on one thread, after a short warm-up run of the same kind."""
     torch.set_num_threads(1)
     run, brief = build(model, optimizer, steps), build(model, optimizer, 2)
     plain, work = torch_loop(run), CONTENDERS[contender](run)
@@ -57,7 +57,7 @@ def measure(model: str, optimizer: Optimizer, contender: str, steps: int = STEPS
 
 
 def main() -> None:
-    """Print what the parent process asked for."""
+    """Print the measurement that the parent process asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=list(MODELS), required=True)
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), required=True)

@@ -1,7 +1,7 @@
-"""The training run that every library differentiates: the same model, initial values, batches and optimizer.
+"""Training run that every library differentiates: the same model, initial values, batches and optimizer.
 
-Hyperparameters are the learning rate and the weight of an L2 term on the matrices. That is what all of these libraries can
-express: decoupled decay is out, because torchopt takes no tensor for it.
+Hyperparameters are the learning rate and the weight of an L2 term on the matrices. All of these libraries can express
+them; decoupled decay is left out, because torchopt takes no tensor for it.
 """
 
 import copy
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hpo.mup.resolve import IDLE
+from hpo.optimizers.rule import OptimizerState
 from hpo.study import Study
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
-from hpo.updates import OptimizerState
 from windtunnel.types import JobSpec
 
 Optimizer = Literal["adam", "sgd"]
@@ -26,7 +26,7 @@ SEED = (0,)
 MODELS: dict[str, dict[str, Any]] = {
     "MLP 64-64-64-10, digits": {"task": "digits", "model": {"width": 64, "depth": 2, "activation": "gelu"}},
 }
-"""Smooth ones only: through a ReLU the loss jumps along the learning rate, and finite differences measure the jumps."""
+"""Name -> smooth model: through a ReLU the loss jumps along the learning rate, and finite differences see the jumps."""
 OPTIMIZERS: dict[Optimizer, dict[str, Any]] = {
     "adam": {"name": "adam", "learning_rate": 0.003, "weight_decay": 0.001},
     "sgd": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 0.001},
@@ -34,39 +34,39 @@ OPTIMIZERS: dict[Optimizer, dict[str, Any]] = {
 
 
 class FromGivenValues(InnerProblem):
-    """Begins from the values of the draw, the readout's too: the proxy's own readout begins at zero.
+    """Inner problem that begins at the values of the draw, also in the readout, which is zero in the proxy.
 
     From a zero readout some first gradients are exactly zero, where most libraries' Adam has no derivative.
     """
 
     def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:  # noqa: ARG002
         """State before the first update."""
-        return self.initial_state(draw.noise)
+        return self.rule.init(draw.noise)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, in this project's terms and in torch's."""
+    """One training run, as this project and as torch need it."""
 
     optimizer: Optimizer
     problem: InnerProblem
     point: Tensor
-    """(log learning rate, log L2), float64, [2]."""
+    """Point (log learning rate, log L2), float64, [2]."""
     initial: nn.Module
-    """Holds the initial values; float32."""
+    """Module with the initial values, float32."""
     draw: Draw
-    """The same values and the batches, for this project's estimators."""
+    """Initial values and batches, for this project's estimators."""
     decayed: tuple[str, ...]
-    """Names of the parameters that the L2 term holds."""
+    """Names of the parameters in the L2 term."""
     momentum: float
 
     @property
     def order(self) -> Tensor:
-        """Rows of the training split, [T, batch]."""
+        """Indices of the training split's examples in each batch, [T, batch]."""
         return self.draw.batches[0]
 
     def module(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """A module of its own at the initial values."""
+        """A new module at the initial values."""
         return copy.deepcopy(self.initial).to(dtype)
 
     def batch(self, step: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class Run:
 
 
 def as_input(inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """Inputs in the run's precision; token numbers stay what they are."""
+    """Inputs in the run's precision; token ids stay unchanged."""
     return inputs.to(dtype) if inputs.is_floating_point() else inputs
 
 
@@ -91,7 +91,7 @@ def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def build(model: str, optimizer: Optimizer, steps: int = STEPS) -> Run:
-    """The run of that name; the same for every caller and process."""
+    """The run with this model and optimizer, the same for every caller and process."""
     spec = JobSpec.model_validate(
         {
             **MODELS[model],

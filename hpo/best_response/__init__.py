@@ -1,1 +1,1 @@
-"""Best-response tuning: networks that learn, while they train, how their weights answer to the regularisers."""
+"""Best-response tuning: networks that learn, while they train, how their weights depend on the regularisers."""

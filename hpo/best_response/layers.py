@@ -1,8 +1,8 @@
-"""Layers whose weights answer to hyperparameters, for each example by itself.
+"""Layers whose weights respond to hyperparameters, for each example by itself.
 
-W(h) = W + diag(V h) W_r and b(h) = b + (C h) * b_r: a row of the weight moves along a learned row, as far as a learned
-linear function of the hyperparameters says. So an example with its own h costs one more product with the weights, not
-weights of its own (MacKay et al. 2019). For an embedding the rows are its columns, one for each unit.
+W(h) = W + diag(V h) W_r and b(h) = b + (C h) * b_r: a row of the weight moves along a learned row, by a learned linear
+function of the hyperparameters. So an example with its own h costs one more product with the weights, not weights of its
+own (MacKay et al. 2019). For an embedding the rows are its columns, one for each unit.
 """
 
 from typing import cast
@@ -14,7 +14,7 @@ from torch.nn import functional
 Weighted = nn.Linear | nn.Conv2d | nn.Embedding
 """Layers that can respond."""
 MOVED = "moved"
-"""Name of the buffer that carries h, [batch, k]."""
+"""Name of the buffer that holds h, [batch, k]."""
 ANSWER, GAIN, BIAS_ANSWER, BIAS_GAIN = "answer", "gain", "bias_answer", "bias_gain"
 """Names of W_r, V, b_r and C beside the layer's own ``weight`` and ``bias``."""
 
@@ -23,8 +23,8 @@ class Responding(nn.Module):
     """A layer with a response; its own weights keep their names.
 
     Args:
-        layer: what it was.
-        coordinates: k.
+        layer: the layer without a response.
+        coordinates: number k of hyperparameters that it responds to.
     """
 
     def __init__(self, layer: Weighted, coordinates: int) -> None:
@@ -42,11 +42,11 @@ class Responding(nn.Module):
 
     @property
     def is_embedding(self) -> bool:
-        """Whether its inputs are indices, and its rows are columns."""
+        """True for an embedding: its inputs are indices, and its columns take the place of rows."""
         return isinstance(self._layer[0], nn.Embedding)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs of the layer, the examples of its first axis each under their own h."""
+        """Outputs of the layer, each example of the first axis under its own h."""
         plain = self._apply_weight(inputs, self.weight, self.bias)
         turned = self._apply_weight(inputs, self.answer, None)
         moved = cast("Tensor", self.moved)
@@ -68,7 +68,7 @@ class Responding(nn.Module):
         raise TypeError(type(layer).__name__)
 
     def _spread(self, gains: Tensor, outputs: Tensor) -> Tensor:
-        """Gains [batch, channels] in the shape of outputs that have channels second (images) or last."""
+        """Gains [batch, channels] reshaped to broadcast with outputs whose channels are second (images) or last."""
         (layer,) = self._layer
         if isinstance(layer, nn.Conv2d):
             return gains[:, :, None, None]
@@ -78,12 +78,12 @@ class Responding(nn.Module):
 
 
 def channels(layer: Weighted) -> int:
-    """Rows that the response scales: outputs of a linear layer or a convolution, units of an embedding."""
+    """Number of rows that the response scales: outputs of a linear layer or a convolution, units of an embedding."""
     return layer.weight.shape[1] if isinstance(layer, nn.Embedding) else layer.weight.shape[0]
 
 
 def respond(model: nn.Module, coordinates: int) -> list[str]:
-    """Give every linear layer, convolution and embedding of a model a response, in place; their names."""
+    """Names of the linear layers, convolutions and embeddings of a model, to each of which it adds a response in place."""
     found = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, Weighted)]
     for name, layer in found:
         owner, _, last = name.rpartition(".")

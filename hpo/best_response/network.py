@@ -1,4 +1,4 @@
-"""A population of networks whose weights answer to hyperparameters: forward passes, effective weights, their norms."""
+"""A population of networks whose weights respond to hyperparameters: forward passes, effective weights, their norms."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -20,8 +20,8 @@ class ResponseNetwork:
     """The job's model with a response in every layer that has weights.
 
     Args:
-        problem: the job's.
-        coordinates: k, numbers of hyperparameters that the weights answer to.
+        problem: inner problem of the job.
+        coordinates: number k of hyperparameters that the weights respond to.
     """
 
     def __init__(self, problem: InnerProblem, coordinates: int) -> None:
@@ -55,12 +55,12 @@ class ResponseNetwork:
         """Outputs of every member, each example under its own h.
 
         Args:
-            weights: each [members, *shape], as the forward pass uses them.
+            weights: tensors as the forward pass uses them, each [members, *shape].
             response: parts of ``layout``, each [members, *shape].
-            moved: h as the response takes it, [members, batch, k].
-            inputs: [members, batch, ...].
-            dials: each [members], or [members, batch] where examples differ in it.
-            noise: of the regularisers, with members in front.
+            moved: input h of the response, [members, batch, k].
+            inputs: inputs of the model, [members, batch, ...].
+            dials: dials of the model, each [members], or [members, batch] if examples differ in it.
+            noise: random numbers of the regularisers, each [members, ...].
         """
         names = self.problem.layout.names
 
@@ -94,7 +94,7 @@ class ResponseNetwork:
         loss: Tables,
         noise: Mapping[str, Tensor],
     ) -> Tensor:
-        """``outputs`` under the tables of the loss, multipliers and dials included."""
+        """Outputs of every member under the tables of the loss, with multipliers and dials."""
         own = self.problem.multiplied(weights, loss)
         dials: dict[str, Tensor] = {name: loss[name] for name in DIALS if name in loss}
         return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, noise)
@@ -102,13 +102,13 @@ class ResponseNetwork:
     def plain_outputs(
         self, weights: Sequence[Tensor], response: Sequence[Tensor], moved: Tensor, inputs: Tensor, loss: Tables
     ) -> Tensor:
-        """``outputs`` without regularisers, as a validation loss sees them."""
+        """Outputs of every member without regularisers, as a validation loss needs them."""
         own = self.problem.multiplied(weights, loss)
         dials: dict[str, Tensor] = {name: loss[name] for name in DIALS[:1] if name in loss}
         return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, NO_NOISE)
 
     def _multiplied(self, response: Sequence[Tensor], loss: Tables) -> list[Tensor]:
-        """The response's rows times the multiplier of the tensor that they move."""
+        """Parts of the response, with its rows multiplied by the multiplier of the tensor that they change."""
         found = list(response)
         for layer in self.layers:
             fact = self.problem.layout.tensors[self._weights[f"{layer}.weight"]]
@@ -122,9 +122,9 @@ class ResponseNetwork:
         """Weights of members whose examples all share one h, [members, P].
 
         Args:
-            weights: [members, P].
-            response: [members, R].
-            moved: [members, k].
+            weights: weights at h = 0, [members, P].
+            response: response, [members, R].
+            moved: h, [members, k].
         """
         found, parts = self.problem.layout.split(weights), self.layout.split(response)
         for layer in self.layers:
@@ -138,7 +138,7 @@ class ResponseNetwork:
         return self.problem.layout.join(found)
 
     def squares(self, weights: Sequence[Tensor], response: Sequence[Tensor], moved: Tensor) -> Tensor:
-        """|w(h)|^2 of every penalised tensor for each example, [members, batch, tensors].
+        """Squared norm |w(h)|^2 of every penalised tensor for each example, [members, batch, tensors].
 
         |W + diag(g) W_r|^2 = |W|^2 + 2 sum_r g_r <W, W_r>_r + sum_r g_r^2 |W_r|_r^2, so no example needs its own weights.
         """
@@ -157,21 +157,21 @@ class ResponseNetwork:
         return torch.stack(found, dim=2)
 
     def _gains(self, response: Sequence[Tensor], name: str, moved: Tensor) -> Tensor:
-        """V h, [members, batch, channels]."""
+        """Gains V h of a layer, [members, batch, channels]."""
         return moved @ response[self._parts[name]].mT
 
     def _rows(self, layer: str, tensor: Tensor) -> Tensor:
-        """A weight as [members, channels, what a channel's row holds]."""
+        """A weight as one row per channel, [members, channels, row]."""
         return tensor.mT if layer in self._embeddings else tensor.flatten(2)
 
     def _unrows(self, layer: str, rows: Tensor, like: Tensor) -> Tensor:
-        """Inverse of ``_rows``."""
+        """Rows [members, channels, row] in the shape of the weight ``like``: the inverse of ``_rows``."""
         return rows.mT if layer in self._embeddings else rows.view_as(like)
 
     def initial(self, streams: Sequence[int]) -> Tensor:
-        """Response before the first update, [members, R]: none, with directions to grow in.
+        """Initial response, [members, R]: it is zero, and can grow.
 
-        W_r and b_r are 0 and V and C normal of variance 1 / k, so that h within a unit moves a row by W_r within a unit.
+        W_r and b_r are 0, and V and C normal with variance 1 / k, so that an h of order 1 moves a row by W_r times order 1.
         """
         rows = []
         for stream in streams:

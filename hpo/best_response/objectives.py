@@ -1,4 +1,4 @@
-"""What a best response is trained on: losses in which every example has regularisers of its own, and their derivatives."""
+"""Training and validation objectives of a best response: losses with regularisers per example, and their derivatives."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,21 +19,21 @@ from windtunnel.types.hyperparameters import REGULARISERS
 
 @dataclass(frozen=True)
 class Answered:
-    """A training gradient, and the response's share of it."""
+    """Training gradients of weights and response."""
 
     weights: Tensor
-    """[members, P]"""
+    """Gradient of the weights, [members, P]."""
     response: Tensor
-    """[members, R]"""
+    """Gradient of the response, [members, R]."""
 
 
 class Objectives(ABC):
     """Training and validation objectives of a response network: what makes one best response another.
 
     Args:
-        network: the members' networks.
-        rows: coordinates of the search space that the network answers to.
-        control_variate: whether the response's objective is rid of what has mean zero (``noise``), where it has that.
+        network: networks of the members.
+        rows: coordinates of the search space that the network responds to.
+        control_variate: whether the response's objective is rid of a term of mean zero (``noise``), where it has one.
     """
 
     name: ClassVar[str]
@@ -45,7 +45,7 @@ class Objectives(ABC):
 
     @abstractmethod
     def shifted(self, found: Tensor, centre: Tensor) -> Tensor:
-        """What the response takes for regularisers h around a centre, in the dtype of ``found``; differentiable.
+        """Input of the response for regularisers h around a centre, in the dtype of ``found``; differentiable.
 
         Args:
             found: h, [..., k].
@@ -59,22 +59,22 @@ class Objectives(ABC):
         """Gradients of one training step.
 
         Args:
-            weights: [members, P].
-            response: [members, R].
+            weights: weights, [members, P].
+            response: response, [members, R].
             centre: h0, [K].
-            points: the centre perturbed for each example, [members, batch, K].
-            base: tables of the loss at the centre, with one row a member.
+            points: the centre, perturbed for each example, [members, batch, K].
+            base: tables of the loss at the centre, one row per member.
             batch: examples and noise.
         """
 
     def moved(self, points: Tensor, centre: Tensor) -> Tensor:
-        """What the response takes for points [..., K] of the search space around a centre [K]; differentiable."""
+        """Input of the response for points [..., K] of the search space around a centre [K]; differentiable."""
         return self.shifted(points[..., self.rows], centre[self.rows].detach()).to(self.problem.dtype)
 
     def linearised(
         self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, batch: Batch, tables: Tables
     ) -> Tensor:
-        """f(x, w0) + d f(x, w0 + r(a h)) / d a at a = 0: the network, linear in its response (Bae & Grosse 2020).
+        """Outputs linearised in the response: f(x, w0) + d f(x, w0 + r(a h)) / d a at a = 0 (Bae & Grosse 2020).
 
         The response enters layer by layer as a product with h, so the derivative along h at 0 is that along r(h).
         """
@@ -88,10 +88,11 @@ class Objectives(ABC):
     def noise(
         self, weights: Sequence[Tensor], answers: Sequence[Tensor], moved: Tensor, base: Tables, batch: Batch
     ) -> Tensor:
-        """Derivative of the loss at the centre's regularisers along the response, [members]: of mean 0 over perturbations.
+        """Derivative of the loss at the centre's regularisers along the response, [members]; of mean 0 over perturbations.
 
-        Each example pulls the response after its own training gradient times its own perturbation, which says nothing of
-        the regularisers and outweighs what does. It is known exactly, so it is taken out: the objective's mean stays.
+        Each example pulls the response along its own training gradient times its own perturbation. That term says nothing
+        about the regularisers and outweighs the terms that do. As it is known exactly, it is subtracted; the objective's
+        mean does not change.
         """
         even = {name: self._alike(name, table, moved) for name, table in base.items()}
 
@@ -103,7 +104,7 @@ class Objectives(ABC):
 
     @staticmethod
     def _alike(name: str, table: Tensor, moved: Tensor) -> Tensor:
-        """A regulariser's table with the same value for every example."""
+        """A regulariser's table with one value for all examples of a member."""
         if name not in REGULARISERS:
             return table
         return table[:, None].expand(-1, moved.shape[1], *table.shape[1:])
@@ -130,7 +131,7 @@ class Objectives(ABC):
         return mean + penalty.mean(dim=1)
 
     def example_tables(self, points: Tensor, base: Tables) -> dict[str, Tensor]:
-        """Tables of the loss in which regularisers have one value an example, [members, batch]; ``l2`` has tensors last."""
+        """Tables of the loss with one value per example for regularisers, [members, batch]; ``l2`` has tensors last."""
         problem, shape = self.problem, points.shape[:2]
         flat = points.flatten(0, 1).to(problem.dtype)
         found = loss_tables(problem.spec, problem.space, problem.layout, flat)
@@ -153,13 +154,13 @@ class Objectives(ABC):
         """Loss without regularisers of each member on a batch, every example with its own perturbation, [members].
 
         Args:
-            weights: [members, P].
-            response: [members, R].
+            weights: weights, [members, P].
+            response: response, [members, R].
             centre: h0, [K].
-            at: h that is perturbed, [members, k]; differentiable.
+            at: h before its perturbation, [members, k]; differentiable.
             log_scales: log of the perturbations' standard deviations, [members, k]; differentiable.
-            eps: standard normal, [members, batch, k].
-            base: tables of the loss, with one row a member.
+            eps: standard normal numbers, [members, batch, k].
+            base: tables of the loss, one row per member.
             split: a batch of the validation split, the same for all members.
         """
         problem, members = self.problem, len(weights)
@@ -174,7 +175,7 @@ class Objectives(ABC):
     def validation_slope(
         self, weights: Tensor, response: Tensor, centre: Tensor, log_scales: Tensor, eps: Tensor, base: Tables, split: Split
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """``validation_losses`` at the centre, and their derivatives by h and by the log scales [k], each [members, k]."""
+        """(validation losses at the centre [members], their derivatives by h and by the log scales, each [members, k])."""
         at = centre[self.rows].expand(len(weights), -1).clone().requires_grad_()
         scales = log_scales.expand(len(weights), -1).clone().requires_grad_()
         with torch.enable_grad():
@@ -184,6 +185,6 @@ class Objectives(ABC):
 
 
 def _along(function: Callable[[Tensor], Tensor], direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Value at 0 and derivative there along a direction."""
+    """(value of a function at 0, its derivative there along a direction)."""
     found: tuple[Tensor, Tensor] = jvp(function, (torch.zeros_like(direction),), (direction,))  # type: ignore[assignment]
     return found

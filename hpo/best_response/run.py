@@ -1,4 +1,4 @@
-"""One best-response run: weights, response and regularisers trained side by side, a block of updates at a time."""
+"""One best-response run: trains weights, response and regularisers together, a block of updates at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +10,13 @@ from torch import Tensor
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
 from hpo.errors import Diverged
+from hpo.optimizers.adam import adam, adam_init
+from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Stream, generator_of_step, number_of
 from hpo.sizing.grouping import groups
 from hpo.tasks import Split
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
-from hpo.updates import OptimizerState, StepCoefficients, adam, adam_init
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.method import BestResponseSettings
 
@@ -23,65 +24,65 @@ NARROWEST, WIDEST = 0.02, 2.0
 """Bounds of the perturbations' standard deviations, in unconstrained units."""
 BETA1, EPS = 0.9, 1e-8
 RESPONSE_BETA2, REGULARISER_BETA2 = 0.999, 0.99
-"""Of Adam, for the response and for the regularisers, which see a few hundred steps in all: with a longer memory the steep
-way in from a poor start would hold them back to the end."""
+"""Adam's beta2 for the response and for the regularisers. The regularisers take only a few hundred steps: with a longer
+memory the steep slopes of a poor start would slow them down to the end."""
 
 
 def answered(problem: InnerProblem) -> list[int]:
-    """Coordinates of the search space that a best response answers for."""
+    """Coordinates of the search space that a best response can tune: those of regularisers."""
     return [row for row, item in enumerate(problem.space.hyperparameters) if item.name in REGULARISERS]
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where the regularisers stood after so many updates of the weights."""
+    """The regularisers after ``step`` updates of the weights."""
 
     step: int
     point: Tensor
-    """[K]"""
+    """Coordinates of the search space, [K]."""
     log_scales: Tensor
-    """[k]"""
+    """Logarithms of the perturbations' standard deviations, [k]."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A run between two updates."""
+    """State of a run between two updates."""
 
     step: int
     """Updates of the weights so far."""
     looks: int
     """Validation steps so far."""
     weights: OptimizerState
-    """The job's optimizer, each [members, P]."""
+    """State of the job's optimizer of the weights, each part [members, P]."""
     response: OptimizerState
-    """Adam, each [members, R]."""
+    """State of Adam on the response, each part [members, R]."""
     point: Tensor
-    """The search space's coordinates; those that nothing answers for stay, [K]."""
+    """Coordinates of the search space, [K]; those that the response does not tune stay fixed."""
     knobs: OptimizerState
-    """Adam over the k regularisers and the logarithms of their perturbations' scales, each [1, 2k], float64."""
+    """State of Adam on the k regularisers and the logarithms of their perturbations' scales, each [1, 2k], float64."""
     trajectory: tuple[Moment, ...]
     slope: Tensor
     """Sum of the validation loss's derivatives by the regularisers since the block began, [k]."""
     slopes: int
-    """Validation steps in that sum."""
+    """Number of validation steps in the sum ``slope``."""
 
     @property
     def log_scales(self) -> Tensor:
-        """[k]"""
+        """Logarithms of the perturbations' standard deviations, [k]."""
         return self.knobs[0][0, self.knobs[0].shape[1] // 2 :]
 
 
 class BestResponseRun:
-    """Trains one population with common regularisers.
+    """A run that trains one population with common regularisers.
 
     After a warm-up, ``training_steps`` updates of weights and response alternate with ``validation_steps`` updates of the
-    regularisers: down the validation loss through the response, averaged over members, examples and perturbations, with an
-    entropy term that keeps the perturbations up (MacKay et al. 2019, algorithm 1).
+    regularisers. These descend the validation loss through the response, averaged over members, examples and perturbations,
+    with an entropy term that keeps the perturbations from vanishing (MacKay et al. 2019, algorithm 1).
 
     Args:
-        problem: the job's.
-        objectives: of the best response.
-        settings: of the job's method.
+        problem: inner problem of the job.
+        objectives: objectives of the best response.
+        settings: settings of the job's method.
         draw: initial values, batch order and noise of the members.
     """
 
@@ -99,11 +100,11 @@ class BestResponseRun:
 
     @property
     def members(self) -> int:
-        """Runs that share the regularisers."""
+        """Number of runs that share the regularisers."""
         return len(self.draw.streams)
 
     def begin(self, point: Tensor) -> Standing:
-        """Before the first update, at a point [K]."""
+        """State before the first update, with regularisers at a point [K]."""
         weights = self.problem.initial(self.draw, self._tables(point))
         scale = torch.full((len(self.rows),), log(self.settings.perturbation_scale), dtype=torch.float64)
         knobs = torch.cat([point[self.rows].double(), scale])[None]
@@ -120,7 +121,7 @@ class BestResponseRun:
         )
 
     def advance(self, standing: Standing, stop: int, on_step: OnStep = silent) -> Standing:
-        """The run after ``stop`` updates of the weights.
+        """State after ``stop`` updates of the weights.
 
         Raises:
             Diverged: no member has finite weights.
@@ -136,14 +137,14 @@ class BestResponseRun:
         return state
 
     def _tables(self, point: Tensor, *, steps: bool = True) -> Coefficients:
-        """Coefficients at a point, one row a member; without ``steps`` only those of the loss are needed."""
+        """Coefficients at a point [K], one row per member; without ``steps`` only those of the loss."""
         points = point.expand(self.members, -1)
         if steps:
             return self.problem.coefficients(points).detached()
         return Coefficients({}, self.problem.loss_tables(points), {}, {})
 
     def _train(self, state: Standing, table: Coefficients, on_step: OnStep) -> Standing:
-        """One update of the weights and one of the response."""
+        """State after one update of the weights and one of the response."""
         problem, step = self.problem, state.step
         noise = self._normal(self._training, step, problem.batch_size)
         points = state.point.expand(*noise.shape[:2], -1).clone()
@@ -175,7 +176,7 @@ class BestResponseRun:
         return found
 
     def _look(self, state: Standing, table: Coefficients) -> Standing:
-        """One update of the regularisers and of the scales of their perturbations."""
+        """State after one validation step: an update of the regularisers and of their perturbations' scales."""
         split = self.problem.data.validation.batch(state.looks, self.problem.batch_size)
         noise = self.validation_noise(state.looks, len(split))
         losses: list[Tensor] = []
@@ -218,7 +219,7 @@ class BestResponseRun:
         )
 
     def _bounded(self, point: Tensor, knobs: OptimizerState) -> tuple[Tensor, OptimizerState]:
-        """Inside the search space, and the scales within their bounds."""
+        """(point, state of the regularisers) clamped to the search space and to the bounds of the scales."""
         moved, count = point.clone(), len(self.rows)
         moved[self.rows] = knobs[0][0, :count]
         moved = self.problem.space.clamp(moved)
@@ -236,7 +237,7 @@ class BestResponseRun:
         return torch.stack(rows)
 
     def parameters(self, state: Standing, offset: Tensor | None = None) -> Tensor:
-        """Weights that the response gives at the present point, or ``offset`` [k] beside it, [members, P]."""
+        """Weights that the response gives at the present point, or at ``offset`` [k] from it, [members, P]."""
         point = state.point.clone()
         if offset is not None:
             point[self.rows] += offset
@@ -245,20 +246,20 @@ class BestResponseRun:
 
     @torch.no_grad()
     def losses(self, state: Standing, split: Split, offset: Tensor | None = None) -> Tensor:
-        """Loss without regularisers on a whole split at those weights, [members], float64."""
+        """Loss without regularisers on a split, [members], float64, at the present point or ``offset`` [k] from it."""
         loss = self._tables(state.point, steps=False).loss
         return self.problem.evaluate(self.parameters(state, offset), loss, split)[0].double()
 
 
-def _adam(rate: Tensor, memory: float) -> StepCoefficients:
-    """Coefficients of Adam in the rate's dtype."""
-    beta1, beta2, eps = (torch.full_like(rate, value) for value in (BETA1, memory, EPS))
-    return StepCoefficients(rate, None, None, None, None, beta1, beta2, eps)
+def _adam(rate: Tensor, memory: float) -> Tables:
+    """Coefficients of Adam with this rate and beta2, in the rate's dtype."""
+    settings = {"beta1": BETA1, "beta2": memory, "eps": EPS}
+    return {"learning_rate": rate, **{name: torch.full_like(rate, value) for name, value in settings.items()}}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A best-response run that has ended, and where it ended."""
+    """A best-response run that has ended, with its last state."""
 
     run: BestResponseRun
     standing: Standing

@@ -1,18 +1,18 @@
-"""A best-response run between two outer steps as tensors and what JSON can say."""
+"""Stores a best-response run between two outer steps as tensors and JSON values."""
 
 from typing import Any
 
 import torch
 
 from hpo.best_response.run import Moment, Standing
+from hpo.optimizers.rule import OptimizerState
 from hpo.search.protocol import SearchState
-from hpo.updates import OptimizerState
 
 OPTIMIZERS = ("weights", "response", "knobs")
 
 
 def state_of(standing: Standing, prefix: str = "") -> SearchState:
-    """Everything of a run."""
+    """The state of a run as tensors and JSON values, with ``prefix`` before their names."""
     tensors = {f"{prefix}point": standing.point, f"{prefix}slope": standing.slope}
     numbers: dict[str, Any] = {"step": standing.step, "looks": standing.looks, "slopes": standing.slopes}
     for name in OPTIMIZERS:
@@ -26,7 +26,7 @@ def state_of(standing: Standing, prefix: str = "") -> SearchState:
 
 
 def standing_of(state: SearchState, prefix: str = "") -> Standing:
-    """Inverse of ``state_of``."""
+    """The state of a run from tensors and JSON values: the inverse of ``state_of``."""
     tensors, numbers = state
     weights, response, knobs = (
         tuple(tensors[f"{prefix}{name}.{index}"] for index in range(numbers[name])) for name in OPTIMIZERS

@@ -10,11 +10,11 @@ from torch.func import grad, jvp, vmap
 
 from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.kind import EstimatorKind
-from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
+from hpo.optimizers.rule import OptimizerState
 from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
-from hpo.updates import OptimizerState
 
 OUTPUT_ALONE: Any = (None, 0)
 """The output does not depend on the tangent; its derivative does."""
@@ -38,6 +38,7 @@ class Forward:
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
         refuse_what_it_cannot("forward", problem.space)
+        refuse_without_derivative("forward", problem)
         directions = self._directions(points, draw)
         value, slopes = self._along(problem, points.detach().contiguous(), directions, draw, on_step)
         cost = float(len(points) * problem.steps * (1 + 2 * len(directions)))

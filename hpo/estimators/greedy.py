@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.kind import EstimatorKind
-from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.estimators.pullback import Pullback
+from hpo.optimizers.rule import OptimizerState
 from hpo.sizing.sizes import Sizes
 from hpo.tasks import Split
 from hpo.training.coefficients import Tables
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
-from hpo.updates import OptimizerState
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Greedy:
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
         refuse_what_it_cannot("greedy", problem.space)
+        refuse_without_derivative("greedy", problem)
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
             tables = problem.coefficients(leaf)

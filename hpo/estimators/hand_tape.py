@@ -7,9 +7,9 @@ from torch import Tensor
 
 from hpo.estimators.tape import Mixed, Tape
 from hpo.families.passes import Passes
+from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import DIALS, MULTIPLIERS, Batch, Draw, InnerProblem
-from hpo.updates import OptimizerState
 
 IN_THE_FIT = ("label_smoothing", "mixture_weight")
 """Tables that act on the outputs of the model."""
@@ -50,7 +50,7 @@ class HandTape:
         self._passes = passes
         self._outputs = passes.forward().requires_grad_()
         with torch.enable_grad():
-            fit = problem.fit(self._outputs, {**loss, **self._knobs}, batch).sum()
+            fit = problem.data_loss(self._outputs, {**loss, **self._knobs}, batch).sum()
             (self._slope,) = torch.autograd.grad(fit, self._outputs, create_graph=True)
         self._gradients = self._passes.backward(self._slope.detach())
         self.gradient = problem.chained(self._gradients, tensors, loss)

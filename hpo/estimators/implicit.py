@@ -147,7 +147,7 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
     """Diagonal that the optimizer's own decay adds to H, [members, P]; None where there is none, or none to be had."""
     if "coupled_decay" in tables.update:
         return problem.layout.expand(tables.update["coupled_decay"])
-    if problem.spec.optimizer.name == "sgd":
+    if not problem.spec.optimizer.info.normalises:
         rates, shrink = tables.scheduled["learning_rate"], tables.scheduled["shrink"]
         # w <- w - rate g - shrink w stands still where g + (shrink / rate) w = 0, the same ratio at all times.
         place = rates.amax(dim=(1, 2)).argmax()

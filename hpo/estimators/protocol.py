@@ -9,6 +9,7 @@ from torch import Tensor
 from hpo.errors import Refused
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from hpo.training.space import Space
+from windtunnel.types.checks.pathwise import without_derivative
 from windtunnel.types.estimators import ESTIMATORS, that_can
 
 
@@ -101,3 +102,10 @@ def refuse_what_it_cannot(name: str, space: Space) -> None:
                 f"estimator {name!r} cannot differentiate {item.label}: {info.why}",
                 f"use an estimator that can ({able}), or leave {item.name} out of the search",
             )
+
+
+def refuse_without_derivative(name: str, problem: InnerProblem) -> None:
+    """Raise ``Refused`` where an estimator would differentiate updates whose derivative is not that of the run."""
+    found = without_derivative(name, problem.spec.optimizer.info)
+    if found is not None:
+        raise Refused(*found)

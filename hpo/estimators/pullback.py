@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
-from hpo.updates import OptimizerState
 
 Judge = Callable[[Tensor], Tensor]
 """Parameters [members, P] -> gradient [members, P] of the loss by which they are judged."""

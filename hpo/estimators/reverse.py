@@ -14,18 +14,17 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hpo.estimators.adjoint import Applied, pull_back
 from hpo.estimators.facts.storage import storage_in_force
 from hpo.estimators.hand_tape import HandTape, record
 from hpo.estimators.kind import EstimatorKind
-from hpo.estimators.protocol import Estimate, Estimator, ReverseMode
+from hpo.estimators.protocol import Estimate, Estimator, ReverseMode, refuse_without_derivative
 from hpo.estimators.tape import Tape
+from hpo.optimizers.rule import Applied, OptimizerState
 from hpo.sizing.grouping import groups
 from hpo.sizing.memory import at_once
 from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
-from hpo.updates import OptimizerState
 from windtunnel.types.hyperparameters import IN_THE_LOSS
 
 
@@ -56,6 +55,7 @@ class Reverse(ReverseMode):
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
+        refuse_without_derivative("reverse", problem)
         parts = groups(len(points), problem.together)
         if len(parts) > 1:
             return joined([self.estimate(problem, points[rows], draw.of(rows), on_step) for rows in parts])
@@ -160,7 +160,7 @@ class _Sweep:
         """Pull the adjoint back through update number ``step``, which began from ``state``, of which the tape is."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
         update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
-        elementwise, to_gradient, found = pull_back(problem, update, self.adjoint, self.in_the_update)
+        elementwise, to_gradient, found = problem.rule.pull_back(update, self.adjoint, self.in_the_update)
         curved, mixed = tape.curvature_product(to_gradient)
         whole = elementwise[0] + curved
         self.growth[step] = log_ratio(torch.linalg.vector_norm(whole, dim=1), length)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
-from hpo.updates import OptimizerState
 
 Mixed = dict[str, Tensor]
 """Derivative of <gradient, vector> by each table of the loss that was asked for, in the table's shape."""
@@ -69,7 +69,7 @@ class Tape:
         loss = batch.tables({**tables.loss, **knobs})
         with torch.enable_grad():
             outputs = problem.outputs(leaves, loss, batch.inputs, batch.noise)
-            (slope,) = torch.autograd.grad(problem.fit(outputs, loss, batch).sum(), outputs, create_graph=True)
+            (slope,) = torch.autograd.grad(problem.data_loss(outputs, loss, batch).sum(), outputs, create_graph=True)
             through_fit = torch.autograd.grad(outputs, leaves, grad_outputs=slope, create_graph=True)
             slopes, penalty = list(through_fit), None
             if "l2" in loss:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.kind import EstimatorKind
-from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
+from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.estimators.pullback import Pullback
 from hpo.sizing.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
@@ -26,6 +26,7 @@ class Truncated:
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol."""
         refuse_what_it_cannot("truncated", problem.space)
+        refuse_without_derivative("truncated", problem)
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
             tables = problem.coefficients(leaf)

@@ -1,66 +1,21 @@
 """The ``higher`` engine: the whole unrolled graph of one member at a time. Slow, memory-hungry, the parity oracle.
 
-It shares no update code with the state-replay engine: the optimizers below are written for ``higher`` from the
-algorithms themselves, per tensor. ``higher`` 0.2.1 brings no AdamW, and its Adam takes a Python square root of the
-second bias correction, which cuts the graph to beta2; so both are registered here.
+It shares no update code with the state-replay engine: a rule's form for ``higher`` (``Rule.for_higher``) is written from
+the algorithm itself, per tensor.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import higher
 import torch
 from higher.optim import DifferentiableOptimizer
+from higher.patch import monkeypatch
 from torch import Tensor, nn
 
-from hpo.estimators.protocol import Estimate, ReverseMode, refuse_what_it_cannot
+from hpo.errors import Refused
+from hpo.estimators.protocol import Estimate, ReverseMode, refuse_what_it_cannot, refuse_without_derivative
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
-
-
-class DifferentiableAdamW(DifferentiableOptimizer):  # type: ignore[misc]
-    """AdamW (Loshchilov & Hutter 2019), and Adam with L2, for tensors as settings.
-
-    Group settings: ``lr``, ``betas``, ``eps``, ``shrink`` (share of the parameter taken off) and ``l2``.
-    """
-
-    def _update(self, grouped_grads: Sequence[Sequence[Tensor]], **_: Any) -> None:
-        for index, (group, gradients) in enumerate(zip(self.param_groups, grouped_grads, strict=True)):
-            beta1, beta2 = group["betas"]
-            for place, (parameter, raw) in enumerate(zip(group["params"], gradients, strict=True)):
-                memory = self.state[index][place]
-                gradient = raw + group["l2"] * parameter
-                count = memory["step"] = memory.get("step", 0) + 1
-                first = memory["first"] = beta1 * memory.get("first", 0.0) + (1 - beta1) * gradient
-                second = memory["second"] = beta2 * memory.get("second", 0.0) + (1 - beta2) * gradient * gradient
-                alive = second > 0
-                root = torch.where(alive, torch.sqrt(torch.where(alive, second, 1.0)), 0.0)
-                denominator = root / torch.sqrt(1 - beta2**count) + group["eps"]
-                move = group["lr"] * (first / (1 - beta1**count)) / denominator
-                group["params"][place] = parameter - group["shrink"] * parameter - move
-
-
-class DifferentiableMomentum(DifferentiableOptimizer):  # type: ignore[misc]
-    """SGD with heavy-ball momentum, for tensors as settings: ``lr``, ``momentum``, ``shrink`` and ``l2``."""
-
-    def _update(self, grouped_grads: Sequence[Sequence[Tensor]], **_: Any) -> None:
-        for index, (group, gradients) in enumerate(zip(self.param_groups, grouped_grads, strict=True)):
-            for place, (parameter, raw) in enumerate(zip(group["params"], gradients, strict=True)):
-                memory = self.state[index][place]
-                gradient = raw + group["l2"] * parameter
-                buffer = memory["buffer"] = group["momentum"] * memory.get("buffer", 0.0) + gradient
-                group["params"][place] = parameter - group["shrink"] * parameter - group["lr"] * buffer
-
-
-higher.register_optim(torch.optim.AdamW, DifferentiableAdamW)
-higher.register_optim(torch.optim.Adam, DifferentiableAdamW)
-higher.register_optim(torch.optim.SGD, DifferentiableMomentum)
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
 
 
 class Unrolled(ReverseMode):
@@ -75,7 +30,13 @@ class Unrolled(ReverseMode):
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
         """See the protocol. Members are differentiated one after another."""
         refuse_what_it_cannot("higher", problem.space)
-        found = [self._one(problem, points[row : row + 1], draw.select([row]), on_step) for row in range(len(points))]
+        refuse_without_derivative("higher", problem)
+        form = problem.rule.for_higher()
+        if form is None:
+            raise Refused(
+                f"estimator 'higher' has no form of optimizer {problem.spec.optimizer.name!r}", "use estimator 'reverse'"
+            )
+        found = [self._one(problem, form, points[row : row + 1], draw.select([row]), on_step) for row in range(len(points))]
         values, gradients = zip(*found, strict=True)
         return Estimate(torch.cat(values), torch.cat(gradients), cost=float(3 * problem.steps * len(points)))
 
@@ -83,7 +44,9 @@ class Unrolled(ReverseMode):
         """See the protocol."""
         return problem.steps
 
-    def _one(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep) -> tuple[Tensor, Tensor]:
+    def _one(
+        self, problem: InnerProblem, form: type[DifferentiableOptimizer], points: Tensor, draw: Draw, on_step: OnStep
+    ) -> tuple[Tensor, Tensor]:
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
             tables = problem.coefficients(leaf)
@@ -91,20 +54,22 @@ class Unrolled(ReverseMode):
             # higher differentiates in the parameters: they are part of the graph also where no init is searched.
             initial = [part[0] for part in problem.layout.split(start if start.requires_grad else start.requires_grad_())]
             model, groups = _module(problem, [part.detach() for part in initial])
-            optimizer = OPTIMIZERS[problem.spec.optimizer.name](groups, lr=1.0)
-            with higher.innerloop_ctx(model, optimizer, copy_initial_weights=False) as (patched, differentiable):
-                patched.update_params(initial)
-                for step in range(problem.steps):
-                    loss = self._loss(problem, patched.fast_params, tables, problem.batch(draw, step))
-                    differentiable.step(
-                        loss,
-                        override=_settings(tables, step, problem),
-                        grad_callback=lambda gradients: _clipped(gradients, tables.update.get("clip_norm")),
-                    )
-                    on_step(1)
-                final = [part[None] for part in patched.fast_params]
-                value, _ = problem.evaluate(problem.layout.join(final), tables.loss, problem.data.validation)
-                (gradient,) = torch.autograd.grad(value.sum(), [leaf])
+            patched = monkeypatch(model, copy_initial_weights=False)
+            patched.update_params(initial)
+            # Only the groups of this optimizer count: every setting is given anew at every step.
+            holder = torch.optim.SGD(groups, lr=1.0)
+            differentiable = form(holder, [*model.parameters()], fmodel=patched)
+            for step in range(problem.steps):
+                loss = self._loss(problem, patched.fast_params, tables, problem.batch(draw, step))
+                differentiable.step(
+                    loss,
+                    override=_settings(tables, step, problem),
+                    grad_callback=lambda gradients: _clipped(gradients, tables.update.get("clip_norm")),
+                )
+                on_step(1)
+            final = [part[None] for part in patched.fast_params]
+            value, _ = problem.evaluate(problem.layout.join(final), tables.loss, problem.data.validation)
+            (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient
 
     @staticmethod
@@ -130,11 +95,8 @@ def _settings(tables: Coefficients, step: int, problem: InnerProblem) -> dict[st
         "shrink": list(scheduled["shrink"][step, 0]) if "shrink" in scheduled else zeros,
         "l2": list(update["coupled_decay"][0]) if "coupled_decay" in update else zeros,
     }
-    if "momentum" in update:
-        settings["momentum"] = [update["momentum"][0, 0]]
-    else:
-        settings["betas"] = [(update["beta1"][0, 0], update["beta2"][0, 0])]
-        settings["eps"] = list(update["eps"][0])
+    own = {name: table[0] for name, table in update.items() if name not in ("clip_norm", "coupled_decay")}
+    settings |= {name: [row[0]] if len(row) == 1 else list(row) for name, row in own.items()}
     return settings
 
 

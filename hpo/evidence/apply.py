@@ -1,7 +1,7 @@
-"""Parameters by name, as the rows of a rule table want them: initial values and forward multipliers.
+"""Applies the rows of a rule table to parameters by name: initial values and forward multipliers.
 
-Rows and tensors stay two plain dictionaries beside the model, so that they survive deepcopy, casts, ``functional_call`` and
-``vmap``. For a module of one's own see ``windtunnel.torch``.
+Rows and tensors are plain dictionaries outside the model, so that they survive deepcopy, casts, ``functional_call`` and
+``vmap``. ``windtunnel.torch`` applies a plan to a user's own module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ def initialise(
 ) -> dict[str, Tensor]:
     """Initial value of each tensor, by name.
 
-    Values are drawn row by row on the CPU in float32, and for normally distributed rows only: the same generator gives the
-    same parameters here, in ``windtunnel.torch.apply`` and in an exported file.
+    Values are drawn row by row on the CPU in float32, only for normally distributed rows: one generator gives the same
+    parameters here, in ``windtunnel.torch.apply`` and in an exported file.
     """
     return {
         row.name: (torch.randn(row.shape, generator=generator) * row.init_std).to(dtype)
@@ -29,7 +29,7 @@ def initialise(
 
 
 def effective(parameters: Mapping[str, Tensor], rows: Sequence[TensorRow]) -> dict[str, Tensor]:
-    """What the forward pass uses: multiplier * tensor; a tensor with multiplier 1 is passed through as it is."""
+    """Tensors that the forward pass uses: multiplier * tensor; a tensor with multiplier 1 is returned unchanged."""
     return {
         row.name: parameters[row.name] if row.multiplier == 1 else parameters[row.name] * row.multiplier for row in rows
     }

@@ -1,4 +1,4 @@
-"""Coordinate check: do activations, and what training changes in them, keep their size when the width grows?
+"""Coordinate check: tests whether activations, and their changes by training, keep their size when the width grows.
 
 Tensor Programs V, appendix D: a few steps on one fixed batch at a large learning rate, over a ladder of widths. The runs
 use the job's own optimizer, init scales and multipliers, with two differences: one learning rate for every tensor,
@@ -20,12 +20,9 @@ from hpo.sizing.coordinate_widths import ladder
 from hpo.sizing.sizes import Sizes as JobSizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.problem import OnStep, silent
-from windtunnel.types import CoordinateCheck, JobSpec, OptimizerName
+from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
 
-LEARNING_RATES: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
-"""Large: a step moves activations by about their own size. Times 2 / depth for more than two layers, whose moves compound;
-divided by 4 until the narrowest model learns from its steps."""
 READOUT = "readout"
 NETWORK = "network"
 
@@ -47,18 +44,18 @@ def coordinate_check(
     on_step: OnStep = silent,
     data: TaskData | None = None,
 ) -> CoordinateCheck:
-    """Train a few steps at every width of a ladder and judge the exponents of what changed at the last step.
+    """Verdict on the exponents of activations and their changes over widths, after a few steps at every width.
 
     Args:
         spec: the job; its parametrization is the one under test.
-        hyperparameters: label -> value; learning rates and decays among them are not used (see the file's first lines).
+        hyperparameters: label -> value; learning rates and decays among them are not used: every tensor has one rate.
         widths: at least two, rising; those of ``ladder`` by default.
         seeds: initialisations at each width, at least two; by default as many as the family asks for.
         steps: optimizer updates, at least one.
-        learning_rate: for every tensor of the proxy; by default ``LEARNING_RATES``, lowered until the narrowest
-            model learns.
+        learning_rate: for every tensor of the proxy; by default the optimizer's ``coordinate_rate``, divided by 4
+            until the narrowest model learns.
         on_step: called with the number of member-steps after each update; it may raise to stop the check.
-        data: the task, where it is loaded already.
+        data: the task; None: it is loaded.
 
     Raises:
         ValueError: fewer than two widths, widths that do not rise or that cut an attention head, fewer than two
@@ -68,7 +65,8 @@ def coordinate_check(
     seeds = facts(spec.model.family).check.seeds if seeds is None else seeds
     _check_request(spec, widths, seeds, steps)
     probe = Probe(spec, _kept(hyperparameters), data_of(spec) if data is None else data, seeds, steps, on_step)
-    large = LEARNING_RATES[spec.optimizer.name] * min(1.0, 2 / spec.model.depth)
+    # Times 2 / depth for more than two layers, whose moves compound.
+    large = spec.optimizer.info.coordinate_rate * min(1.0, 2 / spec.model.depth)
     rate = large if learning_rate is None else learning_rate
     narrowest = probe.trace(widths[0], rate)
     while learning_rate is None and not narrowest.learns and rate > 1e-9:
@@ -99,12 +97,12 @@ def coordinate_check(
 
 
 def _means(sizes: Sizes) -> list[float]:
-    """Mean over the seeds of each width."""
+    """Mean over seeds at each width."""
     return [finite(fmean(each)) for each in sizes]
 
 
 def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[CoordinateSlope]:
-    """Exponents of activations and changes at every step, of the rest after the last."""
+    """Exponents of activations and changes at every step, and of the other quantities after the last step."""
     found: list[CoordinateSlope] = []
     for module in traces[0].activation:
         sizes = [[trace.activation[module][step] for trace in traces] for step in range(steps + 1)]

@@ -1,4 +1,4 @@
-"""The ladder certificate: carried values at several widths, each times several factors; does their optimum stand still?
+"""Ladder certificate: trains carried values, times several factors, at several widths, and tests if the optimum moves.
 
 Tensor Programs V, section 6 and figure 1: under muP the curves of loss over learning rate have their minimum at the same
 place at every width.
@@ -34,15 +34,15 @@ def ladder_certificate(
     on_step: OnStep = silent,
     data: TaskData | None = None,
 ) -> LadderCertificate:
-    """Train with the carried values times each factor, at every width, and see where the minimum lies.
+    """The optimum and its drift over widths, from runs with the carried values times each factor.
 
     Args:
         spec: the job.
         hyperparameters: label -> tuned value at the proxy's width.
-        asked: widths, seeds (the same everywhere), what to vary.
-        population: members trained as one computation at the proxy's width, at most; fewer where the width is larger.
+        asked: widths, seeds (the same everywhere), and quantities to vary.
+        population: members trained as one computation at the proxy's width, at most; fewer at larger widths.
         on_step: called with the number of member-steps.
-        data: the task, where it is loaded already.
+        data: the task; None: it is loaded.
 
     Raises:
         Refused: a tuned value has no rule for another width.
@@ -73,13 +73,13 @@ def ladder_certificate(
 
 
 def decays(spec: JobSpec, hyperparameters: Mapping[str, float]) -> bool:
-    """Whether anything is decayed at all, so that there is something to vary."""
+    """True if any weight decay is above 0, so that it can be varied."""
     tuned = [value for label, value in hyperparameters.items() if label.partition(".")[0] == "weight_decay"]
     return any(value > 0 for value in tuned) if tuned else bool(spec.start_value("weight_decay"))
 
 
 def ladder_steps(spec: JobSpec) -> int:
-    """Member-steps of the ladders that a spec asks for, for progress bars: each counts alike, however wide."""
+    """Member-steps of the ladders that a spec asks for, for progress bars; a step counts the same at every width."""
     asked = spec.transfer.ladder
     if asked is None:
         return 0

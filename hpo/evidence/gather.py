@@ -1,4 +1,4 @@
-"""Everything that a job measures at its best point so that its values may be trusted elsewhere."""
+"""Measures everything at a job's best point that decides whether its values transfer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from windtunnel.types.translations import HorizonFit, NoiseScale
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured; None where it was not asked for, or makes no sense."""
+    """Measurements at the best point; each is None if it was not requested or does not apply."""
 
     coordinate_check: CoordinateCheck | None
     ladder: LadderCertificate | None
@@ -30,7 +30,7 @@ class Evidence:
 
 
 def evidence_steps(spec: JobSpec) -> int:
-    """Member-steps of all of it, for progress bars."""
+    """Member-steps of all measurements that a spec asks for, for progress bars."""
     rules, steps = spec.transfer, check_steps(spec) if spec.parametrization != "standard" else 0
     if rules.noise_scale:
         steps += noise_scale_steps(spec.inner.steps)
@@ -50,13 +50,13 @@ def gather(
     on_step: OnStep,
     data: TaskData,
 ) -> Evidence:
-    """Measure what the spec asks for.
+    """The measurements that the spec asks for.
 
     Args:
         spec: the job.
         problem: its inner problem.
         point: the best point, [k].
-        values: the same by label.
+        values: label -> value at the best point.
         population: members of plain runs that train as one computation, at most.
         enter: called once with the number of member-steps to come.
         on_step: called with the number of member-steps done.

@@ -1,4 +1,4 @@
-"""How the best learning rate moves with the length of the run: shorter runs of the same schedule, at several factors."""
+"""Fits how the best learning rate depends on the length of the run, by shorter runs at several factors."""
 
 from collections.abc import Mapping
 from math import isfinite, log2
@@ -36,7 +36,7 @@ def horizon_fit(
     on_step: OnStep = silent,
     data: TaskData | None = None,
 ) -> HorizonFit:
-    """Fit h of best learning rate ~ steps^h at the proxy's own width.
+    """The exponent h of best learning rate ~ steps^h, fitted at the proxy's own width.
 
     Every run has the whole schedule, squeezed into its steps; all learning rates are varied together.
 
@@ -47,7 +47,7 @@ def horizon_fit(
         seeds: runs of each factor, at least 2, the same seeds at every horizon.
         population: members trained as one computation, at most.
         on_step: called with the number of member-steps.
-        data: the task, where it is loaded already.
+        data: the task; None: it is loaded.
 
     Raises:
         ValueError: ``count`` is not 2 or 3, the job has fewer than 8 steps, or fewer than two seeds.

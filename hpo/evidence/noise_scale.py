@@ -1,4 +1,4 @@
-"""The gradient noise scale of a proxy, measured along its runs: where a larger batch stops to pay."""
+"""Measures a proxy's gradient noise scale along its runs: the batch size from which a larger one stops to pay."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def noise_scale(
     times: Sequence[float] = NOISE_TIMES,
     on_step: OnStep = silent,
 ) -> NoiseScale:
-    """Measure tr(Sigma) / |G|^2 at a point of the search space.
+    """The gradient noise scale tr(Sigma) / |G|^2 at a point of the search space, in examples.
 
     At each time of each run, ``batches`` batches of the run's own size b are drawn with replacement. With their
     gradients g_j, mean g and V = sum |g_j - g|^2 / (batches - 1), unbiased estimates are tr(Sigma) = b V and
@@ -79,7 +79,7 @@ def noise_scale(
 
 
 def _summary(noises: Tensor, signals: Tensor, times: Sequence[float], batches: int) -> NoiseScale:
-    """From estimates [times, runs] of tr(Sigma) and |G|^2."""
+    """The noise scale and its interval, from estimates [times, runs] of tr(Sigma) and |G|^2."""
     runs = noises.shape[1]
     pairs = list(zip(noises, signals, strict=True))
     at = [_ratio(noise, signal) for noise, signal in pairs]

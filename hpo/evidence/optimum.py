@@ -1,4 +1,4 @@
-"""Where losses over log-spaced values have their minimum, and how sure that is. Imports no torch.
+"""Locates the minimum of losses over log-spaced values, with an interval. Imports no torch.
 
 A parabola through the logarithms of the losses by least squares, with an interval for its vertex by Fieller's theorem
 (Fieller 1954, "Some problems in interval estimation"): the vertex is a ratio of two estimates, and where the curvature is
@@ -18,9 +18,9 @@ from scipy.stats import t as student
 Array = NDArray[Any]
 
 LEVEL = 0.95
-"""Confidence of every interval here."""
+"""Confidence of every interval of this module."""
 HIGHEST = 1.0
-"""ln of a loss over the lowest, up to which a value belongs to the bowl that the parabola describes."""
+"""Largest ln(loss / lowest loss) of a value that the parabola is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Optimum:
     """The minimum of a curve of losses over x."""
 
     location: float
-    """x of the vertex; the end of the grid where it lies beyond."""
+    """x of the vertex; the end of the grid if it lies beyond."""
     low: float
     high: float
-    """Ends of the interval; infinite where the data leave it open."""
+    """Upper end of the interval, ``low`` is the lower; infinite if the data leave it open."""
     loss: float
-    """Loss at the vertex by the parabola; the lowest of the grid where there is no vertex."""
+    """Loss at the vertex by the parabola; without a vertex the lowest of the grid."""
     curvature: float
-    """a of ln loss = ln loss* + a (x - x*)^2; 0 where no parabola opens upwards."""
+    """Curvature a in ln loss = ln loss* + a (x - x*)^2; 0 if no parabola opens upwards."""
 
     @property
     def is_bracketed(self) -> bool:
-        """Whether the minimum was found, on both sides."""
+        """True if the interval of the minimum is finite on both sides."""
         return isfinite(self.low) and isfinite(self.high)
 
 
@@ -47,9 +47,9 @@ def optimum(xs: Sequence[float], losses: Sequence[Sequence[float]]) -> Optimum:
     """The minimum of losses over x.
 
     Args:
-        xs: at least three rising values, logarithms of what was varied.
-        losses: above 0; one row for each x, one column for each seed, at least two; the seeds are the same for every x
-            (common random numbers), and what a seed adds to all of its runs cancels. Infinite where a run diverged.
+        xs: at least three rising values, logarithms of the varied quantity.
+        losses: losses above 0, one row for each x, one column for each seed, at least two. The seeds are the same for every
+            x (common random numbers), so that an offset of a seed cancels. A diverged run is infinite.
 
     Raises:
         ValueError: too few values or seeds, a loss that is not above 0, or no value whose runs all survived.
@@ -93,7 +93,7 @@ def _logarithms(losses: Sequence[Sequence[float]]) -> Array:
 
 
 def _bowl(logs: Array) -> range:
-    """Neighbours of the best value, none of whose runs diverged, up to ``HIGHEST``; three at least, if there are."""
+    """Indices around the best value without diverged runs, up to ``HIGHEST``; at least three, if they exist."""
     means = logs.mean(axis=1)
     if not np.isfinite(means).any():
         raise ValueError("no value was survived by the runs of all seeds")
@@ -112,14 +112,14 @@ def _bowl(logs: Array) -> range:
 
 
 class _Fit:
-    """Least squares of mean log-losses of one or several curves, each with a level of its own.
+    """Least-squares fit of the mean log-losses of one or several curves, each with a level of its own.
 
-    The variance of a mean is the larger of what the seeds scatter by, once each seed's own level is taken out, and what
-    the means scatter by around the fit.
+    The variance of a mean is the larger of two estimates: the scatter of the seeds, once each seed's own level is
+    subtracted, and the scatter of the means around the fit.
 
     Args:
-        xs: of each curve, [n].
-        logs: of each curve, [n, seeds].
+        xs: x of each curve, [n].
+        logs: log-losses of each curve, [n, seeds].
         design: (x, number of the curve) -> columns [n, p].
     """
 
@@ -139,7 +139,7 @@ class _Fit:
         self.covariance = variance * np.linalg.inv(columns.T @ columns)
 
     def ratio(self, above: int, square: int) -> tuple[float, float]:
-        """Interval of -b / 2a by Fieller's theorem: all x at which 2 a x + b is not clearly off 0."""
+        """Interval of -b / 2a by Fieller's theorem: all x at which 2 a x + b does not differ significantly from 0."""
         a, b, cov = self.coefficients[square], self.coefficients[above], self.covariance
         quantile = float(student.ppf((1 + LEVEL) / 2, self.freedom)) ** 2
         # (2 a x + b)^2 <= q Var(2 a x + b), a quadratic inequality in x.
@@ -155,15 +155,15 @@ class _Fit:
 
 @dataclass(frozen=True)
 class Drift:
-    """How the location of a minimum moves."""
+    """The slope of a minimum's location over a second variable z."""
 
     slope: float
-    """Of the location over z."""
+    """Slope of the location over z."""
     low: float
     high: float
-    """Interval of the slope; infinite where the data leave it open."""
+    """Upper end of the slope's interval, ``low`` is the lower; infinite if the data leave it open."""
     curvature: float
-    """a of ln loss = ln loss* + a (x - x*)^2, one for all curves."""
+    """Curvature a in ln loss = ln loss* + a (x - x*)^2, one for all curves."""
 
 
 def drift(zs: Sequence[float], xs: Sequence[float], losses: Sequence[Sequence[Sequence[float]]]) -> Drift | None:
@@ -174,12 +174,12 @@ def drift(zs: Sequence[float], xs: Sequence[float], losses: Sequence[Sequence[Se
     curvature that each of them alone may leave open.
 
     Args:
-        zs: one value for each curve.
+        zs: z of each curve.
         xs: as for ``optimum``, the same for all curves.
         losses: for each curve, as for ``optimum``.
 
     Returns:
-        None where fewer than two curves have three values whose runs survived, or no parabola opens upwards.
+        None if fewer than two curves have three values without diverged runs, or no parabola opens upwards.
     """
     chosen: list[tuple[float, Array, Array]] = []
     for z, table in zip(zs, losses, strict=True):

@@ -1,4 +1,4 @@
-"""What a drift of the optimum means: a verdict, and a price at the target. Imports no torch."""
+"""Judges a drift of the optimum, and predicts its cost in loss at the target. Imports no torch."""
 
 from math import expm1, log, log2
 
@@ -6,16 +6,16 @@ from windtunnel.types.ladders import MOST_DRIFT, DriftVerdict, Ladder, Predicted
 
 
 def drift_verdict(drift: float, low: float, high: float) -> DriftVerdict:
-    """fail where the drift is clearly there and too large, pass where its whole interval is small enough."""
+    """Verdict on a drift: fail if it is significant and too large, pass if its whole interval is small enough."""
     if abs(drift) > MOST_DRIFT and not low <= 0 <= high:
         return "fail"
     return "pass" if low >= -MOST_DRIFT and high <= MOST_DRIFT else "inconclusive"
 
 
 def predicted_penalty(ladder: Ladder, proxy: int, target: int) -> PredictedPenalty | None:
-    """By how much the loss at the target lies above its best, if the drift goes on; None where no drift was located.
+    """Share by which the loss at the target exceeds its best, if the drift continues; None without a measured drift.
 
-    The displacement grows from the proxy's width on: what the tuned value lacks at the proxy itself is not counted.
+    The displacement is counted from the proxy's width: an error of the tuned value at the proxy itself is left out.
     """
     if ladder.drift is None or ladder.low is None or ladder.high is None:
         return None

@@ -1,4 +1,4 @@
-"""The inner problem at another size: what a plan says about every tensor, in the engine that the proxy trains in."""
+"""The inner problem at another width, with a plan's values for every tensor."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,13 +22,13 @@ class ScaledProblem(InnerProblem):
     """Training runs of a wider or narrower proxy with tuned values carried over, times two factors.
 
     A member's coordinates are not hyperparameters but ln of a factor on every learning rate and ln of a factor on
-    every decay: [members, 2]. Zeros are the plan's own values; at the proxy's own width those are the proxy's, and the run
-    is the proxy's run.
+    every decay: [members, 2]. Zeros are the plan's own values; at the proxy's own width these are the proxy's values and
+    give the proxy's run.
 
     Args:
-        spec: the job, with the parametrization to carry by.
+        spec: the job, with the parametrization that carries the values.
         hyperparameters: label -> tuned value at the proxy's width.
-        width: of the model to train.
+        width: width of the model to train.
         data: the task.
         dtype: float32 for work, float64 for oracles.
 
@@ -61,7 +61,7 @@ class ScaledProblem(InnerProblem):
             self.regularisers["l2"] = self.regularisers["l2"] * self._row("l2")
 
     def coefficients(self, points: Tensor) -> Coefficients:
-        """Coefficients of members at [members, 2], see the class."""
+        """Coefficients of members at points [members, 2]: ln of the factors on learning rates and on decays."""
         members = len(points)
         found = coefficients(self.spec, self.space, self.layout, self.point.to(self.dtype).expand(members, -1))
         rate, decay = points.to(self.dtype).exp().unbind(dim=1)
@@ -82,7 +82,7 @@ class ScaledProblem(InnerProblem):
         return Coefficients(found.initial, scaled(found.loss), scaled(found.update), scaled(found.scheduled))
 
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
-        """Parameters as the forward pass uses them: the forward multipliers of the width included."""
+        """Parameters as the forward pass uses them, with the forward multipliers of this width."""
         found = super().multiplied(tensors, loss)
         return [
             tensor if ratio == 1 else tensor * ratio for tensor, ratio in zip(found, self.ratios["multiplier"], strict=True)
@@ -96,7 +96,7 @@ CARRIED = ("init_std", "learning_rate", "weight_decay", "eps", "l2", "multiplier
 
 
 def _ratios(quantity: str, pairs: Sequence[tuple[TensorRow, TensorRow]]) -> list[float]:
-    """Value in the target over value in the proxy, tensor by tensor; 1 where the proxy's is 0, or absent."""
+    """Value in the target over value in the proxy, for each tensor; 1 if the proxy's is 0 or absent."""
     found = []
     for near, far in pairs:
         old, new = getattr(near, quantity), getattr(far, quantity)

@@ -1,4 +1,4 @@
-"""A grid of proxies over width and length of the run at the tuned values, and the scaling laws that its ends obey."""
+"""Trains the tuned values on a grid of widths and run lengths, and fits scaling laws to the final losses."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -21,7 +21,7 @@ from windtunnel.types.transfer import ScalingSpec
 
 
 def member_steps_of_grid(spec: JobSpec) -> int:
-    """Member-steps of the grid that a spec asks for, for progress bars: each counts alike, however wide."""
+    """Member-steps of the grid that a spec asks for, for progress bars; a step counts the same at every width."""
     asked = spec.transfer.scaling
     if asked is None:
         return 0
@@ -37,17 +37,18 @@ def scaling_report(
     on_step: OnStep = silent,
     data: TaskData | None = None,
 ) -> ScalingReport:
-    """Train the tuned values, carried to each width, for each number of steps; fit the laws of N and D to the ends.
+    """The grid of final losses at each width and number of steps, and the laws of N and D fitted to it.
 
-    Every run has the whole schedule, squeezed into its steps. The values are those of the job's own horizon at all of them.
+    The tuned values are carried to each width, and are the same for all numbers of steps. Every run has the whole schedule,
+    compressed into its steps.
 
     Args:
         spec: the job.
         hyperparameters: label -> tuned value at the proxy's width.
         asked: widths, steps, seeds (the same everywhere).
-        population: members trained as one computation at the proxy's width, at most; fewer where the width is larger.
+        population: members trained as one computation at the proxy's width, at most; fewer at larger widths.
         on_step: called with the number of member-steps.
-        data: the task, where it is loaded already.
+        data: the task; None: it is loaded.
 
     Raises:
         Refused: a tuned value has no rule for another width.
@@ -81,7 +82,7 @@ def scaling_report(
 
 
 def _fitted(points: list[ScalingPoint], batch: int, cost: float) -> ScalingReport:
-    """Laws of the ends that stayed finite."""
+    """The report with the laws of the points whose losses are finite."""
     rows = table_rows(points, batch)
     if not rows:
         return ScalingReport(points=points, laws=[], refusals=[], run_equivalents=cost)

@@ -1,4 +1,4 @@
-"""Exponents of power laws over width, each with an interval over seeds. Imports no torch."""
+"""Estimates exponents of power laws over width, each with an interval over seeds. Imports no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from math import atan, cos, isfinite, log, pi, sin, sqrt
 from statistics import fmean, stdev
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""Confidence of the intervals, unless another one is given."""
 LARGEST = 3.4028234663852886e38
-"""Stands for a size that overflowed: the largest float32, so that slopes stay numbers."""
+"""Value that replaces a size that overflowed: the largest float32, so that slopes stay numbers."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate over seeds and where it may lie."""
+    """An estimate over seeds with its interval."""
 
     value: float
     low: float
@@ -22,12 +22,12 @@ class Interval:
 
 
 def finite(value: float) -> float:
-    """The value itself, or ``LARGEST`` where a run diverged."""
+    """The value itself, or ``LARGEST`` if the run diverged."""
     return value if isfinite(value) else LARGEST
 
 
 def log_log_slope(widths: Sequence[int], sizes: Sequence[float]) -> float | None:
-    """Least-squares exponent a of size ~ width^a; None where a size is 0 and there is no power law to speak of.
+    """Least-squares exponent a of size ~ width^a; None if a size is 0, as there is no power law.
 
     Args:
         widths: at least two different ones.
@@ -44,11 +44,11 @@ def log_log_slope(widths: Sequence[int], sizes: Sequence[float]) -> float | None
 
 
 def slope_over_seeds(widths: Sequence[int], sizes: Sequence[Sequence[float]]) -> Interval | None:
-    """Mean of the seeds' own exponents, with its t-interval; None where a size is 0.
+    """Mean of the seeds' own exponents, with its t-interval; None if a size is 0.
 
-    Each seed is fitted for itself, because the widths of one seed share their random numbers: their errors are not
+    Each seed is fitted by itself, because the widths of one seed share their random numbers: their errors are not
     independent, while those of two seeds are. The t-interval is exact for normal errors at any number of seeds; a bootstrap
-    of three seeds has ten different samples, and an interval that is too short.
+    of three seeds has only ten different samples, and its interval is too short.
 
     Args:
         widths: at least two different ones.
@@ -68,7 +68,7 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interva
 
 @lru_cache
 def student_t(confidence: float, freedom: int) -> float:
-    """t such that a Student-t variable with that many (>= 1) degrees of freedom lies in [-t, t] with this probability."""
+    """Quantile t: a Student-t variable with ``freedom`` >= 1 degrees of freedom lies in [-t, t] with this probability."""
     low, high = 0.0, 1e6
     while high - low > 1e-9 * high:
         middle = (low + high) / 2
@@ -77,7 +77,7 @@ def student_t(confidence: float, freedom: int) -> float:
 
 
 def _inside(t: float, freedom: int) -> float:
-    """P(|T| <= t), a finite sum for whole degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    """Probability that |T| <= t, a finite sum for whole degrees of freedom (Abramowitz and Stegun 1964, 26.7.3, 26.7.4)."""
     angle = atan(t / sqrt(freedom))
     odd = freedom % 2
     term = cos(angle) if odd else 1.0

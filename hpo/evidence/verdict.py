@@ -1,8 +1,8 @@
-"""Verdict of a coordinate check: on each exponent with its interval, on the losses, and on all of it. Imports no torch.
+"""Judges a coordinate check: each exponent with its interval, the losses, and the whole. Imports no torch.
 
-Flat is |exponent| <= ``PASSES``, dependent on the width is |exponent| > ``FAILS``; in between nothing is claimed. An
-estimate counts only where its interval excludes the opposite: a pass needs an interval inside of the failing limits, a
-failure one that keeps clear of the passing range.
+An exponent is flat if |exponent| <= ``PASSES``, and depends on the width if |exponent| > ``FAILS``; between the two nothing
+is claimed. An estimate counts only if its interval excludes the opposite: a pass needs an interval inside the failing
+limits, a failure an interval outside the passing range.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,18 @@ from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
 
 Verdict = Literal["pass", "inconclusive", "fail"]
 Sizes = Sequence[Sequence[float]]
-"""[widths][seeds]"""
+"""Sizes of a quantity, [widths][seeds]."""
 
 PASSES = 0.1
-"""Up to this |exponent|, widths agree."""
+"""Largest |exponent| of a size that does not depend on the width."""
 FAILS = 0.3
-"""Beyond this |exponent| a size depends on the width."""
+"""|exponent| above which a size depends on the width."""
 DECIDES: frozenset[CoordinateQuantity] = frozenset({"activation", "change", "update_norm"})
-"""Quantities that take part in the verdict, after the last step. The others are shown: a weight's own norm reaches its
-exponent only where the width is large against the fixed number of features, and tangent kernel and linearisation error tell
-which regime this is, not whether it is the same at every width."""
+"""Quantities that decide the verdict, after the last step. The others are only shown: a weight's own norm reaches its
+exponent only if the width is large against the fixed number of features; tangent kernel and linearisation error tell the
+regime, not whether it is the same at every width."""
 SMALLEST_RISE = 0.02
-"""Share of what training has gained by which a wider model must be behind to count as worse."""
+"""Least share of the training's gain by which a wider model must be worse to count as worse."""
 WORDS: dict[CoordinateQuantity, str] = {
     "activation": "outputs",
     "change": "change of outputs",
@@ -51,16 +51,16 @@ def measured_slope(
 ) -> CoordinateSlope:
     """Exponent of one quantity over the widths, with its verdict.
 
-    What is exactly 0 at every width has no exponent: 0, exempt; likewise activations that are 0 at any (the logits of a
-    zero readout before its first update). A change of 0 at some widths only is a module that does not learn there: a tiny
-    size stands for it, and the exponent fails.
+    A quantity that is exactly 0 at every width has no exponent: it gets 0 and is exempt, as are activations that are 0 at
+    any width (the logits of a zero readout before its first update). A change of 0 at only some widths means that the
+    module does not learn there: a tiny size replaces it, and the exponent fails.
 
     Args:
-        module: or tensor.
-        quantity: what was measured.
+        module: name of the module or tensor.
+        quantity: measured quantity.
         step: optimizer updates before the measurement.
-        widths: rising.
-        sizes: of each width and seed.
+        widths: rising widths.
+        sizes: sizes at each width and seed.
         last: whether this is the step that is judged.
     """
     values = [size for seeds in sizes for size in seeds]
@@ -87,31 +87,31 @@ def measured_slope(
 
 
 def initial_logits_dominate(activation: Sequence[Sizes], change: Sequence[Sizes]) -> bool:
-    """Whether logits are still more what they were at initialisation than what was learned, at any width.
+    """True if the initial logits are still larger than their change by training, at any width.
 
-    Those of a readout that is not 0 start as a sum of random terms, which under muP shrinks with the width; that says
-    nothing about training.
+    The logits of a readout that is not 0 start as a sum of random terms, which shrinks with the width under muP; that
+    says nothing about training.
 
     Args:
-        activation: of the readout, [steps + 1][widths][seeds].
-        change: likewise, [steps][widths][seeds].
+        activation: sizes of the logits, [steps + 1][widths][seeds].
+        change: sizes of their changes, [steps][widths][seeds].
     """
     return any(fmean(moved) < fmean(first) for first, moved in zip(activation[0], change[-1], strict=True))
 
 
 def exempted(slope: CoordinateSlope) -> CoordinateSlope:
-    """The same exponent, without a part in the verdict."""
+    """The exponent, marked as not deciding the verdict."""
     return slope.model_copy(update={"verdict": "exempt", "decides": False})
 
 
 def rises(widths: Sequence[int], losses: Sizes, gained: float) -> list[str]:
-    """ "Wider is better" (Tensor Programs V, section 8): sentences about each next width whose loss is higher.
+    """Sentences on each width whose loss is higher than the next smaller one's (Tensor Programs V, section 8).
 
-    A rise counts where the t-interval of the seeds' differences, with a confidence that allows for looking at every pair,
-    lies above 0, and the rise is more than ``SMALLEST_RISE`` of what training has gained.
+    A rise counts if the t-interval of the seeds' differences, with a confidence corrected for the number of pairs, lies
+    above 0, and the rise is more than ``SMALLEST_RISE`` of the training's gain.
 
     Args:
-        widths: rising.
+        widths: rising widths.
         losses: training loss of each width and seed after the last step.
         gained: mean loss before the first step less that after the last, at the narrowest width.
     """
@@ -130,14 +130,14 @@ def rises(widths: Sequence[int], losses: Sizes, gained: float) -> list[str]:
 
 
 def overall(slopes: Iterable[CoordinateSlope], wider_is_worse: Sequence[str]) -> tuple[Verdict, list[str]]:
-    """The worst verdict among the exponents that decide, and what stands against a pass.
+    """(worst verdict among the deciding exponents, reasons against a pass).
 
-    A loss that rises with the width makes it inconclusive and no failure: that it falls is an observation about well-tuned
-    runs, not a theorem about a few steps at a large rate.
+    A loss that rises with the width makes the verdict inconclusive, not a failure: that it falls is an observation about
+    well-tuned runs, not a theorem about a few steps at a large rate.
 
     Args:
-        slopes: of all quantities and steps.
-        wider_is_worse: what ``rises`` said.
+        slopes: exponents of all quantities and steps.
+        wider_is_worse: sentences of ``rises``.
     """
     deciding = [slope for slope in slopes if slope.decides]
     failed = [slope for slope in deciding if slope.verdict == "fail"]

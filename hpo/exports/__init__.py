@@ -1,1 +1,1 @@
-"""One export format a file: a transfer plan as text for another library. No torch here."""
+"""A transfer plan as text for another library: one format a file, a ``FORMAT`` that ``registry`` finds. No torch here."""

@@ -9,9 +9,11 @@ from typing import Any
 
 from hpo.exports.header import header
 from hpo.exports.loss import loss_source
+from hpo.exports.models.registry import why_no_model
 from hpo.exports.models.source import model_source
+from hpo.exports.registry import Format
 from hpo.exports.tables import dictionary, torch_decay
-from hpo.exports.torch_file import IN_YOUR_LOOP, build_call, torch_imports
+from hpo.exports.torch import IN_YOUR_LOOP, build_call, torch_imports
 from hpo.exports.torch_parts import optimizer_source, setup_source
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
@@ -49,6 +51,19 @@ def huggingface_file(plan: TransferPlan) -> str:
     )
 
 
+class HuggingFace(Format):
+    """A file for Hugging Face's Trainer."""
+
+    def write(self, plan: TransferPlan) -> str:
+        return huggingface_file(plan)
+
+    def why_not(self, plan: TransferPlan) -> str | None:
+        return why_no_model(plan.model.family)
+
+
+FORMAT = HuggingFace()
+
+
 def _training(plan: TransferPlan, labels: list[str]) -> str:
     """Source of TRAINING: first what holds as it is, then what a Trainer with an optimizer of its own would use."""
     largest = _most_of_the_model(plan)
@@ -62,8 +77,8 @@ def _training(plan: TransferPlan, labels: list[str]) -> str:
         "remove_unused_columns": False,
     }
     single: dict[str, Any] = {"learning_rate": largest.learning_rate, "weight_decay": torch_decay(plan, largest)}
-    if plan.optimizer != "sgd":
-        single |= {"adam_beta1": plan.beta1, "adam_beta2": plan.beta2, "adam_epsilon": largest.eps}
+    values = {**plan.optimizer_settings, "eps": largest.eps}
+    single |= {theirs: values[name] for name, theirs in plan.optimizer_info.huggingface.items()}
     single |= own_schedule(plan)
     first, second = dictionary("TRAINING", settings), dictionary("SINGLE", single)
     return f"{first}\n\n{_about_single(plan, largest)}\n{second}"

@@ -10,8 +10,10 @@ from string import Template
 from typing import Any
 
 from hpo.exports.header import header
+from hpo.exports.registry import Format
 from hpo.exports.tables import dictionary, drawn_std, torch_decay
 from windtunnel.types.following import followed
+from windtunnel.types.optimizers import OPTIMIZERS
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.schedules import CosineSchedule
 
@@ -26,6 +28,7 @@ NAMES = {
     "readout.bias": "lm_head.bias",
 }
 """Tensor of a plan, or of a block of it -> tensor of nanoGPT's GPT, or of its block."""
+THEIR_OPTIMIZER = "torch.optim.AdamW"
 
 
 def _in_block(name: str) -> str:
@@ -38,8 +41,9 @@ def unlike_nanogpt(plan: TransferPlan) -> str | None:
     if {_in_block(row.name) for row in plan.tensors} != NAMES.keys():
         return f"nanoGPT has transformers, and this plan is for family {plan.model.family!r}; allowed: transformer"
     terms, reasons = plan.regularization, []
-    if plan.optimizer != "adamw":
-        reasons.append(f"nanoGPT trains with AdamW, and this plan's optimizer is {plan.optimizer!r}; allowed: adamw")
+    if plan.optimizer_info.torch.path != THEIR_OPTIMIZER:
+        allowed = ", ".join(info.name for info in OPTIMIZERS.values() if info.torch.path == THEIR_OPTIMIZER)
+        reasons.append(f"nanoGPT trains with AdamW, and this plan's optimizer is {plan.optimizer!r}; allowed: {allowed}")
     if not isinstance(plan.schedule, CosineSchedule):
         reasons.append(f"nanoGPT has one schedule, and this plan's is {plan.schedule.name!r}; allowed: cosine")
     if plan.model.activation != "gelu":
@@ -83,6 +87,19 @@ def nanogpt_file(plan: TransferPlan) -> str:
         rates=f"\nPLAN_DROPOUT = {rates!r}  # of each block" if rates else "",
         dropout=_dropout(plan),
     )
+
+
+class NanoGPT(Format):
+    """A config file for a transformer that nanoGPT's train.py can train."""
+
+    def write(self, plan: TransferPlan) -> str:
+        return nanogpt_file(plan)
+
+    def why_not(self, plan: TransferPlan) -> str | None:
+        return unlike_nanogpt(plan)
+
+
+FORMAT = NanoGPT()
 
 
 def _dropout(plan: TransferPlan) -> str:

@@ -1,14 +1,35 @@
-"""A transfer plan as text: the plan itself, or a file for another library. Imports no torch."""
+"""A transfer plan as text in one of the formats, each of them one module that answers for its name. Imports no torch."""
 
-import yaml
+from abc import ABC, abstractmethod
 
-from hpo.exports.huggingface import huggingface_file
-from hpo.exports.nanogpt import nanogpt_file, unlike_nanogpt
-from hpo.exports.optax_file import optax_file
-from hpo.exports.torch_file import torch_file
+from hpo.kinds import answering
 from windtunnel.types.base import misfit
 from windtunnel.types.exports import EXPORTS, ExportFormat
 from windtunnel.types.plans import TransferPlan
+
+
+class Format(ABC):
+    """One export format: the object ``FORMAT`` of the module ``hpo.exports.NAME``, named as in ``EXPORTS``."""
+
+    @abstractmethod
+    def write(self, plan: TransferPlan) -> str:
+        """Text of the plan, ending in a newline; for a plan that ``why_not`` has nothing against."""
+
+    @abstractmethod
+    def why_not(self, plan: TransferPlan) -> str | None:
+        """Every reason why the format cannot express this plan, with what is allowed; None where it can."""
+
+
+def format_of(name: ExportFormat) -> Format:
+    """The format of that name.
+
+    Raises:
+        ValueError: no such format.
+        Refused: a format that nothing answers for.
+    """
+    if name not in EXPORTS:
+        raise ValueError(f"no export format {name!r}; allowed: {', '.join(EXPORTS)}")
+    return answering("hpo.exports", name, "FORMAT", Format)  # type: ignore[type-abstract]
 
 
 def export(plan: TransferPlan, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
@@ -18,28 +39,16 @@ def export(plan: TransferPlan, format: ExportFormat) -> str:  # noqa: A002 - the
     library that they are for and nothing of ours; ``EXPORTS`` says what is in them.
 
     Raises:
-        ValueError: no such format, or one that cannot express this plan (``why_not``).
+        ValueError: no such format.
+        PydanticCustomError: the format cannot express this plan; it says why.
     """
-    reason = why_not(plan, format)
+    found = format_of(format)
+    reason = found.why_not(plan)
     if reason is not None:
         raise misfit("/format", reason, format)
-    match format:
-        case "json":
-            return plan.model_dump_json(indent=2) + "\n"
-        case "yaml":
-            return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-        case "torch":
-            return torch_file(plan)
-        case "huggingface":
-            return huggingface_file(plan)
-        case "optax":
-            return optax_file(plan)
-        case "nanogpt":
-            return nanogpt_file(plan)
-        case _:
-            raise ValueError(f"no export format {format!r}; allowed: {', '.join(EXPORTS)}")
+    return found.write(plan)
 
 
 def why_not(plan: TransferPlan, format: ExportFormat) -> str | None:  # noqa: A002 - the API's own name
     """Why a format cannot express this plan; None where it can."""
-    return unlike_nanogpt(plan) if format == "nanogpt" else None
+    return format_of(format).why_not(plan)

@@ -1,13 +1,12 @@
 """What files for torch are made of: tensors, initial values, groups, optimizer and schedule. No torch here."""
 
-import inspect
-import re
 from string import Template
 
+from hpo.exports.own_optimizer import call, embedded
+from hpo.exports.schedule_source import float_schedule
 from hpo.exports.tables import constants, dictionary, drawn_std, torch_decay
-from windtunnel import schedules
+from windtunnel.types.optimizers.info import GroupValue
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.schedules import GPT3Schedule
 
 
 def setup_source(plan: TransferPlan) -> str:
@@ -40,51 +39,42 @@ def initialise_source(plan: TransferPlan) -> str:
 
 def optimizer_source(plan: TransferPlan) -> str:
     """Source of ``initialise``, ``parameter_groups``, ``optimizer``, ``multiplier`` and ``scheduler``."""
-    shrinks = plan.optimizer == "sgd" and plan.decay != "l2"
-    name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[plan.optimizer]
-    build = f"torch.optim.{name}(parameter_groups(model))"
-    groups = _sgd_groups(plan) if plan.optimizer == "sgd" else _adam_groups(plan)
+    form = plan.optimizer_info.torch
+    shrinks = plan.decay in form.lacks
+    own = embedded(form).definitions
+    build = f"{call(form)}(parameter_groups(model))"
     return "\n\n\n".join(
         [
             initialise_source(plan),
-            _GROUPS.substitute(groups=groups),
-            *([_SHRINK] if shrinks else []),
+            _GROUPS.substitute(groups=_groups(plan)),
+            *([own] if own else []),
+            *([_SHRINK.substitute(name=plan.optimizer_info.label)] if shrinks else []),
             (_SHRINKING if shrinks else _OPTIMIZER).substitute(build=build),
-            schedule_source(plan),
+            float_schedule(plan),
             _SCHEDULER,
         ]
     )
 
 
-def _adam_groups(plan: TransferPlan) -> str:
-    return f"""            "eps": eps,
-            "weight_decay": decay,
-            "betas": ({plan.beta1!r}, {plan.beta2!r}),
-            "decoupled_weight_decay": {plan.decay != "l2"!r},"""
+def _groups(plan: TransferPlan) -> str:
+    """Source of what a parameter group holds beside its tensor and its rate."""
+    form, values = plan.optimizer_info.torch, plan.optimizer_settings
+    shrinks = plan.decay in form.lacks
 
+    def source(value: GroupValue) -> str:
+        if isinstance(value, tuple):
+            return f"({', '.join(map(source, value))})"
+        match value:
+            case "weight_decay":
+                return "0.0" if shrinks else "decay"
+            case "decoupled":
+                return repr(plan.decay != "l2")
+            case _:
+                # What tensors may differ in is a column of TENSORS.
+                return repr(values[value]) if value in values else value
 
-def _sgd_groups(plan: TransferPlan) -> str:
-    momentum = f'            "momentum": {plan.momentum or 0.0!r},'
-    if plan.decay == "l2":
-        return f'{momentum}\n            "weight_decay": decay,'
-    return f'{momentum}\n            "weight_decay": 0.0,\n            "shrinkage": decay,  # see shrink'
-
-
-def schedule_source(plan: TransferPlan) -> str:
-    """Source of ``multiplier`` and of the schedule's own functions."""
-    rule = schedules.RULES[plan.schedule.name]
-    source = _source(rule)
-    used = [part for part in schedules.PARTS if part is not rule and f"{part.__name__}(" in source]
-    given = schedules.arguments(plan.schedule, plan.steps, plan.tokens_per_step)
-    time = "step + 1" if isinstance(plan.schedule, GPT3Schedule) else "min(step + 1, STEPS)"
-    values = [time, "STEPS", *(f"{name}={value!r}" for name, value in given.items())]
-    call = f"    return {rule.__name__}(\n" + "".join(f"        {value},\n" for value in values) + "    )"
-    return "\n\n\n".join([*map(_source, used), source, _MULTIPLIER + call])
-
-
-def _source(function: schedules.Rule) -> str:
-    # What is said to a linter means nothing in another file.
-    return re.sub(r"  # noqa.*", "", inspect.getsource(function)).rstrip()
+    lines = [f'            "{key}": {source(value)},' for key, value in form.group.items()]
+    return "\n".join([*lines, *(['            "shrinkage": decay,  # see shrink'] if shrinks else [])])
 
 
 _SETUP = Template("""STEPS, BATCH_SIZE = $steps, $batch_size
@@ -120,22 +110,18 @@ _OPTIMIZER = Template('''def optimizer(model):
     """The optimizer over these groups. Clip by CLIP_NORM before its steps."""
     return $build''')
 
-_SHRINK = '''@torch.no_grad()
+_SHRINK = Template('''@torch.no_grad()
 def shrink(update, args, kwargs):
-    """Decoupled decay, which SGD does not have: it acts on the weights, not through the momentum."""
+    """Decoupled decay, which $name does not have: it acts on the weights, not through the momentum."""
     for group in update.param_groups:
         for parameter in group["params"]:
-            parameter.mul_(1 - group["lr"] * group["shrinkage"])'''
+            parameter.mul_(1 - group["lr"] * group["shrinkage"])''')
 
 _SHRINKING = Template('''def optimizer(model):
     """The optimizer over these groups; each of its steps shrinks the weights first. Clip by CLIP_NORM before."""
     update = $build
     update.register_step_pre_hook(shrink)
     return update''')
-
-_MULTIPLIER = '''def multiplier(step):
-    """Learning-rate multiplier of a step, counted from 0."""
-'''
 
 _SCHEDULER = '''def scheduler(update):
     """Multiplies every group's own peak learning rate; call its step() after each optimizer step."""

@@ -149,7 +149,8 @@ def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
         storage = value.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes() // 4
-        return value
+        # An operation that saves its own output would hold itself through it, and nothing would free the pass.
+        return value.detach()
 
     def give(value: Any) -> Any:
         return value

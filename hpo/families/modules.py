@@ -8,7 +8,7 @@ from torch import nn
 
 from hpo.families.owners import Pair, evidence_of, owners, warnings_of
 from hpo.mup.roles import TensorRole, tensor_roles
-from windtunnel.types.roles import Role
+from windtunnel.types.modules import Role
 
 Factory = Callable[[int], nn.Module]
 """Width -> module."""

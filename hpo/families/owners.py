@@ -7,7 +7,7 @@ from math import prod
 from torch import Tensor, nn
 
 from hpo.mup.roles import Evidence
-from windtunnel.types.roles import Role
+from windtunnel.types.modules import Role
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

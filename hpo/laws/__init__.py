@@ -1,1 +1,1 @@
-"""Scaling laws: counting, fits with intervals, allocation of compute. numpy and scipy; no torch but to look at a module."""
+"""Scaling laws: counting, fits with intervals, allocation of compute. Needs torch only to count a module."""

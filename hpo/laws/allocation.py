@@ -1,6 +1,6 @@
-"""How to spend a budget: N, B, S and D by Kaplan's law, by Hoffmann's, and by laws of one's own, side by side.
+"""Allocates a budget: N, B, S and D by Kaplan's law, by Hoffmann's, and by a user's fitted laws, side by side.
 
-Every way to spend C floating-point operations obeys C = 6 N B S and D = B S. At batch size B and critical batch size
+Every allocation of C floating-point operations obeys C = 6 N B S and D = B S. At batch size B and critical batch size
 B_crit, the same loss takes S = S_min (1 + B_crit / B) steps and C = C_min (1 + B / B_crit) operations
 (Kaplan et al. 2020, section 5.1).
 """
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import brentq
 
+from hpo.laws.compute_optimal import HOFFMANN, KAPLAN, AllocationLaw, ComputeOptimum, fitted_allocation_laws
 from hpo.laws.predicting import along
 from hpo.laws.published import KAPLAN_OVERFITTING, PF_DAY
 from hpo.laws.reasons import why_they_differ
-from hpo.laws.spenders import HOFFMANN, KAPLAN, Spender, Spending, own_spenders
 from windtunnel.types.allocations import Allocation, AllocationPlan, AllocationRequest, BatchChoice, FrontierCurve, IsoFlop
 from windtunnel.types.laws import LawFit
 
@@ -23,16 +23,16 @@ FRONTIER_SPAN = 100.0
 ISO_POINTS = 41
 ISO_BUDGETS = (0.01, 0.1, 1.0)
 BATCHES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
-"""Of the trade-off, in critical batch sizes."""
+"""Batch sizes of the trade-off, in critical batch sizes."""
 FAR = 10.0
-"""A best size further than this factor beyond the runs of a fit is named as extrapolation."""
+"""Factor beyond the largest run of a fit from which a best size is called an extrapolation."""
 
 
 def allocate(wanted: AllocationRequest, fit: LawFit | None = None) -> AllocationPlan:
-    """Spend a budget by both published laws and by those of a fit."""
+    """The plan that allocates a budget by both published laws and by the laws of a fit."""
     compute = wanted.compute
-    spenders = [KAPLAN, HOFFMANN, *([] if fit is None else own_spenders(fit))]
-    allocations = [spend(each, compute, wanted) for each in spenders]
+    laws = [KAPLAN, HOFFMANN, *([] if fit is None else fitted_allocation_laws(fit))]
+    allocations = [allocation_by(each, compute, wanted) for each in laws]
     return AllocationPlan(
         compute=compute,
         pf_days=compute / PF_DAY,
@@ -40,42 +40,42 @@ def allocate(wanted: AllocationRequest, fit: LawFit | None = None) -> Allocation
         fit=None if fit is None else fit.id,
         allocations=allocations,
         why=why_they_differ(allocations),
-        frontiers=[_frontier(each, compute) for each in spenders],
-        iso_flops=[_iso(each, compute * part) for each in spenders if each.loss is not None for part in ISO_BUDGETS],
+        frontiers=[_frontier(each, compute) for each in laws],
+        iso_flops=[_iso(each, compute * part) for each in laws if each.loss is not None for part in ISO_BUDGETS],
     )
 
 
-def compute_min_of(spender: Spender, compute: float, batch_size: float | None) -> float:
-    """C_min of a budget: C / (1 + B / B_crit), with B_crit at the loss that C_min reaches. At B = B_crit: half."""
-    if spender.counts_all_tokens:
+def compute_min_of(law: AllocationLaw, compute: float, batch_size: float | None) -> float:
+    """C_min of a budget, FLOPs: C / (1 + B / B_crit), with B_crit at the loss that C_min reaches; C / 2 at B = B_crit."""
+    if law.counts_all_tokens:
         return compute
     if batch_size is None:
         return compute / 2
 
     def gap(log_c: float) -> float:
-        critical = spender.best(math.exp(log_c)).critical_batch
+        critical = law.best(math.exp(log_c)).critical_batch
         return log_c + math.log1p(batch_size / critical) - math.log(compute)
 
     return math.exp(brentq(gap, math.log(compute) - 60, math.log(compute)))
 
 
-def spend(spender: Spender, compute: float, wanted: AllocationRequest) -> Allocation:
-    """One law's allocation of a budget, at the batch size asked for or the critical one."""
-    minimum = compute_min_of(spender, compute, wanted.batch_size)
-    found = spender.best(minimum)
+def allocation_by(law: AllocationLaw, compute: float, wanted: AllocationRequest) -> Allocation:
+    """Allocation of a budget by one law, at the requested batch size, else at the critical one."""
+    minimum = compute_min_of(law, compute, wanted.batch_size)
+    found = law.best(minimum)
     batch = wanted.batch_size or found.critical_batch
     tokens = compute / (6 * found.parameters)
     steps = tokens / batch
     steps_min = steps / (1 + found.critical_batch / batch)
     nearby = 1.01
-    more = spender.best(compute_min_of(spender, compute * nearby, wanted.batch_size))
+    more = law.best(compute_min_of(law, compute * nearby, wanted.batch_size))
     growth = math.log(more.parameters / found.parameters) / math.log(nearby)
     batches = 0.0 if wanted.batch_size else math.log(more.critical_batch / found.critical_batch) / math.log(nearby)
-    band = _band(spender, found, tokens, steps_min)
+    band = _band(law, found, tokens, steps_min)
     scale, power = KAPLAN_OVERFITTING
     return Allocation(
-        law=spender.law,
-        source=spender.source,
+        law=law.name,
+        source=law.source,
         parameters=found.parameters,
         batch_size=batch,
         steps=steps,
@@ -91,12 +91,12 @@ def spend(spender: Spender, compute: float, wanted: AllocationRequest) -> Alloca
         powers={"parameters": growth, "tokens": 1 - growth, "batch_size": batches, "steps": 1 - growth - batches},
         data_against_overfitting=scale * found.parameters**power,
         trade_off=trade_off(found.critical_batch, batch, steps, compute, wanted.flops_per_second),
-        notes=[*spender.notes, *_extrapolation(spender, found.parameters, tokens)],
+        notes=[*law.notes, *_extrapolation(law, found.parameters, tokens)],
     )
 
 
 def trade_off(critical: float, batch: float, steps: float, compute: float, speed: float | None) -> list[BatchChoice]:
-    """The same loss at other batch sizes: S = S_min (1 + B_crit / B), C = C_min (1 + B / B_crit)."""
+    """Runs to one loss at several batch sizes: S = S_min (1 + B_crit / B), C = C_min (1 + B / B_crit)."""
     steps_min, compute_min = steps / (1 + critical / batch), compute / (1 + batch / critical)
     found = []
     for part in BATCHES:
@@ -116,32 +116,32 @@ def trade_off(critical: float, batch: float, steps: float, compute: float, speed
     return found
 
 
-def _band(spender: Spender, found: Spending, tokens: float, steps_min: float) -> tuple[float | None, float | None]:
-    if spender.fitted is None:
+def _band(law: AllocationLaw, found: ComputeOptimum, tokens: float, steps_min: float) -> tuple[float | None, float | None]:
+    if law.fitted is None:
         return None, None
-    second = steps_min if spender.fitted.law == "loss_parameters_steps" else tokens
-    told = along(spender.fitted, [[found.parameters], [second]])[0]
+    second = steps_min if law.fitted.law == "loss_parameters_steps" else tokens
+    told = along(law.fitted, [[found.parameters], [second]])[0]
     return told.low, told.high
 
 
-def _extrapolation(spender: Spender, parameters: float, tokens: float) -> list[str]:
-    if spender.fitted is None:
+def _extrapolation(law: AllocationLaw, parameters: float, tokens: float) -> list[str]:
+    if law.fitted is None:
         return []
     notes = []
-    for name, value, most in (("parameters", parameters, spender.fitted.largest[0]), ("tokens", tokens, None)):
-        limit = most if most is not None else spender.fitted.largest[1]
-        if (name == "parameters" or "tokens" in spender.fitted.inputs) and value > FAR * limit:
+    for name, value, most in (("parameters", parameters, law.fitted.largest[0]), ("tokens", tokens, None)):
+        limit = most if most is not None else law.fitted.largest[1]
+        if (name == "parameters" or "tokens" in law.fitted.inputs) and value > FAR * limit:
             notes.append(
                 f"{name} {value:.3g} are {value / limit:.3g} times the most that was run, {limit:.3g}: extrapolated"
             )
     return notes
 
 
-def _frontier(spender: Spender, compute: float) -> FrontierCurve:
+def _frontier(law: AllocationLaw, compute: float) -> FrontierCurve:
     budgets = np.geomspace(compute / FRONTIER_SPAN, compute * FRONTIER_SPAN**0.5, FRONTIER_POINTS)
-    found: Sequence[Spending] = [spender.best(compute_min_of(spender, float(c), None)) for c in budgets]
+    found: Sequence[ComputeOptimum] = [law.best(compute_min_of(law, float(c), None)) for c in budgets]
     return FrontierCurve(
-        law=spender.law,
+        law=law.name,
         compute=[float(c) for c in budgets],
         parameters=[each.parameters for each in found],
         tokens=[float(c) / (6 * each.parameters) for c, each in zip(budgets, found, strict=True)],
@@ -149,12 +149,12 @@ def _frontier(spender: Spender, compute: float) -> FrontierCurve:
     )
 
 
-def _iso(spender: Spender, compute: float) -> IsoFlop:
-    assert spender.loss is not None
-    middle = spender.best(compute_min_of(spender, compute, None)).parameters
+def _iso(law: AllocationLaw, compute: float) -> IsoFlop:
+    assert law.loss is not None
+    middle = law.best(compute_min_of(law, compute, None)).parameters
     sizes = [float(size) for size in np.geomspace(middle / 30, middle * 30, ISO_POINTS)]
-    losses = [spender.loss(size, compute / (6 * size)) for size in sizes]
-    return IsoFlop(law=spender.law, compute=compute, parameters=sizes, loss=losses, best=int(np.argmin(losses)))
+    losses = [law.loss(size, compute / (6 * size)) for size in sizes]
+    return IsoFlop(law=law.name, compute=compute, parameters=sizes, loss=losses, best=int(np.argmin(losses)))
 
 
 def _budget(wanted: AllocationRequest) -> str:

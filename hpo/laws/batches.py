@@ -12,35 +12,35 @@ from hpo.laws.intervals import draws, interval
 LEAST_BATCHES = 3
 MOST_SIZES = 16
 BEYOND = 10.0
-"""A critical batch size further than this factor outside of the batch sizes that ran is none that they measured."""
+"""Factor outside the batch sizes that ran beyond which a critical batch size counts as not measured."""
 LOSSES = 8
-"""Losses between the best that all runs of a model size reach and the worst that all begin with."""
+"""Number of losses tried, between the best that all runs of a model size reach and the worst that all begin with."""
 
 
 @dataclass(frozen=True)
 class BatchFit:
-    """One loss, reached at several batch sizes."""
+    """S_min, E_min and B_crit of one loss, from runs that reached it at several batch sizes."""
 
     parameters: float
     loss: float
     steps_min: float
-    """Steps at an endless batch."""
+    """S_min: steps at an infinite batch size."""
     tokens_min: float
-    """E_min: tokens at the smallest batch."""
+    """E_min: tokens in the limit of small batch sizes."""
     critical_batch: float
     low: float
     high: float
-    """90 % interval of the critical batch size; infinite with 3 batch sizes or less."""
+    """Upper end of the 90 % interval of the critical batch size; infinite with 3 batch sizes or fewer."""
 
 
 def batch_fit(batch_size: Array, steps: Array, *, parameters: float = 0.0, loss: float = 0.0) -> BatchFit:
-    """Fit S = S_min + E_min / B to the steps that a loss took, i.e. (S/S_min - 1)(E/E_min - 1) = 1 with E = B S.
+    """Fit S = S_min + E_min / B to the steps to one loss, i.e. (S/S_min - 1)(E/E_min - 1) = 1 with E = B S.
 
     Args:
         batch_size: tokens (or examples) of an update, [runs], at least 3 different ones.
-        steps: that reached the loss, [runs].
-        parameters: N, to keep.
-        loss: to keep.
+        steps: steps to the loss, [runs].
+        parameters: N, kept in the result.
+        loss: the loss, kept in the result.
 
     Raises:
         ValueError: fewer than three batch sizes.
@@ -59,7 +59,7 @@ def batch_fit(batch_size: Array, steps: Array, *, parameters: float = 0.0, loss:
 
 
 def _critical(batch_size: Array, steps: Array) -> float:
-    """B_crit alone."""
+    """B_crit of one loss, without its interval."""
     form, x, y, centre = _logs(batch_size, steps)
     return float(np.exp(form.constants(estimate(form, x, y).theta[None], centre)[2].values[0]))
 
@@ -70,7 +70,7 @@ def _logs(batch_size: Array, steps: Array) -> tuple[StepsForm, Array, Array, Arr
 
 
 def steps_to(loss: Array, steps: Array, target: float) -> float:
-    """Steps at which a curve first comes down to a loss, between its points in the logarithm of both. NaN: never."""
+    """Steps at which a curve first reaches a loss, interpolated in the logarithms of both; NaN if it never does."""
     order = np.argsort(steps)
     reached = np.minimum.accumulate(loss[order])
     at = int(np.searchsorted(-reached, -target))
@@ -85,10 +85,10 @@ def steps_to(loss: Array, steps: Array, target: float) -> float:
 
 
 def critical_batches_of(parameters: Array, batch_size: Array, steps: Array, loss: Array) -> list[tuple[float, float]]:
-    """(loss, B_crit) of every model size that ran at 3 batch sizes or more, at losses that all of its runs went through.
+    """(loss, B_crit) of every model size that ran at 3 batch sizes or more, at losses that all its runs passed.
 
-    Rows of one (parameters, batch size) are the points of one curve, or single ends at a loss that others reached too.
-    Of more than ``MOST_SIZES`` model sizes so many are taken, evenly spread.
+    Rows of one (parameters, batch size) are points of one curve, or single ends at a loss that others reached, too.
+    At most ``MOST_SIZES`` model sizes are used, evenly spread.
     """
     order = np.lexsort((steps, batch_size, parameters))
     begins = np.flatnonzero(np.diff(parameters[order], prepend=-1.0))
@@ -105,7 +105,7 @@ def critical_batches_of(parameters: Array, batch_size: Array, steps: Array, loss
 def _along_curves(
     curves: list[NDArray[np.intp]], batch_size: Array, steps: Array, loss: Array
 ) -> list[tuple[float, float]]:
-    """Of one model size; one curve a batch size."""
+    """(loss, B_crit) pairs of one model size; each curve holds the rows of one batch size."""
     low = max(float(loss[curve].min()) for curve in curves)
     high = min(float(loss[curve].max()) for curve in curves)
     if low > high * (1 + 1e-9):

@@ -1,4 +1,4 @@
-"""Counting for scaling laws: N without embeddings, operations of a token, C = 6 N B S, bytes.
+"""Counts a model for scaling laws: N without embeddings, operations of a token, C = 6 N B S, bytes.
 
 Kaplan et al. 2020, section 2.1 and table 1: forward 2 N + 2 n_layer n_ctx d_model operations a token, backward twice that.
 """
@@ -8,9 +8,8 @@ from math import prod
 
 from hpo.families.facts.registry import facts
 from hpo.mup.roles import EMBEDDINGS
-from hpo.sizing.counts import STATE
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import OptimizerInfo, optimizer_info
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.sizes import ModelCount
 from windtunnel.types.tasks import TaskInfo
@@ -18,13 +17,13 @@ from windtunnel.types.tasks import TaskInfo
 BYTES = 4
 
 
-def count(model: ModelSpec, task: TaskInfo, optimizer: OptimizerName = "adamw") -> ModelCount:
-    """Count a model of a built-in family, or of an installed task, from sizes alone.
+def count(model: ModelSpec, task: TaskInfo, optimizer: str = "adamw") -> ModelCount:
+    """The count of a model of a built-in family or of an installed task, from sizes alone.
 
     Args:
         model: family and size.
-        task: what its data are.
-        optimizer: whose state is counted.
+        task: facts of the task whose data it takes.
+        optimizer: optimizer whose state is counted.
     """
     family = facts(model.family)
     tensors, used = family.tensors(model, task), family.footprint(model, task)
@@ -38,7 +37,7 @@ def count(model: ModelSpec, task: TaskInfo, optimizer: OptimizerName = "adamw") 
         exact=6 * used.multiply_adds / tokens,
         tokens=tokens,
         activation=BYTES * used.saved,
-        optimizer=optimizer,
+        optimizer=optimizer_info(optimizer),
     )
 
 
@@ -51,21 +50,21 @@ def counted(
     exact: float,
     tokens: int,
     activation: int,
-    optimizer: OptimizerName,
+    optimizer: OptimizerInfo,
     traced: bool = True,
 ) -> ModelCount:
-    """The count of tensors by role.
+    """The count of a model from its tensors and its operations.
 
     Args:
-        tensors: of the model.
-        looked_up: names of tables whose rows are looked up.
-        readout: names of what a language model's readout holds.
+        tensors: tensors of the model.
+        looked_up: names of the embeddings, whose rows are looked up.
+        readout: names of the tensors of a language model's readout.
         context: operations of attention over the context that 6 N leaves out, a token.
         exact: three times the operations of the forward pass, a token.
-        tokens: of an example.
+        tokens: tokens of an example.
         activation: bytes that the backward pass of one example needs.
-        optimizer: whose state is counted.
-        traced: whether operations were counted from a pass, attention's among them.
+        optimizer: optimizer whose state is counted.
+        traced: whether operations were counted from a pass, attention's included.
     """
     sizes = {fact.name: prod(fact.shape) for fact in tensors}
     roles: Counter[str] = Counter()
@@ -87,13 +86,13 @@ def counted(
         left_out=_left_out(6.0 * rest, float(context), 6.0 * matrices, exact, traced),
         tokens_per_example=tokens,
         activation_bytes=activation,
-        optimizer_bytes=BYTES * STATE[optimizer] * total,
-        optimizer=optimizer,
+        optimizer_bytes=BYTES * optimizer.state * total,
+        optimizer=optimizer.name,
     )
 
 
 def _left_out(counted: float, context: float, readout: float, exact: float, traced: bool) -> str:
-    """What 6 N leaves out, with shares of 6 N."""
+    """Text on the operations that 6 N leaves out, with their shares of 6 N."""
     parts = []
     if context:
         parts.append(f"attention over the context, {100 * context / counted:.0f} % on top")

@@ -1,4 +1,4 @@
-"""From a table of runs to fitted laws: which rows, the fit, its intervals, the run held out, or a refusal with why."""
+"""Fits laws to a table of runs: rows, fit, intervals and held-out run, or a refusal with its reason."""
 
 import math
 from collections.abc import Sequence
@@ -25,24 +25,24 @@ from windtunnel.types.laws import (
 )
 
 BOUND_BY = {"loss_parameters": {"tokens", "steps"}, "loss_tokens": {"parameters"}}
-"""Laws of one size alone -> columns of what else may bound the loss of a row."""
+"""Law of a single size -> columns of other sizes that may limit the loss of a row."""
 CURVE_POINTS = 33
 NO_FLOOR = 1e-6
-"""Nats. A floor below it is none."""
+"""Floor of the loss, nats, below which it counts as 0."""
 SHOWN_POINTS = 200
 DIGITS = 10
-"""Of stored coordinates: far below their spread."""
+"""Significant digits of stored coordinates: their rounding is far below their spread."""
 
 
 def fit_laws(wanted: LawFitRequest, columns: LawColumns | None = None) -> tuple[list[LawResult], list[LawRefusal]]:
-    """Fit each law that was asked for; without a list, each that the table's columns allow.
+    """(results, refusals) of each requested law; without a list, of each law that the table's columns allow.
 
     Args:
         wanted: laws and options.
-        columns: the table, where the request names jobs instead of one.
+        columns: the table, if the request names jobs instead of a table.
 
     Raises:
-        LawRefused: a law was asked for by name and cannot be fitted.
+        LawRefused: a law was requested by name and cannot be fitted.
     """
     given = columns or wanted.columns
     assert given is not None
@@ -70,7 +70,7 @@ def fit_laws(wanted: LawFitRequest, columns: LawColumns | None = None) -> tuple[
 def _critical_batch(
     wanted: LawFitRequest, table: RunTable, *, named: bool, found: list[LawResult], refused: list[LawRefusal]
 ) -> CriticalBatch | None:
-    """B_crit(L) of the request, or the one of the table."""
+    """B_crit(L) that the request gives, else the one fitted to the table; None without either."""
     fitted = None
     try:
         loss, critical, notes = critical_batches(table)
@@ -94,16 +94,16 @@ def _critical_batch(
 
 
 def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_out: bool = True) -> LawResult:
-    """Fit one law to a table that has its columns.
+    """One law fitted to a table that has its columns.
 
     Args:
-        name: of the law.
+        name: name of the law.
         table: the runs.
-        delta: of the Huber loss; None: from the residuals.
-        hold_out: fit once more without the largest run.
+        delta: delta of the Huber loss; None: from the residuals.
+        hold_out: whether to fit again without the largest run.
 
     Raises:
-        LawRefused: the table cannot answer for it.
+        LawRefused: the table does not determine the law.
     """
     form = FORMS[name]
     target = table.get(name, form.target)
@@ -164,7 +164,11 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
 
 
 def _input(law: LawName, table: RunTable, column: str, notes: list[str]) -> Array:
-    """A column; C for C_min where no batch size is known, S for S_min never."""
+    """An input of the law [rows]: its column, or C for C_min if no batch size is known.
+
+    Raises:
+        LawRefused: the table has no such column. S never stands for S_min.
+    """
     if column == "compute_min" and column not in table.columns:
         notes.append("C as spent stands for C_min: the table says nothing of batch sizes, or no B_crit is known")
         return table.get(law, "compute")
@@ -181,14 +185,14 @@ def _input(law: LawName, table: RunTable, column: str, notes: list[str]) -> Arra
 
 
 def frontier(compute: Array, loss: Array) -> Array:
-    """Rows that no run of the same or less compute beats, by rising compute."""
+    """Indices of the rows that no run with at most the same compute beats, by rising compute."""
     order = np.lexsort((loss, compute))
     before = np.minimum.accumulate(np.concatenate([[np.inf], loss[order][:-1]]))
     return np.asarray(order[loss[order] < before])
 
 
 def least_of_each(size: Array, loss: Array) -> Array:
-    """The row of the least loss of each size, by rising size."""
+    """Index of the row with the least loss of each size, by rising size."""
     order = np.lexsort((loss, size))
     return np.asarray(order[np.flatnonzero(np.diff(size[order], prepend=-1.0))])
 
@@ -207,7 +211,10 @@ def _constants(form: Form, found: Estimate, resampled: Draws, centre: Array) -> 
 
 
 def _hold_out(form: Form, inputs: Array, target: Array, delta: float) -> tuple[HeldOut | None, str | None]:
-    """Fit without the largest: all runs of the largest first input; for B_crit(L), of the lowest loss."""
+    """Prediction of the largest run by a fit without it, or the reason why there is none.
+
+    All runs of the largest first input are left out; for B_crit(L), all runs of the lowest loss.
+    """
     first = inputs[0] if form.name != "critical_batch" else -inputs[0]
     left = first >= first.max() * (1 - 1e-9) if form.name != "critical_batch" else inputs[0] <= inputs[0].min() * (1 + 1e-9)
     rows = np.flatnonzero(left)
@@ -240,7 +247,7 @@ def _hold_out(form: Form, inputs: Array, target: Array, delta: float) -> tuple[H
 
 
 def _curves(form: Form, theta: Array, resampled: Draws, centre: Array, inputs: Array) -> list[LawCurve]:
-    """The law along its first input, a fourth of the span beyond the table on the large side; one curve a second input."""
+    """Curves of the law along its first input, up to a quarter of the span beyond the largest; one per second input."""
     low, high = math.log(inputs[0].min()), math.log(inputs[0].max())
     ahead = 0.25 * (high - low)
     at = np.linspace(low - (ahead if form.name == "critical_batch" else 0), high + ahead, CURVE_POINTS)

@@ -1,4 +1,4 @@
-"""Robust fits of a form in logarithms: the Huber loss summed over rows, minimised from many starts at once."""
+"""Fits a form robustly in logarithms: minimises the Huber loss summed over rows, from many starts at once."""
 
 from dataclasses import dataclass
 
@@ -7,32 +7,32 @@ import numpy as np
 from hpo.laws.forms import Array, Form
 
 LEAST_DELTA = 1e-3
-"""Where residuals turn from squares to absolute values, at least; what Hoffmann et al. took throughout."""
+"""Least delta of the Huber loss, and the delta of Hoffmann et al."""
 FIRST_DELTA = 0.1
 EFFICIENT = 1.345
-"""Times the residuals' scale: 95 % of the efficiency of least squares on Gaussian noise (Huber 1981)."""
+"""Delta in scales of the residuals: 95 % of the efficiency of least squares on Gaussian noise (Huber 1981)."""
 GAUSSIAN = 1.4826
-"""Median absolute deviation -> standard deviation."""
+"""Standard deviation of Gaussian noise over its median absolute deviation."""
 ITERATIONS = 200
 SCREENING_ROWS = 400
-"""Starts are tried on at most so many rows, evenly spread over the table."""
+"""Number of rows, evenly spread over the table, that starts are tried on at most."""
 REFINED = 3
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Minima of many problems that share their rows' x."""
+    """Minima of a batch of problems that share x."""
 
     theta: Array
-    """[batch, p]."""
+    """Coordinates of the minima, [batch, p]."""
     cost: Array
-    """[batch], the sum of Huber losses."""
+    """Sums of Huber losses, [batch]."""
     converged: Array
-    """[batch], boolean."""
+    """Convergence of each problem, boolean, [batch]."""
 
 
 def huber(residual: Array, delta: float) -> Array:
-    """r^2 / 2 up to delta, delta (|r| - delta / 2) beyond; the same shape."""
+    """Huber loss of each residual, same shape: r^2 / 2 up to delta, delta (|r| - delta / 2) beyond."""
     size = np.abs(residual)
     return np.asarray(np.where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta)), dtype=np.float64)
 
@@ -40,16 +40,16 @@ def huber(residual: Array, delta: float) -> Array:
 def minimise(
     form: Form, x: Array, y: Array, theta: Array, delta: float, *, iterations: int = ITERATIONS, tolerance: float = 1e-12
 ) -> Solution:
-    """Levenberg-Marquardt with Huber weights, all problems in step.
+    """Minima of a batch of problems, by Levenberg-Marquardt with Huber weights, all iterated together.
 
     Args:
         form: the law.
         x: centred logarithms, [inputs, rows].
         y: logarithms of the target, [batch, rows] or [rows].
-        theta: where to begin, [batch, p].
-        delta: of the Huber loss.
-        iterations: at most so many steps.
-        tolerance: a step that gains less of the cost, in proportion, ends a problem.
+        theta: coordinates to begin at, [batch, p].
+        delta: delta of the Huber loss.
+        iterations: number of steps at most.
+        tolerance: a problem ends with a step that lowers its cost by less than this share.
     """
     y = np.broadcast_to(y, (len(theta), x.shape[1]))
     theta, live = theta.copy(), np.arange(len(theta))
@@ -94,26 +94,26 @@ def _cost(residual: Array, delta: float) -> Array:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The best of many starts."""
+    """A fit: the best minimum from many starts."""
 
     theta: Array
-    """[p]."""
+    """Coordinates of the fit, [p]."""
     delta: float
     starts: int
     converged: bool
 
 
 def estimate(form: Form, x: Array, y: Array, delta: float | None = None) -> Estimate:
-    """Fit one table.
+    """The fit of a form to one table.
 
-    Starts are tried on a part of a long table with ``FIRST_DELTA``; the best go on over all rows with the delta asked for,
-    or else ``EFFICIENT`` times the residuals' own scale, so that single bad runs do not bend the law.
+    Starts are tried on a part of a long table with ``FIRST_DELTA``; the best continue over all rows with ``delta``, or with
+    ``EFFICIENT`` times the residuals' own scale, so that single bad runs do not bend the law.
 
     Args:
         form: the law.
         x: centred logarithms, [inputs, rows].
         y: logarithms of the target, [rows].
-        delta: of the Huber loss; None: from the residuals.
+        delta: delta of the Huber loss; None: from the residuals.
     """
     rows = np.lexsort(x)[np.linspace(0, x.shape[1] - 1, min(x.shape[1], SCREENING_ROWS)).round().astype(int)]
     starts = form.starts(x[:, rows], y[rows])

@@ -1,8 +1,8 @@
-"""The laws as functions with derivatives, in logarithms and for many coordinate vectors at once.
+"""Laws as functions with derivatives, in logarithms and for many coordinate vectors at once.
 
-A form takes coordinates theta [batch, p] and centred logarithms x [inputs, rows] of what the law is about, and gives
-the logarithm of what it predicts, [batch, rows], with its derivative, [batch, rows, p]. Exponents are coordinates as they
-are, so that an interval may reach 0 and be refused; scales are coordinates in logarithms.
+A form takes coordinates theta [batch, p] and centred logarithms x [inputs, rows] of the law's inputs, and returns the
+logarithm of its prediction, [batch, rows], with the derivative, [batch, rows, p]. Exponents are coordinates themselves,
+so that an interval may reach 0 and be refused; scales are coordinates in logarithms.
 """
 
 from abc import ABC, abstractmethod
@@ -19,46 +19,46 @@ Array = NDArray[np.float64]
 Kind = Literal["exponent", "scale", "floor"]
 
 EXPONENTS = np.array([0.03, 0.08, 0.15, 0.3, 0.5, 0.8, 1.2])
-"""Exponents that starts are laid at, for each input."""
+"""Exponents of the starts, for each input."""
 LEAST_SHARE = 1e-3
-"""Of a start's term in the loss: a term at 0 has no derivative to leave it by."""
+"""Least share of a start's term in the loss: a term at 0 would have no derivative and stay there."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant of a law as its formula writes it. A scale is given by its logarithm; a floor, which may be 0, is not."""
+    """A constant in the formula of a law. A scale is held as its logarithm; a floor, which may be 0, is not."""
 
     name: str
     kind: Kind
     values: Array
-    """[batch]; of a scale the logarithms."""
+    """Values of the constant, [batch]; logarithms for a scale."""
 
 
 class Form(ABC):
-    """One law."""
+    """A law as a function of coordinates and inputs."""
 
     name: LawName
     formula: str
     inputs: tuple[str, ...]
-    """Columns it is about, in the order of x."""
+    """Columns of the law's inputs, in the order of x."""
     target: str = "loss"
     coordinates: tuple[str, ...]
 
     @abstractmethod
     def value(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """Logarithm of the prediction and its derivative in theta; NaN where theta is no law."""
+        """(log of the prediction [batch, rows], its derivative in theta [batch, rows, p]); NaN for an invalid theta."""
 
     @abstractmethod
     def starts(self, x: Array, y: Array) -> Array:
-        """Coordinates to begin at, [starts, p], from logarithms y [rows] of the target."""
+        """Coordinates to begin at, [starts, p], for logarithms y [rows] of the target."""
 
     @abstractmethod
     def constants(self, theta: Array, centre: Array) -> list[Constant]:
-        """The constants of the formula."""
+        """Constants of the formula at theta [batch, p]; ``centre`` [inputs] holds the mean logarithms of the inputs."""
 
 
 class PowerForm(Form):
-    """log y = c - a x."""
+    """Power law of one input: log y = c - a x."""
 
     coordinates = ("c", "a")
 
@@ -66,18 +66,18 @@ class PowerForm(Form):
         self.name, self.formula, self.inputs, self.letter = name, formula, (column,), letter
 
     def value(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """A line."""
+        """(values, derivatives) of the line in x."""
         c, a = theta[:, :1], theta[:, 1:]
         derivative = np.stack([np.ones((len(theta), x.shape[1])), np.broadcast_to(-x[0], (len(theta), x.shape[1]))], axis=2)
         return c - a * x[0], derivative
 
     def starts(self, x: Array, y: Array) -> Array:
-        """Least squares: a line has one optimum."""
+        """The one start of least squares: a line has one optimum."""
         slope = float(x[0] @ (y - y.mean()) / (x[0] @ x[0]))
         return np.array([[y.mean() - slope * x[0].mean(), -slope]])
 
     def constants(self, theta: Array, centre: Array) -> list[Constant]:
-        """c = a (log scale - centre)."""
+        """Exponent and scale of the power law, from c = a (log scale - centre)."""
         c, a = theta.T
         return [
             Constant(f"alpha_{self.letter}", "exponent", a),
@@ -86,18 +86,18 @@ class PowerForm(Form):
 
 
 class CriticalBatchForm(PowerForm):
-    """log B_crit = log B_star - log L / alpha_B."""
+    """Critical batch size of a loss: log B_crit = log B_star - log L / alpha_B."""
 
     target = "critical_batch"
 
     def constants(self, theta: Array, centre: Array) -> list[Constant]:
-        """The line's slope is 1 / alpha_B, and its value at log L = 0 is log B_star."""
+        """alpha_B and B_star: the line's slope is -1 / alpha_B, and its value at log L = 0 is log B_star."""
         c, a = theta.T
         return [Constant("alpha_B", "exponent", _ratio(np.ones_like(a), a)), Constant("B_star", "scale", c + a * centre[0])]
 
 
 class JointForm(Form):
-    """log L = a_D log(exp((k_N - a_N n) / a_D) + exp(k_D / a_D - d)), with k = a log(scale) at the centre."""
+    """Kaplan's L(N, D): log L = a_D log(exp((k_N - a_N n) / a_D) + exp(k_D / a_D - d)), k = a log(scale) at the centre."""
 
     name: LawName = "loss_parameters_tokens"
     formula = "L = [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D"
@@ -105,7 +105,7 @@ class JointForm(Form):
     coordinates = ("k_N", "a_N", "k_D", "a_D")
 
     def value(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """Softmax weights of the two terms are the derivatives."""
+        """(values, derivatives); the derivatives are made of the softmax weights of the two terms."""
         k_n, a_n, k_d, a_d = (theta[:, i : i + 1] for i in range(4))
         is_law = a_d > 1e-4
         a_d = np.where(is_law, a_d, 1.0)
@@ -116,7 +116,7 @@ class JointForm(Form):
         return np.where(is_law, a_d * total, np.nan), np.stack([share, -x[0] * share, rest, by_a_d], axis=2)
 
     def starts(self, x: Array, y: Array) -> Array:
-        """For each pair of exponents L^(1/a_D) is linear in two coefficients."""
+        """One start per pair of exponents, by least squares: L^(1/a_D) is linear in its two coefficients."""
         found = []
         for a_n in EXPONENTS:
             for a_d in EXPONENTS:
@@ -127,7 +127,7 @@ class JointForm(Form):
         return np.array(found)
 
     def constants(self, theta: Array, centre: Array) -> list[Constant]:
-        """k = a (log scale - centre)."""
+        """Exponents and scales of N and D, from k = a (log scale - centre)."""
         k_n, a_n, k_d, a_d = theta.T
         return [
             Constant("alpha_N", "exponent", a_n),
@@ -138,14 +138,14 @@ class JointForm(Form):
 
 
 class SumForm(Form):
-    """log L = log(exp(a - alpha x_0) + exp(b - beta x_1) [+ exp(e)])."""
+    """Sum of two power laws, with or without a floor: log L = log(exp(a - alpha x_0) + exp(b - beta x_1) [+ exp(e)])."""
 
     def __init__(self, name: LawName, formula: str, inputs: tuple[str, str], *, floor: bool) -> None:
         self.name, self.formula, self.inputs, self.floor = name, formula, inputs, floor
         self.coordinates = ("a", "alpha", "b", "beta", "e") if floor else ("a", "alpha", "b", "beta")
 
     def value(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """Softmax weights of the terms are the derivatives."""
+        """(values, derivatives); the derivatives are made of the softmax weights of the terms."""
         first = theta[:, :1] - theta[:, 1:2] * x[0]
         second = theta[:, 2:3] - theta[:, 3:4] * x[1]
         total = np.logaddexp(first, second)
@@ -158,7 +158,7 @@ class SumForm(Form):
         return total, np.stack(parts, axis=2)
 
     def starts(self, x: Array, y: Array) -> Array:
-        """For each pair of exponents the loss is linear in the other coefficients."""
+        """One start per pair of exponents, by least squares: the loss is linear in the other coefficients."""
         found = []
         for alpha in EXPONENTS:
             for beta in EXPONENTS:
@@ -169,7 +169,7 @@ class SumForm(Form):
         return np.array(found)
 
     def constants(self, theta: Array, centre: Array) -> list[Constant]:
-        """A at N = 1 where there is a floor; else the scale that the term's power is taken of."""
+        """Exponents of the terms with their factors and the floor (A, B, E), or with their scales (N_c, S_c)."""
         a, alpha, b, beta = theta.T[:4]
         if self.floor:
             return [
@@ -188,7 +188,7 @@ class SumForm(Form):
 
 
 class StepsForm(Form):
-    """log S = log(exp(s) + exp(e - log B)): S = S_min + E_min / B at one loss."""
+    """Steps to one loss at batch size B: S = S_min + E_min / B, as log S = log(exp(s) + exp(e - log B))."""
 
     name: LawName = "critical_batch"
     formula = "S = S_min + E_min / B"
@@ -197,17 +197,17 @@ class StepsForm(Form):
     coordinates = ("s", "e")
 
     def value(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """Two terms."""
+        """(values, derivatives) of the sum of the two terms."""
         first, second = np.broadcast_arrays(theta[:, :1], theta[:, 1:] - x[0])
         total = np.logaddexp(first, second)
         return total, np.stack([np.exp(first - total), np.exp(second - total)], axis=2)
 
     def starts(self, x: Array, y: Array) -> Array:
-        """Linear in both."""
+        """The one start of least squares: S is linear in S_min and E_min."""
         return np.array([_relative_terms(np.stack([np.zeros_like(y), -x[0]]), y)])
 
     def constants(self, theta: Array, centre: Array) -> list[Constant]:
-        """B_crit = E_min / S_min."""
+        """S_min, E_min and B_crit = E_min / S_min."""
         s, e = theta.T
         return [
             Constant("S_min", "scale", s),
@@ -236,7 +236,7 @@ FORMS: Mapping[LawName, Form] = {
 
 
 def _ratio(above: Array, below: Array) -> Array:
-    """NaN where an exponent is 0: there is no such scale."""
+    """``above / below``; NaN where an exponent ``below`` is 0, as there is no such scale."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(below == 0, np.nan, above / np.where(below == 0, 1.0, below)), dtype=np.float64)
 

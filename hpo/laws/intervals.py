@@ -1,4 +1,4 @@
-"""90 % intervals of a fit by bootstrap: of its constants, and of what it predicts."""
+"""90 % intervals of a fit's constants and predictions, by bootstrap."""
 
 import math
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from hpo.laws.forms import Array, Form
 LEVEL = 0.90
 RESAMPLES = 200
 FULL_ROWS = 2000
-"""Tables of more rows are not fitted again for each resample: see ``draws``."""
+"""Number of rows above which a resample takes one Newton step instead of a new fit."""
 Z = 1.6449
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Coordinates that resamples of the table gave."""
+    """Coordinates fitted to resamples of the table."""
 
     theta: Array
-    """[resamples, p]."""
+    """Coordinates of each resample, [resamples, p]."""
     method: str
     widening: float
-    """Quantiles are moved away from the estimate by this factor: Student's t over the Gaussian, for few rows."""
+    """Factor on the distance of quantiles from the estimate: Student's t over the Gaussian, for few rows."""
 
 
 def draws(form: Form, x: Array, y: Array, found: Estimate, seed: int = 0) -> Draws:
-    """Refit resampled tables.
+    """Coordinates of the fits of resampled tables.
 
     Up to ``FULL_ROWS`` rows: the residuals, freed of their leverage and centred, are drawn with replacement and added to
     the fit, and every such table is fitted again. Above: rows get exponential weights (Rubin 1981, the Bayesian
@@ -39,7 +39,7 @@ def draws(form: Form, x: Array, y: Array, found: Estimate, seed: int = 0) -> Dra
         x: centred logarithms, [inputs, rows].
         y: logarithms of the target, [rows].
         found: the fit.
-        seed: of the resamples.
+        seed: seed of the resamples.
     """
     generator = np.random.default_rng(seed)
     value, derivative = form.value(found.theta[None], x)
@@ -69,7 +69,7 @@ def draws(form: Form, x: Array, y: Array, found: Estimate, seed: int = 0) -> Dra
 
 
 def interval(centre: float, values: Array, widening: float) -> tuple[float, float]:
-    """Ends of the 90 % interval around an estimate, in the estimate's own unit."""
+    """(low, high) of the 90 % interval around an estimate, in its own unit; infinite if too few values are finite."""
     known = values[np.isfinite(values)]
     if len(known) < len(values) / 2 or not math.isfinite(centre):
         return -math.inf, math.inf

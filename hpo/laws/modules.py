@@ -1,4 +1,4 @@
-"""Counting any ``nn.Module`` for scaling laws, by the role of each of its parameters."""
+"""Counts any ``nn.Module`` for scaling laws, by the role of each parameter."""
 
 from collections.abc import Mapping
 from math import prod
@@ -10,9 +10,9 @@ from hpo.families.owners import EMBEDDINGS as TABLES
 from hpo.families.owners import owners
 from hpo.laws.counting import counted
 from hpo.laws.tracing import trace
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.modules import Role
+from windtunnel.types.optimizers import optimizer_info
 from windtunnel.types.results import TensorFacts
-from windtunnel.types.roles import Role
 from windtunnel.types.sizes import ModelCount
 
 
@@ -23,22 +23,22 @@ def count_module(
     base: int | None = None,
     overrides: Mapping[str, Role] | None = None,
     example: Tensor | None = None,
-    optimizer: OptimizerName = "adamw",
+    optimizer: str = "adamw",
 ) -> ModelCount:
-    """Count any ``nn.Module`` by the role of each of its parameters, on torch's meta device.
+    """The count of any ``nn.Module``, by the role of each parameter, on torch's meta device.
 
     Embeddings are the tables of ``nn.Embedding``; the readout is the output matrix that has a row for each entry of the
     largest of them. Weights that are tied to a table count as the table. Attention's products over the context are
-    counted where an example is given; without one they are left out, and the count says so.
+    counted if an example is given; without one they are left out, and the count says so.
 
     Args:
         build: width -> module.
-        width: to count at.
-        base: a smaller width, which tells roles; half of the width by default.
+        width: width of the module to count.
+        base: smaller width, needed to tell the roles; None: half of ``width``.
         overrides: name pattern -> role, as for ``windtunnel.roles``.
         example: one example as the module's ``forward`` takes it, with a batch dimension of 1, to count operations and
             what is kept for the backward pass; token ids are [1, context].
-        optimizer: whose state is counted.
+        optimizer: optimizer whose state is counted.
 
     Raises:
         RoleQuestion: a role cannot be told.
@@ -62,6 +62,6 @@ def count_module(
         exact=exact,
         tokens=1 if traced is None else traced.tokens,
         activation=0 if traced is None else traced.kept_bytes,
-        optimizer=optimizer,
+        optimizer=optimizer_info(optimizer),
         traced=traced is not None,
     )

@@ -1,4 +1,4 @@
-"""What a fit says of a planned run: the loss with its interval, and how far beyond the fitted runs it lies."""
+"""Predicts a planned run's loss from a fit: value, interval, and distance beyond the fitted runs."""
 
 import math
 
@@ -9,10 +9,10 @@ from windtunnel.types.plans import PredictedLoss, TransferPlan
 
 
 def predicted_loss(plan: TransferPlan, fit: LawFit) -> PredictedLoss | None:
-    """The loss of a planned run by the law that knows most of it and that the fit has; None where it has none.
+    """Predicted loss of a planned run, by the law of the fit that uses most of the run's sizes; None without such a law.
 
-    Laws of S_min and C_min are asked at the plan's own batch size by the fit's B_crit(L); without one the run counts as
-    far below (S_min) or far above (C_min) none: they are then left out, or asked at the compute as spent.
+    Laws of S_min and C_min are evaluated at the plan's own batch size with the fit's B_crit(L). If the fit has none, a law
+    of S_min is skipped, and a law of C_min is evaluated at the plan's compute.
     """
     assert plan.non_embedding is not None and plan.compute is not None
     tokens = float(plan.tokens_per_step * plan.steps)
@@ -39,7 +39,7 @@ def _critical_batch(fit: LawFit) -> CriticalBatch | None:
 
 
 def _at_own_batch(law: LawResult, point: LawPoint, batch: CriticalBatch, size: float, steps: float) -> LawPoint:
-    """S_min and C_min depend on the loss that they give: bisection in its logarithm."""
+    """The point with S_min and C_min of the plan's batch size, by bisection: both depend on the loss that they give."""
     low, high = -14.0, 14.0
     found = point
     for _ in range(60):
@@ -56,6 +56,6 @@ def _at_own_batch(law: LawResult, point: LawPoint, batch: CriticalBatch, size: f
 
 
 def _beyond(law: LawResult, point: LawPoint) -> dict[str, float]:
-    """Input -> factor beyond the largest that was run, where it is."""
+    """Input -> factor by which it exceeds the largest of the fitted runs, for inputs that do."""
     factors = {name: getattr(point, name) / most for name, most in zip(law.inputs, law.largest, strict=True)}
     return {name: factor for name, factor in factors.items() if factor > 1}

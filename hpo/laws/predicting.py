@@ -1,4 +1,4 @@
-"""What a fitted law says at a size, with the 90 % interval of the law's value there."""
+"""Evaluates a fitted law at given sizes, with the 90 % interval of its value."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from windtunnel.types.laws import LawPoint, LawPrediction, LawResult
 
 
 def predict(law: LawResult, at: LawPoint) -> LawPrediction:
-    """The law at one point.
+    """Value of the law at one point, with its 90 % interval.
 
     Raises:
         ValueError: the point lacks an input of the law.
@@ -23,13 +23,13 @@ def predict(law: LawResult, at: LawPoint) -> LawPrediction:
 
 
 def along(law: LawResult, inputs: Sequence[Sequence[float]]) -> list[LawPrediction]:
-    """The law at many points, one list an input."""
+    """Values of the law at many points, with 90 % intervals; ``inputs`` has one list per input."""
     x = np.log(np.array(inputs)) - np.array(law.centre)[:, None]
     return banded(FORMS[law.law], np.array(law.theta), np.array(law.draws), law.widening, x)
 
 
 def banded(form: Form, theta: Array, resampled: Array, widening: float, x: Array) -> list[LawPrediction]:
-    """Predictions at centred logarithms x, [inputs, points]."""
+    """Values at centred logarithms x [inputs, points] of the inputs, with 90 % intervals from the resamples."""
     centre = form.value(theta[None], x)[0][0]
     spread = form.value(resampled, x)[0]
     found = []

@@ -1,4 +1,4 @@
-"""Why two laws spend one budget differently, in words with their numbers."""
+"""Explains in words why laws allocate one budget differently."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from windtunnel.types.allocations import Allocation
 
 
 def why_they_differ(allocations: Sequence[Allocation]) -> list[str]:
-    """Sentences for people; the first two allocations are Kaplan's and Hoffmann's."""
+    """Sentences on the differences of the allocations; the first two must be Kaplan's and Hoffmann's."""
     kaplan, hoffmann, *own = allocations
     ratio = kaplan.parameters / hoffmann.parameters
     size = f"{ratio:.3g} times as large a model" if ratio >= 1 else f"a model {1 / ratio:.3g} times smaller"

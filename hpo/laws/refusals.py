@@ -1,4 +1,4 @@
-"""What a table of runs cannot answer for, found before or after a fit, with what to do."""
+"""Refuses laws that a table of runs does not determine, before or after the fit, and says what to do."""
 
 from typing import Literal
 
@@ -11,12 +11,12 @@ from windtunnel.types.laws import LawConstant, LawName, LawRefusal
 Reason = Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
 
 SPARE_POINTS = 2
-"""Rows beyond the number of constants, at least: with fewer, residuals say nothing."""
+"""Least number of rows beyond the number of constants: with fewer, residuals mean nothing."""
 DECADE = 10.0
 
 
 class LawRefused(Refused):
-    """This law cannot be fitted to this table."""
+    """The law cannot be fitted to this table; the message says why."""
 
     def __init__(self, law: LawName, reason: Reason, message: str, hint: str) -> None:
         super().__init__(message, hint)
@@ -24,16 +24,16 @@ class LawRefused(Refused):
 
     @property
     def refusal(self) -> LawRefusal:
-        """On the wire."""
+        """The refusal as a wire type."""
         return LawRefusal(law=self.law, reason=self.reason, message=self.message, hint=self.hint or "")
 
 
 def check_points(form: Form, values: Array) -> None:
-    """Enough rows, over enough of each input.
+    """Refuse a table with too few rows, or too narrow a range of an input.
 
     Args:
         form: the law.
-        values: inputs as they are, [inputs, rows].
+        values: inputs, not logarithms, [inputs, rows].
 
     Raises:
         LawRefused: too few rows or sizes, or an input spans one decade or less.
@@ -67,10 +67,10 @@ def check_points(form: Form, values: Array) -> None:
 
 
 def check_warmup(law: LawName, steps: Array | None, warmup: Array | None) -> None:
-    """No row may end within its warmup.
+    """Refuse a table with a row that ends within its warmup.
 
     Raises:
-        LawRefused: one does.
+        LawRefused: a row does.
     """
     if steps is None or warmup is None:
         return
@@ -87,10 +87,10 @@ def check_warmup(law: LawName, steps: Array | None, warmup: Array | None) -> Non
 
 
 def check_identified(form: Form, constants: list[LawConstant]) -> None:
-    """Every exponent is told apart from 0.
+    """Refuse a fit whose exponents cannot be told from 0.
 
     Raises:
-        LawRefused: an interval spans 0, or has no end.
+        LawRefused: an exponent's interval contains 0 or is infinite.
     """
     for each in constants:
         if each.kind == "exponent" and not (each.low > 0 and np.isfinite(each.high)):

@@ -1,4 +1,4 @@
-"""A table of runs as arrays, with the columns that follow from others: D = B S, C = 6 N D, S_min, C_min."""
+"""Holds a table of runs as arrays, and derives columns from others: D = B S, C = 6 N D, S_min, C_min."""
 
 from dataclasses import dataclass, field
 
@@ -13,16 +13,16 @@ from windtunnel.types.laws import LawColumns, LawName
 
 @dataclass
 class RunTable:
-    """Columns by name, each [rows], and notes on how they came about."""
+    """Columns of runs by name, each [rows], and notes on how columns were derived."""
 
     columns: dict[str, Array]
     derived: list[str] = field(default_factory=list)
 
     def get(self, law: LawName, name: str) -> Array:
-        """A column that a law needs.
+        """The column of this name, [rows].
 
         Raises:
-            LawRefused: it is not there.
+            LawRefused: the table has no such column; ``law`` needs it.
         """
         if name not in self.columns:
             raise LawRefused(law, "missing_column", f"the table has no column {name}", f"add a column {name}")
@@ -30,12 +30,12 @@ class RunTable:
 
     @property
     def has_batches(self) -> bool:
-        """Can it say something of batch sizes?"""
+        """True if the table has the columns that critical batch sizes are fitted from."""
         return {"parameters", "batch_size", "steps", "loss"} <= set(self.columns)
 
 
 def run_table(given: LawColumns, warmup_steps: int) -> RunTable:
-    """Arrays of a table of the wire."""
+    """Arrays of a table given as a wire type, with tokens and compute derived if they are missing."""
     columns = {name: np.array(values, dtype=np.float64) for name, values in given if values is not None}
     table = RunTable(columns)
     if warmup_steps and "warmup_steps" not in columns and "steps" in columns:
@@ -50,7 +50,7 @@ def run_table(given: LawColumns, warmup_steps: int) -> RunTable:
 
 
 def critical_batches(table: RunTable) -> tuple[Array, Array, list[str]]:
-    """(losses, critical batch sizes, notes): as measured, or from runs at several batch sizes.
+    """(losses, critical batch sizes, notes) of a table: as measured, or from runs at several batch sizes.
 
     Raises:
         LawRefused: the table has neither.

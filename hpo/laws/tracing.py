@@ -1,4 +1,4 @@
-"""Operations and kept bytes of one pass through any module, on the meta device where the module allows it."""
+"""Counts operations and kept bytes of one pass through any module, on the meta device if the module allows it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from hpo.families.modules import without_values
 
 @dataclass(frozen=True)
 class Trace:
-    """What one example takes."""
+    """Operations, kept bytes and tokens of one example."""
 
     flops: int
-    """Of the forward pass."""
+    """Floating-point operations of the forward pass."""
     kept_bytes: int
-    """Of activations that the backward pass needs."""
+    """Bytes of activations that the backward pass needs."""
     tokens: int
-    """Of the example: its length where it is token ids, else 1."""
+    """Tokens of the example: its length if it is token ids, else 1."""
 
 
 def trace(build: Callable[[int], nn.Module], width: int, example: Tensor) -> Trace:
-    """Run one example through the module of a width.
+    """Counts of one example's pass through the module of a width.
 
     Args:
         build: width -> module.
-        width: of the module.
-        example: [1, ...]; token ids [1, context] of an integer type.
+        width: width of the module.
+        example: one example, [1, ...]; token ids [1, context] have an integer type.
     """
     module = without_values(build, width)
     device = next(iter(module.parameters())).device
@@ -42,7 +42,8 @@ def trace(build: Callable[[int], nn.Module], width: int, example: Tensor) -> Tra
         if id(storage) not in weights and not isinstance(value, nn.Parameter):
             # Held, so that no second storage takes its place in memory.
             kept[storage._cdata] = (storage, storage.nbytes())
-        return value
+        # An operation that saves its own output would hold itself through it, and nothing would free the pass.
+        return value.detach()
 
     is_text = not example.is_floating_point()
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda value: value):

@@ -27,14 +27,14 @@ L2 inside Adam is divided by the gradient's size; entries of hidden weights are 
 they learn is of order 1/m, so ``lambda w / g`` has no single width exponent, and there is no rule.
 """
 
-from hpo.mup.powers import ONE, Power
-from windtunnel.types.optimizer import DecayKind, OptimizerName
+from windtunnel.types.optimizers import DecayKind, OptimizerInfo
+from windtunnel.types.powers import ONE, Power
 from windtunnel.types.results import Role
 from windtunnel.types.transfer import DecayRule
 
 
 def decay_power(
-    rule: DecayRule, kind: DecayKind, optimizer: OptimizerName, role: Role, learning_rate: Power
+    rule: DecayRule, kind: DecayKind, optimizer: OptimizerInfo, role: Role, learning_rate: Power
 ) -> Power | None:
     """Power law of lambda; None where no rule exists (L2 inside Adam).
 
@@ -45,7 +45,7 @@ def decay_power(
         role: of the tensor.
         learning_rate: of the tensor, in width and depth.
     """
-    if kind == "l2" and optimizer != "sgd":
+    if not optimizer.carries(kind):
         return None
     over_depth = Power(depth=learning_rate.depth)
     over_width = learning_rate / over_depth

@@ -23,8 +23,8 @@ cannot carry it, so it is folded in by abc-symmetry with theta = m_L^alpha: rate
 from dataclasses import replace
 
 from hpo.mup.growth import BranchPart
-from hpo.mup.powers import Power
 from hpo.mup.tables import Entry
+from windtunnel.types.powers import Power
 from windtunnel.types.results import Role
 
 

@@ -15,6 +15,7 @@ from hpo.mup.growth import counterparts
 from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED, base_init_std, tensor_rules
 from windtunnel.types.hyperparameters import LAYERED, REGULARISERS, SCOPED, HyperparameterName
 from windtunnel.types.model import ModelSpec
+from windtunnel.types.optimizers import OptimizerInfo
 from windtunnel.types.plans import PlanRegularization, TensorRow
 from windtunnel.types.results import Role, TensorFacts
 from windtunnel.types.spec import JobSpec
@@ -44,11 +45,15 @@ def resolve(
         Refused: a weight decay or an L2 penalty that has no rule for another size (both inside Adam).
     """
     check_labels(spec, hyperparameters, base)
-    name, decay_kind = spec.optimizer.name, spec.optimizer.decay_kind
+    optimizer = spec.optimizer.info
     carry = partial(
-        tensor_rules, spec.parametrization, name, decay_rule=spec.transfer.decay_rule, depth_exponent=spec.depth_exponent
+        tensor_rules,
+        spec.parametrization,
+        optimizer,
+        decay_rule=spec.transfer.decay_rule,
+        depth_exponent=spec.depth_exponent,
     )
-    rules = carry(decay=decay_kind, base=base, target=target)
+    rules = carry(decay=spec.optimizer.decay_kind, base=base, target=target)
     # The penalty's gradient goes through the update like that of any loss: its rule is that of L2 decay.
     penalty_rules = carry(decay="l2", base=base, target=target)
     pairs = counterparts(base, target)
@@ -62,7 +67,7 @@ def resolve(
         init_std = base_init_std(source, spec.model.activation)
         decay = base_value(spec, hyperparameters, "weight_decay", source)
         penalty = base_value(spec, hyperparameters, "l2", source)
-        eps = None if name == "sgd" else base_value(spec, hyperparameters, "eps", source) * rule.eps
+        eps = base_value(spec, hyperparameters, "eps", source) * rule.eps if "eps" in optimizer.settings else None
         rows.append(
             TensorRow(
                 name=fact.name,
@@ -73,8 +78,8 @@ def resolve(
                 init_value=source.init_value or 0.0,
                 init_std=init_std * rule.init_std * base_value(spec, hyperparameters, "init_scale", source),
                 learning_rate=base_value(spec, hyperparameters, "learning_rate", source) * rule.learning_rate,
-                weight_decay=_carried(decay, rule.weight_decay, f"L2 decay inside {name}", fact),
-                l2=_carried(penalty, penalty_rules[fact.name].weight_decay, f"an L2 penalty under {name}", fact),
+                weight_decay=_carried(decay, rule.weight_decay, optimizer, "L2 decay inside", fact),
+                l2=_carried(penalty, penalty_rules[fact.name].weight_decay, optimizer, "an L2 penalty under", fact),
                 eps=eps,
                 multiplier=rule.multiplier * (multipliers.get(fact.role) or 1.0),
             )
@@ -88,7 +93,7 @@ def _start(source: TensorFacts, init_std: float) -> Literal["normal", "zeros", "
     return "normal" if init_std > 0 else "zeros"
 
 
-def _carried(value: float, factor: float | None, what: str, fact: TensorFacts) -> float:
+def _carried(value: float, factor: float | None, optimizer: OptimizerInfo, what: str, fact: TensorFacts) -> float:
     """A decay or penalty at the target's size.
 
     Raises:
@@ -96,8 +101,8 @@ def _carried(value: float, factor: float | None, what: str, fact: TensorFacts) -
     """
     if value > 0 and factor is None:
         raise Refused(
-            f"{what} has no rule for another size: Adam divides {value:g} * w by the gradient's size, which falls with "
-            f"width and depth at another rate than w does (tensor {fact.name!r})",
+            f"{what} {optimizer.name} has no rule for another size: {optimizer.why_no_l2.format(term=f'{value:g} * w')} "
+            f"(tensor {fact.name!r})",
             "tune with optimizer.decay 'decoupled' or 'independent', which have a rule, and without L2 in the loss",
         )
     return value * (factor or 0.0)

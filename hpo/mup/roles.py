@@ -1,7 +1,7 @@
-"""What each parameter tensor is under muP, told by which of its dimensions grow with the width. Imports no torch.
+"""Tells the muP role of each parameter tensor by the dimensions that grow with the width. Imports no torch.
 
-Shapes tell most of it. What the owner of a tensor tells beside them comes in as ``Evidence``; ``hpo.families.modules``
-collects it from a module. Where neither decides, the answer is a question and never a guess.
+Shapes tell most roles. Facts about the layer that owns a tensor come in as ``Evidence``, which ``hpo.families.modules``
+collects from a module. If neither decides, the result is a question, never a guess.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import isclose, prod
 
-from windtunnel.types.roles import ROLES, Role
+from windtunnel.types.modules import ROLES, Role
 
 Shape = Sequence[int]
 EMBEDDINGS = ("token_embedding.weight", "position_embedding.weight")
@@ -17,7 +17,7 @@ EMBEDDINGS = ("token_embedding.weight", "position_embedding.weight")
 
 
 class RoleQuestion(ValueError):
-    """Tensors whose role cannot be told; each question names its tensor and the answers that settle it.
+    """The roles of some tensors cannot be told; each question names its tensor and the possible answers.
 
     Args:
         questions: tensor -> question.
@@ -30,18 +30,18 @@ class RoleQuestion(ValueError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a tensor beside its shapes."""
+    """Facts about a tensor other than its shapes."""
 
     role: Role | None
-    """Its role; None where its shapes decide."""
+    """Role of the tensor; None: its shapes decide."""
     why: str
     open: bool = False
-    """Whether the order of its dimensions is anybody's guess: [fan_out, fan_in] is a convention of layers, not a law."""
+    """True if the order of its dimensions is unknown: [fan_out, fan_in] is a convention of layers, not a rule."""
 
 
 @dataclass(frozen=True)
 class TensorRole:
-    """One tensor, its role, and why."""
+    """The role of one tensor, with the reason."""
 
     name: str
     base: tuple[int, ...]
@@ -59,7 +59,7 @@ class TensorRole:
 def infer_roles(
     base: Mapping[str, Shape], delta: Mapping[str, Shape], overrides: Mapping[str, Role] | None = None
 ) -> dict[str, Role]:
-    """Role of each tensor of any model, from its shapes at two widths alone; see ``tensor_roles``.
+    """Role of each tensor of any model, from its shapes at two widths alone.
 
     An embedding table stored as [tokens, width] has the shapes of a readout: name it input in ``overrides``.
     """
@@ -80,13 +80,13 @@ def tensor_roles(
     Args:
         base: name -> shape at the base width.
         delta: name -> shape at another, larger width and the same depth.
-        overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first pattern that fits decides.
-        evidence: name -> what is known beside the shapes.
+        overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first match decides.
+        evidence: name -> facts other than the shapes.
 
     Raises:
         RoleQuestion: some roles cannot be told.
         ValueError: the two models differ in names or ranks, a dimension shrinks, nothing grows at all, or an override
-            fits no tensor, is no role, or contradicts the shapes.
+            matches no tensor, is not a role, or contradicts the shapes.
     """
     _same_names(base, delta)
     growing = {name: _growing_dimensions(name, base[name], delta[name]) for name in base}
@@ -145,7 +145,7 @@ def _growing_dimensions(name: str, base: Shape, delta: Shape) -> tuple[int, ...]
 
 
 def _told_by_shape(shape: Shape, growing: tuple[int, ...], *, is_open: bool) -> tuple[Role, str] | None:
-    """(role, why); None where the shapes leave it open."""
+    """(role, reason) of a tensor; None if its shapes leave the role open."""
     rank = len(shape)
     match growing:
         case ():
@@ -200,7 +200,7 @@ def _check_role(name: str, role: Role, growing: tuple[int, ...]) -> None:
 
 
 def _growth(name: str, role: Role, base: Shape, delta: Shape, growing: tuple[int, ...]) -> tuple[float, float]:
-    """(m_in, m_out)"""
+    """(m_in, m_out): growth of a tensor's fan-in and fan-out from base to delta."""
     ratios = [delta[index] / base[index] for index in growing]
     match role:
         case "hidden":

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Literal
 
+from hpo.errors import Refused
 from hpo.mup.decay import decay_power
 from hpo.mup.depth import deepened
 from hpo.mup.growth import BranchPart, Growth, branch_part, counterparts, depth_growth, growth_of
-from hpo.mup.powers import Power
 from hpo.mup.roles import EMBEDDINGS
 from hpo.mup.tables import TABLES
-from windtunnel.types.optimizer import DecayKind, OptimizerName
+from windtunnel.types.optimizers import DecayKind, OptimizerInfo
+from windtunnel.types.powers import Power
 from windtunnel.types.results import Role, TensorFacts
 from windtunnel.types.transfer import DecayRule, Parametrization
 
@@ -68,7 +69,7 @@ class TensorRule:
 
 def role_rule(
     parametrization: Parametrization,
-    optimizer: OptimizerName,
+    optimizer: OptimizerInfo,
     decay: DecayKind,
     role: Role,
     *,
@@ -86,11 +87,20 @@ def role_rule(
         decay_rule: how the shrinkage of a step goes with the width.
         depth_exponent: alpha of CompleteP; None: values do not go with the depth.
         part: where the tensor stands in a residual block.
+
+    Raises:
+        Refused: the theory has no law for the learning rate of this optimizer.
     """
     entry = TABLES[parametrization][role]
     if depth_exponent is not None:
         entry = deepened(entry, role, part, depth_exponent)
-    learning_rate = entry.learning_rate(optimizer)
+    learning_rate = optimizer.rate(entry, role)
+    if learning_rate is None:
+        raise Refused(
+            f"no rule says how the learning rate of a tensor of role {role!r} goes with the width under optimizer "
+            f"{optimizer.name!r}",
+            "tune at the size of the large model, or with an optimizer that has a rule",
+        )
     return RoleRule(
         init_std=entry.init_std,
         learning_rate=learning_rate,
@@ -102,7 +112,7 @@ def role_rule(
 
 def tensor_rules(
     parametrization: Parametrization,
-    optimizer: OptimizerName,
+    optimizer: OptimizerInfo,
     decay: DecayKind,
     base: Sequence[TensorFacts],
     target: Sequence[TensorFacts],
@@ -124,6 +134,7 @@ def tensor_rules(
     Raises:
         ValueError: a target tensor has no counterpart in the base, another role or rank there, or grew where its role
             may not.
+        Refused: the theory has no law for the learning rate of this optimizer.
     """
     rules: dict[str, TensorRule] = {}
     pairs, deeper = counterparts(base, target), depth_growth(base, target)

@@ -28,3 +28,28 @@ def clip_by_global_norm(gradient: Tensor, threshold: Tensor) -> Tensor:
     norm = torch.where(square > 0, square, 1.0).sqrt()
     scale = torch.where(square > 0, threshold / (norm + STABILITY), 1.0)
     return gradient * scale.clamp(max=1.0)
+
+
+class Clip:
+    """Scale of one clipped gradient, and its derivative.
+
+    Args:
+        gradient: [members, P].
+        threshold: [members, 1].
+    """
+
+    def __init__(self, gradient: Tensor, threshold: Tensor) -> None:
+        self.gradient, self.threshold = gradient, threshold
+        self.norm: Tensor = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        scale = threshold / (self.norm + STABILITY)
+        # A zero gradient is not clipped, whatever the threshold.
+        self.active = (scale <= 1) & (self.norm > 0)
+        self.scale = torch.where(self.active, scale, 1.0)
+
+    def pull_back_(self, adjoint: Tensor) -> Tensor:
+        """Turns the adjoint of the clipped gradient into that of the gradient; returns the threshold's, [members, 1]."""
+        along = torch.linalg.vecdot(adjoint, self.gradient)[:, None]
+        to_threshold = torch.where(self.active, along / (self.norm + STABILITY), 0.0)
+        inward = torch.where(self.active, to_threshold * self.scale / self.norm, 0.0)
+        adjoint.mul_(self.scale).addcmul_(inward, self.gradient, value=-1)
+        return to_threshold

@@ -15,6 +15,7 @@ from hpo.plans.premises import (
 from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.model import ModelSpec
+from windtunnel.types.optimizers import BOUNDS
 from windtunnel.types.plans import Assumption
 from windtunnel.types.results import TuneResult
 from windtunnel.types.schedules import GPT3Schedule, ShapeName
@@ -107,8 +108,7 @@ SHAPES: dict[ShapeName, tuple[str, str]] = {
 
 
 def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterName, text: str) -> Assumption | None:
-    is_sgd = spec.optimizer.name == "sgd"
-    if name in (("beta1", "beta2") if is_sgd else ("momentum",)):
+    if name in BOUNDS and name not in spec.optimizer.info.settings:
         return None
     value = attention_multiplier(spec, values) if name == "attention_multiplier" else global_value(spec, values, name)
     if value is None or (name in OPTIONAL and value == 1):

@@ -24,7 +24,7 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
             "this job has no coordinate check, so nothing shows that its values carry over to another width",
             "run the job again with the check, or ask with force",
         )
-    fading = vanishing(spec.parametrization, spec.optimizer.name)
+    fading = vanishing(spec.parametrization, spec.optimizer.info)
     unexplained = _unexplained(result, check, fading)
     if check.verdict == "fail" and (unexplained or not fading):
         worst = max(unexplained or check.slopes, key=lambda slope: abs(slope.slope))

@@ -1,8 +1,8 @@
 """What tables and rules of transfer take for granted, in sentences: width, decay, clipping, depth. Imports no torch."""
 
-from hpo.mup.powers import ONE, Power
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import Assumption
+from windtunnel.types.powers import ONE, Power
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.transfer import DecayRule, Parametrization
 
@@ -88,7 +88,7 @@ def beyond_the_table(spec: JobSpec, target: ModelSpec, *, clips: bool) -> list[s
             "Features: under parametrization 'ntk' what a layer puts out changes in training by as little as width^-1/2. A "
             "large model is a kernel method: it learns with its readout, not features. Use 'mup' for layers that learn."
         )
-    if spec.parametrization == "u-mup" and spec.optimizer.name != "sgd":
+    if spec.parametrization == "u-mup" and spec.optimizer.info.normalises:
         found.append(
             "Embeddings: u-muP lets their learning rate fall as width^-1/2, which its authors observed to transfer better "
             "for language; by theory they learn the less the wider the model is. Use 'mup' to keep their rate."

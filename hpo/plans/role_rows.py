@@ -39,7 +39,7 @@ def _role_row(
     translated: Mapping[str, str],
 ) -> RoleRow:
     proxy = [fact for fact in base if fact.role == role]
-    hidden = {"eps"} if spec.optimizer.name == "sgd" else set()
+    hidden = set() if "eps" in spec.optimizer.info.settings else {"eps"}
 
     def common(value: Callable[[TensorRow], float | None]) -> float | None:
         return _common([value(row) for row in rows])
@@ -75,7 +75,7 @@ def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow]) -> dict[str,
         if part in places:
             rule = role_rule(
                 spec.parametrization,
-                spec.optimizer.name,
+                spec.optimizer.info,
                 spec.optimizer.decay_kind,
                 role,
                 decay_rule=spec.transfer.decay_rule,

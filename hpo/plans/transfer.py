@@ -76,7 +76,7 @@ def make_plan(
         )
         for row in rows
     ]
-    is_sgd = spec.optimizer.name == "sgd"
+    settings = spec.optimizer.info.settings
     size = count(plan_size, spec.info, spec.optimizer.name)
     values, knots = best.hyperparameters, regulariser_knots(result)
     return TransferPlan(
@@ -102,9 +102,9 @@ def make_plan(
         classes=proxy.classes,
         optimizer=spec.optimizer.name,
         decay=spec.optimizer.decay_kind,
-        momentum=global_value(spec, values, "momentum") if is_sgd else None,
-        beta1=None if is_sgd else global_value(spec, values, "beta1"),
-        beta2=None if is_sgd else global_value(spec, values, "beta2"),
+        momentum=global_value(spec, values, "momentum") if "momentum" in settings else None,
+        beta1=global_value(spec, values, "beta1") if "beta1" in settings else None,
+        beta2=global_value(spec, values, "beta2") if "beta2" in settings else None,
         clip_norm=global_value(spec, values, "clip_norm"),
         regularization=regularization(spec, values, plan_size),
         regulariser_schedule=knots,

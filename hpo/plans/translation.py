@@ -66,23 +66,23 @@ def _batch(result: TuneResult, ratio: float) -> Translation:
             assumption="the large run uses the same batch size",
         )
         return Translation(assumptions=[known])
-    is_sgd = spec.optimizer.name == "sgd"
-    factor = ratio if is_sgd else ratio**0.5
-    text = "B'/B" if is_sgd else "sqrt(B'/B)"
+    rule = spec.optimizer.info.batch
+    if rule is None:
+        return Translation(
+            objection=Refused(
+                f"no rule says how the learning rate of optimizer {spec.optimizer.name!r} goes with the batch size",
+                f"plan with the proxy's batch size, {size}; force copies the rate",
+            )
+        )
     entry = Assumption(
         quantity="batch_size",
         value=round(size * ratio),
-        formula=f"lr * {text}",
-        assumption=f"both batch sizes are below the critical one ({_critical(result)}); "
-        + (
-            "momentum keeps its length in steps"
-            if is_sgd
-            else "the averages of Adam keep their length in steps (the SDE's rule would shorten them with the batch)"
-        ),
+        formula=f"lr * {rule.formula}",
+        assumption=f"both batch sizes are below the critical one ({_critical(result)}); {rule.kept}",
     )
     return Translation(
-        learning_rate=factor,
-        formulas={"learning_rate": f" * {text}"},
+        learning_rate=rule.factor(ratio),
+        formulas={"learning_rate": f" * {rule.formula}"},
         assumptions=[entry],
         objection=_past_critical(result, max(size, round(size * ratio))),
     )
@@ -167,10 +167,10 @@ def _decay(result: TuneResult, target: Target, batch: float, rate: float) -> Tra
     if batch == 1 and rate == 1 and data == 1:
         return Translation()
     kind = spec.optimizer.decay_kind
-    if kind == "l2" and spec.optimizer.name != "sgd":
-        return Translation(
-            uncovered=["Decay: L2 inside Adam has no rule for another batch size, horizon or data set; lambda is copied."]
-        )
+    optimizer = spec.optimizer.info
+    if not optimizer.carries(kind):
+        lost = f"Decay: L2 inside {optimizer.title} has no rule for another batch size, horizon or data set"
+        return Translation(uncovered=[f"{lost}; lambda is copied."])
     if kind == "independent":
         factor, text, formula = held, "", "tau = B / (lambda D): lambda' = lambda (B'/B) (D/D')"
     else:

@@ -8,7 +8,6 @@ from typing import Self
 from hpo.families.facts.family import FamilyFacts, Footprint, parameters
 from hpo.families.facts.registry import facts
 from hpo.mup.labels import keys
-from hpo.sizing.counts import state_copies
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.results import TensorFacts
@@ -58,7 +57,7 @@ class Sizes:
             tensors=tuple(tensors),
             parameters=parameters(tensors),
             footprint=family.footprint(spec.model, task),
-            state_copies=state_copies(spec),
+            state_copies=spec.optimizer.info.state,
             item_coordinates=tuple(len(keys(spec, item, tensors)) for item in spec.search),
         )
 

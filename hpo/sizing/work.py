@@ -147,7 +147,7 @@ def _tune(sizes: Sizes, limit: int) -> Phase:
         return Phase("tune", 0.0, seeds * response_facts(spec.method.estimator).run_cost(spec, 1 + spec.outer.steps))
     cost = hypergradient_cost(sizes, limit)
     if spec.method.info.has_sampler:
-        gradients = AUTO_GRADIENTS * min(seeds, GRADIENT_SEEDS) * cost
+        gradients = 0.0 if spec.optimizer.info.pathwise else AUTO_GRADIENTS * min(seeds, GRADIENT_SEEDS) * cost
         return Phase("tune", spec.outer.steps * AUTO_RUNS * steps, spec.outer.steps * gradients)
     racing = (RACERS + RACE_FINALISTS * (seeds - 1)) * steps
     moves = spec.outer.steps * spec.outer.starts

@@ -1,4 +1,4 @@
-"""Image classification sets that packages ship."""
+"""Loads image classification sets that packages ship."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Data that come as one pool: split at random once and for all, standardised on the training part."""
+"""Splits a pool of data at random, the same way every time, and standardises it on the training part."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ Pool = tuple[Tensor, Tensor]
 """(inputs [n, features] float32, labels [n] int64, or float32 for regression)."""
 
 SPLIT_SEED = 20_240_229
-"""Every job of a task sees the same three parts; the job's seed never moves an example between them."""
+"""Seed of the split: every job of a task gets the same three parts, whatever its own seed."""
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """A reader of such data.
+    """Reader of a pool of data: splits and standardises it.
 
     Inputs are standardised with the training part's mean and deviation, and so are the targets of a regression. The
-    sources of a classification task are its classes; a regression has one.
+    sources of a classification task are its classes; a regression has one source.
     """
 
     read: Callable[[], Pool]
     per_feature: bool
-    """Standardise each feature by itself (measurements in different units) or all by one mean and deviation (pixels)."""
+    """Whether each feature is standardised by itself (measurements in different units), not all together (pixels)."""
 
     def __call__(self, info: TaskInfo) -> Parts:
-        """Read, split and scale.
+        """The three parts, read, split and standardised.
 
         Raises:
-            InvalidData: the source is not what the catalogue says.
+            InvalidData: the data differ from the catalogue's description.
         """
         inputs, labels = self.read()
         sizes = [info.train_examples, info.validation_examples, info.test_examples]

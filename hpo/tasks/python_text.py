@@ -12,12 +12,12 @@ from hpo.tasks.split import Parts, Split
 from windtunnel.types.tasks import TaskInfo
 
 CHARACTERS = "\n" + "".join(chr(code) for code in range(ord(" "), ord("~") + 1))
-"""The vocabulary: index in this string; what is not in it is the one unknown symbol after it."""
+"""Vocabulary: a token is an index in this string; any other character is the one unknown token after it."""
 TOKENS = {character: token for token, character in enumerate(CHARACTERS)}
 TAB = 4
 TRAIN_WINDOWS, HELD_OUT_WINDOWS = 160, 100
-"""Windows from the beginning of each file of the training part, and of the other two. The files are longer in every
-supported version of Python, so that the number of examples does not depend on the version; their text does."""
+"""Windows taken from the beginning of each file: of the training part, and of the other two parts. The files are longer
+than that in every supported version of Python, so the number of examples does not depend on the version; the text does."""
 
 TRAIN_FILES: dict[str, tuple[str, ...]] = {
     "networking": (
@@ -91,7 +91,7 @@ TRAIN_FILES: dict[str, tuple[str, ...]] = {
         "unittest/mock.py",
     ),
 }
-"""Source -> files of the training part, relative to the standard library."""
+"""Source -> paths of the training part's files in the standard library."""
 VALIDATION_FILES: dict[str, tuple[str, ...]] = {
     "networking": ("xmlrpc/server.py",),
     "text": ("email/header.py",),
@@ -109,12 +109,12 @@ TEST_FILES: dict[str, tuple[str, ...]] = {
 
 
 def python_text(info: TaskInfo) -> Parts:
-    """Windows of tokens and of the tokens that follow them, split by file.
+    """The three parts: windows of tokens with the next tokens as labels, split by file.
 
-    Inputs are [examples, context] and labels the same one token later, both int64. Windows of a file do not overlap.
+    Inputs are [examples, context] and labels the tokens one position later, both int64. Windows of a file do not overlap.
 
     Raises:
-        InvalidData: this Python has no sources of its standard library, or other ones than expected.
+        InvalidData: this Python has no sources of its standard library, or unexpected ones.
     """
     parts = ((TRAIN_FILES, TRAIN_WINDOWS), (VALIDATION_FILES, HELD_OUT_WINDOWS), (TEST_FILES, HELD_OUT_WINDOWS))
     train, validation, test = (_part(files, windows, info) for files, windows in parts)

@@ -1,4 +1,4 @@
-"""Load a task's data: its three parts, checked against what is known of the task."""
+"""Loads a task's data: its three parts, checked against what is known of the task."""
 
 import functools
 import hashlib
@@ -26,7 +26,7 @@ READERS: dict[str, Callable[[TaskInfo], Parts]] = {
     "python-text": python_text,
     "synthetic": Pooled(synthetic.teacher, per_feature=False),
 }
-"""Where a task comes from."""
+"""Name of a built-in task -> function that reads its three parts."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class TaskData:
     test: Split
     classes: int
     sha256: str
-    """Of inputs and labels after splitting and scaling."""
+    """Digest of inputs and labels after splitting and scaling."""
 
     @property
     def features(self) -> int:
-        """Length of one example."""
+        """Number of features of an example; for text, of its tokens."""
         return prod(self.train.inputs.shape[1:])
 
 
@@ -60,10 +60,10 @@ def data_of(spec: JobSpec) -> TaskData:
 
 
 def load(name: str) -> TaskData:
-    """Load a built-in or installed task by name.
+    """The data of a built-in or installed task; a built-in task is loaded once per process.
 
     Raises:
-        InvalidData: the name is unknown, or the source is not what the catalogue says.
+        InvalidData: the name is unknown, or the data differ from the catalogue's description.
     """
     try:
         return _load(TASKS[name])
@@ -103,12 +103,16 @@ def _elsewhere(name: str) -> InvalidData:
 
 @functools.lru_cache(maxsize=8)
 def load_built_in(name: str) -> TaskData:
-    """Load a built-in task, once."""
+    """The data of a built-in task, kept for the process.
+
+    Raises:
+        InvalidData: the data differ from the catalogue's description.
+    """
     return _told_apart(BUILT_IN[name], READERS[name](BUILT_IN[name]))
 
 
 def _told_apart(info: TaskInfo, parts: Parts) -> TaskData:
-    """The data with their digest."""
+    """The three parts with their digest."""
     train, validation, test = parts
     digest = hashlib.sha256()
     for split in (train, validation, test):

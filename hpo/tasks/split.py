@@ -11,17 +11,17 @@ class Split:
     """Examples of one part, in a fixed order."""
 
     inputs: Tensor
-    """[examples, features] float32; for text tokens [examples, context] int64."""
+    """Inputs [examples, features] float32; for text, tokens [examples, context] int64."""
     labels: Tensor
-    """[examples] int64; for text the next tokens [examples, context]; for regression [examples] float32."""
+    """Labels [examples] int64; for text, the next tokens [examples, context]; for a regression [examples] float32."""
     sources: Tensor
-    """Where each example comes from: index into ``TaskInfo.sources``, [examples] int64."""
+    """Source of each example: index into ``TaskInfo.sources``, [examples] int64."""
 
     def __len__(self) -> int:
         return self.labels.shape[0]
 
     def batch(self, number: int, size: int) -> "Split":
-        """Batch ``number`` of ``size`` examples, round and round in their own order; all of them where they are no more."""
+        """Batch ``number`` of ``size`` examples in their own order, starting again at the end; all if there are no more."""
         count = len(self)
         if count <= size:
             return self
@@ -30,4 +30,4 @@ class Split:
 
 
 Parts = tuple[Split, Split, Split]
-"""Train, validation, test."""
+"""Training, validation and test part."""

@@ -8,7 +8,7 @@ from windtunnel.types.tasks import BUILT_IN
 TEACHER_SEED = 7
 TEACHER_WIDTH = 128
 TEMPERATURE = 0.5
-"""Of the labels' softmax over unit-variance logits: low enough to learn, high enough that no student reaches loss 0."""
+"""Temperature of the labels' softmax over unit-variance logits: low enough to learn, too high for a loss of 0."""
 
 
 def teacher() -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Tabular sets that packages ship."""
+"""Loads tabular sets that packages ship."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""An uploaded data set as the numerics take it: three parts that were split before, standardised."""
+"""Loads an uploaded data set, which was split when it was uploaded, and standardises it."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,15 @@ from windtunnel.types import Dataset, Scaling
 
 
 def uploaded(dataset: Dataset, arrays: Mapping[str, Tensor]) -> TaskData:
-    """The data of a job.
+    """The data of a job on an uploaded data set.
 
     Args:
-        dataset: what is known of it; its scaling was fitted on the training part alone.
+        dataset: description of the data set; its scaling was fitted on the training part alone.
         arrays: ``PART.inputs`` and ``PART.labels`` for train, validation and test, as they are stored: inputs
             [examples, features] float32, or tokens [windows, context]; labels classes, float32 targets, or next tokens.
 
     Raises:
-        InvalidData: the arrays are not what is known of them.
+        InvalidData: the arrays differ from the description.
     """
     task = dataset.task
     sizes = {"train": task.train_examples, "validation": task.validation_examples, "test": task.test_examples}

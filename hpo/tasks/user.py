@@ -1,4 +1,4 @@
-"""The data of a task of one's own: three parts as tensors, checked against what the task says of itself."""
+"""Loads the data of a user's own task: three parts as tensors, checked against the task's description."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ PARTS = ("train", "validation", "test")
 
 
 def user_parts(task: UserTask, info: TaskInfo) -> Parts:
-    """Load the three parts. Nothing is scaled, shuffled or split: that is the task's to do.
+    """The three parts. The task itself must split, shuffle and scale them.
 
     Raises:
-        InvalidData: loading failed, or shapes, sizes, labels or numbers are not what the task says.
+        InvalidData: loading failed, or shapes, sizes, labels or numbers differ from the task's description.
     """
     try:
         loaded = task.parts()

@@ -1,4 +1,4 @@
-"""From hyperparameters to the coefficients of every update: scopes, schedule and decay kind, as one small graph.
+"""Turns hyperparameters into the coefficients of every update: scopes, schedule and decay kind, as one small graph.
 
 The engine differentiates a run with respect to the tables here; the ordinary backward pass through this file then gives
 the hypergradient, whatever the scope, the bijection or the schedule.
@@ -14,86 +14,67 @@ from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
 from hpo.schedules import multipliers
 from hpo.training.space import Space
-from hpo.updates import StepCoefficients
 from windtunnel.types import HyperparameterName, JobSpec
+from windtunnel.types.hyperparameters import SCOPED
 
 Tables = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Tables for a whole run, by where they act. T updates, n tensors."""
+    """Tables of hyperparameters for a whole run of T updates and n tensors, grouped by the place where they act."""
 
     initial: Tables
-    """On the initial weights: ``init_scale`` [members, n]."""
+    """Tables that act on the initial weights: ``init_scale`` [members, n]."""
     loss: Tables
-    """Inside the training loss: ``output_multiplier``, ``embedding_multiplier``, ``attention_multiplier``, ``input_noise``,
-    ``augmentation``, ``label_smoothing`` [members]; ``dropout`` [members, layers]; ``l2`` [members, n]; ``mixture_weight``
-    [members, sources]. One that is off is absent."""
+    """Tables that act inside the training loss: ``output_multiplier``, ``embedding_multiplier``, ``attention_multiplier``,
+    ``input_noise``, ``augmentation``, ``label_smoothing`` [members]; ``dropout`` [members, layers]; ``l2`` [members, n];
+    ``mixture_weight`` [members, sources]. A table that is off is absent."""
     update: Tables
-    """In every update alike: ``clip_norm``, ``momentum``, ``beta1``, ``beta2`` [members, 1]; ``eps`` [members, 1], or
-    [members, n] where tensors differ in it; ``coupled_decay``, the optimizer's own L2, [members, n]."""
+    """Tables that are the same in every update: ``clip_norm``, ``momentum``, ``beta1``, ``beta2`` [members, 1]; ``eps``
+    [members, 1], or [members, n] if tensors differ in it; ``coupled_decay``, the optimizer's own L2, [members, n]."""
     scheduled: Tables
-    """In the updates, over time: ``learning_rate``, and ``shrink`` where decay is decoupled or independent,
-    [T, members, n]."""
+    """Tables that change over the updates, [T, members, n]: ``learning_rate``, and ``shrink`` if decay is decoupled or
+    independent."""
 
     def tables(self) -> dict[str, Tensor]:
-        """All of them, by name."""
+        """All tables, by name."""
         return {**self.initial, **self.loss, **self.update, **self.scheduled}
 
     def live(self) -> dict[str, Tensor]:
-        """Those that depend on a coordinate."""
+        """Tables that depend on a coordinate of the search space, by name."""
         return {name: table for name, table in self.tables().items() if table.requires_grad}
 
     def detached(self) -> "Coefficients":
-        """The same numbers without their graph."""
+        """A copy of the coefficients without their autograd graph."""
         return Coefficients(*(detached(group) for group in (self.initial, self.loss, self.update, self.scheduled)))
 
     def of(self, members: slice) -> "Coefficients":
-        """Those of some of the members."""
+        """The coefficients of some of the members."""
         initial, loss, update = (of_members(group, members) for group in (self.initial, self.loss, self.update))
         return Coefficients(initial, loss, update, {name: table[:, members] for name, table in self.scheduled.items()})
 
     def at(self, step: int) -> dict[str, Tensor]:
-        """Tables of one update: those over time at that step, [members, n]; the others as they are."""
+        """Tables of update ``step``: scheduled tables at that step, [members, n], and the constant ones of ``update``."""
         return {**self.update, **{name: table[step] for name, table in self.scheduled.items()}}
 
 
 def detached(tables: Tables) -> dict[str, Tensor]:
-    """The same numbers without their graph."""
+    """The tables without their autograd graph."""
     return {name: table.detach() for name, table in tables.items()}
 
 
 def of_members(tables: Tables, members: slice) -> dict[str, Tensor]:
-    """The rows of some of the members of tables that have them in front."""
+    """The rows of some of the members, of tables whose first axis is members."""
     return {name: table[members] for name, table in tables.items()}
 
 
-def expanded(tables: Tables, layout: Layout) -> StepCoefficients:
-    """What ``Coefficients.at`` gives, with one value a parameter where it had one a tensor."""
-
-    def per_parameter(name: str) -> Tensor | None:
-        table = tables.get(name)
-        return table if table is None or table.shape[1] == 1 else layout.expand(table)
-
-    return StepCoefficients(
-        learning_rate=layout.expand(tables["learning_rate"]),
-        shrink=per_parameter("shrink"),
-        l2=per_parameter("coupled_decay"),
-        clip_norm=tables.get("clip_norm"),
-        momentum=tables.get("momentum"),
-        beta1=tables.get("beta1"),
-        beta2=tables.get("beta2"),
-        eps=per_parameter("eps"),
-    )
-
-
 def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) -> Coefficients:
-    """Coefficients of a population.
+    """Coefficients of a population at points of the search space.
 
     Args:
         spec: optimizer, schedule and the values that are not searched.
-        space: what the coordinates mean.
+        space: the search space, which gives the coordinates their meaning.
         layout: the tensors of the proxy.
         points: unconstrained coordinates, [members, k]; the result is differentiable in them.
     """
@@ -105,23 +86,25 @@ def coefficients(spec: JobSpec, space: Space, layout: Layout, points: Tensor) ->
     scheduled = {"learning_rate": learning_rate}
     if kind != "l2":
         scheduled["shrink"] = learning_rate * decay if kind == "decoupled" else schedule * decay
-    own: tuple[HyperparameterName, ...] = ("momentum",) if spec.optimizer.name == "sgd" else ("beta1", "beta2")
-    columns = {name: chosen.column(name) for name in ("clip_norm", *own)}
+    settings = spec.optimizer.info.settings
+    alike: list[HyperparameterName] = ["clip_norm", *(name for name in settings if name not in SCOPED)]
+    columns = {name: chosen.column(name) for name in alike}
     update: dict[str, Tensor] = {name: column[:, None] for name, column in columns.items() if column is not None}
-    if spec.optimizer.name != "sgd":
-        update["eps"] = chosen.per_tensor("eps") if chosen.is_scoped("eps") else chosen.sole("eps")[:, None]
+    for name in settings:
+        if name in SCOPED:
+            update[name] = chosen.per_tensor(name) if chosen.is_scoped(name) else chosen.sole(name)[:, None]
     if kind == "l2":
         update["coupled_decay"] = decay
     return Coefficients({"init_scale": chosen.per_tensor("init_scale")}, _in_the_loss(chosen), update, scheduled)
 
 
 def loss_tables(spec: JobSpec, space: Space, layout: Layout, points: Tensor) -> dict[str, Tensor]:
-    """``Coefficients.loss`` alone, at points [rows, k]."""
+    """Tables of the training loss alone, at points [rows, k]."""
     return _in_the_loss(_Values(spec, space, layout, space.values(points)))
 
 
 def _schedule(chosen: "_Values") -> Tensor:
-    """Multiplier of every update, [T, members]."""
+    """Learning-rate multiplier of every update, [T, members]."""
     spec, shape = chosen.spec, chosen.space.schedule_shape(chosen.values)
     return multipliers(spec.schedule, spec.inner.steps, shape, chosen.values, spec.tokens_per_step)
 
@@ -137,7 +120,7 @@ FORWARD: tuple[HyperparameterName, ...] = (
 
 
 def _in_the_loss(chosen: "_Values") -> dict[str, Tensor]:
-    """Tables of the training loss; a multiplier that is not searched is 1, and absent like a regulariser that is off."""
+    """Tables of the training loss, without multipliers that are not searched (they are 1) and regularisers that are off."""
     spec = chosen.spec
     tables: dict[str, Tensor] = {}
     for name in FORWARD:
@@ -157,16 +140,16 @@ def _in_the_loss(chosen: "_Values") -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class _Values:
-    """Hyperparameter values of a population, and where to look them up."""
+    """Hyperparameter values of a population, searched or fixed by the spec."""
 
     spec: JobSpec
     space: Space
     layout: Layout
     values: Tensor
-    """[members, k]"""
+    """Values of the search space's coordinates, [members, k]."""
 
     def column(self, name: HyperparameterName) -> Tensor | None:
-        """Value of a global hyperparameter, [members]; None where it is switched off."""
+        """Value of a global hyperparameter, [members]; None if it is switched off."""
         for index, item in enumerate(self.space.hyperparameters):
             if item.name == name:
                 return self.values[:, index]
@@ -180,11 +163,11 @@ class _Values:
         return column
 
     def is_scoped(self, name: HyperparameterName) -> bool:
-        """Whether tensors may differ in it."""
+        """True if the search gives tensors different values of it."""
         return any(item.name == name and item.scope != "global" for item in self.space.hyperparameters)
 
     def per_tensor(self, name: HyperparameterName) -> Tensor:
-        """Value of a scoped hyperparameter for each tensor, [members, n]; 0 where it does not act."""
+        """Value of a scoped hyperparameter for each tensor, [members, n]; 0 for tensors that it does not act on."""
         return torch.stack([self._for_tensor(name, tensor) for tensor in range(len(self.layout.tensors))], dim=1)
 
     def per_layer(self, name: HyperparameterName) -> Tensor:

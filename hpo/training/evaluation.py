@@ -1,4 +1,4 @@
-"""Judging points of the search space by plain training runs: points x seeds, in populations of a bounded size."""
+"""Evaluates points of the search space by plain training runs: points x seeds, in populations of a bounded size."""
 
 import math
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from windtunnel.types import LossEstimate
 SeedPath = tuple[int, ...]
 
 DIVERGED_LOSS = 1e3
-"""Nats. A run that ends above it has diverged even where its loss is still a number."""
+"""Loss above which a run counts as diverged, even if its loss is finite; nats."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Losses of points x seeds. A diverged run has loss infinity."""
+    """Losses of points x seeds; a diverged run has an infinite loss."""
 
     validation: Tensor
-    """[points, seeds], float64"""
+    """Validation losses, [points, seeds], float64."""
     accuracy: Tensor
-    """On the validation split, [points, seeds]."""
+    """Accuracies on the validation split, [points, seeds]."""
     test: Tensor | None
-    """[points, seeds]; None unless asked for."""
+    """Test losses, [points, seeds]; None unless the test split was given."""
     test_accuracy: Tensor | None
 
 
@@ -38,15 +38,15 @@ def judge(
     on_step: OnStep,
     with_test: Split | None = None,
 ) -> Judged:
-    """Train every point [n, k] with every seed and evaluate the results.
+    """Losses of every point [n, k] trained with every seed.
 
     Args:
         problem: the inner problem.
         points: unconstrained coordinates.
-        seeds: the same for every point: common random numbers.
+        seeds: seed paths, the same for every point (common random numbers).
         population: members trained as one computation, at most.
         on_step: called after every inner step.
-        with_test: the test split, for the final judgement only.
+        with_test: the test split, for the final evaluation only; None: no test losses.
     """
     draw = problem.draw(seeds)
     pairs = [(point, seed) for point in range(len(points)) for seed in range(len(seeds))]
@@ -69,12 +69,12 @@ def judge(
 
 
 def diverged_to_infinity(losses: Tensor) -> Tensor:
-    """Losses in which a run that is not finite, or absurdly high, counts as infinite."""
+    """Losses with diverged ones, not finite or above ``DIVERGED_LOSS``, replaced by infinity."""
     return torch.where(losses.isfinite() & (losses <= DIVERGED_LOSS), losses, math.inf)
 
 
 def mean_and_stderr(losses: Tensor) -> tuple[float, float, int]:
-    """(mean, standard error, members) over the finite entries of [seeds]; (inf, 0, 0) where there is none."""
+    """(mean, standard error, count) of the finite entries of losses [seeds]; (inf, 0, 0) if none is finite."""
     finite = losses[losses.isfinite()]
     count = len(finite)
     if count == 0:
@@ -84,7 +84,7 @@ def mean_and_stderr(losses: Tensor) -> tuple[float, float, int]:
 
 
 def loss_estimate(losses: Tensor, accuracies: Tensor) -> LossEstimate:
-    """Wire form of the losses [seeds] of one point, diverged runs left out."""
+    """Estimate, as a wire type, from the losses [seeds] of one point; diverged runs are left out."""
     mean, stderr, count = mean_and_stderr(losses)
     kept = accuracies[losses.isfinite()]
     share = float(kept.mean()) if count else math.nan

@@ -1,4 +1,4 @@
-"""Training and evaluation losses by kind of task, written out so that every derivative of them exists.
+"""Training and evaluation losses by kind of task, written so that every derivative of them exists.
 
 ``torch.nn.functional.mse_loss`` has no forward-over-reverse derivative; cross-entropy has all of them.
 """
@@ -18,14 +18,14 @@ from windtunnel.types.tasks import TaskInfo, TaskKind
 def per_example(task: TaskInfo, outputs: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
     """Loss of each example: cross-entropy in nats, for text averaged over its tokens; squared error for regression.
 
-    A task of one's own may bring another, which automatic differentiation goes through like the module.
+    A user's own task may bring its own loss, which automatic differentiation goes through like the module.
 
     Args:
-        task: what is learned.
+        task: description of the task.
         outputs: [members, batch, classes]; [members, batch, context, classes] for text; [members, batch, 1] for regression.
         labels: [members, batch]; [members, batch, context] for text.
         smoothing: share of the target spread over all classes (Szegedy et al. 2016, section 7), [members], or one for each
-            example, [members, batch]; None: none.
+            example, [members, batch]; None: no smoothing.
 
     Returns:
         [members, batch]

@@ -1,4 +1,4 @@
-"""How fast this process computes, in the terms that estimates of seconds are made of. Takes about a tenth of a second."""
+"""Measures this process's speed, in the terms that estimates of seconds use. It takes about a tenth of a second."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ from windtunnel.types.estimates import MachineSpeed
 
 REPEATS = 5
 CHAIN = 100
-"""Small operations in a row."""
+"""Number of small operations in a row that are timed together."""
 MATRICES, ROWS, SIDE = 8, 64, 256
 ELEMENTS = 2**22
 
@@ -20,11 +20,11 @@ Clock = Callable[[], float]
 
 
 def measure_speed(clock: Clock = time.perf_counter) -> MachineSpeed:
-    """Measure with the number of threads in force; the median of some repeats counts.
+    """Speed of this process with its present number of threads, as the median of some repeats.
 
     Args:
-        clock: seconds so far. By default those that pass, so that what else the machine does is part of its speed;
-            ``time.process_time`` for the processor's alone.
+        clock: seconds so far. By default wall-clock time, so that other load on the machine is part of its speed;
+            ``time.process_time`` counts only this process.
     """
     with torch.enable_grad():
         small = torch.ones(8, 8, requires_grad=True)
@@ -48,7 +48,7 @@ def _chain(start: Tensor) -> None:
 
 
 def _median(action: Callable[[], object], clock: Clock) -> float:
-    """Seconds of the median repeat."""
+    """Median of the seconds that repeats of an action take."""
     found = []
     for _ in range(REPEATS):
         began = clock()

@@ -1,4 +1,4 @@
-"""Running out of memory, told as an error of our own with what would need less."""
+"""Turns an allocation that failed into an error that says what would need less memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from hpo.errors import OutOfMemory
 from windtunnel.types import JobSpec
 
 SIGNS = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
-"""What torch's CPU allocator says; it has no exception type of its own."""
+"""Parts of the messages of torch's CPU allocator, which has no exception type of its own."""
 
 
 @contextmanager
 def allocation_failures_named(spec: JobSpec) -> Iterator[None]:
-    """Turn an allocation that failed into ``OutOfMemory``; every other error passes through.
+    """Context that turns an allocation that failed into ``OutOfMemory``; every other error passes through.
 
     Raises:
         OutOfMemory: torch could not allocate a tensor.

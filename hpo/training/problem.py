@@ -14,16 +14,15 @@ from hpo.families.proxy import Proxy
 from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import IDLE
-from hpo.optimizers.clipping import clip_by_global_norm
+from hpo.optimizers.registry import rule
+from hpo.optimizers.rule import OptimizerState
 from hpo.seeding import Stream, generator_of, generator_of_step, number_of
 from hpo.sizing.grouping import groups
-from hpo.stepping import STEPS
 from hpo.tasks import Split, TaskData
-from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, expanded, loss_tables, of_members
+from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, loss_tables, of_members
 from hpo.training.losses import accuracy, mixed, per_example
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
-from hpo.updates import RULES, OptimizerState
 from windtunnel.types import HyperparameterName, JobSpec
 from windtunnel.types.results import Role
 
@@ -33,18 +32,18 @@ OnStep = Callable[[int], None]
 NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
 MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "input": "embedding_multiplier"}
-"""Role -> table of the loss that its tensors are multiplied by."""
+"""Role -> table of the loss that multiplies its tensors."""
 DIALS = ("attention_multiplier", *NOISY)
 """Tables of the loss that act inside the model's forward pass."""
 
 
 def silent(member_steps: int) -> None:
-    """The callback of a run that nobody watches."""
+    """Callback that does nothing, for a run without progress."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What chance decides in the runs of a population."""
+    """Random numbers of a population's runs: initial values, batches and noise."""
 
     noise: Tensor
     """Initial parameters at unit init scale, [members, P]."""
@@ -54,37 +53,37 @@ class Draw:
     """Seed of each member's noise during training."""
 
     def of(self, members: slice) -> "Draw":
-        """The draw of some members."""
+        """The random numbers of some members."""
         return Draw(self.noise[members], self.batches[members], self.streams[members])
 
     def select(self, rows: Sequence[int]) -> "Draw":
-        """The draw of some members, in the order given; a member may be taken more than once."""
+        """The random numbers of some members, in the order given; a member may occur more than once."""
         chosen = list(rows)
         return Draw(self.noise[chosen], self.batches[chosen], tuple(self.streams[row] for row in chosen))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training loss is taken over."""
+    """Examples and noise of one training step."""
 
     inputs: Tensor
-    """[members, batch, features]; token ids for text."""
+    """Inputs [members, batch, features]; token ids for text."""
     labels: Tensor
-    """[members, batch]; [members, batch, context] for text."""
+    """Labels [members, batch]; [members, batch, context] for text."""
     sources: Tensor | None = None
-    """Data source of each example, [members, batch]; None where no mixture is weighted."""
+    """Data source of each example, [members, batch]; None if sources are not weighted."""
     noise: Mapping[str, Tensor] = field(default_factory=dict)
     """Standard normal numbers for the model's regularisers, each [members, ...]."""
     regularisers: Tables = field(default_factory=dict)
-    """Tables of the regularisers that follow a schedule, as they are at this step."""
+    """Tables of the regularisers that follow a schedule, at this step."""
 
     def tables(self, loss: Tables) -> Tables:
-        """Tables of the training loss at this step."""
+        """Tables of the training loss at this step: ``loss`` with the scheduled regularisers' present values."""
         return {**loss, **self.regularisers} if self.regularisers else loss
 
 
 def constants(layout: Layout, dtype: torch.dtype) -> Tensor | None:
-    """Initial values of the tensors that start at a constant (gains of norms), 0 elsewhere, [P]; None where none does."""
+    """Initial values of the tensors that start at a constant (gains of norms), 0 elsewhere, [P]; None if no tensor does."""
     values = [fact.init_value or 0.0 for fact in layout.tensors]
     if not any(values):
         return None
@@ -93,7 +92,7 @@ def constants(layout: Layout, dtype: torch.dtype) -> Tensor | None:
 
 
 class InnerProblem:
-    """A proxy, its data, its optimizer: everything about a training run but the hyperparameters and the seed.
+    """A proxy, its data and its optimizer: everything about a training run except hyperparameters and seed.
 
     Args:
         spec: the job.
@@ -102,17 +101,14 @@ class InnerProblem:
         space: meaning of the coordinates.
         data: the task.
         dtype: float32 for work, float64 for oracles.
-        most: members trained or differentiated as one computation, at most; None for what is fastest.
+        most: members trained or differentiated as one computation, at most; None: the fastest number.
     """
 
-    closed_form = True
-    """Whether an update is a rule of ``hpo.updates`` after a clip; else it is ``apply_update`` of a subclass alone."""
     by_hand = True
-    """Whether the training loss is that of the model's outputs and the penalty; else it is what a subclass says."""
+    """True if the training loss is the data loss plus the penalty; False if a subclass defines it anew."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.closed_form = cls.apply_update is InnerProblem.apply_update
         parts = ("training_loss", "outputs", "penalty")
         cls.by_hand = all(getattr(cls, part) is getattr(InnerProblem, part) for part in parts)
 
@@ -130,8 +126,7 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.initial_state, self.update = RULES[spec.optimizer.name]
-        self.in_place = STEPS[spec.optimizer.name]
+        self.rule = rule(spec.optimizer.name)
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
         self.task = spec.info
@@ -152,11 +147,11 @@ class InnerProblem:
         self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in IDLE["l2"]]
 
     def build_module(self) -> Proxy:
-        """A module with the layout's tensors; its own initial values mean nothing."""
+        """A module with the layout's tensors; its own initial values are not used."""
         return build(self.spec.model, self.spec.info)
 
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
-        """Initial values and batch order of one member for each seed path (job seed, purpose, outer step, index).
+        """Random numbers of one member for each seed path (job seed, purpose, outer step, index).
 
         Batches run through a fresh permutation of the training set in every epoch.
         """
@@ -179,24 +174,24 @@ class InnerProblem:
         return coefficients(self.spec, self.space, self.layout, points.to(self.dtype))
 
     def loss_tables(self, points: Tensor) -> dict[str, Tensor]:
-        """``coefficients(points).loss`` alone, without a graph."""
+        """Tables of the training loss at points [members, k], without a graph."""
         with torch.no_grad():
             return loss_tables(self.spec, self.space, self.layout, points.to(self.dtype))
 
     def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:
         """State before the first update; differentiable in the init scale."""
         scaled = draw.noise * self.layout.expand(table.initial["init_scale"])
-        return self.initial_state(scaled if self.constants is None else scaled + self.constants)
+        return self.rule.init(scaled if self.constants is None else scaled + self.constants)
 
     def batch(self, draw: Draw, step: int) -> Batch:
-        """Examples and noise of one step; the same for the same member and step, whoever trains beside it."""
+        """Examples and noise of one step; they depend on the member and the step, not on the other members."""
         index = draw.batches[:, step]
         sources = None if self.sources is None else self.sources[index]
         regularisers = self.regularisers_at(step, len(draw.streams))
         return Batch(self.inputs[index], self.labels[index], sources, self._noise(draw, step), regularisers)
 
     def regularisers_at(self, step: int, members: int) -> dict[str, Tensor]:
-        """Tables of the regularisers that follow a schedule before that update; -1: after the last."""
+        """Tables of the regularisers that follow a schedule, before update ``step``; -1: after the last."""
         return {name: table[step].expand(members, *table.shape[1:]) for name, table in self.regularisers.items()}
 
     def _noise(self, draw: Draw, step: int) -> dict[str, Tensor]:
@@ -215,9 +210,9 @@ class InnerProblem:
 
         Args:
             tensors: parameters, each [members, *shape].
-            loss: tables of the loss; those of the forward pass are used.
-            inputs: [members, batch, features], or [batch, features] for all alike.
-            noise: of the regularisers; None: they are off.
+            loss: tables of the loss, of which the forward pass uses some.
+            inputs: [members, batch, features], or [batch, features] for all members.
+            noise: random numbers of the regularisers; None: regularisers are off.
         """
         wanted: tuple[str, ...] = DIALS if noise is not None else DIALS[:1]
         dials: dict[str, Tensor] = {name: loss[name] for name in wanted if name in loss}
@@ -225,7 +220,7 @@ class InnerProblem:
         return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
 
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
-        """Parameters as the forward pass uses them: times the multiplier of their role, where it is searched."""
+        """Parameters as the forward pass uses them: times the multiplier of their role, if it is searched."""
         found = []
         for tensor, fact in zip(tensors, self.layout.tensors, strict=True):
             factor = loss.get(MULTIPLIERS.get(fact.role, ""))
@@ -233,9 +228,9 @@ class InnerProblem:
         return found
 
     def passes(self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor]) -> Passes | None:
-        """``outputs`` with derivatives by hand at the tensors times their multipliers; None where the model has none.
+        """Forward and backward passes by hand, at the tensors times their multipliers; None if the model has none.
 
-        Whoever defines the training loss anew leaves it to automatic differentiation.
+        A subclass that defines the training loss anew gets None, and automatic differentiation takes over.
         """
         if not self.by_hand:
             return None
@@ -245,18 +240,18 @@ class InnerProblem:
     def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
         """Training loss of each member on its own batch, regularisers included, [members]; nats for classes and text."""
         loss = batch.tables(loss)
-        mean = self.fit(self.outputs(tensors, loss, batch.inputs, batch.noise), loss, batch)
+        mean = self.data_loss(self.outputs(tensors, loss, batch.inputs, batch.noise), loss, batch)
         return mean + self.penalty(tensors, loss["l2"]) if "l2" in loss else mean
 
-    def fit(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
-        """Training loss of the model's outputs, [members]; all of it but the penalty."""
+    def data_loss(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
+        """Training loss of the model's outputs on their labels, [members]: the training loss without the penalty."""
         losses = per_example(self.task, outputs, batch.labels, loss.get("label_smoothing"))
         if batch.sources is None:
             return losses.mean(dim=1)
         return mixed(losses, batch.sources, loss["mixture_weight"], self.shares)
 
     def penalty(self, tensors: Sequence[Tensor], l2: Tensor) -> Tensor:
-        """lambda / 2 |w|^2 over matrices, [members]."""
+        """L2 penalty lambda / 2 |w|^2 over matrices, [members]."""
         squares = [tensors[index].flatten(1).square().sum(dim=1) for index in self.penalised]
         return (l2[:, self.penalised] * torch.stack(squares, dim=1)).sum(dim=1) / 2
 
@@ -281,13 +276,13 @@ class InnerProblem:
         return self.loss_gradient(parameters, table.loss, batch)
 
     def loss_gradient(self, parameters: Tensor, loss: Tables, batch: Batch) -> Tensor:
-        """``gradient``, by the tables of the loss alone."""
+        """Training gradient of each member, [members, P], from the tables of the loss alone."""
         return self._gradient_at(self.layout.leaves(parameters), loss, batch)
 
     def chained(self, slopes: Sequence[Tensor], tensors: Sequence[Tensor], loss: Tables) -> Tensor:
-        """From the gradient of the fit by the multiplied tensors to that of the training loss, [members, P].
+        """Gradient of the training loss, [members, P], from that of the data loss by the multiplied tensors, ``slopes``.
 
-        It is linear in both arguments: from derivatives of them comes that of the result.
+        It is linear in ``slopes`` and in ``tensors``: their derivatives give the derivative of the result.
         """
         found = self.multiplied(slopes, loss)
         if "l2" in loss:
@@ -303,7 +298,7 @@ class InnerProblem:
             with torch.no_grad():
                 outputs = passes.forward().requires_grad_()
                 with torch.enable_grad():
-                    (slope,) = torch.autograd.grad(self.fit(outputs, loss, batch).sum(), outputs)
+                    (slope,) = torch.autograd.grad(self.data_loss(outputs, loss, batch).sum(), outputs)
                 return self.chained(passes.backward(slope), leaves, loss)
         with torch.enable_grad():
             total = self.training_loss(leaves, loss, batch).sum()
@@ -312,25 +307,17 @@ class InnerProblem:
     def apply_update(
         self, state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], step: int
     ) -> OptimizerState:
-        """Clip, then update, with the tables of that step; differentiable in all of its arguments."""
-        terms = expanded(tables, self.layout)
-        if terms.clip_norm is not None:
-            gradient = clip_by_global_norm(gradient, terms.clip_norm)
-        return self.update(state, gradient, terms, step)
+        """State after clipping and one update with the tables of that step; differentiable in all arguments."""
+        return self.rule.update(state, gradient, tables, self.layout, step)
 
     @torch.no_grad()
     def step_(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> None:
-        """Clip and update in place, without a graph: what ``apply_update`` gives, to rounding. Uses the gradient up."""
-        if self.closed_form:
-            self.in_place(state, gradient, table.at(step), self.layout, step)
-            return
-        after = self.apply_update(state, gradient, table.at(step), step)
-        for part, moved in zip(state, after, strict=True):
-            part.copy_(moved)
+        """Clip and update in place, without a graph; equals ``apply_update`` up to rounding. Overwrites the gradient."""
+        self.rule.in_place(state, gradient, table.at(step), self.layout, step)
 
     @torch.no_grad()
     def stepped(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> OptimizerState:
-        """``step_`` that leaves the given state and gradient alone."""
+        """State after clipping and one update, without a graph; the given state and gradient stay unchanged."""
         after = tuple(part.clone() for part in state)
         self.step_(after, gradient.clone(), table, step)
         return after
@@ -339,7 +326,7 @@ class InnerProblem:
     def reach(
         self, state: OptimizerState, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep
     ) -> OptimizerState:
-        """State after updates ``start`` ... ``stop - 1``, in memory of its own; nothing is recorded for autograd."""
+        """State after updates ``start`` ... ``stop - 1``, in its own memory; autograd records nothing."""
         parts = groups(len(state[0]), self.together)
         if len(parts) > 1:
             ends = [
@@ -358,7 +345,7 @@ class InnerProblem:
     def advance(
         self, state: OptimizerState, table: Coefficients, draw: Draw, start: int, stop: int, on_step: OnStep
     ) -> list[OptimizerState]:
-        """States after updates ``start`` ... ``stop - 1``, the given one first; nothing is recorded for autograd."""
+        """States after updates ``start`` ... ``stop - 1``, the given one first; autograd records nothing."""
         states = [state]
         for step in range(start, stop):
             states.append(self.reach(states[-1], table, draw, step, step + 1, on_step))
@@ -366,13 +353,13 @@ class InnerProblem:
 
     @torch.no_grad()
     def train(self, points: Tensor, draw: Draw, on_step: OnStep = silent, steps: int | None = None) -> "TrainedMembers":
-        """Plain training runs; only the running state is kept.
+        """Outcome of plain training runs; only the present state is kept in memory.
 
         Args:
             points: unconstrained coordinates [members, k].
-            draw: one member each.
+            draw: random numbers of each member.
             on_step: called after every inner step.
-            steps: stop after so many updates of the same schedule; the whole run by default.
+            steps: number of updates after which to stop, under the same schedule; None: the whole run.
         """
         table = self.coefficients(points)
         stop = self.steps if steps is None else steps
@@ -382,9 +369,9 @@ class InnerProblem:
 
 @dataclass(frozen=True)
 class TrainedMembers:
-    """The outcome of training runs."""
+    """Trained parameters, and the tables that evaluate them."""
 
     parameters: Tensor
-    """[members, P]"""
+    """Parameters after the last update, [members, P]."""
     loss: Tables
-    """What evaluation needs of the coefficients: the tables of the loss."""
+    """Tables of the training loss, which evaluation needs."""

@@ -1,4 +1,4 @@
-"""Regularisers that move while a run trains, as the spec says: their tables of the loss at every update."""
+"""Regularisers that follow the spec's schedule during a run: their tables of the loss at every update."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def moving_tables(spec: JobSpec, layout: Layout, dtype: torch.dtype) -> dict[str
     """Name -> table before every update and after the last: [T + 1], ``dropout`` [T + 1, layers], ``l2`` [T + 1, n].
 
     Raises:
-        Refused: the schedule moves the L2 of a role or tensor that this model does not have.
+        Refused: the schedule changes the L2 of a role or tensor that this model does not have.
     """
     terms, steps = spec.regularization, spec.inner.steps
     try:
@@ -43,7 +43,7 @@ def moving_tables(spec: JobSpec, layout: Layout, dtype: torch.dtype) -> dict[str
 
 
 def values_over(line: Sequence[float], steps: int) -> Tensor:
-    """Values at times u / steps, u from 0 to ``steps``, of straight lines between evenly spaced knots, float64."""
+    """Values [steps + 1], float64, of straight lines between evenly spaced knots, at times u / steps, u = 0 ... steps."""
     knots = torch.tensor(line, dtype=torch.float64)
     place = torch.arange(steps + 1, dtype=torch.float64) / steps * (len(knots) - 1)
     low = place.long().clamp(max=len(knots) - 2)

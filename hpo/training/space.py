@@ -26,7 +26,7 @@ def constrain(unconstrained: Tensor, bijection: Bijection) -> Tensor:
 
 
 def unconstrain(value: Tensor, bijection: Bijection) -> Tensor:
-    """Inverse of ``constrain``."""
+    """Unconstrained coordinate of a value: the inverse of ``constrain``; differentiable, elementwise."""
     match bijection:
         case "log":
             return torch.log(value)
@@ -43,24 +43,24 @@ class Hyperparameter:
     name: HyperparameterName
     scope: Scope
     key: str
-    """The role (or group), the tensor, the layer or the data source it acts on, or the number of a knot; empty where there
-    is one value for all."""
+    """Role (or group), tensor, layer or data source that it acts on, or the number of a knot; empty if one value serves
+    all."""
     start: float
     low: float
     high: float
 
     @property
     def label(self) -> str:
-        """``learning_rate``, ``learning_rate.hidden``, ``learning_rate.layers.1.weight``."""
+        """Label such as ``learning_rate``, ``learning_rate.hidden`` or ``learning_rate.layers.1.weight``."""
         return label(self.name, self.key)
 
     @property
     def bijection(self) -> Bijection:
-        """The map to the unconstrained coordinate."""
+        """Map from the value to the unconstrained coordinate."""
         return BIJECTIONS[self.name]
 
     def acts_on(self, tensor: TensorFacts) -> bool:
-        """Whether this coordinate sets the hyperparameter of that tensor."""
+        """True if this coordinate sets the hyperparameter of that tensor."""
         if tensor.role in IDLE.get(self.name, frozenset()):
             return False
         match self.scope:
@@ -75,7 +75,7 @@ class Hyperparameter:
 
 
 class Space:
-    """An ordered set of hyperparameters <-> a flat vector of k unconstrained float64 coordinates."""
+    """An ordered set of hyperparameters as a flat vector of k unconstrained float64 coordinates."""
 
     def __init__(self, hyperparameters: Sequence[Hyperparameter]) -> None:
         self.hyperparameters = tuple(hyperparameters)
@@ -86,10 +86,10 @@ class Space:
 
     @classmethod
     def from_spec(cls, spec: JobSpec, tensors: Sequence[TensorFacts]) -> "Space":
-        """Expand the search items of a job over the roles or tensors of its proxy.
+        """The search space of a job: its search items, expanded over the roles or tensors of its proxy.
 
         Raises:
-            Refused: an item acts on no tensor of this proxy, or a start is given of nothing that is searched.
+            Refused: an item acts on no tensor of this proxy, or a start is given for a value that is not searched.
         """
         found: list[Hyperparameter] = []
         for item in spec.search:
@@ -116,7 +116,7 @@ class Space:
         return [item.label for item in self.hyperparameters]
 
     def start(self) -> Tensor:
-        """Unconstrained start, [k]."""
+        """Start of the search in unconstrained coordinates, [k]."""
         return self.coordinates(torch.tensor([item.start for item in self.hyperparameters], dtype=torch.float64))
 
     def clamp(self, point: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class Space:
         return torch.stack(columns, dim=-1)
 
     def schedule_shape(self, values: Tensor) -> dict[ShapeName, Tensor]:
-        """The searched shape parameters of the schedule among values [members, k]: each [members], knots [members, n]."""
+        """Searched shape parameters of the schedule, from values [members, k]: each [members], knots [members, n]."""
         columns: dict[ShapeName, list[Tensor]] = {}
         for index, item in enumerate(self.hyperparameters):
             if is_shape(item.name):
@@ -141,7 +141,7 @@ class Space:
         return dict(zip(self.labels, self.values(point).tolist(), strict=True))
 
     def from_dict(self, values: Mapping[str, float]) -> Tensor:
-        """Inverse of ``as_dict``, [k]."""
+        """The point [k] of a dictionary label -> value: the inverse of ``as_dict``."""
         return self.coordinates(torch.tensor([values[label] for label in self.labels], dtype=torch.float64))
 
     def with_value(self, point: Tensor, name: HyperparameterName, value: float) -> Tensor:
@@ -154,6 +154,6 @@ class Space:
         return self.clamp(torch.stack(changed))
 
     def coordinates(self, values: Tensor) -> Tensor:
-        """Inverse of ``values``."""
+        """Unconstrained coordinates [..., k] of hyperparameter values [..., k]: the inverse of ``values``."""
         columns = [unconstrain(values[..., i], item.bijection) for i, item in enumerate(self.hyperparameters)]
         return torch.stack(columns, dim=-1)

@@ -2,15 +2,16 @@
 
 from pydantic import ValidationError
 
-from service.answers import invalid
-from service.problems import field_errors
+from service.caller import Caller
+from service.problems.answers import invalid
+from service.problems.problems import field_errors
 from store import datasets
 from store.database import Database
 from store.errors import DatasetNotFound
 from windtunnel.types import FieldError, JobSpec, is_dataset
 
 
-def checked(spec: JobSpec, database: Database, owner: str) -> JobSpec:
+def checked(spec: JobSpec, database: Database, caller: Caller) -> JobSpec:
     """The spec as it came, or filled up and checked with the facts of its data set.
 
     Raises:
@@ -20,7 +21,7 @@ def checked(spec: JobSpec, database: Database, owner: str) -> JobSpec:
         return spec
     try:
         with database.snapshot() as session:
-            dataset = datasets.get(session, spec.task, owner=owner)
+            dataset = datasets.get(session, spec.task, owner=caller.owner)
         return spec.check(dataset.task)
     except DatasetNotFound as error:
         raise missing(error) from error

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from service.datasets.badness import BadData, TooLarge
+from service.datasets.errors import BadData, TooLarge
 from service.datasets.options import CONTEXT
 from service.datasets.pool import Pool, Target, check_finite, check_size, labelled, single
 from service.datasets.text import Windows, windows

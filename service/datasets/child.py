@@ -37,7 +37,7 @@ def limit(memory: int, seconds: int, most_bytes: int) -> None:
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
     """Read, check, write; what is known of the data, or what is wrong with them."""
-    from service.datasets.badness import BadData, TooLarge
+    from service.datasets.errors import BadData, TooLarge
 
     try:
         return {"known": _read(order)}
@@ -78,7 +78,7 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One order, one answer."""
+    """Read one order from standard input, write one answer to standard output."""
     order = json.load(sys.stdin)
     limit(order["memory"], order["seconds"], order["most_bytes"])
     json.dump(answer(order), sys.stdout)

@@ -1,4 +1,4 @@
-"""What may be said of a file beside the file itself, and which format takes what."""
+"""Options of an upload beside the file itself, and the formats that take them."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from service.datasets.badness import BadData
+from service.datasets.errors import BadData
 from windtunnel.types import DatasetFormat
 from windtunnel.types.base import Request
 
@@ -62,11 +62,11 @@ class Upload:
     """A file, and what its sender said of it."""
 
     file: BinaryIO
-    """With a descriptor, at any position."""
+    """The file, with a descriptor, at any position."""
     name: str
-    """What the sender calls it."""
+    """File name that the sender gave."""
     kind: DatasetFormat
-    """How to read it."""
+    """Format in which to read the file."""
     options: UploadOptions
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets.badness import BadData
+from service.datasets.errors import BadData
 
 LEAST_EXAMPLES = 50
 LEAST_OF_A_CLASS = 3
-"""One for each part."""
+"""Fewest examples of a class: one for each part."""
 MOST_CLASSES = 1000
 LONGEST_NAME = 200
-"""Of a class or a column: they stand in lists, labels and tables."""
+"""Characters of the name of a class or column, at most: names stand in lists, labels and tables."""
 MOST_WHOLE_NUMBERS = 100
 """Distinct whole numbers up to which a target is recognised as classes, where each stands there five times on average."""
 MOST_FEATURES = 16_384
@@ -38,14 +38,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be learned, as it was read."""
+    """Values to be learned, as they were read."""
 
     values: NDArray[np.float64] | None
     """[examples], where all are numbers."""
     texts: Sequence[str] | None
     """[examples], where they are not."""
     name: str
-    """As an error calls it: ``column 'price'``, ``array 'labels'``."""
+    """Name of the values in an error message: ``column 'price'``, ``array 'labels'``."""
     pointer: str = "/file"
 
 

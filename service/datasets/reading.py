@@ -1,4 +1,4 @@
-"""Has an uploaded file read by a child process, and tells what came of it."""
+"""Reading of an uploaded file by a child process, and the refusals that this may end in."""
 
 import json
 import logging
@@ -8,18 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.answers import ProblemError, problem
-from service.datasets.badness import BadData
+from service.datasets.errors import BadData
 from service.datasets.options import Upload
+from service.problems.answers import ProblemError, problem
+from service.problems.values import presentable
 from service.settings import ServiceSettings
-from service.values import presentable
 from store.settings import PREFIX
 from windtunnel.types import FieldError
 
 log = logging.getLogger("windtunnel.service")
 
 PACKAGES = Path(__file__).absolute().parents[2]
-"""Where this package and its neighbours are."""
+"""Folder of this package and its neighbours."""
 UNPACKED = 4
 """Bytes of arrays for each byte that a file may have: compression is good for little more on numbers."""
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
@@ -27,7 +27,7 @@ INHERITED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 def read(upload: Upload, folder: Path, settings: ServiceSettings) -> dict[str, Any]:
-    """What is known of the data in a file, whose normal form then lies in ``folder``.
+    """Description of the data in a file, whose normal form then lies in ``folder``.
 
     Args:
         upload: the file.
@@ -96,7 +96,7 @@ def _run(order: dict[str, Any], seconds: int) -> object:
 
 
 def _environment() -> dict[str, str]:
-    """What the process needs to start, whatever the folder it starts in."""
+    """Environment variables that the process needs to start, whatever the folder it starts in."""
     return {
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
         "PYTHONPATH": str(PACKAGES),

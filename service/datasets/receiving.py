@@ -6,14 +6,19 @@ from typing import Any
 
 from fastapi import Request
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from service.answers import invalid
-from service.datasets.badness import BadData
+from service.caller import Caller
+from service.datasets import storage
+from service.datasets.errors import BadData
 from service.datasets.options import Upload, UploadOptions, format_of
 from service.datasets.reading import bad
-from service.problems import field_errors
-from windtunnel.types import FieldError
+from service.problems.answers import invalid
+from service.problems.problems import field_errors
+from service.settings import ServiceSettings
+from store.database import Database
+from windtunnel.types import Dataset, FieldError
 
 MOST_FIELDS = 16
 
@@ -47,6 +52,18 @@ async def received(request: Request) -> AsyncIterator[Upload]:
         except BadData as error:
             raise bad(error) from error
         yield Upload(file.file, name, kind, options)
+
+
+async def upload(request: Request, database: Database, settings: ServiceSettings, caller: Caller) -> tuple[Dataset, bool]:
+    """The data set that a request brings, and whether it was kept anew. Files are read one after the other.
+
+    Raises:
+        ProblemError: the form or the file is bad or too large.
+        TooManyDatasets: the caller has as many as are allowed.
+        DatasetsTooLarge: the caller's data sets would take more room than is allowed.
+    """
+    async with received(request) as came, request.app.state.reading:
+        return await run_in_threadpool(storage.store, database, settings, caller.owner, came)
 
 
 SCHEMA: dict[str, Any] = {

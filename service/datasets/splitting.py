@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 PARTS = ("train", "validation", "test")
 SHARE = 0.2
-"""Of the examples that the validation part has, and the test part; the rest is the training part's."""
+"""Share of the examples in the validation part, and in the test part; the rest is the training part."""
 MOST_HELD_OUT = 2000
-"""Examples of either: two thousand make the standard error of an accuracy one per cent, and every outer step reads them."""
+"""Most examples of the validation or test part: every outer step reads them, and two thousand make the standard error of an
+accuracy one per cent."""
 TEXT_SHARE, MOST_HELD_OUT_WINDOWS = 0.1, 500
 SEED = 20_240_229
 

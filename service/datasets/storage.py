@@ -15,8 +15,7 @@ from service.datasets.reading import read
 from service.settings import ServiceSettings
 from store import datasets
 from store.database import Database
-from store.dataset_files import FILE, FOLDER, digest, path_of
-from store.durable import flush
+from store.files import FILE, FOLDER, digest, flush, path_of
 from store.identifiers import dataset_id
 from windtunnel.types import Dataset
 
@@ -27,7 +26,7 @@ STALE = 3600.0
 
 
 def store(database: Database, settings: ServiceSettings, owner: str, upload: Upload) -> tuple[Dataset, bool]:
-    """Read an uploaded file and keep what is in it; was it kept anew, or did the owner have it?
+    """Read an uploaded file and keep what is in it; (the data set, True where the owner did not have it already).
 
     Args:
         database: for the row.

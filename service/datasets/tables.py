@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets.badness import BadData, TooLarge
+from service.datasets.errors import BadData, TooLarge
 from service.datasets.pool import LONGEST_NAME, MOST_FEATURES, Pool, Target, check_size, labelled, single
 
 DELIMITERS = ",;\t|"

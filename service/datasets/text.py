@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets.badness import BadData, TooLarge
+from service.datasets.errors import BadData, TooLarge
 from service.datasets.options import CONTEXT
 
 BYTES = 256
@@ -23,9 +23,9 @@ class Windows:
     inputs: NDArray[Any]
     """[windows, context], unsigned."""
     labels: NDArray[Any]
-    """The same one token later."""
+    """[windows, context], the inputs one token later."""
     symbols: int
-    """Of the vocabulary."""
+    """Number of symbols in the vocabulary."""
 
 
 def read_text(file: BinaryIO, context: int | None) -> Windows:

@@ -12,8 +12,7 @@ from hpo.families.facts.registry import learners
 from service.datasets.pool import Pool
 from service.datasets.splitting import PARTS, split_pool, split_windows
 from service.datasets.text import Windows
-from store.dataset_files import FILE, MANIFEST, digest
-from store.durable import flush
+from store.files import FILE, MANIFEST, digest, flush
 
 LEAST_DEVIATION = 1e-6
 """A feature that never changes becomes zero, not noise blown up."""

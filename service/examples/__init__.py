@@ -84,7 +84,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Example]] = {
         ),
     },
 }
-"""By method and path, for every route that takes a body."""
+"""(method, path) -> example requests by title, for every route that takes a body."""
 
 
 @cache

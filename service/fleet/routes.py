@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from service.answers import PROBLEMS, problem
-from service.dependencies import DatabaseDependency, OperatorDependency, OwnerDependency
-from store import owners, workers
+from service.dependencies import CallerDependency, DatabaseDependency
+from service.fleet import service
+from service.problems.answers import PROBLEMS
 from windtunnel.types import WorkerInfo
 from windtunnel.types.base import Response
 
@@ -18,20 +18,12 @@ class WorkerList(Response):
 
 
 @router.get("", response_model=WorkerList)
-def list_workers(database: DatabaseDependency, owner: OwnerDependency) -> WorkerList:
+def list_workers(database: DatabaseDependency, caller: CallerDependency) -> WorkerList:
     """The workers that have reported, and the job each is on where it is one of yours."""
-    with database.snapshot() as session:
-        fleet = workers.listing(session)
-        own = owners.own_jobs(session, [worker.job_id for worker in fleet if worker.job_id], owner)
-    hidden = {"job_id": None}
-    return WorkerList(items=[worker if worker.job_id in own else worker.model_copy(update=hidden) for worker in fleet])
+    return WorkerList(items=service.listing(database, caller))
 
 
 @router.post("/{worker_id}/drain", status_code=202, response_model=WorkerInfo)
-def drain_worker(worker_id: str, database: DatabaseDependency, _: OperatorDependency) -> WorkerInfo:
+def drain_worker(worker_id: str, database: DatabaseDependency, caller: CallerDependency) -> WorkerInfo:
     """Ask a worker to let go of its job, take no other, and end when all workers of its process are drained."""
-    with database.transaction() as session:
-        # A name with a NUL is no worker's, and PostgreSQL refuses to be asked for it.
-        if "\0" in worker_id or not workers.request_drain(session, worker_id):
-            raise problem(404, "not-found", "There is no such thing", f"there is no worker {worker_id!r}")
-        return next(worker for worker in workers.listing(session) if worker.id == worker_id)
+    return service.drain(database, caller, worker_id)

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.answers import PROBLEMS, problem
 from service.dependencies import DatabaseDependency
+from service.problems.answers import PROBLEMS, problem
 from store import schema
 from store.database import Database
 from windtunnel.types.base import Response

@@ -53,7 +53,7 @@ class Lever:
         return module.depth if self.name == "depth" and module is not None else self.least
 
     def set(self, spec: JobSpec, value: int) -> JobSpec:
-        """The same request with another value here. Not validated: only its size is of interest."""
+        """Copy of the request with another value of this field, not validated: only its size is of interest."""
         section = getattr(spec, self.section).model_copy(update={self.name: value})
         return spec.model_copy(update={self.section: section})
 
@@ -101,7 +101,7 @@ def label_errors(spec: JobSpec) -> list[FieldError]:
 
 
 def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
-    """What to shrink where the population needs more than ``limit`` bytes, after ``label_errors``; empty where it fits.
+    """Fields to shrink where the population needs more than ``limit`` bytes, after ``label_errors``; empty where it fits.
 
     Each error names a field, its value, the estimate, the limit, and the largest value of that field with which the job
     fits while all else stays. Where no single field can do it, the fields are named with values that fit together.
@@ -139,7 +139,7 @@ def population_errors(spec: JobSpec, limit: int) -> list[FieldError]:
 
 
 def _check_errors(spec: JobSpec, limit: int) -> list[FieldError]:
-    """What the job measures for the transfer and has no room for, by the field that asks for it."""
+    """Measurements for the transfer that there is no room for, by the field that asks for each."""
     found = []
     for pointer, needed in check_parts(_sizes(spec)).items():
         if needed <= limit:

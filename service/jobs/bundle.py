@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 import windtunnel
-from service.pages.history import history
 from store import jobs, metrics, plans
+from store.events import history
 from windtunnel.types import Job
 
 EVERY_POINT = 2**31 - 1
@@ -32,25 +32,27 @@ manifest.json  SHA-256 and size of every other file
 """
 
 
-def bundle(s: Session, job_id: str) -> bytes:
-    """The zip. Raises JobNotFound."""
-    job, result = jobs.get(s, job_id), jobs.result(s, job_id)
+def bundle(s: Session, job_id: str, *, owner: str) -> bytes:
+    """The zip of a job of the owner. Raises JobNotFound."""
+    job, result = jobs.get(s, job_id, owner=owner), jobs.result(s, job_id, owner=owner)
     found = None if result is None else result.model_dump(mode="json")
-    log = [event.model_dump_json() for event in history(s, job_id)]
+    log = [event.model_dump_json() for event in history(s, job_id, owner=owner)]
     files = {
         "README.txt": README,
         "spec.json": _json(job.spec.model_dump(mode="json")),
         "job.json": _json(job.model_dump(mode="json")),
         "events.jsonl": "".join(f"{line}\n" for line in log),
-        "metrics.json": _json([each.model_dump(mode="json") for each in metrics.points(s, job_id, None, EVERY_POINT)]),
-        "attempts.json": _json([each.model_dump(mode="json") for each in jobs.attempts(s, job_id)]),
+        "metrics.json": _json(
+            [each.model_dump(mode="json") for each in metrics.points(s, job_id, None, EVERY_POINT, owner=owner)]
+        ),
+        "attempts.json": _json([each.model_dump(mode="json") for each in jobs.attempts(s, job_id, owner=owner)]),
         "versions.json": _json(
             {"windtunnel": windtunnel.__version__, "computed_with": found["provenance"]["versions"] if found else None}
         ),
     }
     if found is not None:
         files["result.json"] = _json(found)
-    for plan in plans.of_job(s, job_id):
+    for plan in plans.of_job(s, job_id, owner=owner):
         files[f"plans/{plan.id}.json"] = _json(plan.model_dump(mode="json"))
     content = {name: text.encode() for name, text in files.items()}
     sums = {name: {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)} for name, body in content.items()}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.concurrency import run_in_threadpool
 
+from service.caller import Caller
 from store import events, jobs
 from store.database import Database
 from store.errors import DATABASE_ERRORS
@@ -19,11 +20,12 @@ log = logging.getLogger("windtunnel.service")
 BATCH = 500
 KEEPALIVE_SECONDS = 10.0
 RETRY_MILLISECONDS = 1000
-"""How long a browser waits before it connects again."""
+"""Milliseconds that a browser waits before it connects again."""
 
 
 async def stream(
     database: Database,
+    caller: Caller,
     job_id: str,
     after: int,
     *,
@@ -31,23 +33,24 @@ async def stream(
     stopping: asyncio.Event,
     disconnected: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """Every event with seq above ``after``, once and in order; ends after the last event of an ended job.
+    """Stream of every event with seq above ``after``, once and in order; ends after the last event of an ended job.
 
     It also ends when the database does not answer: the reader comes back with its Last-Event-ID.
 
     Args:
         database: where the log is.
-        job_id: whose log.
+        caller: whose job it is.
+        job_id: of which the log is.
         after: seq of the last event that the reader has.
         poll: seconds between two looks.
         stopping: set when the server shuts down; the reader connects again elsewhere with its Last-Event-ID.
-        disconnected: has the reader gone?
+        disconnected: says whether the reader has gone.
     """
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     spoken = time.monotonic()
     while not stopping.is_set() and not await disconnected():
         try:
-            batch, ended = await run_in_threadpool(_look, database, job_id, after)
+            batch, ended = await run_in_threadpool(_look, database, caller, job_id, after)
         except DATABASE_ERRORS as error:
             log.warning("events of job %s: the database does not answer: %s", job_id, error)
             return
@@ -67,8 +70,8 @@ async def stream(
             await asyncio.wait_for(stopping.wait(), poll)
 
 
-def _look(database: Database, job_id: str, after: int) -> tuple[list[JobEvent], bool]:
+def _look(database: Database, caller: Caller, job_id: str, after: int) -> tuple[list[JobEvent], bool]:
     """The next events, and whether the job has ended: one snapshot, so that an ended job's batch is complete."""
     with database.snapshot() as session:
-        state = jobs.get(session, job_id).state
-        return events.after(session, job_id, after, limit=BATCH), state in TERMINAL_STATES
+        state = jobs.get(session, job_id, owner=caller.owner).state
+        return events.after(session, job_id, after, limit=BATCH, owner=caller.owner), state in TERMINAL_STATES

@@ -8,20 +8,20 @@ from pydantic import Field, JsonValue, ValidationError
 
 from hpo.families.facts.registry import proxy_tensors
 from hpo.mup.labels import labels
-from service.answers import invalid, problem
 from service.jobs.admission import absence
-from service.problems import field_errors
+from service.problems.answers import invalid, problem
+from service.problems.problems import field_errors
 from windtunnel.types import FieldError, JobSpec
 from windtunnel.types.base import Request
 
 EXAMPLE: dict[str, JsonValue] = {"name": "wider", "model": {"width": 128}, "seed": 1}
 
 ROUNDING = 1e-9
-"""By how much a value at the end of its range may lie beyond it: it has been through a logarithm and back."""
+"""Relative distance that a value may lie beyond the end of its range: it has been through a logarithm and back."""
 
 
 class ForkRequest(Request):
-    """What is to differ from the parent."""
+    """Differences of the new job from its parent."""
 
     overrides: dict[str, JsonValue] = Field(
         default_factory=dict,
@@ -92,7 +92,7 @@ def begun_at(spec: JobSpec, best: Mapping[str, float]) -> JobSpec:
 
 
 def merged(into: Any, patch: Any) -> Any:
-    """RFC 7396, section 2."""
+    """The target ``into`` with a JSON merge patch applied (RFC 7396, section 2)."""
     if not isinstance(patch, dict):
         return patch
     base = into if isinstance(into, dict) else {}

@@ -1,4 +1,4 @@
-"""Routes of jobs: create, list, get, cancel, pause, resume, follow, metrics, result."""
+"""Routes of jobs: create, fork, list, get, cancel, pause, resume, follow, metrics, result, bundle."""
 
 import hashlib
 from typing import Annotated
@@ -7,18 +7,13 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
-from service.answers import PROBLEMS, ProblemError, invalid
-from service.datasets.admission import checked, missing
-from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
-from service.jobs.admission import population_errors
-from service.jobs.bundle import bundle
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, SettingsDependency
+from service.jobs import service
 from service.jobs.events import stream
-from service.jobs.forking import ForkRequest, begun_at, forked
-from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery, NotFinished
-from service.settings import ServiceSettings
-from store import events, jobs, metrics
-from store.database import Database
-from store.errors import DatasetNotFound
+from service.jobs.forking import ForkRequest
+from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery
+from service.problems.answers import PROBLEMS, invalid
+from store.jobs import LONGEST_KEY
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
@@ -28,7 +23,7 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         min_length=1,
-        max_length=jobs.LONGEST_KEY,
+        max_length=LONGEST_KEY,
         description="The same key with the same spec gives the same job; with another spec it is refused.",
     ),
 ]
@@ -40,11 +35,13 @@ def create_job(
     response: Response,
     database: DatabaseDependency,
     settings: SettingsDependency,
-    owner: OwnerDependency,
+    caller: CallerDependency,
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a job. `{"task": "digits"}` is a complete one."""
-    return _submit(spec, response, database, settings, owner, idempotency_key)
+    job = service.submit(database, settings, caller, spec, idempotency_key)
+    response.headers["location"] = f"/v1/jobs/{job.id}"
+    return job
 
 
 @router.post("/{job_id}/fork", status_code=201, response_model=Job)
@@ -54,52 +51,33 @@ def fork_job(
     response: Response,
     database: DatabaseDependency,
     settings: SettingsDependency,
-    owner: OwnerDependency,
+    caller: CallerDependency,
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit another job with the spec of this one, but for what the body overrides; with `from_best`, begun at its best.
 
     No training state is taken over.
     """
-    with database.snapshot() as session:
-        parent = jobs.get(session, job_id)
-        result = jobs.result(session, job_id) if wanted.from_best else None
-    if wanted.from_best and result is None:
-        raise not_finished(parent)
-    spec = forked(parent.spec, wanted)
-    if result is not None:
-        spec = begun_at(checked(spec, database, owner), result.best.hyperparameters)
-    return _submit(spec, response, database, settings, owner, idempotency_key)
-
-
-def _submit(
-    spec: JobSpec, response: Response, database: Database, settings: ServiceSettings, owner: str, key: str | None
-) -> Job:
-    spec = checked(spec, database, owner)
-    too_large = population_errors(spec, settings.max_population_bytes)
-    if too_large:
-        raise invalid(too_large)
-    try:
-        with database.transaction() as session:
-            job = jobs.submit(session, spec, owner=owner, idempotency_key=key, most=settings.max_jobs)
-    except DatasetNotFound as error:  # deleted since it was looked at
-        raise missing(error) from error
+    job = service.fork(database, settings, caller, job_id, wanted, idempotency_key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return job
 
 
 @router.get("", response_model=JobPage)
-def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency, owner: OwnerDependency) -> JobPage:
+def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency, caller: CallerDependency) -> JobPage:
     """Jobs, newest first, page by page."""
-    with database.snapshot() as session:
-        return jobs.page(session, owner=owner, **query.model_dump())
+    return service.page(database, caller, query)
 
 
 @router.get("/{job_id}", response_model=Job, responses={304: {"description": "The job is as you have it"}})
-def get_job(job_id: JobId, database: DatabaseDependency, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+def get_job(
+    job_id: JobId,
+    database: DatabaseDependency,
+    caller: CallerDependency,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
     """One job. Its ETag changes whenever anything of it does."""
-    with database.snapshot() as session:
-        body = jobs.get(session, job_id).model_dump_json().encode()
+    body = service.get(database, caller, job_id).model_dump_json().encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"etag": tag, "cache-control": "no-cache"}
     if _matches(if_none_match, tag):
@@ -108,24 +86,21 @@ def get_job(job_id: JobId, database: DatabaseDependency, if_none_match: Annotate
 
 
 @router.post("/{job_id}/cancel", status_code=202, response_model=Job)
-def cancel_job(job_id: JobId, database: DatabaseDependency) -> Job:
+def cancel_job(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Job:
     """Ask for a job to stop. A waiting job ends at once, a running one soon; an ended one stays as it is."""
-    with database.transaction() as session:
-        return jobs.request_cancel(session, job_id)
+    return service.cancel(database, caller, job_id)
 
 
 @router.post("/{job_id}/pause", status_code=202, response_model=Job)
-def pause_job(job_id: JobId, database: DatabaseDependency) -> Job:
+def pause_job(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Job:
     """Ask for a job to wait until it is resumed. A running one lets go of its worker soon; an ended one stays as it is."""
-    with database.transaction() as session:
-        return jobs.request_pause(session, job_id)
+    return service.pause(database, caller, job_id)
 
 
 @router.post("/{job_id}/resume", status_code=202, response_model=Job)
-def resume_job(job_id: JobId, database: DatabaseDependency) -> Job:
+def resume_job(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Job:
     """Let a paused job go on, from its checkpoint. Any other job stays as it is."""
-    with database.transaction() as session:
-        return jobs.resume(session, job_id)
+    return service.resume(database, caller, job_id)
 
 
 @router.get(
@@ -142,40 +117,40 @@ def follow_job(
     query: Annotated[EventsQuery, Query()],
     database: DatabaseDependency,
     settings: SettingsDependency,
+    caller: CallerDependency,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The event log: as server-sent events, replayed after `Last-Event-ID` and then live until the job ends; or as JSON."""
     after = query.after if last_event_id is None else _seq(last_event_id)
     accept = request.headers.get("accept", "")
-    with database.snapshot() as session:
-        jobs.get(session, job_id)
-        if "application/json" in accept and "text/event-stream" not in accept:
-            items = events.after(session, job_id, after, limit=query.limit)
-            return JSONResponse(EventList(items=items).model_dump(mode="json"), headers={"vary": "accept"})
-    state = request.app.state
+    if "application/json" in accept and "text/event-stream" not in accept:
+        items = service.events_after(database, caller, job_id, after, query.limit)
+        return JSONResponse(EventList(items=items).model_dump(mode="json"), headers={"vary": "accept"})
+    service.get(database, caller, job_id)  # a job that is not there is refused before the stream begins
     body = stream(
-        database, job_id, after, poll=settings.event_poll, stopping=state.stopping, disconnected=request.is_disconnected
+        database,
+        caller,
+        job_id,
+        after,
+        poll=settings.event_poll,
+        stopping=request.app.state.stopping,
+        disconnected=request.is_disconnected,
     )
     return EventSourceResponse(body, headers={"cache-control": "no-store", "x-accel-buffering": "no", "vary": "accept"})
 
 
 @router.get("/{job_id}/metrics", response_model=MetricList)
-def read_metrics(job_id: JobId, query: Annotated[MetricsQuery, Query()], database: DatabaseDependency) -> MetricList:
+def read_metrics(
+    job_id: JobId, query: Annotated[MetricsQuery, Query()], database: DatabaseDependency, caller: CallerDependency
+) -> MetricList:
     """Metric series over outer steps, thinned where they are long."""
-    with database.snapshot() as session:
-        jobs.get(session, job_id)
-        return MetricList(items=metrics.points(session, job_id, query.series or None, query.max_points))
+    return MetricList(items=service.metrics_of(database, caller, job_id, query))
 
 
 @router.get("/{job_id}/result", response_model=TuneResult)
-def read_result(job_id: JobId, database: DatabaseDependency) -> TuneResult:
-    """What a finished job found."""
-    with database.snapshot() as session:
-        job = jobs.get(session, job_id)
-        result = jobs.result(session, job_id)
-    if result is None:
-        raise not_finished(job)
-    return result
+def read_result(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> TuneResult:
+    """The result of a finished job."""
+    return service.result(database, caller, job_id)
 
 
 @router.get(
@@ -183,26 +158,11 @@ def read_result(job_id: JobId, database: DatabaseDependency) -> TuneResult:
     response_class=Response,
     responses={200: {"description": "A zip", "content": {"application/zip": {}}}},
 )
-def read_bundle(job_id: JobId, database: DatabaseDependency) -> Response:
+def read_bundle(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """Everything about the job in one zip, with the SHA-256 of each file."""
-    with database.snapshot() as session:
-        body = bundle(session, job_id)
+    body = service.bundled(database, caller, job_id)
     headers = {"content-disposition": f'attachment; filename="{job_id}.zip"'}
     return Response(body, media_type="application/zip", headers=headers)
-
-
-def not_finished(job: Job) -> ProblemError:
-    """409: the job has no result, yet or ever."""
-    match job.state:
-        case "failed":
-            why = job.failure.message if job.failure else "it failed"
-            detail = f"job {job.id} failed and has no result: {why}"
-        case "cancelled":
-            detail = f"job {job.id} was cancelled and has no result"
-        case state:
-            detail = f"job {job.id} is {state} and has no result yet; follow /v1/jobs/{job.id}/events until it has ended"
-    problem = NotFinished(type="not-finished", title="The job has no result", status=409, detail=detail, state=job.state)
-    return ProblemError(problem)
 
 
 def _matches(if_none_match: str | None, tag: str) -> bool:

@@ -1,11 +1,11 @@
-"""What the job routes take besides a JobSpec, and the envelopes they answer with."""
+"""Wire shapes of the job routes: queries, and the envelopes of answers."""
 
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
 from windtunnel.tasks import TASKS
-from windtunnel.types import JobEvent, JobState, MetricPoints, Problem, TransferPlan, is_dataset
+from windtunnel.types import JobEvent, JobState, MetricPoints, Problem, is_dataset
 from windtunnel.types.base import Request, Response
 
 SeriesName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=200)]
@@ -14,7 +14,7 @@ SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200, patt
 
 
 class JobsQuery(Request):
-    """Which jobs to list."""
+    """Query that chooses jobs to list."""
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
     task: str | None = Field(None, description="Only jobs of this task, or of this data set.")
@@ -33,7 +33,7 @@ class JobsQuery(Request):
 
 
 class EventsQuery(Request):
-    """Which events to send."""
+    """Query that chooses events to send."""
 
     after: int = Field(
         0, ge=0, lt=2**31, description="Only events with a larger seq. A Last-Event-ID header goes before it."
@@ -42,7 +42,7 @@ class EventsQuery(Request):
 
 
 class MetricsQuery(Request):
-    """Which series to read."""
+    """Query that chooses metric series to read."""
 
     series: list[SeriesName] = Field([], max_length=200, description="Names of series; none: every series.")
     max_points: int = Field(1000, ge=2, le=100_000, description="A longer series is thinned to this many points.")
@@ -58,12 +58,6 @@ class MetricList(Response):
     """Metric series."""
 
     items: list[MetricPoints]
-
-
-class PlanList(Response):
-    """Transfer plans, oldest first."""
-
-    items: list[TransferPlan]
 
 
 class NotFinished(Problem):

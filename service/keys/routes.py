@@ -2,10 +2,9 @@
 
 from fastapi import APIRouter
 
-from service.answers import PROBLEMS, problem
-from service.dependencies import CallerDependency, DatabaseDependency, KeyId, OwnerDependency
-from store import keys
-from store.errors import TooManyKeys
+from service.dependencies import CallerDependency, DatabaseDependency, KeyId
+from service.keys import service
+from service.problems.answers import PROBLEMS
 from windtunnel.types import ApiKey, KeyRequest, NewApiKey
 from windtunnel.types.base import Response
 
@@ -21,22 +20,16 @@ class KeyList(Response):
 @router.post("", status_code=201, response_model=NewApiKey)
 def create_key(wanted: KeyRequest, caller: CallerDependency, database: DatabaseDependency) -> NewApiKey:
     """Another key of your own, with the rights of the one you use. The secret is in this answer and nowhere else."""
-    try:
-        with database.transaction() as session:
-            return keys.create(session, caller.owner, wanted.name, operator=int(caller.operator))
-    except TooManyKeys as error:
-        raise problem(403, "quota", "You have as many as you may have", error.message) from error
+    return service.create(database, caller, wanted)
 
 
 @router.get("", response_model=KeyList)
-def list_keys(owner: OwnerDependency, database: DatabaseDependency) -> KeyList:
+def list_keys(caller: CallerDependency, database: DatabaseDependency) -> KeyList:
     """Your keys, revoked ones too."""
-    with database.snapshot() as session:
-        return KeyList(items=keys.listing(session, owner))
+    return KeyList(items=service.listing(database, caller))
 
 
 @router.delete("/{key_id}", response_model=ApiKey)
-def revoke_key(key_id: KeyId, owner: OwnerDependency, database: DatabaseDependency) -> ApiKey:
+def revoke_key(key_id: KeyId, caller: CallerDependency, database: DatabaseDependency) -> ApiKey:
     """Revoke one of your keys: its next request is refused. The one you use may be revoked, too."""
-    with database.transaction() as session:
-        return keys.revoke(session, key_id, owner)
+    return service.revoke(database, caller, key_id)

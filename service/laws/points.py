@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from hpo.laws.counting import count
-from service.answers import invalid
-from store import jobs, owners
+from service.problems.answers import invalid
+from store import jobs
 from store.errors import JobNotFound
 from windtunnel.types import FieldError, TuneResult
 from windtunnel.types.laws import LawColumns, as_columns
 
 
-def columns_of(session: Session, ids: Sequence[str], owner: str) -> LawColumns:
+def columns_of(session: Session, ids: Sequence[str], *, owner: str) -> LawColumns:
     """N of each proxy, tokens, batch and steps of its run, its best validation loss; of a job with a grid, its points.
 
     Raises:
@@ -22,11 +22,10 @@ def columns_of(session: Session, ids: Sequence[str], owner: str) -> LawColumns:
     for index, job_id in enumerate(ids):
         pointer = f"/jobs/{index}"
         try:
-            owners.check_job(session, job_id, owner)
-            job = jobs.get(session, job_id)
+            job = jobs.get(session, job_id, owner=owner)
         except JobNotFound as error:
             raise invalid([FieldError(pointer=pointer, message=f"there is no job '{job_id}'", given=job_id)]) from error
-        result = jobs.result(session, job_id)
+        result = jobs.result(session, job_id, owner=owner)
         if result is None:
             message = f"job {job_id} is {job.state} and has no result; give jobs that succeeded"
             raise invalid([FieldError(pointer=pointer, message=message, given=job_id)])

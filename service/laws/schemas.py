@@ -1,4 +1,4 @@
-"""What the routes of scaling laws take beside the wire types: options of a CSV upload, pages of fits."""
+"""Wire shapes of the routes of scaling laws: options of a CSV upload, pages of fits."""
 
 from typing import Self
 
@@ -26,14 +26,14 @@ class CsvQuery(LawFitOptions):
 
     @property
     def critical_batch(self) -> CriticalBatchLaw | None:
-        """The law that both make."""
+        """Critical batch law that both options make; None where neither is given."""
         if self.critical_batch_tokens is None or self.critical_batch_exponent is None:
             return None
         return CriticalBatchLaw(tokens=self.critical_batch_tokens, exponent=self.critical_batch_exponent)
 
 
 class FitsQuery(Request):
-    """Which fits to list."""
+    """Query that chooses fits to list."""
 
     limit: int = Field(50, ge=1, le=200, description="Fits on one page.")
     cursor: str | None = Field(None, pattern="^law_[0-9a-z]{26}$", description="next_cursor of the page before.")

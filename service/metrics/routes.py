@@ -9,15 +9,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from service.answers import PROBLEMS
 from service.dependencies import DatabaseDependency, OperatorDependency
+from service.problems.answers import PROBLEMS
 from store.measures import RING_BUCKETS, Measures, measure
 
 router = APIRouter(tags=["health"], responses=PROBLEMS)
 
 
 class Fleet(Collector):
-    """One look at the fleet in Prometheus's terms."""
+    """Measures of the fleet as Prometheus metrics."""
 
     def __init__(self, seen: Measures) -> None:
         self.seen = seen
@@ -67,7 +67,7 @@ def _counter(name: str, text: str, label: str, values: Mapping[Any, int]) -> Cou
     responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}},
 )
 def prometheus(database: DatabaseDependency, _: OperatorDependency) -> Response:
-    """What there is to measure of the fleet, in Prometheus's text format."""
+    """Measures of the fleet, in Prometheus's text format."""
     with database.snapshot() as session:
         seen = measure(session)
     registry = CollectorRegistry()

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse
 STATIC = Path(__file__).parent.parent / "static"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 FOREVER = "public, max-age=31536000, immutable"
-"""For addresses that carry the content's digest: a change of the file is a change of the address."""
+"""Cache-Control of addresses that carry the content's digest: a change of the file is a change of the address."""
 
 MEDIA = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -32,7 +32,7 @@ def asset(name: str) -> str:
 
 @router.get("/static/{name}")
 def static_file(name: str) -> FileResponse:
-    """One file."""
+    """A file of the page."""
     path = _files().get(name)
     if path is None:
         raise HTTPException(404)
@@ -41,5 +41,5 @@ def static_file(name: str) -> FileResponse:
 
 @router.get("/favicon.ico")
 def favicon() -> FileResponse:
-    """What browsers ask for by themselves."""
+    """The icon that browsers ask for by themselves."""
     return FileResponse(STATIC / "favicon.svg", media_type=MEDIA[".svg"], headers={"cache-control": "max-age=86400"})

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from service.answers import ProblemError, told
-from service.datasets import storage
+from service.caller import Caller
+from service.datasets import service
 from service.datasets.options import SUFFIXES
-from service.datasets.routes import upload
-from service.dependencies import DatabaseDependency, DatasetId, OwnerDependency, SettingsDependency
+from service.datasets.receiving import upload
+from service.dependencies import CallerDependency, DatabaseDependency, DatasetId, SettingsDependency
 from service.jobs.admission import size_in_words
 from service.pages.rendering import render
+from service.problems.answers import ProblemError, problem_of
 from service.settings import ServiceSettings
 from store import datasets, jobs
 from store.database import Database
@@ -26,27 +27,27 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/datasets")
-def datasets_page(database: DatabaseDependency, settings: SettingsDependency, owner: OwnerDependency) -> HTMLResponse:
+def datasets_page(database: DatabaseDependency, settings: SettingsDependency, caller: CallerDependency) -> HTMLResponse:
     """The owner's data sets, and the form for another."""
-    return _list(database, settings, owner)
+    return _list(database, settings, caller)
 
 
 @router.post("/datasets")
 async def upload_page(
-    request: Request, database: DatabaseDependency, settings: SettingsDependency, owner: OwnerDependency
+    request: Request, database: DatabaseDependency, settings: SettingsDependency, caller: CallerDependency
 ) -> Response:
     """The form: on to the page of the data set, or back to the form with what is wrong."""
     try:
-        dataset, _ = await upload(request, database, settings, owner)
+        dataset, _ = await upload(request, database, settings, caller)
     except (ProblemError, TooManyDatasets, DatasetsTooLarge) as error:
-        return await run_in_threadpool(_list, database, settings, owner, told(request, error))
+        return await run_in_threadpool(_list, database, settings, caller, problem_of(request, error))
     return RedirectResponse(f"/datasets/{dataset.id}", 303)
 
 
 @router.get("/datasets/{dataset_id}")
-def dataset_page(dataset_id: DatasetId, database: DatabaseDependency, owner: OwnerDependency) -> HTMLResponse:
+def dataset_page(dataset_id: DatasetId, database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
     """One data set."""
-    return _one(database, owner, dataset_id)
+    return _one(database, caller, dataset_id)
 
 
 @router.post("/datasets/{dataset_id}/delete")
@@ -55,33 +56,31 @@ def delete_page(
     dataset_id: DatasetId,
     database: DatabaseDependency,
     settings: SettingsDependency,
-    owner: OwnerDependency,
+    caller: CallerDependency,
 ) -> Response:
     """The button: on to the list, or back to the data set with the reason."""
     try:
-        storage.remove(database, settings, owner, dataset_id)
+        service.delete(database, settings, caller, dataset_id)
     except DatasetInUse as error:
-        return _one(database, owner, dataset_id, told(request, error))
+        return _one(database, caller, dataset_id, problem_of(request, error))
     return RedirectResponse("/datasets", 303)
 
 
-def _list(database: Database, settings: ServiceSettings, owner: str, problem: Problem | None = None) -> HTMLResponse:
-    with database.snapshot() as session:
-        mine = datasets.listing(session, owner=owner)
+def _list(database: Database, settings: ServiceSettings, caller: Caller, problem: Problem | None = None) -> HTMLResponse:
     return render(
         "datasets.html",
         200 if problem is None else problem.status,
-        datasets=mine,
+        datasets=service.listing(database, caller),
         problem=problem,
         limit=size_in_words(settings.max_dataset_bytes),
         suffixes=",".join(SUFFIXES),
     )
 
 
-def _one(database: Database, owner: str, dataset_id: str, problem: Problem | None = None) -> HTMLResponse:
+def _one(database: Database, caller: Caller, dataset_id: str, problem: Problem | None = None) -> HTMLResponse:
     with database.snapshot() as session:
-        dataset = datasets.get(session, dataset_id, owner=owner)
-        used = jobs.page(session, task=dataset_id, limit=SHOWN_JOBS)
+        dataset = datasets.get(session, dataset_id, owner=caller.owner)
+        used = jobs.page(session, owner=caller.owner, task=dataset_id, limit=SHOWN_JOBS)
     scaling, rows = dataset.scaling, list[Any]()
     if scaling is not None and dataset.columns:
         rows = list(zip(dataset.columns, scaling.mean, scaling.deviation, strict=True))

@@ -8,11 +8,11 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from service.caller import Caller
-from service.dependencies import CallerDependency, DatabaseDependency, OperatorDependency
-from service.fleet.routes import drain_worker
+from service.dependencies import CallerDependency, DatabaseDependency
+from service.fleet import service
 from service.pages.forms import FormDependency
 from service.pages.rendering import render
-from store import jobs, measures, owners, workers
+from store import jobs, measures, workers
 from store.database import Database
 from windtunnel.types import Job, WorkerInfo
 
@@ -29,7 +29,7 @@ class Line:
     worker: WorkerInfo
     does: Does
     job: Job | None
-    """What it runs, where that is the viewer's own."""
+    """The job that the worker runs, where that is the viewer's own."""
 
 
 @router.get("/fleet")
@@ -39,18 +39,18 @@ def fleet_page(database: DatabaseDependency, caller: CallerDependency) -> HTMLRe
 
 
 @router.post("/fleet/drain")
-def drain_page(form: FormDependency, database: DatabaseDependency, caller: OperatorDependency) -> Response:
+def drain_page(form: FormDependency, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """The button: back to the list, which says that the worker drains."""
-    drain_worker(form.get("worker", ""), database, caller)
+    service.drain(database, caller, form.get("worker", ""))
     return RedirectResponse("/fleet", 303)
 
 
 def _page(database: Database, caller: Caller) -> HTMLResponse:
     with database.snapshot() as session:
         fleet = workers.listing(session)
-        own = owners.own_jobs(session, [worker.job_id for worker in fleet if worker.job_id], caller.owner)
-        held = {job_id: jobs.get(session, job_id) for job_id in own}
-        mine = measures.states_of(session, caller.owner)
+        own = jobs.owned(session, [worker.job_id for worker in fleet if worker.job_id], owner=caller.owner)
+        held = {job_id: jobs.get(session, job_id, owner=caller.owner) for job_id in own}
+        mine = measures.states_of(session, owner=caller.owner)
         everything = measures.measure(session) if caller.operator else None
         waiting = jobs.page(session, owner=caller.owner, state="queued", limit=SHOWN_WAITING)
     now = datetime.now(UTC)

@@ -1,13 +1,13 @@
-"""The fields of the forms on a job's page: what another job is to have otherwise, and what a plan is for."""
+"""The fields of the forms on a job's page: differences of another job from this one, and the model that a plan is for."""
 
 from collections.abc import Mapping
 
-from service.pages.typed import Field, Form
+from service.pages.forms import Field, Form
 from windtunnel.types import Job, Problem
 
 
 def fork_form(job: Job, typed: Mapping[str, str] | None = None, problem: Problem | None = None) -> Form:
-    """What is to differ from the parent; at first nothing does but the name."""
+    """Form of a fork: the fields that may differ from the parent, which at first hold its values."""
     spec = job.spec
     fields = (
         Field("name", "Name", "/overrides/name", spec.name),
@@ -22,7 +22,7 @@ def fork_form(job: Job, typed: Mapping[str, str] | None = None, problem: Problem
 
 
 def plan_form(job: Job, typed: Mapping[str, str] | None = None, problem: Problem | None = None) -> Form:
-    """The large model that a plan is wanted for; at first the job's target."""
+    """Form of a plan: the size of the large model; at first the job's target."""
     model, inner, target = job.spec.model, job.spec.inner, job.spec.target
     fields = (
         Field("width", "Width", "/width", target.width if target else 16 * model.width, model.width),

@@ -1,4 +1,4 @@
-"""The forms of a job's page: cancel, pause, resume, fork, plan. They ask the API's routes, and work without JavaScript."""
+"""The forms of a job's page: cancel, pause, resume, fork, plan. They work without JavaScript."""
 
 import json
 from collections.abc import Mapping
@@ -7,21 +7,18 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from service.answers import ProblemError, invalid, told, validated
-from service.dependencies import DatabaseDependency, JobId, OwnerDependency, SettingsDependency
-from service.jobs import routes
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, SettingsDependency
+from service.jobs import service
 from service.jobs.forking import ForkRequest, merged
-from service.pages.forms import FormDependency
+from service.pages.forms import Form, FormDependency, number
 from service.pages.job_fields import fork_form, plan_form
 from service.pages.rendering import render
-from service.pages.typed import Form, number
 from service.pages.views import job_view
-from service.plans.routes import create_plan
+from service.plans import service as plan_service
 from service.plans.schemas import PlanRequest
-from store import jobs
-from store.database import Database
+from service.problems.answers import ProblemError, invalid, problem_of, validated
 from store.errors import TooManyJobs
-from windtunnel.types import FieldError, Job
+from windtunnel.types import FieldError
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,23 +27,23 @@ MORE = "overrides"
 
 
 @router.post("/jobs/{job_id}/cancel")
-def cancel_page(job_id: JobId, database: DatabaseDependency) -> Response:
+def cancel_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """The button: back to the job."""
-    routes.cancel_job(job_id, database)
+    service.cancel(database, caller, job_id)
     return _to(f"/jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/pause")
-def pause_page(job_id: JobId, database: DatabaseDependency) -> Response:
+def pause_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """The button: back to the job."""
-    routes.pause_job(job_id, database)
+    service.pause(database, caller, job_id)
     return _to(f"/jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/resume")
-def resume_page(job_id: JobId, database: DatabaseDependency) -> Response:
+def resume_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """The button: back to the job."""
-    routes.resume_job(job_id, database)
+    service.resume(database, caller, job_id)
     return _to(f"/jobs/{job_id}")
 
 
@@ -57,33 +54,33 @@ def fork_page(
     form: FormDependency,
     database: DatabaseDependency,
     settings: SettingsDependency,
-    owner: OwnerDependency,
+    caller: CallerDependency,
 ) -> Response:
     """The form: on to the page of the new job, or back to the form with what is wrong."""
-    parent = _job(database, job_id)
+    parent = service.get(database, caller, job_id)
     try:
         overrides = _overrides(form, fork_form(parent))
         wanted = validated(ForkRequest, {"overrides": overrides, "from_best": "from_best" in form})
-        made = routes.fork_job(job_id, wanted, Response(), database, settings, owner)
+        made = service.fork(database, settings, caller, job_id, wanted)
     except (ProblemError, TooManyJobs) as error:
-        problem = told(request, error)
-        view = job_view(database, job_id, str(request.base_url), owner) | {"fork": fork_form(parent, form, problem)}
+        problem = problem_of(request, error)
+        view = job_view(database, caller, job_id, str(request.base_url)) | {"fork": fork_form(parent, form, problem)}
         return render("job.html", problem.status, **view)
     return _to(f"/jobs/{made.id}")
 
 
 @router.post("/jobs/{job_id}/plans")
 def plan_page(
-    request: Request, job_id: JobId, form: FormDependency, database: DatabaseDependency, owner: OwnerDependency
+    request: Request, job_id: JobId, form: FormDependency, database: DatabaseDependency, caller: CallerDependency
 ) -> Response:
     """The form: on to the page of the plan, or back to the form with what is wrong."""
-    job = _job(database, job_id)
+    job = service.get(database, caller, job_id)
     size = {entry.name: number(form[entry.name]) for entry in plan_form(job).fields if entry.name in form}
     try:
         wanted = validated(PlanRequest, size | {"force": "force" in form, "law_fit": form.get("law_fit")})
-        plan = create_plan(job_id, wanted, Response(), database, owner)
+        plan = plan_service.create(database, caller, job_id, wanted)
     except ProblemError as error:
-        view = job_view(database, job_id, str(request.base_url), owner) | {"plan": plan_form(job, form, error.problem)}
+        view = job_view(database, caller, job_id, str(request.base_url)) | {"plan": plan_form(job, form, error.problem)}
         return render("job.html", error.problem.status, **view)
     return _to(f"/plans/{plan.id}")
 
@@ -106,11 +103,6 @@ def _overrides(form: Mapping[str, str], blank: Form) -> Any:
             value = {name: value}
         found = merged(found, value)
     return found
-
-
-def _job(database: Database, job_id: str) -> Job:
-    with database.snapshot() as session:
-        return jobs.get(session, job_id)
 
 
 def _to(address: str) -> RedirectResponse:

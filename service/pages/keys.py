@@ -3,15 +3,15 @@
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from service.answers import ProblemError, validated
 from service.caller import Caller
 from service.dependencies import CallerDependency, DatabaseDependency, KeyId
-from service.keys.routes import create_key, revoke_key
+from service.keys import service
 from service.pages.forms import FormDependency
 from service.pages.rendering import render
 from service.pages.signing_in import keep
-from store import keys
+from service.problems.answers import ProblemError, validated
 from store.database import Database
+from store.keys import MOST
 from windtunnel.types import KeyRequest, NewApiKey, Problem
 
 router = APIRouter(include_in_schema=False)
@@ -27,7 +27,7 @@ def keys_page(database: DatabaseDependency, caller: CallerDependency) -> HTMLRes
 def create_page(request: Request, form: FormDependency, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """The form: the list with the key itself, this once. Who makes the server's first key stays signed in with it."""
     try:
-        made = create_key(validated(KeyRequest, {"name": form.get("name", "")}), caller, database)
+        made = service.create(database, caller, validated(KeyRequest, {"name": form.get("name", "")}))
     except ProblemError as error:
         return _page(database, caller, typed=form.get("name", ""), problem=error.problem)
     answer = _page(database, caller, made=made)
@@ -39,7 +39,7 @@ def create_page(request: Request, form: FormDependency, database: DatabaseDepend
 @router.post("/keys/{key_id}/revoke")
 def revoke_page(key_id: KeyId, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """The button: back to the list; to the form to sign in, where it was the key of the one who pressed it."""
-    revoke_key(key_id, caller.owner, database)
+    service.revoke(database, caller, key_id)
     return RedirectResponse("/sign-in" if key_id == caller.key_id else "/keys", 303)
 
 
@@ -51,8 +51,7 @@ def _page(
     typed: str = "",
     problem: Problem | None = None,
 ) -> HTMLResponse:
-    with database.snapshot() as session:
-        mine = keys.listing(session, caller.owner)
+    mine = service.listing(database, caller)
     return render(
         "keys.html",
         200 if problem is None else problem.status,
@@ -62,5 +61,5 @@ def _page(
         made=made,
         typed=typed,
         problem=problem,
-        most=keys.MOST,
+        most=MOST,
     )

@@ -8,18 +8,19 @@ from pydantic import model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from hpo.laws.allocation import allocate
-from service.answers import ProblemError
-from service.dependencies import DatabaseDependency, LawFitId, OwnerDependency
-from service.laws.routes import fit_csv, fit_job, stored_fit
+from service.caller import Caller
+from service.dependencies import CallerDependency, DatabaseDependency, LawFitId
+from service.laws import service
+from service.laws.schemas import CsvQuery
 from service.pages.forms import FormDependency
 from service.pages.rendering import render
+from service.problems.answers import ProblemError
 from store import law_fits
 from store.database import Database
 from windtunnel.figures import laws as laws_figure
 from windtunnel.figures.style import Theme
 from windtunnel.types import Problem
-from windtunnel.types.allocations import AllocationPlan, AllocationRequest
+from windtunnel.types.allocations import AllocationRequest
 from windtunnel.types.base import Request as RequestModel
 from windtunnel.types.laws import COLUMNS, UNITS
 
@@ -45,44 +46,44 @@ class BudgetQuery(AllocationRequest):
 
 
 class ThemeQuery(RequestModel):
-    """How to draw a figure."""
+    """Query that says how to draw a figure."""
 
     theme: Theme = "light"
 
 
-def planned(database: Database, wanted: AllocationRequest, owner: str) -> AllocationPlan:
-    """The budget spent, beside the fit that the request names."""
-    return allocate(wanted, None if wanted.fit is None else stored_fit(database, wanted.fit, "/fit", owner))
-
-
 @router.get("/laws")
-def laws_page(query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, owner: OwnerDependency) -> HTMLResponse:
+def laws_page(
+    query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, caller: CallerDependency
+) -> HTMLResponse:
     """Stored fits, the form for another, and a budget spent by each law."""
-    return _page(query, database, owner)
+    return _page(query, database, caller)
 
 
 @router.post("/laws")
-def fit_form(form: FormDependency, database: DatabaseDependency, owner: OwnerDependency) -> Response:
+def fit_form(form: FormDependency, database: DatabaseDependency, caller: CallerDependency) -> Response:
     """The forms, of a table and of a job's grid: on to the page of the fit, or back to the form with what is wrong."""
     table = form.get("csv", "").replace("\r\n", "\n")
     try:
-        fit = fit_job(form["job"], database, owner) if "job" in form else fit_csv(table, database, owner)
+        if "job" in form:
+            fit = service.fit_job(database, caller, form["job"])
+        else:
+            fit = service.fit_csv(database, caller, table.encode(errors="surrogatepass"), CsvQuery())
     except ProblemError as error:
-        return _page(BudgetQuery(), database, owner, table, error.problem)
+        return _page(BudgetQuery(), database, caller, table, error.problem)
     return RedirectResponse(f"/laws/{fit.id}", 303)
 
 
 def _page(
-    query: BudgetQuery, database: Database, owner: str, typed: str = "", problem: Problem | None = None
+    query: BudgetQuery, database: Database, caller: Caller, typed: str = "", problem: Problem | None = None
 ) -> HTMLResponse:
     with database.snapshot() as session:
-        fits = law_fits.page(session, owner=owner).items
+        fits = law_fits.page(session, owner=caller.owner).items
     asked = query.model_dump(exclude={"theme"}, exclude_none=True)
     return render(
         "laws.html",
         200 if problem is None else problem.status,
         fits=fits,
-        plan=planned(database, query, owner),
+        plan=service.allocated(database, caller, query),
         query=query,
         figures=urlencode(asked),
         columns=[(name, UNITS[name]) for name in COLUMNS],
@@ -94,29 +95,31 @@ def _page(
 
 @router.get("/laws/figures/{name}.json")
 def budget_figure(
-    name: str, query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, owner: OwnerDependency
+    name: str, query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, caller: CallerDependency
 ) -> Response:
     """A figure of the budget."""
     draw = FIGURES.get(name)
     if draw is None:
         raise HTTPException(404)
-    return _json(draw(planned(database, query, owner), theme=query.theme))
+    return _json(draw(service.allocated(database, caller, query), theme=query.theme))
 
 
 @router.get("/laws/{fit_id}")
-def fit_page(fit_id: LawFitId, database: DatabaseDependency) -> HTMLResponse:
+def fit_page(fit_id: LawFitId, database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
     """One fit."""
-    with database.snapshot() as session:
-        return render("law_fit.html", fit=law_fits.get(session, fit_id))
+    return render("law_fit.html", fit=service.get(database, caller, fit_id))
 
 
 @router.get("/laws/{fit_id}/figures/{name}.json")
 def fit_figure(
-    fit_id: LawFitId, name: str, query: Annotated[ThemeQuery, Query()], database: DatabaseDependency
+    fit_id: LawFitId,
+    name: str,
+    query: Annotated[ThemeQuery, Query()],
+    database: DatabaseDependency,
+    caller: CallerDependency,
 ) -> Response:
     """One fitted law over its runs."""
-    with database.snapshot() as session:
-        found = [law for law in law_fits.get(session, fit_id).laws if law.law == name]
+    found = [law for law in service.get(database, caller, fit_id).laws if law.law == name]
     if not found:
         raise HTTPException(404)
     return _json(laws_figure.law(found[0], theme=query.theme))

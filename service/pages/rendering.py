@@ -1,6 +1,7 @@
-"""Turns templates into pages: the Jinja environment and how numbers, times and sizes read."""
+"""Turns templates into pages: the Jinja environment, how numbers, times and sizes read, and the small lines of a list."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from service.pages.assets import asset
 from windtunnel.types import JobSpec, UnknownTask, is_dataset
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+
+WIDTH, HEIGHT, MARGIN = 96, 26, 3
+"""Sizes of a sparkline, in pixels."""
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -57,7 +61,7 @@ def clock(moment: datetime | None) -> str:
 
 
 def ago(moment: datetime) -> str:
-    """How long since, coarsely."""
+    """Time since a moment, coarsely: 3 min ago."""
     seconds = (datetime.now(UTC) - moment).total_seconds()
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
@@ -90,6 +94,18 @@ def task_name(spec: JobSpec) -> str:
         return spec.info.title
     except UnknownTask:  # its row is gone
         return spec.task
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """``points`` of an SVG polyline in a box of 96 by 26; empty for less than two values."""
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    across, down = (WIDTH - 2 * MARGIN) / (len(values) - 1), HEIGHT - 2 * MARGIN
+    return " ".join(
+        f"{MARGIN + index * across:.1f},{MARGIN + down * (high - value) / span:.1f}" for index, value in enumerate(values)
+    )
 
 
 def _environment() -> Environment:

@@ -8,15 +8,16 @@ from pydantic import Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from service.dependencies import DatabaseDependency, JobId, OwnerDependency, PlanId, SettingsDependency
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId, SettingsDependency
 from service.jobs.schemas import JobsQuery
 from service.pages import datasets, fleet, job_forms, keys, submitting
 from service.pages import laws as laws_pages
-from service.pages.history import history, outer_steps
 from service.pages.rendering import render
 from service.pages.signing_in import sign_in_page
-from service.pages.views import job_view, jobs_view, plan_view
-from store import jobs, plans
+from service.pages.views import job_view, jobs_view, outer_steps, plan_view
+from service.plans import service as plan_service
+from store import jobs
+from store.events import history
 from windtunnel import figures
 from windtunnel.figures.style import Theme
 from windtunnel.types import OuterStep, Problem, TuneResult
@@ -29,7 +30,7 @@ for part in (datasets, laws_pages, fleet, keys, submitting, job_forms):
 
 
 class PageQuery(JobsQuery):
-    """Like the API's, but a form sends a field that is not filled in as empty."""
+    """Query of the jobs page: that of the API, but a form sends a field that is not filled in as empty."""
 
     dataset: str | None = Field(None, pattern=DATASET_ID.pattern, description="What the form for a job begins with.")
 
@@ -40,48 +41,63 @@ class PageQuery(JobsQuery):
 
 
 class FigureQuery(RequestModel):
-    """How to draw a figure."""
+    """Query that says how to draw a figure."""
 
     theme: Theme = "light"
 
 
 @router.get("/")
 def jobs_page(
-    query: Annotated[PageQuery, Query()], database: DatabaseDependency, settings: SettingsDependency, owner: OwnerDependency
+    query: Annotated[PageQuery, Query()],
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    caller: CallerDependency,
 ) -> HTMLResponse:
     """Every job, and the form for another."""
-    return render("jobs.html", **jobs_view(database, settings, query, owner, query.dataset))
+    return render("jobs.html", **jobs_view(database, settings, query, caller, query.dataset))
 
 
 @router.get("/jobs/{job_id}")
-def job_page(request: Request, job_id: JobId, database: DatabaseDependency, owner: OwnerDependency) -> HTMLResponse:
+def job_page(request: Request, job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
     """One job."""
-    return render("job.html", **job_view(database, job_id, str(request.base_url), owner))
+    return render("job.html", **job_view(database, caller, job_id, str(request.base_url)))
 
 
 @router.get("/plans/{plan_id}")
-def plan_page(plan_id: PlanId, database: DatabaseDependency) -> HTMLResponse:
+def plan_page(plan_id: PlanId, database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
     """One plan."""
-    return render("plan.html", **plan_view(database, plan_id))
+    return render("plan.html", **plan_view(database, caller, plan_id))
 
 
 @router.get("/jobs/{job_id}/figures/{name}.json")
-def job_figure(job_id: JobId, name: str, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+def job_figure(
+    job_id: JobId,
+    name: str,
+    query: Annotated[FigureQuery, Query()],
+    database: DatabaseDependency,
+    caller: CallerDependency,
+) -> Response:
     """One figure of a job; 204 as long as there is nothing to draw."""
     draw = JOB_FIGURES.get(name)
     if draw is None:
         raise HTTPException(404)
     with database.snapshot() as session:
-        result = jobs.result(session, job_id)
-        steps = outer_steps(history(session, job_id))
+        result = jobs.result(session, job_id, owner=caller.owner)
+        steps = outer_steps(history(session, job_id, owner=caller.owner))
     return _json(draw(steps, result, query.theme))
 
 
 @router.get("/jobs/{job_id}/figures/scaling/{name}.json")
-def job_law(job_id: JobId, name: str, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+def job_law(
+    job_id: JobId,
+    name: str,
+    query: Annotated[FigureQuery, Query()],
+    database: DatabaseDependency,
+    caller: CallerDependency,
+) -> Response:
     """One law of a job's grid over its runs."""
     with database.snapshot() as session:
-        result = jobs.result(session, job_id)
+        result = jobs.result(session, job_id, owner=caller.owner)
     laws = result.scaling.laws if result and result.scaling else []
     found = [law for law in laws if law.law == name]
     if not found:
@@ -90,18 +106,20 @@ def job_law(job_id: JobId, name: str, query: Annotated[FigureQuery, Query()], da
 
 
 @router.get("/plans/{plan_id}/figures/coordinate_check.json")
-def plan_figure(plan_id: PlanId, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+def plan_figure(
+    plan_id: PlanId, query: Annotated[FigureQuery, Query()], database: DatabaseDependency, caller: CallerDependency
+) -> Response:
     """The coordinate check behind a plan; 204 where there was none."""
-    with database.snapshot() as session:
-        check = plans.get(session, plan_id).coordinate_check
+    check = plan_service.get(database, caller, plan_id).coordinate_check
     return _json(figures.coordinate_check(check, theme=query.theme) if check else None)
 
 
 @router.get("/plans/{plan_id}/figures/ladder.json")
-def plan_ladder(plan_id: PlanId, query: Annotated[FigureQuery, Query()], database: DatabaseDependency) -> Response:
+def plan_ladder(
+    plan_id: PlanId, query: Annotated[FigureQuery, Query()], database: DatabaseDependency, caller: CallerDependency
+) -> Response:
     """The ladder of widths behind a plan; 204 where there was none."""
-    with database.snapshot() as session:
-        climbed = plans.get(session, plan_id).ladder
+    climbed = plan_service.get(database, caller, plan_id).ladder
     return _json(figures.ladder(climbed, theme=query.theme) if climbed else None)
 
 

@@ -1,8 +1,8 @@
-"""What an event of a job's log says, in one sentence."""
+"""Sentences for the events of a job's log."""
 
 from service.pages.rendering import estimate, number
 from windtunnel.types import JobEvent, OuterStep
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 PLAIN = {
     "queued": "waits for a worker",
@@ -12,7 +12,7 @@ PLAIN = {
     "paused": "waits until it is resumed",
     "resumed": "may go on",
 }
-"""What events without data of interest say."""
+"""Type of an event without data of interest -> its sentence."""
 
 
 def sentence(event: JobEvent) -> str:

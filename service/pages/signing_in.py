@@ -20,7 +20,7 @@ KEPT = 30 * 86_400
 
 @router.get("/sign-in")
 def show_account(request: Request, database: DatabaseDependency) -> HTMLResponse:
-    """Who is signed in, with the way out; else the form."""
+    """The account that is signed in, with the way out; else the form."""
     key = request.cookies.get(COOKIE)
     caller = holder(database, key) if key else None
     if caller is None and not needs_keys(request.app.state, database):

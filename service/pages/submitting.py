@@ -1,25 +1,72 @@
-"""The form for a job: an estimate of what it would take, and its start. It works without JavaScript."""
+"""The form for a job: the spec to start from, what its fields mean, an estimate, the start. It works without JavaScript."""
 
 import json
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import RedirectResponse, Response
 
-from service.answers import ProblemError, invalid, told, validated
-from service.dependencies import DatabaseDependency, OwnerDependency, SettingsDependency
-from service.estimates.routes import create_estimate
+from service.caller import Caller
+from service.dependencies import CallerDependency, DatabaseDependency, SettingsDependency
+from service.estimates.service import estimated
 from service.jobs.admission import size_in_words
-from service.jobs.routes import create_job
+from service.jobs.service import submit
 from service.pages.forms import FormDependency
 from service.pages.rendering import duration, number, render
-from service.pages.submission import field_help
+from service.problems.answers import ProblemError, invalid, problem_of, validated
+from service.problems.fields import allowed_values, locate
 from service.settings import ServiceSettings
 from store.database import Database
 from store.errors import TooManyJobs
-from windtunnel.types import FieldError, JobSpec, Problem
+from windtunnel.tasks import TASKS
+from windtunnel.types import SCHEDULES, Dataset, FieldError, JobSpec, Problem, Target
 from windtunnel.types.estimates import Estimate
+from windtunnel.types.families import FAMILIES
 
 router = APIRouter(include_in_schema=False)
+
+EXAMPLE = JobSpec(name="first flight", task="digits", target=Target(width=1024, depth=2, steps=2000))
+
+SHOWN: dict[str, Any] = {
+    "name": True,
+    "task": True,
+    "model": {"family", "width", "depth"},
+    "parametrization": True,
+    "optimizer": {"name"},
+    "schedule": {"name", "warmup_fraction", "floor"},
+    "inner": True,
+    "search": True,
+    "method": {"estimator"},
+    "outer": {"steps", "scout"},
+    "target": True,
+    "seed": True,
+}
+"""The fields that people change most; every other one has its default."""
+
+EXPLAINED = {
+    "task": "data set, loss and model family",
+    "model.family": "kind of proxy; the task's first by default",
+    "model.width": "units of a hidden layer, channels, or the residual stream of the proxy",
+    "model.depth": "hidden layers, residual blocks or transformer blocks of the proxy",
+    "optimizer.name": "update rule of both models",
+    "schedule.name": "learning rate over a run",
+    "inner.steps": "optimizer updates in one run of the proxy",
+    "inner.batch_size": "examples in an update",
+    "inner.seeds": "runs averaged at each point",
+    "search.name": "a hyperparameter to tune",
+    "search.scope": "one value for all, for each role, for each tensor, or (dropout) for each layer",
+    "method.estimator": "how the hypergradient is computed",
+    "outer.steps": "outer steps",
+    "outer.scout": "sweep learning rates first",
+    "target.width": "width of the large model; leave target out for no plan",
+}
+
+OWN_MODULES = "modules of your own that are installed here"
+"""Tasks of a family that no task here has."""
+
+_SPEC: type[BaseModel] = JobSpec
 
 
 @router.post("/jobs")
@@ -28,7 +75,7 @@ def submit_page(
     form: FormDependency,
     database: DatabaseDependency,
     settings: SettingsDependency,
-    owner: OwnerDependency,
+    caller: CallerDependency,
 ) -> Response:
     """The form: on to the page of the job; or back to the form with an estimate, or with what is wrong.
 
@@ -39,11 +86,11 @@ def submit_page(
     try:
         spec = written(text)
         if asked:
-            estimate = create_estimate(spec, database, settings, owner)
+            estimate = estimated(database, settings, caller, spec)
             return _again(text, 200, cost=in_a_sentence(estimate), problem=_misfit(estimate))
-        job = create_job(spec, Response(), database, settings, owner, None)
+        job = submit(database, settings, caller, spec)
     except (ProblemError, TooManyJobs) as error:
-        problem = told(request, error)
+        problem = problem_of(request, error)
         return _again(text, 200 if asked else problem.status, problem=problem)
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
@@ -64,16 +111,16 @@ def written(text: str) -> JobSpec:
     return validated(JobSpec, content)
 
 
-def estimated(spec: JobSpec, database: Database, settings: ServiceSettings, owner: str) -> str:
-    """What the job would take, in a sentence; nothing where the server would not take it."""
+def cost_of(database: Database, settings: ServiceSettings, caller: Caller, spec: JobSpec) -> str:
+    """Sentence that says what the job would take; empty where the server would not take it."""
     try:
-        return in_a_sentence(create_estimate(spec, database, settings, owner))
+        return in_a_sentence(estimated(database, settings, caller, spec))
     except ProblemError:
         return ""
 
 
 def in_a_sentence(estimate: Estimate) -> str:
-    """What a job would take."""
+    """Sentence that says what a job would take."""
     memory, worker = estimate.memory, estimate.measured_by
     return (
         f"About {number(estimate.run_equivalents, 3)} runs of the proxy and {duration(estimate.seconds)} "
@@ -91,3 +138,52 @@ def _misfit(estimate: Estimate) -> Problem | None:
 
 def _again(text: str, status: int, *, cost: str = "", problem: Problem | None = None) -> Response:
     return render("new_job.html", status, example=text, help=field_help(), cost=cost, problem=problem)
+
+
+@dataclass(frozen=True)
+class FieldHelp:
+    """Explanation of one field: its path, what it means, what it may hold."""
+
+    path: str
+    meaning: str
+    allowed: str
+
+
+def example(dataset: Dataset | None = None) -> JobSpec:
+    """The job that the form starts with, on a data set where one is given."""
+    return EXAMPLE if dataset is None else _on(dataset)
+
+
+def example_text(dataset: Dataset | None = None) -> str:
+    """The spec of the job that the form starts with, as text."""
+    shown = example(dataset).model_dump(mode="json", include=SHOWN, exclude_none=True)
+    shown["search"] = [{name: item[name] for name in ("name", "scope")} for item in shown["search"]]
+    search = shown["search"]
+    lines = [f'  "{name}": {json.dumps(value)}' for name, value in shown.items()]
+    items = ",\n".join(f"    {json.dumps(item)}" for item in search)
+    return "{\n" + ",\n".join(lines).replace(json.dumps(search), f"[\n{items}\n  ]") + "\n}"
+
+
+def _on(dataset: Dataset) -> JobSpec:
+    """The job that ``{"task": ID}`` is, with a target sixteen times as wide."""
+    plain = JobSpec.of({"name": dataset.name, "task": dataset.id}, dataset.task)
+    target = Target(width=16 * plain.model.width, depth=plain.model.depth, steps=10 * plain.inner.steps)
+    return plain.model_copy(update={"target": target})
+
+
+def field_help() -> list[FieldHelp]:
+    """The fields to know about, with what each allows."""
+    return [FieldHelp(path, meaning, _allowed(path)) for path, meaning in EXPLAINED.items()]
+
+
+def _allowed(path: str) -> str:
+    if path == "task":
+        return ", ".join(sorted(TASKS)) + ", or the id of a data set"
+    if path == "model.family":
+        families = {family: [name for name in sorted(TASKS) if family in TASKS[name].families] for family in FAMILIES}
+        return "; ".join(f"{family} for {', '.join(names) or OWN_MODULES}" for family, names in families.items())
+    if path == "schedule.name":
+        return ", ".join(SCHEDULES)
+    first, _, last = path.partition(".")
+    location = (first, 0, last) if first == "search" else (first, last)
+    return allowed_values(locate(_SPEC, location).field) or "true, false"

@@ -6,40 +6,40 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from hpo.exports.registry import export, why_not
+from service.caller import Caller
 from service.jobs.schemas import JobsQuery
-from service.pages.history import history, outer_steps
 from service.pages.job_fields import fork_form, plan_form
+from service.pages.rendering import sparkline
 from service.pages.sentences import sentence
-from service.pages.sparkline import sparkline
-from service.pages.submission import example, example_text, field_help
-from service.pages.submitting import estimated
+from service.pages.submitting import cost_of, example, example_text, field_help
 from service.settings import ServiceSettings
 from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
+from store.events import history
 from windtunnel.figures.response import said
 from windtunnel.tasks import TASKS
-from windtunnel.types import TERMINAL_STATES, Job, JobState, OuterStep, TuneResult, WorkerInfo
-from windtunnel.types.exports import EXPORTS, ExportFormat
+from windtunnel.types import TERMINAL_STATES, Job, JobEvent, JobState, OuterStep, TuneResult, WorkerInfo
+from windtunnel.types.exports import EXPORTS
 from windtunnel.types.results import ChaosReading
 
 STATES: tuple[JobState, ...] = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 SPARKLINE_POINTS = 40
 LOG_LINES = 200
 SHOWN_TENSORS = 60
-SHOWN_EXPORTS: tuple[ExportFormat, ...] = ("torch", "yaml")
-"""Formats whose text is on the page of a plan; the others are links."""
 
 
 def jobs_view(
-    database: Database, settings: ServiceSettings, query: JobsQuery, owner: str, chosen: str | None
+    database: Database, settings: ServiceSettings, query: JobsQuery, caller: Caller, chosen: str | None
 ) -> dict[str, Any]:
     """The list of jobs, the workers, the submit form, which begins with the chosen data set."""
     with database.snapshot() as session:
-        mine = datasets.listing(session, owner=owner)
-        begun = None if chosen is None else datasets.get(session, chosen, owner=owner)
-        page = jobs.page(session, owner=owner, **{name: getattr(query, name) for name in JobsQuery.model_fields})
-        lines = {job.id: _loss_line(metrics.points(session, job.id, ["loss"], SPARKLINE_POINTS)) for job in page.items}
+        mine = datasets.listing(session, owner=caller.owner)
+        begun = None if chosen is None else datasets.get(session, chosen, owner=caller.owner)
+        page = jobs.page(session, owner=caller.owner, **{name: getattr(query, name) for name in JobsQuery.model_fields})
+        lines = {job.id: _loss_line(session, caller, job.id) for job in page.items}
         fleet = workers.listing(session)
     there, silent = present(fleet, datetime.now(UTC))
     active = any(job.state not in TERMINAL_STATES for job in page.items)
@@ -62,20 +62,20 @@ def jobs_view(
         "datasets": mine,
         "chosen": chosen,
         "example": example_text(begun),
-        "cost": estimated(example(begun), database, settings, owner),
+        "cost": cost_of(database, settings, caller, example(begun)),
         "problem": None,
         "help": field_help(),
     }
 
 
-def job_view(database: Database, job_id: str, base_url: str, owner: str) -> dict[str, Any]:
+def job_view(database: Database, caller: Caller, job_id: str, base_url: str) -> dict[str, Any]:
     """One job: where it stands, what it found, how to get the same."""
     with database.snapshot() as session:
-        job = jobs.get(session, job_id)
-        result = jobs.result(session, job_id)
-        log = history(session, job_id)
-        claims = jobs.attempts(session, job_id)
-        fits = law_fits.page(session, owner=owner).items
+        job = jobs.get(session, job_id, owner=caller.owner)
+        result = jobs.result(session, job_id, owner=caller.owner)
+        log = history(session, job_id, owner=caller.owner)
+        claims = jobs.attempts(session, job_id, owner=caller.owner)
+        fits = law_fits.page(session, owner=caller.owner).items
     steps = outer_steps(log)
     return {
         "job": job,
@@ -110,7 +110,7 @@ def quality_rows(result: TuneResult | None) -> list[tuple[str, float, float, flo
 
 
 def bounded_where(chaos: ChaosReading | None) -> str:
-    """Where in the run most backward steps were bounded; empty where nothing is known or nothing was bounded."""
+    """Words for the part of the run where most backward steps were bounded; empty where nothing is known or was bounded."""
     profile = chaos.bounded_profile if chaos else ()
     if not profile or max(profile) == 0:
         return ""
@@ -121,20 +121,25 @@ def bounded_where(chaos: ChaosReading | None) -> str:
     )
 
 
-def plan_view(database: Database, plan_id: str) -> dict[str, Any]:
+def plan_view(database: Database, caller: Caller, plan_id: str) -> dict[str, Any]:
     """One plan, with its exports as text to copy."""
     with database.snapshot() as session:
-        plan = plans.get(session, plan_id)
-        job = jobs.get(session, plan.job_id)
+        plan = plans.get(session, plan_id, owner=caller.owner)
+        job = jobs.get(session, plan.job_id, owner=caller.owner)
     return {
         "plan": plan,
         "job": job,
         "quantities": list(dict.fromkeys(quantity for role in plan.roles for quantity in role.formulas)),
         "exports": [(kind, EXPORTS[kind], why_not(plan, kind)) for kind in EXPORTS],
-        "shown_exports": {kind: export(plan, kind) for kind in SHOWN_EXPORTS},
+        "shown_exports": {kind: export(plan, kind) for kind, info in EXPORTS.items() if info.shown},
         "penalised": any(row.l2 for row in plan.tensors),
         "shown_tensors": SHOWN_TENSORS,
     }
+
+
+def outer_steps(log: Sequence[JobEvent]) -> list[OuterStep]:
+    """The outer steps of a log, in order."""
+    return [OuterStep.model_validate(event.data) for event in log if event.type == "outer_step"]
 
 
 JOB_FIGURES = {
@@ -181,7 +186,8 @@ def hyperparameter_rows(
     return [(label, start.get(label), current.get(label), best.get(label)) for label in labels]
 
 
-def _loss_line(series: list[Any]) -> str:
+def _loss_line(session: Session, caller: Caller, job_id: str) -> str:
+    series = metrics.points(session, job_id, ["loss"], SPARKLINE_POINTS, owner=caller.owner)
     return sparkline(series[0].values) if series else ""
 
 

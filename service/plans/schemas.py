@@ -1,10 +1,10 @@
-"""What the plan routes take."""
+"""Wire shapes of the plan routes: a request for a plan, how to send one, a list."""
 
 from pydantic import Field
 
-from windtunnel.types import Target
-from windtunnel.types.base import Request
-from windtunnel.types.exports import EXPORTS, ExportFormat
+from windtunnel.types import Target, TransferPlan
+from windtunnel.types.base import Request, Response
+from windtunnel.types.exports import EXPORTS, WHOLE, ExportFormat
 
 
 class PlanRequest(Target):
@@ -19,6 +19,12 @@ class PlanRequest(Target):
 
 
 class PlanQuery(Request):
-    """How to send a plan."""
+    """Query that says how to send a plan."""
 
-    format: ExportFormat = Field("json", description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
+    format: ExportFormat = Field(WHOLE, description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
+
+
+class PlanList(Response):
+    """Transfer plans, oldest first."""
+
+    items: list[TransferPlan]

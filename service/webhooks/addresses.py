@@ -1,4 +1,4 @@
-"""Where webhooks may go: to public addresses, and to networks that the operator of the server has named.
+"""Addresses that webhooks may go to: public ones, and networks that the operator of the server has named.
 
 The name is resolved once, all of its addresses are checked, and the connection is made to one of those checked. So no name
 that changes its mind between the check and the connection (DNS rebinding) leads inside.
@@ -27,7 +27,7 @@ class ForbiddenAddress(Exception):
 
 
 def why_not(address: Address, allowed: Sequence[Network] = ()) -> str | None:
-    """What is wrong with an address; None where a webhook may go there.
+    """Kind of an address that a webhook may not go to, in words; None where it may.
 
     Args:
         address: of the receiver.
@@ -56,7 +56,7 @@ def why_not(address: Address, allowed: Sequence[Network] = ()) -> str | None:
 
 
 def checked(host: str, port: int, allowed: Sequence[Network], resolve: Resolve = socket.getaddrinfo) -> list[Any]:
-    """Where to connect to: every address of the host as ``getaddrinfo`` gives it, if a webhook may go to each.
+    """Addresses to connect to: every one of the host as ``getaddrinfo`` gives it, if a webhook may go to each.
 
     Raises:
         ForbiddenAddress: it may not go to one of them.

@@ -27,7 +27,7 @@ GONE = 410
 
 
 class Line:
-    """What may end an attempt from outside: its deadline, or the server's stop.
+    """Handle that ends an attempt from outside: at its deadline, or when the server stops.
 
     Args:
         seconds: that the whole attempt may take, once connected.
@@ -46,7 +46,7 @@ class Line:
         return max(self.ends_at - time.monotonic(), 0.001)
 
     def hold(self, opened: socket.socket) -> None:
-        """This is the connection from now on."""
+        """Take this connection as the one to end."""
         with self._lock:
             self._socket = opened
             if self.cut:

@@ -99,7 +99,7 @@ def keyed(folder: Callable[[str], Path]) -> Iterator[tuple[str, str]]:
     settings = ServiceSettings(data_dir=folder("keyed"))
     database = Database(settings.url)
     with database.transaction() as session:
-        key = keys.create(session, "ann", "first", operator=1).key
+        key = keys.create(session, "first", owner="ann", operator=1).key
     with background(create_app(settings, database=database)) as url:
         yield url, key
     database.dispose()

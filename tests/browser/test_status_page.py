@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.pages.rendering import number
-from service.pages.submission import example_text
+from service.pages.submitting import example_text
 from windtunnel.types import JobSpec
 
 LONG = {

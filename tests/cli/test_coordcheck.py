@@ -39,7 +39,7 @@ def test_a_spec_is_checked_without_its_target(run, tmp_path, small):
     ("arguments", "complaint"),
     [
         (("digits", "--widths", "64"), "at least two"),
-        (("digits", "--widths", "64,large"), "no list of widths"),
+        (("digits", "--widths", "64,large"), "not a list of widths"),
         (("python-text", "--widths", "50,100"), "no multiple of d_head"),
         (("digits", "--set", "inner.steps=0"), "/inner/steps"),
         (("digits", "--parametrization", "best"), "/parametrization"),

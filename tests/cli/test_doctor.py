@@ -10,6 +10,7 @@ import pytest
 
 from store import jobs, leases, workers
 from store.database import Database
+from store.keys import LOCAL
 from windtunnel.cli import extras
 from windtunnel.cli.databases import upgrade
 from windtunnel.types import JobSpec
@@ -139,10 +140,10 @@ def test_a_fleet_is_looked_at(findings, monkeypatch, tmp_path):
     assert (code, found["fleet"]["message"], found["queue"]["status"]) == (0, "workers: none", "ok")
     database = Database(url)
     with database.transaction() as s:
-        job_id = jobs.submit(s, JobSpec(task="digits")).id
+        job_id = jobs.submit(s, JobSpec(task="digits"), owner=LOCAL).id
     code, found = findings()
     assert (code, found["queue"]["status"]) == (1, "problem")
-    assert "no worker is there" in found["queue"]["message"]
+    assert "no worker is running" in found["queue"]["message"]
     with database.transaction() as s:
         facts = {"host": "h", "device": "cpu", "threads": 1, "started_at": datetime.now(UTC)}
         workers.seen(s, "busy", **facts, job_id=job_id)

@@ -26,7 +26,7 @@ def test_a_csv_becomes_a_table_of_constants_and_the_miss(ask_idle, runs):
     assert "hoffmann: L = E + A / N^alpha + B / D^beta" in done.stdout
     (alpha,) = [line.split() for line in done.stdout.splitlines() if line.startswith("alpha ")]
     assert float(alpha[1]) == pytest.approx(0.3478, rel=1e-3)
-    assert "largest run, held out" in done.stdout and "left aside" in done.stdout
+    assert "largest run, held out" in done.stdout and "ignored" in done.stdout
 
 
 def test_a_fit_is_json_for_programs_and_can_be_shown_again_and_spent(ask_idle, runs):

@@ -25,7 +25,7 @@ def keyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     schema.upgrade(settings.url)
     database = Database(settings.url)
     with database.transaction() as session:
-        key = keys.create(session, "ann", "laptop").key
+        key = keys.create(session, "laptop", owner="ann").key
     with background(create_app(settings, database=database)) as url:
         monkeypatch.setenv("WINDTUNNEL_URL", url)
         yield key
@@ -51,7 +51,7 @@ def test_a_data_set_says_how_its_target_is_scaled(keyed, monkeypatch, tmp_path):
     made = run("datasets", "upload", str(table))
     assert made.exit_code == 0, made.output
     shown = run("datasets", "show", made.stdout.strip()).stdout
-    assert "price is learned standardised: " in shown and "a loss of 1 is that of the mean" in shown
+    assert "price is standardised for training: " in shown and "predicting the mean gives a loss of 1" in shown
 
 
 def test_losses_have_their_unit():

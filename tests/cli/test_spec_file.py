@@ -111,9 +111,9 @@ def test_later_values_win_and_what_is_not_named_stays():
 @pytest.mark.parametrize(
     ("assignment", "complaint"),
     [
-        ("inner.steps", "no assignment"),
-        ("=5", "no assignment"),
-        ("inner..steps=5", "no assignment"),
+        ("inner.steps", "not an assignment"),
+        ("=5", "not an assignment"),
+        ("inner..steps=5", "not an assignment"),
         ("task.name=x", "task is text ('digits') and has no 'name'"),
         ("search.1.name=eps", "search is a list of 0; allowed after it: 0 to 0, got '1'"),
         ("search.first=eps", "search is a list of 0"),

@@ -43,7 +43,7 @@ def test_bad_fields_are_a_table_of_pointer_given_and_allowed(ask_idle):
         (("--task", "digits", "--follow", "--wait"), "choose one"),
         (("--task", "digits", "--timeout", "5"), "--wait"),
         (("none.json",), "cannot read none.json"),
-        (("--set", "task"), "no assignment"),
+        (("--set", "task"), "not an assignment"),
     ],
 )
 def test_what_cannot_be_submitted_ends_in_2(run, args, complaint):

@@ -18,7 +18,7 @@ def test_a_key_makes_another_which_works_until_it_is_revoked(tmp_path):
     schema.upgrade(settings.url)
     database = Database(settings.url)
     with database.transaction() as s:
-        first = keys.create(s, "ann", "first", operator=0).key
+        first = keys.create(s, "first", owner="ann", operator=0).key
     with background(create_app(settings, database=database)) as url:
         with Client(url, api_key=first) as client:
             made = client.keys.create("laptop")

@@ -14,6 +14,7 @@ import pytest
 
 from store import events, jobs, leases, schema
 from store.database import Database
+from store.keys import LOCAL
 from windtunnel import AsyncClient, Client, JobEvent, JobSpec, Pacing
 
 PATIENT = Pacing(retries=600, first_delay=0.05, longest_delay=0.2)
@@ -107,7 +108,7 @@ def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(ser
     schema.upgrade(url)
     database = Database(url)
     with database.transaction() as s:
-        job_id = jobs.submit(s, JobSpec(task="digits")).id
+        job_id = jobs.submit(s, JobSpec(task="digits"), owner=LOCAL).id
         lease = leases.claim(s, job_id, "worker", 600)
 
     def write(number: int) -> int:
@@ -126,7 +127,7 @@ def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(ser
     with database.transaction() as s:
         leases.mark_cancelled(s, lease)
     with database.snapshot() as s:
-        written = [event.seq for event in events.after(s, job_id, 0)]
+        written = [event.seq for event in events.after(s, job_id, 0, owner=LOCAL)]
     for follower in followers:
         follower.until(None)
         assert follower.seqs == written == list(range(1, 2 + 1 + 2 * (BURST + 10) + 1))

@@ -139,7 +139,7 @@ def test_the_page_on_keys_runs_on_a_server_that_asks_for_one(reader: Any, tmp_pa
     schema.upgrade(settings.url)
     database = Database(settings.url)
     with database.transaction() as session:
-        own = keys.create(session, "ann", "test").key
+        own = keys.create(session, "test", owner="ann").key
     with background(create_app(settings, database=database)) as url:
         reader.written |= {
             r"wt_\.\.\.": own,
@@ -148,7 +148,7 @@ def test_the_page_on_keys_runs_on_a_server_that_asks_for_one(reader: Any, tmp_pa
         }
         read(reader, page)
     with database.snapshot() as session:
-        assert [(key.name, bool(key.revoked_at)) for key in keys.listing(session, "ann")] == [
+        assert [(key.name, bool(key.revoked_at)) for key in keys.listing(session, owner="ann")] == [
             ("test", False),
             ("laptop", True),
         ]

@@ -9,6 +9,7 @@ from hpo.mup.growth import BranchPart
 from hpo.mup.rules import role_rule
 from hpo.mup.tables import TABLES
 from windtunnel.types import DecayRule, Parametrization
+from windtunnel.types.optimizers import OPTIMIZERS
 from windtunnel.types.results import Role
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "parametrization.md").read_text()
@@ -28,8 +29,8 @@ def tables(heading: str) -> list[dict[str, list[str]]]:
 def test_every_table_of_the_page_is_that_of_the_code(parametrization: Parametrization) -> None:
     (shown,) = tables(parametrization)
     for role in TABLES[parametrization]:
-        adam = role_rule(parametrization, "adamw", "decoupled", role).formulas(role)
-        sgd = role_rule(parametrization, "sgd", "l2", role).formulas(role)
+        adam = role_rule(parametrization, OPTIMIZERS["adamw"], "decoupled", role).formulas(role)
+        sgd = role_rule(parametrization, OPTIMIZERS["sgd"], "l2", role).formulas(role)
         assert shown[role] == [
             adam["init_std"],
             adam["multiplier"],
@@ -45,7 +46,7 @@ def test_every_table_of_the_page_is_that_of_the_code(parametrization: Parametriz
 def test_the_decay_rules_of_the_page_are_those_of_the_code(rule: DecayRule) -> None:
     (shown,) = tables("Decay")
     assert shown[rule] == [
-        role_rule("mup", "adamw", kind, "hidden", decay_rule=rule).formulas("hidden")["weight_decay"]
+        role_rule("mup", OPTIMIZERS["adamw"], kind, "hidden", decay_rule=rule).formulas("hidden")["weight_decay"]
         for kind in ("decoupled", "independent")
     ]
 
@@ -64,5 +65,5 @@ def test_the_depth_rules_of_the_page_are_those_of_the_code(place: str) -> None:
     role, part = PLACES[place]
     half, one, _ = tables("Depth")
     for shown, alpha in ((half, 0.5), (one, 1.0)):
-        rule = role_rule("mup", "adamw", "decoupled", role, depth_exponent=alpha, part=part).formulas(role)
+        rule = role_rule("mup", OPTIMIZERS["adamw"], "decoupled", role, depth_exponent=alpha, part=part).formulas(role)
         assert shown[place] == [rule["multiplier"], rule["learning_rate"], rule["weight_decay"], rule["eps"]]

@@ -3,6 +3,7 @@
 import importlib
 import math
 import pkgutil
+import sys
 from dataclasses import fields
 from functools import partial
 from typing import Any, get_args
@@ -21,6 +22,7 @@ import hpo.families.facts
 from hpo.errors import Refused
 from hpo.exports.models.registry import model_of, why_no_model
 from hpo.exports.models.source import model_source
+from hpo.exports.registry import why_not
 from hpo.families.describing import describe
 from hpo.families.facts.family import CoordinateCheck, Measured
 from hpo.families.facts.family import parameters as count
@@ -286,3 +288,11 @@ def test_its_source_has_its_tensors_and_computes_what_it_does(name: str, task: T
     inputs = inputs_of(task, 5)
     torch.testing.assert_close(theirs(inputs), ours(inputs), rtol=1e-4, atol=1e-4)
     assert why_no_model(name) is None and "build_model(" in model_of(name).call
+
+
+def test_a_family_without_a_source_is_refused_by_the_exports_that_write_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hpo.exports.models.mlp", None)
+    plan = TransferPlan.model_construct(model=ModelSpec())
+    for name in ("torch", "huggingface"):
+        reason = why_not(plan, name)
+        assert reason is not None and "no source of a model of family 'mlp'; allowed: resnet, transformer, module" in reason

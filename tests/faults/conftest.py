@@ -14,6 +14,7 @@ from hpo.study import Study
 from store import events, jobs
 from store.database import Database
 from store.errors import DATABASE_ERRORS
+from store.keys import LOCAL
 from windtunnel.types import Job, JobEvent, JobSpec, TuneResult
 
 Value = TypeVar("Value")
@@ -81,19 +82,19 @@ class Watch:
     def __init__(self, database: Database, spec: JobSpec = SPEC) -> None:
         self.database = database
         with database.transaction() as s:
-            self.job_id = jobs.submit(s, spec).id
+            self.job_id = jobs.submit(s, spec, owner=LOCAL).id
 
     @property
     def job(self) -> Job:
         """As it stands."""
         with self.database.snapshot() as s:
-            return jobs.get(s, self.job_id)
+            return jobs.get(s, self.job_id, owner=LOCAL)
 
     @property
     def log(self) -> list[JobEvent]:
         """Its events."""
         with self.database.snapshot() as s:
-            return events.after(s, self.job_id, 0)
+            return events.after(s, self.job_id, 0, owner=LOCAL)
 
     @property
     def types(self) -> list[str]:
@@ -109,7 +110,7 @@ class Watch:
     def result(self) -> TuneResult:
         """What it ended with."""
         with self.database.snapshot() as s:
-            found = jobs.result(s, self.job_id)
+            found = jobs.result(s, self.job_id, owner=LOCAL)
         assert found is not None, (self.job.state, self.job.failure)
         return timeless(found)
 

@@ -12,6 +12,7 @@ import pytest
 from store import jobs
 from store.database import Database
 from store.errors import DATABASE_ERRORS
+from store.keys import LOCAL
 from windtunnel.types import TuneResult
 
 pytestmark = pytest.mark.slow
@@ -117,7 +118,7 @@ def test_a_cancelled_job_ends_cancelled_with_its_process_gone(
     worker = start_worker()
     child = killable(watch, worker, 0)
     with database.transaction() as s:
-        jobs.request_cancel(s, watch.job_id)
+        jobs.request_cancel(s, watch.job_id, owner=LOCAL)
     watch.until(lambda: watch.job.state in ("cancelled", "succeeded"))
     assert watch.job.state == "cancelled"
     assert gone(child)

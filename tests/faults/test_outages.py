@@ -11,6 +11,7 @@ import pytest
 
 from store import events
 from store.database import Database
+from store.keys import LOCAL
 from windtunnel.types import TuneResult
 from workers.celery_dispatcher import CeleryDispatcher
 from workers.settings import WorkerSettings
@@ -87,7 +88,7 @@ def test_the_disk_is_full_when_a_checkpoint_is_due(
         resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     watch.until(lambda: watch.job.state == "succeeded")
     with database.snapshot() as s:
-        crash = events.last(s, watch.job_id, "crashed")
+        crash = [each.data for each in events.history(s, watch.job_id, owner=LOCAL) if each.type == "crashed"][-1]
     assert crash is not None and "OSError" in crash["failure"]["message"]
     assert watch.steps == OUTER_STEPS
     assert watch.result == undisturbed

@@ -8,6 +8,7 @@ import pytest
 from store import events, jobs, leases
 from store.database import Database
 from store.errors import LeaseLost
+from store.keys import LOCAL
 from store.leases import Lease
 from windtunnel.types import TERMINAL_STATES, Failure, JobSpec, JobState
 
@@ -35,7 +36,7 @@ def race(database: Database, *sides: Callable[[], None]) -> None:
 
 def claimed(database: Database, ttl: float = 60) -> Lease:
     with database.transaction() as s:
-        lease = leases.claim(s, jobs.submit(s, JobSpec(task="digits")).id, "worker", ttl)
+        lease = leases.claim(s, jobs.submit(s, JobSpec(task="digits"), owner=LOCAL).id, "worker", ttl)
     assert lease is not None
     return lease
 
@@ -43,10 +44,10 @@ def claimed(database: Database, ttl: float = 60) -> Lease:
 def ends(database: Database, lease: Lease) -> tuple[JobState, list[str]]:
     """State, and the ends that the log tells of."""
     with database.snapshot() as s:
-        told = events.after(s, lease.job_id, 0)
+        told = events.after(s, lease.job_id, 0, owner=LOCAL)
         assert [event.seq for event in told] == list(range(1, len(told) + 1))
-        assert len(jobs.attempts(s, lease.job_id)) == 1
-        return jobs.get(s, lease.job_id).state, [event.type for event in told if event.type in TERMINAL_STATES]
+        assert len(jobs.attempts(s, lease.job_id, owner=LOCAL)) == 1
+        return jobs.get(s, lease.job_id, owner=LOCAL).state, [event.type for event in told if event.type in TERMINAL_STATES]
 
 
 @pytest.mark.parametrize("end", ["complete", "release"])
@@ -63,7 +64,7 @@ def test_a_cancel_races_the_end_of_an_attempt(database: Database, end: str) -> N
 
         def cancel(lease: Lease = lease) -> None:
             with database.transaction() as s:
-                jobs.request_cancel(s, lease.job_id)
+                jobs.request_cancel(s, lease.job_id, owner=LOCAL)
 
         race(database, finish, cancel)
         # A job that completes is never called cancelled; one that only lets go is never run again.
@@ -88,4 +89,4 @@ def test_reapers_race_the_worker_whose_lease_has_just_run_out(database: Database
         state, told = ends(database, lease)
         assert (state, told, reaped) in [("failed", ["failed"], []), ("queued", [], [lease.job_id])]
         with database.transaction() as s:
-            jobs.request_cancel(s, lease.job_id)
+            jobs.request_cancel(s, lease.job_id, owner=LOCAL)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-import hpo.estimators.adjoint
 import hpo.training.problem
 from hpo.certificate import certificate
 from hpo.errors import CertificateFailed
 from hpo.estimators.reverse import Reverse
 from hpo.estimators.unrolled import Unrolled
+from hpo.optimizers.clipping import Clip
 from hpo.study import Study
 from hpo.tasks import Split, load
 from hpo.training.coefficients import Coefficients
@@ -44,7 +44,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "resnet": {"model": {"family": "resnet", "width": 4, "depth": 1}},
     "transformer": {"task": "python-text", "model": {"width": 16, "depth": 1}, "inner": {"steps": 20, "batch_size": 2}},
     "regression": {"task": "diabetes"},
-    "engine higher": {"method": {"engine": "higher"}},
+    "estimator higher": {"method": {"estimator": "higher"}},
     "estimator es": {"method": {"estimator": "es"}},
     "regularisers": {
         "regularization": {"dropout": 0.2, "label_smoothing": 0.1},
@@ -82,8 +82,8 @@ def test_a_clip_norm_that_is_not_differentiated_fails(monkeypatch) -> None:
         adjoint.mul_(clip.scale)
         return to_threshold
 
-    honest = hpo.estimators.adjoint._Clip.pull_back_
-    monkeypatch.setattr(hpo.estimators.adjoint._Clip, "pull_back_", only_scaled)
+    honest = Clip.pull_back_
+    monkeypatch.setattr(Clip, "pull_back_", only_scaled)
     with pytest.raises(CertificateFailed, match="relative error") as error:
         certified(optimizer={"name": "sgd", "learning_rate": 0.1, "clip_norm": 0.5})
     assert "start point" in error.value.message and "differentiable" in str(error.value.hint)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hpo.laws.allocation import allocate, compute_min_of
+from hpo.laws.compute_optimal import KAPLAN, kaplan_best
 from hpo.laws.fit import fit_laws
 from hpo.laws.published import BESIROGLU, KAPLAN_CRITICAL_BATCH, KAPLAN_OVERFITTING, PF_DAY
-from hpo.laws.spenders import KAPLAN, kaplan_best
 from windtunnel.types.allocations import AllocationRequest
 from windtunnel.types.laws import LawFit, LawFitRequest
 

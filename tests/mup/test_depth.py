@@ -16,13 +16,14 @@ from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import build
 from hpo.mup.depth import deepened
 from hpo.mup.growth import branch_part, depth_growth
-from hpo.mup.powers import Power
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
 from hpo.mup.tables import TABLES
 from hpo.tasks import load
 from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, TensorRow
+from windtunnel.types.optimizers import OPTIMIZERS
+from windtunnel.types.powers import Power
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "transformer": {"task": "python-text", "model": {"family": "transformer", "width": 32, "depth": 2}},
@@ -246,9 +247,9 @@ def test_a_bias_at_the_end_of_a_branch_has_the_branchs_factor_folded_into_its_ra
 def test_l2_inside_adam_has_no_rule_for_another_depth_of_blocks_either() -> None:
     task, model = TASKS["digits"], JobSpec.model_validate(FAMILIES["resnet"]).model
     base, deep = (proxy_tensors(model.model_copy(update={"depth": depth}), task) for depth in (2, 4))
-    rules = tensor_rules("mup", "adam", "l2", base, deep, depth_exponent=1.0)
+    rules = tensor_rules("mup", OPTIMIZERS["adam"], "l2", base, deep, depth_exponent=1.0)
     assert {name for name, rule in rules.items() if rule.weight_decay is not None} == {
         "stem.weight", "readout.weight", "readout.bias",
     }  # fmt: skip
-    copied = tensor_rules("mup", "adam", "l2", base, deep)
+    copied = tensor_rules("mup", OPTIMIZERS["adam"], "l2", base, deep)
     assert all(rule.weight_decay == 1 for rule in copied.values())

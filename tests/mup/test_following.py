@@ -146,7 +146,7 @@ def test_noise_moves_in_the_torch_package_as_in_the_file_and_goes_on_from_a_chec
         assert found.item() == pytest.approx(expected, rel=1e-5)
         rate = plan.regularization.layer_dropout["layers.2"]
         end = rate * plan.regulariser_schedule.factor("dropout.layers.1", (step + 1) / STEPS)
-        assert float(ours.drops[2].in_force()) == pytest.approx((end / (1 - end)) ** 0.5, rel=1e-6)
+        assert float(ours.drops[2].current_strength()) == pytest.approx((end / (1 - end)) ** 0.5, rel=1e-6)
     quiet = ours.eval()(inputs)
     assert torch.equal(quiet, ours(inputs))
 
@@ -156,9 +156,9 @@ def test_a_plan_that_holds_its_values_puts_moved_layers_to_rest(plan_with) -> No
     still = moving.model_copy(update={"regulariser_schedule": None})
     model = Noisy(moving)
     windtunnel.torch.optimizer(model, moving)
-    assert float(model.drops[0].in_force()) == pytest.approx((0.4 / 0.6) ** 0.5)
+    assert float(model.drops[0].current_strength()) == pytest.approx((0.4 / 0.6) ** 0.5)
     windtunnel.torch.optimizer(model, still)
-    assert model.drops[0].in_force() == pytest.approx((0.1 / 0.9) ** 0.5)
+    assert model.drops[0].current_strength() == pytest.approx((0.1 / 0.9) ** 0.5)
 
 
 def test_what_cannot_know_how_far_the_run_is_refuses_a_schedule(plan_with) -> None:

@@ -15,12 +15,13 @@ from hpo.families.facts.mlp import mlp_tensors
 from hpo.families.facts.transformer import transformer_tensors
 from hpo.families.mlp import MLP
 from hpo.mup.growth import counterparts
-from hpo.mup.powers import Power
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import base_init_std, role_rule, tensor_rules
 from hpo.mup.tables import TABLES
 from hpo.tasks import load
 from windtunnel.types import DecayKind, DecayRule, JobSpec, OptimizerName, Parametrization, TensorFacts
+from windtunnel.types.optimizers import OPTIMIZERS
+from windtunnel.types.powers import Power
 from windtunnel.types.results import Role
 
 FEATURES, CLASSES, BASE, TARGET, DEPTH = 20, 5, 64, 512, 3
@@ -63,7 +64,7 @@ def test_learning_rates_and_decays_are_those_of_the_mup_package(
     oracle: OracleMLP, name: OptimizerName, decay: DecayKind, build, lr: float, wd: float
 ) -> None:
     expected = settings(oracle, build(oracle.parameters(), lr=lr, weight_decay=wd))
-    rules = tensor_rules("mup", name, decay, base, target)
+    rules = tensor_rules("mup", OPTIMIZERS[name], decay, base, target)
     assert rules.keys() == expected.keys()
     for tensor, rule in rules.items():
         assert rule.weight_decay is not None
@@ -71,14 +72,14 @@ def test_learning_rates_and_decays_are_those_of_the_mup_package(
 
 
 def test_the_design_numbers_of_adamw() -> None:
-    rule = tensor_rules("mup", "adamw", "decoupled", base, target)["layers.1.weight"]
+    rule = tensor_rules("mup", OPTIMIZERS["adamw"], "decoupled", base, target)["layers.1.weight"]
     assert 1e-3 * rule.learning_rate == 1.25e-4
     assert 0.1 * rule.weight_decay == 0.8
     assert 0.02 * rule.init_std == pytest.approx(0.00707, abs=5e-6)
 
 
 def test_the_design_numbers_of_sgd() -> None:
-    rules = tensor_rules("mup", "sgd", "l2", base, target)
+    rules = tensor_rules("mup", OPTIMIZERS["sgd"], "l2", base, target)
     assert [0.1 * rules[name].learning_rate for name in ("layers.1.weight", "readout.bias")] == [0.1, 0.1]
     for name in ("layers.0.weight", "layers.1.bias", "readout.weight"):
         assert 0.1 * rules[name].learning_rate == 0.8
@@ -86,7 +87,7 @@ def test_the_design_numbers_of_sgd() -> None:
 
 
 def test_init_std_and_forward_multiplier_are_those_of_the_mup_package(oracle: OracleMLP) -> None:
-    rules = tensor_rules("mup", "adamw", "decoupled", base, target)
+    rules = tensor_rules("mup", OPTIMIZERS["adamw"], "decoupled", base, target)
     torch.manual_seed(0)
     for name, parameter in oracle.named_parameters():
         if parameter.dim() == 2:
@@ -134,8 +135,10 @@ def test_every_factor_is_exactly_one_at_the_base_size(
 ) -> None:
     blocks = transformer_tensors(8, 20, 32, 3)
     rules = {
-        **tensor_rules(parametrization, optimizer, decay, base, base, decay_rule=decay_rule),
-        **tensor_rules(parametrization, optimizer, decay, blocks, blocks, decay_rule=decay_rule, depth_exponent=0.75),
+        **tensor_rules(parametrization, OPTIMIZERS[optimizer], decay, base, base, decay_rule=decay_rule),
+        **tensor_rules(
+            parametrization, OPTIMIZERS[optimizer], decay, blocks, blocks, decay_rule=decay_rule, depth_exponent=0.75
+        ),
     }
     for rule in rules.values():
         assert (rule.init_std, rule.learning_rate, rule.weight_decay, rule.eps, rule.multiplier) == (1, 1, 1, 1, 1)
@@ -143,19 +146,21 @@ def test_every_factor_is_exactly_one_at_the_base_size(
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_decoupled_decay_keeps_lr_times_lambda_and_independent_decay_keeps_lambda(optimizer: OptimizerName) -> None:
-    for rule in tensor_rules("mup", optimizer, "decoupled", base, target).values():
+    for rule in tensor_rules("mup", OPTIMIZERS[optimizer], "decoupled", base, target).values():
         assert rule.weight_decay is not None
         assert rule.learning_rate * rule.weight_decay == 1
-    assert {rule.weight_decay for rule in tensor_rules("mup", optimizer, "independent", base, target).values()} == {1.0}
+    assert {
+        rule.weight_decay for rule in tensor_rules("mup", OPTIMIZERS[optimizer], "independent", base, target).values()
+    } == {1.0}
 
 
 def test_l2_inside_adam_has_no_rule_where_a_tensor_grew() -> None:
-    rules = tensor_rules("mup", "adam", "l2", base, target)
+    rules = tensor_rules("mup", OPTIMIZERS["adam"], "l2", base, target)
     assert {name for name, rule in rules.items() if rule.weight_decay is not None} == {"readout.bias"}
 
 
 def test_standard_parametrization_copies_all_but_the_init() -> None:
-    rules = tensor_rules("standard", "adamw", "decoupled", base, target)
+    rules = tensor_rules("standard", OPTIMIZERS["adamw"], "decoupled", base, target)
     assert {(rule.learning_rate, rule.weight_decay, rule.eps, rule.multiplier) for rule in rules.values()} == {(1, 1, 1, 1)}
     assert rules["layers.1.weight"].init_std == 8**-0.5
     assert rules["layers.0.weight"].init_std == 1
@@ -181,7 +186,7 @@ def test_gradients_under_mup_shrink_as_adams_eps_does() -> None:
         for name, leaf in leaves.items():
             assert leaf.grad is not None
             sizes[name].append(leaf.grad.abs().mean().item())
-    rules = tensor_rules("mup", "adamw", "decoupled", small, mlp_tensors(64, 10, 128, 2))
+    rules = tensor_rules("mup", OPTIMIZERS["adamw"], "decoupled", small, mlp_tensors(64, 10, 128, 2))
     for name, found in sizes.items():
         expected = math.log2(rules[name].eps)
         assert log_log_slope(widths, found) == pytest.approx(expected, abs=0.1), name
@@ -190,7 +195,7 @@ def test_gradients_under_mup_shrink_as_adams_eps_does() -> None:
 
 def test_formulas_are_those_of_the_table() -> None:
     def formulas(optimizer: OptimizerName, decay: DecayKind, role: Role) -> dict[str, str]:
-        return dict(role_rule("mup", optimizer, decay, role).formulas(role))
+        return dict(role_rule("mup", OPTIMIZERS[optimizer], decay, role).formulas(role))
 
     assert formulas("adamw", "decoupled", "hidden") == {
         "init_std": "sigma0 / sqrt(m)",
@@ -238,4 +243,4 @@ def test_tensors_that_do_not_match_are_errors() -> None:
     with pytest.raises(ValueError, match="no hidden matrix"):
         counterparts(mlp_tensors(FEATURES, CLASSES, BASE, 1), target)
     with pytest.raises(ValueError, match="keep the number of features and classes"):
-        tensor_rules("mup", "adamw", "decoupled", base, mlp_tensors(FEATURES, 7, TARGET, DEPTH))
+        tensor_rules("mup", OPTIMIZERS["adamw"], "decoupled", base, mlp_tensors(FEATURES, 7, TARGET, DEPTH))

@@ -15,13 +15,14 @@ from hpo.families.facts.mlp import mlp_tensors
 from hpo.families.mlp import MLP
 from hpo.mup.depth import deepened
 from hpo.mup.growth import Growth
-from hpo.mup.powers import ONE, Power
 from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
 from hpo.mup.tables import TABLES, Entry, vanishing
 from windtunnel.types import DecayKind, JobSpec, OptimizerName, Parametrization, TensorRow
+from windtunnel.types.modules import ROLES
+from windtunnel.types.optimizers import OPTIMIZERS
+from windtunnel.types.powers import ONE, Power
 from windtunnel.types.results import Role
-from windtunnel.types.roles import ROLES
 
 FEATURES, CLASSES, DEPTH = 20, 5, 3
 base, wide = mlp_tensors(FEATURES, CLASSES, 16, DEPTH), mlp_tensors(FEATURES, CLASSES, 128, DEPTH)
@@ -74,8 +75,8 @@ def test_the_spectral_table_is_that_of_its_paper() -> None:
 
     # Wider than its inputs, as a law for growing widths has to take a layer.
     base, target = (mlp_tensors(FEATURES, CLASSES, width, DEPTH) for width in (32, 256))
-    sgd = tensor_rules("spectral", "sgd", "l2", base, target)
-    adam = tensor_rules("spectral", "adamw", "decoupled", base, target)
+    sgd = tensor_rules("spectral", OPTIMIZERS["sgd"], "l2", base, target)
+    adam = tensor_rules("spectral", OPTIMIZERS["adamw"], "decoupled", base, target)
     for small, large in zip(base, target, strict=True):
         if len(small.shape) == 2:
             at_base, at_target = paper(*small.shape), paper(*large.shape)
@@ -223,4 +224,4 @@ def test_under_the_unit_scaled_table_embeddings_alone_move_less() -> None:
     assert found["layers.0.weight"] == pytest.approx(-0.5, abs=0.1)
     others = [found[name] for name in ("layers.1.weight", "readout.weight")]
     assert others == pytest.approx([0, 0], abs=0.1)
-    assert vanishing("u-mup", "adamw") == {"input"} and not vanishing("u-mup", "sgd")
+    assert vanishing("u-mup", OPTIMIZERS["adamw"]) == {"input"} and not vanishing("u-mup", OPTIMIZERS["sgd"])

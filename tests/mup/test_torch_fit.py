@@ -140,7 +140,7 @@ def test_a_model_with_other_names_takes_the_plan_through_a_map(text_plan) -> Non
         ),
         (
             {"transformer.wte.weight": "readout.{what}"},
-            "'readout.{what}' has {what}, which 'transformer.wte.weight' has not",
+            "'readout.{what}' has {what}, which 'transformer.wte.weight' lacks",
         ),
         ({"transformer.wte.weight": "readout.weight"}, "transformer.wte.weight and lm_head.weight are both readout.weight"),
         ({"transformer.{t}.weight": "token_embedding.weight"}, "both fit transformer.wte.weight"),

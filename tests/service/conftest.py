@@ -16,6 +16,7 @@ from service.serve import background
 from service.settings import ServiceSettings
 from store import events, jobs, leases, metrics
 from store.database import Database
+from store.keys import LOCAL
 from store.leases import Lease
 from windtunnel.types import (
     CoordinateCheck,
@@ -111,7 +112,7 @@ class Jobs:
     def queued(self, **spec: object) -> str:
         """A job that waits."""
         with self.database.transaction() as session:
-            return jobs.submit(session, JobSpec(**{"task": "digits", **spec})).id
+            return jobs.submit(session, JobSpec(**{"task": "digits", **spec}), owner=LOCAL).id
 
     def claim(self, job_id: str) -> Lease:
         """Its worker's lease."""
@@ -142,7 +143,7 @@ class Jobs:
     def succeed(self, lease: Lease, verdict: str = "pass", scaling: ScalingReport | None = None) -> None:
         """The end of a job that went well."""
         with self.database.transaction() as session:
-            spec = jobs.get(session, lease.job_id).spec
+            spec = jobs.get(session, lease.job_id, owner=LOCAL).spec
             leases.succeed(session, lease, tune_result(spec, verdict).model_copy(update={"scaling": scaling}))
 
     def succeeded(self, verdict: str = "pass", scaling: ScalingReport | None = None, **spec: object) -> str:

@@ -11,13 +11,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from service.datasets.arrays import read_npz
-from service.datasets.badness import BadData, TooLarge
+from service.datasets.errors import BadData, TooLarge
 from service.datasets.options import UploadOptions, file_name, format_of
 from service.datasets.pool import Pool
 from service.datasets.tables import read_csv, read_parquet
 from service.datasets.text import Windows, read_text
 from service.datasets.writing import write
-from store.dataset_files import FILE, digest
+from store.files import FILE, digest
 
 ROWS = 60
 GENERATOR = np.random.Generator(np.random.PCG64(0))

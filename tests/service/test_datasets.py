@@ -22,7 +22,7 @@ from service.datasets.storage import ASIDE, STALE
 from service.serve import background
 from service.settings import ServiceSettings
 from store.database import Database
-from store.dataset_files import FILE, MANIFEST, digest
+from store.files import FILE, MANIFEST, digest
 from store.tables import datasets
 
 GENERATOR = np.random.Generator(np.random.PCG64(0))

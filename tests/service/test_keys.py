@@ -33,7 +33,7 @@ OPEN = {"/healthz", "/readyz", "/sign-in", "/sign-out", "/static/{name}", "/favi
 
 def key_of(database: Database, owner: str, *, operator: int = 0) -> str:
     with database.transaction() as session:
-        return keys.create(session, owner, "test", operator=operator).key
+        return keys.create(session, "test", owner=owner, operator=operator).key
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_key_is_shown_once_and_only_its_digest_is_kept(keyed, database):
 
 def test_a_revoked_key_opens_nothing_and_the_server_stays_shut(keyed, database):
     with database.snapshot() as session:
-        made = keys.listing(session)
+        made = keys.everybodys(session)
     key = key_of(database, "ann")
     mine = keyed.get("/v1/keys", headers=bearer(key)).json()["items"]
     revoked = keyed.delete(f"/v1/keys/{mine[0]['id']}", headers=bearer(key))
@@ -179,7 +179,7 @@ def test_a_revoked_key_opens_nothing_and_the_server_stays_shut(keyed, database):
     assert keyed.get("/v1/jobs", headers=bearer(key)).status_code == 401
     with database.transaction() as session:
         for each in made:
-            keys.revoke(session, each.id)
+            keys.revoke_anybodys(session, each.id)
     assert keyed.get("/v1/jobs").status_code == 401
 
 

@@ -43,10 +43,10 @@ def test_no_answer_that_is_not_documented(server, database, work_on_either, call
     headers = {}
     if caller != "anybody":
         with database.transaction() as session:
-            made = keys.create(session, "local", "test", operator=1)
-            ids["key_id"] = keys.create(session, "local", "to revoke").id
+            made = keys.create(session, "test", owner="local", operator=1)
+            ids["key_id"] = keys.create(session, "to revoke", owner="local").id
             url = "https://example.com/"
-            hook = webhooks.create(session, "local", name="", url=url, events=["job.queued"], most=1)
+            hook = webhooks.create(session, owner="local", name="", url=url, events=["job.queued"], most=1)
             ids["webhook_id"] = hook.id
         headers = {"authorization": f"Bearer {made.key}"} if caller == "owner" else {}
     schema = schemathesis.openapi.from_url(f"{server}/openapi.json")

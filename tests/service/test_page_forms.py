@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.pages.submission import example_text
+from service.pages.submitting import example_text
 from service.serve import background
 from store import keys
 from store import workers as fleet
@@ -187,8 +187,8 @@ def test_the_fleet_says_what_each_worker_does_and_a_button_drains_it(client, wor
 def test_without_an_operators_key_the_fleet_hides_others_jobs_and_refuses_to_drain(client, work, sqlite):
     seen(sqlite, "test-worker", work.running(name="secret flight").job_id)
     with sqlite.transaction() as session:
-        plain = {"authorization": f"Bearer {keys.create(session, 'ann', 'test').key}"}
-        operator = {"authorization": f"Bearer {keys.create(session, 'ann', 'test', operator=1).key}"}
+        plain = {"authorization": f"Bearer {keys.create(session, 'test', owner='ann').key}"}
+        operator = {"authorization": f"Bearer {keys.create(session, 'test', owner='ann', operator=1).key}"}
     shown = text(client.get("/fleet", headers=plain))
     assert "a job of another owner" in shown and "secret flight" not in shown and "/fleet/drain" not in shown
     assert "1 of all owners" not in shown

@@ -11,9 +11,8 @@ import pytest
 from sqlalchemy import insert, update
 
 from service.pages.assets import PLOTLY, STATIC
-from service.pages.rendering import duration, estimate, number, percent, runs_of_target
-from service.pages.sparkline import sparkline
-from service.pages.submission import example_text, field_help
+from service.pages.rendering import duration, estimate, number, percent, runs_of_target, sparkline
+from service.pages.submitting import example_text, field_help
 from store import events
 from store import workers as fleet
 from store.tables import metrics, workers

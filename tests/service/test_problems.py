@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from service.problems import field_errors, misfit_error
+from service.problems.problems import field_errors, misfit_error
 from windtunnel.types import SCHEDULES, FieldError, JobSpec, Target
 
 

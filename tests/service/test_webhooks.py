@@ -17,6 +17,7 @@ from service.app import create_app
 from service.serve import address, background, listen
 from service.settings import ServiceSettings
 from store import deliveries, jobs
+from store.keys import LOCAL
 from windtunnel.types import JobSpec
 from windtunnel.webhooks import verify
 
@@ -136,7 +137,7 @@ def test_only_what_is_asked_for_is_sent_and_only_of_ones_own_jobs(sqlite, client
     hook = made(client, inbox.url, "job.paused", "job.resumed")
     with sqlite.transaction() as session:
         strange = jobs.submit(session, JobSpec(task="digits"), owner="stranger").id
-        jobs.request_pause(session, strange)
+        jobs.request_pause(session, strange, owner="stranger")
     job_id = work.queued()
     client.post(f"/v1/jobs/{job_id}/pause")
     client.post(f"/v1/jobs/{job_id}/resume")
@@ -153,7 +154,7 @@ def test_a_transaction_that_fails_sends_nothing(either, database, work_on_either
 
     def fail() -> None:
         with database.transaction() as session:
-            jobs.submit(session, JobSpec(task="digits"))
+            jobs.submit(session, JobSpec(task="digits"), owner=LOCAL)
             assert deliveries.any_due(session)
             raise ChangedMind
 
@@ -257,7 +258,7 @@ def test_a_server_killed_between_the_transition_and_the_delivery_still_delivers(
         server.wait()
         server.stderr.close()
     with sqlite.snapshot() as session:
-        (waits,) = deliveries.newest_first(session, hook["id"], 5)
+        (waits,) = deliveries.newest_first(session, hook["id"], 5, owner=LOCAL)
         assert waits.state == "pending" and not deliveries.any_due(session)
     with sqlite.transaction() as session:  # in place of the minute after which the attempt counts as lost
         session.execute(text("UPDATE webhook_deliveries SET next_attempt_at = 0"))
@@ -279,5 +280,5 @@ def test_a_server_that_stops_gives_back_what_it_was_sending(sqlite, settings, wo
         began = time.monotonic()
     assert time.monotonic() - began < 2.5
     with sqlite.snapshot() as session:
-        (delivery,) = deliveries.newest_first(session, hook["id"], 5)
+        (delivery,) = deliveries.newest_first(session, hook["id"], 5, owner=LOCAL)
         assert (delivery.state, delivery.attempts) == ("pending", 0) and deliveries.any_due(session)

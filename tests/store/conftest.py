@@ -7,6 +7,7 @@ import pytest
 
 from store import jobs, leases
 from store.database import Database
+from store.keys import LOCAL
 from store.leases import Lease
 from windtunnel.types import (
     Cost,
@@ -32,7 +33,7 @@ def spec() -> JobSpec:
 def submitted(database: Database, spec: JobSpec) -> str:
     """Id of a job that waits."""
     with database.transaction() as s:
-        return jobs.submit(s, spec).id
+        return jobs.submit(s, spec, owner=LOCAL).id
 
 
 @pytest.fixture

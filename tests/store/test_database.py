@@ -11,24 +11,25 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from store import jobs
 from store.database import Database
 from store.dialect import now
+from store.keys import LOCAL
 from windtunnel.types import JobSpec
 
 
 def test_a_snapshot_refuses_to_write(database: Database, spec: JobSpec) -> None:
     with database.snapshot() as s, pytest.raises(DBAPIError, match=r"readonly|read-only"):
-        jobs.submit(s, spec)
+        jobs.submit(s, spec, owner=LOCAL)
     with database.transaction() as s:
-        jobs.submit(s, spec)
+        jobs.submit(s, spec, owner=LOCAL)
 
 
 def test_a_snapshot_does_not_see_what_is_written_meanwhile(database: Database, spec: JobSpec) -> None:
     with database.snapshot() as s:
-        assert jobs.page(s).items == []
+        assert jobs.page(s, owner=LOCAL).items == []
         with database.transaction() as writer:
-            jobs.submit(writer, spec)
-        assert jobs.page(s).items == []
+            jobs.submit(writer, spec, owner=LOCAL)
+        assert jobs.page(s, owner=LOCAL).items == []
     with database.snapshot() as s:
-        assert len(jobs.page(s).items) == 1
+        assert len(jobs.page(s, owner=LOCAL).items) == 1
 
 
 def test_the_clock_is_the_databases_and_moves_within_a_transaction(database: Database) -> None:
@@ -59,8 +60,8 @@ def test_sqlite_writers_wait_for_each_other_instead_of_failing(sqlite_url: str, 
     def write() -> None:
         for _ in range(10):
             with database.transaction() as s:
-                jobs.page(s)  # read first: a deferred transaction would fail when it comes to write
-                jobs.submit(s, spec)
+                jobs.page(s, owner=LOCAL)  # read first: a deferred transaction would fail when it comes to write
+                jobs.submit(s, spec, owner=LOCAL)
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
@@ -68,7 +69,7 @@ def test_sqlite_writers_wait_for_each_other_instead_of_failing(sqlite_url: str, 
     for thread in threads:
         thread.join()
     with database.snapshot() as s:
-        assert len(jobs.page(s, limit=100).items) == 40
+        assert len(jobs.page(s, limit=100, owner=LOCAL).items) == 40
     database.dispose()
 
 

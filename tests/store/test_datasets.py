@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from store import datasets, jobs
+from store import datasets, held_jobs, jobs, leases
 from store.database import Database
-from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
+from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, LeaseLost, TooManyDatasets
 from store.identifiers import dataset_id
 from windtunnel.tasks import TASKS
 from windtunnel.types import Dataset, JobSpec, Scaling, TaskInfo, is_dataset
@@ -83,11 +83,20 @@ def test_a_deleted_data_set_is_gone_but_for_what_came_from_it(database: Database
         with pytest.raises(DatasetNotFound, match="was deleted"):
             jobs.submit(s, JobSpec(task=kept.id), owner="ann")
         assert datasets.listing(s, owner="ann") == []
-        assert datasets.of_job(s, kept.id).task == kept.task
         assert datasets.facts(s, [kept.id, "digits"]) == {kept.id: kept.task}
     assert kept.id not in TASKS and kept.id not in list(TASKS)
     revived, fresh = keep(database, dataset("c"))
     assert fresh and revived.id == kept.id
+
+
+def test_a_worker_reads_the_data_set_of_the_job_that_it_holds(database: Database) -> None:
+    kept, _ = keep(database, dataset("w"))
+    with database.transaction() as s:
+        lease = leases.claim(s, jobs.submit(s, JobSpec(task=kept.id), owner="ann").id, "worker", 60)
+        assert lease is not None and held_jobs.dataset(s, lease).task == kept.task
+        leases.release(s, lease, "test")
+        with pytest.raises(LeaseLost):
+            held_jobs.dataset(s, lease)
 
 
 def test_jobs_are_of_their_owners_data_only(database: Database) -> None:
@@ -116,10 +125,10 @@ def test_a_deletion_beside_a_submission_waits_and_then_sees_the_job(database: Da
     thread.join()
     assert [type(error) for error in outcome] == [DatasetInUse] and job.id in str(outcome[0])
     with database.transaction() as s:
-        jobs.request_pause(s, job.id)
+        jobs.request_pause(s, job.id, owner="ann")
         with pytest.raises(DatasetInUse):
             datasets.delete(s, kept.id, owner="ann")
-        jobs.request_cancel(s, job.id)
+        jobs.request_cancel(s, job.id, owner="ann")
         datasets.delete(s, kept.id, owner="ann")
 
 

@@ -9,14 +9,18 @@ from store import deliveries, events, jobs, leases, webhooks
 from store.database import Database
 from store.deliveries import Attempt, Outcome
 from store.errors import WebhookNotFound
+from store.keys import LOCAL
 from store.leases import Lease
 from store.tables import webhook_deliveries
+from store.tables import webhooks as webhook_table
 from windtunnel.types import Failure, JobSpec
 
 
 def hook(database: Database, owner: str, *kinds: str) -> str:
     with database.transaction() as s:
-        made = webhooks.create(s, owner, name="", url="https://example.com/", events=kinds or ("job.queued",), most=99)
+        made = webhooks.create(
+            s, owner=owner, name="", url="https://example.com/", events=kinds or ("job.queued",), most=99
+        )
     return made.id
 
 
@@ -38,7 +42,9 @@ def record(database: Database, attempt: Attempt, outcome: Outcome, again_in: flo
 
 def states(database: Database, webhook_id: str) -> list[tuple[str, int]]:
     with database.snapshot() as s:
-        return [(each.state, each.attempts) for each in deliveries.newest_first(s, webhook_id, 100)]
+        owner = s.scalar(select(webhook_table.c.owner).where(webhook_table.c.id == webhook_id))
+        assert owner is not None
+        return [(each.state, each.attempts) for each in deliveries.newest_first(s, webhook_id, 100, owner=owner)]
 
 
 def test_many_servers_at_once_try_each_message_once(database: Database) -> None:
@@ -66,7 +72,7 @@ def test_one_message_a_webhook_at_a_time_the_oldest_first_and_none_for_a_busy_on
     (attempt,) = claim(database, 10, busy=(first,))
     assert attempt.webhook_id == second
     with database.snapshot() as s:
-        of_second = [each.id for each in deliveries.newest_first(s, second, 10)]
+        of_second = [each.id for each in deliveries.newest_first(s, second, 10, owner="ada")]
     assert attempt.message_id == of_second[1]
 
 
@@ -136,7 +142,10 @@ def test_every_end_of_a_job_is_told_in_its_own_transaction(database: Database, l
         leases.fail(s, second, Failure(type="refused", message="no", hint="yes"))
     with database.snapshot() as s:
         bodies = s.scalars(select(webhook_deliveries.c.body).order_by(webhook_deliveries.c.id)).all()
-        assert '"hint": "yes"' in bodies[-1] and f'"seq": {events.after(s, lease.job_id, 0)[-1].seq}' in bodies[-1]
+        assert (
+            '"hint": "yes"' in bodies[-1]
+            and f'"seq": {events.after(s, lease.job_id, 0, owner=LOCAL)[-1].seq}' in bodies[-1]
+        )
 
 
 def test_outer_steps_put_nothing_into_the_outbox(database: Database, lease: Lease) -> None:
@@ -152,16 +161,16 @@ def test_deleting_waits_for_who_is_telling_it_something(database: Database) -> N
 
     def delete() -> None:
         with database.transaction() as s:
-            webhooks.remove(s, to)
+            webhooks.remove(s, to, owner="local")
         deleted.set()
 
     thread = threading.Thread(target=delete)
     with database.transaction() as s:
-        jobs.submit(s, JobSpec(task="digits"))
+        jobs.submit(s, JobSpec(task="digits"), owner=LOCAL)
         thread.start()
         assert not deleted.wait(0.1)
     thread.join()
     with database.snapshot() as s:
-        assert deliveries.newest_first(s, to, 10) == []
+        assert deliveries.newest_first(s, to, 10, owner="local") == []
         with pytest.raises(WebhookNotFound):
-            webhooks.get(s, to)
+            webhooks.get(s, to, owner="local")

@@ -2,6 +2,9 @@
 
 import re
 import threading
+import time
+
+import pytest
 
 from store import identifiers
 from windtunnel.types import JobSpec
@@ -12,6 +15,29 @@ def test_ids_are_distinct_and_sort_by_the_time_they_were_made() -> None:
     assert sorted(made) == made and len(set(made)) == len(made)
     assert all(re.fullmatch(r"job_[0-9a-hjkmnp-tv-z]{26}", job_id) for job_id in made)
     assert identifiers.plan_id().startswith("plan_")
+
+
+def test_ids_stay_in_order_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = time.time_ns() + 3_600_000_000_000
+    clock = iter([ahead, ahead - 60_000_000_000, ahead])
+    monkeypatch.setattr(identifiers, "_last", 0)  # and back, so that no later id of this process is an hour ahead
+    monkeypatch.setattr(identifiers.time, "time_ns", lambda: next(clock))
+    made = [identifiers.job_id() for _ in range(3)]
+    assert sorted(made) == made and len(set(made)) == 3
+
+
+def test_each_threads_ids_are_in_the_order_in_which_it_made_them() -> None:
+    made: list[list[str]] = [[] for _ in range(8)]
+
+    def make(mine: list[str]) -> None:
+        mine.extend([identifiers.job_id() for _ in range(2000)])
+
+    threads = [threading.Thread(target=make, args=(mine,)) for mine in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(sorted(mine) == mine for mine in made)
 
 
 def test_threads_never_share_an_id() -> None:

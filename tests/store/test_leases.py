@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from store import checkpoints, events, jobs, leases, metrics, outbox, workers
 from store.database import Database
 from store.errors import LeaseLost
+from store.keys import LOCAL
 from store.leases import Lease
 from store.tables import jobs as jobs_table
 from windtunnel.types import CurrentPoint, Failure, Job, JobSpec, Progress, TuneResult
@@ -22,12 +23,12 @@ POINT = CurrentPoint(outer_step=1, loss=0.5, stderr=0.1, hyperparameters={"learn
 
 def job(database: Database, lease: Lease) -> Job:
     with database.snapshot() as s:
-        return jobs.get(s, lease.job_id)
+        return jobs.get(s, lease.job_id, owner=LOCAL)
 
 
 def types(database: Database, job_id: str) -> list[str]:
     with database.snapshot() as s:
-        return [event.type for event in events.after(s, job_id, 0)]
+        return [event.type for event in events.after(s, job_id, 0, owner=LOCAL)]
 
 
 def claim(database: Database, job_id: str, ttl: float = 60) -> Lease:
@@ -57,7 +58,7 @@ def test_of_many_claimers_one_wins(database: Database, submitted: str) -> None:
 
 def test_claimers_of_many_jobs_never_block_each_other_for_good(database: Database) -> None:
     with database.transaction() as s:
-        waiting = {jobs.submit(s, JobSpec(task="digits", seed=seed)).id for seed in range(20)}
+        waiting = {jobs.submit(s, JobSpec(task="digits", seed=seed), owner=LOCAL).id for seed in range(20)}
     taken: list[str] = []
 
     def work(worker: int) -> None:
@@ -84,7 +85,7 @@ def test_a_claim_raises_the_epoch_and_keeps_the_first_thread_count(database: Dat
         leases.release(s, first, "drain")
         assert leases.claim(s, submitted, "worker-2", 60, threads=1) == Lease(submitted, 2, "worker-2", 3)
     with database.snapshot() as s:
-        started = [event.data for event in events.after(s, submitted, 0) if event.type == "started"]
+        started = [event.data for event in events.after(s, submitted, 0, owner=LOCAL) if event.type == "started"]
     assert started == [
         {"epoch": 1, "worker": "worker-1", "resumed_from": None},
         {"epoch": 2, "worker": "worker-2", "resumed_from": None},
@@ -97,7 +98,7 @@ def test_a_claim_says_from_which_outer_step_the_job_goes_on(database: Database, 
         leases.release(s, lease, "drain")
     claim(database, lease.job_id)
     with database.snapshot() as s:
-        assert events.after(s, lease.job_id, 3)[0].data["resumed_from"] == 4
+        assert events.after(s, lease.job_id, 3, owner=LOCAL)[0].data["resumed_from"] == 4
 
 
 WRITES: dict[str, Callable[[Session, Lease, TuneResult], object]] = {
@@ -134,7 +135,7 @@ def test_a_zombie_writes_nothing(database: Database, lease: Lease, tune_result: 
     assert job(database, lease) == before
     assert types(database, lease.job_id) == told
     with database.snapshot() as s:
-        assert metrics.points(s, lease.job_id) == []
+        assert metrics.points(s, lease.job_id, owner=LOCAL) == []
         assert checkpoints.newest_first(s, lease.job_id) == []
     with database.transaction() as s:
         WRITES[write](s, successor, tune_result)  # while the owner may
@@ -159,7 +160,7 @@ def test_nothing_is_written_to_a_job_that_has_ended(
 
 def test_the_reaper_takes_back_what_has_run_out_and_nothing_else(database: Database) -> None:
     with database.transaction() as s:
-        late, alive = (jobs.submit(s, JobSpec(task="digits", seed=seed)).id for seed in (1, 2))
+        late, alive = (jobs.submit(s, JobSpec(task="digits", seed=seed), owner=LOCAL).id for seed in (1, 2))
     claim(database, late, ttl=-1)
     kept = claim(database, alive)
     with database.transaction() as s:
@@ -170,16 +171,16 @@ def test_the_reaper_takes_back_what_has_run_out_and_nothing_else(database: Datab
         assert outbox.due(s, 10) == [late]
     assert types(database, late) == ["queued", "started", "crashed", "requeued"]
     with database.snapshot() as s:
-        assert [attempt.outcome for attempt in jobs.attempts(s, late)] == ["lost"]
+        assert [attempt.outcome for attempt in jobs.attempts(s, late, owner=LOCAL)] == ["lost"]
 
 
 def test_reaping_a_job_that_is_asked_to_stop_cancels_it(database: Database, submitted: str) -> None:
     claim(database, submitted, ttl=-1)
     with database.transaction() as s:
-        jobs.request_cancel(s, submitted)
+        jobs.request_cancel(s, submitted, owner=LOCAL)
         leases.reap(s)
     with database.snapshot() as s:
-        assert jobs.get(s, submitted).state == "cancelled"
+        assert jobs.get(s, submitted, owner=LOCAL).state == "cancelled"
 
 
 @pytest.mark.parametrize("leave", ["release", "crashed"])
@@ -187,21 +188,21 @@ def test_letting_go_of_a_job_that_is_asked_to_stop_cancels_it(
     database: Database, lease: Lease, tune_result: TuneResult, leave: str
 ) -> None:
     with database.transaction() as s:
-        jobs.request_cancel(s, lease.job_id)
+        jobs.request_cancel(s, lease.job_id, owner=LOCAL)
         WRITES[leave](s, lease, tune_result)
     assert job(database, lease).state == "cancelled"
     with database.snapshot() as s:
-        assert [attempt.outcome for attempt in jobs.attempts(s, lease.job_id)] == ["cancelled"]
+        assert [attempt.outcome for attempt in jobs.attempts(s, lease.job_id, owner=LOCAL)] == ["cancelled"]
 
 
 def test_completion_beats_a_cancel_that_comes_too_late_to_be_seen(
     database: Database, lease: Lease, tune_result: TuneResult
 ) -> None:
     with database.transaction() as s:
-        jobs.request_cancel(s, lease.job_id)
+        jobs.request_cancel(s, lease.job_id, owner=LOCAL)
         leases.succeed(s, lease, tune_result)
     with database.transaction() as s:
-        assert jobs.request_cancel(s, lease.job_id).state == "succeeded"
+        assert jobs.request_cancel(s, lease.job_id, owner=LOCAL).state == "succeeded"
 
 
 def test_the_third_crash_with_no_checkpoint_between_is_poison(database: Database, submitted: str) -> None:
@@ -236,7 +237,7 @@ def test_a_lost_worker_counts_as_a_crash(database: Database, submitted: str) -> 
         with database.transaction() as s:
             assert leases.reap(s) == [submitted]
     with database.snapshot() as s:
-        failure = jobs.get(s, submitted).failure
+        failure = jobs.get(s, submitted, owner=LOCAL).failure
     assert failure is not None and failure.type == "poison"
 
 
@@ -259,22 +260,22 @@ def test_a_failure_comes_back_with_its_reason(database: Database, lease: Lease) 
 
 def test_a_job_that_is_asked_to_pause_is_paused_when_its_worker_lets_go(database: Database, lease: Lease) -> None:
     with database.transaction() as s:
-        assert jobs.request_pause(s, lease.job_id).pause_requested
+        assert jobs.request_pause(s, lease.job_id, owner=LOCAL).pause_requested
         assert leases.beat(s, lease, 60).pause
         leases.release(s, lease, "the worker stops")
     assert (job(database, lease).state, job(database, lease).worker) == ("paused", None)
     assert types(database, lease.job_id) == ["queued", "started", "pause_requested", "paused"]
     with database.transaction() as s:
         assert leases.claim(s, lease.job_id, "worker", 60) is None
-        assert jobs.resume(s, lease.job_id).state == "queued"
+        assert jobs.resume(s, lease.job_id, owner=LOCAL).state == "queued"
         again = leases.claim(s, lease.job_id, "worker", 60)
         assert again is not None and not leases.beat(s, again, 60).pause
 
 
 def test_a_pause_that_is_taken_back_in_time_stops_nothing(database: Database, lease: Lease) -> None:
     with database.transaction() as s:
-        jobs.request_pause(s, lease.job_id)
-        assert not jobs.resume(s, lease.job_id).pause_requested
+        jobs.request_pause(s, lease.job_id, owner=LOCAL)
+        assert not jobs.resume(s, lease.job_id, owner=LOCAL).pause_requested
         assert not leases.beat(s, lease, 60).stop
         leases.release(s, lease, "drain")
     assert job(database, lease).state == "queued"
@@ -282,12 +283,12 @@ def test_a_pause_that_is_taken_back_in_time_stops_nothing(database: Database, le
 
 def test_a_crash_while_pausing_pauses_and_counts(database: Database, lease: Lease) -> None:
     with database.transaction() as s:
-        jobs.request_pause(s, lease.job_id)
+        jobs.request_pause(s, lease.job_id, owner=LOCAL)
         leases.crashed(s, lease, CRASH)
     assert job(database, lease).state == "paused"
     for _ in range(2):
         with database.transaction() as s:
-            jobs.resume(s, lease.job_id)
+            jobs.resume(s, lease.job_id, owner=LOCAL)
             again = leases.claim(s, lease.job_id, "worker", 60)
             assert again is not None
             leases.crashed(s, again, CRASH)
@@ -304,14 +305,14 @@ def test_a_paused_or_ended_job_can_be_paused_and_resumed_without_effect(
         else:
             leases.mark_cancelled(s, lease)
         before = types(database, lease.job_id) if database.engine.dialect.name == "postgresql" else None
-        assert jobs.request_pause(s, lease.job_id).state == end
-        assert jobs.resume(s, lease.job_id).state == end
+        assert jobs.request_pause(s, lease.job_id, owner=LOCAL).state == end
+        assert jobs.resume(s, lease.job_id, owner=LOCAL).state == end
     assert before is None or len(types(database, lease.job_id)) == len(before) + 1
 
 
 def test_as_many_jobs_hear_that_others_wait_as_there_are_such_and_the_longest_running_first(database: Database) -> None:
     with database.transaction() as s:
-        ids = [jobs.submit(s, JobSpec(task="digits", seed=seed)).id for seed in range(3)]
+        ids = [jobs.submit(s, JobSpec(task="digits", seed=seed), owner=LOCAL).id for seed in range(3)]
     old, young = claim(database, ids[0]), claim(database, ids[1])
     with database.transaction() as s:
         assert not leases.beat(s, old, 60).others_wait, "it has waited for no time at all"
@@ -348,5 +349,5 @@ def test_an_attempt_says_why_it_ended(database: Database, lease: Lease) -> None:
         assert second is not None
         leases.crashed(s, second, CRASH)
     with database.snapshot() as s:
-        ended = [(attempt.outcome, attempt.reason) for attempt in jobs.attempts(s, lease.job_id)]
+        ended = [(attempt.outcome, attempt.reason) for attempt in jobs.attempts(s, lease.job_id, owner=LOCAL)]
     assert ended == [("released", "its slice is over, and others wait"), ("crashed", CRASH.message)]

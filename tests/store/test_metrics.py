@@ -5,6 +5,7 @@ import pytest
 from store import metrics
 from store.database import Database
 from store.errors import JobNotFound
+from store.keys import LOCAL
 from store.leases import Lease
 from windtunnel.types import MetricPoints
 
@@ -15,7 +16,7 @@ def test_a_step_that_is_computed_again_overwrites_itself(database: Database, lea
         metrics.record(s, lease, 1, {"loss": 1.5})
         metrics.record(s, lease, 0, {"loss": 1 / 3})
     with database.snapshot() as s:
-        assert metrics.points(s, lease.job_id) == [
+        assert metrics.points(s, lease.job_id, owner=LOCAL) == [
             MetricPoints(series="loss", steps=[0, 1], values=[1 / 3, 1.5]),
             MetricPoints(series="step_length", steps=[0], values=[0.1]),
         ]
@@ -25,7 +26,10 @@ def test_only_the_series_asked_for_are_given(database: Database, lease: Lease) -
     with database.transaction() as s:
         metrics.record(s, lease, 0, {"loss": 2.0, "hyperparameter.learning_rate.hidden": 0.1})
     with database.snapshot() as s:
-        names = [entry.series for entry in metrics.points(s, lease.job_id, ["hyperparameter.learning_rate.hidden", "no"])]
+        names = [
+            entry.series
+            for entry in metrics.points(s, lease.job_id, ["hyperparameter.learning_rate.hidden", "no"], owner=LOCAL)
+        ]
     assert names == ["hyperparameter.learning_rate.hidden"]
 
 
@@ -35,7 +39,7 @@ def test_a_long_series_is_thinned_evenly_between_its_ends(database: Database, le
         for step in range(count):
             metrics.record(s, lease, 10 * step, {"loss": float(step)})
     with database.snapshot() as s:
-        (entry,) = metrics.points(s, lease.job_id, max_points=most)
+        (entry,) = metrics.points(s, lease.job_id, max_points=most, owner=LOCAL)
     assert len(entry.steps) <= most
     assert (entry.steps[0], entry.steps[-1]) == (0, 10 * (count - 1))
     assert entry.values == [step / 10 for step in entry.steps]
@@ -50,9 +54,9 @@ def test_a_value_that_is_not_finite_is_refused(database: Database, lease: Lease)
 
 def test_fewer_than_two_points_are_no_series(database: Database, lease: Lease) -> None:
     with database.snapshot() as s, pytest.raises(ValueError, match="at least 2"):
-        metrics.points(s, lease.job_id, max_points=1)
+        metrics.points(s, lease.job_id, max_points=1, owner=LOCAL)
 
 
 def test_metrics_of_an_unknown_job_are_an_error(database: Database) -> None:
     with database.snapshot() as s, pytest.raises(JobNotFound):
-        metrics.points(s, "job_nowhere")
+        metrics.points(s, "job_nowhere", owner=LOCAL)

@@ -71,10 +71,10 @@ def test_with_one_worker_the_owner_who_was_served_longest_ago_is_next(database: 
 def test_paused_jobs_do_not_ring(database: Database) -> None:
     waiting = submit(database, "ada")
     with database.transaction() as s:
-        jobs.request_pause(s, waiting)
+        jobs.request_pause(s, waiting, owner="ada")
     assert due(database, 10) == []
     with database.transaction() as s:
-        jobs.resume(s, waiting)
+        jobs.resume(s, waiting, owner="ada")
     assert due(database, 10) == [waiting]
 
 
@@ -83,7 +83,7 @@ def test_an_attempt_knows_when_its_ring_went_out(database: Database) -> None:
     due(database, 1)
     claim(database, waiting)
     with database.snapshot() as s:
-        (attempt,) = jobs.attempts(s, waiting)
+        (attempt,) = jobs.attempts(s, waiting, owner="ada")
     assert attempt.rung_at is not None and attempt.rung_at <= attempt.started_at
 
 

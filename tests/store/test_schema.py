@@ -11,6 +11,7 @@ from sqlalchemy import inspect, text
 from store import jobs, schema, workers
 from store.database import Database
 from store.errors import SchemaError
+from store.keys import LOCAL
 from store.tables import metadata
 from windtunnel.types import JobSpec
 
@@ -24,7 +25,7 @@ def test_up_down_up(database: Database, database_url: str, spec: JobSpec) -> Non
     schema.upgrade(database_url)
     assert schema.current_revision(database) == newest
     with database.transaction() as s:
-        assert jobs.submit(s, spec).state == "queued"
+        assert jobs.submit(s, spec, owner=LOCAL).state == "queued"
 
 
 def test_the_migrated_schema_is_the_one_the_tables_describe(database: Database) -> None:
@@ -60,7 +61,7 @@ def test_workers_of_the_first_schema_live_on_without_a_speed(database: Database,
 def test_upgrading_again_changes_nothing(database: Database, database_url: str, submitted: str) -> None:
     schema.upgrade(database_url)
     with database.snapshot() as s:
-        assert jobs.get(s, submitted).state == "queued"
+        assert jobs.get(s, submitted, owner=LOCAL).state == "queued"
 
 
 def test_many_may_upgrade_at_once(database: Database, database_url: str) -> None:

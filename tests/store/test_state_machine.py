@@ -11,6 +11,7 @@ from sqlalchemy import delete
 from store import checkpoints, events, jobs, leases, metrics, outbox
 from store.database import Database
 from store.errors import LeaseLost
+from store.keys import LOCAL
 from store.leases import Lease
 from store.tables import metadata
 from windtunnel.types import TERMINAL_STATES, Failure, Job, JobSpec, TuneResult
@@ -47,14 +48,14 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
         @rule(target=ids)
         def submit(self) -> str:
             with database.transaction() as s:
-                job_id = jobs.submit(s, JobSpec(task="digits")).id
+                job_id = jobs.submit(s, JobSpec(task="digits"), owner=LOCAL).id
             self.known[job_id] = Known()
             return job_id
 
         @rule(target=held, job_id=ids, late=st.booleans())
         def claim(self, job_id: str, late: bool) -> Lease | None:
             with database.transaction() as s:
-                queued = jobs.get(s, job_id).state == "queued"
+                queued = jobs.get(s, job_id, owner=LOCAL).state == "queued"
                 lease = leases.claim(s, job_id, "worker", -1 if late else 60)
             assert (lease is not None) == queued
             if lease is not None:
@@ -107,22 +108,22 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
         @rule(job_id=ids)
         def cancel(self, job_id: str) -> None:
             with database.transaction() as s:
-                before = jobs.get(s, job_id).state
-                after = jobs.request_cancel(s, job_id)
+                before = jobs.get(s, job_id, owner=LOCAL).state
+                after = jobs.request_cancel(s, job_id, owner=LOCAL)
             assert after.state == ("cancelled" if before in ("queued", "paused") else before)
 
         @rule(job_id=ids)
         def pause(self, job_id: str) -> None:
             with database.transaction() as s:
-                before = jobs.get(s, job_id).state
-                after = jobs.request_pause(s, job_id)
+                before = jobs.get(s, job_id, owner=LOCAL).state
+                after = jobs.request_pause(s, job_id, owner=LOCAL)
             assert after.state == ("paused" if before == "queued" else before)
 
         @rule(job_id=ids)
         def resume(self, job_id: str) -> None:
             with database.transaction() as s:
-                before = jobs.get(s, job_id).state
-                after = jobs.resume(s, job_id)
+                before = jobs.get(s, job_id, owner=LOCAL).state
+                after = jobs.resume(s, job_id, owner=LOCAL)
             assert after.state == ("queued" if before == "paused" else before)
             assert not after.pause_requested
 
@@ -137,7 +138,7 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
         def ring(self) -> None:
             with database.transaction() as s:
                 for job_id in outbox.due(s, 5):
-                    assert jobs.get(s, job_id).state == "queued"
+                    assert jobs.get(s, job_id, owner=LOCAL).state == "queued"
 
         @invariant()
         def promises_hold(self) -> None:
@@ -145,17 +146,17 @@ def test_the_state_machine_keeps_its_promises(database: Database, tune_result: T
                 running = {lease.job_id: lease for lease in leases.running(s)}
                 assert running == {job_id: known.lease for job_id, known in self.known.items() if known.lease is not None}
                 for job_id, known in self.known.items():
-                    job = jobs.get(s, job_id)
-                    told = [(event.seq, event.type) for event in events.after(s, job_id, 0)]
+                    job = jobs.get(s, job_id, owner=LOCAL)
+                    told = [(event.seq, event.type) for event in events.after(s, job_id, 0, owner=LOCAL)]
                     assert [seq for seq, _ in told] == list(range(1, len(told) + 1))
                     assert told[: len(known.told)] == known.told
                     known.told = told
                     assert sum(kind in TERMINAL_STATES for _, kind in told) == (job.state in TERMINAL_STATES)
                     assert known.end is None or job == known.end
                     known.end = job if job.state in TERMINAL_STATES else None
-                    open_attempts = [a.epoch for a in jobs.attempts(s, job_id) if a.ended_at is None]
+                    open_attempts = [a.epoch for a in jobs.attempts(s, job_id, owner=LOCAL) if a.ended_at is None]
                     assert open_attempts == ([known.lease.epoch] if known.lease else [])
-                    steps = [entry.steps for entry in metrics.points(s, job_id)]
+                    steps = [entry.steps for entry in metrics.points(s, job_id, owner=LOCAL)]
                     assert steps == ([list(range(known.steps))] if known.steps else [])
 
     run_state_machine_as_test(

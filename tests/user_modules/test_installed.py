@@ -16,6 +16,7 @@ from service.serve import background
 from service.settings import ServiceSettings
 from store import jobs, schema
 from store.database import Database
+from store.keys import LOCAL
 from windtunnel import Client, UserTask, ValidationFailed
 from windtunnel.client import Pacing
 from windtunnel.tasks import TASKS, user_task
@@ -110,7 +111,7 @@ def test_a_server_without_the_package_shows_its_old_jobs_and_takes_no_new_ones(t
     database = Database(settings.url)
     with database.transaction() as session:
         spec = JobSpec.model_validate({"task": "gone", "model": {"family": "module", "width": 8}})
-        job_id = jobs.submit(session, spec).id
+        job_id = jobs.submit(session, spec, owner=LOCAL).id
     database.dispose()
     with background(create_app(settings)) as url:
         for path in (f"v1/jobs/{job_id}", "v1/jobs", f"jobs/{job_id}", ""):

@@ -8,6 +8,7 @@ import pytest
 
 from store import jobs, leases
 from store.database import Database
+from store.keys import LOCAL
 from store.leases import Lease
 from windtunnel.types import JobSpec
 from workers.run_slice import Pulse
@@ -49,7 +50,7 @@ def claimed(sqlite: Database) -> Callable[[JobSpec | str], Lease]:
 
     def claim(what: JobSpec | str) -> Lease:
         with sqlite.transaction() as s:
-            job_id = what if isinstance(what, str) else jobs.submit(s, what).id
+            job_id = what if isinstance(what, str) else jobs.submit(s, what, owner=LOCAL).id
             lease = leases.claim(s, job_id, "worker", 60)
         assert lease is not None
         return lease

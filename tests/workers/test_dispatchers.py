@@ -13,6 +13,7 @@ import pytest
 
 from store import events, jobs, leases, workers
 from store.database import Database
+from store.keys import LOCAL
 from windtunnel.types import TERMINAL_STATES, JobSpec
 from workers.broker import CONFIGURATION, QUEUE, RUN_JOB, make_app
 from workers.celery_dispatcher import CeleryDispatcher
@@ -113,17 +114,17 @@ def fleet(request: pytest.FixtureRequest, database: Database, settings: WorkerSe
 
 def submit(database: Database, spec: JobSpec) -> str:
     with database.transaction() as s:
-        return jobs.submit(s, spec).id
+        return jobs.submit(s, spec, owner=LOCAL).id
 
 
 def state(database: Database, job_id: str) -> str:
     with database.snapshot() as s:
-        return jobs.get(s, job_id).state
+        return jobs.get(s, job_id, owner=LOCAL).state
 
 
 def told(database: Database, job_id: str) -> list[str]:
     with database.snapshot() as s:
-        return [event.type for event in events.after(s, job_id, 0)]
+        return [event.type for event in events.after(s, job_id, 0, owner=LOCAL)]
 
 
 def endless(spec: JobSpec) -> JobSpec:
@@ -144,7 +145,7 @@ def test_a_job_runs_to_its_end_once_however_often_it_rings_and_a_stop_loses_none
     assert state(database, short) == "succeeded"
     assert told(database, short).count("started") == told(database, short).count("succeeded") == 1
     with database.snapshot() as s:
-        ran = {jobs.attempts(s, job_id)[0].worker for job_id in (short, long)}
+        ran = {jobs.attempts(s, job_id, owner=LOCAL)[0].worker for job_id in (short, long)}
         assert len(ran) == 2
         assert {worker.id for worker in workers.listing(s)} == ran
     fleet.stop()
@@ -162,16 +163,16 @@ def test_the_dead_are_noticed_long_before_their_lease_ends_and_pauses_and_cancel
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     with database.transaction() as s:
         assert leases.claim(s, orphan, ended.stdout.strip(), 3600) is not None
-        jobs.request_cancel(s, cancelled)
+        jobs.request_cancel(s, cancelled, owner=LOCAL)
     fleet.start()
     wait_until(lambda: state(database, paused) == "running" and told(database, orphan).count("started") == 2)
     assert told(database, orphan)[:5] == ["queued", "started", "crashed", "requeued", "started"]
     with database.transaction() as s:
-        jobs.request_pause(s, paused)
-        jobs.request_cancel(s, orphan)
+        jobs.request_pause(s, paused, owner=LOCAL)
+        jobs.request_cancel(s, orphan, owner=LOCAL)
     wait_until(lambda: (state(database, paused), state(database, orphan)) == ("paused", "cancelled"))
     with database.transaction() as s:
-        jobs.resume(s, paused)
+        jobs.resume(s, paused, owner=LOCAL)
     wait_until(lambda: state(database, paused) == "running")
     assert state(database, cancelled) == "cancelled"
 

@@ -4,6 +4,7 @@ import pytest
 
 from store import checkpoints, events, jobs, metrics
 from store.database import Database
+from store.keys import LOCAL
 from windtunnel.types import JobSpec, OuterStep, Progress
 from workers.record import Record, series
 from workers.settings import WorkerSettings
@@ -41,7 +42,7 @@ def test_an_outer_step_that_is_written_twice_is_told_once(record: Record, sqlite
         record.outer_step(step(0, 1.0), {"state.json": b"{}"})
     job_id = record.lease.job_id
     with sqlite.snapshot() as s:
-        assert [event.type for event in events.after(s, job_id, 0)] == ["queued", "started", "outer_step"]
+        assert [event.type for event in events.after(s, job_id, 0, owner=LOCAL)] == ["queued", "started", "outer_step"]
         assert len(checkpoints.newest_first(s, job_id)) == 1
 
 
@@ -53,7 +54,7 @@ def test_the_best_point_is_that_of_lowest_loss_also_after_a_restart(
     again = Record(sqlite, record.lease, settings.data_dir, SPEC)
     again.outer_step(step(2, 0.7), {})
     with sqlite.snapshot() as s:
-        job = jobs.get(s, record.lease.job_id)
+        job = jobs.get(s, record.lease.job_id, owner=LOCAL)
     assert job.best is not None and (job.best.outer_step, job.best.loss) == (1, 0.5)
     assert job.current is not None and job.current.outer_step == 2
     assert (job.progress.outer_step, job.progress.run_equivalents) == (2, 6.0)
@@ -63,8 +64,8 @@ def test_a_step_whose_runs_all_diverged_has_no_loss_and_moves_no_point(record: R
     record.outer_step(step(0, 1.0), {})
     record.outer_step(step(1, None), {})
     with sqlite.snapshot() as s:
-        job = jobs.get(s, record.lease.job_id)
-        (losses,) = metrics.points(s, record.lease.job_id, ["loss"])
+        job = jobs.get(s, record.lease.job_id, owner=LOCAL)
+        (losses,) = metrics.points(s, record.lease.job_id, ["loss"], owner=LOCAL)
     assert losses.steps == [0]
     assert job.current is not None and job.current.outer_step == 0
 
@@ -78,7 +79,7 @@ def test_progress_is_written_at_most_once_a_second(record: Record, sqlite: Datab
     for inner_steps in range(1, 50):
         report(inner_steps)
     with sqlite.snapshot() as s:
-        assert jobs.get(s, record.lease.job_id).progress.inner_steps == 1
+        assert jobs.get(s, record.lease.job_id, owner=LOCAL).progress.inner_steps == 1
 
 
 def test_series_are_named_by_what_they_are() -> None:

@@ -12,6 +12,7 @@ from hpo.study import Study
 from store import events, jobs, leases, metrics, plans
 from store.database import Database
 from store.errors import LeaseLost
+from store.keys import LOCAL
 from store.leases import Lease
 from windtunnel.types import JobEvent, JobSpec, Progress, TuneResult
 from workers.record import Record
@@ -37,7 +38,7 @@ class StopAt(Pulse):
 
 def told(database: Database, lease: Lease) -> list[JobEvent]:
     with database.snapshot() as s:
-        return events.after(s, lease.job_id, 0)
+        return events.after(s, lease.job_id, 0, owner=LOCAL)
 
 
 def types(database: Database, lease: Lease) -> list[str]:
@@ -50,7 +51,7 @@ def steps(database: Database, lease: Lease) -> list[int]:
 
 def result(database: Database, lease: Lease) -> TuneResult:
     with database.snapshot() as s:
-        found = jobs.result(s, lease.job_id)
+        found = jobs.result(s, lease.job_id, owner=LOCAL)
     assert found is not None
     return found
 
@@ -77,9 +78,9 @@ def test_a_job_runs_to_its_end_and_tells_it_in_order(
     assert types(sqlite, lease) == order
     assert steps(sqlite, lease) == [0, 1, 2, 3]
     with sqlite.snapshot() as s:
-        job = jobs.get(s, lease.job_id)
-        series = {entry.series: entry for entry in metrics.points(s, lease.job_id)}
-        (plan,) = plans.of_job(s, lease.job_id)
+        job = jobs.get(s, lease.job_id, owner=LOCAL)
+        series = {entry.series: entry for entry in metrics.points(s, lease.job_id, owner=LOCAL)}
+        (plan,) = plans.of_job(s, lease.job_id, owner=LOCAL)
     assert job.state == "succeeded" and job.progress.fraction == 1.0 and job.progress.phase == "done"
     assert job.current is not None and job.current.outer_step == 3
     assert job.best is not None and job.best.loss == min(series["loss"].values)
@@ -171,7 +172,7 @@ def test_a_job_that_is_taken_away_stops_and_writes_nothing(
             if steps(sqlite, lease) == [0, 1] and self.record is not None and self.record.lease == lease:
                 with sqlite.transaction() as s:
                     leases.lost(s, lease, "taken away by the test")
-                    self.log = events.after(s, lease.job_id, 0)
+                    self.log = events.after(s, lease.job_id, 0, owner=LOCAL)
                 self.record = None
             super().__call__(progress)
 
@@ -187,7 +188,7 @@ def test_a_cancel_is_seen_at_the_next_report(
 ) -> None:
     lease = claimed(tiny)
     with sqlite.transaction() as s:
-        jobs.request_cancel(s, lease.job_id)
+        jobs.request_cancel(s, lease.job_id, owner=LOCAL)
     with pytest.raises(StopRequested):
         run(settings, lease, pulse)
     assert steps(sqlite, lease) == []
@@ -201,7 +202,7 @@ def test_a_stop_signal_ends_it_at_the_next_inner_step(
     with pytest.raises(StopRequested):
         run(settings, lease, pulse)
     with sqlite.snapshot() as s:
-        assert jobs.get(s, lease.job_id).state == "running"
+        assert jobs.get(s, lease.job_id, owner=LOCAL).state == "running"
 
 
 def test_a_job_whose_runs_all_diverge_fails_with_that_type_and_a_hint(
@@ -219,7 +220,7 @@ def test_a_job_whose_runs_all_diverge_fails_with_that_type_and_a_hint(
     lease = claimed(JobSpec.model_validate(spec))
     run(settings, lease, pulse)
     with sqlite.snapshot() as s:
-        job = jobs.get(s, lease.job_id)
+        job = jobs.get(s, lease.job_id, owner=LOCAL)
     assert job.state == "failed" and job.failure is not None
     assert job.failure.type == "diverged" and "diverged" in job.failure.message and job.failure.hint
     assert types(sqlite, lease) == ["queued", "started", "failed"]
@@ -232,7 +233,7 @@ def test_a_hypergradient_that_differences_contradict_fails_the_job_before_its_fi
     lease = claimed(tiny)
     run(settings, lease, pulse)
     with sqlite.snapshot() as s:
-        job = jobs.get(s, lease.job_id)
+        job = jobs.get(s, lease.job_id, owner=LOCAL)
     assert job.state == "failed" and job.failure is not None
     assert job.failure.type == "certificate_failed" and "relative error" in job.failure.message and job.failure.hint
     assert types(sqlite, lease) == ["queued", "started", "failed"]
@@ -278,7 +279,7 @@ def test_memory_that_runs_out_halves_the_population_and_is_a_failure_when_one_me
         tried.append(lease.population)
         run(settings, lease, Greedy(dots))
         with sqlite.snapshot() as s:
-            job = jobs.get(s, lease.job_id)
+            job = jobs.get(s, lease.job_id, owner=LOCAL)
         if job.state != "queued":
             break
         lease = claimed(lease.job_id)
@@ -302,7 +303,7 @@ def test_a_job_with_a_smaller_population_finds_the_same_up_to_rounding(
     assert lease.population == 2
     run(settings, lease, Pulse(dots))
     with sqlite.snapshot() as s:
-        found = jobs.result(s, lease.job_id)
+        found = jobs.result(s, lease.job_id, owner=LOCAL)
     assert found is not None
     expected = undisturbed(tiny)
     assert found.best.hyperparameters == pytest.approx(expected.best.hyperparameters, rel=1e-3)

@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from store import checkpoints, events, jobs, leases, outbox, workers
 from store.database import Database
+from store.keys import LOCAL
 from store.tables import jobs as jobs_table
 from windtunnel.types import JobSpec
 from workers.settings import WorkerSettings
@@ -40,12 +41,12 @@ def process_of(job_id: str) -> psutil.Process | None:
 @pytest.fixture
 def queued(sqlite: Database, tiny: JobSpec) -> str:
     with sqlite.transaction() as s:
-        return jobs.submit(s, tiny).id
+        return jobs.submit(s, tiny, owner=LOCAL).id
 
 
 def types(database: Database, job_id: str) -> list[str]:
     with database.snapshot() as s:
-        return [event.type for event in events.after(s, job_id, 0)]
+        return [event.type for event in events.after(s, job_id, 0, owner=LOCAL)]
 
 
 class Watched:
@@ -90,8 +91,8 @@ def test_a_stopped_supervisor_puts_its_job_back(watch, settings: WorkerSettings,
     watched.ended()
     assert types(sqlite, queued) == ["queued", "started", "requeued"]
     with sqlite.snapshot() as s:
-        assert jobs.get(s, queued).state == "queued"
-        assert [attempt.outcome for attempt in jobs.attempts(s, queued)] == ["released"]
+        assert jobs.get(s, queued, owner=LOCAL).state == "queued"
+        assert [attempt.outcome for attempt in jobs.attempts(s, queued, owner=LOCAL)] == ["released"]
 
 
 def test_a_supervisor_that_is_stopped_before_it_starts_takes_nothing(
@@ -114,7 +115,7 @@ def test_a_process_that_does_not_advance_is_stopped(watch, settings: WorkerSetti
     watch(settings.model_copy(update={"stall_timeout": 0.2})).ended()
     assert types(sqlite, queued) == ["queued", "started", "crashed", "requeued"]
     with sqlite.snapshot() as s:
-        crash = events.last(s, queued, "crashed")
+        crash = [each.data for each in events.history(s, queued, owner=LOCAL) if each.type == "crashed"][-1]
     assert crash is not None and "no inner step for 0.2 s" in crash["failure"]["message"]
 
 
@@ -124,12 +125,12 @@ def test_a_cancel_ends_the_process_before_it_says_cancelled(
     watched = watch(settings)
     process = watched.started()
     with sqlite.transaction() as s:
-        jobs.request_cancel(s, queued)
+        jobs.request_cancel(s, queued, owner=LOCAL)
     wait_until(lambda: "cancelled" in types(sqlite, queued))
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     watched.ended()
     with sqlite.snapshot() as s:
-        assert jobs.get(s, queued).state == "cancelled"
+        assert jobs.get(s, queued, owner=LOCAL).state == "cancelled"
 
 
 def test_a_process_that_ignores_the_request_to_stop_is_killed(
@@ -139,7 +140,7 @@ def test_a_process_that_ignores_the_request_to_stop_is_killed(
     process = watched.started()
     process.suspend()  # SIGTERM waits for it to wake; SIGKILL does not
     with sqlite.transaction() as s:
-        jobs.request_cancel(s, queued)
+        jobs.request_cancel(s, queued, owner=LOCAL)
     watched.ended()
     assert types(sqlite, queued)[-2:] == ["cancel_requested", "cancelled"]
 
@@ -152,7 +153,7 @@ def test_a_supervisor_whose_lease_is_lost_kills_its_process_and_writes_nothing(
     with sqlite.transaction() as s:
         (lease,) = leases.running(s)
         leases.lost(s, lease, "taken away by the test")
-        before = [event.type for event in events.after(s, queued, 0)]
+        before = [event.type for event in events.after(s, queued, 0, owner=LOCAL)]
     watched.ended()
     assert types(sqlite, queued) == before
 
@@ -163,11 +164,11 @@ def test_a_process_whose_lease_cannot_be_renewed_ends_by_itself_and_the_job_goes
     watched = watch(settings.model_copy(update={"lease_ttl": 2.0}))
     process = watched.started()
     with sqlite.transaction() as s:
-        jobs.get(s, queued)  # the write lock is ours, no beat gets through
+        jobs.get(s, queued, owner=LOCAL)  # the write lock is ours, no beat gets through
         wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
     watched.ended()
     with sqlite.snapshot() as s:
-        put_back = events.last(s, queued, "requeued")
+        put_back = [each.data for each in events.history(s, queued, owner=LOCAL) if each.type == "requeued"][-1]
     assert put_back is not None and put_back["reason"] == "the lease could not be renewed in time"
 
 
@@ -183,8 +184,14 @@ def test_a_slice_ends_at_a_checkpoint_when_another_job_waits_and_never_before_th
     told = types(sqlite, queued)
     assert told[:3] == ["queued", "started", "outer_step"] and told[-2:] == ["outer_step", "requeued"]
     with sqlite.transaction() as s:
-        assert "slice" in events.last(s, queued, "requeued")["reason"]
-        assert checkpoints.newest_first(s, queued)[0].outer_step == events.last(s, queued, "outer_step")["outer_step"]
+        assert (
+            "slice"
+            in [each.data for each in events.history(s, queued, owner=LOCAL) if each.type == "requeued"][-1]["reason"]
+        )
+        assert (
+            checkpoints.newest_first(s, queued)[0].outer_step
+            == [each.data for each in events.history(s, queued, owner=LOCAL) if each.type == "outer_step"][-1]["outer_step"]
+        )
         assert outbox.due(s, 1) == [other], "whose turn it is"
 
 
@@ -200,7 +207,7 @@ def test_a_paused_job_leaves_its_worker_and_stays_where_it_is(
     watched = watch(settings)
     watched.started()
     with sqlite.transaction() as s:
-        jobs.request_pause(s, queued)
+        jobs.request_pause(s, queued, owner=LOCAL)
     watched.ended()
     assert types(sqlite, queued)[-2:] == ["pause_requested", "paused"]
 
@@ -231,7 +238,7 @@ def test_a_killed_process_is_a_crash_that_names_the_signal(
     watched.started().kill()
     watched.ended()
     with sqlite.snapshot() as s:
-        crash = events.last(s, queued, "crashed")
+        crash = [each.data for each in events.history(s, queued, owner=LOCAL) if each.type == "crashed"][-1]
     assert crash is not None and "SIGKILL" in crash["failure"]["message"] and "memory" in crash["failure"]["hint"]
 
 

@@ -1,4 +1,4 @@
-"""The command tree, and the boundary where errors become a message and an exit code."""
+"""The tree of commands, and the place where errors become a message and an exit code."""
 
 from typing import Annotated, Any
 
@@ -41,10 +41,10 @@ Exit codes:
 
 
 class Boundary(TyperGroup):
-    """Turns errors that were raised on purpose into a message and an exit code; others are bugs and keep their trace."""
+    """Command group that turns ``WindtunnelError`` into a message and an exit code; other errors keep their trace."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
+        """Run the command; an error raised on purpose ends in its exit code."""
         try:
             return super().invoke(ctx)
         except WindtunnelError as error:
@@ -83,5 +83,5 @@ for module in (serving, submitting, estimating, jobs, plans, laws, *own, coordch
 
 
 def main() -> None:
-    """Entry point of the command line."""
+    """Run the command line."""
     app(prog_name="windtunnel")

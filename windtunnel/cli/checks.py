@@ -1,4 +1,4 @@
-"""What ``doctor`` looks at. Each check answers with one finding: fine, worth knowing, or in the way."""
+"""Checks of ``doctor`` on one machine; each returns one finding: ok, a warning, or a problem."""
 
 import errno
 import importlib
@@ -14,8 +14,7 @@ from windtunnel import __version__
 from windtunnel.cli import databases
 from windtunnel.cli.exits import SetupError
 from windtunnel.cli.extras import missing, requirements
-from windtunnel.cli.findings import Finding
-from windtunnel.cli.fleet_checks import broker_finding, fleet_findings
+from windtunnel.cli.fleet_checks import Finding, broker_finding, fleet_findings
 from windtunnel.client import Client, Pacing, ServerError, WindtunnelError
 from windtunnel.tasks import TASKS
 
@@ -24,15 +23,16 @@ if TYPE_CHECKING:
     from store.settings import StoreSettings
 
 LOW_DISK = 1 << 30
-"""Free bytes below which a warning is due: checkpoints take little, but a full disk stops every job."""
+"""Free bytes below which ``doctor`` warns: checkpoints are small, but a full disk stops every job."""
 NO_DISK = 50 << 20
+"""Free bytes below which ``doctor`` reports a problem."""
 
 
 def findings(url: str | None) -> Iterator[Finding]:
-    """Every check, in the order in which one fixes them.
+    """Yield the finding of every check, in the order in which to fix them.
 
     Args:
-        url: address of the server to look for; None for the default one.
+        url: address of the server to check; None: the default address.
     """
     yield _python()
     yield from _extras()
@@ -57,8 +57,8 @@ def _extras() -> Iterator[Finding]:
     purposes = {
         "server": "needed for `windtunnel serve`",
         "worker": "needed to run jobs on this machine",
-        "postgresql": "needed for a PostgreSQL database only",
-        "celery": "needed for workers that are rung through Redis only",
+        "postgresql": "needed only for a PostgreSQL database",
+        "celery": "needed only for workers that a Redis broker wakes",
     }
     for extra, purpose in purposes.items():
         absent = missing(extra)
@@ -75,7 +75,7 @@ def _tasks() -> Iterator[Finding]:
         yield Finding(
             f"task {name}",
             "warn",
-            f"a package brings it, and it cannot be used: {reason}",
+            f"an installed package brings this task, and it cannot be used: {reason}",
             "correct its entry point in the group windtunnel.tasks, or uninstall the package",
         )
     brought = [name for name in TASKS if name not in TASKS.built_in]
@@ -95,7 +95,7 @@ def _torch() -> Finding:
 
 
 def _place(server_runs: bool) -> Iterator[Finding]:
-    """Settings, database, folder, port: whatever of them the installed extras can look at."""
+    """Yield findings on settings, data folder, database and port, as far as the installed extras can check them."""
     from store.errors import SettingsError
     from store.settings import StoreSettings, read
 
@@ -145,7 +145,7 @@ def _folder(folder: Path) -> Finding:
             "choose another with WINDTUNNEL_DATA_DIR, or make it writable",
         )
     free = shutil.disk_usage(existing).free
-    message = f"{folder} {'is writable' if existing == folder else 'will be made'}, {free / 2**30:.1f} GiB free"
+    message = f"{folder} {'is writable' if existing == folder else 'will be created'}, {free / 2**30:.1f} GiB free"
     if free < NO_DISK:
         return Finding(
             "data folder", "problem", message, "free some space, or choose another disk with WINDTUNNEL_DATA_DIR"
@@ -161,8 +161,8 @@ def _database(settings: "StoreSettings") -> Finding:
         return Finding("database", "problem", f"{shown} needs psycopg", "pip install 'windtunnel[postgresql]'")
     file = settings.url.removeprefix("sqlite:///")
     if file != settings.url and not Path(file).exists():
-        # Opening it would make it, and a doctor leaves nothing behind.
-        return Finding("database", "ok", f"{shown} does not exist yet; `windtunnel serve` makes it")
+        # Opening it would create it, and doctor changes nothing.
+        return Finding("database", "ok", f"{shown} does not exist yet; `windtunnel serve` creates it")
     try:
         current = databases.is_current(settings.url)
     except SetupError as error:

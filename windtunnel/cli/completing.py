@@ -1,4 +1,4 @@
-"""What the shell offers after TAB beside commands and options: ids of jobs, names of tasks."""
+"""Shell completion of values: ids of jobs and names of tasks."""
 
 from itertools import islice
 
@@ -6,21 +6,21 @@ from windtunnel.client import Client, Pacing, WindtunnelError
 from windtunnel.tasks import TASKS
 
 OFFERED = 20
-"""Jobs offered, the newest."""
+"""Number of jobs offered, newest first."""
 PATIENCE = 1.0
-"""Seconds that somebody who has pressed TAB waits for a server."""
+"""Seconds to wait for the server after TAB was pressed."""
 
 
 def job_ids(incomplete: str) -> list[tuple[str, str]]:
-    """Ids of the newest jobs of the server that WINDTUNNEL_URL names, and what each is."""
+    """(id, description) of the newest jobs of the server in WINDTUNNEL_URL whose id starts with ``incomplete``."""
     try:
         with Client(timeout=PATIENCE, pacing=Pacing(retries=0)) as client:
             jobs = list(islice(client.jobs.list(), OFFERED))
     except WindtunnelError:
-        return []  # a shell in the middle of a line has no place for a message; the command will say it
+        return []  # completion has no place for a message; the command itself will report the error
     return [(job.id, f"{job.name or job.spec.task}, {job.state}") for job in jobs if job.id.startswith(incomplete)]
 
 
 def tasks(incomplete: str) -> list[tuple[str, str]]:
-    """Names of the tasks that are built in or installed, and their titles."""
+    """(name, title) of the built-in and installed tasks whose name starts with ``incomplete``."""
     return [(name, task.title) for name, task in TASKS.items() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""``coordcheck``: do activations keep their size when the width grows?"""
+"""``coordcheck``: measures whether activations keep their size when the width grows."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -18,6 +18,8 @@ from windtunnel.cli.submitting import Assignments
 from windtunnel.client import Client
 from windtunnel.tasks import TASKS
 from windtunnel.types import CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
+from windtunnel.types.kinds import listed
+from windtunnel.types.optimizers import OPTIMIZERS
 from windtunnel.types.results import CoordinateQuantity
 
 COLOURS = {"pass": "green", "inconclusive": "yellow", "fail": "bold red", "exempt": "dim"}
@@ -42,7 +44,9 @@ def coordcheck(
     widths: Annotated[
         str | None,
         typer.Option(
-            metavar="LIST", help="At least two, rising: 64,128,256. Default: what takes seconds.", show_default=False
+            metavar="LIST",
+            help="Two or more widths, rising: 64,128,256. Default: widths that take seconds.",
+            show_default=False,
         ),
     ] = None,
     seeds: Annotated[
@@ -54,13 +58,18 @@ def coordcheck(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            "--learning-rate", min=0, help="Of every tensor at the proxy's width. Default: a large one.", show_default=False
+            "--learning-rate",
+            min=0,
+            help="Learning rate of every tensor at the proxy's width. Default: a large one.",
+            show_default=False,
         ),
     ] = None,
     parametrization: Annotated[
-        str | None, typer.Option(help="Over the spec's, such as mup or standard.", show_default=False)
+        str | None, typer.Option(help="In place of the spec's, such as mup or standard.", show_default=False)
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Over the spec's: sgd, adam or adamw.", show_default=False)] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help=f"Over the spec's: {listed(OPTIMIZERS, 'or')}.", show_default=False)
+    ] = None,
     assignments: Assignments = None,
     figure: Annotated[
         Path | None,
@@ -68,17 +77,17 @@ def coordcheck(
             "--figure",
             metavar="FILE",
             dir_okay=False,
-            help="Draw it: .html; .png, .svg or .pdf where the package kaleido is installed.",
+            help="Draw the check: .html; or .png, .svg, .pdf with the package kaleido.",
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Train a few steps at each of several widths, and tell whether sizes go with the width.
+    """Train a few steps at each of several widths, and say whether sizes of activations change with the width.
 
-    Runs on this machine, with the values of the spec (of a task: the defaults) and no search. With the id of a job: shows
-    the check that the job made. Exit code 4 where it fails: values of a narrow model are not those of a wide one.
+    Runs on this machine with the values of the spec (for a task: the defaults) and no search. With the id of a job: shows
+    the check that the job made. Exit code 4 if the check fails: values tuned on a narrow model do not fit a wide one.
 
     \b
     Examples:
@@ -118,7 +127,7 @@ def _stored(job_id: str, url: str | None) -> CoordinateCheck:
         check = client.jobs.get(job_id).result().coordinate_check
     if check is None:
         raise typer.BadParameter(
-            f"{job_id} made no coordinate check: its parametrization promises nothing over widths", param_hint="SOURCE"
+            f"{job_id} made no coordinate check: its parametrization makes no claim about widths", param_hint="SOURCE"
         )
     return check
 
@@ -126,7 +135,7 @@ def _stored(job_id: str, url: str | None) -> CoordinateCheck:
 def _widths(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"{text!r} is no list of widths; write it like 64,128,256", param_hint="--widths")
+        raise typer.BadParameter(f"{text!r} is not a list of widths; write it like 64,128,256", param_hint="--widths")
     return [int(part) for part in parts]
 
 
@@ -151,7 +160,7 @@ def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[s
 
     from hpo.errors import HpoError
     from hpo.evidence.coordcheck import coordinate_check
-    from service.problems import field_errors
+    from service.problems.problems import field_errors
 
     if is_dataset(str(wanted.get("task"))):
         raise SpecError(
@@ -162,7 +171,7 @@ def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[s
         spec = JobSpec.model_validate(wanted)
     except ValidationError as error:
         output.messages().print(output.field_table(field_errors(error.errors(), JobSpec)))
-        raise SpecError("this is no job that can be checked; see the fields above") from error
+        raise SpecError("this spec cannot be checked; see the fields above") from error
     try:
         return coordinate_check(spec, {}, widths, **settings)
     except HpoError as error:

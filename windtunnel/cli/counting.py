@@ -1,4 +1,4 @@
-"""``laws count``: how large a model is for scaling laws, and what 6 N leaves out of its compute."""
+"""``laws count``: counts a model's parameters and FLOPs for scaling laws, and what 6 N leaves out."""
 
 from typing import Annotated
 
@@ -27,22 +27,25 @@ def count(
     family: Annotated[
         str | None, typer.Option(help=f"A built-in family instead: {', '.join(BUILT_IN)}.", show_default=False)
     ] = None,
-    width: Annotated[int, typer.Option(min=2, help="To count at.")] = 256,
+    width: Annotated[int, typer.Option(min=2, help="Width of the model to count.")] = 256,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Of a built-in family. Default: the family's.", show_default=False)
+        int | None, typer.Option(min=1, help="Depth of a built-in family. Default: the family's.", show_default=False)
     ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--role", metavar="GLOB=ROLE", help="A role that cannot be told. Can be repeated.", show_default=False
+            "--role",
+            metavar="GLOB=ROLE",
+            help="Role of tensors whose shapes do not tell it. Can be repeated.",
+            show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count N without embeddings, FLOPs of a token, and memory; say what 6 N leaves out.
 
-    A module is counted by the role of each parameter, without allocating it. What attention does over the context takes an
-    example to count: windtunnel.count(build, width, example=...) in Python.
+    A module is counted by the role of each parameter, without allocating it. To count the attention over the context, give
+    an example in Python: windtunnel.count(build, width, example=...).
 
     \b
     Examples:
@@ -54,7 +57,7 @@ def count(
     need("laws count", "worker")
     if family is None:
         if depth is not None:
-            raise typer.BadParameter("the depth of a module is what its function makes it", param_hint="--depth")
+            raise typer.BadParameter("a module's depth is set by its function, not by --depth", param_hint="--depth")
         found = modules_of(reference, None, None)
         if isinstance(found, UserTask):
             raise typer.BadParameter("give the function of the width, not the task", param_hint="PACKAGE.MODULE:NAME")

@@ -1,4 +1,4 @@
-"""Opens the database for a command, with an error that a person can act on."""
+"""Opens the database for a command, with errors that say what to do."""
 
 import re
 from pathlib import Path
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 class Revisions(NamedTuple):
-    """The schema that a database has, and this version's."""
+    """Revision of a database's schema, and the newest revision of this version."""
 
     found: str | None
-    """None before the first migration, and where there is no database."""
+    """Revision that the database has; None before the first migration, or if there is no database."""
     newest: str
 
 
 def settings(what: str, data_dir: Path | None, database_url: str | None) -> "StoreSettings":
-    """Where the server's database is.
+    """Settings of the server's database: options first, then the environment.
 
     Args:
-        what: the command, for the message where something is not installed.
-        data_dir: option, before the environment.
-        database_url: likewise.
+        what: name of the command, for the message if a package is missing.
+        data_dir: value of ``--data-dir``; None: from the environment.
+        database_url: value of ``--database-url``; None: from the environment.
 
     Raises:
         SpecError: a setting is malformed.
@@ -45,10 +45,10 @@ def settings(what: str, data_dir: Path | None, database_url: str | None) -> "Sto
 
 
 def revisions(url: str) -> Revisions:
-    """Which schema the database has; nothing is made.
+    """The database's schema revision and the newest one; creates nothing.
 
     Raises:
-        SetupError: it cannot be reached.
+        SetupError: the database cannot be reached.
     """
     from store import schema
     from store.database import Database
@@ -69,10 +69,10 @@ def revisions(url: str) -> Revisions:
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to this version's schema.
+    """Upgrade the database to this version's schema.
 
     Raises:
-        SetupError: it cannot be reached or written, or a newer version wrote it.
+        SetupError: the database cannot be reached or written, or a newer version wrote it.
     """
     from store import schema
     from store.errors import StoreError
@@ -87,17 +87,17 @@ def upgrade(url: str) -> None:
 
 
 def is_current(url: str) -> bool:
-    """Has the database this version's schema?
+    """True if the database has this version's schema.
 
     Raises:
-        SetupError: it cannot be reached.
+        SetupError: the database cannot be reached.
     """
     seen = revisions(url)
     return seen.found == seen.newest
 
 
 def without_password(url: str) -> str:
-    """The address as it may be shown."""
+    """The database's address with its password masked."""
     return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", url)
 
 

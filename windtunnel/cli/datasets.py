@@ -1,4 +1,4 @@
-"""``datasets``: data sets of one's own on a server."""
+"""``datasets``: upload, list, show and delete data sets on a server."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from windtunnel.client import Client
 from windtunnel.types import Dataset, DatasetFormat
 
 SHOWN_FEATURES = 30
-"""Rows of the table of features."""
+"""Number of features that ``show`` prints at most."""
 
 DatasetId = Annotated[
     str, typer.Argument(metavar="ID", help="Id of a data set, such as ds_33dbd3q4...", show_default=False)
@@ -33,21 +33,24 @@ def register(app: typer.Typer) -> None:
 def upload(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="npz, csv, parquet or text.", show_default=False)],
     *,
-    name: Annotated[str | None, typer.Option(help="What to call it. Default: the file's name.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the data set. Default: the file's name.", show_default=False)
+    ] = None,
     format: Annotated[  # noqa: A002 - the option's own name
-        DatasetFormat | None, typer.Option(help="Default: what the file's name ends in.", show_default=False)
+        DatasetFormat | None,
+        typer.Option(help="Format of the file. Default: by the ending of its name.", show_default=False),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="csv, parquet: what to learn. Default: 'target', else the last column.",
+            help="csv, parquet: the column to predict. Default: 'target', else the last column.",
             show_default=False,
         ),
     ] = None,
     kind: Annotated[
         Literal["classification", "regression"] | None,
-        typer.Option(help="csv, parquet, npz. Default: what the target looks like.", show_default=False),
+        typer.Option(help="csv, parquet, npz: kind of task. Default: by the values of the target.", show_default=False),
     ] = None,
     context: Annotated[
         int | None,
@@ -56,7 +59,7 @@ def upload(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Upload a file as a data set. The same content again gives the same data set.
+    """Upload a file as a data set. The same content gives the same data set.
 
     \b
     Examples:
@@ -93,7 +96,7 @@ def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
 
 
 def show(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> None:
-    """Show one data set: what was recognised, how it is split and standardised.
+    """Show one data set: its recognised columns and kind, its split and its scaling.
 
     \b
     Examples:
@@ -109,7 +112,7 @@ def show(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> Non
 
 
 def delete(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> None:
-    """Delete a data set. Refused while a job that has not ended uses it; results and plans stay.
+    """Delete a data set. Refused while a job uses it that has not ended. Results and plans stay.
 
     \b
     Examples:
@@ -159,7 +162,11 @@ def _parts(dataset: Dataset) -> list[RenderableType]:
     mean, deviation = dataset.scaling.target_mean, dataset.scaling.target_deviation
     if mean is not None:
         told = f"{output.number(mean)} mean, {output.number(deviation)} deviation"
-        parts.append(Text(f"{dataset.target or 'target'} is learned standardised: {told}; a loss of 1 is that of the mean"))
+        parts.append(
+            Text(
+                f"{dataset.target or 'target'} is standardised for training: {told}; predicting the mean gives a loss of 1"
+            )
+        )
     if len(scaling) > SHOWN_FEATURES:
         parts.append(Text(f"and {len(scaling) - SHOWN_FEATURES} more; all of them with --json", style="dim"))
     return parts

@@ -1,4 +1,4 @@
-"""``db``: bring the database to this version's schema, or say which one it has. What ``serve`` does when it starts."""
+"""``db``: upgrade the database to this version's schema, or print which schema it has."""
 
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ from windtunnel.cli.options import AsJson, DatabaseUrl, DataDir
 if TYPE_CHECKING:
     from windtunnel.cli.databases import Revisions
 
-HELP = """The schema of the server's database. `serve`, `worker` and `keys` bring it up to date when they start.
+HELP = """The schema of the server's database. `serve`, `worker` and `keys` upgrade it when they start.
 
-As a step of its own: before servers and workers that are started together, or that may not change the schema.
+Run it as a step of its own before servers and workers that start together, or that may not change the schema.
 """
 
 db = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 @db.command("upgrade")
 def upgrade(*, as_json: AsJson = False, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
-    """Bring the database to this version's schema, making it where there is none. May run again, and at once with others.
+    """Upgrade the database to this version's schema, or create it. Safe to repeat and to run several at a time.
 
     \b
     Examples:
@@ -48,7 +48,7 @@ def upgrade(*, as_json: AsJson = False, data_dir: DataDir = None, database_url: 
 
 @db.command("current")
 def current(*, as_json: AsJson = False, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
-    """Say which schema the database has, and change nothing. Exit code 1 where it is not this version's.
+    """Print which schema the database has, and change nothing. Exit code 1 if it is not this version's.
 
     \b
     Examples:
@@ -67,5 +67,5 @@ def current(*, as_json: AsJson = False, data_dir: DataDir = None, database_url: 
 
 def _in_words(seen: "Revisions") -> str:
     if seen.found == seen.newest:
-        return "that of this version"
-    return f"this version's is {seen.newest}; `windtunnel db upgrade` brings it there"
+        return "this version's schema"
+    return f"this version's schema is {seen.newest}; `windtunnel db upgrade` upgrades to it"

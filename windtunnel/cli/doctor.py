@@ -1,4 +1,4 @@
-"""``doctor``: what is missing, and what to do."""
+"""``doctor``: checks an installation, and says what to do."""
 
 from dataclasses import asdict
 
@@ -19,9 +19,9 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: AsJson = False, url: Url = None) -> None:
-    """Look at this installation: packages, torch, settings, database, disk, port, server. Changes nothing.
+    """Check this installation: packages, torch, settings, database, disk, port, server. Changes nothing.
 
-    Each line says ok, warn or problem, and what to do. Exit code 1 where a problem is in the way.
+    Each line says ok, warn or problem, and what to do. Exit code 1 if there is a problem.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``estimate``: what a job would take."""
+"""``estimate``: prints the runs, seconds and memory that a job would take."""
 
 import typer
 from rich.console import RenderableType
@@ -24,9 +24,9 @@ def estimate(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Tell what a job would take, without starting it: runs, seconds, memory; where it does not fit, what would.
+    """Print the runs, seconds and memory that a job would take, without starting it; if it does not fit, what to change.
 
-    Exit code 0 also where it does not fit; with --json see memory.fits.
+    Exit code 0 even if it does not fit; with --json, memory.fits says whether it does.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Exit codes that scripts can use, and which error ends in which."""
+"""Exit codes of the command line, and the errors behind each."""
 
 from enum import IntEnum
 
@@ -17,7 +17,7 @@ from windtunnel.client import (
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """Exit code of a command; ``MEANINGS`` says what each means."""
 
     OK = 0
     NEGATIVE = 1
@@ -45,14 +45,14 @@ MEANINGS: dict[ExitCode, str] = {
 
 
 class SetupError(WindtunnelError):
-    """This installation cannot do what was asked; the message says what to install or change."""
+    """This installation cannot run the command; the message says what to install or change."""
 
 
 class SpecError(WindtunnelError):
     """A spec file, an override or a setting cannot be read."""
 
 
-# The first that fits holds: special kinds stand before general ones.
+# The first match decides: subclasses stand before their base classes.
 _CODES: tuple[tuple[tuple[type[WindtunnelError], ...], ExitCode], ...] = (
     ((JobFailed, JobCancelled), ExitCode.NEGATIVE),
     ((ValidationFailed, InvalidRequest, SpecError), ExitCode.USAGE),
@@ -64,7 +64,7 @@ _CODES: tuple[tuple[tuple[type[WindtunnelError], ...], ExitCode], ...] = (
 
 
 def exit_code(error: WindtunnelError) -> ExitCode:
-    """The exit code of an error."""
+    """Exit code for an error."""
     for kinds, code in _CODES:
         if isinstance(error, kinds):
             return code

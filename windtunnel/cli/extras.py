@@ -1,4 +1,4 @@
-"""Which optional parts of the distribution are installed, by its own metadata."""
+"""Finds out from the distribution's metadata which of its extras are installed."""
 
 import re
 from importlib import metadata
@@ -10,16 +10,16 @@ _REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)[^;]*(?:;.*\bextra\s*==\s*
 
 
 def requirements() -> dict[str, list[str]]:
-    """Extra -> names of the distributions it asks for; the plain install under the name ``""``.
+    """Extra -> names of the distributions that it requires; ``""`` has those of the plain install.
 
     Raises:
-        SetupError: windtunnel runs from a folder without being installed.
+        SetupError: windtunnel runs from a folder and is not installed.
     """
     try:
         declared = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError as error:
         raise SetupError(
-            "windtunnel is not installed, only lying in this folder; install it with: pip install -e ."
+            "windtunnel runs from this folder without being installed; install it with: pip install -e ."
         ) from error
     found: dict[str, list[str]] = {}
     for requirement in declared:
@@ -30,7 +30,7 @@ def requirements() -> dict[str, list[str]]:
 
 
 def missing(extra: str) -> list[str]:
-    """Distributions that an extra asks for and that are not installed."""
+    """Distributions that an extra requires and that are not installed."""
     return [name for name in requirements().get(extra, []) if not _installed(name)]
 
 
@@ -38,12 +38,12 @@ def need(command: str, *extras: str, otherwise: str = "") -> None:
     """Check that extras are installed.
 
     Args:
-        command: what needs them, for the message.
-        extras: their names.
-        otherwise: what can be done without them.
+        command: command that needs them, for the message.
+        extras: names of the extras.
+        otherwise: alternative that needs no extras, appended to the message.
 
     Raises:
-        SetupError: naming what is missing and how to install it.
+        SetupError: an extra is missing; the message names its packages and how to install them.
     """
     absent = [name for extra in extras for name in missing(extra)]
     if absent:

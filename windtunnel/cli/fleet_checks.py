@@ -1,21 +1,31 @@
-"""What ``doctor`` looks at where several workers share a database: who is there, what waits, does the broker answer."""
+"""Checks of ``doctor`` on workers that share a database: live workers, queue, leases and broker."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from windtunnel.cli.databases import without_password
 from windtunnel.cli.extras import missing
-from windtunnel.cli.findings import Finding
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
 
 LONG = 60.0
-"""Seconds in the queue after which a job with a free worker beside it is worth a word."""
+"""Seconds after which a queued job is worth a warning although a worker is free."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check of ``doctor``, of this file or of ``checks``, and what to do about it."""
+
+    name: str
+    status: Literal["ok", "warn", "problem"]
+    message: str
+    remedy: str = ""
 
 
 def fleet_findings(url: str) -> Iterator[Finding]:
-    """Workers, leases and the queue of a database that answers and has this version's schema."""
+    """Yield findings on workers, queue and leases of a database that answers and has this version's schema."""
     from store.database import Database
     from store.measures import measure
 
@@ -36,19 +46,19 @@ def fleet_findings(url: str) -> Iterator[Finding]:
     waiting = seen.jobs["queued"]
     queue = f"{waiting} waiting, {seen.jobs['running']} running; the oldest waits for {seen.oldest_waits:.0f} s"
     if waiting and not there:
-        yield Finding("queue", "problem", f"{queue}; no worker is there", "start one: `windtunnel worker`")
+        yield Finding("queue", "problem", f"{queue}; no worker is running", "start one: `windtunnel worker`")
     elif waiting and seen.workers["free"] and seen.oldest_waits > LONG:
         yield Finding(
             "queue",
             "warn",
-            f"{queue}, beside {seen.workers['free']} free",
-            "is a dispatcher there, and does the broker answer?",
+            f"{queue}, while {seen.workers['free']} workers are free",
+            "check that a dispatcher runs and that the broker answers",
         )
     else:
         yield Finding("queue", "ok", queue)
     if seen.overdue:
         yield Finding(
-            "leases", "warn", f"{seen.overdue} have run out and nobody takes them back", "start a server or a worker"
+            "leases", "warn", f"{seen.overdue} have expired and no process reclaims them", "start a server or a worker"
         )
     elif seen.lease_ages:
         yield Finding(
@@ -57,7 +67,7 @@ def fleet_findings(url: str) -> Iterator[Finding]:
 
 
 def broker_finding(settings: "WorkerSettings") -> Finding:
-    """Does the broker of the settings answer?"""
+    """The finding on whether the broker of the settings answers."""
     shown = without_password(settings.broker_url or "")
     if missing("celery"):
         return Finding(
@@ -71,4 +81,4 @@ def broker_finding(settings: "WorkerSettings") -> Finding:
         return Finding(
             "broker", "problem", f"{shown} does not answer: {error}", "start Redis, or correct WINDTUNNEL_BROKER_URL"
         )
-    return Finding("broker", "ok", f"{shown} answers, {rings} rings that no worker has heard yet")
+    return Finding("broker", "ok", f"{shown} answers, {rings} messages that no worker has read yet")

@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``, ``bundle``: the jobs of a server."""
+"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``, ``bundle``: commands on the jobs of a server."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,7 +15,7 @@ from windtunnel.cli.watching import as_document, ending, follow_job, points, sum
 from windtunnel.client import Client, Result
 from windtunnel.types import TERMINAL_STATES, JobState
 from windtunnel.types import Job as WireJob
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 COLOURS: dict[JobState, str] = {
     "queued": "yellow",
@@ -44,10 +44,10 @@ def list_jobs(
     search: Annotated[
         str | None,
         typer.Option(
-            help="Only jobs with this in name, task or data set's name, or at the end of the id.", show_default=False
+            help="Only jobs with this text in name, task or data set's name, or at the end of the id.", show_default=False
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of jobs at most, newest first.")] = 20,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
@@ -75,9 +75,9 @@ def list_jobs(
 
 
 def show(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
-    """Show one job: where it stands, its hyperparameters and losses, its plans.
+    """Show one job: its progress, hyperparameters, losses and plans.
 
-    With --json: the job with its result in the field "result", null where there is none.
+    With --json: the job with its result in the field "result", null without a result.
 
     \b
     Examples:
@@ -97,8 +97,8 @@ def follow(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
     """Watch a job until it ends; Ctrl-C stops watching, not the job.
 
     On a terminal: progress, loss and hyperparameters, live. In a pipe: a line for each outer step.
-    With --json: every event of the log, one a line, from the first.
-    Goes on by itself when the server is restarted. Exit code 1 where the job failed or was cancelled.
+    With --json: every event of the log, one per line, from the first.
+    Continues after a restart of the server. Exit code 1 if the job failed or was cancelled.
 
     \b
     Examples:
@@ -110,7 +110,7 @@ def follow(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
 
 
 def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
-    """Let a job wait until it is resumed. A running one lets go of its worker soon, with a checkpoint.
+    """Pause a job until it is resumed. A running job writes a checkpoint and frees its worker soon.
 
     \b
     Examples:
@@ -119,12 +119,12 @@ def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
     with Client(url) as client:
         job = client.jobs.pause(job_id).wire
     _tell(
-        job, as_json, None if job.state == "paused" else f"is asked to pause; let it go on with: windtunnel resume {job.id}"
+        job, as_json, None if job.state == "paused" else f"was asked to pause; resume it with: windtunnel resume {job.id}"
     )
 
 
 def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
-    """Let a paused job go on from its checkpoint; any other stays as it is.
+    """Resume a paused job from its checkpoint; does nothing in any other state.
 
     \b
     Examples:
@@ -135,7 +135,7 @@ def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
 
 
 def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
-    """Cancel a job. A waiting one ends at once, a running one at its next inner step; an ended one stays as it is.
+    """Cancel a job. A queued job ends at once, a running one at its next inner step. Does nothing if the job has ended.
 
     \b
     Examples:
@@ -143,7 +143,7 @@ def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
     """
     with Client(url) as client:
         job = client.jobs.cancel(job_id).wire
-    _tell(job, as_json, f"is asked to stop; see it end with: windtunnel follow {job.id}")
+    _tell(job, as_json, f"was asked to stop; watch it end with: windtunnel follow {job.id}")
 
 
 def bundle(
@@ -160,7 +160,7 @@ def bundle(
 ) -> None:
     """Write everything about a job to a zip: spec, log, metrics, result, plans, each with its SHA-256.
 
-    The file is written aside first, so that it is whole or not there; one that is there is replaced.
+    The file is complete or absent: it is written under another name first. An existing file is replaced.
 
     \b
     Examples:
@@ -176,7 +176,7 @@ def bundle(
 
 
 def _tell(job: WireJob, as_json: bool, asked: str | None) -> None:
-    """The job as JSON, or in a sentence: what it was asked for, where it has not ended; else its state."""
+    """Print the job as JSON or in a sentence: the request made of it, or its state if it has ended."""
     if as_json:
         output.print_json(job.model_dump(mode="json"))
     else:

@@ -1,4 +1,4 @@
-"""``keys``: make, list and revoke API keys in the database itself, so that the first one can be made."""
+"""``keys``: make, list and revoke API keys in the database itself, so that the first key can be made."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 HELP = """API keys of the server. These commands work on its database, so run them where the server runs.
 
-From the first key on the server answers nobody without one. Each key has an owner, who alone sees their jobs and plans.
+Once the first key is made, the server refuses every request without a key. Each key has an owner; owners see only their
+own jobs and plans.
 """
 
 keys = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
@@ -30,19 +31,19 @@ def register(app: typer.Typer) -> None:
 
 @keys.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="What it is for, such as the machine that will hold it.")] = "unnamed",
+    name: Annotated[str, typer.Argument(help="Purpose of the key, such as the machine that will hold it.")] = "unnamed",
     *,
     owner: Annotated[
-        str, typer.Option(metavar="NAME", help="Whose jobs it opens; 'local' owns those made without keys.")
+        str, typer.Option(metavar="NAME", help="Owner whose jobs the key opens; 'local' owns the jobs made without a key.")
     ] = "local",
     operator: Annotated[
-        bool, typer.Option("--operator", help="It may also drain workers and read the fleet's metrics.")
+        bool, typer.Option("--operator", help="The key may also drain workers and read the fleet's metrics.")
     ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Make a key and print it, this once: only its digest is kept.
+    """Make a key and print it. It is shown only once: the server keeps only its digest.
 
     \b
     Examples:
@@ -51,14 +52,14 @@ def create(
     """
     for what, text in (("name", name), ("owner", owner)):
         if not (text.strip() == text and 1 <= len(text) <= 200 and text.isprintable()):
-            raise SpecError(f"{what} {text!r} cannot be one; allowed: 1 to 200 printable characters, no space at the ends")
+            raise SpecError(f"{what} {text!r} is not allowed; give 1 to 200 printable characters, no space at the ends")
     with _database(data_dir, database_url) as database:
         from store import keys as stored
         from store.errors import TooManyKeys
 
         try:
             with database.transaction() as session:
-                made = stored.create(session, owner, name, operator=int(operator))
+                made = stored.create(session, name, owner=owner, operator=int(operator))
         except TooManyKeys as error:
             raise SpecError(f"owner {owner!r}: {error}") from error
     if as_json:
@@ -71,12 +72,12 @@ def create(
 @keys.command("list")
 def list_keys(
     *,
-    owner: Annotated[str | None, typer.Option(metavar="NAME", help="Only this owner's.", show_default=False)] = None,
+    owner: Annotated[str | None, typer.Option(metavar="NAME", help="Only keys of this owner.", show_default=False)] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """List keys, revoked ones too; never the secrets.
+    """List keys, revoked ones included, without their secrets.
 
     \b
     Examples:
@@ -86,12 +87,12 @@ def list_keys(
         from store import keys as stored
 
         with database.snapshot() as session:
-            found = stored.listing(session, owner)
+            found = stored.everybodys(session) if owner is None else stored.listing(session, owner=owner)
     if as_json:
         output.print_json([key.model_dump(mode="json") for key in found])
         return
     if not found:
-        output.say("no keys: the server answers this machine only" if owner is None else f"no keys of {owner}", style="dim")
+        output.say("no keys: the server answers only this machine" if owner is None else f"no keys of {owner}", style="dim")
         return
     rows = [
         (
@@ -116,7 +117,7 @@ def revoke(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """End a key: its next request is refused. The server goes on to ask for keys, even where it was the last one.
+    """Revoke a key: its next request is refused. The server asks for keys even after the last one is revoked.
 
     \b
     Examples:
@@ -128,7 +129,7 @@ def revoke(
 
         try:
             with database.transaction() as session:
-                ended = stored.revoke(session, key_id)
+                ended = stored.revoke_anybodys(session, key_id)
         except KeyNotFound as error:
             raise SpecError(f"there is no key {key_id!r}; `windtunnel keys list` shows them") from error
     if as_json:
@@ -139,7 +140,7 @@ def revoke(
 
 @contextmanager
 def _database(data_dir: Path | None, database_url: str | None) -> Iterator["Database"]:
-    """The server's database, made or upgraded first."""
+    """Context with the server's database, created or upgraded first."""
     found = settings("keys", data_dir, database_url)
     from store.database import Database
 

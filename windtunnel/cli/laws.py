@@ -1,4 +1,4 @@
-"""``laws``: fit scaling laws to a CSV of runs, and spend a budget by them."""
+"""``laws``: fit scaling laws to a CSV of runs, and allocate a budget by them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from windtunnel.types.laws import LawFit, LawResult
 commands = typer.Typer(
     name="laws",
     no_args_is_help=True,
-    help="""Scaling laws: fit them to your own runs, and see how they would spend a budget.
+    help="""Scaling laws: fit them to your own runs, and see how they would allocate a budget.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def fit(
         list[str],
         typer.Argument(
             metavar="FILE.csv",
-            help="Runs, one a line; or finished jobs, job_... job_...; law_... shows a fit made before.",
+            help="A file with one run per line; or finished jobs, job_... job_...; law_... shows an earlier fit.",
             show_default=False,
         ),
     ],
@@ -52,23 +52,31 @@ def fit(
         list[str] | None,
         typer.Option("--law", help="A law to fit; repeat it. Default: all that the columns allow.", show_default=False),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="For people.", show_default=False)] = "",
+    name: Annotated[str, typer.Option("--name", help="Name of the fit, for people.", show_default=False)] = "",
     held_out: Annotated[
-        bool, typer.Option("--held-out/--no-held-out", help="Fit once more without the largest run, and say the miss.")
+        bool,
+        typer.Option(
+            "--held-out/--no-held-out", help="Fit again without the largest run, and print how well it is predicted."
+        ),
     ] = True,
     warmup_steps: Annotated[
-        int, typer.Option("--warmup-steps", min=0, help="A row of at most so many steps is refused.")
+        int, typer.Option("--warmup-steps", min=0, help="Refuse rows with no more steps than this.")
     ] = 0,
     huber_delta: Annotated[
         float | None,
-        typer.Option("--huber-delta", min=0, help="Of log loss. Default: from the residuals.", show_default=False),
+        typer.Option(
+            "--huber-delta",
+            min=0,
+            help="Delta of the Huber loss, in log loss. Default: from the residuals.",
+            show_default=False,
+        ),
     ] = None,
     critical_batch: Annotated[
         tuple[float, float] | None,
         typer.Option(
             "--critical-batch",
             metavar="TOKENS EXPONENT",
-            help="B_crit(L) for S_min and C_min, such as 2e8 0.21. Default: fitted to the table.",
+            help="Constants of B_crit(L) for S_min and C_min, such as 2e8 0.21. Default: fitted to the table.",
             show_default=False,
         ),
     ] = None,
@@ -78,8 +86,8 @@ def fit(
     """Fit scaling laws to runs: constants with 90 % intervals, and the largest run predicted from the smaller ones.
 
     The first line of the file names the columns: parameters (N), tokens (D), loss, batch_size, steps, compute,
-    critical_batch, warmup_steps. Others are left aside. Jobs of one task in place of a file: each gives a run, and one with
-    transfer.scaling its whole grid.
+    critical_batch, warmup_steps. Other columns are ignored. Jobs of one task in place of a file: each gives one run; a job
+    with transfer.scaling gives its whole grid.
 
     \b
     Examples:
@@ -92,7 +100,7 @@ def fit(
         first, jobs = sources[0], [each for each in sources if each.startswith("job_") and not Path(each).exists()]
         if len(sources) > 1 and len(jobs) < len(sources):
             other = next(each for each in sources if each not in jobs)
-            raise SetupError(f"{other} among {len(sources)} sources; give one file, one fit, or jobs only")
+            raise SetupError(f"{other} among {len(sources)} sources; give one file, one fit, or only jobs")
         if first.startswith("law_") and not Path(first).exists():
             found = client.laws.get(first)
         else:
@@ -118,21 +126,25 @@ def allocate(
         float | None, typer.Option("--flops", help="Operations of the training run, such as 1e21.", show_default=False)
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", help="Time; needs --flops-per-second.", show_default=False)
+        float | None,
+        typer.Option("--seconds", help="Length of the run in seconds; needs --flops-per-second.", show_default=False),
     ] = None,
     money: Annotated[
         float | None,
-        typer.Option("--money", help="Needs --price-per-hour and --flops-per-second.", show_default=False),
+        typer.Option(
+            "--money", help="Price of the run; needs --price-per-hour and --flops-per-second.", show_default=False
+        ),
     ] = None,
     flops_per_second: Annotated[
         float | None,
-        typer.Option("--flops-per-second", help="Of the whole machine, utilisation included.", show_default=False),
+        typer.Option("--flops-per-second", help="Speed of the whole machine, utilisation included.", show_default=False),
     ] = None,
     price_per_hour: Annotated[
-        float | None, typer.Option("--price-per-hour", help="Of the whole machine.", show_default=False)
+        float | None, typer.Option("--price-per-hour", help="Price of the whole machine for an hour.", show_default=False)
     ] = None,
     fit: Annotated[
-        str | None, typer.Option("--fit", metavar="LAW_ID", help="A fit to stand beside.", show_default=False)
+        str | None,
+        typer.Option("--fit", metavar="LAW_ID", help="Id of a fit whose laws are shown as well.", show_default=False),
     ] = None,
     batch_size: Annotated[
         float | None,
@@ -141,7 +153,7 @@ def allocate(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """How to spend a compute, time or money budget: N, B, S and D by Kaplan's law and by Hoffmann's, and why they differ.
+    """Allocate a compute, time or money budget: N, B, S and D by Kaplan's law and by Hoffmann's, and why they differ.
 
     \b
     Examples:
@@ -169,7 +181,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise SetupError(f"{file} is no UTF-8 text: {error}") from error
+        raise SetupError(f"{file} is not UTF-8 text: {error}") from error
     except OSError as error:
         raise SetupError(f"cannot read {file}: {error.strerror}") from error
 
@@ -177,7 +189,7 @@ def _text(file: Path) -> str:
 def _fit_parts(found: LawFit) -> list[RenderableType]:
     facts = [("fit", found.id), ("rows", f"{found.rows:,} of {', '.join(found.columns)}")]
     if found.ignored_columns:
-        facts.append(("left aside", ", ".join(found.ignored_columns)))
+        facts.append(("ignored", ", ".join(found.ignored_columns)))
     parts: list[RenderableType] = [output.table(("", ""), facts)]
     for law in found.laws:
         parts += _law_parts(law)

@@ -49,7 +49,11 @@ DatabaseUrl = Annotated[
 Slots = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=1, metavar="N", help="Jobs run at once. Default: WINDTUNNEL_SLOTS, else 1.", show_default=False
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Jobs that run at the same time. Default: WINDTUNNEL_SLOTS, else 1.",
+        show_default=False,
     ),
 ]
 Threads = Annotated[
@@ -58,7 +62,7 @@ Threads = Annotated[
         "--threads",
         min=1,
         metavar="N",
-        help="CPU threads of each job. Default: WINDTUNNEL_THREADS, else the cores shared out.",
+        help="CPU threads of each job. Default: WINDTUNNEL_THREADS, else an equal share of the cores.",
         show_default=False,
     ),
 ]
@@ -67,7 +71,7 @@ BrokerUrl = Annotated[
     typer.Option(
         "--broker-url",
         metavar="URL",
-        help="redis://HOST:PORT/0: workers are rung through Celery. Default: WINDTUNNEL_BROKER_URL, else none.",
+        help="redis://HOST:PORT/0: wakes workers through Celery. Default: WINDTUNNEL_BROKER_URL, else none.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""What the commands print: tables for people on a terminal, JSON for programs, errors on standard error."""
+"""Prints for the commands: tables for people, JSON for programs, errors on standard error."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from windtunnel.client import Unauthorized, ValidationFailed, WindtunnelError
 from windtunnel.types import FieldError
 
 PIPE_WIDTH = 200
-"""Columns where the output goes to a file or a pipe: wide enough that no id is cut."""
+"""Width in columns of output to a file or a pipe: wide enough that no id is cut."""
 
 
 def show(*parts: RenderableType) -> None:
-    """The answer on standard output."""
+    """Print the answer of a command on standard output."""
     console = Console(highlight=False, width=_width(sys.stdout.isatty()))
     with console.capture() as captured:
         console.print(Group(*parts))
@@ -28,17 +28,17 @@ def show(*parts: RenderableType) -> None:
 
 
 def messages() -> Console:
-    """Standard error: what is said about the work, so that standard output holds nothing but the answer."""
+    """A console on standard error, for progress, hints and errors; standard output holds only the answer."""
     return Console(stderr=True, highlight=False, width=_width(sys.stderr.isatty()))
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
-    """A message on standard error."""
+    """Print a message on standard error."""
     messages().print(Text(text, style=style or ""), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
@@ -48,10 +48,10 @@ def table(
     """A plain table; cells are shown as they are, never read as markup.
 
     Args:
-        headings: one a column.
-        rows: cells, text or ``Text``.
+        headings: heading of each column.
+        rows: cells of each row, text or ``Text``.
         right: headings of the columns that are aligned right (numbers).
-        title: above the table.
+        title: line above the table.
     """
     made = Table(
         show_header=any(headings),
@@ -72,7 +72,7 @@ def table(
 
 
 def explain(error: WindtunnelError) -> None:
-    """An error on standard error; bad fields as a table of what was given and what is allowed."""
+    """Print an error on standard error; wrong fields as a table of the value given and what is allowed."""
     if isinstance(error, ValidationFailed) and error.errors:
         say(error.problem.detail or error.problem.title, style="bold red")
         messages().print(field_table(error.errors))
@@ -80,18 +80,19 @@ def explain(error: WindtunnelError) -> None:
     say(f"Error: {error}", style="red")
     if isinstance(error, Unauthorized):
         say(
-            "put the key into WINDTUNNEL_API_KEY; who keeps the server makes one with `windtunnel keys create`", style="dim"
+            "put the key into WINDTUNNEL_API_KEY; the server's operator makes one with `windtunnel keys create`",
+            style="dim",
         )
 
 
 def field_table(errors: Iterable[FieldError]) -> Table:
-    """Pointer, what was given, what is allowed."""
+    """A table of wrong fields: pointer, value given, what is allowed."""
     rows = [(entry.pointer or "(request)", _given(entry.given), entry.message) for entry in errors]
     return table(("field", "given", "what is allowed"), rows)
 
 
 def number(value: float | None, absent: str = "-") -> str:
-    """Four significant digits."""
+    """A number with four significant digits; ``absent`` for None."""
     return absent if value is None else f"{value:.4g}"
 
 

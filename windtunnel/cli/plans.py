@@ -1,7 +1,7 @@
-"""``plan``: the config of the large model."""
+"""``plan``: makes, shows and exports the config of the large model."""
 
 from pathlib import Path
-from typing import Annotated, Literal, assert_never
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import RenderableType
@@ -12,9 +12,14 @@ from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client, Plan
 from windtunnel.types import RoleRow
-from windtunnel.types.exports import EXPORTS
+from windtunnel.types.exports import EXPORTS, WHOLE
 
-Format = Literal["table", "json", "yaml", "torch", "huggingface", "optax", "nanogpt"]
+TABLE = "table"
+"""What is printed for reading, where no export format is asked for."""
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[TABLE, *EXPORTS]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,37 +30,41 @@ def register(app: typer.Typer) -> None:
 def plan(
     source: Annotated[
         str,
-        typer.Argument(metavar="ID", help="Id of a finished job (plan_... shows a plan made before).", show_default=False),
+        typer.Argument(metavar="ID", help="Id of a finished job; plan_... shows an earlier plan.", show_default=False),
     ],
     *,
     width: Annotated[
         int | None, typer.Option(min=1, help="Units of each hidden layer of the large model.", show_default=False)
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Its hidden layers. Default: the proxy's.", show_default=False)
+        int | None, typer.Option(min=1, help="Number of its hidden layers. Default: the proxy's.", show_default=False)
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimizer updates of its run. Default: the proxy's.", show_default=False)
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Examples of an update; the rate follows. Default: the proxy's.", show_default=False),
+        typer.Option(
+            min=1, help="Examples of an update; adjusts the learning rate. Default: the proxy's.", show_default=False
+        ),
     ] = None,
     examples: Annotated[
         int | None,
-        typer.Option(min=1, help="Of its training set; the decay follows. Default: the proxy's.", show_default=False),
+        typer.Option(
+            min=1, help="Examples of its training set; adjusts the decay. Default: the proxy's.", show_default=False
+        ),
     ] = None,
     law_fit: Annotated[
         str | None,
         typer.Option("--law-fit", metavar="LAW_ID", help="Predict the loss by a scaling-law fit.", show_default=False),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Plan although what the job measured speaks against it; the plan says so.")
+        bool, typer.Option("--force", help="Plan although the job's measurements speak against it; the plan records that.")
     ] = False,
     format: Annotated[  # noqa: A002 - the option's own name
         Format,
-        typer.Option(help="table for reading, json and yaml for programs; the others are Python for the library named."),
-    ] = "table",
+        typer.Option(help="table for reading, json and yaml for programs; the others are Python for the named library."),
+    ] = TABLE,
     target: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Write to a file.", show_default=False),
@@ -63,10 +72,10 @@ def plan(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Make the plan for a large model from what a job found: learning rate, decay, initialisation of every tensor.
+    """Make the plan for a large model from a job's result: learning rate, decay and initialisation of every tensor.
 
-    With the id of a job and --width: makes a plan. With the id of a job alone: shows the last plan made from it.
-    With the id of a plan: shows that one. Exit code 4 where the transfer cannot be trusted.
+    With the id of a job and --width: makes a plan. With only the id of a job: shows the last plan made from it.
+    With the id of a plan: shows that plan. Exit code 4 if the transfer cannot be trusted.
 
     \b
     Examples:
@@ -97,11 +106,11 @@ def plan(
 
 
 def _format(format: Format, target: Path | None, as_json: bool) -> Format:  # noqa: A002
-    if as_json and format not in ("table", "json"):
+    if as_json and format not in (TABLE, WHOLE):
         raise typer.BadParameter(f"--json and --format {format} contradict each other", param_hint="--json")
-    if target is not None and format == "table" and not as_json:
+    if target is not None and format == TABLE and not as_json:
         raise typer.BadParameter(f"say in which format: --format {', '.join(EXPORTS)}", param_hint="--output")
-    return "json" if as_json else format
+    return WHOLE if as_json else format
 
 
 def _last(client: Client, job_id: str) -> Plan:
@@ -114,21 +123,18 @@ def _last(client: Client, job_id: str) -> Plan:
 
 
 def _deliver(made: Plan, chosen: Format, target: Path | None) -> None:
-    match chosen:
-        case "table":
-            output.show(*_parts(made))
-        case "json" | "yaml" | "torch" | "huggingface" | "optax" | "nanogpt":
-            text = made.to(chosen)
-            if target is None:
-                typer.echo(text, nl=not text.endswith("\n"))
-                return
-            try:
-                target.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise SetupError(f"cannot write {target}: {error.strerror}") from error
-            output.say(f"{made.id} written to {target}")
-        case other:
-            assert_never(other)
+    if chosen == TABLE:
+        output.show(*_parts(made))
+        return
+    text = made.to(chosen)
+    if target is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"cannot write {target}: {error.strerror}") from error
+    output.say(f"{made.id} written to {target}")
 
 
 def _parts(made: Plan) -> list[RenderableType]:
@@ -191,13 +197,13 @@ def _row(row: RoleRow) -> tuple[str, ...]:
 
 
 def _moved(base: float | None, value: float | None) -> str:
-    """Proxy -> target."""
+    """A value in the proxy and in the target, as text: ``0.01 -> 0.0025``."""
     target = output.number(value, "by tensor")
     return target if base is None else f"{output.number(base)} -> {target}"
 
 
 def _formulas(rows: list[RoleRow]) -> RenderableType:
-    """The formulas behind the values, one row a role."""
+    """A table of the formulas behind the values, one row for each role."""
     quantities = list(dict.fromkeys(quantity for row in rows for quantity in row.formulas))
     headings = ("formulas", *[quantity.replace("_", " ") for quantity in quantities])
     return output.table(headings, [(row.role, *[row.formulas.get(name, "-") for name in quantities]) for row in rows])

@@ -1,4 +1,4 @@
-"""``roles``: what every parameter of a module is under muP."""
+"""``roles``: shows the muP role of every parameter of a module."""
 
 import sys
 from collections.abc import Callable
@@ -17,8 +17,7 @@ from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types import ModelSpec
 from windtunnel.types.families import FAMILIES, built_in
 from windtunnel.types.model import with_defaults
-from windtunnel.types.modules import ModuleInfo
-from windtunnel.types.roles import ROLES, Role
+from windtunnel.types.modules import ROLES, ModuleInfo, Role
 
 if TYPE_CHECKING:
     from hpo.families.modules import RoleTable
@@ -28,7 +27,7 @@ BUILT_IN: dict[str, str] = {
     for family in built_in()
     for task in [task for task in TASKS.built_in.values() if family in task.families][:1]
 }
-"""Family -> a task that it can learn, for the sizes of its ends."""
+"""Family -> a task that it can learn, which sets its numbers of inputs and outputs."""
 HEADINGS = ("tensor", "base", "delta", "m_in", "m_out", "role", "why")
 
 
@@ -50,19 +49,19 @@ def roles(
     family: Annotated[
         str | None, typer.Option(help=f"A built-in family instead: {', '.join(BUILT_IN)}.", show_default=False)
     ] = None,
-    task: Annotated[str | None, typer.Option(help="An installed task of one's own instead.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="An installed task of your own instead.", show_default=False)] = None,
     base: Annotated[
-        int | None, typer.Option(min=1, help="A width. Default: 64; of a task its own.", show_default=False)
+        int | None, typer.Option(min=1, help="First width. Default: 64, or the task's own.", show_default=False)
     ] = None,
     delta: Annotated[
-        int | None, typer.Option(min=2, help="A larger width. Default: twice the base.", show_default=False)
+        int | None, typer.Option(min=2, help="Second, larger width. Default: twice the base.", show_default=False)
     ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
             "--role",
             metavar="GLOB=ROLE",
-            help="The role of the tensors whose names fit, where it cannot be told. Can be repeated.",
+            help="Role of the tensors whose names match, if their shapes do not tell it. Can be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -72,16 +71,16 @@ def roles(
             "--save",
             metavar="FILE",
             dir_okay=False,
-            help="Of a UserTask: write the table that servers go by, to be shipped with its package.",
+            help="Write the table of a UserTask's tensors that servers read; ship it with the task's package.",
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what every parameter of a module is under muP: input, hidden, output, vector or scalar, and why.
+    """Show the muP role of every parameter of a module: input, hidden, output, vector or scalar, and why.
 
-    The module is built at two widths without allocating it; what grows tells the role. A role that cannot be told is asked
-    for by name, and the answer goes into --role. Exit code 2 where an answer is missing.
+    The module is built at two widths without allocating it; the dimensions that grow tell the role. If they do not, the
+    command names the tensor, and you give its role with --role. Exit code 2 if a role is missing.
 
     \b
     Examples:
@@ -101,7 +100,7 @@ def roles(
             return
         if save is not None:
             raise typer.BadParameter(
-                "only a UserTask has a table to write; give the one of your package", param_hint="--save"
+                "only a UserTask has a table to write; give the UserTask of your package", param_hint="--save"
             )
         from hpo.families.modules import roles as inferred
 
@@ -113,26 +112,26 @@ def roles(
 
 
 def role_override(text: str) -> tuple[str, Role]:
-    """``GLOB=ROLE`` as pattern and role.
+    """Pattern and role of a text ``GLOB=ROLE``.
 
     Raises:
-        BadParameter: it is not written so.
+        BadParameter: the text is not of this form, or no role has this name.
     """
     pattern, equals, name = text.rpartition("=")
     role = next((role for role in ROLES if role == name), None)
     if not equals or not pattern or role is None:
         raise typer.BadParameter(
-            f"{text!r} is no override; write it like --role '*.embedding.weight=input', with a role of {', '.join(ROLES)}",
+            f"{text!r} is not an override; write --role '*.embedding.weight=input', with a role of {', '.join(ROLES)}",
             param_hint="--role",
         )
     return pattern, role
 
 
 def modules_of(reference: str | None, family: str | None, task: str | None) -> Callable[[int], Any] | UserTask:
-    """What was named: a factory of modules, or a task that has one.
+    """The factory of modules, or the user's task, that one of the three arguments names.
 
     Raises:
-        BadParameter: there is nothing of the kind.
+        BadParameter: the name leads to neither.
     """
     if family is not None:
         return _of_family(family)
@@ -143,7 +142,7 @@ def modules_of(reference: str | None, family: str | None, task: str | None) -> C
             raise typer.BadParameter(f"no task of one's own is called {task!r}; known: {known}", param_hint="--task")
         return user_task(TASKS[task])
     assert reference is not None
-    # As Python itself does for a script: a package that lies here need not be installed to be looked at.
+    # As Python itself does for a script: a package in this folder need not be installed.
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = resolve(reference)

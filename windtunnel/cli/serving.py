@@ -1,4 +1,4 @@
-"""``serve`` and ``worker``: the programs that run on and on."""
+"""``serve`` and ``worker``: run the service, and run workers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def serve(
     host: Annotated[
         str | None,
         typer.Option(
-            help="Address to listen on; loopback, or any once a key was made. Default: WINDTUNNEL_HOST, else 127.0.0.1.",
+            help="Address to listen on; only loopback until a key was made. Default: WINDTUNNEL_HOST, else 127.0.0.1.",
             show_default=False,
         ),
     ] = None,
@@ -47,16 +47,16 @@ def serve(
     workers: Slots = None,
     threads: Threads = None,
     no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Only the service; jobs are run by `windtunnel worker` elsewhere.")
+        bool, typer.Option("--no-worker", help="Run only the service; `windtunnel worker` runs the jobs elsewhere.")
     ] = False,
     broker_url: BrokerUrl = None,
 ) -> None:
     """Run the service, its status page and workers on this machine. Needs no other service.
 
-    With a broker the service runs no jobs itself: it rings for `windtunnel worker --celery`.
+    With a broker the service runs no jobs itself: it wakes `windtunnel worker --celery` through the broker.
 
-    Creates or upgrades the database first. Ctrl-C or SIGTERM ends it in order: running jobs keep their
-    checkpoint and go on when it is started again. Options left out are read from WINDTUNNEL_ variables.
+    Creates or upgrades the database first. Ctrl-C or SIGTERM stops it cleanly: running jobs keep their
+    checkpoint and continue at the next start. Options left out are read from WINDTUNNEL_ variables.
 
     \b
     Examples:
@@ -68,14 +68,14 @@ def serve(
     """
     if no_worker and (workers is not None or threads is not None):
         raise typer.BadParameter(
-            "--workers and --threads are for workers; --no-worker wants none", param_hint="--no-worker"
+            "--workers and --threads are for workers, which --no-worker leaves out", param_hint="--no-worker"
         )
     if no_worker:
         need("serve --no-worker", "server")
     else:
         need("serve", "server", "worker", otherwise="; or serve without workers: windtunnel serve --no-worker")
     if no_worker and broker_url is not None:
-        raise typer.BadParameter("--no-worker rings for nobody; leave it out to ring through the broker")
+        raise typer.BadParameter("--no-worker sends nothing to a broker; leave it out, or leave out --broker-url")
     from service.serve import AddressUnavailableError, OpenToAllError, run
     from service.settings import ServiceSettings
 
@@ -102,14 +102,14 @@ def worker(
     threads: Threads = None,
     devices: Devices = None,
     celery: Annotated[
-        bool, typer.Option("--celery", help="Wait to be rung through the broker, instead of looking into the database.")
+        bool, typer.Option("--celery", help="Wait for messages from the broker instead of polling the database.")
     ] = False,
     broker_url: BrokerUrl = None,
 ) -> None:
     """Run jobs for a service that runs elsewhere. Database and data folder must be the service's own.
 
-    Ctrl-C or SIGTERM ends it in order: running jobs keep their checkpoint and go on with another worker.
-    With --celery it is what `celery -A workers.celery_app worker` starts.
+    Ctrl-C or SIGTERM stops it cleanly: running jobs keep their checkpoint and continue on another worker.
+    With --celery it does the same as `celery -A workers.celery_app worker`.
 
     \b
     Examples:
@@ -121,7 +121,7 @@ def worker(
     if celery:
         need("worker --celery", "celery")
     elif broker_url is not None:
-        raise typer.BadParameter("a broker is for --celery", param_hint="--broker-url")
+        raise typer.BadParameter("only a worker with --celery uses a broker", param_hint="--broker-url")
     from workers import main
     from workers.settings import WorkerSettings
 
@@ -142,7 +142,7 @@ def worker(
 
 @contextmanager
 def _embedded(*, wanted: bool, **given: Path | str | int | None) -> Iterator["Dispatcher | None"]:
-    """The dispatcher of this process, not started yet: through the broker where there is one; None where none is wanted."""
+    """Context with this process's dispatcher, not started yet: the broker's if one is set, else local; None if unwanted."""
     if not wanted:
         yield None
         return
@@ -166,7 +166,11 @@ def _embedded(*, wanted: bool, **given: Path | str | int | None) -> Iterator["Di
 
 
 def _with_broker(run: Callable[["WorkerSettings"], int], settings: "WorkerSettings") -> int:
-    """Run it; a broker that is not named is a bad setting."""
+    """Exit status of ``run``.
+
+    Raises:
+        SpecError: no broker is set.
+    """
     from store.errors import SettingsError
 
     try:
@@ -176,10 +180,10 @@ def _with_broker(run: Callable[["WorkerSettings"], int], settings: "WorkerSettin
 
 
 def _read(kind: type[Kind], **given: Path | str | int | None) -> Kind:
-    """Settings from the environment, options first.
+    """Settings from options, then from the environment.
 
     Raises:
-        SpecError: one is malformed.
+        SpecError: a setting is malformed.
     """
     from store.errors import SettingsError
     from store.settings import read
@@ -196,10 +200,10 @@ def _need_driver(settings: "StoreSettings") -> None:
 
 
 def _log(settings: "StoreSettings") -> None:
-    """What the server and the workers say goes to standard error."""
+    """Send the log of server and workers to standard error."""
     from store import logs
 
     logs.configure(settings.log_format)
     output.say(
-        f"database {without_password(settings.url)}, files in {settings.data_dir.absolute()}; Ctrl-C ends", style="dim"
+        f"database {without_password(settings.url)}, files in {settings.data_dir.absolute()}; Ctrl-C stops", style="dim"
     )

@@ -1,4 +1,4 @@
-"""Reads a job spec from a JSON or YAML file or standard input, and lays ``--set`` values over it."""
+"""Reads a job spec from a JSON or YAML file or standard input, and sets fields of it with ``--set``."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from windtunnel.cli.exits import SpecError
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the numbers of YAML 1.2 (``1e-5`` is one), and no key given twice."""
+    """Loader for YAML with the numbers of YAML 1.2 (``1e-5`` is one); it refuses a key given twice."""
 
 
 _Loader.add_implicit_resolver(
@@ -30,12 +30,12 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def read_spec(source: str) -> dict[str, Any]:
-    """The spec in a file, or on standard input where ``source`` is ``-``.
+    """The spec in a file, or on standard input if ``source`` is ``-``.
 
     A name that ends in .json is read as JSON, anything else as YAML, which includes JSON.
 
     Raises:
-        SpecError: the file cannot be read, or holds no mapping.
+        SpecError: the file cannot be read, or does not hold a mapping.
     """
     name = "standard input" if source == "-" else source
     try:
@@ -45,7 +45,7 @@ def read_spec(source: str) -> dict[str, Any]:
             f"cannot read {source}: {error.strerror}; give a JSON or YAML file, or - for standard input"
         ) from error
     except UnicodeDecodeError as error:
-        raise SpecError(f"{name} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+        raise SpecError(f"{name} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     try:
         spec = json.loads(text, object_pairs_hook=_unique) if source.endswith(".json") else _parse_yaml(text)
     except (json.JSONDecodeError, yaml.YAMLError, SpecError) as error:
@@ -56,19 +56,19 @@ def read_spec(source: str) -> dict[str, Any]:
 
 
 def override(spec: dict[str, Any], assignments: Sequence[str]) -> None:
-    """Lay ``inner.steps=100`` and the like over a spec, in order.
+    """Set fields of a spec in place by assignments such as ``inner.steps=100``, in order.
 
-    A part of a path is a field name, or an index into a list (its length appends). Values are YAML:
+    A part of a path is a field name, or an index into a list (the list's length appends). Values are YAML:
     numbers, ``true``, ``null``, ``[...]``, ``{...}``, else text.
 
     Raises:
-        SpecError: an assignment is none, or its path leads through a value that has no fields.
+        SpecError: an assignment is malformed, or its path leads through a value that has no fields.
     """
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         parts = path.split(".")
         if not equals or not all(parts):
-            raise SpecError(f"--set {assignment!r} is no assignment; write it like --set inner.steps=100")
+            raise SpecError(f"--set {assignment!r} is not an assignment; write it like --set inner.steps=100")
         try:
             value = _parse_yaml(text)
         except (yaml.YAMLError, SpecError) as error:
@@ -99,7 +99,7 @@ def _assign(spec: dict[str, Any], parts: Sequence[str], value: Any, assignment: 
             return
         inside = place.get(key) if isinstance(place, dict) else place[key]
         if inside is None:
-            # What comes next tells whether a list or a mapping is begun.
+            # The next part tells whether to begin a list or a mapping.
             inside = place[key] = [] if parts[depth + 1].isdecimal() else {}
         place = inside
 

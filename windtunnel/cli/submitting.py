@@ -1,4 +1,4 @@
-"""``submit`` and ``fork``: send a job."""
+"""``submit`` and ``fork``: send a job to the server."""
 
 import copy
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ Source = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help=f"What to tune on: {', '.join(TASKS)}, or the id of a data set. Enough without a file.",
+        help=f"Task to tune on: {', '.join(TASKS)}, or the id of a data set. Needs no spec file.",
         show_default=False,
         autocompletion=tasks,
     ),
@@ -35,11 +35,11 @@ Task = Annotated[
 
 
 def _set(over: str) -> Any:
-    """The option that sets fields of a spec."""
+    """The option ``--set`` for fields of a spec; ``over`` says whose values it replaces."""
     return typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help=f"Set one field of the spec, over {over}; dots lead inside, numbers count list items. Can be repeated.",
+        help=f"Set one field of the spec, over {over}; dots go into fields, numbers into lists. Can be repeated.",
         show_default=False,
     )
 
@@ -47,7 +47,7 @@ def _set(over: str) -> Any:
 Assignments = Annotated[list[str] | None, _set("the file")]
 Changes = Annotated[list[str] | None, _set("the job's")]
 Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it ends.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job ends, then print what it found.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job ends, then print its result.")]
 
 
 def submit(
@@ -64,7 +64,7 @@ def submit(
 ) -> None:
     """Submit a job. The server fills in every field that is left out, and refuses a field that is wrong.
 
-    With --json: prints the job; with --wait the job as it ended, with its result; with --follow every event, one a line.
+    With --json: prints the job; with --wait the ended job and its result; with --follow every event, one per line.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def fork(
     assignments: Changes = None,
     name: Annotated[str | None, typer.Option(help="A name to find the new job by.", show_default=False)] = None,
     from_best: Annotated[
-        bool, typer.Option("--from-best", help="Begin at the best hyperparameters of the job, not where it began.")
+        bool, typer.Option("--from-best", help="Begin at the job's best hyperparameters instead of its start.")
     ] = False,
     follow: Follow = False,
     wait: Wait = False,
@@ -93,9 +93,9 @@ def fork(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Submit another job with the spec of this one, but for what is set. It begins from the start.
+    """Submit another job with this job's spec, except for the fields set. It trains from the start.
 
-    What is set to null goes back to its default. With --json, --wait and --follow: as in submit.
+    A field set to null goes back to its default. With --json, --wait and --follow: as in submit.
 
     \b
     Examples:
@@ -115,7 +115,7 @@ def fork(
 
 
 def differences(parent: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """What to lay over ``parent`` (a merge patch, RFC 7396) to get ``wanted``, which has all of its fields."""
+    """Merge patch (RFC 7396) that turns ``parent`` into ``wanted``, which must have all of its fields."""
     changed = {name: value for name, value in wanted.items() if name not in parent or parent[name] != value}
     return {
         name: differences(parent[name], value) if isinstance(value, dict) and isinstance(parent.get(name), dict) else value
@@ -125,13 +125,15 @@ def differences(parent: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any
 
 def _check_ways(follow: bool, wait: bool, timeout: float | None) -> None:
     if follow and wait:
-        raise typer.BadParameter("choose one: --follow shows the way, --wait only the end", param_hint="--follow / --wait")
+        raise typer.BadParameter(
+            "choose one: --follow shows every step, --wait only the end", param_hint="--follow / --wait"
+        )
     if timeout is not None and not wait:
-        raise typer.BadParameter("it is for --wait, which is not given", param_hint="--timeout")
+        raise typer.BadParameter("only --wait takes a timeout", param_hint="--timeout")
 
 
 def _hand_over(client: Client, job: Job, *, follow: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
-    """A job that was submitted: its id, the way to its end, or the end."""
+    """Print a submitted job: its id; or follow it; or wait for its end and print its result."""
     if follow:
         output.say(f"submitted {job.id}")
         follow_job(job, as_json=as_json)
@@ -147,7 +149,12 @@ def _hand_over(client: Client, job: Job, *, follow: bool, wait: bool, timeout: f
 
 
 def wanted_spec(source: str | None, task: str | None, name: str | None, assignments: list[str]) -> dict[str, Any]:
-    """The spec of a file, with what options say laid over it."""
+    """The spec of a file, with the values of options set in it.
+
+    Raises:
+        BadParameter: neither a file nor a task nor a field is given.
+        SpecError: the file or an assignment cannot be read.
+    """
     if source is None and task is None and not assignments:
         raise typer.BadParameter(f"give a file, or --task with one of: {', '.join(TASKS)}", param_hint="SPEC")
     wanted = {} if source is None else read_spec(source)

@@ -1,4 +1,4 @@
-"""Shows a job while it runs, and how it ended."""
+"""Shows a job while it runs, and its outcome."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from windtunnel.cli.exits import ExitCode
 from windtunnel.client import Job, JobProgress, Result
 from windtunnel.types import Job as WireJob
 from windtunnel.types import LossEstimate, OuterStep
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 
 def follow_job(job: Job, *, as_json: bool) -> None:
@@ -37,10 +37,10 @@ def follow_job(job: Job, *, as_json: bool) -> None:
 
 
 def wait_for_end(job: Job, timeout: float | None) -> None:
-    """A progress bar until the job ends.
+    """Show a progress bar until the job ends.
 
     Raises:
-        WaitTimeout: it did not end in time.
+        WaitTimeout: the job did not end in time.
     """
     with JobProgress() as bar:
         for wire in job.watch(timeout):
@@ -48,10 +48,10 @@ def wait_for_end(job: Job, timeout: float | None) -> None:
 
 
 def print_outcome(job: Job, *, as_json: bool) -> None:
-    """How a job ended, with its result.
+    """Print the outcome of an ended job, with its result.
 
     Raises:
-        typer.Exit: it failed or was cancelled.
+        typer.Exit: the job failed or was cancelled.
     """
     result = job.result() if job.state == "succeeded" else None
     if as_json:
@@ -67,12 +67,12 @@ def print_outcome(job: Job, *, as_json: bool) -> None:
 
 
 def as_document(job: Job, result: Result | None) -> dict[str, Any]:
-    """A job and its result (null where there is none) as one JSON document."""
+    """A job and its result (null without one) as one JSON document."""
     return job.wire.model_dump(mode="json") | {"result": None if result is None else result.model_dump(mode="json")}
 
 
 def summary(result: Result) -> list[RenderableType]:
-    """Losses before and after, and the hyperparameters."""
+    """Tables of a result: losses and hyperparameters, at the start and at the best point."""
     losses = [
         ("validation", _loss(result.start.validation), _loss(result.best.validation)),
         ("test", _loss(result.start.test), _loss(result.best.test)),
@@ -96,7 +96,7 @@ def summary(result: Result) -> list[RenderableType]:
 
 
 def unit(loss: LossEstimate) -> str:
-    """What a loss is: a regression has no accuracy, and a squared error."""
+    """Name and unit of a loss: squared error for a regression (which has no accuracy), else nats."""
     return "squared error" if loss.accuracy is None else "loss (nats)"
 
 
@@ -109,7 +109,7 @@ def ending(job: WireJob) -> str:
 
 
 def points(job: WireJob) -> list[RenderableType]:
-    """Hyperparameters of the present and the best outer step."""
+    """A table of the losses and hyperparameters of the present and the best outer step; empty before the first."""
     if job.current is None or job.best is None:
         return []
     rows = [
@@ -131,7 +131,7 @@ def _live(job: Job) -> None:
 
 
 def step_line(step: OuterStep) -> str:
-    """An outer step in one line, for output that is no terminal."""
+    """An outer step in one line, for output that is not a terminal."""
     values = " ".join(f"{label}={value:.4g}" for label, value in step.hyperparameters.items())
     loss = "every run diverged" if step.loss is None else f"loss {step.loss:.4f} ± {step.stderr:.4f}"
     ended = f" ended early {step.ended_early}" if step.ended_early else ""

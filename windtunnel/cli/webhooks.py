@@ -1,4 +1,4 @@
-"""``webhooks``: have a server tell a URL how jobs go on, and see whether it does."""
+"""``webhooks``: have a server send the events of jobs to a URL, and test that they arrive."""
 
 import time
 from typing import Annotated, cast, get_args
@@ -16,13 +16,13 @@ from windtunnel.types import WebhookDelivery, WebhookDetails, WebhookEventType
 WebhookId = Annotated[str, typer.Argument(metavar="ID", help="Id of a webhook, such as hook_01KAN...", show_default=False)]
 
 POLL = 0.2
-"""Seconds between two looks at a ping."""
+"""Seconds between two reads of a ping's delivery."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    app.add_typer(group, name="webhooks", help="Have the end of a job, or what else happens to it, told to a URL of yours.")
+    app.add_typer(group, name="webhooks", help="Send the end of a job, or its other events, to a URL of yours.")
     group.command("add")(add)
     group.command("list")(list_webhooks)
     group.command("show")(show)
@@ -32,7 +32,8 @@ def register(app: typer.Typer) -> None:
 
 def add(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="Where to send: http or https, a public address.", show_default=False)
+        str,
+        typer.Argument(metavar="TARGET", help="URL to send to: http or https, at a public address.", show_default=False),
     ],
     *,
     events: Annotated[
@@ -40,15 +41,15 @@ def add(
         typer.Option(
             "--event",
             metavar="EVENT",
-            help="What to send, such as job.failed; may be given several times. Default: the three ends of a job.",
+            help="Event to send, such as job.failed. Can be repeated. Default: the three that end a job.",
             show_default=False,
         ),
     ] = None,
-    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    name: Annotated[str, typer.Option(help="Purpose of the webhook.")] = "",
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Make a webhook and print the secret that signs what it sends, this once.
+    """Make a webhook and print the secret that signs its messages. The secret is shown only once.
 
     \b
     Examples:
@@ -56,7 +57,7 @@ def add(
       windtunnel webhooks add https://hooks.example.com/ --event job.failed --event job.crashed
       export WEBHOOK_SECRET=$(windtunnel webhooks add https://hooks.example.com/)
     """
-    # Which events there are the server says: an older one may have fewer.
+    # The server checks the events: an older one may know fewer.
     wanted = cast("list[WebhookEventType] | None", events or None)
     with Client(url) as client:
         made = client.webhooks.create(target, events=wanted, name=name)
@@ -69,7 +70,7 @@ def add(
 
 
 def list_webhooks(as_json: AsJson = False, url: Url = None) -> None:
-    """List your webhooks, oldest first; never the secrets.
+    """List your webhooks, oldest first, without their secrets.
 
     \b
     Examples:
@@ -88,7 +89,7 @@ def list_webhooks(as_json: AsJson = False, url: Url = None) -> None:
 
 
 def show(webhook_id: WebhookId, as_json: AsJson = False, url: Url = None) -> None:
-    """Show one webhook with its last deliveries and how they went.
+    """Show one webhook with its last deliveries and their outcomes.
 
     \b
     Examples:
@@ -107,12 +108,12 @@ def ping(
     webhook_id: WebhookId,
     *,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="Wait so long for how it went.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="Wait this long for the outcome.")
     ] = 30.0,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Send a test message and say how that went. Exit code 1 where it was not delivered.
+    """Send a test message and print its outcome. Exit code 1 if it was not delivered, 6 if that is not known in time.
 
     \b
     Examples:
@@ -123,7 +124,7 @@ def ping(
         end = time.monotonic() + timeout
         while delivery.state == "pending" and time.monotonic() < end:
             time.sleep(POLL)
-            # On a busy webhook it may be among the last no more.
+            # On a busy webhook the ping may no longer be among the last deliveries.
             last = client.webhooks.get(webhook_id).deliveries
             delivery = next((each for each in last if each.id == delivery.id), delivery)
     if as_json:
@@ -140,7 +141,7 @@ def ping(
 
 
 def remove(webhook_id: WebhookId, as_json: AsJson = False, url: Url = None) -> None:
-    """Delete a webhook; what has not been sent is sent no more.
+    """Delete a webhook; messages that were not sent yet are dropped.
 
     \b
     Examples:

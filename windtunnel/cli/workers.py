@@ -1,4 +1,4 @@
-"""``workers``, ``drain``: the fleet of a server."""
+"""``workers``, ``drain``: list the workers of a server, and ask one to leave."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_workers(as_json: AsJson = False, url: Url = None) -> None:
-    """List the workers heard of within a day, and the job that each is on.
+    """List the workers that reported within the last day, and the job of each.
 
     \b
     Examples:
@@ -37,13 +37,13 @@ def list_workers(as_json: AsJson = False, url: Url = None) -> None:
 
 
 def drain(
-    worker_id: Annotated[str, typer.Argument(metavar="WORKER", help="Of a worker, as `windtunnel workers` shows it.")],
+    worker_id: Annotated[str, typer.Argument(metavar="WORKER", help="Id of a worker, as `windtunnel workers` shows it.")],
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Ask a worker to let go of its job, which goes on elsewhere, and to take no other; then its process ends.
+    """Ask a worker to release its job, which another worker continues, and to take no other; then its process ends.
 
-    On a server with API keys this needs an operator's.
+    On a server with API keys this needs an operator's key.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def drain(
     if as_json:
         output.print_json(worker.model_dump(mode="json"))
     else:
-        output.say(f"{worker.id} is asked to leave; its process ends when all of its workers have let go")
+        output.say(f"{worker.id} was asked to leave; its process ends when all of its workers have released their jobs")
 
 
 def _row(worker: WorkerInfo) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The Python client: flat public names, private modules."""
+"""The Python client: every public name is here, the modules are private."""
 
 from windtunnel.client._async.client import AsyncClient
 from windtunnel.client._async.datasets import AsyncDatasets

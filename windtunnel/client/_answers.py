@@ -1,4 +1,4 @@
-"""What comes back: answers as typed models, refusals and broken connections as exceptions."""
+"""Reads the server's answers: typed models, and exceptions for refusals and broken connections."""
 
 from typing import Generic, TypeVar
 
@@ -15,16 +15,16 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Items(Response, Generic[M]):
-    """A plain list on the wire."""
+    """A list in an answer: ``{"items": [...]}``."""
 
     items: list[M]
 
 
 def parse(model: type[M], response: httpx.Response) -> M:
-    """The answer as a typed model.
+    """The answer's JSON as a typed model.
 
     Raises:
-        UnexpectedAnswer: it is none.
+        UnexpectedAnswer: the answer does not fit the model.
     """
     try:
         return model.model_validate_json(response.content)
@@ -35,10 +35,10 @@ def parse(model: type[M], response: httpx.Response) -> M:
 
 
 def failure(response: httpx.Response, pacing: Pacing) -> ApiError:
-    """The exception of an answer, wholly read, that is no success.
+    """The exception for an answer that is not a success. The answer's body must have been read.
 
     Raises:
-        UnexpectedAnswer: no answer of the API is like that.
+        UnexpectedAnswer: the API never answers with this status.
     """
     if response.is_redirect or response.is_informational:
         raise UnexpectedAnswer(named(response.request), f"status {response.status_code}")
@@ -58,12 +58,12 @@ def failure(response: httpx.Response, pacing: Pacing) -> ApiError:
 
 
 def is_away(error: ConnectionFailed | ApiError) -> bool:
-    """Is the server only away for now, such as while it restarts?"""
+    """True if the server is only away for now, such as while it restarts."""
     return isinstance(error, ConnectionFailed) or error.status in TRY_LATER
 
 
 def reason(error: httpx.RequestError, request: httpx.Request) -> str:
-    """What happened to a connection."""
+    """Why a request got no answer, for a message: timeout, refused or broken connection."""
     if isinstance(error, httpx.TimeoutException):
         seconds = request.extensions["timeout"]["connect" if isinstance(error, httpx.ConnectTimeout) else "read"]
         return f"{named(request)} got no answer within {seconds:g} s"
@@ -73,5 +73,5 @@ def reason(error: httpx.RequestError, request: httpx.Request) -> str:
 
 
 def named(request: httpx.Request) -> str:
-    """A request in a message."""
+    """Method and URL of a request, for a message."""
     return f"{request.method} {request.url}"

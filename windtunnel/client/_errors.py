@@ -1,4 +1,4 @@
-"""What can go wrong between a user and the service: one hierarchy, one class for each thing to react to."""
+"""Exceptions of the client: one hierarchy, one class for each error that a caller may handle on its own."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from windtunnel.types import Failure, FieldError, Problem
 
 
 class WindtunnelError(Exception):
-    """Root of everything the client raises on purpose."""
+    """Base class of every exception that the client raises on purpose."""
 
 
 class ConnectionFailed(WindtunnelError):
-    """No answer from the server: nobody listens there, the connection broke, or it took too long."""
+    """The server gave no answer: nothing listens there, the connection broke, or it took too long."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
@@ -21,7 +21,7 @@ class ConnectionFailed(WindtunnelError):
 
 
 class UnexpectedAnswer(WindtunnelError):
-    """The server answered, but not as the API promises: another program, or another version."""
+    """The server answered, but not as the API promises: it is another program, or another version."""
 
     def __init__(self, request: str, reason: str) -> None:
         super().__init__(
@@ -31,11 +31,11 @@ class UnexpectedAnswer(WindtunnelError):
 
 
 class InvalidRequest(WindtunnelError, ValueError):
-    """The request cannot be sent at all, such as a spec that is not JSON."""
+    """The request cannot be sent, such as a spec that is not JSON."""
 
 
 class NotInstalled(WindtunnelError, ImportError):
-    """What was asked for runs in this process, and packages that it takes are not installed."""
+    """The call runs in this process, and packages that it needs are not installed."""
 
 
 class ApiError(WindtunnelError):
@@ -43,7 +43,7 @@ class ApiError(WindtunnelError):
 
     Attributes:
         problem: the answer's problem document (RFC 9457).
-        retry_after: seconds after which the server asks to be tried again, where it said so.
+        retry_after: seconds to wait before the next try, if the server said so; else None.
     """
 
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
@@ -55,7 +55,7 @@ class ApiError(WindtunnelError):
 
     @property
     def status(self) -> int:
-        """HTTP status."""
+        """HTTP status of the answer."""
         return self.problem.status
 
 
@@ -70,7 +70,7 @@ class MalformedJson(BadRequest):
 class Unauthorized(ApiError):
     """The server asks for an API key, or does not know the one sent (401, ``unauthorized``).
 
-    Give it as ``api_key`` or in ``WINDTUNNEL_API_KEY``.
+    Give the key as ``api_key`` or in ``WINDTUNNEL_API_KEY``.
     """
 
 
@@ -79,15 +79,15 @@ class Forbidden(ApiError):
 
 
 class OperatorsOnly(Forbidden):
-    """It takes an operator's key (403, ``operators-only``)."""
+    """The call needs an operator's key (403, ``operators-only``)."""
 
 
 class QuotaExceeded(Forbidden):
-    """You have as many jobs, keys or webhooks as you may have (403, ``quota``)."""
+    """The owner has as many jobs, keys or webhooks as allowed (403, ``quota``)."""
 
 
 class ForeignOrigin(Forbidden):
-    """The request says that it comes from a page of another site (403, ``foreign-origin``)."""
+    """The request comes from a page of another site (403, ``foreign-origin``)."""
 
 
 class NotFound(ApiError):
@@ -95,11 +95,11 @@ class NotFound(ApiError):
 
 
 class MethodNotAllowed(ApiError):
-    """The address does not take this method (405, ``method-not-allowed``): another version of the server."""
+    """The address does not take this method (405, ``method-not-allowed``): the server has another version."""
 
 
 class Conflict(ApiError):
-    """The request does not fit the state of things (409)."""
+    """The request does not fit the state of the job, data set or plan (409)."""
 
 
 class NotFinished(Conflict):
@@ -111,19 +111,19 @@ class DatasetInUse(Conflict):
 
 
 class TooManyDatasets(Conflict):
-    """There are as many data sets as one owner may have (409, ``too-many-datasets``)."""
+    """The owner has as many data sets as allowed (409, ``too-many-datasets``)."""
 
 
 class TransferRefused(Conflict):
-    """No plan: the coordinate check did not pass, or the theory has no rule for this target (409, ``transfer-refused``)."""
+    """The plan is refused: the coordinate check failed, or no rule reaches this target (409, ``transfer-refused``)."""
 
 
 class TooLarge(ApiError):
-    """What was sent is larger than the server takes (413, ``too-large``)."""
+    """The request is larger than the server accepts (413, ``too-large``)."""
 
 
 class DatasetTooLarge(TooLarge):
-    """The data set takes more time or memory to read than it may (413, ``dataset-too-large``)."""
+    """The data set takes more time or memory to read than allowed (413, ``dataset-too-large``)."""
 
 
 class UnsupportedMediaType(ApiError):
@@ -131,7 +131,7 @@ class UnsupportedMediaType(ApiError):
 
 
 class WrongHost(ApiError):
-    """The server does not answer to this host name (421, ``wrong-host``); see ``WINDTUNNEL_ALLOWED_HOSTS``."""
+    """The server does not answer under this host name (421, ``wrong-host``); ``WINDTUNNEL_ALLOWED_HOSTS`` lists them."""
 
 
 class ValidationFailed(ApiError):
@@ -139,12 +139,12 @@ class ValidationFailed(ApiError):
 
     @property
     def errors(self) -> Sequence[FieldError]:
-        """The bad fields: pointer, what was given, what is allowed."""
+        """Wrong fields of the request: for each its pointer, the value given, and what is allowed."""
         return self.problem.errors
 
 
 class InvalidDataset(ValidationFailed):
-    """The file, or an option beside it, is wrong (422, ``invalid-dataset``); ``errors`` names column and row."""
+    """The file or one of its options is wrong (422, ``invalid-dataset``); ``errors`` names column and row."""
 
 
 class IdempotencyConflict(ValidationFailed):
@@ -152,15 +152,15 @@ class IdempotencyConflict(ValidationFailed):
 
 
 class ForkRefused(ValidationFailed):
-    """The new job has no place for its parent's best hyperparameters (422, ``fork-refused``); ``errors`` names them."""
+    """The new job cannot begin at its parent's best hyperparameters (422, ``fork-refused``); ``errors`` names them."""
 
 
 class LawRefused(ApiError):
-    """The table of runs cannot answer for a scaling law (422, ``law-refused``); the message says why, and what to do."""
+    """The table of runs does not determine a scaling law (422, ``law-refused``); the message says why and what to do."""
 
 
 class RateLimited(ApiError):
-    """Too many requests (429, ``rate-limited``), also after ``retry_after`` was waited for."""
+    """The server got too many requests (429, ``rate-limited``), even after the client waited ``retry_after`` seconds."""
 
 
 class ServerError(ApiError):
@@ -172,7 +172,7 @@ class InternalError(ServerError):
 
 
 class DatabaseAway(ServerError):
-    """The server's database does not answer (503, ``database-away``)."""
+    """The server cannot reach its database (503, ``database-away``)."""
 
 
 class NotReady(ServerError):
@@ -180,7 +180,7 @@ class NotReady(ServerError):
 
 
 class JobFailed(WindtunnelError):
-    """The job that was waited for has failed."""
+    """The job that ``wait`` waited for has failed."""
 
     def __init__(self, job_id: str, failure: Failure) -> None:
         self.job_id = job_id
@@ -190,7 +190,7 @@ class JobFailed(WindtunnelError):
 
 
 class JobCancelled(WindtunnelError):
-    """The job that was waited for has been cancelled."""
+    """The job that ``wait`` waited for has been cancelled."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -198,7 +198,7 @@ class JobCancelled(WindtunnelError):
 
 
 class WaitTimeout(WindtunnelError, TimeoutError):
-    """The job was not finished in the time given to ``wait``; it runs on."""
+    """The job did not end within the timeout of ``wait``; it runs on."""
 
     def __init__(self, job_id: str, seconds: float, state: str) -> None:
         self.job_id = job_id
@@ -246,11 +246,11 @@ BY_STATUS: dict[int, type[ApiError]] = {
     422: ValidationFailed,
     429: RateLimited,
 }
-"""Status -> the exception of a problem whose type this version does not know, and of an answer that is no problem."""
+"""HTTP status -> its exception, for a problem of unknown type and for an answer that is not a problem document."""
 
 
 def api_error(problem: Problem, retry_after: float | None) -> ApiError:
-    """The exception of a problem document: by its type, else by its status."""
+    """The exception for a problem document: by its type, else by its status."""
     slug = problem.type.replace(":", "/").rsplit("/", 1)[-1]
     kind = BY_TYPE.get(slug) or BY_STATUS.get(problem.status)
     if kind is None:

@@ -1,4 +1,4 @@
-"""The event log of a job: read once, or followed across broken connections and server restarts."""
+"""Reads the event log of a job, once or live across broken connections and server restarts."""
 # Written by tools/sync_client.py from _async/events.py: change that one.
 
 from collections.abc import Generator, Iterator
@@ -14,16 +14,16 @@ from windtunnel.client._transport import Transport
 from windtunnel.types import TERMINAL_STATES, Job, JobEvent, OuterStep
 
 PAGE = 1000
-"""Events read at once."""
+"""Number of events fetched by one request."""
 
 
 def follow_events(transport: Transport, job_id: str, after: int = 0) -> Generator[JobEvent]:
-    """Every event past ``after``, each once and in order, until the one that ends the job.
+    """Yield every event past number ``after``, each once and in order, until the event that ends the job.
 
     Raises:
         NotFound: no such job.
-        ConnectionFailed: no server there, or a lost one did not come back in ``pacing.patience`` seconds.
-        UnexpectedAnswer: the stream holds something that is no job event.
+        ConnectionFailed: no server answers, or a lost one did not come back within ``pacing.patience`` seconds.
+        UnexpectedAnswer: the stream holds something that is not a job event.
     """
     patience = Patience(transport.pacing)
     seen = after
@@ -54,7 +54,7 @@ def follow_events(transport: Transport, job_id: str, after: int = 0) -> Generato
 
 
 def read_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[JobEvent]:
-    """The events past ``after`` that there are now."""
+    """Yield the events past number ``after`` that exist now."""
     while True:
         page = _page(transport, job_id, after, PAGE)
         yield from page
@@ -64,7 +64,7 @@ def read_events(transport: Transport, job_id: str, after: int = 0) -> Iterator[J
 
 
 def outer_step(event: JobEvent) -> OuterStep | None:
-    """The outer step that an event reports; None where it reports something else."""
+    """The outer step that an event reports; None if it reports something else."""
     details = event.details if event.type == "outer_step" else None
     return details if isinstance(details, OuterStep) else None
 
@@ -79,7 +79,7 @@ def _received(transport: Transport, job_id: str, pieces: Iterator[bytes]) -> Ite
 
 
 def _exhausted(transport: Transport, job_id: str, seen: int) -> bool:
-    """The job has ended and every event of it is known. In this order: an ended job gets no more events."""
+    """True if the job has ended and all its events were seen. State first: an ended job gets no more events."""
     job = transport.read(Job, path("jobs", job_id))
     return job.state in TERMINAL_STATES and not _page(transport, job_id, seen, 1)
 

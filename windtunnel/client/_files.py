@@ -1,4 +1,4 @@
-"""A file that is whole or not there: written aside, then renamed."""
+"""Writes a file so that it is complete or absent: to a temporary file first, then renamed."""
 
 import os
 import tempfile
@@ -11,17 +11,17 @@ from windtunnel.client._errors import InvalidRequest
 
 
 def place_of(target: str | os.PathLike[str], name: str) -> Path:
-    """Where to write: the file named, or one of this name in the folder named."""
+    """Path to write to: ``target`` itself, or the file ``name`` in it if ``target`` is a folder."""
     path = Path(target).expanduser()
     return path / name if path.is_dir() else path
 
 
 @contextmanager
 def written_aside(target: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of ``target`` when the block ends, and is gone where it fails.
+    """A temporary file that replaces ``target`` when the block ends, and is deleted if the block fails.
 
     Raises:
-        InvalidRequest: it cannot be written there.
+        InvalidRequest: the file cannot be written there.
     """
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

@@ -25,7 +25,7 @@ from windtunnel.types import JobEvent, OuterStep
 
 
 class Job(JobView):
-    """One job as it was when last looked at; ``refresh`` looks again.
+    """One job, in the state that the last request found; ``refresh`` reads it again.
 
     Attributes:
         wire: everything the API says about the job.
@@ -36,23 +36,23 @@ class Job(JobView):
         self.wire = wire
 
     def refresh(self) -> Self:
-        """Look again; returns the job itself."""
+        """Read the job again, and return it."""
         self.wire = self._transport.read(WireJob, path("jobs", self.id))
         return self
 
     def events(self, after: int = 0) -> Generator[JobEvent]:
-        """Every event of the log past number ``after``, live, each once, until the job has ended.
+        """Yield every event of the log past number ``after``, live, each once, until the job has ended.
 
-        A broken connection or a restarted server is bridged: the stream resumes where it stood. Who stops before the end
-        gives the connection back with the generator's ``close``.
+        After a broken connection or a restart of the server the stream resumes where it stood. A caller that stops early
+        releases the connection with the generator's ``close``.
 
         Raises:
-            ConnectionFailed: no server there, or a lost one stayed away longer than ``Pacing.patience``.
+            ConnectionFailed: no server answers, or a lost one stayed away longer than ``Pacing.patience``.
         """
         return follow_events(self._transport, self.id, after)
 
     def follow(self) -> Generator[OuterStep]:
-        """Every outer step from the first, live, until the job has ended, however it ends.
+        """Yield every outer step from the first, live, until the job has ended in any state.
 
         Raises:
             ConnectionFailed: as in ``events``.
@@ -64,15 +64,15 @@ class Job(JobView):
                     yield step
 
     def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> Result:
-        """Wait for the end of the job, with a progress bar.
+        """Wait for the end of the job, with a progress bar, and return its result.
 
         Args:
-            timeout: seconds; None waits for as long as it takes.
-            progress: show a bar on standard error; by default where that is a terminal or a notebook.
+            timeout: longest wait in seconds; None: no limit.
+            progress: whether to show a bar on standard error; by default only if that is a terminal or a notebook.
 
         Raises:
             JobFailed, JobCancelled: the job ended without a result.
-            WaitTimeout: it did not end in time; it runs on.
+            WaitTimeout: the job did not end in time; it runs on.
             ConnectionFailed: as in ``events``.
         """
         with JobProgress(progress) as bar:
@@ -81,7 +81,7 @@ class Job(JobView):
         return self.outcome()
 
     def watch(self, timeout: float | None = None) -> Iterator[WireJob]:
-        """The job again and again (every ``Pacing.poll`` seconds), the last time when it has ended.
+        """Yield the job every ``Pacing.poll`` seconds, and a last time once it has ended.
 
         Raises:
             WaitTimeout, ConnectionFailed: as in ``wait``.
@@ -111,8 +111,8 @@ class Job(JobView):
         """The result of a job that has ended.
 
         Raises:
-            JobFailed, JobCancelled: it ended without one.
-            NotFinished: it has not ended.
+            JobFailed, JobCancelled: the job ended without a result.
+            NotFinished: the job has not ended.
         """
         if self.state == "cancelled":
             raise JobCancelled(self.id)
@@ -121,10 +121,10 @@ class Job(JobView):
         return self.result()
 
     def result(self) -> Result:
-        """What the job found.
+        """The result of the job: tuned hyperparameters, losses, and measurements.
 
         Raises:
-            NotFinished: there is no result, because the job has not ended or did not succeed.
+            NotFinished: the job has not ended, or did not succeed.
         """
         answer = self._transport.get(path("jobs", self.id, "result"))
         return Result.received(self._transport, self.id, answer)
@@ -132,16 +132,16 @@ class Job(JobView):
     def bundle(self, target: str | os.PathLike[str]) -> Path:
         """Write everything about the job to a zip: spec, log, metrics, attempts, result, plans, each with its SHA-256.
 
-        The file is streamed, and is whole or not there.
+        The file is streamed, and is complete or absent.
 
         Args:
-            target: the file; or a folder, which then gets ``<id>.zip``. A file that is there is replaced.
+            target: the file to write; or a folder, which then gets ``<id>.zip``. An existing file is replaced.
 
         Returns:
             The file's path.
 
         Raises:
-            InvalidRequest: it cannot be written there.
+            InvalidRequest: the file cannot be written there.
         """
         place = place_of(target, f"{self.id}.zip")
         self._transport.download(path("jobs", self.id, "bundle"), "application/zip", place)
@@ -156,36 +156,36 @@ class Job(JobView):
         idempotency_key: str | None = None,
         **fields: Any,
     ) -> "Job":
-        """Submit another job with the spec of this one, but for what is named: ``job.fork(model={"width": 128})``.
+        """Submit another job with this job's spec, except for the fields given: ``job.fork(model={"width": 128})``.
 
         Args:
-            overrides: fields of a JobSpec that are to differ; or give them by name. Mappings are merged with the parent's,
-                lists are taken whole, None goes back to the default.
-            from_best: begin at this job's best hyperparameters, not where it began.
-            idempotency_key: as in ``jobs.create``.
-            **fields: the same, by name.
+            overrides: fields of a JobSpec that shall differ; or give them by name. Mappings are merged with the parent's,
+                lists replace the parent's, None restores the default.
+            from_best: begin at this job's best hyperparameters instead of its start.
+            idempotency_key: two calls with one key and one spec make one job; by default each call has its own.
+            **fields: the fields of ``overrides``, by name.
 
         Returns:
-            The new job, which begins from the start: no training state is taken over.
+            The new job. It trains from the start: no training state is copied.
 
         Raises:
-            ValidationFailed: an override does not fit; ``errors`` tells which.
+            ValidationFailed: an override is wrong; ``errors`` names it.
             NotFinished: ``from_best`` of a job without a result.
-            ForkRefused: ``from_best``, and the new job does not search one of those hyperparameters, or not there.
+            ForkRefused: ``from_best``, and the new job cannot begin at one of the best hyperparameters.
             InvalidRequest: both ``overrides`` and fields are given, or something that is not JSON.
         """
         return fork_job(self._transport, self.id, overrides, fields, from_best, idempotency_key)
 
     def cancel(self) -> Self:
-        """Ask for the job's end; returns the job itself. Does nothing to a job that has ended."""
+        """Ask the server to end the job, and return the job. Does nothing if the job has ended."""
         return self._ask("cancel")
 
     def pause(self) -> Self:
-        """Ask for the job to wait until it is resumed, and return it. An ended one stays as it is."""
+        """Ask the server to pause the job until it is resumed, and return the job. Does nothing if the job has ended."""
         return self._ask("pause")
 
     def resume(self) -> Self:
-        """Let the paused job go on from its checkpoint, and return it. Any other stays as it is."""
+        """Resume the paused job from its checkpoint, and return the job. Does nothing in any other state."""
         return self._ask("resume")
 
     def _ask(self, what: Literal["cancel", "pause", "resume"]) -> Self:
@@ -203,22 +203,22 @@ class Job(JobView):
         law_fit: str | None = None,
         force: bool = False,
     ) -> Plan:
-        """The config of a large model from what this job found.
+        """The config of a large model, made from this job's result.
 
         Args:
             width: units of each hidden layer of the large model.
-            depth: its number of hidden layers; by default the proxy's.
-            steps: length of its training run, optimizer updates; by default the proxy's.
-            batch_size: examples of an update; by default the proxy's. The learning rate follows it below the critical batch
-                size, and past that the plan is refused.
-            examples: of its training set; by default the proxy's. The weight decay follows it.
-            law_fit: id of a scaling-law fit; the plan then has the loss that it predicts for the large run.
-            force: plan although what the job measured speaks against it; the plan says so.
+            depth: number of its hidden layers; by default the proxy's.
+            steps: length of its training run in optimizer updates; by default the proxy's.
+            batch_size: examples of an update; by default the proxy's. The learning rate is adjusted to it up to the
+                critical batch size; beyond that the plan is refused.
+            examples: number of examples in its training set; by default the proxy's. The weight decay is adjusted to it.
+            law_fit: id of a scaling-law fit; the plan then has the loss that the fit predicts for the large run.
+            force: make the plan although the job's measurements speak against it; the plan records that.
 
         Raises:
             TransferRefused: the rules cannot reach this target, the coordinate check or the ladder of widths failed, or the
                 batch size is past the critical one.
-            ValidationFailed: the target is no larger model of the same kind.
+            ValidationFailed: the target is not a larger model of the same kind.
             NotFinished: the job has no result.
         """
         size = {
@@ -240,7 +240,7 @@ def fork_job(
     from_best: bool,
     idempotency_key: str | None,
 ) -> Job:
-    """Have the server fork a job; see ``fork`` of a job."""
+    """Submit a copy of a job with some fields of its spec overridden, and return the new job."""
     wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
     return Job(transport, parse(WireJob, transport.post(path("jobs", job_id, "fork"), wanted, headers)))

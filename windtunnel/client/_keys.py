@@ -1,4 +1,4 @@
-"""``client.keys``: the API keys of who asks."""
+"""``client.keys``: make, list and revoke the caller's API keys."""
 # Written by tools/sync_client.py from _async/keys.py: change that one.
 
 from windtunnel.client._answers import Items, parse
@@ -8,32 +8,32 @@ from windtunnel.types import ApiKey, NewApiKey
 
 
 class Keys:
-    """Your API keys. The first one of a server is made where the server runs: ``windtunnel keys create``."""
+    """The caller's API keys. The first key of a server is made where the server runs: ``windtunnel keys create``."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def create(self, name: str) -> NewApiKey:
-        """Another key of yours, with the rights of the one that is used. Its ``key`` is told here and never again.
+        """Make another key with the rights of the key in use. Its secret, ``key``, is shown here and never again.
 
         Args:
-            name: what it is for, such as the machine that will hold it; 1 to 200 characters.
+            name: purpose of the key, such as the machine that will hold it; 1 to 200 characters.
 
         Raises:
-            ValidationFailed: the name cannot be one.
-            Forbidden: there are as many keys as one owner may have.
+            ValidationFailed: the name is empty or too long.
+            Forbidden: the owner has as many keys as allowed.
         """
         return parse(NewApiKey, self._transport.post_once(path("keys"), {"name": name}))
 
     def list(self) -> list[ApiKey]:
-        """Your keys without their secrets, oldest first, revoked ones too."""
+        """The caller's keys without their secrets, oldest first, revoked keys included."""
         page = self._transport.read(Items[ApiKey], path("keys"))
         return page.items
 
     def revoke(self, key_id: str) -> ApiKey:
-        """End a key: its next request is refused. It may be the one that is used.
+        """Revoke a key: its next request is refused. The key in use may be revoked, too.
 
         Raises:
-            NotFound: no such key of yours.
+            NotFound: the caller has no such key.
         """
         return parse(ApiKey, self._transport.delete(path("keys", key_id)))

@@ -1,4 +1,4 @@
-"""``client.laws``: fit scaling laws to a table of runs, and spend a budget by them."""
+"""``client.laws``: fit scaling laws to a table of runs, and allocate a budget by them."""
 # Written by tools/sync_client.py from _async/laws.py: change that one.
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +13,13 @@ from windtunnel.types.allocations import AllocationPlan
 from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
 
 PAGE = 50
-"""Fits fetched at once by ``list``."""
+"""Number of fits that ``list`` fetches by one request."""
 FITTING = 120.0
-"""Seconds to wait for a fit: a table with many model sizes at several batch sizes takes a while on a busy server."""
+"""Seconds to wait for a fit; many model sizes at several batch sizes take long on a busy server."""
 
 
 class Laws:
-    """The scaling laws of a server."""
+    """Scaling-law fits of a server, and budgets allocated by them."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -37,13 +37,14 @@ class Laws:
 
         Args:
             csv: a CSV file (a ``Path``) or its text (a ``str``), with a line of headings.
-            columns: in place of it, lists by name: parameters, tokens, loss, batch_size, steps, compute, critical_batch.
-            jobs: in place of both, ids of finished jobs of one task.
+            columns: instead of ``csv``, lists by name: parameters, tokens, loss, batch_size, steps, compute,
+                critical_batch.
+            jobs: instead of a table, ids of finished jobs of one task.
             **options: ``laws``, ``name``, ``held_out``, ``warmup_steps``, ``huber_delta``, ``critical_batch``.
 
         Raises:
             ValidationFailed: the table or an option is wrong; ``errors`` names row and column.
-            LawRefused: the table cannot answer for a law that was asked for, or for any.
+            LawRefused: the table does not determine a law that was asked for, or any law.
             InvalidRequest: not exactly one table was given.
         """
         if sum(each is not None and each != () for each in (csv, columns, jobs)) != 1:
@@ -62,7 +63,7 @@ class Laws:
         return parse(LawFit, response)
 
     def get(self, fit_id: str) -> LawFit:
-        """One stored fit.
+        """The stored fit with this id.
 
         Raises:
             NotFound: no such fit.
@@ -70,7 +71,7 @@ class Laws:
         return self._transport.read(LawFit, path("laws", "fits", fit_id))
 
     def list(self) -> Iterator[LawFitSummary]:
-        """Stored fits, newest first; pages are fetched as they are needed."""
+        """Yield stored fits, newest first; pages are fetched as needed."""
         wanted: dict[str, str | int] = {"limit": PAGE}
         while True:
             page = self._transport.read(LawFitList, path("laws", "fits"), wanted)
@@ -80,7 +81,7 @@ class Laws:
             wanted["cursor"] = page.next_cursor
 
     def allocate(self, *, fit: str | None = None, **budget: float | None) -> AllocationPlan:
-        """Spend a budget by Kaplan's law and by Hoffmann's, and by those of a fit, side by side.
+        """Allocate a budget by Kaplan's law, by Hoffmann's law, and by the laws of a fit, side by side.
 
         Args:
             fit: id of a stored fit.
@@ -88,7 +89,7 @@ class Laws:
                 ``batch_size`` where they apply.
 
         Raises:
-            ValidationFailed: the budget is none, or more than one.
+            ValidationFailed: no budget or more than one is given.
         """
         body = {name: value for name, value in {"fit": fit, **budget}.items() if value is not None}
         return parse(AllocationPlan, self._transport.post(path("laws", "allocations"), body))

@@ -1,4 +1,4 @@
-"""A server with its workers inside of this process, for ``Client.local()``. Starts what is not the client's by name."""
+"""A server with its workers inside this process, for ``Client.local()``. Imports server and workers only when called."""
 
 import asyncio
 import importlib
@@ -16,25 +16,25 @@ from windtunnel.client._errors import InvalidRequest, NotInstalled
 NEEDED = ("service.serve", "service.app", "service.settings", "store.schema", "store.database", "store.settings")
 NEEDED_TO_WORK = ("workers.local", "workers.settings")
 LOOK = 0.5
-"""Seconds between two looks whether the program that started the server has ended without closing it."""
+"""Seconds between two checks whether the program that started the server has ended without closing it."""
 POLL = 0.05
-"""Seconds between two looks of server and workers into their own database: there is nobody else to be spared."""
+"""Seconds between two reads of the database by server and workers; short, because nobody else uses it."""
 
 BEAT = 1.0
-"""Seconds from a request to cancel until the job process hears of it, at most."""
+"""Seconds, at most, from a request to cancel until the job process sees it."""
 
 
 class LocalServer:
-    """Serves on a free port of the loopback address until it is closed, or the program ends.
+    """A server on a free port of the loopback address, until it is closed or the program ends.
 
     Args:
-        data_dir: where jobs and checkpoints are kept; None for a folder that goes when the server is closed.
+        data_dir: folder of jobs and checkpoints; None: a temporary folder, deleted when the server is closed.
         workers: jobs that run at the same time.
-        threads: compute threads of each job; None shares the cores.
+        threads: compute threads of each job; None: the jobs share the cores.
 
     Raises:
-        NotInstalled: the packages of server and worker are not there.
-        InvalidRequest: an argument, or a ``WINDTUNNEL_`` variable, is malformed.
+        NotInstalled: the packages of server and worker are not installed.
+        InvalidRequest: an argument or a ``WINDTUNNEL_`` variable is malformed.
     """
 
     def __init__(self, data_dir: str | os.PathLike[str] | None, workers: int, threads: int | None) -> None:
@@ -51,21 +51,21 @@ class LocalServer:
 
     @classmethod
     async def start_async(cls, data_dir: str | os.PathLike[str] | None, workers: int, threads: int | None) -> "LocalServer":
-        """``start`` beside a running event loop."""
+        """Start a server without blocking the event loop."""
         return await asyncio.to_thread(cls, data_dir, workers, threads)
 
     @classmethod
     def start(cls, data_dir: str | os.PathLike[str] | None, workers: int, threads: int | None) -> "LocalServer":
-        """Start one and return when it answers."""
+        """Start a server and return it once it answers."""
         return cls(data_dir, workers, threads)
 
     def close(self) -> None:
-        """Let go of the jobs that run, which keep their checkpoints, and stop. A second call does nothing."""
+        """Stop the server. Running jobs are released and keep their checkpoints. A second call does nothing."""
         self._closing.set()
         self._ended.result()
 
     async def close_async(self) -> None:
-        """``close`` beside a running event loop."""
+        """Stop the server without blocking the event loop."""
         await asyncio.to_thread(self.close)
 
     def _run(
@@ -89,7 +89,7 @@ class LocalServer:
 
 
 def _served(parts: dict[str, Any], folder: Path, workers: int, threads: int | None, stack: ExitStack) -> Any:
-    """A context that serves the folder, and gives the address."""
+    """Context that serves the folder and yields the server's address."""
     url = f"sqlite:///{folder.expanduser().absolute() / 'windtunnel.db'}"
     # Neither a database nor a broker of the environment: what is local stays in its folder.
     own = {"data_dir": folder, "database_url": url}
@@ -111,10 +111,10 @@ def _served(parts: dict[str, Any], folder: Path, workers: int, threads: int | No
 
 
 def need_to_train(what: str, extras: str = "worker") -> None:
-    """Check that what trains is installed.
+    """Check that torch is installed.
 
     Raises:
-        NotInstalled: torch is not.
+        NotInstalled: torch is missing; the message names the extras to install.
     """
     if importlib.util.find_spec("torch") is None:
         raise _not_installed("torch", what, extras)

@@ -1,4 +1,4 @@
-"""When to try again: retries of one call, patience with a lost server, the rhythm of polling."""
+"""Times of the client: retries of one call, waiting for a lost server, and the interval of polling."""
 
 import asyncio
 import email.utils
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pacing:
-    """How often and how long the client tries again. All times in seconds.
+    """Retries and waiting times of the client, in seconds.
 
     Attributes:
         retries: further tries of one call after the first.
         first_delay: delay before the first retry; it doubles with each one.
-        longest_delay: where the doubling stops.
-        longest_retry_after: a ``Retry-After`` beyond this ends the call with the server's error.
-        patience: how long ``follow`` and ``wait`` look for a server that they had reached before.
-        poll: time between two looks at a job that is waited for.
+        longest_delay: longest delay; the doubling stops there.
+        longest_retry_after: longest ``Retry-After`` that is waited for; beyond it the call raises the server's error.
+        patience: time that ``follow`` and ``wait`` keep trying to reach a server that they had reached before.
+        poll: time between two reads of a job that is waited for.
         sleep, sleep_async, monotonic, now, jitter: the clocks, and a number in [0, 1) for each delay.
     """
 
@@ -44,7 +44,7 @@ class Pacing:
         return min(grown, self.longest_delay) * (1 - 0.25 * self.jitter())
 
     def retry_after(self, header: str | None) -> float | None:
-        """Seconds asked for by a ``Retry-After`` header (seconds or an HTTP date); None where it says nothing."""
+        """Seconds that a ``Retry-After`` header (seconds or an HTTP date) asks for; None without a readable header."""
         if header is None:
             return None
         text = header.strip()
@@ -55,9 +55,9 @@ class Pacing:
 
 
 class Patience:
-    """Bridges the time without a server, for calls that outlive a restart of it.
+    """Delays between tries while a server is lost, for calls that outlive its restart.
 
-    The first contact gets none: an address where nobody ever answered is an error at once.
+    A server that was never reached gets no further try: its error is raised at once.
     """
 
     def __init__(self, pacing: Pacing) -> None:
@@ -66,11 +66,11 @@ class Patience:
         self._attempts = 0
 
     def contact(self) -> None:
-        """The server answered."""
+        """Note that the server answered."""
         self._last_contact = self._pacing.monotonic()
 
     def progress(self) -> None:
-        """The server sent something new: the next trouble starts with a short delay again."""
+        """Note that the server sent something new: the next loss starts with a short delay again."""
         self.contact()
         self._attempts = 0
 
@@ -78,8 +78,8 @@ class Patience:
         """Seconds to sleep before the next try.
 
         Args:
-            error: what ended the last try, raised when the patience is used up; None where the server hung up in order.
-            at_most: longest sleep, seconds.
+            error: error of the last try, raised once ``patience`` is used up; None if the server closed normally.
+            at_most: upper bound of the sleep, seconds.
         """
         if error is not None and (
             self._last_contact is None or self._pacing.monotonic() - self._last_contact > self._pacing.patience

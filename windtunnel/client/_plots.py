@@ -1,4 +1,4 @@
-"""The figures of a result, by name."""
+"""Draws the figures of a result, by name."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
@@ -25,23 +25,23 @@ Plot = Literal[
     "response",
 ]
 FROM_STEPS: frozenset[Plot] = frozenset({"loss", "hyperparameters", "gradients", "scout", "sensitivity"})
-"""Figures of the outer steps, which the result itself does not hold."""
+"""Names of the figures that need the outer steps, which the result does not hold."""
 NO_GRID = "this job ran no grid of sizes and lengths; transfer.scaling in its spec asks for one"
 
 
 def draw(  # noqa: PLR0912 - one a figure
     result: TuneResult, which: Plot, steps: Sequence[OuterStep], law: LawName | None = None
 ) -> "go.Figure":
-    """A plotly figure.
+    """The plotly figure of this name.
 
     Args:
-        result: of the job.
+        result: result of the job.
         which: name of the figure.
         steps: every outer step, for the figures in ``FROM_STEPS``.
-        law: with ``scaling``, which fitted law; None: the one that knows most of a run.
+        law: fitted law to draw with ``scaling``; None: the one that uses most columns of a run.
 
     Raises:
-        InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
+        InvalidRequest: no figure has this name, or the job did not measure what it shows.
     """
     # Plotly takes most of a second to import.
     from windtunnel import figures
@@ -76,7 +76,7 @@ def draw(  # noqa: PLR0912 - one a figure
             figure = figures.coordinate_check(result.coordinate_check)
         case "ladder":
             if result.ladder is None:
-                raise InvalidRequest("this job climbed no ladder of widths; transfer.ladder in its spec asks for one")
+                raise InvalidRequest("this job measured no ladder of widths; transfer.ladder in its spec asks for one")
             figure = figures.ladder(result.ladder)
         case "scaling":
             figure = figures.law(_law(result, law))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from windtunnel.types import Job as WireJob
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 PHASES = {
     "waiting": "waiting for a worker",
@@ -20,11 +20,11 @@ PHASES = {
 
 
 class JobProgress:
-    """A bar with phase, share done, loss, cost and time.
+    """A progress bar with phase, share done, loss, cost and time.
 
     Args:
-        shown: True or False; None shows it where standard error is a terminal or a notebook.
-        console: where to; standard error by default.
+        shown: whether to show it; None: only if standard error is a terminal or a notebook.
+        console: console to draw on; None: standard error.
     """
 
     def __init__(self, shown: bool | None = None, console: Console | None = None) -> None:
@@ -43,7 +43,7 @@ class JobProgress:
         self._task = self.bar.add_task(PHASES["waiting"], total=1.0, loss="", cost="")
 
     def show(self, job: WireJob) -> None:
-        """Bring the bar to where the job stands."""
+        """Update the bar to the job's present state."""
         progress = job.progress
         description = PHASES[progress.phase]
         if progress.phase == "tune":
@@ -72,5 +72,5 @@ class JobProgress:
 
 
 def standard_error(mean: float, stderr: float) -> str:
-    """``0.1234 ± 0.0021``."""
+    """A mean and its standard error as text: ``0.1234 ± 0.0021``."""
     return f"{mean:.4f} ± {stderr:.4f}"

@@ -1,4 +1,4 @@
-"""What goes out: addresses, bodies, keys, and what may be sent a second time."""
+"""Builds requests: addresses, bodies and keys, and which errors allow a second try."""
 
 import ipaddress
 import json
@@ -17,22 +17,23 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 TRY_LATER = frozenset({429, 502, 503, 504})
 """Statuses of a server that cannot answer now but soon may."""
 READING = 600.0
-"""Seconds that a server may take to read an uploaded file, and those before it."""
+"""Seconds to wait for the server to read an uploaded file, queued uploads before it included."""
 STREAM_SILENCE = 60.0
 """Seconds without a byte after which a stream counts as lost; the server sends keep-alives far more often."""
 
 
 @dataclass(frozen=True)
 class Repeatable:
-    """What may be tried again without doing something twice."""
+    """Statuses and errors after which a request may be sent again."""
 
     statuses: frozenset[int]
     errors: tuple[type[httpx.RequestError], ...]
 
 
 HARMLESS = Repeatable(TRY_LATER, (httpx.TransportError,))
+"""Retries of a request that does no harm when it arrives twice."""
 NOT_BEGUN = Repeatable(frozenset({429, 503}), (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-"""Only where the server has surely not begun: it was not reached, or it said that it refuses for now."""
+"""Retries of a request that must not arrive twice: the server was not reached, or it refused for now."""
 
 
 def address_of(base_url: str | None) -> str:
@@ -41,12 +42,12 @@ def address_of(base_url: str | None) -> str:
 
 
 def key_of(api_key: str | None) -> str | None:
-    """The API key: the one given, else ``WINDTUNNEL_API_KEY``; none where that is empty."""
+    """The API key: the one given, else ``WINDTUNNEL_API_KEY``; None if that is empty."""
     return (os.environ.get("WINDTUNNEL_API_KEY") if api_key is None else api_key) or None
 
 
 def path(*segments: str) -> str:
-    """``/v1/...`` from its parts, each quoted.
+    """Path ``/v1/...`` of its parts, each quoted.
 
     Raises:
         InvalidRequest: a part is empty.
@@ -57,10 +58,10 @@ def path(*segments: str) -> str:
 
 
 def json_bytes(body: Any) -> bytes:
-    """The body of a request.
+    """The body of a request as JSON.
 
     Raises:
-        InvalidRequest: JSON cannot hold it.
+        InvalidRequest: the body holds something that JSON cannot.
     """
     try:
         return json.dumps(body, allow_nan=False).encode()
@@ -72,7 +73,7 @@ def json_bytes(body: Any) -> bytes:
 
 
 def headers(api_key: str | None) -> dict[str, str]:
-    """What every request says.
+    """Headers of every request: user agent, accepted type and API key.
 
     Raises:
         InvalidRequest: the key has characters that no key has.
@@ -86,10 +87,10 @@ def headers(api_key: str | None) -> dict[str, str]:
 
 
 def may_use_proxy(base_url: str) -> bool:
-    """A proxy from the environment cannot reach this machine's own loopback address.
+    """True unless the address is this machine's own loopback, which no proxy can reach.
 
     Raises:
-        InvalidRequest: the address is no http or https URL.
+        InvalidRequest: the address is not an http or https URL.
     """
     host = _host(base_url)
     if host == "localhost":
@@ -101,7 +102,7 @@ def may_use_proxy(base_url: str) -> bool:
 
 
 def query(options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Options as a query: a list is repeated, a flag is true or false, None is left out."""
+    """Options as query parameters: a list is repeated, a flag is true or false, None is left out."""
     found: list[tuple[str, str]] = []
     for name, value in options.items():
         for each in value if isinstance(value, list | tuple) else [value]:

@@ -1,4 +1,4 @@
-"""A result: what a finished job found."""
+"""The result of a finished job, with its plans and figures."""
 # Written by tools/sync_client.py from _async/result.py: change that one.
 
 from typing import TYPE_CHECKING, Any, Self
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Result(ResultView):
-    """A tuning result that can plan and plot. All fields of ``TuneResult`` are there."""
+    """A tuning result that can plan and plot; it has all fields of ``TuneResult``."""
 
     _transport: Transport | None = PrivateAttr(None)
     _job_id: str = PrivateAttr("")
 
     @classmethod
     def received(cls, transport: Transport, job_id: str, response: httpx.Response) -> Self:
-        """The result in an answer of the server."""
+        """The result that an answer of the server holds."""
         result = parse(cls, response)
         result._transport = transport
         result._job_id = job_id
@@ -46,7 +46,7 @@ class Result(ResultView):
         law_fit: str | None = None,
         force: bool = False,
     ) -> Plan:
-        """The config of a large model; see ``plan`` of a job."""
+        """The config of a large model, with the arguments and errors of a job's ``plan``."""
         size = {
             "width": width,
             "depth": depth,
@@ -63,7 +63,7 @@ class Result(ResultView):
         return [step for step in found if step is not None]
 
     def keep_fit(self, name: str = "", **options: Any) -> LawFit:
-        """Keep the laws of the job's grid as a fit of the server, which plans and allocations take by its id.
+        """Store the laws of the job's grid as a fit on the server; plans and allocations take the fit by its id.
 
         ::
 
@@ -71,26 +71,26 @@ class Result(ResultView):
             plan = result.plan(width=1024, law_fit=fit.id)
 
         Args:
-            name: for people.
-            **options: as of ``client.laws.fit``.
+            name: name of the fit, for people.
+            **options: the options of ``client.laws.fit``.
 
         Raises:
             InvalidRequest: the job has no grid.
-            LawRefused: the grid cannot answer for any law, or for one that was asked for.
+            LawRefused: the grid does not determine any law, or one that was asked for.
         """
         if self.scaling is None:
             raise InvalidRequest(NO_GRID)
         return Laws(self._connection()).fit(jobs=[self._job_id], name=name, **options)
 
     def plot(self, which: Plot = "tuning", *, law: LawName | None = None) -> "go.Figure":
-        """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are the job page's.
+        """A plotly figure: ``tuning`` shows losses and hyperparameters before and after; the others are on the job's page.
 
         Args:
-            which: the figure.
-            law: with ``scaling``, which fitted law; by default the one that knows most of a run.
+            which: name of the figure.
+            law: fitted law to draw with ``scaling``; by default the one that uses most columns of a run.
 
         Raises:
-            InvalidRequest: no figure has this name, or the job has nothing of the kind to show.
+            InvalidRequest: no figure has this name, or the job did not measure what it shows.
         """
         return draw(self, which, self.steps() if which in FROM_STEPS else [], law)
 

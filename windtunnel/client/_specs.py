@@ -1,4 +1,4 @@
-"""A job's spec as the JSON of a request, given whole or by its fields."""
+"""Turns a job's spec, given whole or by its fields, into the JSON of a request."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from windtunnel.types import Dataset, JobSpec
 
 
 def request_body(spec: JobSpec | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec as JSON.
+    """The spec as JSON.
 
     Raises:
-        InvalidRequest: it is given both ways.
+        InvalidRequest: both a spec and fields are given.
     """
     if spec is not None and fields:
         raise InvalidRequest(f"give a spec or fields by name, not both; got a spec and {', '.join(sorted(fields))}")
@@ -26,7 +26,7 @@ def request_body(spec: JobSpec | Mapping[str, Any] | None, fields: Mapping[str, 
 
 
 def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a spec as JSON: models inside of them (``target=Target(width=1024)``) and data sets too."""
+    """Fields of a spec as JSON; models inside them (``target=Target(width=1024)``) and data sets are converted."""
     return {name: _plain(value) for name, value in fields.items()}
 
 

@@ -1,4 +1,7 @@
-"""Reads a server-sent event stream, as the WHATWG HTML standard section 9.2.6 says."""
+"""Parses a server-sent event stream (WHATWG HTML standard, section 9.2.6)."""
+
+# Not httpx-sse: after the first event with an id it gives an empty event for every comment that keeps the connection alive,
+# and it takes a byte order mark for a part of the first field; the standard wants neither.
 
 import codecs
 import re
@@ -18,7 +21,7 @@ class Message:
 
 
 class EventStream:
-    """Takes a stream in arbitrary pieces and gives its events; one that is cut off by the end is dropped."""
+    """Parser that takes a stream in arbitrary pieces and returns its events; an incomplete last event is dropped."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -28,7 +31,7 @@ class EventStream:
         self._last_id = ""
 
     def feed(self, piece: bytes) -> Iterator[Message]:
-        """The events that end in this piece. Only CR, LF and CRLF end a line, unlike in ``str.splitlines``."""
+        """Yield the events that end in this piece. Only CR, LF and CRLF end a line, unlike in ``str.splitlines``."""
         text = self._rest + self._decoder.decode(piece)
         # A CR at the very end may be half of a CRLF: it waits for the next piece.
         held = "\r" if text.endswith("\r") else ""
@@ -38,7 +41,7 @@ class EventStream:
             yield from self._take(line)
 
     def end(self) -> Iterator[Message]:
-        """What a CR at the very end dispatches, now that no LF can follow it."""
+        """Yield the event that a CR at the end of the stream completes, as no LF can follow it any more."""
         if self._rest.endswith("\r"):
             yield from self._take(self._rest.removesuffix("\r"))
 

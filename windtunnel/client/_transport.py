@@ -1,4 +1,4 @@
-"""The one place that talks HTTP: tries, tries again, and gives the answer or the exception."""
+"""Sends HTTP requests, retries them, and returns the answer or raises its exception."""
 # Written by tools/sync_client.py from _async/transport.py: change that one.
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,16 +25,16 @@ from windtunnel.client._requests import (
 
 
 class Transport:
-    """Requests to one server.
+    """HTTP requests to one server.
 
     Args:
-        base_url: such as ``http://127.0.0.1:8000``.
+        base_url: address of the server, such as ``http://127.0.0.1:8000``.
         timeout: seconds to wait for a connection, and for each part of an answer.
-        pacing: retries and their clocks.
-        api_key: sent with every request.
+        pacing: retries, delays and clocks.
+        api_key: key sent with every request; None: no key.
 
     Raises:
-        InvalidRequest: ``base_url`` is no http or https address, or the key has characters that no key has.
+        InvalidRequest: ``base_url`` is not an http or https address, or the key has characters that no key has.
     """
 
     def __init__(self, base_url: str, timeout: float, pacing: Pacing, api_key: str | None = None) -> None:
@@ -44,36 +44,36 @@ class Transport:
         self._http = httpx.Client(timeout=timeout, headers=headers(api_key), trust_env=may_use_proxy(self.base_url))
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._http.close()
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> httpx.Response:
-        """Read."""
+        """The answer to a GET request."""
         return self._exchange(self._request("GET", path, params=params), HARMLESS)
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """Write something that does no harm when it arrives twice (idempotent, or with an idempotency key)."""
+        """The answer to a POST request that may arrive twice (idempotent, or with an idempotency key)."""
         return self._exchange(self._request("POST", path, body=body, headers=headers), HARMLESS)
 
     def post_once(self, path: str, body: Any) -> httpx.Response:
-        """Write something that must not arrive twice: tried again only where it has surely not arrived."""
+        """The answer to a POST request that must not arrive twice: it is retried only if it surely did not arrive."""
         return self._exchange(self._request("POST", path, body=body), NOT_BEGUN)
 
     def upload(self, path: str, file: BinaryIO, name: str, fields: Mapping[str, str]) -> httpx.Response:
-        """Send a file as a form, streamed; it does no harm when it arrives twice."""
+        """The answer to a file that is streamed as a form; the file may arrive twice."""
         address = self.base_url + path
         request = self._http.build_request("POST", address, data=dict(fields), files={"file": (name, file)})
         request.extensions["timeout"]["read"] = max(self.timeout, READING)
         return self._exchange(request, HARMLESS)
 
     def delete(self, path: str) -> httpx.Response:
-        """Take something away; tried again only where the first try did not arrive, for a second finds nothing."""
+        """The answer to a DELETE request; it is retried only if it surely did not arrive, as a second one finds nothing."""
         return self._exchange(self._request("DELETE", path), NOT_BEGUN)
 
     def post_text(
         self, path: str, text: str, media: str, params: Sequence[tuple[str, str]], *, timeout: float
     ) -> httpx.Response:
-        """Send text of a media type, once, and wait so long for each part of the answer."""
+        """The answer to a text of this media type, sent once; waits ``timeout`` seconds for each part of the answer."""
         request = self._http.build_request(
             "POST", self.base_url + path, params=list(params), content=text.encode(), headers={"Content-Type": media}
         )
@@ -82,10 +82,10 @@ class Transport:
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
-        """The bytes of an answer as they come.
+        """Context that yields the bytes of an answer as they arrive.
 
         Raises:
-            ConnectionFailed: on entering or while reading: the connection broke or fell silent.
+            ConnectionFailed: the connection broke or fell silent, on entering or while reading.
         """
         request = self._request("GET", path, headers=headers)
         request.extensions["timeout"]["read"] = max(self.timeout, STREAM_SILENCE)
@@ -98,7 +98,7 @@ class Transport:
             response.close()
 
     def download(self, path: str, media: str, target: Path) -> None:
-        """Write an answer to a file as it comes; a connection that breaks is tried again from the start.
+        """Write an answer to a file as it arrives; after a broken connection it starts again from the first byte.
 
         Raises:
             InvalidRequest: the file cannot be written.
@@ -119,10 +119,10 @@ class Transport:
             attempt += 1
 
     def read(self, model: type[M], path: str, params: Mapping[str, str | int] | None = None) -> M:
-        """Read a typed model.
+        """The answer to a GET request as a typed model.
 
         Raises:
-            UnexpectedAnswer: the answer is none.
+            UnexpectedAnswer: the answer does not fit the model.
         """
         return parse(model, self.get(path, params))
 

@@ -1,4 +1,4 @@
-"""What a job, a plan and a result tell of themselves without asking the server."""
+"""Properties and text of a job, a plan and a result that need no request."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from windtunnel.types import (
     TransferPlan,
     TuneResult,
 )
-from windtunnel.types.counting import out_of
+from windtunnel.types.jobs import out_of
 
 
 class JobView:
@@ -30,17 +30,17 @@ class JobView:
 
     @property
     def id(self) -> str:
-        """Such as ``job_01K9ZQ...``."""
+        """Id of the job, such as ``job_01K9ZQ...``."""
         return self.wire.id
 
     @property
     def name(self) -> str:
-        """The name that the spec gave; may be empty."""
+        """Name of the job, as its spec gave it; may be empty."""
         return self.wire.name
 
     @property
     def state(self) -> JobState:
-        """queued, running, paused, succeeded, failed or cancelled."""
+        """State of the job: queued, running, paused, succeeded, failed or cancelled."""
         return self.wire.state
 
     @property
@@ -50,27 +50,27 @@ class JobView:
 
     @property
     def spec(self) -> JobSpec:
-        """What was asked for, defaults filled in."""
+        """Spec of the job, with its defaults filled in."""
         return self.wire.spec
 
     @property
     def progress(self) -> Progress:
-        """How far the job is."""
+        """Progress of the job: phase, outer steps done, share done."""
         return self.wire.progress
 
     @property
     def current(self) -> CurrentPoint | None:
-        """Hyperparameters and loss of the last outer step."""
+        """Hyperparameters and loss of the last outer step; None before the first."""
         return self.wire.current
 
     @property
     def best(self) -> CurrentPoint | None:
-        """Hyperparameters and loss of the best outer step."""
+        """Hyperparameters and loss of the best outer step; None before the first."""
         return self.wire.best
 
     @property
     def failure(self) -> Failure | None:
-        """Why the job failed, and what to try."""
+        """Reason why the job failed, and what to try; None if it did not fail."""
         return self.wire.failure
 
     @property
@@ -90,7 +90,7 @@ class JobView:
 
 
 class PlanView(TransferPlan):
-    """A transfer plan that can be looked at."""
+    """A transfer plan that prints itself as a table of roles."""
 
     @property
     def rows(self) -> list[RoleRow]:
@@ -113,11 +113,11 @@ class PlanView(TransferPlan):
 
 
 class ResultView(TuneResult):
-    """A tuning result that can be looked at."""
+    """A tuning result that prints itself as a summary."""
 
     @property
     def hyperparameters(self) -> dict[str, float]:
-        """The tuned values of the proxy, by label such as ``learning_rate.hidden``."""
+        """Tuned values of the proxy, by label such as ``learning_rate.hidden``."""
         return self.best.hyperparameters
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""``client.workers``: who works, and who is to leave."""
+"""``client.workers``: list the workers of a server, and drain them."""
 # Written by tools/sync_client.py from _async/workers.py: change that one.
 
 from windtunnel.client._answers import Items, parse
@@ -14,15 +14,15 @@ class Workers:
         self._transport = transport
 
     def list(self) -> list[WorkerInfo]:
-        """Workers heard of within a day."""
+        """Workers that reported within the last day."""
         page = self._transport.read(Items[WorkerInfo], path("workers"))
         return page.items
 
     def drain(self, worker_id: str) -> WorkerInfo:
-        """Ask a worker to let go of its job, which goes on elsewhere, and to take no other.
+        """Ask a worker to release its job, which another worker continues, and to take no other.
 
         Raises:
             NotFound: no such worker.
-            Forbidden: the server has keys, and this one is no operator's.
+            Forbidden: the server asks for keys, and the key in use is not an operator's.
         """
         return parse(WorkerInfo, self._transport.post(path("workers", worker_id, "drain"), {}))

@@ -1,4 +1,4 @@
-"""The figure of a coordinate check: what training changed over width, and which regime that is."""
+"""Draws a coordinate check: how much training changed at each width, and in which regime."""
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -7,19 +7,19 @@ from windtunnel.figures.style import INK, MUTED, OTHER_COLOURS, Theme, layout, l
 from windtunnel.types import CoordinateCheck, CoordinateSlope
 
 DASHES = ("solid", "dash", "dot")
-"""After each round of colours, the next."""
+"""Line styles; each round of colours uses the next one."""
 MOST_NAMED = 16
-"""Modules in the legend, those with the steepest lines; the others are named where one points at them."""
+"""Modules in the legend, those with the steepest lines; the others are named on hover."""
 MARGIN_TOP, LEGEND_ROW, PANEL = 44, 19, 300
-"""Pixels."""
+"""Heights in pixels: above the panels, of one row of the legend, of the panels."""
 
 
 def coordinate_check(check: CoordinateCheck, *, theme: Theme = "light") -> go.Figure:
-    """Left: mean absolute change of each module's output over width, log-log; flat lines are what a transfer needs.
+    """Figure of a coordinate check, with its verdict in the title.
 
-    Right, where it was measured: relative change of the tangent kernel and linearisation error, flat where features are
-    learned at every width, falling where the wide model turns lazy. The legend has each line's exponent in the width with
-    its 95 % interval over seeds, the title the verdict.
+    Left: mean absolute change of each module's output over width, log-log; a transfer needs flat lines. Right, if measured:
+    relative change of the tangent kernel and linearisation error, flat if features are learned at every width, falling if
+    the wide model turns lazy. The legend has each line's exponent in the width with its 95 % interval over seeds.
     """
     changes = check.last("change")
     regimes = {
@@ -89,7 +89,7 @@ def _line(
 
 
 def _legend(module: str, slope: CoordinateSlope | None) -> str:
-    """Name of a line with its exponent: ``layers.1: +0.02 (-0.01 to +0.05)``."""
+    """Name of a line in the legend, with its exponent: ``layers.1: +0.02 (-0.01 to +0.05)``."""
     if slope is None or slope.verdict == "exempt":
         return module
     between = "" if slope.low is None or slope.high is None else f" ({slope.low:+.2f} to {slope.high:+.2f})"

@@ -1,4 +1,4 @@
-"""The figure of a ladder: loss over the factor on the tuned value, one line a width."""
+"""Draws a ladder of widths: loss over the factor on the tuned value, one line per width."""
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -7,14 +7,14 @@ from windtunnel.figures.style import MUTED, OTHER_COLOURS, Theme, layout, log_ax
 from windtunnel.types.ladders import Ladder, LadderCertificate
 
 PANEL = 320
-"""Pixels."""
+"""Height of a panel in pixels."""
 
 
 def ladder(certificate: LadderCertificate, *, theme: Theme = "light") -> go.Figure:
-    """A panel for the learning rate, one for the weight decay, one for the standard parametrization: those that were run.
+    """Figure with a panel for learning rate, weight decay and standard parametrization each, as far as they were run.
 
-    Each line is the mean validation loss over seeds at one width; the diamond is its minimum by the parabola. Diamonds one
-    above the other are an optimum that stands still. The title of a panel has its drift and verdict.
+    Each line is the mean validation loss over seeds at one width; the diamond is the minimum of a fitted parabola. Diamonds
+    above each other mean that the optimum does not move with the width. The title of a panel has its drift and verdict.
     """
     drawn = [
         each for each in (certificate.learning_rate, certificate.weight_decay, certificate.standard) if each is not None
@@ -73,7 +73,7 @@ def _rung(figure: go.Figure, certificate: LadderCertificate, of: Ladder, width: 
 
 
 def _means(losses: list[list[float | None]]) -> list[float | None]:
-    """Mean loss of each factor; none where a run diverged."""
+    """Mean loss at each factor; None if a run diverged."""
     found: list[float | None] = []
     for row in losses:
         known = [loss for loss in row if loss is not None]

@@ -1,4 +1,4 @@
-"""Figures of scaling laws: a fit with its band over the runs, loss at equal compute, and where the best sizes go."""
+"""Draws scaling laws: a fit with its interval over the runs, loss at equal compute, and the best sizes over compute."""
 
 import plotly.graph_objects as go
 
@@ -17,7 +17,7 @@ TITLES = {
 
 
 def law(result: LawResult, *, theme: Theme = "light") -> go.Figure:
-    """One fitted law over its first input, its 90 % band, the runs, and the run held out with its prediction."""
+    """Figure of one fitted law over its first input: 90 % band, runs, and the held-out run with its prediction."""
     figure = go.Figure()
     axis = result.inputs[0]
     for colour, curve in zip(OTHER_COLOURS, result.curves, strict=False):
@@ -63,7 +63,7 @@ def law(result: LawResult, *, theme: Theme = "light") -> go.Figure:
 
 
 def iso_flops(plan: AllocationPlan, *, theme: Theme = "light") -> go.Figure:
-    """Loss over model size at the budget and at a tenth and a hundredth of it; diamonds are the best sizes."""
+    """Figure of the loss over model size at the budget, a tenth and a hundredth of it; diamonds are the best sizes."""
     figure = go.Figure()
     laws = list(dict.fromkeys(curve.law for curve in plan.iso_flops))
     budgets = sorted({curve.compute for curve in plan.iso_flops})
@@ -94,7 +94,7 @@ def iso_flops(plan: AllocationPlan, *, theme: Theme = "light") -> go.Figure:
 
 
 def frontier(plan: AllocationPlan, *, theme: Theme = "light") -> go.Figure:
-    """The best N of each law over compute (lines), its tokens (dotted), and this budget's."""
+    """Figure of each law's best N (lines) and best tokens (dotted) over compute, with those of this budget."""
     figure = go.Figure()
     for colour, curve in zip(OTHER_COLOURS, plan.frontiers, strict=False):
         for values, name, dash in ((curve.parameters, "N", "solid"), (curve.tokens, "D", "dot")):

@@ -1,4 +1,4 @@
-"""Figures of a best response: the schedules of the regularisers, and how far the response holds."""
+"""Draws a best response: the schedules of the regularisers, and the range in which the response holds."""
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -8,7 +8,7 @@ from windtunnel.types.responses import BestResponseReport, ResponsePoint
 
 
 def regularisers(report: BestResponseReport, *, theme: Theme = "light") -> go.Figure:
-    """Each regulariser over the share of the run, on log axes: one row a hyperparameter, one line a role or tensor."""
+    """Figure of each regulariser over the share of the run, on log axes: one row per hyperparameter, one line per role."""
     values = report.schedule.values
     names = list(dict.fromkeys(label.partition(".")[0] for label in values))
     figure = make_subplots(rows=len(names), cols=1, shared_xaxes=True, vertical_spacing=0.09 / max(1, len(names) - 1))
@@ -39,9 +39,9 @@ def regularisers(report: BestResponseReport, *, theme: Theme = "light") -> go.Fi
 
 
 def response(report: BestResponseReport, *, theme: Theme = "light") -> go.Figure:
-    """Change of the validation loss at shifted regularisers: by the response, and of networks trained with them.
+    """Figure of the loss's change at shifted regularisers: by the response, against networks trained with them.
 
-    Both are counted from the run's own schedule. On the diagonal the response is right.
+    Changes are relative to the run's own schedule. A point on the diagonal means that the response is right.
 
     Raises:
         ValueError: fewer than two points stayed finite.
@@ -72,7 +72,7 @@ def response(report: BestResponseReport, *, theme: Theme = "light") -> go.Figure
 
 
 def said(point: ResponsePoint) -> str:
-    """Where a point is, in words."""
+    """Position of a point in words, for its label."""
     sizes = {abs(offset) for offset in point.offsets.values()}
     if sizes == {0.0}:
         return "the run's own schedule"

@@ -1,4 +1,4 @@
-"""The figure of what the loss listens to: how much each hyperparameter moved it, by the hypergradients along the way."""
+"""Draws the sensitivity of the loss to each hyperparameter, from the hypergradients of the outer steps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ from windtunnel.figures.style import ACCENT, INK, ROLE_COLOURS, Theme, layout
 from windtunnel.types import OuterStep
 
 MOST = 30
-"""Hyperparameters drawn, the ones that matter most."""
+"""Number of hyperparameters drawn at most, the most sensitive first."""
 
 
 def sensitivities(steps: Sequence[OuterStep]) -> dict[str, tuple[float, float]]:
-    """Label -> (root mean square over the outer steps that measured it, the last one measured), the largest first.
+    """Label -> (root mean square, last value) of its sensitivity over the outer steps that measured it, largest first.
 
-    Each is ``|d loss / d u|`` in nats, where u is the unconstrained value of the hyperparameter: its logarithm or logit.
-    So it says by how much the validation loss would change, to first order, where the value is multiplied by e.
+    A sensitivity is ``|d loss / d u|`` in nats, where u is the unconstrained value of the hyperparameter: its logarithm or
+    logit. For a logarithm it is the change of the validation loss, to first order, when the value is multiplied by e.
     """
     measured: dict[str, list[float]] = {}
     for step in steps:
@@ -31,7 +31,7 @@ def sensitivities(steps: Sequence[OuterStep]) -> dict[str, tuple[float, float]]:
 
 
 def sensitivity(steps: Sequence[OuterStep], *, roles: Mapping[str, str] | None = None, theme: Theme = "light") -> go.Figure:
-    """Bars: root mean square of the hypergradient over outer steps; diamonds: the last one, where the search ended.
+    """Figure of the sensitivities: bars are root mean squares over outer steps, diamonds the last values.
 
     Args:
         steps: the outer steps so far, of which at least one has a gradient.

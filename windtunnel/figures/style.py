@@ -1,4 +1,4 @@
-"""The look of every figure: ink for light and dark pages, one colour a role, axes with ticks that people can read."""
+"""Style of every figure: colours for light and dark pages, one colour per role, axes with readable ticks."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ INK: dict[Theme, dict[str, str]] = {
 }
 ACCENT, MUTED = "#0f8b8d", "#8796a0"
 ROLE_COLOURS = {"input": "#3b82d6", "hidden": "#0f8b8d", "output": "#e07a3f", "vector": "#8b6cd9", "scalar": "#d1496b"}
-"""One colour a role in every figure; readable on light and on dark."""
+"""Role -> its colour in every figure; readable on light and on dark pages."""
 OTHER_COLOURS = ("#0f8b8d", "#e07a3f", "#3b82d6", "#8b6cd9", "#d1496b", "#7a9a2b", "#c79a17", "#5f7f95")
 
 
@@ -43,13 +43,13 @@ def layout(theme: Theme, *, height: int) -> dict[str, Any]:
 
 
 def step_axis(steps: Sequence[int]) -> dict[str, Any]:
-    """Axis of outer steps: whole numbers only, about ten of them."""
+    """Axis of outer steps with about ten ticks at whole numbers."""
     span = max(steps, default=1) - min(steps, default=0)
     return {"title": {"text": "outer step"}, "tick0": 0, "dtick": max(1, math.ceil(span / 10)), "tickformat": "d"}
 
 
 def log_axis(values: Sequence[float | None]) -> dict[str, Any]:
-    """Logarithmic axis with a handful of labelled ticks: powers of ten over a wide range, even steps over a narrow one."""
+    """Logarithmic axis with a few labelled ticks: powers of ten over a wide range, even steps over a narrow one."""
     positive = [value for value in values if value is not None and value > 0]
     if not positive:
         return {"type": "log"}
@@ -66,7 +66,7 @@ def log_axis(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _even_ticks(least: float, most: float) -> list[float]:
-    """About five round numbers from below ``least`` to above ``most``; the number itself where they are the same."""
+    """About five round numbers from below ``least`` to above ``most``; the number itself if they are equal."""
     if most - least < 1e-9 * most:
         return [least]
     rough = (most - least) / 4

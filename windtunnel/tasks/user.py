@@ -29,8 +29,7 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from windtunnel.tasks.references import BadReference, resolve
-from windtunnel.types.modules import InputKind, ModuleInfo
-from windtunnel.types.roles import Role
+from windtunnel.types.modules import InputKind, ModuleInfo, Role
 from windtunnel.types.tasks import TaskInfo, TaskKind
 
 Build = Callable[[int, int], Any]

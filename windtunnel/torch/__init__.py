@@ -11,9 +11,9 @@ Needs torch and the wire types, nothing else::
         optimizer.step()
         schedule.step()
 
-What acts in the forward pass or in the loss is the model's and the loop's to do; ``plan.in_your_loop`` says what there is.
+The model and your training loop must do what acts in the forward pass or in the loss; ``plan.in_your_loop`` lists it.
 ``criterion`` is the plan's loss, ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` are its regularisers.
-Where the plan's regularisers follow a schedule, the optimizer counts its updates and moves those layers and its L2 penalty;
+If the plan's regularisers follow a schedule, the optimizer counts its updates and adjusts those layers and its L2 penalty;
 give it to ``criterion``, too.
 """
 
@@ -25,8 +25,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 from windtunnel.torch._apply import apply, multiplier, optimizer, schedule
-from windtunnel.torch._fit import PlanMismatch
 from windtunnel.torch._loss import criterion
+from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._multipliers import ScaleInput, ScaleOutput
 from windtunnel.torch._regularisers import GaussianDropout, GaussianNoise, RandomShift
 

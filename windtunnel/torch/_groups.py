@@ -30,18 +30,24 @@ def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[Par
         }
         if moving:
             group |= {UPDATE: 0, "l2_label": label}
-        if plan.optimizer == "sgd":
-            is_l2 = plan.decay == "l2"
-            yield group | {
-                "momentum": plan.momentum or 0.0,
-                "weight_decay": decay if is_l2 else 0.0,
-                "shrinkage": 0.0 if is_l2 else decay,
-            }
-        else:
-            # Adam and AdamW differ in this flag only; in the group it holds whichever of the two is built.
-            yield group | {
-                "betas": (plan.beta1, plan.beta2),
-                "eps": eps,
-                "weight_decay": decay,
-                "decoupled_weight_decay": plan.decay != "l2",
-            }
+        yield group | _settings(plan, decay, eps)
+
+
+def _settings(plan: TransferPlan, decay: float, eps: float | None) -> ParameterGroup:
+    """What a group holds of the optimizer's own settings and of its decay.
+
+    Where torch's class has no decay of the plan's kind, ``shrinkage`` holds it: the weights are shrunk before each step.
+    """
+    form = plan.optimizer_info.torch
+    shrinks = plan.decay in form.lacks
+    values: dict[str, Any] = {
+        **plan.optimizer_settings,
+        "eps": eps,
+        "weight_decay": 0.0 if shrinks else decay,
+        "decoupled": plan.decay != "l2",
+    }
+    group = {
+        key: tuple(values[name] for name in value) if isinstance(value, tuple) else values[value]
+        for key, value in form.group.items()
+    }
+    return group | {"shrinkage": decay if shrinks else 0.0} if form.lacks else group

@@ -1,4 +1,4 @@
-"""What the plan's optimizer does before each step: penalty, clipping, the decay that SGD lacks."""
+"""Hooks that the plan's optimizer runs before each step: L2 penalty, clipping, and the decay that SGD lacks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,21 +8,29 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from windtunnel.torch._fit import PlanMismatch
 from windtunnel.torch._following import factor, updates_of
+from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._multipliers import hooks_of
 from windtunnel.types.plans import TransferPlan
 
 StepHook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
+"""A pre-hook of ``torch.optim.Optimizer.step``: takes the optimizer and the arguments of ``step``."""
 
 
 def refuse_closure(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    """Refuse a step with a closure.
+
+    Raises:
+        TypeError: a closure was given; its gradients would not be clipped.
+    """
     _, *given = args  # the optimizer itself comes first
     if any(argument is not None for argument in (*given, *kwargs.values())):
         raise TypeError("step() takes no closure here: its gradients would escape the clipping; compute them before")
 
 
 def clip_before_step(parameters: list[Tensor], threshold: float) -> StepHook:
+    """A hook that clips the gradients to a global norm of ``threshold``."""
+
     def clip(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
         clip_grad_norm_(parameters, threshold)
 
@@ -30,6 +38,8 @@ def clip_before_step(parameters: list[Tensor], threshold: float) -> StepHook:
 
 
 def penalise_before_step(plan: TransferPlan) -> StepHook:
+    """A hook that adds the gradient of the plan's L2 penalty, scaled by its schedule if it follows one."""
+
     @torch.no_grad()
     def penalise(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
         for group in optimizer.param_groups:
@@ -43,7 +53,10 @@ def penalise_before_step(plan: TransferPlan) -> StepHook:
 
 
 def check_that_multipliers_act(model: nn.Module) -> StepHook:
-    """A weight that is read without calling its layer escapes its multiplier: say so before it has done harm."""
+    """A hook that refuses a step if a weight got a gradient without its layer's multiplier.
+
+    That happens when the model reads the weight without calling the layer.
+    """
 
     def check(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
         for name, module in model.named_modules():
@@ -59,6 +72,7 @@ def check_that_multipliers_act(model: nn.Module) -> StepHook:
 
 @torch.no_grad()
 def shrink_before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    """Shrink the weights by ``1 - lr * shrinkage`` of their group: a decay that does not go through the momentum."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:

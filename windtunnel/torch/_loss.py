@@ -1,4 +1,4 @@
-"""The training loss of a transfer plan: its criterion."""
+"""``criterion``: the training loss of a transfer plan."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from windtunnel.torch._fit import PlanMismatch
 from windtunnel.torch._following import factor, updates_of
+from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._own_loss import OwnLoss, of_each
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TransferPlan
@@ -23,23 +23,24 @@ def criterion(
     loss: OwnLoss | None = None,
     optimizer: Optimizer | None = None,
 ) -> Criterion:
-    """The plan's training loss of a batch, but for the L2 penalty, which ``windtunnel.torch.optimizer`` adds.
+    """The plan's training loss of a batch, without the L2 penalty, which ``windtunnel.torch.optimizer`` adds.
 
-    Cross-entropy in nats with the plan's label smoothing, over tokens too where outputs are [batch, context, classes]; mean
-    squared error for a regression, whose labels are [batch] or [batch, 1]. Where the plan has mixture weights, the function
-    takes a third argument: the source of each example [batch], as indices into ``plan.mixture_weights``.
+    The loss is the cross-entropy in nats with the plan's label smoothing, for text over all tokens of outputs [batch,
+    context, classes]; for a regression the mean squared error with labels [batch] or [batch, 1]. If the plan has mixture
+    weights, the function takes a third argument: the source of each example [batch], as indices into
+    ``plan.mixture_weights``.
 
     Args:
         plan: the transfer plan.
-        shares: share of each source in the training data of the large run, by name: weights average to 1 over them.
-        loss: the one that was tuned with, where that was one of your own (``plan.loss`` is its name).
-        optimizer: that of ``windtunnel.torch.optimizer``, which counts the updates; only for a plan whose label smoothing
-            follows a schedule.
+        shares: share of each source in the training data of the large run, by name; the weights average to 1 over them.
+        loss: your own loss that the job was tuned with, named ``plan.loss``; None: the built-in loss.
+        optimizer: optimizer of ``windtunnel.torch.optimizer``, which counts the updates; needed only if the plan's label
+            smoothing follows a schedule.
 
     Raises:
         PlanMismatch: the plan was tuned with a loss of your own and none is given, or the other way round; the plan's label
             smoothing follows a schedule, and no optimizer was given.
-        ValueError: the plan has mixture weights and the shares do not name its sources, or it has none and they are given.
+        ValueError: the shares do not name exactly the sources of the plan's mixture weights.
     """
     weights = plan.mixture_weights
     if set(shares or {}) != set(weights):
@@ -88,7 +89,7 @@ def criterion(
 
 
 def _column(labels: Tensor, batch: int) -> Tensor:
-    """Labels [batch] of labels [batch] or [batch, 1]; the two would else be spread over each other without a word."""
+    """Labels [batch] from labels [batch] or [batch, 1], which would otherwise broadcast against the outputs silently."""
     if labels.numel() != batch:
         raise ValueError(f"labels have shape {list(labels.shape)}; allowed for {batch} outputs: [{batch}] or [{batch}, 1]")
     return labels.reshape(batch)

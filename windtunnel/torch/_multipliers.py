@@ -1,4 +1,4 @@
-"""Forward multipliers as hooks of a layer: they scale what its weight contributes, and leave a bias beside it as it is."""
+"""Forward multipliers as hooks of a layer: they scale the contribution of its weight and leave its bias unchanged."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class ScaleInput:
     """Forward pre-hook that scales the input of a linear or convolution layer.
 
-    By c, the layer computes (c W) x + b, and W's gradient gets the c. That is exact for any update rule and clip threshold,
-    and the stored weight stays what the plan says.
+    With a factor c the layer computes (c W) x + b, and W's gradient is multiplied by c. That is exact for any update rule
+    and clip threshold, and the stored weight keeps the plan's value.
     """
 
     def __init__(self, factor: float) -> None:
@@ -22,20 +22,20 @@ class ScaleInput:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Scale the layer's one input, however it was passed."""
+        """The layer's arguments with its one input scaled, whether positional or by name."""
         self.used = True
         return tuple(value * self.factor for value in args), {key: value * self.factor for key, value in kwargs.items()}
 
 
 class ScaleOutput:
-    """Forward hook that scales what an embedding gives: its inputs are indices."""
+    """Forward hook that scales the output of an embedding, whose inputs are indices."""
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.used = False
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ARG002
-        """Scale the output."""
+        """The output, scaled."""
         self.used = True
         return output * self.factor
 
@@ -44,24 +44,24 @@ LINEAR_IN_THEIR_INPUT = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def can_be_scaled(module: nn.Module) -> bool:
-    """Whether a layer's output is linear in its weight and its input can be scaled, or its output has no bias in it."""
+    """True if a multiplier can act on the layer: linear, convolution (by its input) or embedding (by its output)."""
     return isinstance(module, (*LINEAR_IN_THEIR_INPUT, nn.Embedding))
 
 
 def hooks_of(module: nn.Module) -> list[ScaleInput | ScaleOutput]:
-    """The multiplier of a layer, if it has one."""
+    """Multiplier hooks of a layer; empty if it has none."""
     hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
     return [hook for hook in hooks if isinstance(hook, (ScaleInput, ScaleOutput))]
 
 
 def is_scaled(module: nn.Module) -> bool:
-    """Whether a layer has a multiplier."""
+    """True if a layer has a multiplier."""
     return bool(hooks_of(module))
 
 
 def scale(module: nn.Module, factor: float) -> None:
-    """Give a layer this multiplier in place of any that it has; 1 takes it off."""
-    # Found on the module and not in a table of ours, so that a copy of an applied model is not scaled twice.
+    """Set the multiplier of a layer, in place of any that it has; 1 removes it."""
+    # The hooks are found on the module, not in a table here, so that a copy of a model is not scaled twice.
     for key in [key for key, hook in module._forward_pre_hooks.items() if isinstance(hook, ScaleInput)]:
         del module._forward_pre_hooks[key]
         module._forward_pre_hooks_with_kwargs.pop(key, None)

@@ -1,4 +1,4 @@
-"""A map from the names of a model's tensors to those of a plan: ``h.{i}.fc.weight`` -> ``blocks.{i}.mlp_in.weight``."""
+"""Maps the names of a model's tensors to a plan's names: ``h.{i}.fc.weight`` -> ``blocks.{i}.mlp_in.weight``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ SHOWN = 8
 
 
 class NameMap:
-    """Patterns of a model's names, each with the plan's name for it. ``{i}`` stands for one part of a name, between dots.
+    """Map from patterns of a model's names to the plan's names. ``{i}`` stands for one part of a name, between dots.
 
     Raises:
         ValueError: a plan's name has a placeholder that its pattern lacks.
@@ -20,17 +20,17 @@ class NameMap:
         for pattern, target in names.items():
             foreign = sorted(set(PLACEHOLDER.findall(target)) - set(PLACEHOLDER.findall(pattern)))
             if foreign:
-                raise ValueError(f"names: {target!r} has {{{foreign[0]}}}, which {pattern!r} has not")
+                raise ValueError(f"names: {target!r} has {{{foreign[0]}}}, which {pattern!r} lacks")
 
     def rename(self, given: Sequence[str], planned: AbstractSet[str]) -> dict[str, str]:
-        """A model's names -> the plan's; a name that no pattern fits stays.
+        """Name in the model -> name in the plan; a name that no pattern matches stays.
 
         Args:
             given: all names of the model.
             planned: all names of the plan.
 
         Raises:
-            ValueError: a pattern fits no tensor, leads to a name that the plan does not have, or two tensors get one name.
+            ValueError: a pattern matches no tensor, gives a name that the plan lacks, or two tensors get one name.
         """
         found: dict[str, str] = {}
         used: set[str] = set()
@@ -58,7 +58,7 @@ class NameMap:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Regular expression of a pattern: a placeholder that comes again stands for the same text."""
+    """Regular expression of a pattern; a repeated placeholder stands for the same text."""
     text, seen, end = "", set[str](), 0
     for place in PLACEHOLDER.finditer(pattern):
         name = place[1]

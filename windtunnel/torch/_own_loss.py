@@ -1,4 +1,4 @@
-"""A loss of one's own as the loss of each example, so that examples can be weighted and every derivative is taken."""
+"""Turns a user's own loss of a batch into the loss of each example, which can be weighted and differentiated."""
 
 from collections.abc import Callable
 
@@ -6,20 +6,19 @@ from torch import Tensor
 from torch.func import vmap
 
 OwnLoss = Callable[[Tensor, Tensor], Tensor]
-"""(outputs, labels) of a batch -> its mean loss, or the loss of each example [batch]. Outputs are logits [batch, classes];
-for text [batch, context, classes], with labels [batch, context]; for a regression [batch]."""
+"""Function (outputs, labels) of a batch -> its mean loss, or the loss of each example [batch].
+
+Outputs are logits [batch, classes]; for text [batch, context, classes], with labels [batch, context]; for a regression
+[batch]."""
 
 
 def of_each(loss: OwnLoss, outputs: Tensor, labels: Tensor) -> Tensor:
-    """The loss of each example: what the function says of a batch of one.
+    """Loss of each example, [batch]: the function's value on a batch of one.
 
     Args:
-        loss: of a batch.
-        outputs: [batch, ...], as ``OwnLoss`` says.
-        labels: [batch, ...].
-
-    Returns:
-        [batch]
+        loss: the user's loss of a batch.
+        outputs: outputs of the model [batch, ...], shaped as in ``OwnLoss``.
+        labels: labels [batch, ...].
     """
 
     def one(output: Tensor, label: Tensor) -> Tensor:

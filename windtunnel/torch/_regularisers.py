@@ -1,4 +1,4 @@
-"""Layers for what a plan has in the forward pass of training: dropout, input noise, shifts; at rest or on a schedule."""
+"""Layers for a plan's regularisers in the forward pass: dropout, input noise and shifts, constant or on a schedule."""
 
 from math import pi, sqrt
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Regulariser(nn.Module):
-    """Acts while training, with a strength that ``windtunnel.torch.optimizer`` moves where the plan has a schedule for it.
+    """Layer that acts while training, with a strength that ``windtunnel.torch.optimizer`` adjusts to the plan's schedule.
 
     Args:
-        label: whose factors of the plan's ``regulariser_schedule`` move it.
+        label: name in the plan's ``regulariser_schedule`` of the factors that it follows.
     """
 
     strength: Tensor | None
@@ -18,38 +18,38 @@ class Regulariser(nn.Module):
     def __init__(self, label: str) -> None:
         super().__init__()
         self.label = label
-        # A tensor and no number: compiled code would be made anew for each number. Not saved: the optimizer counts updates.
+        # A tensor, not a number: compiled code would be rebuilt for each number. Not saved: the optimizer counts updates.
         self.register_buffer("strength", None, persistent=False)
 
-    def at_rest(self, factor: float) -> float:
-        """What the noise is multiplied by, with the value of the plan times a factor."""
+    def strength_at(self, factor: float) -> float:
+        """Multiplier of the noise if the plan's value is multiplied by ``factor``."""
         raise NotImplementedError
 
-    def move(self, factor: float) -> None:
-        """From now on the plan's value times this factor."""
-        value = self.at_rest(factor)
+    def set_factor(self, factor: float) -> None:
+        """Use the plan's value times this factor from now on."""
+        value = self.strength_at(factor)
         if self.strength is None:
             self.strength = torch.tensor(value)
         else:
             self.strength.fill_(value)
 
-    def rest(self) -> None:
-        """From now on the plan's value itself."""
+    def reset(self) -> None:
+        """Use the plan's value itself from now on."""
         self.strength = None
 
-    def in_force(self) -> Tensor | float:
-        """What the noise is multiplied by now."""
-        return self.at_rest(1.0) if self.strength is None else self.strength
+    def current_strength(self) -> Tensor | float:
+        """Multiplier of the noise now."""
+        return self.strength_at(1.0) if self.strength is None else self.strength
 
 
 class GaussianDropout(Regulariser):
-    """Multiplies by ``1 + sqrt(p / (1 - p)) * noise`` while training: mean and variance of dropout at rate p.
+    """Multiplies by ``1 + sqrt(p / (1 - p)) * noise`` while training: it has the mean and variance of dropout at rate p.
 
-    That is what dropout means in a plan (Srivastava et al. 2014, section 10).
+    Dropout has this meaning in a plan (Srivastava et al. 2014, section 10).
 
     Args:
         rate: p at the end of the run, as in the plan.
-        layer: which layer of the plan's ``layer_dropout`` it is, where each has its own.
+        layer: its layer in the plan's ``layer_dropout``, if each layer has a rate of its own.
 
     Raises:
         ValueError: the rate is not in [0, 1).
@@ -61,16 +61,16 @@ class GaussianDropout(Regulariser):
             raise ValueError(f"dropout rate is {rate}; allowed: at least 0, below 1")
         self.rate = rate
 
-    def at_rest(self, factor: float) -> float:
-        """sqrt(p / (1 - p))"""
+    def strength_at(self, factor: float) -> float:
+        """sqrt(p / (1 - p)), where p is the rate times the factor."""
         rate = self.rate * factor
         return sqrt(rate / (1 - rate))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """The hidden values under noise; as they are in evaluation."""
+        """The hidden values times their noise; unchanged in evaluation."""
         if not self.training or self.rate == 0:
             return hidden
-        return hidden * (1 + self.in_force() * torch.randn_like(hidden))
+        return hidden * (1 + self.current_strength() * torch.randn_like(hidden))
 
 
 class GaussianNoise(Regulariser):
@@ -86,19 +86,19 @@ class GaussianNoise(Regulariser):
             raise ValueError(f"deviation of the input noise is {deviation}; allowed: at least 0")
         self.deviation = deviation
 
-    def at_rest(self, factor: float) -> float:
-        """The deviation."""
+    def strength_at(self, factor: float) -> float:
+        """Standard deviation of the noise, times the factor."""
         return self.deviation * factor
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The inputs under noise; as they are in evaluation."""
-        return inputs + self.in_force() * torch.randn_like(inputs) if self.training else inputs
+        """The inputs plus their noise; unchanged in evaluation."""
+        return inputs + self.current_strength() * torch.randn_like(inputs) if self.training else inputs
 
 
 class RandomShift(Regulariser):
     """Shifts every image by ``distance`` pixels times standard normal noise, along both sides, while training.
 
-    Between its pixels the image is the sum of cosines through them; so it is mirrored at its borders.
+    Between its pixels the image is interpolated by its discrete cosine transform, so it is mirrored at its borders.
 
     Args:
         distance: standard deviation of the shifts, in pixels.
@@ -114,22 +114,22 @@ class RandomShift(Regulariser):
             raise ValueError(f"distance of the shifts is {distance}; allowed: at least 0")
         self.distance, self.image = distance, image
 
-    def at_rest(self, factor: float) -> float:
-        """The distance."""
+    def strength_at(self, factor: float) -> float:
+        """Standard deviation of the shifts in pixels, times the factor."""
         return self.distance * factor
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The images shifted; as they are in evaluation."""
+        """The images, shifted; unchanged in evaluation."""
         if not self.training or self.distance == 0:
             return inputs
-        offsets = self.in_force() * torch.randn(len(inputs), 2, dtype=inputs.dtype, device=inputs.device)
+        offsets = self.current_strength() * torch.randn(len(inputs), 2, dtype=inputs.dtype, device=inputs.device)
         rows, columns = (_interpolation(offsets[:, axis], size) for axis, size in enumerate(self.image[1:]))
         moved = rows[:, None] @ inputs.reshape(-1, *self.image) @ columns[:, None].mT
         return moved.reshape(inputs.shape)
 
 
 def _interpolation(offsets: Tensor, size: int) -> Tensor:
-    """Matrices that read a line of pixels so far along, by its discrete cosine transform, [batch, size, size]."""
+    """Matrices [batch, size, size] that shift a line of ``size`` pixels by ``offsets`` [batch], by its cosine transform."""
     pixels = torch.arange(size, dtype=offsets.dtype, device=offsets.device)
     waves = pi / size * pixels
     basis = torch.cos(waves[:, None] * (pixels + 0.5)) * (2 / size)

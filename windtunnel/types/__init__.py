@@ -42,7 +42,8 @@ from windtunnel.types.jobs import (
 from windtunnel.types.keys import ApiKey, KeyRequest, NewApiKey
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import DecayKind, OptimizerName, OptimizerSpec
+from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
+from windtunnel.types.optimizers import DecayKind
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.plans import Assumption, RoleRow, TensorRow, TransferPlan
 from windtunnel.types.problems import FieldError, Problem

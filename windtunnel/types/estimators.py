@@ -61,7 +61,7 @@ class EstimatorInfo:
     search: SearchName = "descent"
     """The search that follows it."""
     through_updates: bool = False
-    """Whether it differentiates the optimizer's updates: it sees nothing through an update whose derivative is zero."""
+    """Whether it differentiates through the updates of the weights, and so needs their derivative to be that of the run."""
     why_alone: str = ""
     """Why no best response can tune the regularisers beside it; empty where one can."""
     why_own_models: str = ""
@@ -150,9 +150,9 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "short horizon",
             "Shaban et al. 2019",
             settings=("window",),
-            through_updates=True,
             never=frozenset({"init_scale"}),
             why="the initial weights lie before the window",
+            through_updates=True,
         ),
         EstimatorInfo(
             "greedy",
@@ -161,9 +161,9 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "S",
             "strong: each step is judged by the loss right after it",
             "Baydin et al. 2018; Luketina et al. 2016",
-            through_updates=True,
             never=frozenset({"init_scale"}),
             why="the initial weights are no update's doing",
+            through_updates=True,
         ),
         EstimatorInfo(
             "implicit",

@@ -1,9 +1,12 @@
-"""The formats that a transfer plan can be had in: their names, and what they are as files."""
+"""The formats that a transfer plan can be had in: their names, and what they are as files.
+
+``hpo.exports`` has a module for each, which writes it.
+"""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 
-ExportFormat = Literal["json", "yaml", "torch", "huggingface", "optax", "nanogpt"]
+from windtunnel.types.kinds import OneOf
 
 
 @dataclass(frozen=True)
@@ -17,15 +20,17 @@ class ExportInfo:
     """Media type of an answer over HTTP."""
     says: str
     """What is in it."""
+    shown: bool = False
+    """Whether the page of a plan shows it as text to copy, beside the link that all have."""
 
 
 PYTHON = "text/x-python; charset=utf-8"
 
-EXPORTS: dict[ExportFormat, ExportInfo] = {
+EXPORTS: dict[str, ExportInfo] = {
     "json": ExportInfo("JSON", ".json", "application/json", "the plan"),
-    "yaml": ExportInfo("YAML", ".yaml", "application/yaml", "the same"),
+    "yaml": ExportInfo("YAML", ".yaml", "application/yaml", "the same", shown=True),
     "torch": ExportInfo(
-        "PyTorch", ".py", PYTHON, "a Python file with model, optimizer, schedule and loss; needs torch only"
+        "PyTorch", ".py", PYTHON, "a Python file with model, optimizer, schedule and loss; needs torch only", shown=True
     ),
     "huggingface": ExportInfo(
         "Hugging Face",
@@ -48,3 +53,7 @@ EXPORTS: dict[ExportFormat, ExportInfo] = {
     ),
 }
 """Every export format by name."""
+WHOLE = "json"
+"""The format that is sent where none is asked for: the whole plan, which reads back as the same plan."""
+ExportFormat = Annotated[str, OneOf(EXPORTS)]
+"""A name of the table of export formats."""

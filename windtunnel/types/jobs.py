@@ -37,6 +37,11 @@ class Progress(Response):
     run_equivalents: float
 
 
+def out_of(step: int, steps: int | None, link: str = "/") -> str:
+    """``3/12``; ``3`` alone where a budget, not a number of steps, ends the search."""
+    return str(step) if steps is None else f"{step}{link}{steps}"
+
+
 class CurrentPoint(Response):
     """A point of the search space and its validation loss."""
 

@@ -1,4 +1,4 @@
-"""ModuleInfo: the tensors of a module of one's own as laws of its width and depth, known without building it."""
+"""Facts of tensors: the role of each under muP, and those of a module of one's own as laws of its width and depth."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,11 @@ from typing import Literal
 from pydantic import Field
 
 from windtunnel.types.base import Response
-from windtunnel.types.roles import Role
+
+Role = Literal["input", "hidden", "output", "vector", "scalar"]
+"""``input`` maps finitely many numbers to the width, ``hidden`` the width to the width, ``output`` the width to finitely
+many numbers; a ``vector`` has one number a unit, a ``scalar`` does not grow."""
+ROLES: tuple[Role, ...] = ("input", "hidden", "output", "vector", "scalar")
 
 
 class TensorFacts(Response):

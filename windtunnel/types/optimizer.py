@@ -1,14 +1,34 @@
 """The inner optimizer: the update rule, its decay, and the values that are not searched."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
 from windtunnel.types.hyperparameters import HyperparameterName
+from windtunnel.types.kinds import OneOf
+from windtunnel.types.optimizers import (
+    BOUNDS,
+    OPTIMIZERS,
+    DecayKind,
+    OptimizerInfo,
+    SettingName,
+    decay_words,
+    setting_words,
+)
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
-DecayKind = Literal["decoupled", "l2", "independent"]
+OptimizerName = Annotated[str, OneOf(OPTIMIZERS)]
+"""A name of the table of optimizers."""
+
+
+def _setting(name: SettingName) -> Any:
+    """The field of a setting that only some optimizers have."""
+    bounds = BOUNDS[name]
+    limits: dict[str, Any] = {
+        "ge" if bounds.includes_low else "gt": bounds.low,
+        "le" if bounds.includes_high else "lt": bounds.high,
+    }
+    return Field(None, **limits, description=setting_words(name))
 
 
 class OptimizerSpec(Request):
@@ -22,47 +42,48 @@ class OptimizerSpec(Request):
     decay: DecayKind | None = Field(
         None,
         description="decoupled: w -= lr*wd*w (AdamW). l2: wd*w is added to the gradient. independent: w -= wd*w. "
-        "Default: decoupled for adamw, l2 for sgd and adam.",
+        f"Default: {decay_words()}.",
     )
     learning_rate: float = Field(0.003, gt=0, le=100)
     weight_decay: float = Field(0.01, ge=0, le=1000)
-    momentum: float | None = Field(None, ge=0, lt=1, description="SGD only; 0.9 by default.")
-    beta1: float | None = Field(None, ge=0, lt=1, description="Adam and AdamW only; 0.9 by default.")
-    beta2: float | None = Field(None, ge=0, lt=1, description="Adam and AdamW only; 0.999 by default.")
-    eps: float | None = Field(None, gt=0, le=1, description="Adam and AdamW only; 1e-8 by default.")
+    momentum: float | None = _setting("momentum")
+    beta1: float | None = _setting("beta1")
+    beta2: float | None = _setting("beta2")
+    eps: float | None = _setting("eps")
     clip_norm: float | None = Field(1.0, gt=0, description="Clip threshold on the global gradient norm; null: none.")
 
     @model_validator(mode="after")
     def _belongs_to_rule(self) -> Self:
-        if self.name == "adamw" and self.decay == "l2":
+        info = self.info
+        if self.decay is not None and self.decay not in info.decays:
+            reason, advice = info.no_decay
             raise misfit(
                 "/decay",
-                "decay 'l2' with optimizer 'adamw' is a contradiction; allowed for adamw: decoupled, independent "
-                "(choose optimizer 'adam' for L2 in the gradient)",
-                "l2",
+                f"decay {self.decay!r} with optimizer {self.name!r} {reason}; allowed for {self.name}: "
+                f"{', '.join(info.decays)} ({advice})",
+                self.decay,
             )
-        if self.name == "sgd":
-            foreign = [name for name in ("beta1", "beta2", "eps") if getattr(self, name) is not None]
-        else:
-            foreign = ["momentum"] if self.momentum is not None else []
+        foreign = [name for name in BOUNDS if name not in info.settings and getattr(self, name) is not None]
         if foreign:
-            allowed = "momentum" if self.name == "sgd" else "beta1, beta2, eps"
             raise misfit(
                 f"/{foreign[0]}",
-                f"{foreign[0]} is no setting of optimizer {self.name!r}; allowed: {allowed}",
+                f"{foreign[0]} is no setting of optimizer {self.name!r}; allowed: {', '.join(info.settings) or 'none'}",
                 getattr(self, foreign[0]),
             )
         return self
 
     @property
+    def info(self) -> OptimizerInfo:
+        """What the table says about the rule."""
+        return OPTIMIZERS[self.name]
+
+    @property
     def decay_kind(self) -> DecayKind:
         """The decay rule in force."""
-        if self.decay is not None:
-            return self.decay
-        return "decoupled" if self.name == "adamw" else "l2"
+        return self.info.decay if self.decay is None else self.decay
 
     def default(self, name: HyperparameterName) -> float | None:
         """Value of an optimizer hyperparameter that is not searched; None where it is switched off."""
-        fallback = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
         value: float | None = getattr(self, name)
-        return fallback.get(name) if value is None else value
+        defaults: dict[str, float] = dict(self.info.settings.items())
+        return defaults.get(name) if value is None else value

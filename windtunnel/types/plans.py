@@ -8,7 +8,8 @@ from pydantic import Field
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import DecayKind, OptimizerName
+from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
@@ -35,7 +36,7 @@ class TensorRow(Response):
     l2: float = 0.0
     """lambda of lambda / 2 |w|^2 in the training loss, before clipping."""
     eps: float | None
-    """None under SGD."""
+    """None where the optimizer has none."""
     multiplier: float
     """The forward pass uses multiplier * tensor."""
 
@@ -186,6 +187,17 @@ class TransferPlan(OfTask, Response):
     forced: bool
     """True where the coordinate check did not pass and the request said force."""
     provenance: Provenance
+
+    @property
+    def optimizer_info(self) -> OptimizerInfo:
+        """What the table says about the optimizer."""
+        return OPTIMIZERS[self.optimizer]
+
+    @property
+    def optimizer_settings(self) -> dict[str, float]:
+        """The settings that the optimizer has of its own, but for eps, which tensors have: name -> value."""
+        own = [name for name in self.optimizer_info.settings if name in type(self).model_fields]
+        return {name: getattr(self, name) or 0.0 for name in own}
 
     @property
     def tokens_per_step(self) -> int:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from windtunnel.types import modules, roles
+from windtunnel.types import modules
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate
 from windtunnel.types.responses import BestResponseReport
@@ -12,7 +12,7 @@ from windtunnel.types.scaling import ScalingReport
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
-Role = roles.Role
+Role = modules.Role
 TensorFacts = modules.TensorFacts
 
 
@@ -229,7 +229,8 @@ class TuneResult(Response):
     chaos: ChaosReading | None
     """None for the exact adjoint."""
     certificate: Certificate | None = None
-    """None in a result that was stored by a version without certificates."""
+    """None under an optimizer that has no hypergradient through its updates, and in a result that was stored by a version
+    without certificates."""
     cost: Cost
     proxy: ProxyFacts
     coordinate_check: CoordinateCheck | None

@@ -1,7 +1,7 @@
 """Learning-rate schedules as a spec names them: what each one is called, its settings, and which of them can be searched.
 
 A schedule multiplies the learning rate. Lengths are shares of the run, so that a schedule means the same over any number
-of steps; ``gpt3`` alone counts tokens. ``windtunnel.schedules`` and ``hpo.schedules`` evaluate them.
+of steps; ``gpt3`` alone counts tokens. What they evaluate to is in ``windtunnel.schedules.formulas``.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard, get_args
@@ -45,6 +45,17 @@ class Schedule(Request):
     title: ClassVar[str]
     formula: ClassVar[str]
     shape: ClassVar[tuple[ShapeName, ...]] = ()
+    counts_tokens: ClassVar[bool] = False
+    """Whether its lengths are counts of tokens: then it is not stretched with the run, and goes on after its end."""
+
+    def arguments(self, steps: int, tokens_per_step: float) -> dict[str, Any]:  # noqa: ARG002 - for those that count
+        """Arguments of its formula by name, beside the time and the length of the run.
+
+        Args:
+            steps: length of the run.
+            tokens_per_step: batch size times context; the batch size where a task has no context.
+        """
+        return self.model_dump(exclude={"name"})
 
     def value(self, name: ShapeName) -> float | tuple[float, ...]:
         """The setting of one of its shape parameters; a tuple for ``knot``."""
@@ -209,6 +220,10 @@ class WarmupStableDecaySchedule(Schedule):
     )
 
 
+GPT3_RUN, GPT3_WARMUP, GPT3_DECAY = 300e9, 375e6, 260e9
+"""Tokens of GPT-3's run, of its warmup, and until its floor (Brown et al. 2020, appendix B)."""
+
+
 class GPT3Schedule(Schedule):
     """Warmup and decay counted in tokens: linear warmup, a cosine down to the floor, then constant.
 
@@ -223,6 +238,7 @@ class GPT3Schedule(Schedule):
         "q = (n - warmup_tokens) / (decay_tokens - warmup_tokens), in 0 to 1"
     )
     shape: ClassVar = ("floor",)
+    counts_tokens: ClassVar = True
     name: Literal["gpt3"] = "gpt3"
     warmup_tokens: int | None = Field(
         None, ge=0, le=10**15, description="Tokens of the warmup; without context one example is one token."
@@ -241,6 +257,15 @@ class GPT3Schedule(Schedule):
         if warmup is not None and decay is not None and warmup >= decay:
             raise misfit("/warmup_tokens", f"warmup_tokens {warmup:,} must be below decay_tokens {decay:,}", warmup)
         return self
+
+    def arguments(self, steps: int, tokens_per_step: float) -> dict[str, Any]:
+        """Token counts as steps, not rounded; without counts the shares of GPT-3's own run."""
+        warmup, decay = self.warmup_tokens, self.decay_tokens
+        return {
+            "warmup_steps": GPT3_WARMUP / GPT3_RUN * steps if warmup is None else warmup / tokens_per_step,
+            "decay_steps": GPT3_DECAY / GPT3_RUN * steps if decay is None else decay / tokens_per_step,
+            "floor": self.floor,
+        }
 
 
 Multiplier = Annotated[float, Field(gt=0, le=1000)]

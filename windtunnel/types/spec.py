@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from windtunnel.types.base import Request, misfit
 from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can, check_that_estimators_take
 from windtunnel.types.checks.initial import check_initial
+from windtunnel.types.checks.pathwise import check_that_updates_have_derivatives
 from windtunnel.types.checks.regularisers import check_regularisers
 from windtunnel.types.checks.transfer import (
     check_measurements,
@@ -26,10 +27,13 @@ from windtunnel.types.hyperparameters import (
     Scope,
     scopes_of,
 )
+from windtunnel.types.kinds import listed
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.model import ModelSpec, with_defaults
 from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizer import OptimizerSpec
+from windtunnel.types.optimizers import having
+from windtunnel.types.optimizers import names as optimizer_names
 from windtunnel.types.outer import OuterSpec
 from windtunnel.types.regularization import RegularizationSpec
 from windtunnel.types.schedules import (
@@ -183,7 +187,7 @@ class JobSpec(OfTask, Request):
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
-        if self._info is not None:  # read before, and now a part of something else
+        if self._info is not None and self._info.name == self.task:  # read before, and now a part of something else
             return self
         try:
             task = _facts(self.task, info)
@@ -226,6 +230,7 @@ class JobSpec(OfTask, Request):
             )
         self._check_that_warmup_ends(task)
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
+        check_that_updates_have_derivatives(self.method, self.optimizer.info)
         if self.outer.early_stopping and self.method.info.is_best_response:
             raise misfit(
                 "/outer/early_stopping",
@@ -291,7 +296,7 @@ class JobSpec(OfTask, Request):
     @property
     def depth_exponent(self) -> float | None:
         """alpha of CompleteP in force; None where values do not go with the depth."""
-        return depth_exponent(self.transfer, self.model.family, self.optimizer.name, self.parametrization)
+        return depth_exponent(self.transfer, self.model.family, self.optimizer.info, self.parametrization)
 
     def _check_that_rules_reach(self, target: Target) -> None:
         """A job that could only end without its plan is refused before it spends anything."""
@@ -318,10 +323,13 @@ class JobSpec(OfTask, Request):
 
     def _check_search_item(self, index: int, item: SearchItem, task: TaskInfo) -> None:
         rule, name, path = self.optimizer, item.name, f"/search/{index}/name"
-        if name == "momentum" and rule.name != "sgd":
-            raise misfit(path, f"momentum is a hyperparameter of sgd, not of {rule.name}; it has beta1 and beta2", name)
-        if name in ("beta1", "beta2", "eps") and rule.name == "sgd":
-            raise misfit(path, f"{name} is a hyperparameter of adam and adamw, not of sgd", name)
+        owners = having(name)
+        if owners and rule.info not in owners:
+            averages = rule.info.averages
+            instead = f"; it has {listed(averages, 'and')}" if averages and name in owners[0].averages else ""
+            raise misfit(
+                path, f"{name} is a hyperparameter of {optimizer_names(owners, 'and')}, not of {rule.name}{instead}", name
+            )
         if name == "clip_norm" and rule.clip_norm is None:
             raise misfit(path, "clip_norm is searched but optimizer.clip_norm is null (no clipping)", name)
         if is_shape(name) and name not in self.schedule.shape:

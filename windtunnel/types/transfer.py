@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
+from windtunnel.types.optimizers import OPTIMIZERS, names
 
 Parametrization = Literal["mup", "u-mup", "spectral", "ntk", "standard"]
 DecayRule = Literal["independent", "sqrt", "none"]
@@ -13,6 +14,9 @@ DepthRule = Literal["completep", "copy"]
 
 FOLLOWS_MUP: frozenset[Parametrization] = frozenset({"mup", "u-mup", "spectral"})
 """Parametrizations whose wide limit is that of muP: all layers learn. Rules for depth and decay are derived for these."""
+
+DEEPENED = [info for info in OPTIMIZERS.values() if not info.why_no_completep]
+"""Optimizers for whose updates the rule of depth is derived."""
 
 PUBLISHED_DEPTH_EXPONENT: dict[Parametrization, float] = {"mup": 1.0, "u-mup": 0.5, "spectral": 1.0}
 """alpha where a spec names none: CompleteP's, but under u-muP the depth scaling that it was published with."""
@@ -75,7 +79,7 @@ class TransferSpec(Request):
     depth_rule: DepthRule | None = Field(
         None,
         description="completep: residual branches times m_L**-alpha. copy: added blocks take the last one's values. "
-        "Default: completep for families with residual branches under adam or adamw, else copy.",
+        f"Default: completep for families with residual branches under {names(DEEPENED, 'or')}, else copy.",
     )
     depth_exponent: float | None = Field(
         None,

@@ -3,20 +3,39 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.reverse import ReverseFacts
+from hpo.estimators.facts.storage import Storage
 from hpo.search.budget import GRADIENT_SEEDS
 from hpo.sizing.sizes import Sizes
+from windtunnel.types.spec import JobSpec
 
 
 @dataclass(frozen=True)
 class AutoFacts(ReverseFacts):
-    """Reverse mode wherever a gradient is taken."""
+    """Reverse mode wherever a gradient is taken; none is taken through updates that have no derivative to follow."""
 
-    differentiates: str = "reverse"
     asked: str = "chosen by auto: every hyperparameter of the space is continuous"
 
     def members(self, sizes: Sizes) -> int:
         """See ``ReverseFacts``."""
         return min(sizes.spec.inner.seeds, GRADIENT_SEEDS)
+
+    def in_force(self, spec: JobSpec) -> str:
+        """See ``EstimatorFacts``."""
+        return spec.method.estimator if spec.optimizer.info.pathwise else "reverse"
+
+    def adjoint(self, spec: JobSpec) -> str:
+        """See ``EstimatorFacts``."""
+        return self.fixed_adjoint if spec.optimizer.info.pathwise else super().adjoint(spec)
+
+    def storage(self, sizes: Sizes, limit: int) -> Storage | None:
+        """See ``EstimatorFacts``."""
+        return None if sizes.spec.optimizer.info.pathwise else super().storage(sizes, limit)
+
+    def reason(self, sizes: Sizes, limit: int) -> str:
+        """See ``EstimatorFacts``."""
+        if why := sizes.spec.optimizer.info.pathwise:
+            return f"chosen by auto: its sampler alone, without gradients; {why}"
+        return super().reason(sizes, limit)
 
 
 FACTS = AutoFacts()

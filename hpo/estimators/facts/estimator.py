@@ -20,8 +20,6 @@ class EstimatorFacts(ABC):
     """Seconds of a gradient evaluation within a hypergradient, over those of a plain one of as many members."""
     plain: bool = False
     """Whether it only trains: then its runs are a plain population, and the peak of one counts as the job's."""
-    differentiates: str = ""
-    """Name of the estimator that differentiates, where it is another one; empty where it is this one."""
     engine: str = "population"
     """``population``: the seeds are one batched computation; else the library whose graph holds one seed at a time."""
     fixed_adjoint: str = "none"
@@ -54,6 +52,10 @@ class EstimatorFacts(ABC):
     def reason(self, sizes: Sizes, limit: int) -> str:
         """Why it runs, and ``why``."""
         return f"asked for; {self.why(sizes, limit)}"
+
+    def in_force(self, spec: JobSpec) -> str:
+        """Name of the estimator that a result gives: of the one that differentiates."""
+        return spec.method.estimator
 
     def adjoint(self, spec: JobSpec) -> str:  # noqa: ARG002
         """The adjoint in force; ``none`` where nothing goes back through the updates."""

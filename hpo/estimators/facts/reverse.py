@@ -37,7 +37,7 @@ class ReverseFacts(EstimatorFacts):
         """See ``EstimatorFacts``."""
         return spec.method.adjoint_kind
 
-    def storage(self, sizes: Sizes, limit: int) -> Storage:
+    def storage(self, sizes: Sizes, limit: int) -> Storage | None:
         """See ``EstimatorFacts``."""
         return storage_in_force(sizes, limit)
 

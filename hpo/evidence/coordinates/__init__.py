@@ -1,1 +1,1 @@
-"""What the coordinate check measures at one width: activations, spectral norms, tangent kernel, linearisation."""
+"""Measurements of the coordinate check at one width: activations, spectral norms, tangent kernel, linearisation."""

@@ -1,4 +1,4 @@
-"""How far a run left its own linearisation: the change of the tangent kernel, and the error of the linearised model.
+"""Measures how far a run left its linearisation: change of the tangent kernel, and error of the linearised model.
 
 Both tell feature learning (order one at every width) from the lazy regime (vanishing as the width grows; Jacot et al. 2018,
 Chizat et al. 2019). Functions here take a model as ``function(parameters, inputs) -> outputs``, parameters being a list of
@@ -17,18 +17,17 @@ Function = Callable[[Sequence[Tensor], Tensor], Tensor]
 def tangent_kernel(
     function: Function, parameters: Sequence[Tensor], inputs: Tensor, projection: Tensor, rates: Sequence[float]
 ) -> Tensor:
-    """K_ij = sum over tensors t of rate_t <d f(x_i) / d W_t, d f(x_j) / d W_t>, f the outputs along one direction.
+    """Tangent kernel K_ij = sum_t rate_t <d f(x_i) / d W_t, d f(x_j) / d W_t> over tensors t, f along one direction.
 
-    The rates make it the kernel along which gradient descent with one rate a tensor moves the outputs: that of the same
-    model with every tensor reparametrised by the root of its rate. A random direction gives the sum over outputs in the
-    mean.
+    With the rates it is the kernel along which gradient descent with one rate per tensor moves the outputs: that of the
+    model with every tensor reparametrised by the root of its rate. The mean over random directions is the sum over outputs.
 
     Args:
-        function: the model; its outputs for one example are read at the last position where there are several.
-        parameters: where the derivatives are taken.
-        inputs: [n, ...].
-        projection: [outputs].
-        rates: one a tensor.
+        function: the model; of several positions of an example, the outputs of the last are used.
+        parameters: point at which the derivatives are taken.
+        inputs: examples, [n, ...].
+        projection: direction, [outputs].
+        rates: rate of each tensor.
 
     Returns:
         [n, n]. Memory: n gradients.
@@ -47,15 +46,15 @@ def tangent_kernel(
 
 
 def relative_change(before: Tensor, after: Tensor) -> float:
-    """|after - before| / |before|, Frobenius norms; 0 where nothing moved."""
+    """Relative change |after - before| / |before| in Frobenius norms; 0 if nothing changed."""
     moved = torch.linalg.vector_norm(after - before).item()
     return moved / torch.linalg.vector_norm(before).item() if moved else 0.0
 
 
 def linearisation_error(function: Function, start: Sequence[Tensor], end: Sequence[Tensor], inputs: Tensor) -> float:
-    """|f(end) - f(start) - <grad f(start), end - start>| / |f(end) - f(start)| over all outputs of a batch.
+    """Relative error |f(end) - f(start) - <grad f(start), end - start>| / |f(end) - f(start)| over a batch's outputs.
 
-    0: the run is that of a linear model. 1: the linearisation says nothing about it. Above 1: it says the wrong thing.
+    0: the run is that of a linear model. 1: the linearisation predicts nothing. Above 1: it predicts wrongly.
     """
     direction = tuple(after - before for before, after in zip(start, end, strict=True))
 

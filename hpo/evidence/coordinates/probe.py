@@ -1,4 +1,4 @@
-"""Trains every seed of one width for a few steps on one batch, and records what the coordinate check looks at."""
+"""Trains every seed of one width for a few steps on one batch, and records the quantities of the coordinate check."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,39 +20,40 @@ from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import attention_multiplier, global_value, resolve
 from hpo.mup.roles import EMBEDDINGS
+from hpo.optimizers.registry import rule
+from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.sizing.coordinate_widths import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData
 from hpo.training.losses import per_example
 from hpo.training.problem import OnStep
-from hpo.updates import RULES, OptimizerState, StepCoefficients
-from windtunnel.types import HyperparameterName, JobSpec, TensorRow
+from windtunnel.types import JobSpec, TensorRow
 
 PerSeed = list[float]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What one width showed, by seed. Sizes are means over examples and units."""
+    """Measurements of one width, by seed. Sizes are means over examples and units."""
 
     activation: dict[str, list[PerSeed]]
-    """Module -> mean |output| before step 0, 1, ..., and after the last."""
+    """Module -> mean |output| before each step 0, 1, ... and after the last."""
     change: dict[str, list[PerSeed]]
     """Module -> mean |output - output at initialisation| after step 1, 2, ..., last."""
     weight_norm: dict[str, PerSeed]
     """Matrix -> spectral norm after the last step over sqrt(fan_out / fan_in); with the forward multiplier."""
     update_norm: dict[str, PerSeed]
-    """Matrix -> that of its change since initialisation."""
+    """Matrix -> spectral norm of its change since initialisation over sqrt(fan_out / fan_in); with the multiplier."""
     kernel_change: PerSeed
-    """|K - K at initialisation| / |K at initialisation| of the tangent kernel of a few examples, of the first seeds."""
+    """Relative change |K - K_0| / |K_0| of the tangent kernel of a few examples since initialisation, first seeds only."""
     linearisation_error: PerSeed
-    """Share of the change of those examples' logits that the model linearised at initialisation does not have."""
+    """Share of the change of these examples' logits that the model linearised at initialisation does not predict."""
     losses: list[PerSeed]
-    """Training loss in nats before step 0, 1, ..., and after the last."""
+    """Training loss in nats before each step 0, 1, ... and after the last."""
 
     @classmethod
     def joined(cls, parts: "Sequence[Trace]") -> "Trace":
-        """One trace of the seeds of several, in order."""
+        """One trace with the seeds of several traces, in order."""
 
         def whole(columns: Iterable[PerSeed]) -> PerSeed:
             return list(chain.from_iterable(columns))
@@ -73,13 +74,13 @@ class Trace:
 
     @property
     def learns(self) -> bool:
-        """Whether the mean loss is lower after the last step than before the first."""
+        """True if the mean loss is lower after the last step than before the first."""
         first, last = fmean(self.losses[0]), fmean(self.losses[-1])
         return isfinite(last) and last < first
 
 
 class _Activations(nn.Module):
-    """The outputs of every layer as the value of a functional call: no hooks."""
+    """Module whose functional call returns the outputs of every layer, without hooks."""
 
     def __init__(self, model: Proxy, dials: Dials) -> None:
         super().__init__()
@@ -97,10 +98,10 @@ class _Width:
     rows: Sequence[TensorRow]
     layout: Layout
     flipped: frozenset[str]
-    """Tensors that are stored as [fan_in, fan_out, ...]."""
+    """Names of tensors that are stored as [fan_in, fan_out, ...]."""
 
     def outputs(self, tensors: Sequence[Tensor], inputs: Tensor) -> dict[str, Tensor]:
-        """Module -> output; tensors and outputs of one seed."""
+        """Module -> its output, for tensors of one seed."""
         named = effective(dict(zip(self.layout.names, tensors, strict=True)), self.rows)
         found: dict[str, Tensor] = functional_call(
             self.model, {f"model.{name}": tensor for name, tensor in named.items()}, (inputs,)
@@ -108,17 +109,17 @@ class _Width:
         return found
 
     def logits(self, tensors: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """[batch, classes], [batch, context, classes] for text; tensors of one seed."""
+        """Logits [batch, classes], for text [batch, context, classes], for tensors of one seed."""
         return self.outputs(tensors, inputs)["readout"]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Trains all seeds of one width as one batched computation and records what its layers put out."""
+    """Trains all seeds of one width as one batched computation, and records the outputs of its layers."""
 
     spec: JobSpec
     hyperparameters: Mapping[str, float]
-    """Without learning rates and decays."""
+    """Label -> value, without learning rates and decays."""
     data: TaskData
     seeds: int
     steps: int
@@ -127,9 +128,9 @@ class Probe:
     """Number of the first seed."""
 
     def trace(self, width: int, learning_rate: float) -> Trace:
-        """Train at one width from the same seeds as at any other, every tensor with the same rate at the proxy's width.
+        """Measurements of training at one width; the seeds and the rate at the proxy's width are the same at every width.
 
-        As many seeds at once as ``MOST_AT_ONCE`` allows: small models are slow one by one, large ones need the memory.
+        ``MOST_AT_ONCE`` limits the seeds trained together: small models are slow one by one, large ones need the memory.
         """
         at = self._at(width, learning_rate)
         together = max(1, MOST_AT_ONCE // at.layout.parameters)
@@ -142,10 +143,10 @@ class Probe:
     def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
         task = self.spec.info
-        initial, update = RULES[self.spec.optimizer.name]
+        optimizer = rule(self.spec.optimizer.name)
         start = self._initial(at.rows, at.layout)
-        state = initial(start)
-        terms = self._terms(at.rows, at.layout)
+        state = optimizer.init(start)
+        tables = self._tables(at.rows)
         before: dict[str, Tensor] = {}
         activation: dict[str, list[PerSeed]] = {}
         change: dict[str, list[PerSeed]] = {}
@@ -166,11 +167,11 @@ class Probe:
             if step < self.steps:
                 # Members share nothing: the gradient of the sum of their losses holds the gradient of each.
                 gradients = torch.autograd.grad(loss.sum(), leaves)
-                state = update(state, at.layout.join(gradients), terms, step)
+                state = optimizer.update(state, at.layout.join(gradients), tables, at.layout, step)
                 del gradients
                 self.on_step(self.seeds)
         weight_norm, update_norm = _norms(at, start, state[0])
-        kernel_change, error = self._departure(at, start, state, terms, inputs[:KERNEL_EXAMPLES])
+        kernel_change, error = self._departure(at, start, state, tables, inputs[:KERNEL_EXAMPLES])
         return Trace(activation, change, weight_norm, update_norm, kernel_change, error, losses)
 
     def _at(self, width: int, learning_rate: float) -> _Width:
@@ -185,10 +186,11 @@ class Probe:
         return _Width(model, rows, Layout(tensors), frozenset(fact.name for fact in tensors if fact.flipped))
 
     def _departure(
-        self, at: _Width, start: Tensor, state: OptimizerState, terms: StepCoefficients, examples: Tensor
+        self, at: _Width, start: Tensor, state: OptimizerState, tables: Tables, examples: Tensor
     ) -> tuple[PerSeed, PerSeed]:
-        """Change of the tangent kernel and error of the linearised model, seed by seed: they hold gradients of examples."""
+        """(change of the tangent kernel, linearisation error), seed by seed, because they hold gradients of examples."""
         first, last = at.layout.split(start), at.layout.split(state[0])
+        optimizer = rule(self.spec.optimizer.name)
         changes: PerSeed = []
         errors: PerSeed = []
         for seed in range(min(self.seeds, KERNEL_SEEDS - self.first)):
@@ -199,26 +201,14 @@ class Probe:
                 continue
             path = (self.spec.seed, Purpose.COORDINATES, self.first + seed, Stream.MEASUREMENT)
             projection = torch.randn(self.spec.info.classes, generator=generator_of(path))
-            rates = self._rates(at, state, terms, seed)
+            rates = optimizer.gradient_rates(at.rows, state, tables, at.layout, seed, self.steps)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
             changes.append(relative_change(*kernels))
             errors.append(linearisation_error(at.logits, *ends, examples))
         return changes, errors
 
-    def _rates(self, at: _Width, state: OptimizerState, terms: StepCoefficients, seed: int) -> PerSeed:
-        """What a gradient of each tensor is multiplied with: its rate, under Adam over the size of its gradients."""
-        rates = [row.learning_rate for row in at.rows]
-        if self.spec.optimizer.name == "sgd":
-            return rates
-        assert terms.beta2 is not None
-        unbiased = 1 - terms.beta2.item() ** self.steps
-        roots = [(second[seed].mean() / unbiased).sqrt().item() for second in at.layout.split(state[2])]
-        return [
-            rate / (root + (row.eps or 0.0)) if root else 0.0 for rate, root, row in zip(rates, roots, at.rows, strict=True)
-        ]
-
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """Inputs [batch, ...] for all seeds alike, and labels [seeds, batch, ...]."""
+        """(inputs [batch, ...], the same for all seeds; labels [seeds, batch, ...])."""
         train, check = self.data.train, facts(self.spec.model.family).check
         inputs, labels = train.inputs[: check.batch], train.labels[: check.batch]
         if check.context is not None:
@@ -226,39 +216,29 @@ class Probe:
         return inputs, labels.expand(self.seeds, *labels.shape)
 
     def _dials(self) -> Dials:
-        """The multiplier of attention acts at every width alike; regularisers are left out, as decay is."""
+        """Dials of the check: only the multiplier of attention, the same at every width; regularisers are left out."""
         value = attention_multiplier(self.spec, self.hyperparameters)
         return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
-        """[seeds, P]"""
+        """Initial parameters, [seeds, P]."""
         seeds = range(self.first, self.first + self.seeds)
         draws = [initialise(rows, generator_of((self.spec.seed, Purpose.COORDINATES, seed))) for seed in seeds]
         return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
 
-    def _terms(self, rows: Sequence[TensorRow], layout: Layout) -> StepCoefficients:
-        def each(values: Sequence[float]) -> Tensor:
-            return layout.expand(torch.tensor([values]))
-
-        def shared(name: HyperparameterName) -> Tensor | None:
+    def _tables(self, rows: Sequence[TensorRow]) -> Tables:
+        """Coefficients of every update: rates, and the optimizer's own settings."""
+        tables = {"learning_rate": torch.tensor([[row.learning_rate for row in rows]])}
+        for name in self.spec.optimizer.info.settings:
+            own = [value for value in (getattr(row, name, None) for row in rows) if value is not None]
             value = global_value(self.spec, self.hyperparameters, name)
-            return None if value is None else torch.tensor([[value]])
-
-        is_sgd = self.spec.optimizer.name == "sgd"
-        return StepCoefficients(
-            learning_rate=each([row.learning_rate for row in rows]),
-            shrink=None,
-            l2=None,
-            clip_norm=None,
-            momentum=shared("momentum") if is_sgd else None,
-            beta1=None if is_sgd else shared("beta1"),
-            beta2=None if is_sgd else shared("beta2"),
-            eps=None if is_sgd else each([row.eps for row in rows if row.eps is not None]),
-        )
+            assert own or value is not None
+            tables[name] = torch.tensor([own or [value]])
+        return tables
 
 
 def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], dict[str, PerSeed]]:
-    """Spectral norms of what the forward pass uses, and of what changed in it since initialisation."""
+    """(spectral norms of the tensors that the forward pass uses, spectral norms of their changes since initialisation)."""
     weights: dict[str, PerSeed] = {}
     updates: dict[str, PerSeed] = {}
     for row, first, last in zip(at.rows, at.layout.split(start), at.layout.split(end), strict=True):
@@ -276,5 +256,5 @@ def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], 
 
 
 def _sizes(outputs: Tensor) -> PerSeed:
-    """Mean absolute value of each seed of [seeds, ...]."""
+    """Mean absolute value of each seed's outputs [seeds, ...]."""
     return outputs.abs().flatten(1).mean(1, dtype=torch.float64).tolist()

@@ -1,8 +1,8 @@
-"""Spectral norms of weight matrices, in the units in which feature learning asks for order 1.
+"""Computes spectral norms of weight matrices over sqrt(fan_out / fan_in).
 
 Yang, Simon and Bernstein 2023, "A spectral condition for feature learning": features are learned at every width alike
-where both ``|W|_2`` and ``|change of W|_2`` are of the order of sqrt(fan_out / fan_in). What is given here is the norm over
-that root, so its exponent in the width ought to be 0.
+if ``|W|_2`` and ``|change of W|_2`` are both of the order of sqrt(fan_out / fan_in). The norm over that root should then
+have exponent 0 in the width.
 """
 
 from math import sqrt
@@ -11,24 +11,24 @@ import torch
 from torch import Tensor
 
 SMALL = 256
-"""Up to this smaller side, the eigenvalues of the smaller Gram matrix are the cheaper way."""
+"""Largest smaller side of a matrix for which the eigenvalues of its smaller Gram matrix are cheaper than Lanczos."""
 LANCZOS_STEPS = 40
-"""The largest of a random matrix's 1024 singular values is found to 4 digits; that of a change, of low rank, to all."""
+"""Steps that find the largest of a random matrix's 1024 singular values to 4 digits, and a low-rank change's exactly."""
 
 
 def relative_spectral_norm(matrix: Tensor, *, lookup: bool = False) -> float:
-    """|W|_2 over sqrt(fan_out / fan_in).
+    """Spectral norm |W|_2 over sqrt(fan_out / fan_in).
 
-    A convolution is the matrix from its windows to its channels. Of a lookup table [entries, width] single rows are put
-    out, never sums of them, so its norm is that of the longest row over sqrt(width): an operator norm, too, from the
-    1-norm of what comes in to the 2-norm of what goes out.
+    A convolution is the matrix from its windows to its channels. A lookup table [entries, width] outputs single rows, never
+    sums of them, so its norm is that of the longest row over sqrt(width): the operator norm from the 1-norm of inputs to
+    the 2-norm of outputs.
 
     Args:
         matrix: [fan_out, fan_in, ...]; [entries, width] for a table.
-        lookup: whether it is a table.
+        lookup: whether the matrix is a lookup table.
 
     Returns:
-        Infinite where an entry is not finite.
+        The norm; infinite if an entry is not finite.
     """
     flat = matrix.detach().flatten(1)
     if not flat.isfinite().all():
@@ -49,9 +49,9 @@ def spectral_norm(matrix: Tensor) -> float:
 
 
 def _lanczos(matrix: Tensor) -> float:
-    """Lanczos on W^T W (Golub and Van Loan 2013, chapter 10) from a fixed start, without reorthogonalisation.
+    """Largest singular value by Lanczos on W^T W (Golub and Van Loan 2013, chapter 10), from a fixed start.
 
-    What leaving it out costs are copies of Ritz values that have converged, which do not change the largest.
+    There is no reorthogonalisation: it would only remove copies of converged Ritz values, which do not change the largest.
     """
     start = torch.randn(matrix.shape[1], generator=torch.Generator().manual_seed(0)).to(matrix)
     vector, previous, length = start / start.norm(), torch.zeros_like(start), 0.0

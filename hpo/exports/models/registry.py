@@ -3,6 +3,7 @@
 from hpo.errors import Refused
 from hpo.exports.models.model import ModelSource
 from hpo.kinds import answering
+from windtunnel.types.families import FAMILIES
 
 
 def model_of(family: str) -> ModelSource:
@@ -15,9 +16,17 @@ def model_of(family: str) -> ModelSource:
 
 
 def why_no_model(family: str) -> str | None:
-    """Why models of a family cannot be written into a file; None where they can."""
+    """Why models of a family cannot be written into a file, with the families whose can; None where they can."""
+    if written(family):
+        return None
+    allowed = ", ".join(filter(written, FAMILIES))
+    return f"this format writes out the model, and there is no source of a model of family {family!r}; allowed: {allowed}"
+
+
+def written(family: str) -> bool:
+    """Whether there is source of the family's models."""
     try:
         model_of(family)
-    except Refused as refused:
-        return refused.message
-    return None
+    except Refused:
+        return False
+    return True

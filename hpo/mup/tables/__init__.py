@@ -12,7 +12,7 @@ from hpo.mup.tables.ntk import NTK
 from hpo.mup.tables.spectral import SPECTRAL
 from hpo.mup.tables.standard import STANDARD
 from hpo.mup.tables.unit_scaled import UNIT_SCALED
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.optimizers import OptimizerInfo
 from windtunnel.types.results import Role
 from windtunnel.types.transfer import Parametrization
 
@@ -27,11 +27,11 @@ TABLES: Mapping[Parametrization, Table] = {
 }
 
 
-def vanishing(parametrization: Parametrization, optimizer: OptimizerName) -> frozenset[Role]:
+def vanishing(parametrization: Parametrization, optimizer: OptimizerInfo) -> frozenset[Role]:
     """Roles of the layers whose outputs move less and less as the width grows, because the table says so.
 
     A coordinate check sees that as a failure, and for these roles it is none.
     """
     if parametrization == "ntk":
         return frozenset({"input", "hidden", "vector"})
-    return frozenset({"input"}) if parametrization == "u-mup" and optimizer != "sgd" else frozenset()
+    return frozenset({"input"}) if parametrization == "u-mup" and optimizer.normalises else frozenset()

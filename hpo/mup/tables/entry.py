@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpo.mup.powers import ONE, Power
-from windtunnel.types.optimizer import OptimizerName
+from windtunnel.types.powers import ONE, Power
 from windtunnel.types.results import Role
 
 
@@ -26,17 +25,13 @@ class Entry:
     init_std: Power = ONE
     multiplier: Power = ONE
     sgd: Power = ONE
-    """Learning rate under SGD."""
+    """Learning rate of an update that is as large as the gradient: SGD."""
     adam: Power = ONE
-    """Learning rate under Adam and AdamW."""
+    """Learning rate of an update whose entries are of order 1, whatever the gradient's size: Adam and AdamW."""
     gradient: Power = ONE
     """Size of one entry of the gradient of the stored tensor. Adam's eps goes with it: an update is width-consistent
     where eps
     keeps its ratio to the gradient."""
-
-    def learning_rate(self, optimizer: OptimizerName) -> Power:
-        """Of the optimizer."""
-        return self.sgd if optimizer == "sgd" else self.adam
 
 
 Table = Mapping[Role, Entry]

@@ -12,8 +12,8 @@ rate itself; SGD: rate times gradient, so m_out / m_in), of order 1 of an input 
 order 1 of a readout, whose multiplier averages (SGD: m_in).
 """
 
-from hpo.mup.powers import Power
 from hpo.mup.tables.entry import Entry, Table
+from windtunnel.types.powers import Power
 
 MUP: Table = {
     "input": Entry(sgd=Power(fan_out=1), gradient=Power(fan_out=-1)),

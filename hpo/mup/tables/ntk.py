@@ -14,8 +14,8 @@ order 1/m, not m^-1/2: gradients of input, hidden and bias below say that. Under
 under SGD by 1/m. Neither is equivalent to muP: no theta turns a layer that does not move into one that does.
 """
 
-from hpo.mup.powers import Power
 from hpo.mup.tables.entry import Entry, Table
+from windtunnel.types.powers import Power
 
 NTK: Table = {
     "input": Entry(adam=Power(fan_out=-0.5), gradient=Power(fan_out=-1)),

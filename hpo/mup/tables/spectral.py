@@ -15,9 +15,9 @@ at every step of SGD and Adam. Without its multiplier the readout's gradient has
 norm of the whole gradient grows like sqrt(m): a clip threshold does not carry over.
 """
 
-from hpo.mup.powers import Power
 from hpo.mup.tables.entry import Entry, Table
 from hpo.mup.tables.mup import MUP
+from windtunnel.types.powers import Power
 
 SPECTRAL: Table = {
     **MUP,

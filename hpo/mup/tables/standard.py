@@ -4,8 +4,8 @@ What one gets by doing nothing: one rate for all tensors moves hidden layers by 
 V, figure 5). Kept for comparison; its transfer to another width is refused.
 """
 
-from hpo.mup.powers import Power
 from hpo.mup.tables.entry import Entry, Table
+from windtunnel.types.powers import Power
 
 STANDARD: Table = {
     "input": Entry(),

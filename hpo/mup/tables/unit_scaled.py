@@ -14,9 +14,9 @@ what they put out moves by m^-1/2. Unit scaling inside of operations, which keep
 of a table.
 """
 
-from hpo.mup.powers import Power
 from hpo.mup.tables.entry import Entry, Table
 from hpo.mup.tables.mup import MUP
+from windtunnel.types.powers import Power
 
 UNIT_SCALED: Table = {
     **MUP,

@@ -112,6 +112,8 @@ class Portfolio:
         return self._report(outer_step, before, pull)
 
     def _without_gradient(self, left: float) -> str | None:
+        if self.context.spec.optimizer.info.pathwise:
+            return self.context.spec.optimizer.info.pathwise
         seeds = self._seeds_to_differentiate()
         if not seeds:
             return f"the gradients of {self.arena.most_seeds} seeds at this point are known"

@@ -1,6 +1,6 @@
 """Inner problems whose hypergradients are known, and every estimator of the catalogue."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.estimators.adjoint import Applied, Cotangents
 from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
+from hpo.optimizers.rule import Rule
+from hpo.optimizers.sgd import SGD
 from hpo.tasks import Split, TaskData, load
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Batch, Draw, InnerProblem
 from hpo.training.space import Hyperparameter, Space
-from hpo.updates import OptimizerState
 from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, TensorFacts
 
@@ -106,7 +106,7 @@ class Ridge(WithoutNetwork):
     def initial(self, draw: Draw, table: Coefficients) -> tuple[Tensor, ...]:
         decay = self.spec.optimizer.weight_decay
         solved = [self.solution(l2 + decay) for l2 in table.loss["l2"][:, 0].detach()]
-        return self.initial_state(torch.stack(solved))
+        return self.rule.init(torch.stack(solved))
 
     def training_loss(self, tensors, loss, batch):
         weights = tensors[0][:, 0]
@@ -155,7 +155,7 @@ class NoisyQuadratic(WithoutNetwork):
     def initial(self, draw: Draw, table: Coefficients) -> tuple[Tensor, ...]:
         start = torch.zeros(len(draw.streams), 2, self.steps + 1, dtype=torch.float64)
         start[:, :, 0] = 10.0
-        return self.initial_state(start.flatten(1))
+        return self.rule.init(start.flatten(1))
 
     def batch(self, draw: Draw, step: int) -> Batch:
         pull = torch.zeros(2, self.steps + 1, dtype=torch.float64)
@@ -169,6 +169,18 @@ class NoisyQuadratic(WithoutNetwork):
     def evaluate(self, parameters, loss, split):
         squares = parameters.view(-1, 2, self.steps + 1).square().sum(dim=2)
         return (self.curvature * squares + 1).sum(1) / 2, torch.zeros(len(parameters))
+
+
+class LinearMap(SGD):
+    """x <- A x + theta signs, whatever the gradient; everything else is by default."""
+
+    def __init__(self, matrix: Tensor, signs: Tensor) -> None:
+        self.matrix, self.signs = matrix, signs
+
+    def update(self, state, gradient, tables, layout, step):
+        return (state[0] @ self.matrix.T + tables["learning_rate"] * self.signs, state[1])
+
+    in_place, pull_back = Rule.in_place, Rule.pull_back
 
 
 class InfluenceBalancing(WithoutNetwork):
@@ -186,23 +198,13 @@ class InfluenceBalancing(WithoutNetwork):
         self.signs = torch.cat([torch.ones(self.positive), -torch.ones(self.units - self.positive)]).double()
         inner = {"steps": steps, "batch_size": 1, "seeds": 1}
         super().__init__(self.units, ["learning_rate"], optimizer={"learning_rate": theta}, inner=inner)
+        self.rule = LinearMap(self.matrix, self.signs)
 
     def initial(self, draw: Draw, table: Coefficients) -> tuple[Tensor, ...]:
-        return self.initial_state(torch.ones(len(draw.streams), self.units, dtype=torch.float64))
+        return self.rule.init(torch.ones(len(draw.streams), self.units, dtype=torch.float64))
 
     def training_loss(self, tensors, loss, batch):
         return 0.0 * tensors[0].square().sum(dim=(1, 2))
-
-    def apply_update(self, state, gradient, tables, step):
-        return (state[0] @ self.matrix.T + tables["learning_rate"] * self.signs, state[1])
-
-    def step_(self, state, gradient, table, step):
-        state[0].copy_(self.apply_update(state, gradient, table.at(step), step)[0])
-
-    def product(self, update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str]) -> Cotangents:
-        """Vector-Jacobian product of the update, for reverse mode, which has those of the built-in rules by name."""
-        tables = {"learning_rate": (adjoint[0] * self.signs).sum(1, keepdim=True)}
-        return Cotangents((adjoint[0] @ self.matrix, adjoint[1]), torch.zeros_like(seen), tables)
 
     def evaluate(self, parameters, loss, split):
         return (parameters[:, 0] - 1).square() / 2, torch.zeros(len(parameters))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.estimators.adjoint import Applied, by_autograd, pull_back
+from hpo.optimizers.rule import Applied, Rule, by_autograd
 from hpo.training.problem import InnerProblem
 
 MEMBERS = 3
@@ -41,7 +41,7 @@ def update_of(problem: InnerProblem, tables: dict[str, Tensor], step: int) -> Ap
     def normal() -> Tensor:
         return torch.randn(MEMBERS, size, generator=generator, dtype=torch.float64)
 
-    before, gradient = problem.initial_state(normal()), normal()
+    before, gradient = problem.rule.init(normal()), normal()
     if step > 0:
         before = (before[0], normal(), *(part + normal().square() for part in before[2:]))
     gradient[:, :5], gradient[2] = 0.0, 0.0
@@ -62,8 +62,8 @@ def test_the_closed_form_equals_autograd_through_the_rules(build_problem, optimi
         tables = tables_of(problem, clip, decay, 1 if eps == "one eps" else len(problem.layout.tensors))
         update = update_of(problem, tables, step)
         adjoint = tuple(torch.randn(part.shape, generator=draws(), dtype=torch.float64) for part in update.before)
-        state, gradient, cotangents = by_autograd(problem, update, adjoint, tables)
-        found = pull_back(problem, update, tuple(part.clone() for part in adjoint), tables)
+        state, gradient, cotangents = by_autograd(problem.rule, update, adjoint, tables)
+        found = problem.rule.pull_back(update, tuple(part.clone() for part in adjoint), tables)
         assert cotangents.keys() == found[2].keys() == tables.keys()
         pairs = [*zip(found[0], state, strict=True), (found[1], gradient)]
         for mine, expected in [*pairs, *((found[2][name], cotangents[name]) for name in tables)]:
@@ -77,13 +77,13 @@ def test_cotangents_that_nobody_wants_are_not_computed(build_problem) -> None:
     update = update_of(problem, tables, 3)
     adjoint = tuple(torch.ones_like(part) for part in update.before)
     for wanted in ([], ["learning_rate"], ["beta1"], ["eps", "beta2"]):
-        found = pull_back(problem, update, tuple(part.clone() for part in adjoint), wanted)[2]
+        found = problem.rule.pull_back(update, tuple(part.clone() for part in adjoint), wanted)[2]
         assert found.keys() == set(wanted)
-        expected = by_autograd(problem, update, adjoint, wanted)[2]
+        expected = by_autograd(problem.rule, update, adjoint, wanted)[2]
         for name in wanted:
             torch.testing.assert_close(found[name], expected[name], rtol=1e-11, atol=1e-12)
 
 
 def test_an_update_of_its_own_is_pulled_back_by_autograd(build_influence, build_quadratic) -> None:
-    assert build_quadratic.closed_form
-    assert not build_influence.closed_form
+    assert type(build_quadratic(0.1, 0.1).rule).pull_back is not Rule.pull_back
+    assert type(build_influence(0.1, 2).rule).pull_back is Rule.pull_back

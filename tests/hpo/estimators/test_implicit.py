@@ -61,7 +61,7 @@ def test_decay_by_sgd_is_part_of_the_stationary_point(build_ridge, name: str) ->
     rate, kind = 0.05, DECAYS[name]
     shift = kind.get("weight_decay", 0.0) / (rate if name == "independent" else 1.0)
     problem = build_ridge(0.1, {"learning_rate": rate, **kind})
-    problem.initial = lambda draw, table: problem.initial_state(problem.solution(0.1 + shift).repeat(1, 1))
+    problem.initial = lambda draw, table: problem.rule.init(problem.solution(0.1 + shift).repeat(1, 1))
     draw, points = problem.draw([(0, 0)]), problem.space.start()[None]
     state = problem.initial(draw, problem.coefficients(points))
     moved = problem.advance(state, problem.coefficients(points), draw, 0, 1, lambda _: None)[-1]
@@ -72,7 +72,7 @@ def test_decay_by_sgd_is_part_of_the_stationary_point(build_ridge, name: str) ->
 
 def test_a_long_run_differentiated_in_reverse_comes_to_the_same(build_ridge) -> None:
     problem = build_ridge(0.3, {"learning_rate": 0.5}, steps=120)
-    problem.initial = lambda draw, table: problem.initial_state(torch.zeros(1, 6, dtype=torch.float64))
+    problem.initial = lambda draw, table: problem.rule.init(torch.zeros(1, 6, dtype=torch.float64))
     draw = problem.draw([(0, 0)])
     unrolled = Reverse("none", "exact").estimate(problem, problem.space.start()[None], draw)
     torch.testing.assert_close(unrolled.gradient, closed_form(problem).view(1, 1), rtol=1e-8, atol=0)

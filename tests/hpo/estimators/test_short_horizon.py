@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.estimators.adjoint import PRODUCTS
 from hpo.estimators.es import EvolutionStrategies
 from hpo.estimators.finite_difference import FiniteDifference
 from hpo.estimators.forward import Forward
@@ -94,11 +93,9 @@ WRONG: dict[str, Estimator] = {
 
 
 @pytest.fixture
-def influence(build_influence, monkeypatch):
+def influence(build_influence):
     """(problem, point, draw, exact derivative by log theta) at theta = 0.5, where theta should fall."""
     problem = build_influence(0.5, HORIZON)
-    # Reverse mode has the products of the built-in rules by name; this problem's own update stands in for SGD's.
-    monkeypatch.setitem(PRODUCTS, "sgd", problem.product)
     state, slope = torch.ones(problem.units, dtype=torch.float64), torch.zeros(problem.units, dtype=torch.float64)
     for _ in range(HORIZON):
         state, slope = problem.matrix @ state + 0.5 * problem.signs, problem.matrix @ slope + problem.signs

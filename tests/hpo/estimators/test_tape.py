@@ -40,7 +40,7 @@ def matrices(problem: InnerProblem, tables, draw, state: Tensor, member: int) ->
         whole = problem.outputs(layout.split(state), tables.loss, batch.inputs, batch.noise)
         parts = [part[None] for part in whole.detach().unbind()]
         parts[member] = flat.view_as(parts[member])
-        return problem.fit(torch.cat(parts), tables.loss, batch)[member]
+        return problem.data_loss(torch.cat(parts), tables.loss, batch)[member]
 
     jacobian = torch.autograd.functional.jacobian(outputs, state[member])
     hessian = torch.autograd.functional.hessian(fit, outputs(state[member]).detach())

@@ -1,4 +1,4 @@
-"""The way into one Windtunnel server."""
+"""A connection to one Windtunnel server: what ``Client`` and ``AsyncClient`` are."""
 
 import os
 from collections.abc import Mapping
@@ -34,16 +34,16 @@ class AsyncClient:
         print(await plan.to("torch"))
     ```
 
-    Every call raises ``ConnectionFailed`` where no server answers, and a subclass of ``ApiError`` where it refuses.
+    Every call raises ``ConnectionFailed`` if no server answers, and a subclass of ``ApiError`` if the server refuses.
 
     Args:
         base_url: address of the server; by default the variable ``WINDTUNNEL_URL``, else ``http://127.0.0.1:8000``.
-        api_key: for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``; "" sends none.
+        api_key: key for a server that asks for one; by default the variable ``WINDTUNNEL_API_KEY``; "" sends no key.
         timeout: seconds to wait for a connection and for each part of an answer.
         pacing: how often and how long to try again.
 
     Raises:
-        InvalidRequest: the address is no http or https URL, or the key cannot be one.
+        InvalidRequest: the address is not an http or https URL, or the key has characters that no key has.
     """
 
     def __init__(
@@ -75,21 +75,21 @@ class AsyncClient:
         timeout: float = 30.0,
         pacing: Pacing | None = None,
     ) -> Self:
-        """A client with a server and workers of its own, inside of this process, and the same interface.
+        """A client with a server and workers of its own, inside this process, and the same interface.
 
-        The server ends with ``close``, or with the program; a job that runs then keeps its checkpoint and goes on when the
-        folder is opened again. Its status page is at ``base_url``, for whoever works on this machine.
+        The server stops with ``close`` or with the program. A job that runs at that moment keeps its checkpoint and goes on
+        when the folder is opened again. The status page is at ``base_url``, for users of this machine.
 
         Args:
-            data_dir: folder of its database and checkpoints; by default one that is deleted with the client.
+            data_dir: folder of the database and checkpoints; by default a temporary one, deleted when the client is closed.
             workers: jobs that run at the same time.
             threads: compute threads of each job; by default the jobs share all cores but one.
-            api_key: for a folder whose server has keys.
-            timeout: as for any client.
-            pacing: as for any client.
+            api_key: key for a folder whose server asks for one.
+            timeout: seconds to wait for a connection and for each part of an answer.
+            pacing: how often and how long to try again.
 
         Raises:
-            NotInstalled: the packages of server and worker are not there.
+            NotInstalled: the packages of server and worker are not installed.
             InvalidRequest: an argument or a ``WINDTUNNEL_`` variable cannot be used.
         """
         server = await LocalServer.start_async(data_dir, workers, threads)
@@ -107,40 +107,40 @@ class AsyncClient:
         return self._transport.base_url
 
     async def tasks(self) -> list[TaskInfo]:
-        """The tasks that a job may name."""
+        """Tasks that a job may name."""
         page = await self._transport.read(Items[TaskInfo], path("tasks"))
         return page.items
 
     async def schedules(self) -> list[ScheduleInfo]:
-        """The schedules that a job may name, with their formulas, searchable shape parameters and settings."""
+        """Learning-rate schedules that a job may name, with their formulas, searchable shape parameters and settings."""
         page = await self._transport.read(Items[ScheduleInfo], path("schedules"))
         return page.items
 
     async def estimators(self) -> list[EstimatorListing]:
-        """The estimators that a job may name: cost, bias, settings, what each can differentiate, and why not."""
+        """Hypergradient estimators that a job may name: cost, bias, settings, and which hyperparameters each can tune."""
         page = await self._transport.read(Items[EstimatorListing], path("estimators"))
         return page.items
 
     async def hyperparameters(self) -> list[HyperparameterListing]:
-        """What a job may search: ranges, scopes, the coordinate of the search, the estimators that can."""
+        """Hyperparameters that a job may search: ranges, scopes, the coordinate of the search, and their estimators."""
         page = await self._transport.read(Items[HyperparameterListing], path("hyperparameters"))
         return page.items
 
     async def estimate(self, spec: JobSpec | Mapping[str, Any] | None = None, /, **fields: Any) -> Estimate:
-        """What a job would take, before anything is spent: ``estimate(task="digits")`` or ``estimate(spec)``.
+        """Seconds, memory and run-equivalents of a job before it runs: ``estimate(task="digits")`` or ``estimate(spec)``.
 
         Args:
             spec: a whole spec; or give its fields by name.
             **fields: the fields of a JobSpec.
 
         Raises:
-            ValidationFailed: a field is wrong; ``errors`` tells which, and what is allowed.
+            ValidationFailed: a field is wrong; ``errors`` names it and what is allowed.
             InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
         """
         return parse(Estimate, await self._transport.post(path("estimates"), request_body(spec, fields)))
 
     async def ready(self) -> None:
-        """Return where the server can take and run jobs.
+        """Check that the server can take and run jobs.
 
         Raises:
             ServerError: it cannot; the message says what is wrong.
@@ -148,7 +148,7 @@ class AsyncClient:
         await self._transport.get("/readyz")
 
     async def close(self) -> None:
-        """Give back the connections, and stop a server of its own; handles of this client cannot be used afterwards."""
+        """Close the connections, and stop the client's own server. Handles of this client cannot be used afterwards."""
         await self._transport.close()
         if self._server is not None:
             await self._server.close_async()

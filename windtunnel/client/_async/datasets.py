@@ -1,4 +1,4 @@
-"""``client.datasets``: data sets of one's own."""
+"""``client.datasets``: upload, list and delete data sets."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from windtunnel.types import Dataset, DatasetFormat
 
 
 class AsyncDatasets:
-    """The data sets that were uploaded to a server."""
+    """Data sets that were uploaded to a server."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -26,22 +26,22 @@ class AsyncDatasets:
         kind: str | None = None,
         context: int | None = None,
     ) -> Dataset:
-        """Send a file; jobs then name the data set as their task: ``client.jobs.create(task=dataset)``.
+        """Upload a file as a data set, which jobs name as their task: ``client.jobs.create(task=dataset)``.
 
-        The file is streamed, never held. The same content again gives the same data set, so a call may be repeated.
+        The file is streamed, never held in memory. The same content gives the same data set, so a call may be repeated.
 
         Args:
             file: npz, csv, parquet or text.
-            name: what to call it; by default the file's name.
-            format: by default what the file's name ends in.
-            target: csv, parquet: the column to learn; by default ``target``, else the last one.
-            kind: csv, parquet, npz: ``classification`` or ``regression``; by default what the target looks like.
+            name: name of the data set; by default the file's name.
+            format: format of the file; by default told by the ending of its name.
+            target: csv, parquet: the column to predict; by default ``target``, else the last one.
+            kind: csv, parquet, npz: ``classification`` or ``regression``; by default told by the values of the target.
             context: text, npz of tokens: tokens of an example; by default 64.
 
         Raises:
-            ValidationFailed: the file or an option is wrong; ``errors`` tells which cell, and what is allowed.
+            ValidationFailed: the file or an option is wrong; ``errors`` names the cell and what is allowed.
             TooLarge: the file is too large, or takes too much to read.
-            Conflict: there are as many data sets as are allowed.
+            Conflict: the owner has as many data sets as allowed.
             InvalidRequest: the file cannot be opened.
         """
         options = {"name": name, "format": format, "target": target, "kind": kind, "context": context}
@@ -58,12 +58,12 @@ class AsyncDatasets:
         return parse(Dataset, answer)
 
     async def list(self) -> list[Dataset]:
-        """Your data sets, newest first, without ``columns`` and ``scaling``."""
+        """The caller's data sets, newest first, without ``columns`` and ``scaling``."""
         page = await self._transport.read(Items[Dataset], path("datasets"))
         return page.items
 
     async def get(self, dataset_id: str) -> Dataset:
-        """One data set: what was recognised, how it is split and standardised.
+        """One data set: its recognised columns and kind, its split and its scaling.
 
         Raises:
             NotFound: no such data set.

@@ -1,4 +1,4 @@
-"""The event log of a job: read once, or followed across broken connections and server restarts."""
+"""Reads the event log of a job, once or live across broken connections and server restarts."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -13,16 +13,16 @@ from windtunnel.client._sse import EventStream
 from windtunnel.types import TERMINAL_STATES, Job, JobEvent, OuterStep
 
 PAGE = 1000
-"""Events read at once."""
+"""Number of events fetched by one request."""
 
 
 async def follow_events(transport: AsyncTransport, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent]:
-    """Every event past ``after``, each once and in order, until the one that ends the job.
+    """Yield every event past number ``after``, each once and in order, until the event that ends the job.
 
     Raises:
         NotFound: no such job.
-        ConnectionFailed: no server there, or a lost one did not come back in ``pacing.patience`` seconds.
-        UnexpectedAnswer: the stream holds something that is no job event.
+        ConnectionFailed: no server answers, or a lost one did not come back within ``pacing.patience`` seconds.
+        UnexpectedAnswer: the stream holds something that is not a job event.
     """
     patience = Patience(transport.pacing)
     seen = after
@@ -53,7 +53,7 @@ async def follow_events(transport: AsyncTransport, job_id: str, after: int = 0) 
 
 
 async def read_events(transport: AsyncTransport, job_id: str, after: int = 0) -> AsyncIterator[JobEvent]:
-    """The events past ``after`` that there are now."""
+    """Yield the events past number ``after`` that exist now."""
     while True:
         page = await _page(transport, job_id, after, PAGE)
         for event in page:
@@ -64,7 +64,7 @@ async def read_events(transport: AsyncTransport, job_id: str, after: int = 0) ->
 
 
 def outer_step(event: JobEvent) -> OuterStep | None:
-    """The outer step that an event reports; None where it reports something else."""
+    """The outer step that an event reports; None if it reports something else."""
     details = event.details if event.type == "outer_step" else None
     return details if isinstance(details, OuterStep) else None
 
@@ -79,7 +79,7 @@ async def _received(transport: AsyncTransport, job_id: str, pieces: AsyncIterato
 
 
 async def _exhausted(transport: AsyncTransport, job_id: str, seen: int) -> bool:
-    """The job has ended and every event of it is known. In this order: an ended job gets no more events."""
+    """True if the job has ended and all its events were seen. State first: an ended job gets no more events."""
     job = await transport.read(Job, path("jobs", job_id))
     return job.state in TERMINAL_STATES and not await _page(transport, job_id, seen, 1)
 

@@ -15,7 +15,7 @@ from windtunnel.types import Job as WireJob
 from windtunnel.types import JobPage, JobSpec, JobState
 
 PAGE = 50
-"""Jobs fetched at once by ``list``."""
+"""Number of jobs that ``list`` fetches by one request."""
 
 
 class AsyncJobs:
@@ -29,16 +29,16 @@ class AsyncJobs:
     ) -> AsyncJob:
         """Submit a job: ``create(task="digits", target={"width": 1024})`` or ``create(spec)``.
 
-        The spec is checked by the server, so that an error reads the same from every language.
+        The server checks the spec, so an error reads the same from every language.
 
         Args:
             spec: a whole spec; or give its fields by name.
             idempotency_key: two calls with one key and one spec make one job, also from two processes. By default
-                each call has its own, shared by its retries.
+                each call has its own key, which its retries share.
             **fields: the fields of a JobSpec. Only ``task`` has no default.
 
         Raises:
-            ValidationFailed: a field is wrong; ``errors`` tells which, and what is allowed.
+            ValidationFailed: a field is wrong; ``errors`` names it and what is allowed.
             InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
         """
         body = request_body(spec, fields)
@@ -46,7 +46,7 @@ class AsyncJobs:
         return self._handle(await self._transport.post(path("jobs"), body, headers))
 
     async def get(self, job_id: str) -> AsyncJob:
-        """One job.
+        """The job with this id.
 
         Raises:
             NotFound: no such job.
@@ -56,12 +56,13 @@ class AsyncJobs:
     async def list(
         self, *, state: JobState | None = None, task: str | None = None, search: str | None = None
     ) -> AsyncIterator[AsyncJob]:
-        """Jobs, newest first; pages are fetched as they are needed.
+        """Yield jobs, newest first; pages are fetched as needed.
 
         Args:
             state: only jobs in this state.
             task: only jobs of this task or data set.
-            search: only jobs with this in their name, task or data set's name, or at the end of their id, in either case.
+            search: only jobs with this text in their name, task or data set's name, or at the end of their id;
+                upper and lower case count as equal.
         """
         wanted: dict[str, str | int] = {"limit": PAGE}
         given = (("state", state), ("task", task), ("search", search))
@@ -84,7 +85,7 @@ class AsyncJobs:
         idempotency_key: str | None = None,
         **fields: Any,
     ) -> AsyncJob:
-        """Submit another job with the spec of this one, but for what is named; see ``fork`` of a job.
+        """Submit another job with this job's spec, except for the fields given, as ``fork`` of a job does.
 
         Raises:
             NotFound: no such job.
@@ -92,7 +93,7 @@ class AsyncJobs:
         return await fork_job(self._transport, job_id, overrides, fields, from_best, idempotency_key)
 
     async def cancel(self, job_id: str) -> AsyncJob:
-        """Ask for the job's end. A queued job is cancelled at once, a running one at its next inner step.
+        """Ask the server to end the job. A queued job is cancelled at once, a running one at its next inner step.
 
         Raises:
             NotFound: no such job.
@@ -100,7 +101,7 @@ class AsyncJobs:
         return await self._ask(job_id, "cancel")
 
     async def pause(self, job_id: str) -> AsyncJob:
-        """Ask for the job to wait until it is resumed. A running one lets go of its worker soon, with a checkpoint.
+        """Ask the server to pause the job until it is resumed. A running job writes a checkpoint and frees its worker soon.
 
         Raises:
             NotFound: no such job.
@@ -108,7 +109,7 @@ class AsyncJobs:
         return await self._ask(job_id, "pause")
 
     async def resume(self, job_id: str) -> AsyncJob:
-        """Let a paused job go on from its checkpoint; any other stays as it is.
+        """Resume a paused job from its checkpoint; does nothing in any other state.
 
         Raises:
             NotFound: no such job.

@@ -1,4 +1,4 @@
-"""A plan: the config of the large model, and how to get it as a file."""
+"""A transfer plan: the config of the large model, and its exports."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -15,24 +15,24 @@ from windtunnel.types.exports import ExportFormat
 
 
 class AsyncPlan(PlanView):
-    """A transfer plan that can export itself. All fields of ``TransferPlan`` are there."""
+    """A transfer plan that can export itself; it has all fields of ``TransferPlan``."""
 
     _transport: AsyncTransport | None = PrivateAttr(None)
 
     @classmethod
     def received(cls, transport: AsyncTransport, response: httpx.Response) -> Self:
-        """The plan in an answer of the server."""
+        """The plan that an answer of the server holds."""
         plan = parse(cls, response)
         plan._transport = transport
         return plan
 
     async def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
-        """The plan as text: ``json`` and ``yaml`` for programs, ``torch`` as Python that builds and trains the model.
+        """The plan as text: ``json`` and ``yaml`` for programs, ``torch`` for Python code that builds and trains the model.
 
         ``huggingface``, ``optax`` and ``nanogpt`` are Python files for those libraries.
 
         Raises:
-            ValidationFailed: no such format, or one that cannot express this plan.
+            ValidationFailed: no such format, or the format cannot express this plan.
             InvalidRequest: the plan came from a file, not from a client.
         """
         if self._transport is None:
@@ -42,13 +42,13 @@ class AsyncPlan(PlanView):
 
 
 class AsyncPlans:
-    """The plans of a server."""
+    """Transfer plans of a server."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
     async def get(self, plan_id: str) -> AsyncPlan:
-        """One plan.
+        """The plan with this id.
 
         Raises:
             NotFound: no such plan.
@@ -59,6 +59,6 @@ class AsyncPlans:
 async def create_plan(
     transport: AsyncTransport, job_id: str, size: Mapping[str, int | str | None], *, force: bool
 ) -> AsyncPlan:
-    """Have the server make a plan; see ``plan`` of a job."""
+    """Make a plan of a job for a target of this size, and return it."""
     body = {name: value for name, value in {**size, "force": force or None}.items() if value is not None}
     return AsyncPlan.received(transport, await transport.post_once(path("jobs", job_id, "plans"), body))

@@ -1,4 +1,4 @@
-"""``client.webhooks``: have a server tell a URL how jobs go on."""
+"""``client.webhooks``: have a server send the events of jobs to a URL."""
 
 from collections.abc import Sequence
 
@@ -10,33 +10,35 @@ from windtunnel.types.webhooks import WebhookEventType
 
 
 class AsyncWebhooks:
-    """Your webhooks. What they send is verified with ``windtunnel.webhooks``."""
+    """The caller's webhooks; ``windtunnel.webhooks`` verifies the messages that they send."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
     async def create(self, url: str, *, events: Sequence[WebhookEventType] | None = None, name: str = "") -> NewWebhook:
-        """Have events of your jobs sent to a URL. The ``secret`` that signs them is told here and never again.
+        """Make a webhook that sends events of the caller's jobs to a URL.
+
+        Its ``secret``, which signs the messages, is shown here and never again.
 
         Args:
-            url: http or https, at a public address.
-            events: which; by default the three ends of a job.
-            name: what it is for.
+            url: http or https URL at a public address.
+            events: types of the events to send; by default the three that end a job.
+            name: purpose of the webhook.
 
         Raises:
             ValidationFailed: the address or an event is not allowed.
-            QuotaExceeded: there are as many webhooks as one owner may have.
+            QuotaExceeded: the owner has as many webhooks as allowed.
         """
         wanted = {"url": url, "name": name} | ({} if events is None else {"events": list(events)})
         return parse(NewWebhook, await self._transport.post_once(path("webhooks"), wanted))
 
     async def list(self) -> list[Webhook]:
-        """Your webhooks without their secrets, oldest first."""
+        """The caller's webhooks without their secrets, oldest first."""
         page = await self._transport.read(Items[Webhook], path("webhooks"))
         return page.items
 
     async def get(self, webhook_id: str) -> WebhookDetails:
-        """One webhook, with its last deliveries and how they went.
+        """The webhook with this id, with its last deliveries and their outcomes.
 
         Raises:
             NotFound: no such webhook.
@@ -44,7 +46,7 @@ class AsyncWebhooks:
         return await self._transport.read(WebhookDetails, path("webhooks", webhook_id))
 
     async def delete(self, webhook_id: str) -> None:
-        """Delete a webhook; what has not been sent is sent no more.
+        """Delete a webhook; messages that were not sent yet are dropped.
 
         Raises:
             NotFound: no such webhook.
@@ -52,7 +54,7 @@ class AsyncWebhooks:
         await self._transport.delete(path("webhooks", webhook_id))
 
     async def ping(self, webhook_id: str) -> WebhookDelivery:
-        """Send it a message of type ``ping``; how that went is told by ``get`` a moment later.
+        """Send the webhook a message of type ``ping``; a moment later ``get`` has its outcome.
 
         Raises:
             NotFound: no such webhook.

@@ -1,4 +1,4 @@
-"""``client.workers``: who works, and who is to leave."""
+"""``client.workers``: list the workers of a server, and drain them."""
 
 from windtunnel.client._answers import Items, parse
 from windtunnel.client._async.transport import AsyncTransport
@@ -13,15 +13,15 @@ class AsyncWorkers:
         self._transport = transport
 
     async def list(self) -> list[WorkerInfo]:
-        """Workers heard of within a day."""
+        """Workers that reported within the last day."""
         page = await self._transport.read(Items[WorkerInfo], path("workers"))
         return page.items
 
     async def drain(self, worker_id: str) -> WorkerInfo:
-        """Ask a worker to let go of its job, which goes on elsewhere, and to take no other.
+        """Ask a worker to release its job, which another worker continues, and to take no other.
 
         Raises:
             NotFound: no such worker.
-            Forbidden: the server has keys, and this one is no operator's.
+            Forbidden: the server asks for keys, and the key in use is not an operator's.
         """
         return parse(WorkerInfo, await self._transport.post(path("workers", worker_id, "drain"), {}))

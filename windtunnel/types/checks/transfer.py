@@ -5,7 +5,8 @@ from collections.abc import Callable
 from windtunnel.types.base import misfit
 from windtunnel.types.families import FAMILIES
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.optimizer import OptimizerName, OptimizerSpec
+from windtunnel.types.optimizer import OptimizerSpec
+from windtunnel.types.optimizers import OPTIMIZERS, OptimizerInfo, names
 from windtunnel.types.transfer import (
     FOLLOWS_MUP,
     PUBLISHED_DEPTH_EXPONENT,
@@ -16,20 +17,20 @@ from windtunnel.types.transfer import (
 )
 
 
-def why_no_completep(family: str, optimizer: OptimizerName, parametrization: Parametrization) -> str | None:
+def why_no_completep(family: str, optimizer: OptimizerInfo, parametrization: Parametrization) -> str | None:
     """Why CompleteP has nothing to say about a job; None where it has."""
     info = FAMILIES[family]
     if info.completep is None:
         return info.why_no_completep
-    if optimizer == "sgd":
-        return "its table has no entry for sgd: it is derived for the updates of Adam and AdamW"
+    if optimizer.why_no_completep:
+        return optimizer.why_no_completep
     if parametrization not in FOLLOWS_MUP:
         return f"it is derived for layers that learn as under muP, and not for parametrization {parametrization!r}"
     return None
 
 
 def depth_exponent(
-    rules: TransferSpec, family: str, optimizer: OptimizerName, parametrization: Parametrization
+    rules: TransferSpec, family: str, optimizer: OptimizerInfo, parametrization: Parametrization
 ) -> float | None:
     """alpha of CompleteP in force; None under ``copy``, where values do not go with the depth."""
     if rules.depth_rule == "copy" or why_no_completep(family, optimizer, parametrization):
@@ -39,31 +40,32 @@ def depth_exponent(
 
 def check_rules(rules: TransferSpec, family: str, optimizer: OptimizerSpec, parametrization: Parametrization) -> None:
     """Raise on a rule that says nothing about this job: it would change no value, or the wrong ones."""
-    reason = why_no_completep(family, optimizer.name, parametrization)
+    reason = why_no_completep(family, optimizer.info, parametrization)
     if rules.depth_rule == "completep" and reason is not None:
         raise misfit(
             "/transfer/depth_rule", f"depth_rule 'completep' cannot be used: {reason}; allowed: 'copy'", "completep"
         )
-    if rules.depth_exponent is not None and depth_exponent(rules, family, optimizer.name, parametrization) is None:
+    if rules.depth_exponent is not None and depth_exponent(rules, family, optimizer.info, parametrization) is None:
         why = reason or "depth_rule is 'copy'"
         raise misfit(
             "/transfer/depth_exponent",
             f"depth_exponent is a setting of depth_rule 'completep', which is not in force: {why}; leave it out",
             rules.depth_exponent,
         )
-    if rules.decay_rule == "sqrt" and (optimizer.name == "sgd" or parametrization not in FOLLOWS_MUP):
+    measured = [info for info in OPTIMIZERS.values() if info.sqrt_decay]
+    if rules.decay_rule == "sqrt" and not (optimizer.info.sqrt_decay and parametrization in FOLLOWS_MUP):
         raise misfit(
             "/transfer/decay_rule",
-            "decay_rule 'sqrt' is measured for hidden matrices under adamw and adam with parametrization "
+            f"decay_rule 'sqrt' is measured for hidden matrices under {names(measured, 'and')} with parametrization "
             f"{', '.join(map(repr, sorted(FOLLOWS_MUP)))}, not for {optimizer.name} with {parametrization!r}; "
             "allowed: 'independent', 'none'",
             "sqrt",
         )
-    if rules.decay_rule != "independent" and optimizer.name == "adam" and optimizer.decay_kind == "l2":
+    if rules.decay_rule != "independent" and not optimizer.info.carries(optimizer.decay_kind):
         raise misfit(
             "/transfer/decay_rule",
-            f"decay_rule {rules.decay_rule!r} with L2 decay inside adam, which no rule carries to another size; "
-            "use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
+            f"decay_rule {rules.decay_rule!r} with L2 decay inside {optimizer.name}, which no rule carries to another "
+            "size; use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
             rules.decay_rule,
         )
 
@@ -86,14 +88,14 @@ def check_that_rules_carry(
             "use 'mup', or leave target out",
             "standard",
         )
-    if optimizer.name == "adam" and optimizer.decay_kind == "l2" and decays:
+    if not optimizer.info.carries(optimizer.decay_kind) and decays:
         raise misfit(
             "/optimizer/decay",
-            "L2 decay inside adam has no rule for another size, so this target would get no plan; "
+            f"L2 decay inside {optimizer.name} has no rule for another size, so this target would get no plan; "
             "use decay 'decoupled' or 'independent', or leave target out",
             "l2",
         )
-    if optimizer.name != "sgd" and penalty is not None:
+    if not optimizer.info.carries("l2") and penalty is not None:
         pointer, given = penalty
         raise misfit(
             pointer,
@@ -177,14 +179,14 @@ def _check_widths(
     check_width: Callable[[int], None] | None,
 ) -> None:
     """Raise where the values of a job cannot be carried to the widths that it asks to run."""
-    if optimizer.name == "adam" and optimizer.decay_kind == "l2" and decays:
+    if not optimizer.info.carries(optimizer.decay_kind) and decays:
         raise misfit(
             f"/transfer/{name}",
-            f"L2 decay inside adam has no rule for another width, so there is no {name} to run; use optimizer.decay "
-            f"'decoupled' or 'independent', or leave {name} out",
+            f"L2 decay inside {optimizer.name} has no rule for another width, so there is no {name} to run; use "
+            f"optimizer.decay 'decoupled' or 'independent', or leave {name} out",
             widths,
         )
-    if optimizer.name != "sgd" and penalty is not None:
+    if not optimizer.info.carries("l2") and penalty is not None:
         raise misfit(
             f"/transfer/{name}",
             f"an L2 penalty under {optimizer.name} has no rule for another width, so there is no {name} to run; use "

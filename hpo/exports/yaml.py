@@ -1,0 +1,19 @@
+"""A transfer plan as YAML: the whole plan."""
+
+import yaml
+
+from hpo.exports.registry import Format
+from windtunnel.types.plans import TransferPlan
+
+
+class YAML(Format):
+    """The plan, readable by ``TransferPlan.model_validate`` of what a YAML reader makes of it."""
+
+    def write(self, plan: TransferPlan) -> str:
+        return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+    def why_not(self, plan: TransferPlan) -> str | None:  # noqa: ARG002 - it can express every plan
+        return None
+
+
+FORMAT = YAML()

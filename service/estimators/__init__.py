@@ -1,1 +1,0 @@
-"""Estimators and the hyperparameters that they differentiate."""

@@ -1,0 +1,1 @@
+"""Lists of what a job may name: tasks, estimators, hyperparameters, schedules."""

@@ -1,0 +1,76 @@
+"""Transfer plans as their callers see them: make, list, read, export, for routes and pages alike."""
+
+from datetime import UTC, datetime
+
+from pydantic_core import PydanticCustomError
+
+from hpo.errors import Refused
+from hpo.exports.registry import export
+from hpo.laws.planning import predicted_loss
+from hpo.plans.transfer import make_plan
+from service.caller import Caller
+from service.jobs import service as job_service
+from service.laws.service import stored_fit
+from service.plans.schemas import PlanRequest
+from service.problems.answers import invalid, problem
+from service.problems.problems import misfit_error
+from store import identifiers, plans
+from store.database import Database
+from windtunnel.types import FieldError, Target, TransferPlan
+from windtunnel.types.exports import ExportFormat
+
+
+def create(database: Database, caller: Caller, job_id: str, wanted: PlanRequest) -> TransferPlan:
+    """Make the plan of a large model from the result of a job of the caller, and keep it.
+
+    Raises:
+        JobNotFound: the caller has no such job.
+        ProblemError: 409, the job has no result, or what it measured speaks against the transfer.
+        ProblemError: 422, the target or the law fit does not suit the job.
+    """
+    result = job_service.result(database, caller, job_id)
+    target = Target.model_validate(wanted.model_dump(exclude={"force", "law_fit"}))
+    fit = None if wanted.law_fit is None else stored_fit(database, caller, wanted.law_fit, "/law_fit")
+    try:
+        result.spec.check_target(target, "")
+        plan = make_plan(
+            result, target, plan_id=identifiers.plan_id(), job_id=job_id, created_at=datetime.now(UTC), force=wanted.force
+        )
+    except PydanticCustomError as misfit:
+        raise invalid([misfit_error(misfit)]) from misfit
+    except Refused as refusal:
+        detail = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
+        raise problem(409, "transfer-refused", "The transfer cannot be trusted", detail) from refusal
+    if fit is not None:
+        predicted = predicted_loss(plan, fit)
+        if predicted is None:
+            message = f"fit {fit.id} has no law of the loss; it has {', '.join(law.law for law in fit.laws)}"
+            raise invalid([FieldError(pointer="/law_fit", message=message, given=fit.id)])
+        plan = plan.model_copy(update={"predicted_loss": predicted})
+    with database.transaction() as session:
+        plans.save(session, plan, owner=caller.owner)
+    return plan
+
+
+def listing(database: Database, caller: Caller, job_id: str) -> list[TransferPlan]:
+    """The plans made from a job of the caller, oldest first. Raises JobNotFound."""
+    with database.snapshot() as session:
+        return plans.of_job(session, job_id, owner=caller.owner)
+
+
+def get(database: Database, caller: Caller, plan_id: str) -> TransferPlan:
+    """One plan made from a job of the caller. Raises PlanNotFound."""
+    with database.snapshot() as session:
+        return plans.get(session, plan_id, owner=caller.owner)
+
+
+def exported(plan: TransferPlan, kind: ExportFormat) -> str:
+    """A plan as text of this format.
+
+    Raises:
+        ProblemError: 422, the format cannot express it.
+    """
+    try:
+        return export(plan, kind)
+    except PydanticCustomError as misfit:
+        raise invalid([misfit_error(misfit)]) from misfit

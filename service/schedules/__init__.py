@@ -1,1 +1,0 @@
-"""Schedules: what the learning rate can do over a run."""

@@ -1,1 +1,0 @@
-"""Tasks: what can be tuned."""

@@ -1,0 +1,39 @@
+"""Files below the data folder: where those of an uploaded data set lie, their digest, and how any file stays written."""
+
+import hashlib
+import os
+from pathlib import Path
+
+FOLDER = "datasets"
+"""Name of the folder, below the data folder, that has a folder for each data set, named by its id."""
+FILE, MANIFEST = "data.safetensors", "manifest.json"
+"""Names of the files in a data set's folder: its arrays, and the description of them."""
+CHUNK = 1 << 20
+"""Bytes read at once to make a digest."""
+
+
+def path_of(dataset_id: str) -> str:
+    """Folder of a data set, relative to the data folder, with forward slashes."""
+    return f"{FOLDER}/{dataset_id}"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file. Raises OSError."""
+    made = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            made.update(chunk)
+    return made.hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's names, before this returns.
+
+    Raises:
+        OSError: it cannot be read, or the disk refuses.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

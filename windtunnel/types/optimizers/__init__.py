@@ -1,0 +1,39 @@
+"""The optimizers that the project knows: a table of records, and what a record says."""
+
+from windtunnel.types.optimizers.info import (
+    BOUNDS,
+    BatchRule,
+    Bounds,
+    DecayKind,
+    OptimizerInfo,
+    SettingName,
+    TorchForm,
+    entry_sized,
+    gradient_sized,
+)
+from windtunnel.types.optimizers.table import (
+    OPTIMIZERS,
+    decay_words,
+    having,
+    names,
+    optimizer_info,
+    setting_words,
+)
+
+__all__ = [
+    "BOUNDS",
+    "OPTIMIZERS",
+    "BatchRule",
+    "Bounds",
+    "DecayKind",
+    "OptimizerInfo",
+    "SettingName",
+    "TorchForm",
+    "decay_words",
+    "entry_sized",
+    "gradient_sized",
+    "having",
+    "names",
+    "optimizer_info",
+    "setting_words",
+]
