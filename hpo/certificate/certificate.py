@@ -37,8 +37,8 @@ SETTLED = TOLERANCE / 10
 MORE_WIDTHS = (2.5e-7, 6.25e-8, 6.4e-5, 2.56e-4)
 """Half widths after the first ones, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
 NUDGE = 1e-3
-"""Both sides are taken so far beside the point, in every coordinate, give or take a half. A start is often a round number,
-where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them right;
+"""Distance from the point at which both sides are taken, in every coordinate, give or take a half. A start is often a round
+number, where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them right;
 further away than any width above there is one."""
 MEMBERS = 2
 """A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
@@ -63,7 +63,7 @@ class ShortRun(InnerProblem):
         self.steps = steps
 
     def coefficients(self, points: Tensor) -> Coefficients:
-        """See ``InnerProblem``; tables over time have one row for each update of the short run."""
+        """Coefficients as of ``InnerProblem``; tables over time have one row for each update of the short run."""
         found = super().coefficients(points)
         return replace(found, scheduled={name: table[self.rows] for name, table in found.scheduled.items()})
 
@@ -193,7 +193,7 @@ def compared(
 
 
 def certificate(estimator: Estimator, points: Sequence[CertificatePoint]) -> Certificate:
-    """What a result shows of the points that passed."""
+    """The certificate of a result, of the points that passed."""
     engine = estimator.engine if isinstance(estimator, ReverseMode) else Reverse.engine
     return Certificate(engine=engine, tolerance=TOLERANCE, points=list(points))
 

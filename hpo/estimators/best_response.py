@@ -27,7 +27,7 @@ class BestResponse:
     settings: BestResponseSettings = MethodSpec().best_response_settings
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation losses and hypergradients at points [members, k], one draw each."""
         refuse_what_it_cannot(self.objectives.name, problem.space)
         values, gradients = [], []
         for member, point in enumerate(points):
@@ -47,7 +47,7 @@ class BestResponse:
         return response_facts(self.objectives.name).step_cost(self.settings) * problem.steps
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return problem.steps
 
 
@@ -62,5 +62,5 @@ class ResponseKind(EstimatorKind):
         self.objectives = objectives
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         return BestResponse(self.objectives, sizes.spec.method.best_response_settings)

@@ -1,4 +1,4 @@
-"""Which estimator a job gets, with the settings in force and the reason."""
+"""The choice of a job's estimator, with the settings in force and the reason."""
 
 from hpo.estimators.facts.registry import facts
 from hpo.estimators.protocol import Estimator
@@ -34,6 +34,6 @@ def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = Non
 
 
 def _beside(sizes: Sizes, max_bytes: int) -> str:
-    """What tunes the regularisers of a job whose estimator tunes the rest."""
+    """Words on the best response that tunes the regularisers beside the estimator; empty where none does."""
     name = sizes.spec.method.best_response
     return "" if name is None else f"; in turns with it {name} tunes the regularisers: {facts(name).why(sizes, max_bytes)}"

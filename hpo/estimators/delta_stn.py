@@ -17,13 +17,13 @@ class CentredSelfTuning(Objectives):
     name: ClassVar[str] = "delta_stn"
 
     def shifted(self, found: Tensor, centre: Tensor) -> Tensor:
-        """See ``Objectives``."""
+        """Input of the response for regularisers around a centre."""
         return found - centre
 
     def training_gradient(
         self, weights: Tensor, response: Tensor, centre: Tensor, points: Tensor, base: Tables, batch: Batch
     ) -> Answered:
-        """See ``Objectives``."""
+        """Gradients of one training step."""
         given = [part.detach() for part in self.problem.layout.leaves(weights)]
         answers = self.network.layout.leaves(response)
         moved, tables = self.moved(points, centre), self.example_tables(points, base)

@@ -29,7 +29,10 @@ class EvolutionStrategies:
     """Runs trained as one computation, at most."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol. The value is that of the unperturbed run, which is one run more."""
+        """Validation losses and hypergradients at points [members, k], one draw each.
+
+        The value is that of the unperturbed run, which is one run more.
+        """
         refuse_what_it_cannot("es", problem.space)
         members = len(points)
         eps = perturbations(draw, (self.samples, points.shape[1]), points.dtype)
@@ -45,7 +48,7 @@ class EvolutionStrategies:
         return Estimate(losses[:, 0], gradient, cost, stderr=stderr, diverged=diverged)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return (1 + 2 * self.samples) * problem.steps
 
 
@@ -53,7 +56,7 @@ class EvolutionKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         method = sizes.spec.method
         return EvolutionStrategies(method.pairs, method.width, population)
 

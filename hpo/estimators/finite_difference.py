@@ -25,7 +25,7 @@ class FiniteDifference:
     """Runs trained as one computation, at most."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation losses and hypergradients at points [members, k], one draw each."""
         refuse_what_it_cannot("finite_difference", problem.space)
         members, coordinates = points.shape
         offsets = self.sigma * torch.eye(coordinates, dtype=points.dtype)
@@ -40,7 +40,7 @@ class FiniteDifference:
         return Estimate(losses[:, 0], gradient, cost=float(members * self.member_steps(problem)))
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return (1 + 2 * len(problem.space)) * problem.steps
 
 
@@ -48,7 +48,7 @@ class DifferenceKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         return FiniteDifference(sizes.spec.method.width, population)
 
 

@@ -33,10 +33,10 @@ class Forward:
     samples: int | None = None
     """Random tangents; None: one tangent for each coordinate, which is exact."""
     distribution: Distribution = "rademacher"
-    """Of the entries of a random tangent. Signs vary less: |g|^2 - g_i^2 against |g|^2 + g_i^2."""
+    """Signs of the entries of a random tangent. Signs vary less: |g|^2 - g_i^2 against |g|^2 + g_i^2."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation losses and hypergradients at points [members, k], one draw each."""
         refuse_what_it_cannot("forward", problem.space)
         refuse_without_derivative("forward", problem)
         directions = self._directions(points, draw)
@@ -49,7 +49,7 @@ class Forward:
         return Estimate(value, gradient, cost, stderr=stderr)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return problem.steps
 
     def _directions(self, points: Tensor, draw: Draw) -> Tensor:
@@ -126,7 +126,7 @@ class ForwardKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         return Forward(sizes.spec.method.samples)
 
 

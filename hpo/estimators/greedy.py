@@ -29,7 +29,7 @@ class Greedy:
     """
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation losses and hypergradients at points [members, k], one draw each."""
         refuse_what_it_cannot("greedy", problem.space)
         refuse_without_derivative("greedy", problem)
         leaf = points.detach().clone().requires_grad_()
@@ -49,7 +49,7 @@ class Greedy:
         return Estimate(value, gradient, cost=members * steps * (1 + look + 2 * pullback.needs_mixed))
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return problem.steps
 
 
@@ -66,7 +66,7 @@ class GreedyKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         return Greedy()
 
 

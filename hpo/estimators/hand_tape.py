@@ -58,7 +58,7 @@ class HandTape:
 
     @torch.no_grad()
     def curvature_product(self, vector: Tensor) -> tuple[Tensor, Mixed]:
-        """See ``Tape``."""
+        """Products as of ``Tape``."""
         problem, loss = self._problem, self._loss
         along = problem.layout.split(vector)
         pushed = self._passes.r_forward(problem.multiplied(along, loss))

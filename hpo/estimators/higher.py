@@ -10,7 +10,7 @@ class HigherKind(EstimatorKind):
     """Makes it: it has no settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         return Unrolled()
 
 

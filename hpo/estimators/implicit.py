@@ -48,7 +48,7 @@ class Implicit:
     """Training examples of the system, at most."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation losses and hypergradients at points [members, k], one draw each."""
         refuse_what_it_cannot("implicit", problem.space)
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
@@ -86,7 +86,7 @@ class Implicit:
                 return nystrom(product, right, self.damping, directions)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         products = {"cg": self.solver_steps, "neumann": POWER_STEPS + self.solver_steps, "nystrom": 2 * self.solver_steps}
         return problem.steps + 1 + products[self.solver]
 
@@ -159,7 +159,7 @@ class ImplicitKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         method = sizes.spec.method
         return Implicit(method.solver_kind, method.iterations, method.diagonal)
 

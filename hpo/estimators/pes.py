@@ -41,7 +41,10 @@ class PersistentEvolutionStrategies:
     """Particles trained as one computation, at most; pairs stay together."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol. The value is that of an unperturbed run, which is one run more."""
+        """Validation losses and hypergradients at points [members, k], one draw each.
+
+        The value is that of an unperturbed run, which is one run more.
+        """
         refuse_what_it_cannot("pes", problem.space)
         members, coordinates = points.shape
         windows = -(-problem.steps // self.window)
@@ -86,7 +89,7 @@ class PersistentEvolutionStrategies:
             return problem.coefficients(centre + self.sigma * eps)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return (1 + 2 * self.samples) * problem.steps
 
 
@@ -111,7 +114,7 @@ class PersistentKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         method = sizes.spec.method
         return PersistentEvolutionStrategies(method.pairs, method.width, method.window_steps, population)
 

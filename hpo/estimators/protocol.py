@@ -1,4 +1,4 @@
-"""What every estimator of the hypergradient takes and gives."""
+"""The protocol of estimators: what every one takes and gives."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -85,7 +85,7 @@ class ReverseMode(ABC):
     """An estimator that goes back through the whole run: its exact form is what a certificate checks."""
 
     engine: ClassVar[Literal["population", "higher"]]
-    """What computes it."""
+    """Engine that computes it."""
 
     @abstractmethod
     def exact(self) -> Estimator:

@@ -50,11 +50,11 @@ class Reverse(ReverseMode):
     engine: ClassVar[Literal["population", "higher"]] = "population"
 
     def exact(self) -> "Reverse":
-        """See ``ReverseMode``."""
+        """The exact hypergradient by the same engine."""
         return replace(self, adjoint="exact")
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation losses and hypergradients at points [members, k], one draw each."""
         refuse_without_derivative("reverse", problem)
         parts = groups(len(points), problem.together)
         if len(parts) > 1:
@@ -116,7 +116,7 @@ class Reverse(ReverseMode):
         return sum(max(0, min(length, problem.tapes) - 1) for length in lengths)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         starts = self._starts(problem.steps)
         return 2 * problem.steps + starts[-1] - (len(starts) - 1)
 
@@ -241,7 +241,7 @@ class ReverseKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         method, storage = sizes.spec.method, storage_in_force(at_once(sizes), limit)
         return Reverse(storage, method.adjoint_kind, method.growth_budget)
 

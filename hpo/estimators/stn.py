@@ -17,13 +17,13 @@ class SelfTuning(Objectives):
     name: ClassVar[str] = "stn"
 
     def shifted(self, found: Tensor, centre: Tensor) -> Tensor:  # noqa: ARG002
-        """See ``Objectives``."""
+        """Input of the response for regularisers around a centre."""
         return found
 
     def training_gradient(
         self, weights: Tensor, response: Tensor, centre: Tensor, points: Tensor, base: Tables, batch: Batch
     ) -> Answered:
-        """See ``Objectives``."""
+        """Gradients of one training step."""
         own, answers = self.problem.layout.leaves(weights), self.network.layout.leaves(response)
         moved, tables = self.moved(points, centre), self.example_tables(points, base)
         with torch.enable_grad():

@@ -24,7 +24,7 @@ class Truncated:
     """Updates to go back through."""
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Validation losses and hypergradients at points [members, k], one draw each."""
         refuse_what_it_cannot("truncated", problem.space)
         refuse_without_derivative("truncated", problem)
         leaf = points.detach().clone().requires_grad_()
@@ -44,7 +44,7 @@ class Truncated:
         return Estimate(value, gradient, cost=float(members * (steps + 3 * (steps - first))))
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return problem.steps + min(problem.steps, self.window)
 
 
@@ -52,7 +52,7 @@ class TruncatedKind(EstimatorKind):
     """Makes it with the job's settings."""
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
-        """See ``EstimatorKind``."""
+        """The estimator with the job's settings."""
         return Truncated(sizes.spec.method.window_steps)
 
 

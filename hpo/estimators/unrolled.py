@@ -24,11 +24,14 @@ class Unrolled(ReverseMode):
     engine: ClassVar[Literal["population", "higher"]] = "higher"
 
     def exact(self) -> "Unrolled":
-        """See ``ReverseMode``: it is exact."""
+        """The exact hypergradient by the same engine: it is exact."""
         return self
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol. Members are differentiated one after another."""
+        """Validation losses and hypergradients at points [members, k], one draw each.
+
+        Members are differentiated one after another.
+        """
         refuse_what_it_cannot("higher", problem.space)
         refuse_without_derivative("higher", problem)
         form = problem.rule.for_higher()
@@ -41,7 +44,7 @@ class Unrolled(ReverseMode):
         return Estimate(torch.cat(values), torch.cat(gradients), cost=float(3 * problem.steps * len(points)))
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps that ``on_step`` is given, for each member."""
         return problem.steps
 
     def _one(

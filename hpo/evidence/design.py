@@ -1,4 +1,4 @@
-"""How much each measurement for a transfer runs: steps, factors, seeds, batches. Imports no torch.
+"""The design of each measurement for a transfer: steps, factors, seeds, batches. Imports no torch.
 
 The measurements do what these numbers say, and the estimate of a job (``hpo.sizing``) counts with the same ones. Widths,
 batch and seeds of a coordinate check depend on the model: ``hpo.sizing.coordinate_widths``.
@@ -12,5 +12,7 @@ FIT_SEEDS = 4
 """Horizons: seeds of each factor."""
 NOISE_TIMES = (0.25, 0.5, 0.75)
 """Noise scale: shares of the run at which gradients are taken."""
-NOISE_RUNS, NOISE_BATCHES = 4, 32
-"""Noise scale: runs; gradients of each at each time."""
+NOISE_RUNS = 4
+"""Noise scale: runs, each with a seed of its own."""
+NOISE_BATCHES = 32
+"""Noise scale: gradients of each run at each time."""

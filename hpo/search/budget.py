@@ -1,4 +1,4 @@
-"""How much every search runs: its scouts, races, outer steps, last judgement and certificate. Imports no torch.
+"""The budget of every search: its scouts, races, outer steps, last judgement and certificate. Imports no torch.
 
 The searches do what these numbers say, and the estimate of a job (``hpo.sizing``) counts with the same ones.
 """
@@ -32,7 +32,7 @@ dimension of a space of few."""
 SURVEY = SURVEY_RATES + SURVEY_SPREAD
 """Points of its sweep and its spread together, at most."""
 SURVEY_FINALISTS = 2
-"""Its best points that are run in full, beside the start, the consensus of the best, more decay and the leaning point."""
+"""Best points of that scout that are run in full, beside the start, the consensus of the best, more decay and the leaning point."""
 SURVEYED = 2 + SURVEY_FINALISTS + len(MORE_DECAY)
 """Full runs of that scout, but for the leaning point."""
 MOST_TILTED = 8
@@ -64,7 +64,7 @@ MOST_AUTO_CANDIDATES = 2 + FORMER
 """Points of that judgement, at most."""
 
 QUALITY_POINTS, QUALITY_MEMBERS = 5, 2
-"""What a best response predicts: the run's own schedule and four beside it; members that are trained again at each."""
+"""Quality of a best response: the run's own schedule and four beside it; members that are trained again at each."""
 
 CERTIFIED_STEPS, CERTIFIED_SHORTEST = 20, 2
 """Inner steps of the certificate's runs. Where differences do not settle, half as many are tried, down to the shortest."""

@@ -1,4 +1,4 @@
-"""What a job's hypergradients and their certificate take, asked of the facts of its estimators. Imports no torch."""
+"""Work and memory of a job's hypergradients and their certificate, by its estimators' facts. Imports no torch."""
 
 from hpo.estimators.facts.registry import facts, response_facts
 from hpo.search.budget import CERTIFIED_STEPS, CERTIFYING_RUNS

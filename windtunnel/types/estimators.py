@@ -8,7 +8,7 @@ from windtunnel.types.hyperparameters import IN_THE_LOSS, REGULARISERS, Hyperpar
 from windtunnel.types.kinds import OneOf
 
 SearchName = Literal["portfolio", "descent", "best_response"]
-"""How a job's hyperparameters move. portfolio: a sampler and hypergradients under one account. descent: along the
+"""The search of a job. portfolio: a sampler and hypergradients under one account. descent: along the
 hypergradient, with races. best_response: while the one run of a response trains."""
 MethodSetting = Literal[
     "adjoint",
@@ -69,7 +69,7 @@ class EstimatorInfo:
     only: frozenset[HyperparameterName] | None = None
     """The hyperparameters that it can differentiate; None: all of them."""
     never: frozenset[HyperparameterName] = frozenset()
-    """Those that it cannot."""
+    """Hyperparameters that it cannot differentiate."""
     why: str = ""
     """Why it cannot differentiate the others."""
 

@@ -16,23 +16,23 @@ class AutoFacts(ReverseFacts):
     asked: str = "chosen by auto: every hyperparameter of the space is continuous"
 
     def members(self, sizes: Sizes) -> int:
-        """See ``ReverseFacts``."""
+        """Seeds that are differentiated in an outer step."""
         return min(sizes.spec.inner.seeds, GRADIENT_SEEDS)
 
     def in_force(self, spec: JobSpec) -> str:
-        """See ``EstimatorFacts``."""
+        """Name of the estimator that differentiates."""
         return spec.method.estimator if spec.optimizer.info.pathwise else "reverse"
 
     def adjoint(self, spec: JobSpec) -> str:
-        """See ``EstimatorFacts``."""
+        """The adjoint in force."""
         return self.fixed_adjoint if spec.optimizer.info.pathwise else super().adjoint(spec)
 
     def storage(self, sizes: Sizes, limit: int) -> Storage | None:
-        """See ``EstimatorFacts``."""
+        """Storage of the reverse pass in force."""
         return None if sizes.spec.optimizer.info.pathwise else super().storage(sizes, limit)
 
     def reason(self, sizes: Sizes, limit: int) -> str:
-        """See ``EstimatorFacts``."""
+        """Words on who chose the estimator, and why."""
         if why := sizes.spec.optimizer.info.pathwise:
             return f"chosen by auto: its sampler alone, without gradients; {why}"
         return super().reason(sizes, limit)

@@ -8,11 +8,11 @@ class EvolutionFacts(PerturbingFacts):
     """The run at the point, and two runs a pair."""
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member's hypergradient."""
         return (1 + 2 * sizes.spec.method.pairs) * sizes.spec.inner.steps
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Words on the estimator in this job."""
         pairs = pairs_in_words(sizes.spec.method)
         return f"{pairs} of runs a seed; it differentiates nothing, so chaos does not inflate it"
 

@@ -10,7 +10,7 @@ from windtunnel.types.spec import JobSpec
 
 @dataclass(frozen=True)
 class EstimatorFacts(ABC):
-    """What a hypergradient takes, and how a result words it.
+    """Facts of an estimator: what a hypergradient takes, and how a result words it.
 
     Each estimator is one subclass with one instance, ``FACTS``, in the module of ``hpo.estimators.facts`` that is named
     like it. What the wire says of the estimator is in ``windtunnel.types.estimators.ESTIMATORS``.
@@ -25,7 +25,7 @@ class EstimatorFacts(ABC):
     fixed_adjoint: str = "none"
     """The adjoint that goes back through the updates, where the job has no say in it; ``none`` where nothing goes back."""
     kept: str = "none"
-    """What a result says of the states that are kept, where the job has no say in them."""
+    """Word of a result on the states that are kept, where the job has no say in them."""
 
     @abstractmethod
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:
@@ -47,7 +47,7 @@ class EstimatorFacts(ABC):
 
     @abstractmethod
     def why(self, sizes: Sizes, limit: int) -> str:
-        """What there is to know about it in this job, in a few words."""
+        """Words on the estimator in this job, for the reason of a result."""
 
     def reason(self, sizes: Sizes, limit: int) -> str:
         """Why it runs, and ``why``."""
@@ -62,5 +62,5 @@ class EstimatorFacts(ABC):
         return self.fixed_adjoint
 
     def storage(self, sizes: Sizes, limit: int) -> Storage | None:  # noqa: ARG002
-        """Which optimizer states are kept for the way back, where the job has a say in it; None where it has none."""
+        """Storage of the reverse pass in force; None where the job has no say in it."""
         return None

@@ -17,18 +17,18 @@ class ForwardFacts(EstimatorFacts):
     seconds_factor: float = 1.5
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member's hypergradient."""
         return sizes.spec.inner.steps * (1 + 2 * tangents(sizes))
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak of an outer step's hypergradients, bytes."""
         memory = Memory(sizes)
         each = UPDATE * memory.parameters + TANGENT * memory.gradient * memory.saved
         judging = memory.evaluation(sizes.task.validation_examples)
         return sizes.spec.inner.seeds * (int((1 + tangents(sizes)) * max(each, judging)) + memory.order)
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Words on the estimator in this job."""
         samples = sizes.spec.method.samples
         if samples is None:
             return "one tangent for each hyperparameter is exact; time grows with their number, memory not with the steps"

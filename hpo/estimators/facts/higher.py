@@ -20,17 +20,17 @@ class HigherFacts(EstimatorFacts):
     kept: str = "graph"
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member's hypergradient."""
         return 3 * sizes.spec.inner.steps
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak of an outer step's hypergradients, bytes."""
         memory, inner = Memory(sizes), sizes.spec.inner
         graph = int(inner.steps * (GRAPH_STATE * memory.state + GRAPH_SAVED * memory.saved)) + memory.slope
         return graph + inner.seeds * memory.order
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Words on the estimator in this job."""
         return "it differentiates the whole unrolled graph, one seed at a time"
 
 

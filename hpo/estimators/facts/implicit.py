@@ -21,7 +21,7 @@ class ImplicitFacts(EstimatorFacts):
     """A plain run, then the solve of a linear system on a part of the training set."""
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member's hypergradient."""
         spec, steps = sizes.spec, sizes.spec.method.iterations
         size = min(EXAMPLES, sizes.task.train_examples) / spec.inner.batch_size
         # Ten products for the largest eigenvalue, and a second look of the sketch; then the residual and what is mixed.
@@ -29,7 +29,10 @@ class ImplicitFacts(EstimatorFacts):
         return spec.inner.steps + (1 + 2 * (products[spec.method.solver_kind] + 2)) * size
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``: a graph of the training gradient on the system's examples, and the solve's vectors."""
+        """Peak of an outer step's hypergradients, bytes.
+
+        A graph of the training gradient on the system's examples, and the vectors of the solve.
+        """
         memory, method = Memory(sizes), sizes.spec.method
         saved = BYTES * sizes.footprint.saved * min(EXAMPLES, sizes.task.train_examples)
         vectors = 3 * method.iterations if method.solver_kind == "nystrom" else 8
@@ -37,7 +40,7 @@ class ImplicitFacts(EstimatorFacts):
         return sizes.spec.inner.seeds * (solve + memory.slope)
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Words on the estimator in this job."""
         method = sizes.spec.method
         solver = SOLVERS[method.solver_kind].format(method.iterations)
         return f"it takes the trained weights as stationary and solves by {solver}, damping {method.diagonal:g}"

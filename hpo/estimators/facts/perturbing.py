@@ -15,10 +15,10 @@ class PerturbingFacts(EstimatorFacts):
     plain: bool = True
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak of an outer step's hypergradients, bytes."""
         return plain_bytes(sizes, plain_members(sizes))
 
 
 def pairs_in_words(method: MethodSpec) -> str:
-    """How many antithetic pairs, how far apart."""
+    """Words on the number of antithetic pairs and their distance."""
     return f"{method.pairs} antithetic pair" + ("" if method.pairs == 1 else "s") + f", sigma {method.width:g},"

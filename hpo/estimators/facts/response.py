@@ -48,7 +48,7 @@ class ResponseFacts(EstimatorFacts):
         return whole + (blocks - 1) * EVALUATION_COST * spec.info.validation_examples / inner.batch_size
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``: of a run whose regularisers stay."""
+        """Gradient evaluations of one member's hypergradient: of a run whose regularisers stay."""
         return self.step_cost(sizes.spec.method.best_response_settings) * sizes.spec.inner.steps
 
     def member_bytes(self, sizes: Sizes) -> int:
@@ -60,14 +60,14 @@ class ResponseFacts(EstimatorFacts):
         return int(max(held, judging)) + memory.order
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``: a run of all seeds, of one group of them and what the others keep."""
+        """Peak of an outer step's hypergradients, bytes: one group of seeds, and what the others keep."""
         memory, seeds = Memory(sizes), sizes.spec.inner.seeds
         held = held_together(sizes, seeds)
         kept = 2 * memory.state + 6 * BYTES * sizes.response_parameters + memory.order
         return held * self.member_bytes(sizes) + (seeds - held) * kept
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Words on the estimator in this job."""
         settings, steps = sizes.spec.method.best_response_settings, sizes.spec.inner.steps
         looks = settings.looks(0, steps, steps)
         return (

@@ -17,15 +17,15 @@ class ReverseFacts(EstimatorFacts):
 
     seconds_factor: float = 1.3
     asked: str = "asked for"
-    """Who chose it, and why."""
+    """Words on who chose it, and why."""
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member's hypergradient."""
         steps, storage = sizes.spec.inner.steps, storage_in_force(at_once(sizes), limit)
         return replayed(steps, storage) - taken_over(steps, storage, tapes(sizes)) + 4 * steps
 
     def bytes(self, sizes: Sizes, limit: int) -> int:
-        """See ``EstimatorFacts``."""
+        """Peak of an outer step's hypergradients, bytes."""
         members = held_together(sizes, self.members(sizes))
         return members * Memory(sizes).reverse(states_kept(sizes.spec.inner.steps, storage_in_force(sizes, limit)))
 
@@ -34,15 +34,15 @@ class ReverseFacts(EstimatorFacts):
         return sizes.spec.inner.seeds
 
     def adjoint(self, spec: JobSpec) -> str:
-        """See ``EstimatorFacts``."""
+        """The adjoint in force."""
         return spec.method.adjoint_kind
 
     def storage(self, sizes: Sizes, limit: int) -> Storage | None:
-        """See ``EstimatorFacts``."""
+        """Storage of the reverse pass in force."""
         return storage_in_force(sizes, limit)
 
     def why(self, sizes: Sizes, limit: int) -> str:
-        """See ``EstimatorFacts``."""
+        """Words on the estimator in this job."""
         storage = storage_in_force(sizes, limit)
         every = {"none": "every", "sqrt": "about every sqrt(steps)-th"}.get(str(storage), f"every {storage}-th")
         chosen = sizes.spec.method.checkpointing == "auto"
@@ -50,7 +50,7 @@ class ReverseFacts(EstimatorFacts):
         return f"its cost does not grow with their number; keeps {every} optimizer state, {memory}"
 
     def reason(self, sizes: Sizes, limit: int) -> str:
-        """See ``EstimatorFacts``."""
+        """Words on who chose the estimator, and why."""
         return f"{self.asked}, and {self.why(sizes, limit)}"
 
 

@@ -1,4 +1,4 @@
-"""Which optimizer states a reverse pass keeps, and what it replays of the others. Imports no torch."""
+"""Storage of a reverse pass: the optimizer states that it keeps, and the steps that it replays. Imports no torch."""
 
 import math
 from typing import Literal

@@ -15,17 +15,17 @@ class TruncatedFacts(EstimatorFacts):
     fixed_adjoint: str = "exact"
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Gradient evaluations of one member's hypergradient."""
         steps = sizes.spec.inner.steps
         return steps + 3 * min(sizes.spec.method.window_steps, steps)
 
     def bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Peak of an outer step's hypergradients, bytes."""
         inner = sizes.spec.inner
         return inner.seeds * Memory(sizes).reverse(min(sizes.spec.method.window_steps, inner.steps) + 1)
 
     def why(self, sizes: Sizes, limit: int) -> str:  # noqa: ARG002
-        """See ``EstimatorFacts``."""
+        """Words on the estimator in this job."""
         window, steps = sizes.spec.method.window_steps, sizes.spec.inner.steps
         if window >= steps:
             return f"a window of {window} covers all {steps} steps, so it is exact"
