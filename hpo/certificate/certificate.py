@@ -38,8 +38,8 @@ MORE_WIDTHS = (2.5e-7, 6.25e-8, 6.4e-5, 2.56e-4)
 """Half widths after the first ones, one by one: narrower, to get between the kinks of ReLU; wider, against rounding."""
 NUDGE = 1e-3
 """Distance from the point at which both sides are taken, in every coordinate, give or take a half. A start is often a round
-number, where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them right;
-further away than any width above there is one."""
+number, where a schedule may have a kink (a warmup or a cycle that ends exactly on a step) and two derivatives, both of them
+right; further away than any width above there is one."""
 MEMBERS = 2
 """A disagreement counts where it shows on so many members (seeds): a kink just at the point shows on one."""
 

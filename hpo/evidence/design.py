@@ -16,3 +16,12 @@ NOISE_RUNS = 4
 """Noise scale: runs, each with a seed of its own."""
 NOISE_BATCHES = 32
 """Noise scale: gradients of each run at each time."""
+
+
+def noise_scale_steps(steps: int) -> int:
+    """Member-steps of a measurement of the noise scale, for progress bars.
+
+    Args:
+        steps: inner steps of a run.
+    """
+    return NOISE_RUNS * (round(NOISE_TIMES[-1] * steps) + len(NOISE_TIMES) * NOISE_BATCHES)

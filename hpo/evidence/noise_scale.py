@@ -15,11 +15,6 @@ from windtunnel.types.translations import NoiseScale
 Z = 1.96
 
 
-def noise_scale_steps(steps: int) -> int:
-    """Member-steps of a measurement, for progress bars."""
-    return NOISE_RUNS * (round(NOISE_TIMES[-1] * steps) + len(NOISE_TIMES) * NOISE_BATCHES)
-
-
 def noise_scale(
     problem: InnerProblem,
     point: Tensor,

@@ -32,7 +32,7 @@ dimension of a space of few."""
 SURVEY = SURVEY_RATES + SURVEY_SPREAD
 """Points of its sweep and its spread together, at most."""
 SURVEY_FINALISTS = 2
-"""Best points of that scout that are run in full, beside the start, the consensus of the best, more decay and the leaning point."""
+"""Best points of that scout that are run in full, beside the start, the consensus, more decay and the leaning point."""
 SURVEYED = 2 + SURVEY_FINALISTS + len(MORE_DECAY)
 """Full runs of that scout, but for the leaning point."""
 MOST_TILTED = 8

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from hpo.estimators.facts.storage import replayed, states_kept, storage_in_force
+from hpo.evidence.design import noise_scale_steps
 from hpo.evidence.horizon import horizon_steps
-from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import build
 from hpo.layout import Layout
