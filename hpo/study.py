@@ -13,6 +13,8 @@ from hpo.estimators.registry import response_objectives
 from hpo.evidence.gather import gather
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import family
+from hpo.footprint.memory import MOST_PLAIN_MEMBERS, plain_members
+from hpo.footprint.sizes import Sizes
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
 from hpo.report import evaluation, provenance, schedule_curve, winner
@@ -22,8 +24,6 @@ from hpo.search.best_response.conclusion import conclude, conclusion_work
 from hpo.search.choice import search_of
 from hpo.search.protocol import SearchContext
 from hpo.seeding import Purpose
-from hpo.sizing.memory import MOST_PLAIN_MEMBERS, plain_members
-from hpo.sizing.sizes import Sizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from same import differences, side
+from same import differences, exported, side
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EPILOG = """\
@@ -67,8 +67,15 @@ def _compare(asked: argparse.Namespace, wanted: list[str]) -> int:
     else:
         old = _saved(asked.old_results / "old", wanted, here)
     different, unexpected = [], []
-    for new in _run("new", asked.new, wanted, asked, here):
-        found = list(differences.differences(old[new.name].value, new.value, excluded))
+    if asked.new_results is None:
+        answers = _run("new", asked.new, wanted, asked, here)
+    else:
+        answers = iter(_saved(asked.new_results / "new", wanted, here).values())
+    for new in answers:
+        values = [each.value for each in (old[new.name], new)]
+        if asked.schedules_by_value:
+            values = [_by_value(value) for value in values]
+        found = list(differences.differences(*values, excluded))
         if found:
             different.append(new.name)
             _say(f"  DIFFERS in {len(found)} places: {new.name}")
@@ -85,6 +92,21 @@ def _compare(asked: argparse.Namespace, wanted: list[str]) -> int:
         _say(f"different: {', '.join(different)}")
         return 1
     return 3 if unexpected else 0
+
+
+def _by_value(value: Any) -> Any:
+    """Answers with every exported file in parts: its learning rates by value, the rest as text."""
+    if isinstance(value, dict):
+        return {
+            name: {which: _file(each, which) for which, each in part.items()} if name == "exports" else _by_value(part)
+            for name, part in value.items()
+        }
+    return [_by_value(each) for each in value] if isinstance(value, list) else value
+
+
+def _file(answer: Any, name: str) -> Any:
+    body = answer.get("body") if isinstance(answer, dict) else None
+    return {**answer, "body": exported.by_value(body, name)} if isinstance(body, str) else answer
 
 
 def _run(
@@ -163,7 +185,15 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         "--old-results", type=Path, metavar="FOLDER", help="take the old side's answers from FOLDER/old; OLD is not run"
     )
     parser.add_argument(
+        "--new-results", type=Path, metavar="FOLDER", help="take the new side's answers from FOLDER/new; NEW is not run"
+    )
+    parser.add_argument(
         "--ignore", action="append", default=[], metavar="FIELD", help="another field, or end of a path, not to compare"
+    )
+    parser.add_argument(
+        "--schedules-by-value",
+        action="store_true",
+        help="compare the learning rates that exported files compute, not the text that computes them; YAML by content",
     )
     parser.add_argument("--python", default=sys.executable, help="interpreter of both sides (default: this one)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="jobs at the same time (default: 1)")

@@ -18,9 +18,9 @@ from windtunnel.client._result import Result
 from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo, user_task
 from windtunnel.types import JobSpec, OuterStep, Progress, Target, TuneResult
 from windtunnel.types.exports import ExportFormat
+from windtunnel.types.families import TaskKind
 from windtunnel.types.jobs import out_of
 from windtunnel.types.modules import InputKind, Role
-from windtunnel.types.tasks import TaskKind
 
 _NUMBERS = itertools.count(1)
 

@@ -156,8 +156,8 @@ SMALLER = "a smaller model.width, inner.batch_size or inner.seeds, or method.che
 
 def _bytes(settings: StoreSettings, spec: JobSpec, lease: Lease) -> int:
     """Memory for populations: of a job that ran out of it, as much less as it trains fewer members at once."""
-    from hpo.sizing.memory import plain_members
-    from hpo.sizing.sizes import Sizes
+    from hpo.footprint.memory import plain_members
+    from hpo.footprint.sizes import Sizes
 
     full = plain_members(Sizes.of(spec, spec.info))
     return settings.max_population_bytes * min(lease.population or full, full) // full
@@ -165,8 +165,8 @@ def _bytes(settings: StoreSettings, spec: JobSpec, lease: Lease) -> int:
 
 def _shrink(record: Record, spec: JobSpec, failure: Failure) -> None:
     """Memory ran out: go on with half the members at once; with one, the job has failed, and what would fit is said."""
-    from hpo.sizing.memory import plain_members
-    from hpo.sizing.sizes import Sizes
+    from hpo.footprint.memory import plain_members
+    from hpo.footprint.sizes import Sizes
 
     full = plain_members(Sizes.of(spec, spec.info))
     now = min(record.lease.population or full, full)

@@ -11,8 +11,8 @@ from torch.func import jvp
 
 from hpo.best_response.network import ResponseNetwork
 from hpo.tasks import Split
+from hpo.tasks.losses import mixed, per_example
 from hpo.training.coefficients import Tables, loss_tables
-from hpo.training.losses import mixed, per_example
 from hpo.training.problem import Batch
 from windtunnel.types.hyperparameters import REGULARISERS
 

@@ -13,10 +13,9 @@ from hpo.errors import Diverged
 from hpo.optimizers.adam import adam, adam_init
 from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Stream, generator_of_step, number_of
-from hpo.sizing.grouping import groups
 from hpo.tasks import Split
 from hpo.training.coefficients import Coefficients
-from hpo.training.problem import Draw, InnerProblem, OnStep, silent
+from hpo.training.problem import Draw, InnerProblem, OnStep, groups, silent
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.method import BestResponseSettings
 

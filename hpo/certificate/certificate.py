@@ -21,7 +21,7 @@ from torch import Tensor
 from hpo.errors import CertificateFailed
 from hpo.estimators.protocol import Estimator, ReverseMode
 from hpo.estimators.reverse import Reverse
-from hpo.search.budget import CERTIFIED_SHORTEST, CERTIFIED_STEPS, CERTIFIED_WIDTHS
+from hpo.footprint.budget import CERTIFIED_SHORTEST, CERTIFIED_STEPS, CERTIFIED_WIDTHS
 from hpo.seeding import Purpose, generator_of
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent

@@ -10,7 +10,7 @@ from hpo.best_response.run import BestResponseRun
 from hpo.estimators.facts.registry import response_facts
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types.method import BestResponseSettings, MethodSpec
 

@@ -3,8 +3,8 @@
 from hpo.estimators.facts.registry import facts
 from hpo.estimators.protocol import Estimator
 from hpo.estimators.registry import estimator_kind
-from hpo.sizing.memory import at_once, plain_members
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import at_once, plain_members
+from hpo.footprint.sizes import Sizes
 from windtunnel.types import EstimatorChoice, JobSpec
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 

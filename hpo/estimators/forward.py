@@ -11,8 +11,8 @@ from torch.func import grad, jvp, vmap
 from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
+from hpo.footprint.sizes import Sizes
 from hpo.optimizers.rule import OptimizerState
-from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 

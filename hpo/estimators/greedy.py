@@ -9,8 +9,8 @@ from torch import Tensor
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.estimators.pullback import Pullback
+from hpo.footprint.sizes import Sizes
 from hpo.optimizers.rule import OptimizerState
-from hpo.sizing.sizes import Sizes
 from hpo.tasks import Split
 from hpo.training.coefficients import Tables
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent

@@ -3,7 +3,7 @@
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimator
 from hpo.estimators.unrolled import Unrolled
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 
 
 class HigherKind(EstimatorKind):

@@ -13,8 +13,8 @@ from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
 from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
+from hpo.footprint.sizes import Sizes
 from hpo.seeding import generator_of_step
-from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import NOISY, Batch, Draw, InnerProblem, OnStep, silent
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 from hpo.estimators.protocol import Estimator
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 
 
 class EstimatorKind(ABC):

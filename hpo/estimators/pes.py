@@ -9,7 +9,7 @@ from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.runs import POPULATION, final_losses
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 from hpo.training.coefficients import Coefficients
 from hpo.training.evaluation import diverged_to_infinity
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent

@@ -19,12 +19,11 @@ from hpo.estimators.hand_tape import HandTape, record
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, ReverseMode, refuse_without_derivative
 from hpo.estimators.tape import Tape
+from hpo.footprint.memory import at_once
+from hpo.footprint.sizes import Sizes
 from hpo.optimizers.rule import Applied, OptimizerState
-from hpo.sizing.grouping import groups
-from hpo.sizing.memory import at_once
-from hpo.sizing.sizes import Sizes
 from hpo.training.coefficients import Coefficients
-from hpo.training.problem import Draw, InnerProblem, OnStep, silent
+from hpo.training.problem import Draw, InnerProblem, OnStep, groups, silent
 from windtunnel.types.hyperparameters import IN_THE_LOSS
 
 

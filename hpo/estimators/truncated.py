@@ -8,7 +8,7 @@ from torch import Tensor
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.estimators.pullback import Pullback
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 

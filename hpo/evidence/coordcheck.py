@@ -12,12 +12,11 @@ from math import isfinite, sqrt
 from statistics import fmean, stdev
 
 from hpo.evidence.coordinates.probe import Probe, Trace
-from hpo.evidence.design import CHECK_STEPS
 from hpo.evidence.slopes import LARGEST, finite
 from hpo.evidence.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
 from hpo.families.facts.registry import facts
-from hpo.sizing.coordinate_widths import ladder
-from hpo.sizing.sizes import Sizes as JobSizes
+from hpo.footprint.measurements import CHECK_STEPS, ladder
+from hpo.footprint.sizes import Sizes as JobSizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.problem import OnStep, silent
 from windtunnel.types import CoordinateCheck, JobSpec

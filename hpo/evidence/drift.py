@@ -9,11 +9,11 @@ from math import inf, isfinite, log2, prod
 
 import torch
 
-from hpo.evidence.design import FACTORS
 from hpo.evidence.optimum import drift, optimum
-from hpo.evidence.penalty import drift_verdict
 from hpo.evidence.scaled import ScaledProblem
 from hpo.families.facts.registry import proxy_tensors
+from hpo.footprint.measurements import FACTORS
+from hpo.mup.penalty import drift_verdict
 from hpo.mup.roles import EMBEDDINGS
 from hpo.seeding import Purpose
 from hpo.tasks import TaskData, data_of

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hpo.evidence.coordcheck import check_steps, coordinate_check
-from hpo.evidence.design import noise_scale_steps
 from hpo.evidence.drift import ladder_certificate, ladder_steps
 from hpo.evidence.horizon import horizon_fit, horizon_steps
-from hpo.evidence.noise_scale import noise_scale
+from hpo.evidence.noise_scale import noise_scale, noise_scale_steps
 from hpo.evidence.scaling import member_steps_of_grid, scaling_report
 from hpo.tasks import TaskData
 from hpo.training.problem import InnerProblem, OnStep

@@ -5,9 +5,9 @@ from math import isfinite, log2
 
 import torch
 
-from hpo.evidence.design import FACTORS, FIT_SEEDS
 from hpo.evidence.optimum import drift
 from hpo.evidence.scaled import ScaledProblem
+from hpo.footprint.measurements import FACTORS, FIT_SEEDS
 from hpo.seeding import Purpose
 from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import SeedPath, judge

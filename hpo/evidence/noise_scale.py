@@ -7,12 +7,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.evidence.design import NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
+from hpo.footprint.measurements import NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.training.problem import InnerProblem, OnStep, silent
 from windtunnel.types.translations import NoiseScale
 
 Z = 1.96
+
+
+def noise_scale_steps(steps: int) -> int:
+    """Member-steps of a measurement, for progress bars."""
+    return NOISE_RUNS * (round(NOISE_TIMES[-1] * steps) + len(NOISE_TIMES) * NOISE_BATCHES)
 
 
 def noise_scale(

@@ -3,9 +3,9 @@
 from string import Template
 
 from hpo.exports.tables import dictionary, penalties
+from windtunnel.types.families import TaskKind
 from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
-from windtunnel.types.tasks import TaskKind
 
 
 def arguments(plan: TransferPlan) -> str:

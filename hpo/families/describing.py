@@ -177,7 +177,7 @@ def check_table(task: UserTask, info: TaskInfo) -> None:
 
 
 def differences(task: UserTask, width: int, depth: int, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Where the task's module of that size, built on the meta device, has other tensors than these; empty: nowhere."""
+    """Differences between the tensors of the task's module of that size and those expected; empty: there are none."""
     module = without_values(lambda size: task.builder()(size, depth), width)
     built = {name: tuple(value.shape) for name, value in module.named_parameters()}
     return [

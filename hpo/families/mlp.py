@@ -87,7 +87,7 @@ class MLP(Proxy):
 
 
 class MLPFamily(Family):
-    """See ``MLP``."""
+    """Family of multilayer perceptrons."""
 
     def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
         """An MLP on the task's examples, flattened."""

@@ -13,11 +13,11 @@ class ModuleFamily(Family):
     """Any ``torch.nn.Module`` that a task brings."""
 
     def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
-        """See ``build_module``."""
+        """Module that the task builds at that width and depth."""
         return build_module(model, task)
 
     def prepare(self, model: ModelSpec, task: TaskInfo, train: Split) -> None:
-        """See ``probe``."""
+        """Try the module and its loss on a few examples; ``probe`` says what is checked."""
         probe(model, task, train)
 
 

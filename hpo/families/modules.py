@@ -22,7 +22,7 @@ class RoleTable:
     delta: int
     rows: list[TensorRole]
     warnings: list[str]
-    """What shapes cannot show, and where muP is known to break."""
+    """Warnings about what shapes cannot show, and about where muP is known to break."""
 
     @property
     def roles(self) -> dict[str, Role]:
@@ -72,7 +72,7 @@ def modules_at(build: Factory, base: int, delta: int) -> Pair:
 
 
 def role_table(pair: Pair, base: int, delta: int, overrides: Mapping[str, Role] | None = None) -> RoleTable:
-    """See ``roles``."""
+    """Roles of the parameters of two modules that are built already; arguments as of ``roles``."""
     low, high = dict(pair.base.named_parameters()), dict(pair.delta.named_parameters())
     held = owners(pair.base)
     known = {name: evidence_of(held[name], low[name], high[name]) for name in low if name in high}

@@ -1,4 +1,4 @@
-"""What the type of a layer tells about its parameters beside their shapes: roles, fans, and where muP breaks."""
+"""Reads from the type of a layer what shapes do not tell of its parameters: roles, fans, and where muP breaks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def owners(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
 
 
 def evidence_of(holders: list[tuple[nn.Module, str]], parameter: Tensor, grown: Tensor) -> Evidence:
-    """What the layers that hold a parameter tell about it.
+    """Evidence of a parameter's role from the layers that hold it.
 
     Args:
         holders: of the parameter.
@@ -103,7 +103,7 @@ UNSEEN = (
 
 
 def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], roles: Mapping[str, Role]) -> list[str]:
-    """What shapes cannot show, and where muP is known to break."""
+    """Warnings about what shapes cannot show, and about where muP is known to break."""
     found = [
         _head(name, low, pair.delta) for name, low in pair.base.named_modules() if isinstance(low, nn.MultiheadAttention)
     ]

@@ -71,7 +71,7 @@ class Linear:
         return torch.bmm(inputs, self.weight.mT).baddbmm_(self.inputs, weight.mT)
 
     def r_backward(self, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the two of ``backward``."""
+        """Derivatives of the two gradients of ``backward`` along the direction."""
         by_weight = torch.bmm(slope.mT, self.inputs).baddbmm_(self.slope.mT, self.moved)
         return torch.bmm(slope, self.weight).baddbmm_(self.slope, self.direction), by_weight
 
@@ -221,7 +221,7 @@ class Dropout:
         return self._times(moved)
 
     def r_backward(self, slope: Tensor) -> Tensor:
-        """Of ``backward``."""
+        """Derivative of the gradient of ``backward`` along the direction."""
         return self._times(slope)
 
     def r_rate(self, slope: Tensor) -> Tensor:

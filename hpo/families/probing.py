@@ -8,13 +8,13 @@ from hpo.errors import InvalidData
 from hpo.families.describing import check_table
 from hpo.families.user_module import UserModule, build_module, known
 from hpo.tasks import Split
-from hpo.training.losses import per_example
+from hpo.tasks.losses import per_example
 from windtunnel.types import ModelSpec, TaskInfo
 
 MEMBERS = 2
 BATCH = 3
 TOLERANCE = 1e-8
-"""Of float64 logits, relative to their size, where only rounding may differ."""
+"""Largest difference of float64 logits, relative to their size, where only rounding may differ."""
 
 
 def probe(model: ModelSpec, info: TaskInfo, train: Split) -> None:

@@ -1,4 +1,4 @@
-"""What every family of models offers to the engine and to the coordinate check."""
+"""Proxy: the module of a family, as the engine and the coordinate check use it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence

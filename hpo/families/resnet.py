@@ -93,7 +93,7 @@ class ResNet(Proxy):
 
 
 class ResNetFamily(Family):
-    """See ``ResNet``."""
+    """Family of residual networks."""
 
     def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
         """A resnet on the task's images."""

@@ -110,7 +110,7 @@ class Transformer(Proxy):
     def passes(
         self, tensors: Sequence[Tensor], inputs: Tensor, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE
     ) -> TransformerPasses:
-        """See ``Proxy.passes``."""
+        """Passes by hand on tensors, inputs, dials and noise with members in front."""
         check_dials(dials, self.dials)
         return TransformerPasses(tensors, inputs, dials, noise, self.d_head, self.curve)
 
@@ -127,7 +127,7 @@ class Transformer(Proxy):
 
 
 class TransformerFamily(Family):
-    """See ``Transformer``."""
+    """Family of decoder-only transformers."""
 
     def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
         """A transformer on the task's tokens."""

@@ -54,7 +54,7 @@ class Attention:
         return self._rows(torch.bmm(self.dweights, self.v).baddbmm_(self.weights, self.dv)[None], len(moved))
 
     def r_backward(self, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Of ``backward``; and of the gradient by the queries with their scale, which ``r_multiplier`` takes."""
+        """Derivatives of ``backward``'s gradient, and of that by the scaled queries, which ``r_multiplier`` takes."""
         turned = self._heads(slope, 1)[0]
         by_logits = self._through_softmax(torch.bmm(turned, self.v.mT).baddbmm_(self.slope, self.dv.mT))
         # d(W c) for c = g - <g, W>, whose own derivative is that of g, less a number for each query: <dg, W> + <g, dW>.
@@ -138,7 +138,7 @@ class Block:
         return moved + self.mlp_drop.r_forward(self.mlp_out.r_forward(branch, mlp_out))
 
     def r_backward(self, slope: Tensor, wanted: Collection[str]) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
-        """Of the results of ``backward``, and of the gradient by the dials of this block that are wanted, [members]."""
+        """Derivatives of ``backward``'s results, and of the gradient by the wanted dials of this block, [members]."""
         dials: dict[str, Tensor] = {}
         if "dropout" in wanted:
             dials["dropout"] = self.mlp_drop.r_rate(slope)
@@ -156,7 +156,7 @@ class Block:
 
 
 class TransformerPasses(Passes):
-    """See ``Proxy.passes``.
+    """Passes of the whole transformer by hand.
 
     Args:
         tensors: weights in the order of ``named_parameters``, each [members, *shape].
@@ -194,7 +194,7 @@ class TransformerPasses(Passes):
         return logits.view(*self.shape, -1)
 
     def backward(self, slope: Tensor) -> list[Tensor]:
-        """See ``Passes``."""
+        """Gradient by every weight, in the order of ``named_parameters``."""
         rows = self._rows(slope)
         hidden, readout = self.readout.backward(rows)
         hidden, found = self.norm.backward(hidden), [readout, rows.sum(1)]
@@ -204,7 +204,7 @@ class TransformerPasses(Passes):
         return [*self._to_tables(hidden), *found]
 
     def r_forward(self, directions: Sequence[Tensor]) -> Tensor:
-        """See ``Passes``."""
+        """Derivative of the logits along a direction of all weights."""
         tokens, positions, *weights, readout, bias = directions
         moved = self._rows(self._embedded(tokens, positions))
         for index, block in enumerate(self.blocks):
@@ -213,7 +213,7 @@ class TransformerPasses(Passes):
         return logits.view(*self.shape, -1)
 
     def r_backward(self, slope: Tensor, wanted: Collection[str]) -> tuple[list[Tensor], Mapping[str, Tensor]]:
-        """See ``Passes``."""
+        """Derivatives of the gradients by every weight, and of that by the dials that are wanted."""
         rows = self._rows(slope)
         hidden, readout = self.readout.r_backward(rows)
         hidden, found = self.norm.r_backward(hidden), [readout, rows.sum(1)]

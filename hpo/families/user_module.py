@@ -69,7 +69,7 @@ class UserModule(Proxy):
         return logits
 
     def forward(self, inputs: Tensor, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE) -> Tensor:
-        """See ``Proxy.forward``; ``compute`` is the same with a record, which a training step can do without."""
+        """Logits of a batch, without the record that ``compute`` keeps and a training step can do without."""
         check_dials(dials, self.dials)
         (module,) = self._alone
         with sdpa_kernel(SDPBackend.MATH):
@@ -93,7 +93,7 @@ class UserModule(Proxy):
     def population(
         self, tensors: Sequence[Tensor], inputs: Tensor, *, shared: bool, dials: Dials = NO_DIALS, noise: Noise = NO_NOISE
     ) -> Tensor:
-        """See ``Proxy.population``."""
+        """Logits of every member of a population, by ``vmap`` over the module; arguments as of ``Proxy.population``."""
         check_dials(dials, self.dials)
         names = [name for name, _ in self.named_parameters()]
 

@@ -13,7 +13,7 @@ from windtunnel.types.modules import ROLES, Role
 
 Shape = Sequence[int]
 EMBEDDINGS = ("token_embedding.weight", "position_embedding.weight")
-"""What families call tables that are stored as [entries, width], and of which rows are looked up."""
+"""Names that families give to tables that are stored as [entries, width], and of which rows are looked up."""
 
 
 class RoleQuestion(ValueError):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from math import prod
 
-from hpo.evidence.penalty import predicted_penalty
 from hpo.families.facts.registry import proxy_tensors
 from hpo.laws.counting import count
+from hpo.mup.penalty import predicted_penalty
 from hpo.mup.resolve import (
     attention_multiplier,
     global_value,

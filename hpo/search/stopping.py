@@ -14,7 +14,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from hpo.search.budget import LOOKS
+from hpo.footprint.budget import LOOKS
 from hpo.search.readings import EarlyStopped
 from hpo.training.evaluation import SeedPath, diverged_to_infinity
 from hpo.training.problem import InnerProblem, OnStep

@@ -1,1 +1,1 @@
-"""What a job takes, before anything is spent: memory, work, seconds. Arithmetic only; imports no torch."""
+"""Estimates of what a job takes before anything is spent: memory, work, seconds. Arithmetic alone; imports no torch."""

@@ -1,9 +1,8 @@
 """Peak memory of what a job measures at its best point for the transfer, in bytes. Imports no torch."""
 
-from hpo.evidence.design import FACTORS, FIT_SEEDS, NOISE_RUNS
-from hpo.sizing.coordinate_widths import MOST_AT_ONCE, ladder
-from hpo.sizing.memory import BYTES, plain_bytes, plain_members
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.measurements import FACTORS, FIT_SEEDS, MOST_AT_ONCE, NOISE_RUNS, ladder
+from hpo.footprint.memory import BYTES, plain_bytes, plain_members
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 
 CHECKED = 23

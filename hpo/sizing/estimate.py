@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from math import ceil
 
 from hpo.estimators.facts.registry import facts
-from hpo.search.budget import LOOKS
-from hpo.sizing.checks import checks_bytes
-from hpo.sizing.hypergradients import hypergradient_bytes
-from hpo.sizing.memory import (
+from hpo.footprint.budget import LOOKS
+from hpo.footprint.memory import (
     at_once,
     plain_bytes,
 )
+from hpo.footprint.sizes import Sizes
+from hpo.sizing.checks import checks_bytes
+from hpo.sizing.hypergradients import hypergradient_bytes
 from hpo.sizing.peak import members_at_once, peak_bytes, waiting_bytes
 from hpo.sizing.seconds import evaluation_seconds, hypergradient_factor, step_seconds
-from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import Phase, phases
 from windtunnel.types.estimates import REFERENCE, Estimate, MachineSpeed, MemoryEstimate, PhaseEstimate
 from windtunnel.types.problems import FieldError

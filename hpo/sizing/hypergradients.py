@@ -1,9 +1,9 @@
 """Work and memory of a job's hypergradients and their certificate, by its estimators' facts. Imports no torch."""
 
 from hpo.estimators.facts.registry import facts, response_facts
-from hpo.search.budget import CERTIFIED_STEPS, CERTIFYING_RUNS
-from hpo.sizing.memory import BYTES, DOUBLE, Memory, plain_bytes, plain_members
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.budget import CERTIFIED_STEPS, CERTIFYING_RUNS
+from hpo.footprint.memory import BYTES, DOUBLE, Memory, plain_bytes, plain_members
+from hpo.footprint.sizes import Sizes
 
 
 def hypergradient_cost(sizes: Sizes, limit: int) -> float:

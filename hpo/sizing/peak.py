@@ -1,6 +1,6 @@
 """Peak memory of a whole job in bytes: the largest of its phases. Imports no torch."""
 
-from hpo.search.budget import (
+from hpo.footprint.budget import (
     MOST_AUTO_CANDIDATES,
     MOST_CANDIDATES,
     RACERS,
@@ -11,9 +11,7 @@ from hpo.search.budget import (
     SWEEP,
     SWEEP_FINALISTS,
 )
-from hpo.sizing.checks import checks_bytes
-from hpo.sizing.hypergradients import certificate_bytes, hypergradient_bytes
-from hpo.sizing.memory import (
+from hpo.footprint.memory import (
     RETAINED,
     Memory,
     at_once,
@@ -21,7 +19,9 @@ from hpo.sizing.memory import (
     plain_bytes,
     plain_members,
 )
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
+from hpo.sizing.checks import checks_bytes
+from hpo.sizing.hypergradients import certificate_bytes, hypergradient_bytes
 from hpo.sizing.work import AUTO_RUNS, tilted
 
 

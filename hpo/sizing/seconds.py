@@ -5,8 +5,8 @@ factor of two.
 """
 
 from hpo.estimators.facts.registry import facts
-from hpo.sizing.memory import BYTES, held_together
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import BYTES, held_together
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.estimates import MachineSpeed
 from windtunnel.types.spec import JobSpec
 

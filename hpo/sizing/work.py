@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpo.estimators.facts.registry import response_facts
-from hpo.evidence.design import CHECK_STEPS, FACTORS, FIT_SEEDS, NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES
-from hpo.search.budget import (
+from hpo.footprint.budget import (
     CERTIFIED_STEPS,
     GRADIENT_SEEDS,
     MOST_TILTED,
@@ -20,10 +19,10 @@ from hpo.search.budget import (
     SWEEP_FINALISTS,
     short_steps,
 )
-from hpo.sizing.coordinate_widths import ladder
+from hpo.footprint.measurements import CHECK_STEPS, FACTORS, FIT_SEEDS, NOISE_BATCHES, NOISE_RUNS, NOISE_TIMES, ladder
+from hpo.footprint.memory import DOUBLE
+from hpo.footprint.sizes import Sizes
 from hpo.sizing.hypergradients import hypergradient_cost
-from hpo.sizing.memory import DOUBLE
-from hpo.sizing.sizes import Sizes
 from windtunnel.types.checks.transfer import ladder_widths, scaling_steps, scaling_widths
 from windtunnel.types.spec import JobSpec
 

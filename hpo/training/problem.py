@@ -17,10 +17,9 @@ from hpo.mup.resolve import IDLE
 from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState
 from hpo.seeding import Stream, generator_of, generator_of_step, number_of
-from hpo.sizing.grouping import groups
 from hpo.tasks import Split, TaskData
+from hpo.tasks.losses import accuracy, mixed, per_example
 from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, loss_tables, of_members
-from hpo.training.losses import accuracy, mixed, per_example
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
 from windtunnel.types import HyperparameterName, JobSpec
@@ -35,6 +34,12 @@ MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "i
 """Role -> table of the loss that multiplies its tensors."""
 DIALS = ("attention_multiplier", *NOISY)
 """Tables of the loss that act inside the model's forward pass."""
+
+
+def groups(members: int, together: int | None) -> list[slice]:
+    """Rows of a population in groups of at most ``together`` members, one after another; one group of all for None."""
+    size = members if together is None else together
+    return [slice(start, min(start + size, members)) for start in range(0, members, size)]
 
 
 def silent(member_steps: int) -> None:

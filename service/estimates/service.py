@@ -1,7 +1,7 @@
 """Estimates: what a job of the caller would take, for the route and the pages."""
 
+from hpo.footprint.sizes import Sizes
 from hpo.sizing.estimate import estimate
-from hpo.sizing.sizes import Sizes
 from service.caller import Caller
 from service.datasets.admission import checked
 from service.jobs.admission import absence, population_errors

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from hpo.estimators.facts.registry import facts
 from hpo.families.facts.registry import proxy_tensors
+from hpo.footprint.memory import at_once
+from hpo.footprint.sizes import Sizes
 from hpo.mup.labels import labels
 from hpo.mup.resolve import check_labels
 from hpo.sizing.checks import check_parts
-from hpo.sizing.memory import at_once
 from hpo.sizing.peak import peak_bytes
-from hpo.sizing.sizes import Sizes
 from store.settings import PREFIX
 from windtunnel.types import FieldError, JobSpec, UnknownTask
 

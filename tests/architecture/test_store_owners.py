@@ -22,7 +22,7 @@ WITHOUT_OWNER = {
     "events.append": "joins a transaction that holds the job already, as its owner or under its lease",
     "plans.insert_plan": "joins a transaction that holds the job already, as its owner or under its lease",
     "jobs.as_jobs": "makes jobs of rows that a query has found for their owner or under their lease",
-    "datasets.learn": "fills this process's catalogue with the data sets of jobs that were found already",
+    "datasets.facts": "tells what the data sets of jobs are that a query has found for their owner or under their lease",
     "keys.find": "tells who the owner is, by the secret that only they have",
     "keys.used": "notes the use of a key that was found by its secret",
     "keys.any_made": "says whether anybody has a key",

@@ -11,9 +11,9 @@ PACKAGES = ("hpo", "store", "workers", "service", "windtunnel")
 EDGES = {
     "hpo/tasks/registry.py",  # data of a task by its name
     "service/jobs/schemas.py",  # which tasks jobs can be listed by
-    "service/pages/submission.py",  # which tasks a form offers
+    "service/pages/submitting.py",  # which tasks a form offers
     "service/pages/views.py",
-    "service/tasks/routes.py",  # GET /v1/tasks
+    "service/listings/routes.py",  # GET /v1/tasks
     "windtunnel/__init__.py",  # hands the look-up to the wire types
     "windtunnel/cli/checks.py",
     "windtunnel/cli/completing.py",

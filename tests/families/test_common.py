@@ -29,16 +29,15 @@ from hpo.families.facts.family import parameters as count
 from hpo.families.facts.registry import facts, footprint, proxy_tensors
 from hpo.families.modules import roles
 from hpo.families.registry import build, family
+from hpo.footprint.measurements import FEWEST_WIDTHS, ladder
+from hpo.footprint.sizes import Sizes
 from hpo.mup.roles import EMBEDDINGS
-from hpo.sizing.coordinate_widths import FEWEST_WIDTHS, ladder
-from hpo.sizing.sizes import Sizes
 from hpo.tasks import Split
 from windtunnel.tasks import TASKS, UserTask
 from windtunnel.types import JobSpec, ModelSpec, TaskInfo, TransferPlan
-from windtunnel.types.families import FAMILIES, Dial, learners
+from windtunnel.types.families import FAMILIES, Dial, TaskKind, learners
 from windtunnel.types.model import with_defaults
 from windtunnel.types.plans import PlanRegularization
-from windtunnel.types.tasks import TaskKind
 
 each_family = pytest.mark.parametrize("name", FAMILIES)
 TASK_OF = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpo.search.budget import EXPLORATION, LEAST_SHARE
+from hpo.footprint.budget import EXPLORATION, LEAST_SHARE
 from hpo.search.portfolio.arms import PlayedArm, Tally, choose
 
 LATE = 2 * EXPLORATION

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from hpo.footprint.budget import RUNS_PER_SEED
 from hpo.search.account import Account
-from hpo.search.budget import RUNS_PER_SEED
 from hpo.search.portfolio.duels import Arena
 
 

@@ -15,14 +15,14 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.estimators.protocol import Estimate
 from hpo.estimators.reverse import Reverse
+from hpo.footprint.budget import STARTS_SPREAD, SWEEP, SWEEP_FINALISTS
+from hpo.footprint.sizes import Sizes
 from hpo.search.account import Account
-from hpo.search.budget import STARTS_SPREAD, SWEEP, SWEEP_FINALISTS
 from hpo.search.descent.descent import APART, Descent
 from hpo.search.descent.starts import Start, advance_all, is_behind, leading
 from hpo.search.descent.trail import Visit
 from hpo.search.protocol import SearchContext
 from hpo.seeding import number_of
-from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import phases
 from hpo.study import Study
 from hpo.training.problem import Draw, TrainedMembers

@@ -12,8 +12,8 @@ from torch import Tensor
 import hpo.search.descent.scout
 import hpo.search.descent.trail
 import hpo.search.portfolio.duels
+from hpo.footprint.budget import RACE_FINALISTS
 from hpo.search.account import Account
-from hpo.search.budget import RACE_FINALISTS
 from hpo.search.portfolio.duels import Arena
 from hpo.search.spread import spread
 from hpo.search.stopping import (

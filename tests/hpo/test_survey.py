@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hpo.search.budget import MOST_TILTED
+from hpo.footprint.budget import MOST_TILTED
 from hpo.search.portfolio.duels import Arena
 from hpo.search.portfolio.scout import TILT, _leaning, _tilted, survey
 from hpo.seeding import Purpose

@@ -11,10 +11,10 @@ import pytest
 from hpo.evidence.coordcheck import check_steps, coordinate_check
 from hpo.evidence.slopes import LARGEST
 from hpo.families.facts.mlp import mlp_tensors
+from hpo.footprint.measurements import MOST_PARAMETERS, cost, ladder
+from hpo.footprint.sizes import Sizes
 from hpo.mup.tables.entry import Entry
 from hpo.mup.tables.mup import MUP
-from hpo.sizing.coordinate_widths import MOST_PARAMETERS, cost, ladder
-from hpo.sizing.sizes import Sizes
 from windtunnel.types import CoordinateCheck, JobSpec
 from windtunnel.types.powers import ONE, Power
 from windtunnel.types.results import CoordinateQuantity

@@ -7,11 +7,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from hpo.evidence.design import FACTORS
 from hpo.evidence.drift import decays, ladder_certificate
-from hpo.evidence.penalty import drift_verdict, predicted_penalty
 from hpo.evidence.scaled import ScaledProblem
 from hpo.families.registry import build
+from hpo.footprint.measurements import FACTORS
+from hpo.mup.penalty import drift_verdict, predicted_penalty
 from hpo.study import Study
 from hpo.tasks import load
 from windtunnel.tasks import TASKS

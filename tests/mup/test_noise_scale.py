@@ -5,9 +5,8 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from hpo.evidence.design import noise_scale_steps
 from hpo.evidence.horizon import horizon_fit, horizon_steps, horizons
-from hpo.evidence.noise_scale import noise_scale
+from hpo.evidence.noise_scale import noise_scale, noise_scale_steps
 from hpo.families.registry import build
 from hpo.seeding import Purpose
 from hpo.study import Study

@@ -3,10 +3,10 @@
 import pytest
 
 from hpo.evidence.scaling import member_steps_of_grid, scaling_report
+from hpo.footprint.sizes import Sizes
 from hpo.laws.counting import count
 from hpo.seeding import Purpose
 from hpo.sizing.checks import check_parts
-from hpo.sizing.sizes import Sizes
 from hpo.sizing.work import phases
 from hpo.study import Study
 from hpo.training.evaluation import judge

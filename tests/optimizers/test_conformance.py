@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from hpo.exports.optax_file import optax_file
-from hpo.exports.torch_file import torch_file
 from torch import Tensor, nn
 
 import hpo.optimizers
@@ -24,6 +23,7 @@ import windtunnel.torch
 from hpo.errors import Refused
 from hpo.estimators.reverse import Reverse
 from hpo.estimators.unrolled import Unrolled
+from hpo.exports.torch import torch_file
 from hpo.families import build
 from hpo.layout import Layout
 from hpo.mup.rules import role_rule

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from hpo.exports.torch_file import torch_file
 from torch import nn
 
 import windtunnel.torch
@@ -30,6 +29,7 @@ from hpo.estimators.unrolled import Unrolled
 from hpo.exports import own_optimizer
 from hpo.exports.huggingface import huggingface_file
 from hpo.exports.nanogpt import unlike_nanogpt
+from hpo.exports.torch import torch_file
 from hpo.families import build
 from hpo.layout import Layout
 from hpo.mup.rules import role_rule

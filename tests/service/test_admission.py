@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from hpo.footprint.sizes import Sizes
 from hpo.sizing import peak
 from hpo.sizing.checks import coordinate_bytes
-from hpo.sizing.sizes import Sizes
 from service.jobs.admission import population_errors, size_in_words
 from windtunnel.types import JobSpec
 

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from hpo.estimators.facts.storage import replayed, states_kept, storage_in_force
-from hpo.evidence.design import noise_scale_steps
 from hpo.evidence.horizon import horizon_steps
+from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import build
+from hpo.footprint.measurements import MOST_AT_ONCE
+from hpo.footprint.memory import Memory, at_once, plain_bytes, plain_members
+from hpo.footprint.sizes import Sizes
 from hpo.layout import Layout
 from hpo.sizing import checks, memory, work
-from hpo.sizing.coordinate_widths import MOST_AT_ONCE
 from hpo.sizing.estimate import STARTUP_SECONDS, estimate
 from hpo.sizing.hypergradients import hypergradient_bytes, hypergradient_cost
-from hpo.sizing.memory import Memory, at_once, plain_bytes, plain_members
 from hpo.sizing.peak import members_at_once
-from hpo.sizing.sizes import Sizes
 from hpo.study import Study
 from hpo.training.space import Space
 from windtunnel.tasks import TASKS

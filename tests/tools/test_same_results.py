@@ -68,6 +68,13 @@ def test_ids_times_and_places_are_words_in_texts(same):
     assert same["differences"].plain(text, {"/tmp/a": "FOLDER"}) == "plan_ID of TIME in FOLDER/b, lr 0.01"
 
 
+def test_an_answer_stays_json_without_its_ids_and_times(same):
+    answer = '{"id": "job_01m8qrbm5me3qvvtgqdvhw01kn", "at": "2026-12-01T02:53:48Z", "wall_seconds": 1.5e-3}'
+    differences = same["differences"]
+    read = differences.read(differences.plain(answer, {}))
+    assert read == {"id": "job_ID", "at": "TIME", "wall_seconds": "1.5e-3"}
+
+
 def test_every_case_is_a_job_by_a_name_of_its_own(same):
     names = same["side"].names()
     assert len(names) == len(set(names))

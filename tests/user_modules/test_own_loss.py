@@ -17,7 +17,7 @@ from hpo.families.facts.registry import proxy_tensors
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
 from hpo.tasks import data_of
-from hpo.training.losses import per_example
+from hpo.tasks.losses import per_example
 from hpo.training.problem import InnerProblem
 from hpo.training.space import Space
 from windtunnel import InvalidRequest, UserTask

@@ -121,7 +121,7 @@ def role_override(text: str) -> tuple[str, Role]:
     role = next((role for role in ROLES if role == name), None)
     if not equals or not pattern or role is None:
         raise typer.BadParameter(
-            f"{text!r} is not an override; write --role '*.embedding.weight=input', with a role of {', '.join(ROLES)}",
+            f"{text!r} is not an override; write it like --role '*.embedding.weight=input'; roles: {', '.join(ROLES)}",
             param_hint="--role",
         )
     return pattern, role

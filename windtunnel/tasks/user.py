@@ -29,8 +29,9 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from windtunnel.tasks.references import BadReference, resolve
+from windtunnel.types.families import TaskKind
 from windtunnel.types.modules import InputKind, ModuleInfo, Role
-from windtunnel.types.tasks import TaskInfo, TaskKind
+from windtunnel.types.tasks import TaskInfo
 
 Build = Callable[[int, int], Any]
 """(width, depth) -> torch.nn.Module whose forward takes inputs [batch, *input_shape] and gives logits [batch, classes];

@@ -152,7 +152,6 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             settings=("window",),
             never=frozenset({"init_scale"}),
             why="the initial weights lie before the window",
-            through_updates=True,
         ),
         EstimatorInfo(
             "greedy",
@@ -163,7 +162,6 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "Baydin et al. 2018; Luketina et al. 2016",
             never=frozenset({"init_scale"}),
             why="the initial weights are no update's doing",
-            through_updates=True,
         ),
         EstimatorInfo(
             "implicit",

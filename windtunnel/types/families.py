@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from windtunnel.types.kinds import OneOf
 
-if TYPE_CHECKING:
-    from windtunnel.types.tasks import TaskKind
-
+TaskKind = Literal["classification", "regression", "language"]
+"""Kinds of task, by what is learned: a class, a number, or the next token."""
 Activation = Literal["relu", "gelu", "tanh"]
 Dial = Literal["attention_multiplier", "dropout", "input_noise", "augmentation"]
 """A hyperparameter that acts inside the forward pass, and that not every family has."""
@@ -16,7 +15,7 @@ Dial = Literal["attention_multiplier", "dropout", "input_noise", "augmentation"]
 
 @dataclass(frozen=True)
 class FamilySize:
-    """The size of a proxy where the request gives none."""
+    """Width, depth, activation and heads of a model."""
 
     width: int
     depth: int = 2
@@ -27,28 +26,28 @@ class FamilySize:
 
 @dataclass(frozen=True)
 class FamilyInfo:
-    """What a family of models is to a job: its sizes, its dials, what it learns, and what is known of deeper ones."""
+    """Record of a family of models: its sizes, its dials, what it learns, and what is known of deeper ones."""
 
     title: str
-    """How a sentence about one model of it begins: ``An MLP``."""
+    """Words that begin a sentence about one model of it: ``An MLP``."""
     size: FamilySize
-    """By default."""
+    """Size of a proxy where the request gives none."""
     layer: str
-    """What ``depth`` counts: ``hidden layer``, ``block``."""
+    """Name of what ``depth`` counts: ``hidden layer``, ``block``."""
     stack: str | None
     """Name of the module's list of them; None where it is not known."""
     dials: tuple[Dial, ...]
     """Dials that it can have; augmentation needs images beside."""
-    learns: tuple["TaskKind", ...]
+    learns: tuple[TaskKind, ...]
     """Kinds of task that it learns; none where it comes with its task."""
     deeper: str
-    """What is not known where values are copied from ``{proxy}`` of its layers to ``{target}``, in a sentence."""
+    """Sentence about what is not known where values are copied from ``{proxy}`` of its layers to ``{target}``."""
     completep: str | None
-    """What CompleteP rests on for it, in words; None where CompleteP has nothing to say about it."""
+    """Evidence that CompleteP rests on for it, in words; None where CompleteP has nothing to say about it."""
     why_no_completep: str
-    """Why CompleteP has nothing to say about it; empty where it has."""
+    """Reason why CompleteP has nothing to say about it; empty where it has."""
     dropout_place: str
-    """Where its dropout acts; empty where it has none."""
+    """Place where its dropout acts; empty where it has none."""
     images: bool = False
     """Whether its examples must be images."""
     embeds: bool = False
@@ -65,7 +64,7 @@ class FamilyInfo:
 
     @property
     def noise_place(self) -> str:
-        """Where its input noise acts."""
+        """Place where its input noise acts."""
         return "the sum of the embeddings" if self.embeds else "the standardised inputs"
 
     def can_learn(self, kind: str, *, images: bool) -> bool:

@@ -44,7 +44,7 @@ class ModelSpec(Request):
 
     @property
     def info(self) -> FamilyInfo:
-        """What there is to know of its family."""
+        """Record of its family."""
         return FAMILIES[self.family]
 
     @property

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from windtunnel.types.base import Response
+from windtunnel.types.families import TaskKind
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import OptimizerName
@@ -13,7 +14,7 @@ from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
-from windtunnel.types.tasks import OfTask, TaskKind
+from windtunnel.types.tasks import OfTask
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization
 from windtunnel.types.translations import HorizonFit, NoiseScale
 

@@ -1,16 +1,14 @@
 """TaskInfo: shape and size of a task's data, known without loading them; the rows of the built-in tasks."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, Field, PrivateAttr
 
 from windtunnel.task_source import find
 from windtunnel.types.base import Response
-from windtunnel.types.families import FamilyName, learners
+from windtunnel.types.families import FamilyName, TaskKind, learners
 from windtunnel.types.modules import InputKind, ModuleInfo
-
-TaskKind = Literal["classification", "regression", "language"]
 
 
 def _learners(given: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from hpo.estimators.facts.reverse import ReverseFacts
 from hpo.estimators.facts.storage import Storage
-from hpo.search.budget import GRADIENT_SEEDS
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.budget import GRADIENT_SEEDS
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.spec import JobSpec
 
 

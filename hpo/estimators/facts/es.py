@@ -1,7 +1,7 @@
 """Facts of evolution strategies. Imports no torch."""
 
 from hpo.estimators.facts.perturbing import PerturbingFacts, pairs_in_words
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 
 
 class EvolutionFacts(PerturbingFacts):

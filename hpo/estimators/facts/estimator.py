@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from hpo.estimators.facts.storage import Storage
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.spec import JobSpec
 
 

@@ -1,7 +1,7 @@
 """Facts of central differences. Imports no torch."""
 
 from hpo.estimators.facts.perturbing import PerturbingFacts
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 
 
 class DifferenceFacts(PerturbingFacts):

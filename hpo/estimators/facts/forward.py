@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
-from hpo.sizing.memory import UPDATE, Memory
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import UPDATE, Memory
+from hpo.footprint.sizes import Sizes
 
 TANGENT = 3.2
 """Floats alive in one tangent of forward mode, over those alive in a training step."""

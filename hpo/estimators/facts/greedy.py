@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
-from hpo.sizing.memory import Memory
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import Memory
+from hpo.footprint.sizes import Sizes
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
-from hpo.sizing.memory import Memory
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import Memory
+from hpo.footprint.sizes import Sizes
 
 GRAPH_STATE, GRAPH_SAVED = 4.5, 2.5
 """Copies of state and kept floats that every step of a full graph holds."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
-from hpo.sizing.memory import BACKWARD_UPDATE, BYTES, SECOND_ORDER, Memory
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import BACKWARD_UPDATE, BYTES, SECOND_ORDER, Memory
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.method import Solver
 
 EXAMPLES = 1024

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
-from hpo.sizing.memory import plain_bytes, plain_members
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import plain_bytes, plain_members
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.method import MethodSpec
 
 

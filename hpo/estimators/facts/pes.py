@@ -3,7 +3,7 @@
 import math
 
 from hpo.estimators.facts.perturbing import PerturbingFacts, pairs_in_words
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 
 
 class PersistentFacts(PerturbingFacts):

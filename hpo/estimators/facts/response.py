@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
-from hpo.sizing.memory import BYTES, Memory, held_together
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import BYTES, Memory, held_together
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.method import BestResponseSettings
 from windtunnel.types.spec import JobSpec
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
 from hpo.estimators.facts.storage import Storage, replayed, states_kept, storage_in_force, taken_over
-from hpo.sizing.memory import Memory, at_once, held_together
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import Memory, at_once, held_together
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.spec import JobSpec
 
 GIBIBYTE = 2**30

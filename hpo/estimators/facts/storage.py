@@ -3,8 +3,8 @@
 import math
 from typing import Literal
 
-from hpo.sizing.memory import Memory
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.memory import Memory
+from hpo.footprint.sizes import Sizes
 
 Storage = Literal["none", "sqrt"] | int
 """Every state, every sqrt(steps)-th, every N-th."""

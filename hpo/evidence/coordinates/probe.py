@@ -17,15 +17,15 @@ from hpo.families.dials import NO_DIALS, Dials
 from hpo.families.facts.registry import facts, proxy_tensors
 from hpo.families.proxy import Proxy
 from hpo.families.registry import build
+from hpo.footprint.measurements import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.layout import Layout
 from hpo.mup.resolve import attention_multiplier, global_value, resolve
 from hpo.mup.roles import EMBEDDINGS
 from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Purpose, Stream, generator_of
-from hpo.sizing.coordinate_widths import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.tasks import TaskData
-from hpo.training.losses import per_example
+from hpo.tasks.losses import per_example
 from hpo.training.problem import OnStep
 from windtunnel.types import JobSpec, TensorRow
 

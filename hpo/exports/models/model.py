@@ -21,7 +21,7 @@ class ModelSource(ABC):
     normalises = False
     """Whether the model calls ``normalised(hidden, dimensions)``."""
     call = "build_model()"
-    """How a user of the file makes the model."""
+    """Call by which a user of the file makes the model."""
 
     @abstractmethod
     def constants(self, plan: TransferPlan) -> list[str]:

@@ -13,7 +13,7 @@ class GivenModule(ModelSource):
     call = "build_model(YourModule(WIDTH, DEPTH))"
 
     def constants(self, plan: TransferPlan) -> list[str]:  # noqa: ARG002
-        """None: what the module is made of is not known."""
+        """No constants: a module's inside is not known."""
         return []
 
     def source(self, plan: TransferPlan) -> str:  # noqa: ARG002

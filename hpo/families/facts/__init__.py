@@ -1,1 +1,1 @@
-"""What each family of models tells about itself without being built; one family a file. Nothing here imports torch."""
+"""Facts of each family of models, known without building it; one family a file. Nothing here imports torch."""

@@ -19,7 +19,7 @@ class MLPFacts(FamilyFacts):
     """``depth`` hidden layers with biases and a linear readout."""
 
     def tensors(self, model: ModelSpec, task: TaskInfo) -> list[TensorFacts]:
-        """See ``mlp_tensors``."""
+        """Tensors of the hidden layers in order, weight before bias, then those of the readout."""
         return mlp_tensors(task.features, task.classes, model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:

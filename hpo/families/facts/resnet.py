@@ -28,7 +28,7 @@ class ResNetFacts(FamilyFacts):
     """A convolution stem, ``depth`` residual blocks and a linear readout."""
 
     def tensors(self, model: ModelSpec, task: TaskInfo) -> list[TensorFacts]:
-        """See ``resnet_tensors``."""
+        """Tensors of the stem, of the blocks in order, and of the readout."""
         return resnet_tensors(image_of(task), task.classes, model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:

@@ -29,7 +29,7 @@ class TransformerFacts(FamilyFacts):
     """Embeddings of tokens and positions, ``depth`` blocks of attention and MLP, and a readout."""
 
     def tensors(self, model: ModelSpec, task: TaskInfo) -> list[TensorFacts]:
-        """See ``transformer_tensors``."""
+        """Tensors of the embeddings, of the blocks in order, and of the readout."""
         return transformer_tensors(task.features, task.classes, model.width, model.depth)
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:
@@ -48,7 +48,7 @@ class TransformerFacts(FamilyFacts):
         return model.depth * task.features * model.width
 
     def members_together(self, model: ModelSpec, task: TaskInfo, batch: int) -> int | None:
-        """As many as keep the largest layer's output below ``LARGE``, and at least one.
+        """Members whose largest layer's outputs together stay below ``LARGE``, at least one.
 
         Where the layers of one member already are large, more of them at once only leave the caches; and one after the
         other they need the activations of one.
@@ -57,7 +57,7 @@ class TransformerFacts(FamilyFacts):
         return max(1, LARGE // (batch * task.features * widest))
 
     def tapes_kept(self, model: ModelSpec, task: TaskInfo, batch: int) -> int:
-        """As many as fit into ``MOST_TAPE_BYTES``."""
+        """Steps whose tapes fit into ``MOST_TAPE_BYTES``."""
         return MOST_TAPE_BYTES // (TAPE * self.footprint(model, task).saved * batch)
 
 

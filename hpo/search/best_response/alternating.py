@@ -8,9 +8,9 @@ from torch import Tensor
 
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import Answer, BestResponseRun, Standing, answered
-from hpo.best_response.storing import standing_of, state_of
 from hpo.estimators.protocol import Estimate, Estimator
 from hpo.search.best_response.reporting import advanced, report
+from hpo.search.best_response.storing import standing_of, state_of
 from hpo.search.descent.descent import Descent
 from hpo.search.descent.starts import Start
 from hpo.search.protocol import SearchContext, SearchState

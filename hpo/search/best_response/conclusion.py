@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from hpo.best_response.run import Answer
+from hpo.footprint.budget import QUALITY_POINTS
 from hpo.search.best_response.quality import judged_members, response_quality
 from hpo.search.best_response.replay import points_of, replay, schedule_of
-from hpo.search.budget import QUALITY_POINTS
 from hpo.training.evaluation import Judged, SeedPath, diverged_to_infinity, mean_and_stderr
 from hpo.training.problem import OnStep
 from windtunnel.types.responses import BestResponseReport, HeldAgainstReplayed, SeedLoss

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from hpo.best_response.run import Answer
+from hpo.footprint.budget import QUALITY_MEMBERS
 from hpo.search.best_response.replay import points_of, replay, schedule_of
-from hpo.search.budget import QUALITY_MEMBERS
 from hpo.seeding import Purpose, generator_of
 from hpo.training.evaluation import diverged_to_infinity, mean_and_stderr
 from hpo.training.problem import OnStep

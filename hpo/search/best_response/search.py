@@ -5,8 +5,8 @@ from torch import Tensor
 
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import Answer, BestResponseRun, Standing
-from hpo.best_response.storing import standing_of, state_of
 from hpo.search.best_response.reporting import advanced, report
+from hpo.search.best_response.storing import standing_of, state_of
 from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import Readings
 from hpo.seeding import Purpose

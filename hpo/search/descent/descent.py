@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.search.budget import (
+from hpo.footprint.budget import (
     CHEAPEST,
     LATEST,
     RACE_FINALISTS,

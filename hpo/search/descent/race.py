@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hpo.search.budget import RACE_FINALISTS
+from hpo.footprint.budget import RACE_FINALISTS
 
 MARGIN = 0.5
 """By how many standard errors of the paired difference a candidate must beat the present point."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.search.budget import MORE_DECAY, SWEEP_FINALISTS
+from hpo.footprint.budget import MORE_DECAY, SWEEP_FINALISTS
 from hpo.search.readings import NOTHING_STOPPED, EarlyStopped
 from hpo.search.stopping import all_but_best, judge_early
 from hpo.training.evaluation import judge

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hpo.errors import Diverged
 from hpo.estimators.protocol import Estimate
+from hpo.footprint.budget import RACE_LENGTHS
 from hpo.search.account import Account
-from hpo.search.budget import RACE_LENGTHS
 from hpo.search.descent.race import confidence, free_gradient, race, to_unit
 from hpo.search.readings import NOTHING_STOPPED, Chaos, EarlyStopped
 from hpo.search.stopping import all_but_best, judge_early

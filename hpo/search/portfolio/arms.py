@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hpo.search.budget import EXPLORATION, LEAST_SHARE
+from hpo.footprint.budget import EXPLORATION, LEAST_SHARE
 
 PlayedArm = Literal["gradient", "sampler"]
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from hpo.footprint.budget import RUNS_PER_SEED
 from hpo.search.account import Account
-from hpo.search.budget import RUNS_PER_SEED
 from hpo.search.observations import Observations
 from hpo.search.readings import NOTHING_STOPPED
 from hpo.search.stopping import Raced, Rule, all_but_best, behind_row, behind_run, foreseen, judge_early

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hpo.errors import Diverged
-from hpo.search.budget import (
+from hpo.footprint.budget import (
     MORE_DECAY,
     MOST_TILTED,
     SURVEY_FINALISTS,

@@ -9,7 +9,7 @@ from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
 from hpo.best_response.run import answered
 from hpo.estimators.registry import response_objectives
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 from hpo.study import Study
 from hpo.training.problem import InnerProblem
 from windtunnel.types import JobSpec

@@ -17,8 +17,8 @@ from hpo.estimators.choice import choose_estimator
 from hpo.estimators.facts.registry import facts, response_facts
 from hpo.estimators.finite_difference import FiniteDifference
 from hpo.estimators.registry import estimator_kind, response_objectives
+from hpo.footprint.sizes import Sizes
 from hpo.search.choice import search_of
-from hpo.sizing.sizes import Sizes
 from hpo.study import Study
 from windtunnel.types import ESTIMATORS, JobSpec
 from windtunnel.types.checks.best_response import check_that_estimators_take

@@ -6,7 +6,7 @@ import torch
 from hpo.estimators.reverse import Reverse
 from hpo.families.facts.registry import facts
 from hpo.families.facts.transformer import LARGE
-from hpo.sizing.grouping import groups
+from hpo.training.problem import groups
 from windtunnel.tasks import TASKS
 from windtunnel.types import ModelSpec
 

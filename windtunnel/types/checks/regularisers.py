@@ -65,7 +65,8 @@ def _no_place(name: HyperparameterName, task: TaskInfo, model: ModelSpec) -> str
         having = ", ".join(sorted(known for known, info in BUILT_IN.items() if info.image is not None))
         return f"augmentation shifts images, and examples of task {task.name!r} are none; tasks that have images: {having}"
     if name == "dropout" and "dropout" not in model.info.dials:
-        return f"family {model.family!r} has no place that this service could put dropout at; leave it out"
+        title = model.info.title
+        return f"{title[0].lower()}{title[1:]} has no place that this service could put dropout at; leave it out"
     if name == "input_noise" and task.inputs == "tokens" and not model.info.embeds:
         return f"input_noise needs inputs that are numbers; those of task {task.name!r} are tokens"
     return None

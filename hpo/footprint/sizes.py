@@ -22,7 +22,7 @@ class Sizes:
     spec: JobSpec
     """The job."""
     task: TaskInfo
-    """What it learns."""
+    """Task that the job learns."""
     family: FamilyFacts
     """The facts of its proxy's family."""
     tensors: tuple[TensorFacts, ...]

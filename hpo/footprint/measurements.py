@@ -1,10 +1,23 @@
-"""Widths, batch and seeds of a coordinate check: wide enough for the law, cheap enough for one core. Imports no torch."""
+"""Numbers of the measurements for a transfer: steps, factors, seeds, batches, widths of a coordinate check. No torch.
 
-from hpo.sizing.sizes import Sizes
+The measurements (``hpo.evidence``) do what these say, and the estimate of a job (``hpo.sizing``) counts with the same ones.
+"""
 
+from hpo.footprint.sizes import Sizes
+
+CHECK_STEPS = 4
+"""Coordinate check: optimizer updates at each width."""
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Ladder and horizons: factors on the tuned learning rate (or weight decay), each a run on every seed."""
+FIT_SEEDS = 4
+"""Horizons: seeds of each factor."""
+NOISE_TIMES = (0.25, 0.5, 0.75)
+"""Noise scale: shares of the run at which gradients are taken."""
+NOISE_RUNS, NOISE_BATCHES = 4, 32
+"""Noise scale: runs; gradients of each at each time."""
 KERNEL_EXAMPLES, KERNEL_SEEDS = 4, 3
-"""Of the batch and of the seeds, that tangent kernel and linearisation are measured on: each example holds a gradient of
-its own."""
+"""Examples of the batch, and seeds, that tangent kernel and linearisation are measured on: each example holds a gradient
+of its own."""
 MOST_AT_ONCE = 4_000_000
 """Parameters of the seeds that train as one computation: some twenty times as many numbers are in memory."""
 MOST_WORK = 2_000_000_000

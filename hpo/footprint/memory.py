@@ -6,7 +6,7 @@ resident size; tests hold them to 30 % of it.
 
 from dataclasses import dataclass
 
-from hpo.sizing.sizes import Sizes
+from hpo.footprint.sizes import Sizes
 from windtunnel.types.spec import JobSpec
 
 BYTES = 4

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from windtunnel.tasks.user import user_task
 from windtunnel.torch._own_loss import of_each
-from windtunnel.types.tasks import TaskInfo, TaskKind
+from windtunnel.types.families import TaskKind
+from windtunnel.types.tasks import TaskInfo
 
 
 def per_example(task: TaskInfo, outputs: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
