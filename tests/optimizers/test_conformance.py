@@ -15,7 +15,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from hpo.exports.optax_file import optax_file
 from torch import Tensor, nn
 
 import hpo.optimizers
@@ -23,8 +22,9 @@ import windtunnel.torch
 from hpo.errors import Refused
 from hpo.estimators.reverse import Reverse
 from hpo.estimators.unrolled import Unrolled
+from hpo.exports.optax import optax_file
 from hpo.exports.torch import torch_file
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.rules import role_rule
 from hpo.mup.tables import TABLES

@@ -30,7 +30,7 @@ from hpo.exports import own_optimizer
 from hpo.exports.huggingface import huggingface_file
 from hpo.exports.nanogpt import unlike_nanogpt
 from hpo.exports.torch import torch_file
-from hpo.families import build
+from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.rules import role_rule
 from hpo.optimizers.rule import Rule, seen_gradient, shrunk, spread

@@ -10,11 +10,12 @@ from hpo.evidence.horizon import horizon_steps
 from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import build
+from hpo.footprint import memory
 from hpo.footprint.measurements import MOST_AT_ONCE
 from hpo.footprint.memory import Memory, at_once, plain_bytes, plain_members
 from hpo.footprint.sizes import Sizes
 from hpo.layout import Layout
-from hpo.sizing import checks, memory, work
+from hpo.sizing import checks, work
 from hpo.sizing.estimate import STARTUP_SECONDS, estimate
 from hpo.sizing.hypergradients import hypergradient_bytes, hypergradient_cost
 from hpo.sizing.peak import members_at_once
