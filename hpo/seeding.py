@@ -44,7 +44,7 @@ class Stream(IntEnum):
     """Last part of a member's path: which of its random numbers. Without one: initial values, then the order of batches."""
 
     MEASUREMENT = 1
-    """What a measurement draws beside its models: the noise scale's batches, the projection of the tangent kernel."""
+    """Draws of a measurement beside its models: the noise scale's batches, the projection of the tangent kernel."""
     NOISE = 7
     """Noise of dropout, inputs and augmentation."""
     RESPONSE = 8

@@ -21,15 +21,10 @@ def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = Non
     """
     name, sizes = spec.method.estimator, Sizes.of(spec, spec.info)
     made = estimator_kind(name).made(sizes, max_bytes, population or plain_members(sizes))
-    if spec.optimizer.info.pathwise and spec.method.info.has_sampler:
-        reason = f"chosen by auto: its sampler alone, without gradients; {spec.optimizer.info.pathwise}"
-        return made, EstimatorChoice(
-            estimator=name, engine="population", adjoint="none", checkpointing="none", reason=reason
-        )
     own, together = facts(name), at_once(sizes)
     storage = own.storage(together, max_bytes)
     choice = EstimatorChoice(
-        estimator=own.differentiates or name,
+        estimator=own.in_force(spec),
         engine=own.engine,
         adjoint=own.adjoint(spec),
         checkpointing=own.kept if storage is None else str(storage),

@@ -1,4 +1,4 @@
-"""Which search follows a job's estimator."""
+"""The choice of the search that follows a job's estimator."""
 
 from hpo.estimators.registry import response_objectives
 from hpo.search.best_response.alternating import Alternating

@@ -44,7 +44,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "resnet": {"model": {"family": "resnet", "width": 4, "depth": 1}},
     "transformer": {"task": "python-text", "model": {"width": 16, "depth": 1}, "inner": {"steps": 20, "batch_size": 2}},
     "regression": {"task": "diabetes"},
-    "engine higher": {"method": {"engine": "higher"}},
+    "estimator higher": {"method": {"estimator": "higher"}},
     "estimator es": {"method": {"estimator": "es"}},
     "regularisers": {
         "regularization": {"dropout": 0.2, "label_smoothing": 0.1},

@@ -8,7 +8,7 @@ from windtunnel.types.hyperparameters import IN_THE_LOSS, REGULARISERS, Hyperpar
 from windtunnel.types.kinds import OneOf
 
 SearchName = Literal["portfolio", "descent", "best_response"]
-"""How a job's hyperparameters move. portfolio: a sampler and hypergradients under one account. descent: along the
+"""The search of a job. portfolio: a sampler and hypergradients under one account. descent: along the
 hypergradient, with races. best_response: while the one run of a response trains."""
 MethodSetting = Literal[
     "adjoint",
@@ -61,7 +61,7 @@ class EstimatorInfo:
     search: SearchName = "descent"
     """The search that follows it."""
     through_updates: bool = False
-    """Whether it differentiates the optimizer's updates: it sees nothing through an update whose derivative is zero."""
+    """Whether it differentiates through the updates of the weights, and so needs their derivative to be that of the run."""
     why_alone: str = ""
     """Why no best response can tune the regularisers beside it; empty where one can."""
     why_own_models: str = ""
@@ -69,7 +69,7 @@ class EstimatorInfo:
     only: frozenset[HyperparameterName] | None = None
     """The hyperparameters that it can differentiate; None: all of them."""
     never: frozenset[HyperparameterName] = frozenset()
-    """Those that it cannot."""
+    """Hyperparameters that it cannot differentiate."""
     why: str = ""
     """Why it cannot differentiate the others."""
 
@@ -150,7 +150,6 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "short horizon",
             "Shaban et al. 2019",
             settings=("window",),
-            through_updates=True,
             never=frozenset({"init_scale"}),
             why="the initial weights lie before the window",
         ),
@@ -161,7 +160,6 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "S",
             "strong: each step is judged by the loss right after it",
             "Baydin et al. 2018; Luketina et al. 2016",
-            through_updates=True,
             never=frozenset({"init_scale"}),
             why="the initial weights are no update's doing",
         ),

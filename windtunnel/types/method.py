@@ -1,4 +1,4 @@
-"""How the hypergradient of a job is computed: estimator, adjoint, storage, and each estimator's settings."""
+"""The method of a job's hypergradient: estimator, adjoint, storage, and each estimator's settings."""
 
 import warnings
 from collections.abc import Mapping
@@ -103,7 +103,7 @@ def without_engine(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class MethodSpec(Request):
-    """How the hypergradient is computed. A setting that the estimator does not have is an error."""
+    """The computation of the hypergradient. A setting that the estimator does not have is an error."""
 
     _outdated: str | None = PrivateAttr(None)
 

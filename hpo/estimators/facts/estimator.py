@@ -20,8 +20,6 @@ class EstimatorFacts(ABC):
     """Seconds of one gradient evaluation within a hypergradient, over those of one in a plain run of as many members."""
     plain: bool = False
     """Whether the estimator only trains. Its runs are then a plain population, and the peak of one counts as the job's."""
-    differentiates: str = ""
-    """Name of the estimator that does the differentiation, if it is another one; empty: this one."""
     engine: str = "population"
     """``population``: all seeds are one batched computation. Any other value names the library whose graph holds one seed
     at a time."""
@@ -60,6 +58,10 @@ class EstimatorFacts(ABC):
     def reason(self, sizes: Sizes, limit: int) -> str:
         """Reason that the job has this estimator, followed by its description ``why``."""
         return f"asked for; {self.why(sizes, limit)}"
+
+    def in_force(self, spec: JobSpec) -> str:
+        """Name of the estimator that a result gives: of the one that differentiates."""
+        return spec.method.estimator
 
     def adjoint(self, spec: JobSpec) -> str:  # noqa: ARG002
         """Adjoint in force; ``none`` if nothing goes back through the updates."""

@@ -37,7 +37,7 @@ class ReverseFacts(EstimatorFacts):
         """Adjoint that the job's method sets."""
         return spec.method.adjoint_kind
 
-    def storage(self, sizes: Sizes, limit: int) -> Storage:
+    def storage(self, sizes: Sizes, limit: int) -> Storage | None:
         """Optimizer states that are kept, as the job asks or, for ``auto``, as memory allows."""
         return storage_in_force(sizes, limit)
 

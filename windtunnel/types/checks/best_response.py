@@ -1,4 +1,4 @@
-"""What a best response asks of a job."""
+"""Demands of estimators and best responses on a job."""
 
 from collections.abc import Sequence
 

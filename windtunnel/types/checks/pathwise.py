@@ -1,12 +1,12 @@
 """Which estimators have no derivative to go by under an optimizer."""
 
 from windtunnel.types.base import misfit
-from windtunnel.types.estimators import ESTIMATORS, EstimatorName
+from windtunnel.types.estimators import ESTIMATORS
 from windtunnel.types.method import MethodSpec
 from windtunnel.types.optimizers import OptimizerInfo
 
 
-def without_derivative(estimator: EstimatorName, optimizer: OptimizerInfo) -> tuple[str, str] | None:
+def without_derivative(estimator: str, optimizer: OptimizerInfo) -> tuple[str, str] | None:
     """Why an estimator cannot tune under an optimizer, and what to do; None where it can.
 
     An optimizer whose updates hide what a hyperparameter does (``OptimizerInfo.pathwise``) gives wrong numbers to every
@@ -23,7 +23,6 @@ def without_derivative(estimator: EstimatorName, optimizer: OptimizerInfo) -> tu
 
 def check_that_updates_have_derivatives(method: MethodSpec, optimizer: OptimizerInfo) -> None:
     """Raise on an estimator that differentiates through updates which hide what a hyperparameter does."""
-    estimator = method.estimator
-    found = without_derivative(estimator, optimizer)
+    found = without_derivative(method.estimator, optimizer)
     if found is not None:
-        raise misfit("/method", "; ".join(found), estimator)
+        raise misfit("/method", "; ".join(found), method.estimator)
