@@ -20,4 +20,7 @@ class BadData(Exception):
 
 
 class TooLarge(BadData):
-    """The file holds more than is read."""
+    """The file holds more than is read: cells, rows or characters, after it is unpacked.
+
+    The message names the limit and what the file has; a smaller piece of the data can be uploaded instead.
+    """
