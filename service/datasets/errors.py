@@ -20,7 +20,7 @@ class BadData(Exception):
 
 
 class TooLarge(BadData):
-    """The file holds more than is read: cells, rows or characters, after it is unpacked.
+    """The file holds more than is read: cells of a table, bytes or tokens of a text.
 
     The message names the limit and what the file has; a smaller piece of the data can be uploaded instead.
     """
