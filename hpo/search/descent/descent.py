@@ -186,7 +186,7 @@ class Descent:
         return torch.stack(found)
 
     def answer(self) -> None:
-        """None: this search trains no best response."""
+        """Returns None: this search trains no best response."""
 
     def state(self) -> SearchState:
         """The active starts, the evaluation of the first one, and the leader's number."""

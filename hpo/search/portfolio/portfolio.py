@@ -244,7 +244,7 @@ class Portfolio:
         return self.full.seen.points[list(rows)]
 
     def answer(self) -> None:
-        """None: this search trains no best response."""
+        """Returns None: this search trains no best response."""
 
     def state(self) -> SearchState:
         """The observations of full and short runs, the incumbents, the tallies and the trust region."""
