@@ -1,4 +1,4 @@
-"""Duels: most challengers cost one run, no single seed decides, and every run is paid for."""
+"""Comparisons with the incumbent: most challengers cost one run, no single seed decides, and every run is paid for."""
 
 import math
 
@@ -36,7 +36,7 @@ def test_the_challenger_with_the_lower_mean_over_the_seeds_that_count_takes_over
     assert intensifier.incumbent == 1 and intensifier.account.spent == 0
 
 
-def test_a_duel_begins_with_the_seed_it_was_called_for_and_goes_on_with_the_newest(intensifier: Intensifier) -> None:
+def test_a_comparison_begins_with_the_seed_it_was_called_for_and_goes_on_with_the_newest(intensifier: Intensifier) -> None:
     told(intensifier, [[1.0, 1.0, 1.0], [9.0, 0.9, 0.9], [0.0, 9.0, 0.9]])
     # Seed 0, on which the incumbent was chosen, is the last to be asked.
     assert intensifier.challenge([2], first=2) == 0.0

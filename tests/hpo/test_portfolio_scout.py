@@ -31,12 +31,12 @@ def test_several_rates_are_tilted_one_rate_and_very_many_are_not(scope: str, mod
     assert all(label.startswith("learning_rate.") for label in labels)
 
 
-def test_the_leaning_point_has_each_rate_where_it_did_best() -> None:
+def test_the_composed_point_has_each_rate_where_it_did_best() -> None:
     of = study("role")
     short, space = intensifier(of), of.space
     # Ten times too low everywhere: raising the rate of any matrix helps.
     best = space.with_value(space.start(), "learning_rate", 1e-3)
-    (leaning,) = _best_per_rate(space, short, best, _tilted(space))
+    (composed,) = _best_per_rate(space, short, best, _tilted(space))
     (row,) = short.seen.add(best[None], "scout")
     short.run([row], 0)
     for index in _tilted(space):
@@ -45,10 +45,10 @@ def test_the_leaning_point_has_each_rate_where_it_did_best() -> None:
             for sign in (-1, 1)
         } | {0: float(short.seen.losses[row, 0])}
         kept = min(tried, key=lambda sign: tried[sign])
-        assert leaning[index] == moved(best, index, kept)[index]
+        assert composed[index] == moved(best, index, kept)[index]
     raised = [space.labels.index(f"learning_rate.{role}") for role in ("input", "hidden", "output")]
-    assert (leaning[raised] > best[raised]).all()
-    assert leaning[space.labels.index("beta1")] == best[space.labels.index("beta1")]
+    assert (composed[raised] > best[raised]).all()
+    assert composed[space.labels.index("beta1")] == best[space.labels.index("beta1")]
 
 
 def moved(point: torch.Tensor, index: int, sign: int) -> torch.Tensor:
@@ -57,7 +57,7 @@ def moved(point: torch.Tensor, index: int, sign: int) -> torch.Tensor:
     return found
 
 
-def test_the_scout_judges_the_leaning_point_in_full_and_books_what_it_did() -> None:
+def test_the_scout_judges_the_composed_point_in_full_and_books_what_it_did() -> None:
     of = study("role")
     full, short = (
         intensifier(of),

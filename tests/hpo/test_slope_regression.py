@@ -1,4 +1,4 @@
-"""The second opinion: regression and combination against closed forms."""
+"""The slope from nearby runs: regression and combination against closed forms."""
 
 import math
 

@@ -92,7 +92,7 @@ def test_the_best_are_kept_whatever_they_do_and_so_is_who_leads_by_earlier_seeds
     assert list(behind_row(2)(curves, SEEN, 100)) == []
 
 
-def test_a_duel_goes_on_as_long_as_the_lead_may_last() -> None:
+def test_a_comparison_goes_on_as_long_as_the_lead_may_last() -> None:
     challenger = torch.tensor([[2.0] * 4], dtype=torch.float64)
     # It will end at twice the loss of .5.
     assert list(behind_run([1.0] * 4, 0.5, 0.49)(challenger, SEEN, 100)) == [0]
