@@ -32,7 +32,7 @@ class Layout:
         return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def leaves(self, flat: Tensor) -> list[Tensor]:
-        """Views as those of ``split``, as leaves to differentiate by; they share their memory with ``flat``."""
+        """Views [members, *shape] as leaves to differentiate by; they share their memory with ``flat`` [members, P]."""
         return [part.requires_grad_() for part in self.split(flat.detach())]
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -48,7 +48,7 @@ class Layout:
         )
 
     def multiply_(self, flat: Tensor, per_tensor: Tensor) -> Tensor:
-        """Multiply each tensor of a flat [members, P] by its value of [members, tensors], or all by [members, 1]; in place.
+        """Multiplies each tensor of a flat [members, P], in place, by its value of [members, tensors], or of [members, 1].
 
         ``expand`` would write another vector of the size of the parameters, and every kernel would read it.
         """
@@ -58,7 +58,7 @@ class Layout:
         return flat
 
     def add_(self, flat: Tensor, per_tensor: Tensor) -> Tensor:
-        """Add to each tensor of a flat [members, P] its value of [members, tensors], or to all [members, 1]; in place."""
+        """Adds to each tensor of a flat [members, P] its value of [members, tensors], or to all [members, 1]; in place."""
         if per_tensor.shape[1] == 1:
             return flat.add_(per_tensor)
         torch._foreach_add_(self._slices(flat), per_tensor.tensor_split(per_tensor.shape[1], dim=1))

@@ -35,7 +35,7 @@ class _Tensors:
     """The operations of a schedule's formula on tensors (``windtunnel.schedules.operations``)."""
 
     def __init__(self, like: Tensor) -> None:
-        """``like`` gives the dtype of all values but the exact ones."""
+        """Takes from ``like`` the dtype of all values but the exact ones."""
         self._dtype = like.dtype
 
     def where(self, condition: Tensor, yes: Tensor | float, no: Tensor | float) -> Tensor:
@@ -66,7 +66,7 @@ class _Tensors:
         return values.log()
 
     def interpolated(self, share: Tensor, values: Tensor) -> Tensor:
-        """The sum of the values [members, n], each times its hat: piecewise linear, 1 at its own place, 0 at other ones."""
+        """The piecewise linear function through values [members, n] at equal distances, at a share of the run in [0, 1]."""
         count = values.shape[1]
         places = torch.arange(count, dtype=share.dtype, device=share.device)
         hats = (1 - ((share * (count - 1))[:, :, None] - places).abs()).clamp(min=0.0)

@@ -9,7 +9,7 @@ import torch
 
 @unique
 class Purpose(IntEnum):
-    """Second part of a seed path: what the run is for. No two purposes share a seed, so their values never change."""
+    """Second part of a seed path: the purpose of the run. No two purposes share a seed, so their values never change."""
 
     SCOUT = 0
     """Finalists of the scout of a named estimator."""
@@ -41,10 +41,10 @@ class Purpose(IntEnum):
 
 @unique
 class Stream(IntEnum):
-    """Last part of a member's path: which of its random numbers. Without one: initial values, then the order of batches."""
+    """Last part of a member's path: kind of random numbers. A path without it gives initial values, then batch order."""
 
     MEASUREMENT = 1
-    """Draws of a measurement beside its models: the noise scale's batches, the projection of the tangent kernel."""
+    """Random numbers of a measurement beside its models: batches of the noise scale, projection of the tangent kernel."""
     NOISE = 7
     """Noise of dropout, inputs and augmentation."""
     RESPONSE = 8
@@ -69,7 +69,7 @@ def generator_of(path: Sequence[int]) -> torch.Generator:
 
 
 def generator_of_step(stream: int, step: int) -> torch.Generator:
-    """Generator of one member's noise at one inner step; the same whenever that step is replayed.
+    """Generator of one member's noise at one inner step; a replay of that step gets an equal generator.
 
     The stream is mixed with the step by an odd multiplier modulo 2^63, cheaper than a hash at every step.
     """

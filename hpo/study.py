@@ -1,4 +1,4 @@
-"""Study: a job's spec in, outer steps out, one at a time; stop it anywhere, load its state, and it goes on bit for bit."""
+"""Runs a job, one outer step at a time; a study that is stopped and loaded from its state goes on bit for bit."""
 
 import functools
 from collections.abc import Iterator
@@ -47,9 +47,9 @@ class Study:
         max_bytes: memory for populations; decides whether ``checkpointing: auto`` keeps every state.
         population: members trained or differentiated as one computation, at most; None: chosen automatically. A job whose
             memory ran out goes on with fewer: its numbers differ then by rounding only.
-        on_progress: called after every inner step; what it raises stops the study and passes through.
-        data: the task's data; loaded as its facts say when left out.
-        dtype: float32, or float64 for oracles.
+        on_progress: called after every inner step; an exception that it raises stops the study and passes through.
+        data: the task's data; None: loaded by the task's facts.
+        dtype: float32, or float64 for exact comparisons.
 
     Raises:
         Refused: the search acts on no tensor of this proxy.
@@ -90,7 +90,7 @@ class Study:
 
     @property
     def is_over(self) -> bool:
-        """Whether the steps are done or the budget is spent: what is left pays for no run."""
+        """Whether the steps are done or the budget is spent, so that less than one run is left."""
         return self.outer_step > self.spec.outer.steps or (self.outer_step > 0 and self.account.left < 1)
 
     def __iter__(self) -> Iterator[OuterStep]:
@@ -106,11 +106,13 @@ class Study:
             yield step
 
     def finish(self) -> TuneResult:
-        """Judge the last candidates on fresh seeds, on validation to choose and on test to report; check the coordinates.
+        """Judges the last candidates on fresh seeds, runs the checks, and returns the result of the job.
+
+        The best candidate is chosen on the validation split; losses on the test split are only reported.
 
         Raises:
-            Diverged: no candidate has a finite run on the fresh seeds.
-            CertificateFailed: the hypergradient is not what finite differences say.
+            Diverged: every candidate has a diverged run on the fresh seeds.
+            CertificateFailed: the hypergradient differs from finite differences.
             OutOfMemory: a population does not fit.
             RuntimeError: outer steps are still to do.
         """
@@ -180,10 +182,14 @@ class Study:
         return result
 
     def _certify(self, point: Tensor, which: CertifiedPoint) -> list[CertificatePoint]:
-        """Check the engine there; at the start before anything is spent on gradients."""
+        """Certificates of the estimators of the job at a point [k]; [] if it has none to certify.
+
+        Raises:
+            CertificateFailed: a hypergradient differs from finite differences.
+        """
         found = []
         method = self.spec.method
-        # Under some optimizers no hypergradient exists that a job could be wrong about.
+        # Some optimizers have no hypergradient to certify.
         if not method.info.is_best_response and not self.spec.optimizer.info.pathwise:
             found.append(certify(self.problem, self.estimator, point, which, self.population, self.account.step))
         if method.response is not None:
@@ -199,7 +205,7 @@ class Study:
         return save_state(StudyState(self.outer_step, search, readings, account.spent, account.wall_seconds), self.spec)
 
     def load_state_dict(self, files: dict[str, bytes]) -> None:
-        """Go on from a saved state of the same spec.
+        """Continues from a saved state of the same spec.
 
         Raises:
             InvalidData: the state is damaged or belongs to another spec.

@@ -1,4 +1,4 @@
-"""The docstring that an exported file begins with: what it is, how it is used, what to mind. No torch here."""
+"""Writes the docstring at the head of an exported file: its content, its use, its limits. No torch here."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ def header(plan: TransferPlan, title: str, needs: str, usage: Sequence[str], loo
 
     Args:
         plan: the plan.
-        title: what the file is of, as the first words of "... of transfer plan ...".
-        needs: a sentence about the libraries it needs.
-        usage: lines of a piece of code that uses the file.
-        loop: a sentence that introduces what no optimizer can do (``plan.in_your_loop``).
+        title: content of the file, as the first words of "... of transfer plan ...".
+        needs: a sentence on the libraries that the file needs.
+        usage: lines of example code that uses the file.
+        loop: a sentence before the list of parts that no optimizer can do (``plan.in_your_loop``).
     """
     check = "no coordinate check" if plan.coordinate_check is None else f"coordinate check: {plan.coordinate_check.verdict}"
     forced = ", plan forced" if plan.forced else ""
@@ -32,9 +32,10 @@ def header(plan: TransferPlan, title: str, needs: str, usage: Sequence[str], loo
         lines += ["", *textwrap.wrap(loop, 110), *map(_item, plan.in_your_loop)]
     if plan.not_covered:
         lines += ["", "What the theory behind these values does not cover:", *map(_item, plan.not_covered)]
-    # The text becomes a docstring: nothing in it may end the string or escape out of it.
+    # The text becomes a docstring: nothing in it may end the string or start an escape sequence.
     return "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
 
 
 def _item(sentence: str) -> str:
+    """A sentence as a wrapped list item."""
     return textwrap.fill(f"* {sentence}", 110, subsequent_indent="  ")

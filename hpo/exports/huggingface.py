@@ -1,6 +1,6 @@
-"""A transfer plan as a Python file for Hugging Face's Trainer: TrainingArguments, and the torch file's parts.
+"""Writes a transfer plan as a Python file for Hugging Face's Trainer: TrainingArguments, and the parts of the torch file.
 
-A Trainer has one learning rate, one decay and one eps; a plan has them for each tensor. So the file hands the Trainer an
+A Trainer has one learning rate, one decay and one eps; a plan has them for each tensor. So the file gives the Trainer an
 optimizer with a group for each tensor and a schedule that multiplies each group's own peak. Imports no torch itself.
 """
 
@@ -23,7 +23,7 @@ from windtunnel.types.schedules import ConstantSchedule, CosineSchedule
 def huggingface_file(plan: TransferPlan) -> str:
     """Source of the file.
 
-    It defines what the torch file does but for ``train_step``, and ``training_arguments``, ``PlanTrainer`` and ``trainer``.
+    It defines everything in the torch file except ``train_step``, and ``training_arguments``, ``PlanTrainer``, ``trainer``.
     """
     weighted = bool(plan.mixture_weights)
     columns = ["inputs", "labels", *(["sources"] if weighted else [])]
@@ -52,7 +52,7 @@ def huggingface_file(plan: TransferPlan) -> str:
 
 
 class HuggingFace(Format):
-    """A file for Hugging Face's Trainer."""
+    """The export format ``huggingface``: a Python file for Hugging Face's Trainer."""
 
     def write(self, plan: TransferPlan) -> str:
         return huggingface_file(plan)
@@ -65,7 +65,7 @@ FORMAT = HuggingFace()
 
 
 def _training(plan: TransferPlan, labels: list[str]) -> str:
-    """Source of TRAINING: first what holds as it is, then what a Trainer with an optimizer of its own would use."""
+    """Source of TRAINING, the settings of the run, and of SINGLE, settings with one value where a plan has many."""
     largest = _most_of_the_model(plan)
     settings: dict[str, Any] = {
         "max_steps": plan.steps,
@@ -85,13 +85,14 @@ def _training(plan: TransferPlan, labels: list[str]) -> str:
 
 
 def _most_of_the_model(plan: TransferPlan) -> TensorRow:
-    """The tensor whose values stand for all where only one is asked for: the first hidden matrix."""
+    """The tensor whose values are given where only one value is possible: the first hidden matrix."""
     return next((row for row in plan.tensors if row.role == "hidden"), plan.tensors[0])
 
 
 def _about_single(plan: TransferPlan, largest: TensorRow) -> str:
+    """Comment in the file above SINGLE, which says where its values come from."""
     lines = [
-        "# What TrainingArguments holds one of: the values of "
+        "# One value each, as TrainingArguments takes them, those of "
         + largest.name
         + ". A log shows them, and a Trainer that makes",
         "# its own optimizer would use them for every tensor, which is another run: hand it the optimizer below.",
@@ -104,9 +105,9 @@ def _about_single(plan: TransferPlan, largest: TensorRow) -> str:
 
 
 def own_schedule(plan: TransferPlan) -> dict[str, Any]:
-    """Settings of Hugging Face's schedule that has the plan's multiplier at every update; empty where it has none.
+    """Settings of the Hugging Face schedule that equals the plan's at every update; {} if there is none.
 
-    Its other schedules with a warmup begin at 0, one update behind a plan's.
+    Other Hugging Face schedules with a warmup begin at 0, one update behind a plan's.
     """
     schedule = plan.schedule
     if isinstance(schedule, ConstantSchedule):

@@ -1,11 +1,11 @@
-"""A transfer plan as JSON: the whole plan."""
+"""Writes the whole transfer plan as JSON."""
 
 from hpo.exports.registry import Format
 from windtunnel.types.plans import TransferPlan
 
 
 class JSON(Format):
-    """The plan, readable by ``TransferPlan.model_validate_json``."""
+    """The export format ``json``; ``TransferPlan.model_validate_json`` reads it back."""
 
     def write(self, plan: TransferPlan) -> str:
         return plan.model_dump_json(indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""The training loss of an exported torch file, with the plan's label smoothing, mixture weights and L2. No torch here."""
+"""Writes the training loss of an exported torch file, with label smoothing, mixture weights and L2. No torch here."""
 
 from string import Template
 
@@ -9,12 +9,12 @@ from windtunnel.types.plans import TransferPlan
 
 
 def arguments(plan: TransferPlan) -> str:
-    """What ``training_loss`` takes beside the model, the inputs and the labels."""
+    """Source of the arguments of ``training_loss`` after model, inputs and labels; empty without mixture weights."""
     return ", sources, shares" if plan.mixture_weights else ""
 
 
 def loss_source(plan: TransferPlan) -> str:
-    """Source of ``training_loss`` and of the tables that it looks up."""
+    """Source of ``training_loss`` and of the tables that it uses."""
     lines = [f"def training_loss(model, inputs, labels{arguments(plan)}):", *(_indented(_body(plan)))]
     return "\n\n\n".join([*_tables(plan), "\n".join(lines)])
 
@@ -24,10 +24,12 @@ def _indented(lines: list[str]) -> list[str]:
 
 
 def _kind(plan: TransferPlan) -> TaskKind:
+    """Kind of the plan's task; a plan without it has the kind that the facts of its task give."""
     return plan.kind or plan.info.kind
 
 
 def _tables(plan: TransferPlan) -> list[str]:
+    """Source of each table or function on which ``training_loss`` depends."""
     found = []
     if moved := followed(plan):
         labels = {
@@ -37,7 +39,7 @@ def _tables(plan: TransferPlan) -> list[str]:
         }
         found.append(_FACTORS.substitute(factors=dictionary("FACTORS", moved)))
         if labels:
-            found.append(f"# Tensor -> whose factors move its penalty\n{dictionary('PENALTY_FACTORS', labels)}")
+            found.append(f"# Tensor -> regulariser whose factors multiply it\n{dictionary('PENALTY_FACTORS', labels)}")
     if penalised := penalties(plan):
         found.append(f"# Tensor -> lambda of lambda / 2 |w|^2 in the training loss\n{dictionary('PENALTIES', penalised)}")
     if plan.loss is not None:
@@ -53,6 +55,7 @@ def _tables(plan: TransferPlan) -> list[str]:
 
 
 def _body(plan: TransferPlan) -> list[str]:
+    """Lines of the body of ``training_loss``, not indented."""
     kind = _kind(plan)
     title = "Mean squared error of a batch" if kind == "regression" else "Cross-entropy of a batch in nats"
     if plan.loss is not None:
@@ -85,14 +88,14 @@ def _body(plan: TransferPlan) -> list[str]:
 
 
 def _losses(plan: TransferPlan, name: str) -> list[str]:
-    """``loss``, the mean over the batch, or ``losses``, one an example."""
+    """Lines that compute ``loss``, the mean over the batch, or ``losses``, one for each example, by ``name``."""
     each = name == "losses"
     smoothing = plan.regularization.label_smoothing
     smoothed = f"{smoothing!r}" + ' * factor("label_smoothing")' * ("label_smoothing" in followed(plan))
     options = ', reduction="none"' * each + (f", label_smoothing={smoothed}" if smoothing is not None else "")
     outputs, labels = "model(inputs)", "labels"
     if _kind(plan) == "regression":
-        # Labels [batch, 1] beside outputs [batch] would be spread over each other without a word.
+        # Labels [batch, 1] and outputs [batch] would silently broadcast to [batch, batch].
         outputs, labels = "model(inputs).squeeze(-1)", "labels.reshape(len(inputs))"
     if plan.loss is not None:
         return [f"{name} = own_loss({outputs}, {labels})" + ("" if each else ".mean()")]
@@ -116,7 +119,7 @@ UPDATE = [0]
 
 
 def factor(label):
-    """What a regulariser is multiplied by at the present update; train_step counts them."""
+    """Factor on a regulariser at the present update; UPDATE counts the updates."""
     line = FACTORS[label]
     place = min(UPDATE[0] / STEPS, 1.0) * (len(line) - 1)
     low = min(int(place), len(line) - 2)

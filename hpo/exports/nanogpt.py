@@ -1,8 +1,8 @@
-"""A transfer plan as a config file of nanoGPT's train.py, with functions for what its flags cannot say. Imports no torch.
+"""Writes a transfer plan as a config file of nanoGPT's train.py, with functions for parts beyond its flags. No torch here.
 
-nanoGPT (github.com/karpathy/nanoGPT) executes the file among train.py's own names. Its flags hold the sizes, one learning
-rate, one decay and the schedule; ``plan_model`` makes its GPT the transformer that was tuned, and ``plan_optimizer`` gives
-it a group for each tensor.
+nanoGPT (github.com/karpathy/nanoGPT) executes the file within train.py's own names. Its flags hold the sizes, one learning
+rate, one decay and the schedule. ``plan_model`` turns its GPT into the tuned transformer, and ``plan_optimizer`` makes a
+group for each tensor.
 """
 
 import re
@@ -27,17 +27,17 @@ NAMES = {
     "readout.weight": "lm_head.weight",
     "readout.bias": "lm_head.bias",
 }
-"""Tensor of a plan, or of a block of it -> tensor of nanoGPT's GPT, or of its block."""
+"""Tensor of a plan (or of a block) -> tensor of nanoGPT's GPT (or of its block)."""
 THEIR_OPTIMIZER = "torch.optim.AdamW"
 
 
 def _in_block(name: str) -> str:
-    """Name of a tensor without that of its block."""
+    """Name of a tensor without the prefix of its block."""
     return re.sub(r"^blocks\.\d+\.", "", name)
 
 
 def unlike_nanogpt(plan: TransferPlan) -> str | None:
-    """Every reason why nanoGPT cannot run this plan; None where it can."""
+    """Every reason why nanoGPT cannot run this plan, in one text; None if it can."""
     if {_in_block(row.name) for row in plan.tensors} != NAMES.keys():
         return f"nanoGPT has transformers, and this plan is for family {plan.model.family!r}; allowed: transformer"
     terms, reasons = plan.regularization, []
@@ -64,7 +64,7 @@ def unlike_nanogpt(plan: TransferPlan) -> str | None:
 
 
 def nanogpt_file(plan: TransferPlan) -> str:
-    """Source of the config file, for a plan that nanoGPT can run (``unlike_nanogpt``)."""
+    """Source of the config file of a plan that nanoGPT can run (``unlike_nanogpt`` is None)."""
     lead = next(row for row in plan.tensors if row.role == "hidden")
     rates = list(plan.regularization.layer_dropout.values())
     tensors = {
@@ -90,7 +90,7 @@ def nanogpt_file(plan: TransferPlan) -> str:
 
 
 class NanoGPT(Format):
-    """A config file for a transformer that nanoGPT's train.py can train."""
+    """The export format ``nanogpt``: a config file of nanoGPT's train.py, for plans that it can run."""
 
     def write(self, plan: TransferPlan) -> str:
         return nanogpt_file(plan)
@@ -103,6 +103,7 @@ FORMAT = NanoGPT()
 
 
 def _dropout(plan: TransferPlan) -> str:
+    """Source in ``plan_model`` that replaces nanoGPT's dropout by the plan's; empty without dropout."""
     if plan.regularization.layer_dropout:
         return _DROPOUT.substitute(each="block, rate in zip(model.transformer.h, PLAN_DROPOUT)", rate="rate")
     one = plan.regularization.dropout is not None
@@ -110,7 +111,7 @@ def _dropout(plan: TransferPlan) -> str:
 
 
 def theirs(name: str) -> str:
-    """nanoGPT's name of a tensor: ``blocks.3.qkv.weight`` is ``transformer.h.3.attn.c_attn.weight``."""
+    """Name of a tensor in nanoGPT: ``blocks.3.qkv.weight`` is ``transformer.h.3.attn.c_attn.weight``."""
     if not name.startswith("blocks."):
         return NAMES[name]
     _, index, rest = name.split(".", 2)
@@ -118,10 +119,10 @@ def theirs(name: str) -> str:
 
 
 def _flags(plan: TransferPlan, lead: TensorRow) -> dict[str, Any]:
-    """Flags of train.py.
+    """Flag of train.py -> value; ``lead`` is the tensor whose learning rate and decay the flags hold.
 
-    Its schedule at iteration i, with warmup_iters = W - 1 and lr_decay_iters = T - 1, is the plan's cosine at time i + 1 of
-    T with a warmup of W steps; neither has to be whole. max_iters = T - 1 are T updates.
+    The schedule of train.py at iteration i, with warmup_iters = W - 1 and lr_decay_iters = T - 1, is the plan's cosine at
+    time i + 1 of T with a warmup of W steps; W and T may be fractions. max_iters = T - 1 gives T updates.
     """
     assert isinstance(plan.schedule, CosineSchedule)
     return {
@@ -147,6 +148,7 @@ def _flags(plan: TransferPlan, lead: TensorRow) -> dict[str, Any]:
 
 
 def _whole(value: float) -> float:
+    """The value as an integer if it is one up to rounding."""
     return round(value) if abs(value - round(value)) < 1e-9 * max(1, abs(value)) else value
 
 

@@ -1,4 +1,4 @@
-"""A transfer plan as a Python file for JAX: initial values, optax optimizer and schedule. No torch or JAX here."""
+"""Writes a transfer plan as a Python file for JAX: initial values, optax optimizer, schedule. No torch or JAX here."""
 
 from string import Template
 
@@ -15,8 +15,8 @@ IN_YOUR_LOOP = "Your model and loss have to do this (what is named windtunnel.to
 def optax_file(plan: TransferPlan) -> str:
     """Source of the file.
 
-    It defines ``initialise``, ``effective``, ``multiplier``, ``optimizer``; where the plan has an L2 penalty, ``penalty``;
-    and where its regularisers follow a schedule, ``factor``.
+    It defines ``initialise``, ``effective``, ``multiplier`` and ``optimizer``; also ``penalty`` if the plan has an L2
+    penalty, and ``factor`` if its regularisers follow a schedule.
     """
     moves = bool(followed(plan))
     loss = "loss(effective(params), batch)" + (f" + penalty(params{', step' * moves})" if penalties(plan) else "")
@@ -55,7 +55,7 @@ def optax_file(plan: TransferPlan) -> str:
 
 
 class Optax(Format):
-    """A file for JAX and optax."""
+    """The export format ``optax``: a Python file for JAX and optax."""
 
     def write(self, plan: TransferPlan) -> str:
         return optax_file(plan)
@@ -68,7 +68,7 @@ FORMAT = Optax()
 
 
 def _kinds(plan: TransferPlan) -> dict[str, tuple[float, float, float | None]]:
-    """Tensor -> (peak learning rate, decay, eps): what tensors of one group share."""
+    """Tensor -> (peak learning rate, decay, eps); tensors with equal values form one group."""
     return {row.name: (row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
 
 
@@ -77,20 +77,20 @@ def _group(plan: TransferPlan) -> str:
     rates = "    def rates(step):\n        return learning_rate * multiplier(step)\n"
     decay, scale = "optax.add_decayed_weights(decay)", "optax.scale_by_learning_rate(rates)"
     rule = plan.optimizer_info.optax.format(**plan.optimizer_settings)
-    # L2 goes through the rule like a gradient; the other kinds are added to what comes out of it.
+    # L2 passes through the rule like a gradient; the other kinds of decay are added to the rule's output.
     parts = [decay, rule, scale] if plan.decay == "l2" else [rule, decay, scale]
     chained = "".join(f"        {part},\n" for part in parts)
     return f"{rates}\n    return optax.chain(\n{chained}    )"
 
 
 def _factors(plan: TransferPlan) -> str:
-    """Source of ``factor``; empty where no regulariser moves."""
+    """Source of ``factor``; empty if no regulariser follows a schedule."""
     lines = followed(plan)
     return _FACTORS.substitute(factors=dictionary("FACTORS", lines)) if lines else ""
 
 
 def _penalty(plan: TransferPlan) -> str:
-    """Source of ``penalty``; empty where the plan has none."""
+    """Source of ``penalty``; empty if the plan has no L2 penalty."""
     if not penalties(plan):
         return ""
     found = _PENALTY if not followed(plan) else _MOVING_PENALTY
@@ -108,7 +108,7 @@ $factors
 
 
 def factor(label, step):
-    """What a regulariser is multiplied by at a step, counted from 0: straight lines between the factors."""
+    """Factor on a regulariser at a step, counted from 0, by straight lines between the entries of FACTORS."""
     line = jnp.asarray(FACTORS[label])
     return jnp.interp(step / STEPS, jnp.linspace(0, 1, len(line)), line)''')
 
@@ -117,7 +117,7 @@ _MOVING_PENALTY = Template('''
 # Tensor -> lambda of lambda / 2 |w|^2 in the training loss, at the end of the run
 $penalties
 
-# Tensor -> whose factors move its penalty
+# Tensor -> regulariser whose factors multiply its penalty
 $labels
 
 
@@ -172,7 +172,7 @@ def initialise(key, dtype=jnp.float32):
 
 
 def effective(params):
-    """What the forward pass uses: multiplier * tensor. Differentiate through this: gradients are to have the multiplier."""
+    """Tensors of the forward pass: multiplier * tensor. Differentiate through this, so that gradients contain it."""
     return {name: value if TENSORS[name][2] == 1 else TENSORS[name][2] * value for name, value in params.items()}$penalty
 
 
@@ -186,7 +186,7 @@ $group
 
 
 def optimizer():
-    """Takes the gradients of all tensors together, for they are clipped together, and then each group by its own values."""
+    """The optimizer of all tensors: their gradients are clipped together, then each group is updated by its own values."""
     labels = {name: label for name, (_, _, _, label) in TENSORS.items()}
     groups = {label: group(*values) for label, values in GROUPS.items()}
     return optax.chain(${clip}optax.multi_transform(groups, labels))

@@ -1,6 +1,6 @@
-"""The source of an optimizer that torch does not have, for a file that needs torch and nothing of ours. No torch here.
+"""Embeds the source of an optimizer that torch does not have, so that an exported file needs torch alone. No torch here.
 
-``windtunnel.torch.optimizers`` has such classes, one a file; the file's text is read and never imported.
+``windtunnel.torch.optimizers`` has such classes, one per file; the text of the file is read and never imported.
 """
 
 import ast
@@ -19,11 +19,11 @@ class Embedded:
     imports: tuple[str, ...] = ()
     """Import statements, one line each."""
     definitions: str = ""
-    """Everything else but the module's own docstring; empty where torch has the class."""
+    """Source of everything after the imports, without the module's docstring; empty if torch has the class."""
 
 
 def embedded(form: TorchForm) -> Embedded:
-    """What an exported file must hold so that the optimizer's class can be called by its name; nothing for torch's own."""
+    """Imports and definitions of an optimizer's class for an exported file; empty for torch's own classes."""
     if form.is_torchs_own:
         return Embedded()
     text = ROOM.joinpath(f"{form.module.rpartition('.')[2]}.py").read_text(encoding="utf-8")
@@ -38,16 +38,17 @@ def embedded(form: TorchForm) -> Embedded:
 
 
 def call(form: TorchForm) -> str:
-    """How an exported file calls the class."""
+    """Expression by which an exported file names the optimizer's class, such as ``torch.optim.AdamW``."""
     return form.path if form.is_torchs_own else form.name
 
 
 def with_imports(source: str, embedded: Embedded) -> str:
-    """Import statements of a file, followed by those of what it embeds that it does not have."""
+    """Import statements of a file, followed by the missing ones of the class that it embeds."""
     has = source.splitlines()
     return "\n".join([source, *(line for line in embedded.imports if line not in has)])
 
 
 def _first_line(part: ast.stmt) -> int:
+    """Number of the first line of a statement, its decorators included."""
     decorators = getattr(part, "decorator_list", [])
     return min(part.lineno, *(each.lineno for each in decorators)) if decorators else part.lineno

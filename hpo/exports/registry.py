@@ -1,4 +1,4 @@
-"""A transfer plan as text in one of the formats, each of them one module that answers for its name. Imports no torch."""
+"""Writes a transfer plan as text in one of the export formats; each format is one module of that name. No torch here."""
 
 from abc import ABC, abstractmethod
 
@@ -13,19 +13,19 @@ class Format(ABC):
 
     @abstractmethod
     def write(self, plan: TransferPlan) -> str:
-        """Text of the plan, ending in a newline; for a plan that ``why_not`` has nothing against."""
+        """Text of the plan, ending in a newline, if ``why_not`` gives None for the plan."""
 
     @abstractmethod
     def why_not(self, plan: TransferPlan) -> str | None:
-        """Every reason why the format cannot express this plan, with what is allowed; None where it can."""
+        """Every reason why the format cannot express this plan, with the allowed values; None if it can."""
 
 
 def format_of(name: ExportFormat) -> Format:
     """The format of that name.
 
     Raises:
-        ValueError: no such format.
-        Refused: a format that nothing answers for.
+        ValueError: there is no format of that name.
+        Refused: no module answers for the format.
     """
     if name not in EXPORTS:
         raise ValueError(f"no export format {name!r}; allowed: {', '.join(EXPORTS)}")
@@ -35,12 +35,12 @@ def format_of(name: ExportFormat) -> Format:
 def export(plan: TransferPlan, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
     """The plan in one of the export formats, ending in a newline.
 
-    ``json`` and ``yaml`` hold the whole plan and read back as the same plan. The others are Python files that need the
-    library that they are for and nothing of ours; ``EXPORTS`` says what is in them.
+    ``json`` and ``yaml`` hold the whole plan and can be read back. The other formats are Python files that need only the
+    library of their name; ``EXPORTS`` describes their content.
 
     Raises:
-        ValueError: no such format.
-        PydanticCustomError: the format cannot express this plan; it says why.
+        ValueError: there is no format of that name.
+        PydanticCustomError: the format cannot express this plan, with every reason.
     """
     found = format_of(format)
     reason = found.why_not(plan)
@@ -50,5 +50,5 @@ def export(plan: TransferPlan, format: ExportFormat) -> str:  # noqa: A002 - the
 
 
 def why_not(plan: TransferPlan, format: ExportFormat) -> str | None:  # noqa: A002 - the API's own name
-    """Why a format cannot express this plan; None where it can."""
+    """Every reason why a format cannot express this plan, in one text; None if it can."""
     return format_of(format).why_not(plan)

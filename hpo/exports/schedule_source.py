@@ -1,4 +1,4 @@
-"""A plan's schedule as source: ``multiplier(step)``, with the formula's own source and the operations that it uses.
+"""Writes a plan's schedule as source: ``multiplier(step)``, the source of its formula, and the operations in it.
 
 No torch or JAX here.
 """
@@ -40,7 +40,7 @@ def float_schedule(plan: TransferPlan) -> str:
 
 
 def jax_schedule(plan: TransferPlan) -> str:
-    """Source of ``multiplier(step)`` of a step that may be traced; it needs ``math`` and ``jnp``."""
+    """Source of ``multiplier(step)`` for a step that JAX may trace; it needs ``math`` and ``jnp``."""
     time = "step + 1" if plan.schedule.counts_tokens else "jnp.minimum(step + 1, STEPS)"
     return _source(plan, _JAX, f"jnp.asarray({time}, dtype=float)", "; it may be traced")
 
@@ -68,7 +68,7 @@ _FUNCTIONS = {node.name: node for node in ast.parse(inspect.getsource(formulas))
 
 
 def _used(name: str) -> Iterator[ast.FunctionDef]:
-    """A formula and the functions that it uses, each after what it uses itself."""
+    """Yields the functions that a formula calls, each after the functions that it calls, and the formula last."""
     inside = ast.walk(_FUNCTIONS[name])
     called = {node.func.id: None for node in inside if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     for part in called:
@@ -78,7 +78,7 @@ def _used(name: str) -> Iterator[ast.FunctionDef]:
 
 
 def _keep(operations: ast.ClassDef, names: set[str]) -> None:
-    """Leave out the operations that no formula of the file uses."""
+    """Removes from the class the operations that are not among ``names``."""
     kept = [
         node
         for node in operations.body
@@ -89,12 +89,13 @@ def _keep(operations: ast.ClassDef, names: set[str]) -> None:
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.Name]:
+    """Names to which a statement assigns."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [target for target in targets if isinstance(target, ast.Name)]
 
 
 class _Plain(ast.NodeTransformer):
-    """Takes away annotations, which name types of ours, and of a docstring all but the first paragraph."""
+    """Removes annotations, whose types an exported file lacks, and all paragraphs of a docstring after the first."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         node.returns = None

@@ -1,7 +1,7 @@
-"""A transfer plan as a Python file that needs torch and nothing of ours. Imports no torch itself.
+"""Writes a transfer plan as a Python file that needs torch alone. Imports no torch itself.
 
-The file does what ``windtunnel.torch`` does with the same plan, number for number: the same seed gives the same initial
-weights, and the same batches give the same losses.
+The file gives the same numbers as ``windtunnel.torch`` with the same plan: the same seed gives the same initial weights,
+and the same batches give the same losses.
 """
 
 from string import Template
@@ -48,19 +48,19 @@ def torch_file(plan: TransferPlan) -> str:
 
 
 def build_call(plan: TransferPlan) -> str:
-    """How a user of the file makes the model."""
+    """Source of the call by which a user of the file makes the model."""
     return model_of(plan.model.family).call
 
 
 def torch_imports(plan: TransferPlan) -> str:
-    """What the source of model, optimizer and loss imports."""
+    """Import statements for the source of model, optimizer and loss."""
     partial = "from functools import partial\n" if multipliers(plan) else ""
     imports = f"import math\n{partial}\nimport torch\nfrom torch import nn\nfrom torch.nn import functional"
     return with_imports(imports, embedded(plan.optimizer_info.torch))
 
 
 class Torch(Format):
-    """A file for torch alone."""
+    """The export format ``torch``: a Python file that needs torch alone."""
 
     def write(self, plan: TransferPlan) -> str:
         return torch_file(plan)

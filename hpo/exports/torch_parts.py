@@ -1,4 +1,4 @@
-"""What files for torch are made of: tensors, initial values, groups, optimizer and schedule. No torch here."""
+"""Writes the parts of files for torch: tensors, initial values, groups, optimizer and schedule. No torch here."""
 
 from string import Template
 
@@ -10,7 +10,7 @@ from windtunnel.types.plans import TransferPlan
 
 
 def setup_source(plan: TransferPlan) -> str:
-    """Source of the sizes of the run, of TENSORS, and of CONSTANTS where a tensor starts at one."""
+    """Source of the sizes of the run, of TENSORS, and of CONSTANTS if a tensor starts at a constant other than 0."""
     tensors = {row.name: (drawn_std(row), row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
     return _SETUP.substitute(
         steps=plan.steps,
@@ -22,16 +22,17 @@ def setup_source(plan: TransferPlan) -> str:
 
 
 def _constants(plan: TransferPlan) -> list[str]:
+    """Lines of CONSTANTS; [] if no tensor starts at a constant other than 0."""
     found = constants(plan)
     return (
-        ["", "# Tensor -> what all its entries start at, where that is not 0", dictionary("CONSTANTS", found)]
+        ["", "# Tensor -> initial value of all its entries, if it is not 0", dictionary("CONSTANTS", found)]
         if found
         else []
     )
 
 
 def initialise_source(plan: TransferPlan) -> str:
-    """Source that fills a model of these tensor names."""
+    """Source of ``initialise``, which fills the tensors of a model by name."""
     return _INITIALISE.substitute(
         rest="torch.full(shape, CONSTANTS.get(name, 0.0))" if constants(plan) else "torch.zeros(shape)"
     )
@@ -57,7 +58,7 @@ def optimizer_source(plan: TransferPlan) -> str:
 
 
 def _groups(plan: TransferPlan) -> str:
-    """Source of what a parameter group holds beside its tensor and its rate."""
+    """Source of the entries of a parameter group after its tensor and its learning rate."""
     form, values = plan.optimizer_info.torch, plan.optimizer_settings
     shrinks = plan.decay in form.lacks
 
@@ -70,7 +71,7 @@ def _groups(plan: TransferPlan) -> str:
             case "decoupled":
                 return repr(plan.decay != "l2")
             case _:
-                # What tensors may differ in is a column of TENSORS.
+                # A value that differs between tensors is a column of TENSORS.
                 return repr(values[value]) if value in values else value
 
     lines = [f'            "{key}": {source(value)},' for key, value in form.group.items()]
@@ -107,7 +108,7 @@ $groups
     ]''')
 
 _OPTIMIZER = Template('''def optimizer(model):
-    """The optimizer over these groups. Clip by CLIP_NORM before its steps."""
+    """The optimizer of the groups of parameter_groups. Clip gradients by CLIP_NORM before each step."""
     return $build''')
 
 _SHRINK = Template('''@torch.no_grad()
@@ -118,7 +119,7 @@ def shrink(update, args, kwargs):
             parameter.mul_(1 - group["lr"] * group["shrinkage"])''')
 
 _SHRINKING = Template('''def optimizer(model):
-    """The optimizer over these groups; each of its steps shrinks the weights first. Clip by CLIP_NORM before."""
+    """The optimizer of the groups; each step shrinks the weights first. Clip gradients by CLIP_NORM before each step."""
     update = $build
     update.register_step_pre_hook(shrink)
     return update''')

@@ -1,4 +1,4 @@
-"""A transfer plan as YAML: the whole plan."""
+"""Writes the whole transfer plan as YAML."""
 
 import yaml
 
@@ -7,7 +7,7 @@ from windtunnel.types.plans import TransferPlan
 
 
 class YAML(Format):
-    """The plan, readable by ``TransferPlan.model_validate`` of what a YAML reader makes of it."""
+    """The export format ``yaml``; ``TransferPlan.model_validate`` reads it back from a YAML reader's output."""
 
     def write(self, plan: TransferPlan) -> str:
         return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)

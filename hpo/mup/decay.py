@@ -1,11 +1,11 @@
-"""How a weight decay goes with the width: one shrinkage a step, written in either of two conventions. Imports no torch.
+"""Rules by which a weight decay scales with the width: one shrinkage per step, in either of two conventions. No torch.
 
 A step shrinks a tensor by ``shrink * w``. Packages disagree about what their decay is:
 
     decoupled, and L2 under SGD    shrink = lr * lambda     (torch.optim.AdamW)
     independent                    shrink = lambda          (Loshchilov & Hutter 2019, section 3)
 
-A rule says how the shrinkage goes with the width; lambda follows from the convention. For hidden matrices of muP
+A rule says how the shrinkage scales with the width; lambda follows from the convention. For hidden matrices of muP
 under Adam, whose rate is eta / m:
 
     rule           shrink      lambda in lr * lambda * w    lambda in lambda * w
@@ -36,14 +36,14 @@ from windtunnel.types.transfer import DecayRule
 def decay_power(
     rule: DecayRule, kind: DecayKind, optimizer: OptimizerInfo, role: Role, learning_rate: Power
 ) -> Power | None:
-    """Power law of lambda; None where no rule exists (L2 inside Adam).
+    """Power law of lambda in width and depth; None if no rule exists (L2 inside Adam).
 
     Args:
-        rule: how the shrinkage goes with the width.
-        kind: the convention that lambda is written in.
+        rule: how the shrinkage scales with the width.
+        kind: the convention of lambda.
         optimizer: the update rule.
-        role: of the tensor.
-        learning_rate: of the tensor, in width and depth.
+        role: role of the tensor.
+        learning_rate: power law of the tensor's learning rate, in width and depth.
     """
     if not optimizer.carries(kind):
         return None

@@ -1,4 +1,4 @@
-"""How values go with the depth of a model with residual branches: CompleteP and depth-muP. Imports no torch.
+"""Rules by which values scale with the depth of a residual network: CompleteP and depth-muP. Imports no torch.
 
 Source: Dey et al. 2025, "Don't be lazy: CompleteP enables compute-efficient deep transformers" (arXiv:2505.01618),
 table 1 and equation 40, for pre-norm transformers under AdamW; alpha = 1 is CompleteP, alpha = 1/2 depth-muP (Yang et
@@ -32,9 +32,9 @@ def deepened(entry: Entry, role: Role, part: BranchPart, exponent: float) -> Ent
     """The entry of a tensor with its powers of m_L, for Adam and AdamW.
 
     Args:
-        entry: of the role, in width.
-        role: of the tensor.
-        part: where it stands in a residual block.
+        entry: power laws of the role in the width.
+        role: role of the tensor.
+        part: place of the tensor in a residual block.
         exponent: alpha.
     """
     if part == "outside":

@@ -1,4 +1,4 @@
-"""Which tensor of the proxy a target tensor answers to, and how much it grew since. Imports no torch."""
+"""Finds the proxy's counterpart of each target tensor, and how much larger the target tensor is. Imports no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from windtunnel.types.modules import place
 from windtunnel.types.results import TensorFacts
 
 BranchPart = Literal["outside", "inside", "end"]
-"""Where a tensor stands in a residual block: outside of any, inside of a branch, or in the layer that ends one."""
+"""Place of a tensor: outside of residual blocks, inside of a branch, or in the last layer of a branch."""
 
 BRANCH_ENDS = ("second", "attention_out", "mlp_out")
-"""Layers of a block whose output is added to the residual stream as it is, so that a branch is linear in their weight."""
+"""Layers of a block whose output is added to the residual stream unchanged: a branch is linear in their weight."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Growth:
 
 
 def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
-    """Growth of both fans of one tensor.
+    """Growth of both fans of one tensor from base to target.
 
     A tensor with one growing dimension may store it anywhere (a readout is [classes, width], an embedding table
-    [tokens, width]): its role says which fan it is.
+    [tokens, width]): its role decides which fan grows.
 
     Raises:
         ValueError: more dimensions differ than the tensor's role allows (another number of features or classes).
@@ -44,7 +44,7 @@ def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
         )
     match target.role:
         case "hidden" if any(index > 1 for index in moved):
-            # Stored in an order of its own (heads first, say); both fans grow alike, or its role would be in question.
+            # The dimensions are stored in another order (such as heads first); both fans grow alike, or its role were open.
             return Growth(fan_in=ratios[moved[0]], fan_out=ratios[moved[0]])
         case "hidden":
             return Growth(fan_in=ratios[1], fan_out=ratios[0])
@@ -57,13 +57,13 @@ def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
 
 
 def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> dict[str, TensorFacts]:
-    """For each target tensor, by name, the proxy's tensor whose values it takes.
+    """Name of each target tensor -> the proxy's tensor whose values it takes.
 
-    That is the one of the same name; for a layer or block beyond the proxy's depth (``layers.5.weight``,
-    ``blocks.5.qkv.weight``), the same tensor of the proxy's last layer or block.
+    The counterpart has the same name. For a layer or block beyond the proxy's depth (``layers.5.weight``,
+    ``blocks.5.qkv.weight``) it is the same tensor of the proxy's last layer or block.
 
     Raises:
-        ValueError: a target tensor has no counterpart, or another role or rank there.
+        ValueError: a target tensor has no counterpart, or its counterpart has another role or rank.
     """
     known = {fact.name: fact for fact in base}
     last: dict[str, int] = {}
@@ -93,7 +93,10 @@ def counterparts(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> 
 
 
 def _last_alike(fact: TensorFacts, base: Sequence[TensorFacts]) -> str:
-    """Name of the tensor in the same place of the last entry of the same list of layers, in a module of one's own."""
+    """Name of the base tensor in the same place of the last layer of the same list, for a user's module.
+
+    The target tensor's own name if there is no such tensor.
+    """
     found = place(fact.name)
     alike = [
         (where[1], other.name)
@@ -106,7 +109,7 @@ def _last_alike(fact: TensorFacts, base: Sequence[TensorFacts]) -> str:
 
 
 def branch_part(name: str) -> BranchPart:
-    """Where a tensor stands in a residual block, by its name: ``blocks.3.mlp_out.weight`` is at the end of a branch."""
+    """Place of a tensor in a residual block, by its name: ``blocks.3.mlp_out.weight`` is at the end of a branch."""
     where = _place(name)
     if where is None or where[0] != "blocks":
         return "outside"
@@ -114,12 +117,13 @@ def branch_part(name: str) -> BranchPart:
 
 
 def depth_growth(base: Sequence[TensorFacts], target: Sequence[TensorFacts]) -> float:
-    """m_L: residual blocks of the target over those of the base; 1 where there are none."""
+    """Ratio m_L of the numbers of residual blocks, target over base; 1 if the base has none."""
     base_blocks, target_blocks = (len({block for fact in facts if (block := _block(fact))}) for facts in (base, target))
     return target_blocks / base_blocks if base_blocks else 1.0
 
 
 def _block(fact: TensorFacts) -> tuple[str, int] | None:
+    """("blocks", index) of the residual block that holds the tensor; None outside of blocks."""
     return None if branch_part(fact.name) == "outside" else _place(fact.name)
 
 

@@ -1,4 +1,4 @@
-"""What the coordinates of a search space are called, known from the spec and the tensors' roles. Imports no torch."""
+"""Labels of the coordinates of a search space, from the spec and the tensors' roles. Imports no torch."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from windtunnel.types import JobSpec, SearchItem, TensorFacts
 
 
 def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> list[str]:
-    """What an item has a value each for: roles (or groups), tensors, layers, sources, knots; [""] where it is one for all.
+    """Names of the parts of the proxy that each get their own value of a search item.
 
     Args:
-        spec: of the job.
-        item: of its search.
-        tensors: of its proxy.
+        spec: the job.
+        item: an item of the job's search.
+        tensors: tensors of the proxy.
 
     Returns:
-        Empty where the item acts on nothing.
+        Roles (or groups), tensors, layers, data sources or knots; [""] for a single value; [] if the item acts on nothing.
     """
     if item.name == "mixture_weight":
         return list(spec.info.sources)
@@ -34,10 +34,10 @@ def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> lis
 
 
 def label(name: str, key: str) -> str:
-    """``learning_rate``, ``learning_rate.hidden``, ``learning_rate.layers.1.weight``."""
+    """Label of a coordinate, such as ``learning_rate``, ``learning_rate.hidden`` or ``learning_rate.layers.1.weight``."""
     return f"{name}.{key}" if key else name
 
 
 def labels(spec: JobSpec, tensors: Sequence[TensorFacts]) -> list[str]:
-    """Every coordinate of a job's search, in order."""
+    """Label of every coordinate of a job's search, in order."""
     return [label(item.name, key) for item in spec.search for key in keys(spec, item, tensors)]

@@ -22,7 +22,7 @@ def predicted_penalty(ladder: Ladder, proxy: int, target: int) -> PredictedPenal
     doublings = log2(target / proxy)
 
     def share(slope: float) -> float:
-        # exp would overflow where the drift is nonsense; a loss a thousand times the best says as much.
+        # Bounded, because exp overflows for an absurd drift; a loss of a thousand times the best tells as much.
         return expm1(min(ladder.curvature * (slope * doublings) ** 2, log(1000)))
 
     ends = sorted(share(end) for end in (ladder.low, ladder.high))

@@ -1,9 +1,9 @@
-"""Hyperparameters by label -> the values of every single tensor, at any width. Imports no torch.
+"""Resolves hyperparameters by label into the values of every single tensor, at any width. Imports no torch.
 
 Labels: ``learning_rate`` (all tensors), ``learning_rate.hidden`` (a role), ``learning_rate.qkv`` (a group of a role),
-``learning_rate.layers.1.weight`` (a tensor); likewise every other hyperparameter with scopes. ``dropout.layers.1`` is of a
-hidden layer or block. The narrowest label wins.
-What has no label takes the value of the spec.
+``learning_rate.layers.1.weight`` (a tensor); every other hyperparameter with scopes has such labels too.
+``dropout.layers.1`` is the dropout of a hidden layer or block. The narrowest label wins. A tensor without a label takes the
+value of the spec.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +25,13 @@ IDLE: dict[str, frozenset[Role]] = {
     "l2": UNDECAYED,
     "init_scale": ZERO_INITIALISED,
 }
-"""Roles that a scoped hyperparameter does not act on; for decays their value is 0, whatever was asked for matrices."""
+"""Scoped hyperparameter -> roles on which it does not act. Decays of these roles are 0, whatever matrices have."""
 
 
 def resolve(
     spec: JobSpec, hyperparameters: Mapping[str, float], base: Sequence[TensorFacts], target: Sequence[TensorFacts]
 ) -> list[TensorRow]:
-    """Everything that training needs to know about each tensor of the target, in the target's order.
+    """Row of values for each tensor of the target, in the target's order: everything that training needs to know about it.
 
     Args:
         spec: gives the parametrization, the rules of transfer, the optimizer, and the values that are not in
@@ -41,8 +41,8 @@ def resolve(
         target: tensors of the model to train; with ``target == base`` every value is exactly the proxy's own.
 
     Raises:
-        ValueError: a label that names no hyperparameter, tensor, source or knot, or tensors that do not match.
-        Refused: a weight decay or an L2 penalty that has no rule for another size (both inside Adam).
+        ValueError: a label names no hyperparameter, tensor, source or knot; or the tensors do not match.
+        Refused: a weight decay or an L2 penalty has no rule for another size (L2 inside Adam).
     """
     check_labels(spec, hyperparameters, base)
     optimizer = spec.optimizer.info
@@ -54,7 +54,7 @@ def resolve(
         depth_exponent=spec.depth_exponent,
     )
     rules = carry(decay=spec.optimizer.decay_kind, base=base, target=target)
-    # The penalty's gradient goes through the update like that of any loss: its rule is that of L2 decay.
+    # The gradient of the penalty goes through the optimizer, as that of L2 decay does, so it has the same rule.
     penalty_rules = carry(decay="l2", base=base, target=target)
     pairs = counterparts(base, target)
     multipliers = {
@@ -97,7 +97,7 @@ def _carried(value: float, factor: float | None, optimizer: OptimizerInfo, what:
     """A decay or penalty at the target's size.
 
     Raises:
-        Refused: it is on, and no rule carries it.
+        Refused: it is not 0, and no rule carries it.
     """
     if value > 0 and factor is None:
         raise Refused(
@@ -111,8 +111,11 @@ def _carried(value: float, factor: float | None, optimizer: OptimizerInfo, what:
 def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName, fact: TensorFacts) -> float:
     """Value of a hyperparameter with scopes for one tensor of the proxy.
 
-    The weight decay and the L2 of vectors and scalars are 0: shrinking a bias or a gain regularises nothing. An L2 that is
-    switched off is 0, too.
+    Weight decay and L2 of vectors and scalars are 0: shrinking a bias or a gain regularises nothing. An L2 that is switched
+    off is 0.
+
+    Raises:
+        ValueError: neither the hyperparameters nor the spec give a value.
     """
     if name in ("weight_decay", "l2") and fact.role in IDLE[name]:
         return 0.0
@@ -127,17 +130,13 @@ def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hyperp
 
 
 def label_for(name: HyperparameterName, fact: TensorFacts, labels: Mapping[str, float]) -> str | None:
-    """The label among ``labels`` that decides about this tensor; None where none does.
-
-    Tensor before group, group before role, role before global.
-    """
+    """The narrowest of ``labels`` that names this tensor: by tensor, group, role, or all; None if none of them does."""
     candidates = (f"{name}.{fact.name}", f"{name}.{fact.part}", f"{name}.{fact.role}", name)
     return next((label for label in candidates if label in labels), None)
 
 
 def global_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName) -> float | None:
-    """Value of a hyperparameter without scope (``beta1``, ``clip_norm``, ``floor``); None where it is switched off, and
-    where layers differ in it."""
+    """Value of a hyperparameter without scope, such as ``beta1``; None if it is off or if layers differ in it."""
     hyperparameters = with_ends(spec, hyperparameters)
     if name in LAYERED and layer_values(spec, hyperparameters, name):
         return None
@@ -145,7 +144,7 @@ def global_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hype
 
 
 def layer_values(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName) -> list[float]:
-    """Value of a hyperparameter for each hidden layer or block of the proxy; empty where it is one for all."""
+    """Value of a hyperparameter for each hidden layer or block of the proxy; [] if all layers share one value."""
     known = with_ends(spec, hyperparameters)
     labels = [f"{name}.{layer}" for layer in spec.model.layers]
     if not any(label in known for label in labels):
@@ -154,7 +153,7 @@ def layer_values(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hype
 
 
 def with_ends(spec: JobSpec, hyperparameters: Mapping[str, float]) -> Mapping[str, float]:
-    """Hyperparameters by label, with the last values of the regularisers that follow a schedule of the spec."""
+    """Hyperparameters by label, completed by the last values of regularisers that follow a schedule of the spec."""
     return {**spec.regularization.ends, **hyperparameters} if spec.regularization.schedule else hyperparameters
 
 
@@ -165,9 +164,9 @@ def attention_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float]) ->
 
 
 def regularization(spec: JobSpec, hyperparameters: Mapping[str, float], target: ModelSpec) -> PlanRegularization:
-    """Regularisers that act in the forward pass and in the loss. They are copied: no rule of width is known for them.
+    """Regularisers of the forward pass and of the loss for the target; copied, because no rule of width is known for them.
 
-    Layers beyond the proxy's take the dropout of its last one, as their tensors take the values of its tensors.
+    Layers beyond the proxy's depth take the dropout of its last layer.
     """
     rates = layer_values(spec, hyperparameters, "dropout")
     return PlanRegularization(
@@ -182,13 +181,17 @@ def regularization(spec: JobSpec, hyperparameters: Mapping[str, float], target: 
 
 
 def mixture_weights(spec: JobSpec, hyperparameters: Mapping[str, float]) -> dict[str, float]:
-    """Weight of each data source, by name; empty where none was searched."""
+    """Weight of each data source, by name; {} if the weights were not searched."""
     labels = {source: f"mixture_weight.{source}" for source in spec.info.sources}
     return {source: hyperparameters[label] for source, label in labels.items() if label in hyperparameters}
 
 
 def check_labels(spec: JobSpec, labels: Iterable[str], base: Sequence[TensorFacts]) -> None:
-    """Raise ValueError on a label that decides about nothing, so that no tuned value is lost in silence."""
+    """Refuses a label that acts on nothing, so that no tuned value is lost silently.
+
+    Raises:
+        ValueError: a label names no hyperparameter, or a scope that the hyperparameter does not have.
+    """
     known = get_args(HyperparameterName)
     for label in labels:
         name, _, scope = label.partition(".")
@@ -201,7 +204,7 @@ def check_labels(spec: JobSpec, labels: Iterable[str], base: Sequence[TensorFact
 
 
 def _scopes(spec: JobSpec, name: str, base: Sequence[TensorFacts]) -> list[str]:
-    """What may follow the name of a hyperparameter: parts, roles and tensors that it acts on, sources, or knots."""
+    """Scopes that may follow the name of a hyperparameter: layers, parts, roles and tensors, data sources, or knots."""
     if name == "mixture_weight":
         return list(spec.info.sources)
     if name == "knot":

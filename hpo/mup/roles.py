@@ -1,7 +1,7 @@
-"""Tells the muP role of each parameter tensor by the dimensions that grow with the width. Imports no torch.
+"""Infers the muP role of each parameter tensor from the dimensions that grow with the width. Imports no torch.
 
-Shapes tell most roles. Facts about the layer that owns a tensor come in as ``Evidence``, which ``hpo.families.modules``
-collects from a module. If neither decides, the result is a question, never a guess.
+Shapes decide most roles. Facts about the layer that owns a tensor are given as ``Evidence``, which
+``hpo.families.modules`` collects from a module. If neither decides, the result is a question, never a guess.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from windtunnel.types.modules import ROLES, Role
 
 Shape = Sequence[int]
 EMBEDDINGS = ("token_embedding.weight", "position_embedding.weight")
-"""Names that families give to tables that are stored as [entries, width], and of which rows are looked up."""
+"""Names of embedding tables in the families: stored as [entries, width]; their rows are looked up."""
 
 
 class RoleQuestion(ValueError):
-    """The roles of some tensors cannot be told; each question names its tensor and the possible answers.
+    """The roles of some tensors cannot be inferred; each question names its tensor and the possible answers.
 
     Args:
         questions: tensor -> question.
@@ -36,7 +36,7 @@ class Evidence:
     """Role of the tensor; None: its shapes decide."""
     why: str
     open: bool = False
-    """True if the order of its dimensions is unknown: [fan_out, fan_in] is a convention of layers, not a rule."""
+    """True if the order of the dimensions is unknown: [fan_out, fan_in] is a convention of layers, not a rule."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class TensorRole:
     """Shape at the delta width."""
     role: Role
     m_in: float
-    """Growth of its fan-in from base to delta."""
+    """Growth of the fan-in from base to delta."""
     m_out: float
-    """Growth of its fan-out."""
+    """Growth of the fan-out from base to delta."""
     why: str
 
 
@@ -74,8 +74,9 @@ def tensor_roles(
 ) -> list[TensorRole]:
     """Role of each tensor of any model, in the order of ``base``.
 
-    No dimension grows: scalar. One grows: vector where the rank is 1, or above 2 with all others 1; else input where the
-    first grows (fan-out of a weight stored as [fan_out, fan_in, ...]) and output where the second does. Both grow: hidden.
+    No dimension grows: scalar. One grows: vector if the rank is 1, or if it is above 2 and all other dimensions are 1; else
+    input if the first grows (fan-out of a weight stored as [fan_out, fan_in, ...]), output if the second grows. Both grow:
+    hidden.
 
     Args:
         base: name -> shape at the base width.
@@ -84,7 +85,7 @@ def tensor_roles(
         evidence: name -> facts other than the shapes.
 
     Raises:
-        RoleQuestion: some roles cannot be told.
+        RoleQuestion: some roles cannot be inferred.
         ValueError: the two models differ in names or ranks, a dimension shrinks, nothing grows at all, or an override
             matches no tensor, is not a role, or contradicts the shapes.
     """

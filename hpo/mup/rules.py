@@ -1,11 +1,11 @@
-"""Rules at work: role x parametrization x optimizer -> the factors of every tensor of a target, and their formulas.
+"""Applies the rules: role x parametrization x optimizer -> factors of every tensor of a target, and their formulas.
 
-Imports no torch. The tables are in ``tables``, rules of decay in ``decay``, of depth in ``depth``; all of them are power
-laws in the growth of a tensor since the base (= proxy) size::
+Imports no torch. The tables are in ``tables``, rules of decay in ``decay``, rules of depth in ``depth``. All of them are
+power laws in the growth of a tensor since the base (= proxy) size::
 
     m_in = fan_in / fan_in at base,   m_out = fan_out / fan_out at base,   m_L = blocks / blocks at base
 
-so the same entry gives the number and the formula that a plan shows.
+so one entry gives both the number and the formula in a plan.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from windtunnel.types.transfer import DecayRule, Parametrization
 Quantity = Literal["init_std", "learning_rate", "weight_decay", "eps", "multiplier"]
 
 UNDECAYED: frozenset[Role] = frozenset({"vector", "scalar"})
-"""Roles that are never decayed: their base value is 0 whatever was asked for matrices."""
+"""Roles that are never decayed: their base value is 0, whatever matrices have."""
 ZERO_INITIALISED: frozenset[Role] = frozenset({"output", "vector", "scalar"})
 """Roles that start at zero, whatever the init scale: biases, and the readout, which muP prefers at zero."""
 
@@ -39,7 +39,7 @@ class RoleRule:
     init_std: Power
     learning_rate: Power
     weight_decay: Power | None
-    """None: no rule exists, a decay of this kind cannot be carried to another size."""
+    """Power law of the decay; None: no rule exists, so that a decay of this kind cannot be carried to another size."""
     eps: Power
     multiplier: Power
 
@@ -62,7 +62,7 @@ class TensorRule:
     init_std: float
     learning_rate: float
     weight_decay: float | None
-    """None: no rule exists (L2 inside Adam), only a decay of 0 can be carried to another size."""
+    """Factor of the decay; None: no rule exists (L2 inside Adam), so that only a decay of 0 can be carried."""
     eps: float
     multiplier: float
 
@@ -83,10 +83,10 @@ def role_rule(
         parametrization: the table.
         optimizer: the update rule.
         decay: the convention of the weight decay.
-        role: of the tensor.
-        decay_rule: how the shrinkage of a step goes with the width.
-        depth_exponent: alpha of CompleteP; None: values do not go with the depth.
-        part: where the tensor stands in a residual block.
+        role: role of the tensor.
+        decay_rule: how the shrinkage of a step scales with the width.
+        depth_exponent: alpha of CompleteP; None: values do not depend on the depth.
+        part: place of the tensor in a residual block.
 
     Raises:
         Refused: the theory has no law for the learning rate of this optimizer.
@@ -128,12 +128,12 @@ def tensor_rules(
         decay: the convention of the weight decay.
         base: tensors of the proxy.
         target: tensors of the model to train; a layer or block that the proxy does not have follows the proxy's last one.
-        decay_rule: how the shrinkage of a step goes with the width.
-        depth_exponent: alpha of CompleteP; None: values do not go with the depth.
+        decay_rule: how the shrinkage of a step scales with the width.
+        depth_exponent: alpha of CompleteP; None: values do not depend on the depth.
 
     Raises:
-        ValueError: a target tensor has no counterpart in the base, another role or rank there, or grew where its role
-            may not.
+        ValueError: a target tensor has no counterpart in the base, its counterpart has another role or rank, or a dimension
+            grew that its role keeps fixed.
         Refused: the theory has no law for the learning rate of this optimizer.
     """
     rules: dict[str, TensorRule] = {}
@@ -163,23 +163,25 @@ def tensor_rules(
 
 
 def _decay_factor(power: Power | None, growth: Growth) -> float | None:
+    """Factor of the decay; without a rule 1 at the base size and None at any other."""
     if power is not None:
         return power.at(growth)
     return 1.0 if growth == Growth(1.0, 1.0) else None
 
 
 GAIN = {"relu": 2.0, "gelu": 2.0, "tanh": 1.0}
-"""Variance that keeps a layer's output at the size of its input (He et al. 2015; LeCun et al. 1998 for tanh)."""
+"""Activation -> variance times fan-in that keeps a layer's output at the size of its input (He et al. 2015; LeCun et al.
+1998 for tanh)."""
 
 
 NOT_ACTIVATED: frozenset[str] = frozenset({"qkv", "attention-out", "mlp-in"})
-"""Groups whose inputs are normalised values, or averages of such, and did not go through the activation: gain 1."""
+"""Groups whose inputs are normalised values or averages of them, without an activation before: gain 1."""
 
 
 def base_init_std(fact: TensorFacts, activation: str) -> float:
     """sigma0 of a tensor at the base width: 0 for readout and biases, 1 for embeddings, else sqrt(gain / fan_in).
 
-    A tensor that has a deviation of its own, or that starts at a constant, is as it says.
+    A tensor that starts at a constant has 0; a standard deviation in the tensor's facts comes before these rules.
 
     The fan-in of a convolution counts the entries of its window; a row of an embedding table is looked up, not summed
     over.

@@ -1,4 +1,4 @@
-"""What a transfer plan takes for granted, value by value, and what the theory behind it says nothing about. No torch."""
+"""States the assumptions behind each value of a transfer plan, and the questions that theory leaves open. No torch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,13 +23,13 @@ from windtunnel.types.spec import JobSpec
 
 
 def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, steps: int) -> list[Assumption]:
-    """One entry for each value that is carried over outside of the role table, and for the table's own premises.
+    """The assumptions of a plan: one for each value carried over outside of the role table, and those of the table itself.
 
     Args:
         spec: the job.
         values: tuned hyperparameters by label.
         target: the large model.
-        steps: its number of optimizer steps.
+        steps: optimizer steps of the large model.
     """
     found = [
         Assumption(
@@ -88,10 +88,10 @@ CARRIED: dict[HyperparameterName, str] = {
     "input_noise": "copied: how much the inputs may be blurred is a property of the data",
     "augmentation": "copied, in pixels: how far an image may move and stay what it is is a property of the data",
 }
-"""Hyperparameter without a rule -> what carrying its value over as it is takes for granted."""
+"""Hyperparameter without a rule -> the assumption behind copying its value."""
 
 OPTIONAL: frozenset[HyperparameterName] = frozenset({"embedding_multiplier", "attention_multiplier"})
-"""Multipliers that a plan does not mention where they are 1."""
+"""Multipliers that a plan mentions only if they are not 1."""
 
 SHAPES: dict[ShapeName, tuple[str, str]] = {
     "warmup_fraction": ("as in the proxy", "the warmup is a share of the run"),
@@ -104,10 +104,11 @@ SHAPES: dict[ShapeName, tuple[str, str]] = {
         "the form of the schedule over the share of the run does not depend on its length",
     ),
 }
-"""Shape parameter of the schedule -> formula, and what carrying it over takes for granted."""
+"""Shape parameter of the schedule -> (formula, assumption behind copying its value)."""
 
 
 def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterName, text: str) -> Assumption | None:
+    """The assumption behind copying a hyperparameter; None if the job does not use it, or if an optional one is 1."""
     if name in BOUNDS and name not in spec.optimizer.info.settings:
         return None
     value = attention_multiplier(spec, values) if name == "attention_multiplier" else global_value(spec, values, name)
@@ -117,6 +118,7 @@ def _carried(spec: JobSpec, values: Mapping[str, float], name: HyperparameterNam
 
 
 def _horizon(spec: JobSpec, steps: int) -> Assumption:
+    """The assumption behind using the schedule over the target's number of steps."""
     proxy = spec.inner.steps
     counted = isinstance(spec.schedule, GPT3Schedule) and spec.schedule.decay_tokens is not None
     if steps == proxy:
@@ -133,8 +135,9 @@ def _horizon(spec: JobSpec, steps: int) -> Assumption:
 
 
 def _shape(spec: JobSpec, values: Mapping[str, float], name: ShapeName) -> Assumption:
+    """The assumption behind copying a shape parameter of the schedule."""
     formula, text = SHAPES[name]
-    # Knots have no one value; they are in the plan's schedule.
+    # Knots are several values; they are in the plan's schedule.
     return Assumption(
         quantity=name,
         value=None if name == "knot" else global_value(spec, values, name),
@@ -144,14 +147,15 @@ def _shape(spec: JobSpec, values: Mapping[str, float], name: ShapeName) -> Assum
 
 
 def _penalises(spec: JobSpec, values: Mapping[str, float]) -> bool:
+    """Whether the training loss has an L2 penalty."""
     penalties = [value for label, value in with_ends(spec, values).items() if label.partition(".")[0] == "l2"]
     return any(value > 0 for value in penalties) or spec.regularization.l2 > 0
 
 
 def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) -> list[str]:
-    """What no optimizer can do: sentences about the forward pass and the loss of training, with the values to use.
+    """Sentences on the parts of the plan that no optimizer can do, in the forward pass and the loss, with their values.
 
-    An exported torch file does all of it by itself; a model and loop of one's own have to.
+    An exported torch file does all of this; a user's own model and training loop have to do it themselves.
     """
     terms, found = regularization(spec, values, target), []
     attention = attention_multiplier(spec, values)
@@ -201,7 +205,7 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
 
 
 def _unsettled(result: TuneResult) -> list[str]:
-    """What a ladder left open, or that there was none."""
+    """Sentences on drifts of the optimum over width that the ladder did not settle, or one if there was no ladder."""
     if result.ladder is None:
         return [
             "Drift: no ladder of widths was climbed (transfer.ladder); the tables promise a still optimum, and "
@@ -215,12 +219,12 @@ def _unsettled(result: TuneResult) -> list[str]:
 
 
 def not_covered(result: TuneResult, target: ModelSpec, objections: Sequence[str]) -> list[str]:
-    """Sentences about what nobody has shown, those that this very transfer strains first.
+    """Sentences on everything that neither theory nor the job has shown; those most relevant to this transfer first.
 
     Args:
         result: the finished job.
         target: the large model.
-        objections: why this plan would have been refused without force; none where it would not.
+        objections: reasons for which the plan would have been refused without force; [] if there are none.
     """
     spec, check, values = result.spec, result.coordinate_check, result.best.hyperparameters
     found = [f"Forced: {objection}." for objection in objections]

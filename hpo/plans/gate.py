@@ -1,4 +1,4 @@
-"""Whether the evidence of a job speaks against carrying its values to a target. Imports no torch."""
+"""Refuses a transfer if the evidence of the job speaks against it. Imports no torch."""
 
 from hpo.errors import Refused
 from hpo.evidence.verdict import FAILS, WORDS
@@ -9,7 +9,7 @@ from windtunnel.types.spec import Target
 
 
 def gate(result: TuneResult, target: Target) -> Refused | None:
-    """Why this transfer must not be made unless forced; None where nothing speaks against it."""
+    """The refusal of a transfer that must not be made unless forced; None if nothing speaks against it."""
     spec, check = result.spec, result.coordinate_check
     if target.width == spec.model.width:
         return None
@@ -49,10 +49,10 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
 
 
 def _unexplained(result: TuneResult, check: CoordinateCheck, fading: frozenset[Role]) -> list[CoordinateSlope]:
-    """Failed exponents that the parametrization's own table does not ask for.
+    """Failed exponents of the coordinate check that the parametrization's table does not explain.
 
-    Where it lets layers of some roles move less and less with the width, updates of their tensors may fall, and so may what
-    they and the layers above them put out. Nothing may grow.
+    For the roles in ``fading`` the table lets layers change less and less as the width grows. So the updates of their
+    tensors may fall, and so may the outputs of these layers and of the layers above. Nothing may grow.
     """
     tensors = {fact.name for fact in result.proxy.tensors if fact.role in fading}
 
@@ -63,6 +63,6 @@ def _unexplained(result: TuneResult, check: CoordinateCheck, fading: frozenset[R
 
 
 def _fails(slope: CoordinateSlope, last_step: int) -> bool:
-    """Whether an exponent takes part in a failed verdict; results of older versions do not say which take part."""
+    """Whether an exponent takes part in a failed verdict: if it decides, or is a failed change at the last step."""
     decides = slope.decides or (slope.quantity == "change" and slope.step == last_step)
     return decides and slope.verdict == "fail"

@@ -1,4 +1,4 @@
-"""What tables and rules of transfer take for granted, in sentences: width, decay, clipping, depth. Imports no torch."""
+"""Assumptions of the tables and rules of transfer, in sentences: width, decay, clipping, depth. Imports no torch."""
 
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.plans import Assumption
@@ -15,7 +15,7 @@ WIDTHS: dict[Parametrization, str] = {
     "ntk": f"{_LARGE}, which are those of a kernel: the wider the model, the less its layers learn",
     "standard": "none: under the standard parametrization values are copied, and their optimum moves with the width",
 }
-"""Parametrization -> what its table takes for granted about the width."""
+"""Parametrization -> assumption of its table about the width."""
 
 CLIPPING: dict[Parametrization, str] = {
     "mup": "the global gradient norm tends to a limit as the width grows, and the same share of steps is clipped",
@@ -26,35 +26,35 @@ CLIPPING: dict[Parametrization, str] = {
     "ntk": "the global gradient norm, that of the readout, tends to a limit as the width grows",
     "standard": "none: the global gradient norm grows with the width",
 }
-"""Parametrization -> what copying the clip threshold takes for granted."""
+"""Parametrization -> assumption behind copying the clip threshold."""
 
 SHRINKAGE: dict[DecayRule, str] = {
     "independent": "the shrinkage of a step is the same at every width",
     "sqrt": "the shrinkage of a step falls as 1 / sqrt(m) for hidden matrices, and stays the same for all others",
     "none": "lambda is copied as torch.optim.AdamW takes it, and the shrinkage of a step goes with the learning rate",
 }
-"""Decay rule -> what it keeps."""
+"""Decay rule -> quantity that it keeps constant, in words."""
 
 CONVENTIONS = {
     "decoupled": "w <- w - s * lr * lambda * w at schedule multiplier s",
     "independent": "w <- w - s * lambda * w at schedule multiplier s",
     "l2": "lambda * w is added to the gradient after clipping, a step shrinks by lr * lambda * w",
 }
-"""Decay kind -> the step that lambda is meant for."""
+"""Decay kind -> formula of the step in which lambda acts."""
 
 
 def decay_formula(spec: JobSpec) -> str:
-    """Convention and rule of the weight decay."""
+    """Convention and rule of the weight decay, in words."""
     return f"{CONVENTIONS[spec.optimizer.decay_kind]}: {SHRINKAGE[spec.transfer.decay_rule]}"
 
 
 def penalty_formula(spec: JobSpec) -> str:
-    """Convention and rule of an L2 penalty."""
+    """Convention and rule of an L2 penalty, in words."""
     return f"lambda / 2 |w|^2 in the loss, a step shrinks by lr * lambda * w: {SHRINKAGE[spec.transfer.decay_rule]}"
 
 
 def depth_premise(spec: JobSpec, depth: int) -> Assumption:
-    """What a deeper target takes for granted."""
+    """The assumption behind carrying values to a target of ``depth`` layers or blocks, more than the proxy's."""
     layer, layers = spec.model.info.layer, spec.model.layers
     formula = f"every added {layer} takes the values of the last one of its stack"
     if layers:
@@ -73,7 +73,7 @@ def depth_premise(spec: JobSpec, depth: int) -> Assumption:
 
 
 def beyond_the_table(spec: JobSpec, target: ModelSpec, *, clips: bool) -> list[str]:
-    """Sentences about what the parametrization itself does not carry to this width.
+    """Sentences on the limits of the parametrization at the target's width; [] at the proxy's own width.
 
     Args:
         spec: the job.
@@ -108,11 +108,11 @@ def beyond_the_table(spec: JobSpec, target: ModelSpec, *, clips: bool) -> list[s
 
 
 RULE_NAMES = {1.0: "CompleteP", 0.5: "depth-muP"}
-"""alpha -> what it is called."""
+"""Exponent alpha -> name of its depth rule."""
 
 
 def deeper(spec: JobSpec, depth: int) -> str:
-    """What nobody has shown about the added depth."""
+    """A sentence on the limits of the rules at the added depth."""
     proxy, info, alpha = spec.model, spec.model.info, spec.depth_exponent
     if alpha is None:
         return f"Depth: the rules are for width. {info.deeper.format(proxy=proxy.depth, target=depth)}"

@@ -1,14 +1,14 @@
-"""The schedule of the regularisers in a plan: factors on the plan's own values, and what to do with them. No torch here."""
+"""The schedule of the regularisers in a plan: factors on the plan's values, and a sentence on their use. No torch here."""
 
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import TuneResult
 
 
 def regulariser_knots(result: TuneResult) -> RegulariserKnots | None:
-    """The schedule of a job's best response over the tuned values, or the spec's over its last values; None where the
-    regularisers stood still.
+    """The schedule of the regularisers as factors on the tuned values; None if they are constant.
 
-    Factors and not values: whatever rule carries a value to another size carries its schedule.
+    It comes from the spec, relative to its last values, or from the job's best response. The rule that carries a value to
+    another size also carries its schedule, because the schedule holds factors.
     """
     given = result.spec.regularization.schedule
     if given:
@@ -30,7 +30,7 @@ def regulariser_knots(result: TuneResult) -> RegulariserKnots | None:
 
 
 def follow(result: TuneResult, knots: RegulariserKnots | None) -> list[str]:
-    """A sentence on the schedule for whoever writes the loop; none where there is none."""
+    """A sentence on the schedule for the author of the training loop; [] without a schedule."""
     if knots is None:
         return []
     if result.best_response is None:

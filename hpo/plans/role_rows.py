@@ -24,7 +24,7 @@ def role_rows(
         values: tuned hyperparameters by label.
         base: tensors of the proxy.
         rows: tensors of the target.
-        translated: quantity -> what the formula of the width is multiplied by, for batch, horizon and data.
+        translated: quantity -> factor on the formula of the width, as text, for batch, horizon and data.
     """
     roles: dict[Role, None] = dict.fromkeys(row.role for row in rows)
     return [_role_row(spec, values, role, base, [row for row in rows if row.role == role], translated) for role in roles]
@@ -64,11 +64,11 @@ def _role_row(
 
 
 PARTS: dict[BranchPart, str] = {"outside": "", "inside": "in a block: ", "end": "last of a branch: "}
-"""Where a tensor stands -> how a formula says so, where the tensors of a role stand at several places."""
+"""Place of a tensor in a residual block -> words before its formula if the tensors of a role differ in their places."""
 
 
 def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow]) -> dict[str, str]:
-    """Quantity -> formula; where tensors of the role differ by their place in a block, one formula for each place."""
+    """Quantity -> formula; if tensors of the role differ by their place in a block, one formula for each place."""
     places = {"outside"} if spec.depth_exponent is None else {branch_part(row.name) for row in rows}
     found: dict[str, dict[str, str]] = {}
     for part, words in PARTS.items():
@@ -83,12 +83,13 @@ def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow]) -> dict[str,
                 part=part,
             )
             for quantity, text in rule.formulas(role).items():
-                # The first place that a formula holds at names it; others that share it need no words.
+                # A formula that several places share is listed once, with the words of the first.
                 found.setdefault(quantity, {}).setdefault(text, words)
     return {quantity: _listed(texts) for quantity, texts in found.items()}
 
 
 def _listed(texts: dict[str, str]) -> str:
+    """Formulas (formula -> words before it) as one text; the first one without its words."""
     if len(texts) == 1:
         return next(iter(texts))
     first, *others = texts
@@ -96,12 +97,12 @@ def _listed(texts: dict[str, str]) -> str:
 
 
 def _times(formula: str, factor: str) -> str:
-    """A formula, or several for several places, times a factor given as `` * text``."""
+    """The formula, or the formulas of several places, times a factor given as `` * text``."""
     if not factor or formula in ("0", "no rule"):
         return formula
     return f"({formula}){factor}" if ";" in formula else formula + factor
 
 
 def _common(values: Sequence[float | None]) -> float | None:
-    """The value that all share; None where they differ."""
+    """The value that all entries share; None if they differ."""
     return values[0] if len(set(values)) == 1 else None

@@ -1,4 +1,4 @@
-"""Tuned proxy + target size -> transfer plan, or a refusal where the evidence speaks against it. Imports no torch."""
+"""Makes the transfer plan of a tuned proxy for a target size, or refuses if the evidence is against it. No torch here."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -39,15 +39,15 @@ def make_plan(
     """Config of the large model, from the best point of a finished job.
 
     At the proxy's own width, depth and number of steps the plan is exactly the proxy's own config. At the proxy's own
-    width no rule is needed, and so no coordinate check; at any other the check gates the plan.
+    width no rule and no coordinate check are needed; at any other width the check gates the plan.
 
     Args:
         result: the finished job.
-        target: size of the large model; what it leaves out stays as in the proxy.
+        target: size of the large model; missing fields stay as in the proxy.
         plan_id: id of the plan.
-        job_id: the job that ``result`` is of.
-        created_at: when the plan was made.
-        force: make the plan although the coordinate check failed or does not exist; the plan then says so.
+        job_id: id of the job that gave ``result``.
+        created_at: time at which the plan is made.
+        force: make the plan even if the coordinate check failed or is missing; the plan then says so.
 
     Raises:
         Refused: the coordinate check did not pass and ``force`` was not given; or a value was tuned that no rule carries
@@ -137,7 +137,7 @@ def make_plan(
 
 
 def tuned_schedule(result: TuneResult) -> AnySchedule:
-    """The job's schedule with the tuned shape in place of the given one."""
+    """The job's schedule with the tuned shape parameters in place of the given ones."""
     spec, values = result.spec, result.best.hyperparameters
     shape: dict[ShapeName, float | list[float]] = {name: values[name] for name in spec.schedule.shape if name in values}
     knots = [values[f"knot.{key}"] for key in spec.knot_keys if f"knot.{key}" in values]
@@ -147,7 +147,7 @@ def tuned_schedule(result: TuneResult) -> AnySchedule:
 
 
 def penalties(result: TuneResult, target: Target) -> list[PredictedPenalty]:
-    """What the drifts on the job's ladder would cost at the target's width."""
+    """Predicted losses from the drifts on the job's ladder at the target's width; [] without a ladder or a new width."""
     if result.ladder is None or target.width == result.spec.model.width:
         return []
     ladders = (result.ladder.learning_rate, result.ladder.weight_decay)
@@ -156,15 +156,16 @@ def penalties(result: TuneResult, target: Target) -> list[PredictedPenalty]:
 
 
 def tuning_share(result: TuneResult, tensors: Sequence[TensorFacts], examples: int) -> float:
-    """Multiply-adds of the whole tuning over those of one run of the target, which sees so many examples."""
+    """Multiply-adds of the whole tuning over those of one run of the target on ``examples`` examples."""
     seen = result.cost.gradient_evaluations * result.spec.inner.batch_size
     return seen * _matrix_entries(result.proxy.tensors) / (examples * _matrix_entries(tensors))
 
 
 def _matrix_entries(tensors: Sequence[TensorFacts]) -> int:
-    """Multiply-adds of the matrices at one position of one example; rows of an embedding are looked up."""
+    """Multiply-adds of the matrices at one position of one example; embeddings have none, as their rows are looked up."""
     return sum(prod(fact.shape) for fact in tensors if len(fact.shape) > 1 and not _looked_up(fact))
 
 
 def _looked_up(fact: TensorFacts) -> bool:
+    """Whether the tensor is an embedding table."""
     return fact.name in EMBEDDINGS or (fact.role == "input" and fact.flipped)

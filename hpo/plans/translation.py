@@ -1,12 +1,12 @@
-"""Carrying values to another batch size, horizon and data set: factors, formulas and what each takes for granted. No torch.
+"""Carries values to another batch size, horizon and data set: factors, formulas and their assumptions. No torch.
 
-Width rules say nothing about any of these. With B the batch size, T the steps, D the examples of the training set, and a
-prime for the target's:
+Width rules do not cover these. With B the batch size, T the steps, D the examples of the training set, and a prime for the
+target's:
 
 * batch: lr' = lr sqrt(B'/B) under Adam (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient
   algorithms"), lr' = lr B'/B under SGD (Goyal et al. 2017), both below the critical batch size (McCandlish et al. 2018);
-* horizon: lr' = lr (T'/T)^h with the exponent h that the job fitted, where it did;
-* decay: the time scale tau = B / (lr lambda D) of the average that AdamW's weights are, in epochs, is held (Wang &
+* horizon: lr' = lr (T'/T)^h with the exponent h that the job fitted, if it fitted one;
+* decay: AdamW's weights are an average over updates; its time scale in epochs, tau = B / (lr lambda D), is kept (Wang &
   Aitchison 2024): lr' lambda' = lr lambda (B'/B) (D/D').
 """
 
@@ -21,22 +21,22 @@ from windtunnel.types.spec import Target
 
 @dataclass(frozen=True)
 class Translation:
-    """Factors on every tensor's values, beside those of the width."""
+    """Factors on every tensor's values for batch size, horizon and data, applied after the rules of the width."""
 
     learning_rate: float = 1.0
     weight_decay: float = 1.0
-    """On lambda, of whichever kind the optimizer's decay is."""
+    """Factor on lambda, for every kind of decay."""
     formulas: dict[str, str] = field(default_factory=dict)
-    """Quantity -> what its formula is multiplied by, as text."""
+    """Quantity -> factor on its formula, as text."""
     assumptions: list[Assumption] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
-    """Sentences about what was not translated."""
+    """Sentences on changes that were not translated."""
     objection: Refused | None = None
-    """Why it must not be made unless forced."""
+    """Refusal of a translation that must not be made unless forced; None: nothing speaks against it."""
 
 
 def translate(result: TuneResult, target: Target) -> Translation:
-    """Factors from the proxy's batch size, steps and data to the target's; exactly 1 where these are the same."""
+    """Factors from the proxy's batch size, steps and data to the target's; exactly 1 for each that stays."""
     spec = result.spec
     batch = (target.batch_size or spec.inner.batch_size) / spec.inner.batch_size
     parts = [_batch(result, batch), _horizon(result, target)]
@@ -56,6 +56,7 @@ def translate(result: TuneResult, target: Target) -> Translation:
 
 
 def _batch(result: TuneResult, ratio: float) -> Translation:
+    """Translation to a batch size of ``ratio`` times the proxy's."""
     spec = result.spec
     size = spec.inner.batch_size
     if ratio == 1:
@@ -100,6 +101,7 @@ def _critical(result: TuneResult) -> str:
 
 
 def _past_critical(result: TuneResult, largest: int) -> Refused | None:
+    """Refusal of a batch size past the critical one, or without an estimate of it; None if it is below."""
     scale = result.noise_scale
     if scale is None:
         return Refused(
@@ -118,6 +120,7 @@ def _past_critical(result: TuneResult, largest: int) -> Refused | None:
 
 
 def _horizon(result: TuneResult, target: Target) -> Translation:
+    """Translation to the target's number of steps."""
     spec, fit = result.spec, result.horizon
     steps = target.steps or spec.inner.steps
     ratio = steps / spec.inner.steps
@@ -159,6 +162,7 @@ def _horizon(result: TuneResult, target: Target) -> Translation:
 
 
 def _decay(result: TuneResult, target: Target, batch: float, rate: float) -> Translation:
+    """Translation of the weight decay, from the ratios of batch size and learning rate, target over proxy."""
     spec = result.spec
     own = spec.info.train_examples
     examples = target.examples or own

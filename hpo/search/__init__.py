@@ -1,1 +1,1 @@
-"""Searches: how a job moves its hyperparameters, and what it may spend on that."""
+"""Searches of a job: each moves the hyperparameters, one outer step at a time, and books what it spends."""

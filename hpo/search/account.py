@@ -1,4 +1,4 @@
-"""The cost account of a job: gradient evaluations spent, and how far the present phase is."""
+"""The cost account of a job: gradient evaluations spent, and progress of the present phase."""
 
 import math
 import time
@@ -15,10 +15,10 @@ class Account:
     """Counts work and reports it. Everything it counts survives a checkpoint.
 
     Args:
-        outer_steps: moves of the whole job; None where the budget alone ends it.
+        outer_steps: moves of the whole job; None: the budget alone ends the job.
         run: gradient evaluations of one plain run (the inner steps).
         on_progress: called after every inner step; may raise to stop the job.
-        budget: run-equivalents that scout and tuning may spend; None where the number of outer steps ends the job.
+        budget: run-equivalents that scout and tuning may spend; None: the number of outer steps ends the job.
     """
 
     def __init__(self, outer_steps: int | None, run: int, on_progress: OnProgress, budget: float | None = None) -> None:
@@ -43,7 +43,7 @@ class Account:
         return math.inf if self.budget is None else self.budget - self.run_equivalents
 
     def spend(self, gradient_evaluations: float) -> None:
-        """Book finished work."""
+        """Adds finished work to the cost."""
         self.spent += gradient_evaluations
 
     def lap(self) -> float:
@@ -54,18 +54,18 @@ class Account:
         return self.wall_seconds
 
     def enter(self, phase: Phase, outer_step: int, expected: float) -> None:
-        """Begin a phase that will take about so many member-steps."""
+        """Begins a phase that takes about ``expected`` member-steps."""
         self._phase, self._outer_step, self._done, self._expected = phase, outer_step, 0, max(expected, 1.0)
         self.report()
 
     def step(self, member_steps: int) -> None:
-        """One inner step of a population is over."""
+        """Counts one inner step of a population, ``member_steps`` in all, and reports."""
         self._done += member_steps
         self.report()
 
     def report(self) -> None:
-        """Tell the listener."""
-        # Booked work and work under way are not of one currency, so that a fraction may fall; the one reported does not.
+        """Calls ``on_progress`` with the present progress."""
+        # Booked cost and steps under way differ in their units, so the fraction could fall; the reported one never does.
         self._furthest = max(self._furthest, self._fraction())
         self.on_progress(
             Progress(
@@ -79,7 +79,7 @@ class Account:
         )
 
     def _fraction(self) -> float:
-        """Share of the whole job that is done: steps or budget, then judging and checking as much as a step each."""
+        """Share of the whole job that is done, 0 to 1: the search by steps or budget, then the judgement and the checks."""
         within = min(self._done / self._expected, 1.0)
         if self._phase in ("waiting", "done"):
             return float(self._phase == "done")
@@ -95,7 +95,7 @@ class Account:
 
     @property
     def _searched(self) -> float:
-        """Fraction at which the search is over."""
+        """Value of the fraction at the end of the search."""
         return 0.9 if self.budget is not None else (self._moves + 1) / (self._moves + 3)
 
     @property

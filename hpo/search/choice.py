@@ -1,4 +1,4 @@
-"""The choice of the search that follows a job's estimator."""
+"""Chooses the search of a job by its estimator."""
 
 from hpo.estimators.registry import response_objectives
 from hpo.search.best_response.alternating import Alternating
@@ -9,9 +9,9 @@ from hpo.search.protocol import Search, SearchContext
 
 
 def search_of(context: SearchContext) -> Search:
-    """The search that the estimator's row of the table names.
+    """The search that the facts of the job's method name.
 
-    Who names an estimator wants its gradients followed; ``auto`` may do whatever serves.
+    A job that names an estimator has its gradients followed; ``auto`` may use every arm of the portfolio.
     """
     method = context.spec.method
     match method.info.search:

@@ -1,7 +1,7 @@
-"""Everything a job has judged: points, their losses seed by seed, hypergradients. One store for all arms of the portfolio.
+"""Stores everything a job has judged: points, their losses seed by seed, hypergradients. All arms of a portfolio share it.
 
-Points that are compared are run with the same seeds (common random numbers). New seeds come in as the search goes on, so
-that a point that won by luck on the old ones is found out.
+Points that are compared are run with the same seeds (common random numbers). The search adds new seeds as it goes on, so
+that a point that won by luck on the old ones is detected.
 """
 
 from collections.abc import Mapping
@@ -13,37 +13,37 @@ from torch import Tensor
 
 from windtunnel.types.events import Arm
 
-DRAWN = 1.0
-"""Runs of effect 0 that every seed is credited with."""
+PSEUDO_RUNS = 1.0
+"""Number of pretended runs without a seed effect, added to each seed to shrink its effect towards 0."""
 
 
 @dataclass(frozen=True)
 class Slope:
-    """One hypergradient of one seed."""
+    """Hypergradient of one point with one seed."""
 
     row: int
-    """The point it was taken at."""
+    """Row of the point at which it was taken."""
     seed: int
     gradient: Tensor
     """[k]; not finite where the backward pass overflowed."""
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is a gradient at all."""
+        """Whether every coordinate is finite."""
         return bool(self.gradient.isfinite().all())
 
 
 @dataclass
 class Observations:
-    """Grows only.
+    """Points, losses and hypergradients of a job; entries are added and never removed.
 
     Args:
-        points: [n, k].
+        points: judged points, [n, k].
         losses: validation losses, [n, seeds so far]; NaN where a point was not run with a seed, infinity where it diverged.
-        arms: which arm proposed each point.
+        arms: arm that proposed each point.
         slopes: hypergradients.
-        curves: (row, seed) -> losses at the looks of a run that went to its end, where it was looked at on the way.
-        foreseen: (row, seed) of runs that were ended early: their losses were extrapolated.
+        curves: (row, seed) -> validation losses on the way (at ``stopping.looks``) of runs that went to their end.
+        extrapolated: (row, seed) of runs that were ended early: their losses were extrapolated.
     """
 
     points: Tensor
@@ -51,7 +51,7 @@ class Observations:
     arms: list[Arm] = field(default_factory=list)
     slopes: list[Slope] = field(default_factory=list)
     curves: dict[tuple[int, int], tuple[float, ...]] = field(default_factory=dict)
-    foreseen: set[tuple[int, int]] = field(default_factory=set)
+    extrapolated: set[tuple[int, int]] = field(default_factory=set)
 
     @classmethod
     def none(cls, coordinates: int) -> "Observations":
@@ -63,11 +63,11 @@ class Observations:
 
     @property
     def seeds(self) -> int:
-        """Seeds that any point was run with: the next one that no point has met."""
+        """Number of seeds used so far, which is also the index of the next new seed."""
         return self.losses.shape[1]
 
     def add(self, points: Tensor, arm: Arm) -> list[int]:
-        """Rows of new points [n, k]; a point that is known already keeps its row."""
+        """Adds points [n, k] and returns their rows; a point that is known already keeps its row."""
         rows: list[int] = []
         for point in points:
             known = (self.points == point).all(dim=1).nonzero().flatten().tolist()
@@ -82,50 +82,50 @@ class Observations:
         return rows
 
     def record(self, row: int, seed: int, loss: float) -> None:
-        """The loss of one run; infinity where it diverged."""
+        """Stores the loss of one run; infinity if it diverged."""
         if seed >= self.seeds:
             unknown = torch.full((len(self), seed + 1 - self.seeds), torch.nan, dtype=torch.float64)
             self.losses = torch.cat([self.losses, unknown], dim=1)
         self.losses[row, seed] = loss
-        self.foreseen.discard((row, seed))
+        self.extrapolated.discard((row, seed))
 
-    def foresee(self, row: int, seed: int, loss: float) -> None:
-        """The extrapolated loss of a run that was ended early: it tells of the point, and is no run."""
+    def record_extrapolated(self, row: int, seed: int, loss: float) -> None:
+        """Stores the extrapolated loss of a run that was ended early; it counts in ``levels`` but not as a run."""
         self.record(row, seed, loss)
-        self.foreseen.add((row, seed))
+        self.extrapolated.add((row, seed))
 
     def is_run(self, row: int, seed: int) -> bool:
-        """Whether a point was run with a seed, to the end."""
-        return seed < self.seeds and (row, seed) not in self.foreseen and not bool(self.losses[row, seed].isnan())
+        """Whether a point was run with a seed to the end of the run."""
+        return seed < self.seeds and (row, seed) not in self.extrapolated and not bool(self.losses[row, seed].isnan())
 
     def known(self, row: int) -> Tensor:
-        """Losses of a point over the seeds it was run with, [seeds run]."""
+        """Losses of a point over the seeds with which it was run to the end, [seeds run]."""
         return self.losses[row, [seed for seed in range(self.seeds) if self.is_run(row, seed)]]
 
     def levels(self) -> Tensor:
-        """One number a point, comparable between points run with different seeds, [n]; infinity where a run diverged.
+        """One loss per point, corrected for its seeds, [n]; infinity where a run diverged.
 
-        The additive model of a two-way layout: loss = level of the point + effect of the seed, by least squares over all
-        runs. An effect that few runs tell of is drawn towards 0 (``DRAWN`` runs of effect 0 are added to each seed).
+        Fits the additive model of a two-way layout, loss = level of the point + effect of the seed, by least squares over
+        all runs. A seed effect with few runs behind it is shrunk towards 0 (``PSEUDO_RUNS`` of effect 0 are added to each).
         """
         run = ~self.losses.isnan()
         finite = self.losses.isfinite()
         counted = finite.double()
         values = torch.where(finite, self.losses, 0.0)
         runs = counted.sum(dim=1).clamp(min=1)
-        # Normal equations in the effects alone, the levels eliminated.
-        normal = torch.diag(counted.sum(dim=0) + DRAWN) - counted.T @ (counted / runs[:, None])
+        # Normal equations for the seed effects alone, after the levels are eliminated.
+        normal = torch.diag(counted.sum(dim=0) + PSEUDO_RUNS) - counted.T @ (counted / runs[:, None])
         right = values.sum(dim=0) - counted.T @ (values.sum(dim=1) / runs)
         effect = torch.linalg.solve(normal, right)
         corrected = torch.where(run, self.losses - effect, 0.0)
         return torch.where(run.any(dim=1), corrected.sum(dim=1) / run.sum(dim=1).clamp(min=1), torch.inf)
 
     def slopes_at(self, row: int) -> list[Slope]:
-        """Hypergradients taken at a point, in the order they were taken."""
+        """Hypergradients taken at a point, oldest first."""
         return [slope for slope in self.slopes if slope.row == row]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything, as tensors and what JSON can say."""
+        """The whole store as (tensors, JSON values)."""
         tensors = {"points": self.points, "losses": self.losses}
         if self.slopes:
             tensors["gradients"] = torch.stack([slope.gradient for slope in self.slopes])
@@ -133,16 +133,16 @@ class Observations:
             "arms": self.arms,
             "slopes": [[slope.row, slope.seed] for slope in self.slopes],
             "curves": [[row, seed, list(curve)] for (row, seed), curve in self.curves.items()],
-            "foreseen": [list(run) for run in sorted(self.foreseen)],
+            "foreseen": [list(run) for run in sorted(self.extrapolated)],
         }
 
     @classmethod
     def of_state(cls, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> "Observations":
-        """Inverse of ``state``."""
+        """The store from its saved parts: the inverse of ``state``."""
         slopes = [
             Slope(row, seed, gradient)
             for (row, seed), gradient in zip(numbers["slopes"], tensors.get("gradients", []), strict=True)
         ]
         curves = {(row, seed): tuple(curve) for row, seed, curve in numbers.get("curves", [])}
-        foreseen = {(row, seed) for row, seed in numbers.get("foreseen", [])}
-        return cls(tensors["points"], tensors["losses"], list(numbers["arms"]), slopes, curves, foreseen)
+        extrapolated = {(row, seed) for row, seed in numbers.get("foreseen", [])}
+        return cls(tensors["points"], tensors["losses"], list(numbers["arms"]), slopes, curves, extrapolated)

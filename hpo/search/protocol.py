@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchContext:
-    """A job as its search sees it."""
+    """A job as its search sees it: spec, inner problem, estimator and account."""
 
     spec: JobSpec
     problem: InnerProblem
@@ -42,12 +42,12 @@ class SearchContext:
         return [(self.spec.seed, purpose, outer_step, index) for index in range(count)]
 
     def shorter(self, steps: int) -> InnerProblem:
-        """The same training squeezed into fewer inner steps, with its whole schedule."""
+        """The inner problem with fewer inner steps; the whole schedule is squeezed into them."""
         return self.build(self.spec.model_copy(update={"inner": self.spec.inner.model_copy(update={"steps": steps})}))
 
 
 SearchState = tuple[dict[str, Tensor], dict[str, Any]]
-"""Tensors, and what JSON can say: all that a search needs to go on."""
+"""(tensors by name, JSON values by name): everything that a search needs to continue."""
 
 
 class Search(Protocol):
@@ -57,32 +57,32 @@ class Search(Protocol):
 
     @property
     def start(self) -> Tensor:
-        """Where outer step 1 begins, [k]; known after ``begin``."""
+        """The point at which outer step 1 begins, [k]; known after ``begin``."""
         ...
 
     def begin(self) -> OuterStep:
-        """Outer step 0: choose the start and judge it."""
+        """Outer step 0: chooses the start and judges it."""
         ...
 
     def advance(self, outer_step: int) -> OuterStep:
-        """One outer step."""
+        """Does one outer step and reports it."""
         ...
 
     def candidates(self) -> Tensor:
-        """Points for the final judgement, the start first, [n, k]; no doubles.
+        """Points for the final judgement, the start first, [n, k]; each point once.
 
-        Where there is an ``answer``, its last values are among them.
+        If the search has an ``answer``, its last values are among them.
         """
         ...
 
     def answer(self) -> "Answer | None":
-        """What a best response learned; None where none was trained."""
+        """The last best-response run; None if the search trained none."""
         ...
 
     def state(self) -> SearchState:
-        """Everything that decides what comes next."""
+        """Everything that decides the next outer steps."""
         ...
 
     def load(self, state: SearchState) -> None:
-        """Go on from a state."""
+        """Continues from a saved state."""
         ...

@@ -1,4 +1,4 @@
-"""What a job observes about itself while it runs: chaos, runs that diverged, runs that were ended early."""
+"""Sums up a job's diagnostics over its outer steps: chaos, diverged runs, early stopping."""
 
 from dataclasses import dataclass, replace
 
@@ -9,34 +9,34 @@ from hpo.estimators.protocol import Estimate
 from windtunnel.types.results import ChaosReading, EarlyStopping
 
 PARTS = 20
-"""Parts of a run in the profile of its chaos."""
+"""Number of equal parts of a run in the profile of its chaos."""
 
 
 @dataclass(frozen=True)
 class Chaos:
-    """What the bounded adjoint of one outer step read, averaged over members."""
+    """Diagnostics of the bounded adjoint in one outer step, averaged over members."""
 
     bounded_share: float
     mean_scale: float
     exponent: float | None = None
-    """Mean of ln(growth of the adjoint) over backward steps, as if unbounded."""
+    """Mean of ln(growth of the adjoint) over backward steps, before bounding."""
     profile: tuple[float, ...] = ()
-    """Share of bounded steps in each of ``PARTS`` equal parts of the run, from its begin to its end."""
+    """Share of bounded steps in each of ``PARTS`` equal parts of the run, first to last."""
 
     @classmethod
     def read(cls, estimate: Estimate, sound: Tensor) -> "Chaos | None":
-        """Of the members that did not diverge; None for an exact adjoint.
+        """Diagnostics over the members that did not diverge; None for an exact adjoint, or if every member diverged.
 
         Args:
             estimate: the hypergradients.
-            sound: which members count, [members].
+            sound: True for each member that did not diverge, [members].
         """
         if estimate.bounded_share is None or estimate.mean_scale is None or not sound.any():
             return None
         found = cls(float(estimate.bounded_share[sound].mean()), float(estimate.mean_scale[sound].mean()))
         if estimate.growth is not None:
             growth = estimate.growth[:, sound].double()
-            # A state whose adjoint is 0 grows by no factor at all.
+            # An adjoint of 0 has no finite growth factor: such steps are left out.
             found = replace(found, exponent=float(growth[growth.isfinite()].mean()) if growth.isfinite().any() else None)
         if estimate.scales is not None:
             bounded = (estimate.scales[:, sound] < 1).double().mean(dim=1)
@@ -47,19 +47,19 @@ class Chaos:
 
 @dataclass(frozen=True)
 class EarlyStopped:
-    """What early stopping did in some races."""
+    """Counts of early stopping over one or more races."""
 
     candidates: int = 0
     """Points that raced; one that races twice counts twice."""
     stopped: int = 0
-    """Those of them that were ended because they could not win."""
+    """Points that were ended because they could not win."""
     diverged: int = 0
-    """Those that were ended because a run was no number any more."""
+    """Points that were ended because the loss of a run was not finite."""
     steps: int = 0
-    """Member-steps that the ended runs still had before them."""
+    """Member-steps saved: those that the ended runs had still to do."""
 
     def __add__(self, other: "EarlyStopped") -> "EarlyStopped":
-        """Both together."""
+        """Sum of two counts."""
         return EarlyStopped(
             self.candidates + other.candidates,
             self.stopped + other.stopped,
@@ -73,7 +73,7 @@ NOTHING_STOPPED = EarlyStopped()
 
 @dataclass(frozen=True)
 class Readings:
-    """Sums over outer steps."""
+    """Sums of a job's diagnostics over its outer steps."""
 
     dropped: int = 0
     early: EarlyStopped = NOTHING_STOPPED
@@ -85,15 +85,15 @@ class Readings:
     profile: tuple[float, ...] = ()
 
     def dropping(self, members: int) -> "Readings":
-        """With so many more diverged members."""
+        """A copy with ``members`` more diverged members."""
         return replace(self, dropped=self.dropped + members)
 
     def stopping(self, early: EarlyStopped) -> "Readings":
-        """With what early stopping did in one more outer step."""
+        """A copy with the early stopping of one more outer step added."""
         return replace(self, early=self.early + early)
 
     def adding(self, chaos: Chaos | None) -> "Readings":
-        """With the reading of one more outer step; None where it bounded nothing."""
+        """A copy with the chaos of one more outer step added; unchanged for None."""
         if chaos is None:
             return self
         found = replace(
@@ -111,7 +111,7 @@ class Readings:
         return found
 
     def early_stopping(self, steps: int) -> EarlyStopping:
-        """The wire form of what early stopping did, where a run takes so many steps."""
+        """Early stopping over the whole job, as a wire type; ``steps`` are the inner steps of a full run."""
         early = self.early
         return EarlyStopping(
             candidates=early.candidates,
@@ -122,7 +122,7 @@ class Readings:
         )
 
     def chaos(self) -> ChaosReading | None:
-        """Means over outer steps; None for an exact adjoint, which bounds nothing."""
+        """Mean chaos over outer steps, as a wire type; None if no step had a bounded adjoint."""
         if self.readings == 0:
             return None
         return ChaosReading(

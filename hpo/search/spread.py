@@ -1,4 +1,4 @@
-"""Points spread over a box of coordinates, and a choice among them that lie apart."""
+"""Spreads points over a box of coordinates, and chooses points that lie apart."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ def spread(low: Tensor, high: Tensor, count: int, seed: int) -> Tensor:
     """A scrambled Sobol sequence over the box, each point with its mirror image, [count, k].
 
     Args:
-        low: of the box, [k].
-        high: likewise.
-        count: even.
-        seed: of the scrambling.
+        low: lower corner of the box, [k].
+        high: upper corner, [k].
+        count: number of points; even.
+        seed: seed of the scrambling.
     """
     engine = SobolEngine(len(low), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     half = engine.draw(count // 2, dtype=torch.float64)
@@ -22,13 +22,13 @@ def spread(low: Tensor, high: Tensor, count: int, seed: int) -> Tensor:
 
 
 def apart(ranked: Sequence[Tensor], taken: Sequence[Tensor], count: int, distance: float) -> list[Tensor]:
-    """The first ``count`` points [k] at least so far from those taken and from each other; fewer where none is left.
+    """The first ``count`` points [k] that are ``distance`` or more from ``taken`` and each other; fewer if none is left.
 
     Args:
-        ranked: the best first.
+        ranked: candidate points, the best first.
         taken: points to keep away from.
-        count: how many, at most.
-        distance: largest difference of a coordinate, unconstrained units.
+        count: number of points, at most.
+        distance: least distance of two points, as the largest difference of a coordinate, in unconstrained units.
     """
     found: list[Tensor] = []
     for point in ranked:

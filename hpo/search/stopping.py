@@ -1,9 +1,9 @@
-"""Runs that cannot win any more are ended early: loss curves, extrapolated to the end of the run against a rival's.
+"""Early stopping: ends runs that cannot win, by extrapolating the gap of their losses to a rival's to the end of the run.
 
-All candidates share a seed, a schedule and its decay, so what is extrapolated is not a curve but the gap of two, in
-logarithms: under a power law in the steps it is a line over ln t. A candidate stops where even the low end of its gap's
-95 % interval at the end of the run is too high to win. How far gaps scatter about their lines, all candidates of a race
-tell together: four points of one curve lie on a line by luck often enough.
+All candidates share a seed, a schedule and its decay. So the gap ln(own loss / rival loss) is extrapolated, not the loss
+itself: under a power law in the steps t the gap is a line over ln t. A candidate is ended if even the low end of the 95 %
+interval of its gap at the end of the run is too high to win. The scatter of the gaps about their lines is estimated from
+all candidates of a race together, because four points of one curve often lie on a line by luck.
 """
 
 import math
@@ -20,25 +20,25 @@ from hpo.training.evaluation import SeedPath, diverged_to_infinity
 from hpo.training.problem import InnerProblem, OnStep
 
 FEWEST = 4
-"""Looks that a line and its interval take."""
+"""Least number of looks from which a line and its interval are fitted."""
 LEVEL = 0.975
-"""One-sided, of the gap at the end."""
+"""One-sided confidence level of the interval of the gap at the end of the run."""
 FARTHEST = 700.0
-"""A gap beyond which a factor is no number any more."""
+"""Largest gap whose exponential is still a finite float64."""
 
 Rule = Callable[[Tensor, Sequence[int], int], Sequence[int]]
 """(mean losses over seeds [points, looks so far], steps of the looks, steps of the run) -> rows that cannot win.
 
-Rows that were ended before are NaN from then on.
+A row that was ended at an earlier look has NaN losses from then on.
 """
 
 
 @dataclass(frozen=True)
 class Raced:
-    """Losses of points x seeds, of which some were not run to their end."""
+    """Outcome of runs of points x seeds, some of which were ended early."""
 
     losses: Tensor
-    """[points, seeds], float64; infinite where a run diverged or was ended."""
+    """Losses at the end, [points, seeds], float64; infinite where a run diverged or was ended."""
     curves: Tensor
     """Validation losses at the looks, [points, seeds, looks]; NaN from where a point was ended."""
     ended: tuple[int, ...]
@@ -46,10 +46,11 @@ class Raced:
     member_steps: int
     """Gradient evaluations spent."""
     early: EarlyStopped
+    """Counts of the points and steps that early stopping ended."""
 
 
 def looks(steps: int) -> list[int]:
-    """Steps after which a run of so many is looked at, rising."""
+    """Steps at which a run of ``steps`` steps is looked at on the way, rising; its end is not among them."""
     return sorted({max(1, round(share * steps)) for share in LOOKS} - {steps})
 
 
@@ -61,9 +62,10 @@ def judge_early(
     on_step: OnStep,
     rule: Rule | None = None,
 ) -> Raced:
-    """Train points [n, k] with every seed, all of them from look to look, and end those that the rule says cannot win.
+    """Trains points [n, k] with every seed, all of them from look to look, and ends those that cannot win by the rule.
 
-    A point that diverged on a seed is ended on all: its mean is infinite. Without a rule nothing else ends a run.
+    A point that diverges on one seed is ended on all seeds: its mean loss is infinite. Without a rule nothing else ends a
+    run.
     """
     draw, steps, at = problem.draw(seeds), problem.steps, looks(problem.steps)
     alive = [(row, seed) for row in range(len(points)) for seed in range(len(seeds))]
@@ -102,12 +104,12 @@ def judge_early(
 
 
 def all_but_best(keep: int, so_far: Tensor | None = None) -> Rule:
-    """The rule of a race whose best ``keep`` go on: whoever will surely end behind the one that is ``keep``-th now.
+    """The rule of a race whose best ``keep`` points go on: ends points that will surely end behind the present ``keep``-th.
 
     Args:
-        keep: points that are kept whatever the others do.
-        so_far: sum of each point's losses over the seeds it was run with before, [points]. One that is ahead by them is
-            kept, whatever it does on the present ones.
+        keep: number of points that are always kept.
+        so_far: sum of each point's losses over the seeds of earlier runs, [points]. A point with a lower sum than the
+            ``keep``-th is kept, whatever its present losses. None: no earlier runs.
     """
 
     def rule(curves: Tensor, seen: Sequence[int], steps: int) -> Sequence[int]:
@@ -123,7 +125,7 @@ def all_but_best(keep: int, so_far: Tensor | None = None) -> Rule:
 
 
 def behind_row(rival: int) -> Rule:
-    """The rule of a race against one of the points: whoever will surely end behind it."""
+    """The rule of a race against the point of row ``rival``: ends points that will surely end behind it."""
 
     def rule(curves: Tensor, seen: Sequence[int], steps: int) -> Sequence[int]:
         rows = curves.tolist()
@@ -134,12 +136,12 @@ def behind_row(rival: int) -> Rule:
 
 
 def behind_run(curve: Sequence[float], loss: float, lead: float) -> Rule:
-    """The rule of a duel with a run that was made before: whoever will surely lose more than its lead.
+    """The rule of a comparison with a finished run: ends points that will surely lose more than their lead on this seed.
 
     Args:
-        curve: losses of that run at its looks.
-        loss: at its end.
-        lead: sum of the challenger's gains over the seeds before.
+        curve: losses of the finished run at its looks.
+        loss: loss of the finished run at its end.
+        lead: sum of the challenger's gains over the earlier seeds, nats.
     """
 
     def rule(curves: Tensor, seen: Sequence[int], steps: int) -> Sequence[int]:
@@ -152,15 +154,15 @@ def behind_run(curve: Sequence[float], loss: float, lead: float) -> Rule:
 def lowest_gaps(
     curves: Mapping[int, Sequence[float]], rival: Sequence[float], seen: Sequence[int], steps: int
 ) -> dict[int, float]:
-    """Row -> low end of ln(own / rival) at the end of the run, a single run's scatter included.
+    """Row -> low end of the interval of ln(own / rival) at the end of the run; the scatter of a single run is included.
 
-    Too few looks, or a loss without a logarithm, tell of nothing: the row is left out.
+    A row is left out if a loss has no logarithm; every row is left out if there are fewer than ``FEWEST`` looks.
 
     Args:
         curves: row -> losses at the steps ``seen``.
-        rival: losses of the run that they are compared with.
-        seen: steps so far, rising.
-        steps: of the whole run.
+        rival: losses of the rival run at the same steps.
+        seen: steps of the looks so far, rising.
+        steps: steps of the whole run.
     """
     usable = {row: own for row, own in curves.items() if all(0 < value < math.inf for value in (*own, *rival))}
     if len(seen) < FEWEST or not usable:
@@ -176,35 +178,38 @@ def lowest_gaps(
     return found
 
 
-def foreseen(own: Sequence[float], rival: Sequence[float], loss: float, steps: int) -> float:
-    """The loss at which a run that was ended would likely have ended: never below that of the run it could not beat.
+def extrapolated_loss(own: Sequence[float], rival: Sequence[float], loss: float, steps: int) -> float:
+    """The extrapolated final loss of a run that was ended early; never below the final loss of its rival.
 
     Args:
-        own: losses at the looks until it was ended.
-        rival: of a run that went on to the end.
-        loss: of that run at its end.
-        steps: of the whole run.
+        own: losses of the ended run at its looks.
+        rival: losses at the looks of a run that went to its end.
+        loss: final loss of the rival.
+        steps: steps of the whole run.
     """
     end, _ = Axis.of(looks(steps)[: len(own)], steps).line(gaps(own, rival))
     return loss * math.exp(min(max(0.0, end), FARTHEST))
 
 
 def gaps(own: Sequence[float], rival: Sequence[float]) -> list[float]:
-    """ln(own / rival) at each look that both have."""
+    """The gaps ln(own / rival) at the looks that both runs have."""
     return [math.log(mine / other) for mine, other in zip(own, rival, strict=False)]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """ln t of the looks, from their middle, and of the end of the run."""
+    """The axis ln t of a linear fit: the looks and the end of the run, relative to the mean of the looks."""
 
     at: tuple[float, ...]
+    """ln t of each look less their mean."""
     spread: float
+    """Sum of the squares of ``at``."""
     end: float
+    """ln t of the end of the run less the mean of the looks."""
 
     @classmethod
     def of(cls, seen: Sequence[int], steps: int) -> "Axis":
-        """Of looks after so many steps, in a run of ``steps``."""
+        """The axis of looks at the steps ``seen`` of a run of ``steps`` steps."""
         logs = [math.log(step) for step in seen]
         middle = sum(logs) / len(logs)
         at = tuple(log - middle for log in logs)
@@ -212,11 +217,11 @@ class Axis:
 
     @property
     def inflation(self) -> float:
-        """Variance of one value at the end about its prediction, over that of a value about the line."""
+        """Variance of a value at the end of the run about its prediction, over the variance of a value about the line."""
         return 1 + 1 / len(self.at) + self.end**2 / self.spread
 
     def line(self, values: Sequence[float]) -> tuple[float, float]:
-        """(what the line through the values says of the end, squares that it leaves)."""
+        """(least-squares line through the values at the end of the run, sum of its squared residuals)."""
         mean = sum(values) / len(values)
         slope = sum(x * (value - mean) for x, value in zip(self.at, values, strict=True)) / self.spread
         left = sum((value - mean - slope * x) ** 2 for x, value in zip(self.at, values, strict=True))

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from hpo.search.observations import DRAWN, Observations, Slope
+from hpo.search.observations import PSEUDO_RUNS, Observations, Slope
 
 
 def store(points: list[list[float]], losses: list[list[float]]) -> Observations:
@@ -37,7 +37,7 @@ def by_rows_of_equations(losses: list[list[float]]) -> torch.Tensor:
                 row[point] = row[points + seed] = 1.0
                 rows.append(row)
                 right.append(float(table[point, seed]))
-    drawn = torch.cat([torch.zeros(seeds, points), torch.eye(seeds)], dim=1).double() * DRAWN**0.5
+    drawn = torch.cat([torch.zeros(seeds, points), torch.eye(seeds)], dim=1).double() * PSEUDO_RUNS**0.5
     system, given = torch.cat([torch.stack(rows), drawn]), torch.tensor([*right, *[0.0] * seeds], dtype=torch.float64)
     return torch.linalg.lstsq(system, given[:, None]).solution[:points, 0]
 

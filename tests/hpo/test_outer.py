@@ -9,7 +9,7 @@ from hpo.errors import Diverged
 from hpo.estimators.protocol import Estimate
 from hpo.search.account import Account
 from hpo.search.descent.starts import Start, advance_all
-from hpo.search.descent.trail import NARROWEST, Move, Trail, Visit
+from hpo.search.descent.trust_region import NARROWEST, DescentState, Evaluation, Move
 
 SEEDS = [(0, 1, 1, index) for index in range(4)]
 
@@ -39,24 +39,26 @@ def account() -> Account:
     return Account(5, 4, lambda _: None)
 
 
-def trail(problem, *visits: Visit, **fields: object) -> Trail:
+def descent_state(problem, *evaluations: Evaluation, **fields: object) -> DescentState:
     zero = torch.zeros(2, dtype=torch.float64)
-    return Trail(problem.space.start(), zero, zero, visits=visits, **fields)
+    return DescentState(problem.space.start(), zero, zero, evaluations=evaluations, **fields)
 
 
-def advance(problem, estimator, trail: Trail, seeds, outer_step: int, population: int, book: Account) -> tuple[Trail, Move]:
+def advance(
+    problem, estimator, state: DescentState, seeds, outer_step: int, population: int, book: Account
+) -> tuple[DescentState, Move]:
     """One outer step of a job with one start."""
-    done = advance_all(problem, estimator, [Start(0, trail)], seeds, outer_step, population, book)
-    assert (done.leader, done.diverged) == (done.living[0], done.move.dropped)
-    return done.leader.trail, done.move
+    done = advance_all(problem, estimator, [Start(0, state)], seeds, outer_step, population, book)
+    assert (done.leader, done.diverged) == (done.active[0], done.move.dropped)
+    return done.leader.state, done.move
 
 
 def test_diverged_members_are_counted_and_left_out_of_the_mean_and_the_gradient(problem) -> None:
     values = [1.0, math.nan, 3.0, math.inf]
-    after, move = advance(problem, Told(values, [1.0, 0.0]), trail(problem), SEEDS, 1, 32, account())
+    after, move = advance(problem, Told(values, [1.0, 0.0]), descent_state(problem), SEEDS, 1, 32, account())
     assert (move.loss, move.seeds, move.dropped) == (2.0, 2, 2)
     assert move.gradient.tolist() == [1.0, 0.0]
-    assert after.visits[-1].loss == 2.0
+    assert after.evaluations[-1].loss == 2.0
 
 
 def test_a_gradient_that_is_not_finite_drops_its_member(problem) -> None:
@@ -66,14 +68,16 @@ def test_a_gradient_that_is_not_finite_drops_its_member(problem) -> None:
             found.gradient[0, 1] = math.inf
             return found
 
-    _, move = advance(problem, HalfBroken([9.0, 1.0, 1.0, 1.0], [1.0, 2.0]), trail(problem), SEEDS, 1, 32, account())
+    _, move = advance(
+        problem, HalfBroken([9.0, 1.0, 1.0, 1.0], [1.0, 2.0]), descent_state(problem), SEEDS, 1, 32, account()
+    )
     assert (move.dropped, move.loss) == (1, 1.0)
     assert move.gradient.isfinite().all()
 
 
 def test_two_rises_beyond_two_standard_errors_lead_back_to_the_best_point(problem) -> None:
-    best = Visit(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.01)
-    start = trail(problem, best)
+    best = Evaluation(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.01)
+    start = descent_state(problem, best)
     risen = [2.0, 2.1, 1.9, 2.0]
     once, move = advance(problem, Told(risen, [0.0, 0.0]), start, SEEDS, 1, 32, account())
     assert not move.rolled_back and once.rises == 1
@@ -83,15 +87,17 @@ def test_two_rises_beyond_two_standard_errors_lead_back_to_the_best_point(proble
 
 
 def test_a_rise_within_the_noise_is_no_rise(problem) -> None:
-    best = Visit(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.5)
-    after, _ = advance(problem, Told([0.9, 1.1, 0.7, 1.3], [0.0, 0.0]), trail(problem, best), SEEDS, 1, 32, account())
+    best = Evaluation(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.5)
+    after, _ = advance(
+        problem, Told([0.9, 1.1, 0.7, 1.3], [0.0, 0.0]), descent_state(problem, best), SEEDS, 1, 32, account()
+    )
     assert after.rises == 0
 
 
 def test_a_step_without_a_finite_run_goes_back_and_the_third_in_a_row_gives_up(problem) -> None:
-    best = Visit(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.1)
+    best = Evaluation(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.1)
     lost = Told([math.nan] * 4, [1.0, 1.0])
-    state = trail(problem, best)
+    state = descent_state(problem, best)
     for outer_step in (1, 2):
         state, move = advance(problem, lost, state, SEEDS, outer_step, 32, account())
         assert move.rolled_back and move.seeds == 0 and torch.equal(state.point, best.point)
@@ -101,15 +107,15 @@ def test_a_step_without_a_finite_run_goes_back_and_the_third_in_a_row_gives_up(p
 
 
 def test_gradients_that_overflow_where_runs_do_not_are_told_apart(problem) -> None:
-    best = Visit(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.1)
-    state = trail(problem, best, lost=2)
+    best = Evaluation(0, torch.tensor([-5.0, -3.0], dtype=torch.float64), loss=0.5, stderr=0.1)
+    state = descent_state(problem, best, lost=2)
     with pytest.raises(Diverged, match="hypergradient overflowed") as error:
         advance(problem, Told([1.0] * 4, [math.inf, 1.0]), state, SEEDS, 3, 32, account())
     assert "adjoint 'bounded'" in str(error.value.hint)
 
 
 def test_the_trust_region_shrinks_after_a_race_that_nobody_won_but_not_to_nothing(problem) -> None:
-    state = trail(problem)
+    state = descent_state(problem)
     # A loss of 0 at the present point cannot be beaten by a real run.
     for outer_step in range(1, 8):
         state, move = advance(problem, Told([0.0] * 4, [1.0, 1.0]), state, SEEDS, outer_step, 32, account())
@@ -119,6 +125,6 @@ def test_the_trust_region_shrinks_after_a_race_that_nobody_won_but_not_to_nothin
 
 def test_every_run_is_paid_for(problem) -> None:
     book = account()
-    advance(problem, Told([0.0] * 4, [1.0, 0.5]), trail(problem), SEEDS, 1, 32, book)
+    advance(problem, Told([0.0] * 4, [1.0, 0.5]), descent_state(problem), SEEDS, 1, 32, book)
     races = 6 + 2 * 3
     assert book.spent == 1.0 + races * problem.steps

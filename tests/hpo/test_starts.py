@@ -20,7 +20,7 @@ from hpo.footprint.sizes import Sizes
 from hpo.search.account import Account
 from hpo.search.descent.descent import APART, Descent
 from hpo.search.descent.starts import Start, advance_all, is_behind, leading
-from hpo.search.descent.trail import Visit
+from hpo.search.descent.trust_region import Evaluation
 from hpo.search.protocol import SearchContext
 from hpo.seeding import number_of
 from hpo.sizing.work import phases
@@ -111,7 +111,7 @@ def test_one_start_ends_in_the_near_basin_and_four_find_the_deep_one(descent) ->
     one, four = descent(1), descent(4)
     ends = [two_basins(found.candidates()).min().item() for found in (one, four) if search(found)]
     assert ends[0] > 0.5 and ends[1] < 0.05
-    rate = four.leader.trail.point[0].item()
+    rate = four.leader.state.point[0].item()
     assert four.leader.number > 0 and abs(rate - DEEP) < abs(DEEP - -4.3)
 
 
@@ -141,7 +141,7 @@ def test_start_0_is_where_a_single_start_begins(descent) -> None:
     assert (alone.starts, alone.leader, alone.reason) == (None, None, None)
     assert (together.starts, together.leader) == (4, 0)
     assert "12 of 12 points" in together.reason and "3 of them" in together.reason
-    points = torch.stack([start.trail.point for start in four.living])
+    points = torch.stack([start.state.point for start in four.active])
     distances = (points[:, None] - points).abs().amax(dim=2)
     assert distances[~torch.eye(4, dtype=torch.bool)].min() >= APART
     short = 20
@@ -171,7 +171,7 @@ def test_where_start_0_diverges_the_next_takes_its_place(descent) -> None:
     found = descent(4, divergent_below)
     step = found.begin()
     assert (step.leader, step.starts) == (1, 3) and "start 0 dropped: all 3 training runs diverged" in step.reason
-    assert torch.equal(found.start, found.leader.trail.point) and step.dropped_members == 3
+    assert torch.equal(found.start, found.leader.state.point) and step.dropped_members == 3
     with pytest.raises(Diverged, match="all 3 training runs at the start"):
         descent(4, lambda points: torch.full_like(points[:, 0], math.nan)).begin()
 
@@ -181,8 +181,8 @@ def test_the_end_is_judged_where_every_living_start_stands(descent) -> None:
     search(found, 1)
     points = found.candidates()
     assert torch.equal(points[0], found.start)
-    for start in found.living:
-        assert (points == start.trail.point).all(dim=1).any()
+    for start in found.active:
+        assert (points == start.state.point).all(dim=1).any()
     assert len(points.unique(dim=0)) == len(points)
 
 
@@ -200,7 +200,7 @@ def rounds(problem: Landscape, starts: list[Start], count: int, population: int 
     account, found = Account(count, 40, lambda _: None), []
     for outer_step in range(1, count + 1):
         found.append(advance_all(problem, problem, starts, SEEDS, outer_step, population, account))
-        starts = found[-1].living
+        starts = found[-1].active
     return found
 
 
@@ -211,9 +211,9 @@ def basins(build_problem) -> Landscape:
 
 def test_a_start_behind_twice_in_a_row_is_dropped_and_the_last_never(basins) -> None:
     first, second, third = rounds(basins, started(basins.space, -11.0, -1.6, -6.0), 3)
-    assert [start.number for start in first.living] == [0, 1, 2] and first.dropped == ()
-    assert [start.behind for start in first.living] == [1, 0, 1]
-    assert [start.number for start in second.living] == [1] == [start.number for start in third.living]
+    assert [start.number for start in first.active] == [0, 1, 2] and first.dropped == ()
+    assert [start.behind for start in first.active] == [1, 0, 1]
+    assert [start.number for start in second.active] == [1] == [start.number for start in third.active]
     assert second.leader.number == 1
     for words, number in zip(second.dropped, (0, 2), strict=True):
         assert words.startswith(f"start {number} dropped: behind start 1 by ")
@@ -221,13 +221,13 @@ def test_a_start_behind_twice_in_a_row_is_dropped_and_the_last_never(basins) -> 
 
 def test_a_start_that_catches_up_begins_to_count_anew(basins) -> None:
     ahead, catching = started(basins.space, -1.5, -1.5)
-    done = rounds(basins, [ahead, Start(1, catching.trail, behind=1)], 1)[0]
-    assert [start.behind for start in done.living] == [0, 0]
+    done = rounds(basins, [ahead, Start(1, catching.state, behind=1)], 1)[0]
+    assert [start.behind for start in done.active] == [0, 0]
 
 
 def test_a_dropped_start_costs_nothing_more(basins) -> None:
     account = Account(2, 40, lambda _: None)
-    starts = [start if start.number else Start(0, start.trail, behind=1) for start in started(basins.space, -11.0, -1.6)]
+    starts = [start if start.number else Start(0, start.state, behind=1) for start in started(basins.space, -11.0, -1.6)]
     advance_all(basins, basins, starts, SEEDS, 1, 32, account)
     races = 6 + 2 * 2
     assert account.spent == (2 * 3 * 4 + races) * basins.steps
@@ -237,16 +237,16 @@ def test_a_start_without_a_finite_run_is_dropped_and_the_last_one_fails_the_job(
     basins.loss = lambda points: torch.where(points[:, 0] < -5, two_basins(points), math.nan)
     lost, sound = started(basins.space, -1.5, -6.5)
     done = rounds(basins, [lost, sound], 1)[0]
-    assert [start.number for start in done.living] == [1] == [done.leader.number]
+    assert [start.number for start in done.active] == [1] == [done.leader.number]
     assert done.dropped == ("start 0 dropped: all 3 training runs of an outer step diverged, at the first look",)
     assert done.diverged == 3
-    back = Visit(0, torch.tensor([-1.0, -4.0], dtype=torch.float64), 1.0, 0.1)
-    patient = [Start.at(0, lost.trail.point, (back,)), Start.at(1, lost.trail.point)]
+    back = Evaluation(0, torch.tensor([-1.0, -4.0], dtype=torch.float64), 1.0, 0.1)
+    patient = [Start.at(0, lost.state.point, (back,)), Start.at(1, lost.state.point)]
     # Start 0 has a point to go back to, twice; it is the last one when it is lost for the third time.
     first = rounds(basins, patient, 2)[-1]
-    assert [start.number for start in first.living] == [0] and first.move.rolled_back and first.move.seeds == 0
+    assert [start.number for start in first.active] == [0] and first.move.rolled_back and first.move.seeds == 0
     with pytest.raises(Diverged, match="3 outer steps in a row"):
-        rounds(basins, list(first.living), 1)
+        rounds(basins, list(first.active), 1)
 
 
 def test_behind_is_told_by_the_paired_difference_not_by_the_spread_of_losses() -> None:
@@ -290,9 +290,10 @@ def test_more_starts_than_a_population_holds_are_taken_in_turns(basins) -> None:
         basins.asked.clear()
         parts = rounds(basins, starts, 1, population)[0]
         assert [len(points) for points, _ in basins.asked] == sizes
-        for one, other in zip(whole.living, parts.living, strict=True):
+        for one, other in zip(whole.active, parts.active, strict=True):
             assert (
-                torch.equal(one.trail.point, other.trail.point) and one.trail.visits[-1].loss == other.trail.visits[-1].loss
+                torch.equal(one.state.point, other.state.point)
+                and one.state.evaluations[-1].loss == other.state.evaluations[-1].loss
             )
 
 
@@ -302,10 +303,10 @@ def test_real_runs_do_not_depend_on_who_trains_beside_them(build_problem) -> Non
     starts = [Start.at(number, point) for number, point in enumerate(spread)]
     seeds, account = SEEDS[:2], Account(1, 12, lambda _: None)
     together = advance_all(problem, Reverse(), starts, seeds, 1, 32, account)
-    for start, found in zip(starts, together.living, strict=True):
+    for start, found in zip(starts, together.active, strict=True):
         alone = advance_all(problem, Reverse(), [start], seeds, 1, 32, account).leader
-        torch.testing.assert_close(found.trail.point, alone.trail.point, rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(found.trail.velocity, alone.trail.velocity, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(found.state.point, alone.state.point, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(found.state.velocity, alone.state.velocity, rtol=1e-7, atol=1e-9)
 
 
 def test_an_estimate_of_some_members_has_their_part_of_everything() -> None:

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 import hpo.search.descent.scout
-import hpo.search.descent.trail
-import hpo.search.portfolio.duels
+import hpo.search.descent.trust_region
+import hpo.search.portfolio.intensifier
 from hpo.footprint.budget import RACE_FINALISTS
 from hpo.search.account import Account
-from hpo.search.portfolio.duels import Arena
+from hpo.search.portfolio.intensifier import Intensifier
 from hpo.search.spread import spread
 from hpo.search.stopping import (
     Raced,
     all_but_best,
     behind_row,
     behind_run,
-    foreseen,
+    extrapolated_loss,
     judge_early,
     looks,
     lowest_gaps,
@@ -65,8 +65,8 @@ def test_the_line_is_over_the_logarithm_of_the_steps_so_that_a_power_law_is_met_
     assert gap == pytest.approx(math.log(1.5 * 100**0.1), abs=1e-6)
     at_end = 2.0 * 80**-0.5
     own, rival = [[factor * step**-power for step in looks(80)] for factor, power in ((3.0, 0.4), (2.0, 0.5))]
-    assert foreseen(own[:4], rival, at_end, 80) == pytest.approx(3.0 * 80**-0.4)
-    assert foreseen(rival[:4], own, 3.0 * 80**-0.4, 80) == 3.0 * 80**-0.4
+    assert extrapolated_loss(own[:4], rival, at_end, 80) == pytest.approx(3.0 * 80**-0.4)
+    assert extrapolated_loss(rival[:4], own, 3.0 * 80**-0.4, 80) == 3.0 * 80**-0.4
 
 
 def test_a_curve_on_a_line_by_luck_is_no_surer_than_its_neighbours() -> None:
@@ -92,7 +92,7 @@ def test_the_best_are_kept_whatever_they_do_and_so_is_who_leads_by_earlier_seeds
     assert list(behind_row(2)(curves, SEEN, 100)) == []
 
 
-def test_a_duel_goes_on_as_long_as_the_lead_may_last() -> None:
+def test_a_comparison_goes_on_as_long_as_the_lead_may_last() -> None:
     challenger = torch.tensor([[2.0] * 4], dtype=torch.float64)
     # It will end at twice the loss of .5.
     assert list(behind_run([1.0] * 4, 0.5, 0.49)(challenger, SEEN, 100)) == [0]
@@ -139,7 +139,7 @@ def watched(request: pytest.FixtureRequest) -> Watched:
         return raced
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (hpo.search.portfolio.duels, hpo.search.descent.trail, hpo.search.descent.scout):
+        for module in (hpo.search.portfolio.intensifier, hpo.search.descent.trust_region, hpo.search.descent.scout):
             patch.setattr(module, "judge_early", noted)
         study = Study(JobSpec.model_validate(SPEC | request.param))
         return Watched(study, races, list(study), study.finish())
@@ -184,17 +184,21 @@ def test_the_cost_falls_by_just_the_steps_that_were_saved(watched: Watched) -> N
 
 def test_an_extrapolated_loss_ranks_a_point_but_is_no_run(build_problem) -> None:
     problem = build_problem(torch.float32, model={"width": 4, "depth": 1}, inner={"steps": 10, "batch_size": 8})
-    arena = Arena(problem, lambda index: (0, 3, 0, index), 4, 32, Account(5, 10, lambda _: None), early_stopping=True)
+    intensifier = Intensifier(
+        problem, lambda index: (0, 3, 0, index), 4, 32, Account(5, 10, lambda _: None), early_stopping=True
+    )
     start = problem.space.start()
-    (low, high) = arena.seen.add(torch.stack([start, start - 6.0]), "scout")
-    arena.race([low, high], 0, 1)
-    assert arena.early.stopped == 1 and arena.account.spent == 20 - arena.early.steps
-    assert arena.seen.foreseen == {(high, 0)} and not arena.seen.is_run(high, 0)
-    assert len(arena.seen.known(high)) == 0 and float(arena.seen.losses[high, 0]) > float(arena.seen.losses[low, 0])
-    assert arena.challenge([high]) == 0.0 and arena.incumbent == low
+    (low, high) = intensifier.seen.add(torch.stack([start, start - 6.0]), "scout")
+    intensifier.race([low, high], 0, 1)
+    assert intensifier.early.stopped == 1 and intensifier.account.spent == 20 - intensifier.early.steps
+    assert intensifier.seen.extrapolated == {(high, 0)} and not intensifier.seen.is_run(high, 0)
+    assert len(intensifier.seen.known(high)) == 0 and float(intensifier.seen.losses[high, 0]) > float(
+        intensifier.seen.losses[low, 0]
+    )
+    assert intensifier.challenge([high]) == 0.0 and intensifier.incumbent == low
     # Whoever needs the loss itself has it run to the end.
-    arena.run([high], 0)
-    assert arena.seen.is_run(high, 0) and not arena.seen.foreseen
+    intensifier.run([high], 0)
+    assert intensifier.seen.is_run(high, 0) and not intensifier.seen.extrapolated
 
 
 def test_it_is_refused_where_nothing_races() -> None:

@@ -7,16 +7,16 @@ from windtunnel.types.plans import TransferPlan
 
 
 class MLPSource(ModelSource):
-    """Computes what ``hpo.families.mlp.MLP`` does."""
+    """Source of a model that computes the same outputs as ``hpo.families.mlp.MLP``."""
 
     name = "MLP"
 
     def constants(self, plan: TransferPlan) -> list[str]:
-        """``FEATURES``."""
+        """Line that sets ``FEATURES``."""
         return [f"FEATURES = {plan.features}"]
 
     def source(self, plan: TransferPlan) -> str:
-        """The class ``MLP``."""
+        """Source of the class ``MLP``."""
         hidden = f"{NONLINEARITY[plan.model.activation]}(layer(hidden))"
         return _MLP.substitute(
             each=each(plan, "layer", "layers"), inputs=noisy(plan, "inputs"), hidden=dropped(plan, hidden)

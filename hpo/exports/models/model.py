@@ -1,4 +1,4 @@
-"""The questions that a family's model answers to be written into an exported file, and the pieces that models share."""
+"""The interface by which a family's model is written into an exported file, and the pieces that models share."""
 
 from abc import ABC, abstractmethod
 from string import Template
@@ -29,7 +29,7 @@ class ModelSource(ABC):
 
     @abstractmethod
     def source(self, plan: TransferPlan) -> str:
-        """Source of the model's classes, with the plan's dials in them."""
+        """Source of the model's classes, with the plan's regularisers and multipliers in them."""
 
     def build(self, plan: TransferPlan, *, scaled: bool) -> str:  # noqa: ARG002
         """Source of ``build_model``.
@@ -42,26 +42,26 @@ class ModelSource(ABC):
 
 
 def attached(built: str) -> str:
-    """Source of a model with its multipliers attached."""
+    """Source of an expression that attaches the multipliers to a model."""
     return f"attach_multipliers({built})"
 
 
 def dropped(plan: TransferPlan, value: str) -> str:
-    """Source of hidden values under the plan's dropout."""
+    """Source of hidden values with the plan's dropout applied."""
     if plan.regularization.layer_dropout:
         return f"dropout({value}, self.training, index)"
     return value if plan.regularization.dropout is None else f"dropout({value}, self.training)"
 
 
 def each(plan: TransferPlan, name: str, stack: str) -> str:
-    """Source of the head of a loop over the model's layers or blocks, with their numbers where the dropout needs them."""
+    """Source of the head of a loop over the model's layers or blocks, with an index if dropout differs between layers."""
     if plan.regularization.layer_dropout:
         return f"index, {name} in enumerate(self.{stack})"
     return f"{name} in self.{stack}"
 
 
 def noisy(plan: TransferPlan, value: str) -> str:
-    """Source of inputs under the plan's augmentation and noise."""
+    """Source of inputs with the plan's augmentation and noise applied."""
     terms = plan.regularization
     value = value if terms.augmentation is None else f"augmented({value}, self.training)"
     return value if terms.input_noise is None else f"input_noise({value}, self.training)"

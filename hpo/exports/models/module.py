@@ -1,4 +1,4 @@
-"""A module of one's own in exported files: it is not written out, and ``build_model`` takes it. Imports no torch."""
+"""A user's own module in exported files: ``build_model`` takes it as an argument, and no source is written. No torch."""
 
 from string import Template
 
@@ -7,21 +7,21 @@ from windtunnel.types.plans import TransferPlan
 
 
 class GivenModule(ModelSource):
-    """The module that the file's user hands in."""
+    """The module that the user of the file passes to ``build_model``."""
 
     name = "module"
     call = "build_model(YourModule(WIDTH, DEPTH))"
 
     def constants(self, plan: TransferPlan) -> list[str]:  # noqa: ARG002
-        """No constants: a module's inside is not known."""
+        """An empty list: the sizes inside of the module are not known."""
         return []
 
     def source(self, plan: TransferPlan) -> str:  # noqa: ARG002
-        """Nothing: the module's source is its user's."""
+        """An empty text: the user has the source of the module."""
         return ""
 
     def build(self, plan: TransferPlan, *, scaled: bool) -> str:
-        """``build_model`` of a module, with the plan's noise on its inputs."""
+        """Source of ``build_model``, which takes a module and adds the plan's noise to its inputs."""
         noise = _NOISY if plan.regularization.input_noise is not None else ""
         return _BUILD.substitute(built=attached("module") if scaled else "module", noise=noise)
 

@@ -7,16 +7,16 @@ from windtunnel.types.families import FAMILIES
 
 
 def model_of(family: str) -> ModelSource:
-    """The source of the family's model.
+    """The object that writes the source of the family's model.
 
     Raises:
-        Refused: nothing answers for the family: its models cannot be written into a file.
+        Refused: no module answers for the family, so its models cannot be written into a file.
     """
     return answering("hpo.exports.models", family, "MODEL", ModelSource)  # type: ignore[type-abstract]
 
 
 def why_no_model(family: str) -> str | None:
-    """Why models of a family cannot be written into a file, with the families whose can; None where they can."""
+    """Reason why models of a family cannot be written into a file, with the families that can; None if they can."""
     if written(family):
         return None
     allowed = ", ".join(filter(written, FAMILIES))
@@ -24,7 +24,7 @@ def why_no_model(family: str) -> str | None:
 
 
 def written(family: str) -> bool:
-    """Whether there is source of the family's models."""
+    """Whether models of the family can be written into a file."""
     try:
         model_of(family)
     except Refused:

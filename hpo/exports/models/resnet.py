@@ -8,17 +8,17 @@ from windtunnel.types.plans import TransferPlan
 
 
 class ResNetSource(ModelSource):
-    """Computes what ``hpo.families.resnet.ResNet`` does."""
+    """Source of a model that computes the same outputs as ``hpo.families.resnet.ResNet``."""
 
     name = "ResNet"
     normalises = True
 
     def constants(self, plan: TransferPlan) -> list[str]:
-        """``CHANNELS``, ``HEIGHT`` and ``BREADTH`` of an image."""
+        """Line that sets ``CHANNELS``, ``HEIGHT`` and ``BREADTH`` of an image."""
         return [f"CHANNELS, HEIGHT, BREADTH = {', '.join(map(str, image_of(plan.info)))}"]
 
     def source(self, plan: TransferPlan) -> str:
-        """The classes ``Block`` and ``ResNet``."""
+        """Source of the classes ``Block`` and ``ResNet``."""
         activation = NONLINEARITY[plan.model.activation]
         kernel, stride = stem_size(image_of(plan.info))
         return _RESNET.substitute(

@@ -1,7 +1,7 @@
-"""The model of an exported torch file, written out in plain torch with the plan's dials in it. Imports no torch.
+"""Writes the model of an exported torch file in plain torch, with the plan's regularisers and multipliers. No torch here.
 
-They compute what ``hpo.families`` computes, with the same tensor names. Multipliers are attached to the finished
-model: each scales what goes into a layer, or what comes out of an embedding, so that a bias beside it stays as it is.
+The model computes the same outputs as in ``hpo.families``, with the same tensor names. Multipliers are attached to the
+finished model: each scales the input of a layer, or the output of an embedding, so that the layer's bias is not scaled.
 """
 
 from string import Template
@@ -13,7 +13,7 @@ from windtunnel.types.plans import TransferPlan
 
 
 def model_source(plan: TransferPlan) -> str:
-    """Source of the model's constants, of what it is made of, and of ``build_model``.
+    """Source of the model's constants, functions and classes, and of ``build_model``.
 
     Raises:
         Refused: models of the plan's family cannot be written out.
@@ -41,23 +41,23 @@ def model_source(plan: TransferPlan) -> str:
     parts += [source] if (source := model.source(plan)) else []
     scaled = multipliers(plan)
     if scaled:
-        told = "# Tensor -> factor on what it contributes to the forward pass, where that is not 1\n"
+        told = "# Tensor -> factor on it in the forward pass, if it is not 1\n"
         parts.append(f"{told}{dictionary('MULTIPLIERS', scaled)}\n\n\n{ATTACH}")
     return "\n\n\n".join([*parts, model.build(plan, scaled=bool(scaled))])
 
 
 def _moved(plan: TransferPlan, argument: str, label: str) -> str:
-    """A line that moves a regulariser along its schedule; nothing where it stands still."""
+    """Line that multiplies a regulariser by its schedule's factor; empty if it has no schedule."""
     return f'    {argument} = {argument} * factor("{label}")\n' if label in followed(plan) else ""
 
 
 def _layer_dropout(plan: TransferPlan) -> str:
-    """Source of the rates, of the labels that move them where they move, and of ``dropout``."""
+    """Source of ``dropout``, of the rates of the layers, and of the labels of the rates that follow a schedule."""
     rates: dict[int, float] = dict(enumerate(plan.regularization.layer_dropout.values()))
     lines = [dictionary("DROPOUT", rates)]
     labels = {index: label for index, label in enumerate(dropout_labels(plan)) if label in followed(plan)}
     if labels:
-        lines += ["", "# Layer -> whose factors move its rate", dictionary("DROPOUT_FACTORS", labels)]
+        lines += ["", "# Layer -> regulariser whose factors multiply its rate", dictionary("DROPOUT_FACTORS", labels)]
     moved = "    rate = rate * factor(DROPOUT_FACTORS[layer])\n" if labels else ""
     return "\n".join(["# Layer or block -> rate of its dropout", *lines, "", "", _LAYER_DROPOUT.substitute(moved=moved)])
 
@@ -80,7 +80,7 @@ _INPUT_NOISE = Template('''def input_noise(inputs, training, deviation=$deviatio
 $moved    return inputs + deviation * torch.randn_like(inputs) if training else inputs''')
 
 _AUGMENTATION = Template('''def interpolation(offsets, size):
-    """Matrices that read a line of pixels so far along, as a sum of cosines, mirrored at its ends: [batch, size, size]."""
+    """Matrices [batch, size, size] that shift a line of pixels by offsets: a sum of cosines, mirrored at its ends."""
     pixels = torch.arange(size, dtype=offsets.dtype, device=offsets.device)
     waves = math.pi / size * pixels
     basis = torch.cos(waves[:, None] * (pixels + 0.5)) * (2 / size)
@@ -103,17 +103,17 @@ _NORMALISED = '''def normalised(hidden, dimensions):
     return functional.layer_norm(hidden, hidden.shape[-dimensions:])'''
 
 ATTACH = '''def scale_input(factor, layer, inputs):
-    """Forward pre-hook of a layer."""
+    """Forward pre-hook that multiplies the input of a layer."""
     return (inputs[0] * factor,)
 
 
 def scale_output(factor, layer, inputs, output):
-    """Forward hook of an embedding, whose inputs are indices."""
+    """Forward hook that multiplies the output of an embedding, whose inputs are indices."""
     return output * factor
 
 
 def attach_multipliers(model):
-    """Scale a layer's input by the multiplier of its weight: that scales the weight's gradient, too, but not a bias."""
+    """Scales a layer's input by the multiplier of its weight: that scales the weight's gradient, too, but not a bias."""
     for name, factor in MULTIPLIERS.items():
         path, _, attribute = name.rpartition(".")
         layer = model.get_submodule(path)

@@ -8,20 +8,20 @@ from windtunnel.types.plans import TransferPlan
 
 
 class TransformerSource(ModelSource):
-    """Computes what ``hpo.families.transformer.Transformer`` does."""
+    """Source of a model that computes the same outputs as ``hpo.families.transformer.Transformer``."""
 
     name = "Transformer"
     normalises = True
 
     def constants(self, plan: TransferPlan) -> list[str]:
-        """``CONTEXT``, ``D_HEAD`` and ``ATTENTION_MULTIPLIER``."""
+        """Lines that set ``CONTEXT``, ``D_HEAD`` and ``ATTENTION_MULTIPLIER``."""
         return [
             f"CONTEXT, D_HEAD = {plan.features}, {plan.model.head}",
             f"ATTENTION_MULTIPLIER = {1.0 if plan.attention_multiplier is None else plan.attention_multiplier!r}",
         ]
 
     def source(self, plan: TransferPlan) -> str:
-        """The classes ``Block`` and ``Transformer``, and the function ``attention``."""
+        """Source of the classes ``Block`` and ``Transformer``, and of the function ``attention``."""
         activation = NONLINEARITY[plan.model.activation]
         return _TRANSFORMER.substitute(
             each=each(plan, "block", "blocks"),

@@ -1,7 +1,7 @@
-"""The rule tables, one parametrization a file: role -> power law of every quantity in the growth of a tensor's fans.
+"""The rule tables, one file per parametrization: role -> power law of every quantity in the growth of a tensor's fans.
 
-All of them are relative to the proxy (every factor is exactly 1 at its own size), so the tables differ in what they
-do with a *change* of width and not in what is trained at the proxy.
+All tables are relative to the proxy: every factor is exactly 1 at the proxy's size. So the tables differ in the effect of
+a *change* of width and not in the proxy's own training.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ TABLES: Mapping[Parametrization, Table] = {
 def vanishing(parametrization: Parametrization, optimizer: OptimizerInfo) -> frozenset[Role]:
     """Roles of the layers whose outputs move less and less as the width grows, because the table says so.
 
-    A coordinate check sees that as a failure, and for these roles it is none.
+    A coordinate check reports this as a failure, but for these roles it is expected.
     """
     if parametrization == "ntk":
         return frozenset({"input", "hidden", "vector"})

@@ -1,4 +1,4 @@
-"""What a table says about one role."""
+"""Power laws of one role in a rule table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from windtunnel.types.results import Role
 
 @dataclass(frozen=True)
 class Entry:
-    """One role's power laws, relative to the proxy. A quantity that is left out does not go with the width.
+    """Power laws of one role, relative to the proxy. A quantity that is left out does not depend on the width.
 
     **abc-symmetry** (Yang & Hu 2021, Tensor Programs IV, section 3). The forward pass sees multiplier * tensor only.
     For any theta, the same function is trained, step by step, after
@@ -25,13 +25,12 @@ class Entry:
     init_std: Power = ONE
     multiplier: Power = ONE
     sgd: Power = ONE
-    """Learning rate of an update that is as large as the gradient: SGD."""
+    """Learning rate of an update that is proportional to the gradient: SGD."""
     adam: Power = ONE
     """Learning rate of an update whose entries are of order 1, whatever the gradient's size: Adam and AdamW."""
     gradient: Power = ONE
-    """Size of one entry of the gradient of the stored tensor. Adam's eps goes with it: an update is width-consistent
-    where eps
-    keeps its ratio to the gradient."""
+    """Size of one entry of the gradient of the stored tensor. Adam's eps scales with it: an update is consistent over
+    widths if eps keeps its ratio to the gradient."""
 
 
 Table = Mapping[Role, Entry]

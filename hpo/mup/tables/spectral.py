@@ -10,7 +10,7 @@ fixed: std 1, SGD rate m_out, Adam rate 1; a bias is an input of fan-in 1. The t
 to grow in proportion, as they do in every family here, and an input's width is taken to be at least its fan-in, so
 the minimum is a constant: std 1/sqrt(m_in), SGD rate m_out / m_in, Adam rate 1/m_in.
 
-**Against muP.** Hidden, input and bias are muP's own. The readout is muP's shifted by theta = m_in: the same function
+**Compared with muP.** Hidden, input and bias are as in muP. The readout is muP's shifted by theta = m_in: the same function
 at every step of SGD and Adam. Without its multiplier the readout's gradient has entries of order 1, though, and the
 norm of the whole gradient grows like sqrt(m): a clip threshold does not carry over.
 """

@@ -1,7 +1,7 @@
 """The standard parametrization: init by fan-in (LeCun et al. 1998; He et al. 2015), every other value copied.
 
-What one gets by doing nothing: one rate for all tensors moves hidden layers by m and outputs by m^2 (Tensor Programs
-V, figure 5). Kept for comparison; its transfer to another width is refused.
+With one rate for all tensors, updates change hidden layers by m and outputs by m^2 (Tensor Programs V, figure 5). The
+table is kept for comparison; its transfer to another width is refused.
 """
 
 from hpo.mup.tables.entry import Entry, Table

@@ -1,4 +1,4 @@
-"""Both together: hypergradients tune what the optimizer does, a best response the regularisers, in turns."""
+"""Alternates outer steps: hypergradients tune the optimizer's hyperparameters, best-response runs the regularisers."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +20,7 @@ from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 from windtunnel.types import OuterStep
 
 PREFIX = "response."
-"""Of the tensors of the last best-response run in a saved state."""
+"""Prefix of the names of the last best-response run's tensors in a saved state."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,23 @@ class MaskedEstimator:
     rows: tuple[int, ...]
 
     def estimate(self, problem: InnerProblem, points: Tensor, draw: Draw, on_step: OnStep = silent) -> Estimate:
-        """See the protocol."""
+        """Hypergradients of the wrapped estimator, [members, k], with 0 in ``rows``."""
         found = self.estimator.estimate(problem, points, draw, on_step)
         gradient = found.gradient.clone()
         gradient[:, list(self.rows)] = 0.0
         return replace(found, gradient=gradient)
 
     def member_steps(self, problem: InnerProblem) -> int:
-        """See the protocol."""
+        """Member-steps of one hypergradient of the wrapped estimator."""
         return self.estimator.member_steps(problem)
 
 
 class Alternating:
-    """Odd outer steps follow the hypergradient with the regularisers held, even ones are whole best-response runs.
+    """Follows the hypergradient with fixed regularisers in odd outer steps; even ones are whole best-response runs.
 
-    A best-response run begins at the present point, with seeds of its own, and leaves its last regularisers there. Of
-    several starts it is the leader's, and all of them go on with the regularisers that it found: they differ in what the
-    optimizer does, and the next hypergradients judge each of them anew.
+    A best-response run begins at the leader's present point, with seeds of its own. Its last regularisers replace those of
+    every active start. The starts still differ in the optimizer's hyperparameters, and the next hypergradients judge each
+    of them anew.
     """
 
     def __init__(self, context: SearchContext, objectives: type[Objectives]) -> None:
@@ -55,11 +55,11 @@ class Alternating:
         self.rows = answered(context.problem)
         self.descent = Descent(replace(context, estimator=MaskedEstimator(context.estimator, tuple(self.rows))))
         self._trained: tuple[int, Standing] | None = None
-        """Outer step of the last best-response run, and where it ended."""
+        """Outer step and final state of the last best-response run; None before the first."""
 
     @property
     def readings(self) -> Readings:
-        """See the protocol."""
+        """Sums of the diagnostics over all outer steps; kept by the descent."""
         return self.descent.readings
 
     @readings.setter
@@ -68,54 +68,59 @@ class Alternating:
 
     @property
     def start(self) -> Tensor:
-        """See the protocol."""
+        """Start of the descent, [k]; known after ``begin``."""
         return self.descent.start
 
     def begin(self) -> OuterStep:
-        """See the protocol."""
+        """Outer step 0 of the descent: chooses the starts and judges the first of them.
+
+        Raises:
+            Diverged: no training run at a start, or at any learning rate of the scout, stayed finite.
+        """
         return self.descent.begin()
 
     def advance(self, outer_step: int) -> OuterStep:
-        """See the protocol."""
+        """Does one outer step of the descent if ``outer_step`` is odd, one best-response run if it is even."""
         return self.descent.advance(outer_step) if outer_step % 2 else self._respond(outer_step)
 
     def _run(self, outer_step: int) -> BestResponseRun:
+        """The best-response run of an outer step, with the seeds of that step."""
         context = self.context
         draw = context.problem.draw(context.seeds(Purpose.RESPONSE, outer_step, context.spec.inner.seeds))
         return BestResponseRun(context.problem, self.objectives, context.spec.method.best_response_settings, draw)
 
     def _respond(self, outer_step: int) -> OuterStep:
-        """One best-response run from the leader's point."""
+        """Does one best-response run from the leader's point and gives its regularisers to every active start."""
         run, leader = self._run(outer_step), self.descent.leader
-        block = advanced(self.context, run, run.begin(leader.trail.point), self.context.spec.inner.steps, outer_step)
+        block = advanced(self.context, run, run.begin(leader.state.point), self.context.spec.inner.steps, outer_step)
         self._trained = outer_step, block.after
-        self.descent.living = tuple(self._with_regularisers(start, block.after.point) for start in self.descent.living)
+        self.descent.active = tuple(self._with_regularisers(start, block.after.point) for start in self.descent.active)
         step = report(self.context, run, block)
         self.readings = self.readings.dropping(step.dropped_members)
         return step
 
     def _with_regularisers(self, start: Start, point: Tensor) -> Start:
-        """A start with the regularisers of that point."""
-        moved = start.trail.point.clone()
+        """The start with its regularisers replaced by those of ``point`` [k]."""
+        moved = start.state.point.clone()
         moved[self.rows] = point[self.rows]
-        return replace(start, trail=replace(start.trail, point=moved))
+        return replace(start, state=replace(start.state, point=moved))
 
     def candidates(self) -> Tensor:
-        """See the protocol: those of the hypergradient, and the last values of the last best-response run."""
+        """Points to judge at the end, [n, k]: those of the descent, and the last point of the last best-response run."""
         points = list(self.descent.candidates())
         if self._trained is not None and not any(torch.equal(point, self._trained[1].point) for point in points):
             points.append(self._trained[1].point)
         return torch.stack(points)
 
     def answer(self) -> Answer | None:
-        """See the protocol."""
+        """The last best-response run and its final state; None if there was no such run."""
         if self._trained is None:
             return None
         outer_step, standing = self._trained
         return Answer(self._run(outer_step), standing)
 
     def state(self) -> SearchState:
-        """See the protocol."""
+        """The state of the descent and of the last best-response run."""
         tensors, numbers = self.descent.state()
         trained: dict[str, Any] | None = None
         if self._trained is not None:
@@ -125,7 +130,7 @@ class Alternating:
         return tensors, {"descent": numbers, "trained": trained}
 
     def load(self, state: SearchState) -> None:
-        """See the protocol."""
+        """Continues with the descent and the last best-response run of a saved state."""
         tensors, numbers = state
         self.descent.load((tensors, numbers["descent"]))
         if (trained := numbers["trained"]) is not None:

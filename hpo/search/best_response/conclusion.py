@@ -1,4 +1,4 @@
-"""The end of a best-response run: its schedule replayed against its last values held fixed, and how far it holds."""
+"""Reports on a finished best-response run: its schedule replayed, its last values held fixed, the response's quality."""
 
 from collections.abc import Sequence
 from math import exp
@@ -16,19 +16,19 @@ from windtunnel.types.responses import BestResponseReport, HeldAgainstReplayed, 
 
 
 def conclusion_work(answer: Answer, seeds: int) -> int:
-    """Member-steps that ``conclude`` takes."""
+    """Member-steps that ``conclude`` takes with ``seeds`` seeds."""
     return answer.run.problem.steps * (seeds + QUALITY_POINTS * judged_members(answer))
 
 
 def conclude(
     answer: Answer, held: Judged, row: int, seeds: Sequence[SeedPath], population: int, on_step: OnStep
 ) -> BestResponseReport:
-    """What the run leaves beside the tuned values.
+    """The report of a best-response run: its schedule, its scales, the comparison of schedule and last values, its quality.
 
     Args:
-        answer: the run that has ended.
+        answer: the finished run.
         held: the final judgement of fixed values, with the test split.
-        row: of the run's last values in it.
+        row: row of the run's last values in ``held``.
         seeds: the fresh seeds of that judgement.
         population: members trained as one computation, at most.
         on_step: called after every inner step.
@@ -61,11 +61,14 @@ def conclude(
 
 
 def compared(replayed: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor]) -> HeldAgainstReplayed | None:
-    """Both, seed by seed, over the seeds on which both stayed finite.
+    """The replayed schedule beside the last values held fixed, over the seeds on which both stayed finite.
 
     Args:
         replayed: validation and test losses of the schedule, [seeds] each.
-        held: those of the last values.
+        held: validation and test losses of the last values held fixed, [seeds] each.
+
+    Returns:
+        Means, and gains of the schedule over the held values; None if there is no such seed.
     """
     sound = torch.stack([*replayed, *held]).isfinite().all(dim=0)
     if not sound.any():
@@ -84,5 +87,6 @@ def compared(replayed: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor]) -> He
 
 
 def _estimate(losses: Tensor) -> SeedLoss:
+    """Mean and standard error of losses [seeds], as a wire type."""
     mean, stderr, _ = mean_and_stderr(losses)
     return SeedLoss(mean=mean, stderr=stderr)

@@ -1,4 +1,4 @@
-"""How far a response holds: its loss at shifted regularisers beside that of networks trained with them."""
+"""Measures a response's quality: its predicted losses at shifted regularisers beside those of networks trained there."""
 
 from collections.abc import Callable
 
@@ -14,13 +14,13 @@ from hpo.training.problem import OnStep
 from windtunnel.types.responses import ResponsePoint
 
 DISTANCE = 0.5
-"""Of the shifted schedules, in unconstrained units: as far as the first perturbations reach."""
+"""Distance of the shifted schedules, in unconstrained units; equals the size of the first perturbations."""
 
 
 def offsets(coordinates: int, seed: int) -> Tensor:
-    """Where the response is tried, [QUALITY_POINTS, k]: nowhere; all regularisers stronger, weaker; two opposite mixtures.
+    """Offsets at which the response is tried, [QUALITY_POINTS, k]: 0; all regularisers up, down; two opposite mixtures.
 
-    One regulariser alone has no mixtures: it is tried at twice the distance.
+    A single regulariser has no mixtures: it is tried at twice the distance instead.
     """
     ones = torch.ones(coordinates, dtype=torch.float64)
     if coordinates == 1:
@@ -31,19 +31,19 @@ def offsets(coordinates: int, seed: int) -> Tensor:
 
 
 def judged_members(answer: Answer) -> int:
-    """Members of a run that its quality is judged on."""
+    """Number of members of a run on which its quality is judged."""
     return min(QUALITY_MEMBERS, answer.run.members)
 
 
 def response_quality(answer: Answer, population: int, on_step: OnStep) -> list[ResponsePoint]:
     """Predicted and retrained validation loss at shifted schedules.
 
-    A member is trained again from its own initial values, on its own batches, with the whole schedule shifted by an offset:
-    what the response at the end of the run claims to know. Under ``delta_stn`` the run at offset 0 is the member's own,
-    but for the knots of its schedule.
+    A member is trained again from its own initial values, on its own batches, with the whole schedule shifted by an offset.
+    The response at the end of the run predicts the loss of such a run. Under ``delta_stn`` the run at offset 0 repeats the
+    member's own, except that its schedule is reduced to knots.
 
     Args:
-        answer: the run that has ended.
+        answer: the finished run.
         population: members trained as one computation, at most.
         on_step: called after every inner step.
     """
@@ -75,7 +75,7 @@ def response_quality(answer: Answer, population: int, on_step: OnStep) -> list[R
 
 
 def replayed_losses(answer: Answer, knots: Tensor, members: list[int], on_step: OnStep) -> Tensor:
-    """Validation losses of members trained again along knots [runs, knots, K], [runs]."""
+    """Validation losses, [runs], of members trained again along knots [runs, knots, K]."""
     problem = answer.run.problem
     trained = replay(problem, knots, answer.run.draw.select(members), on_step)
     with torch.no_grad():
@@ -83,7 +83,7 @@ def replayed_losses(answer: Answer, knots: Tensor, members: list[int], on_step: 
 
 
 def _in_chunks(losses: Callable[[list[int], list[int]], Tensor], points: int, members: int, population: int) -> Tensor:
-    """Losses of every point with every member, so many runs at a time, [points, members]."""
+    """Losses of every point with every member, [points, members], computed in groups of at most ``population`` runs."""
     pairs = [(point, member) for point in range(points) for member in range(members)]
     parts = []
     for begin in range(0, len(pairs), population):

@@ -1,4 +1,4 @@
-"""Training runs from scratch in which the regularisers follow a schedule."""
+"""Trains from scratch with regularisers that follow a schedule."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,20 +13,20 @@ from hpo.training.space import Space
 from windtunnel.types.responses import RegulariserSchedule
 
 KNOTS = 41
-"""Of a schedule: enough for any that a few hundred validation steps can draw, few enough to read."""
+"""Number of knots of a schedule: enough for the shape that a few hundred validation steps give, few enough to read."""
 
 
 def schedule_of(space: Space, rows: Sequence[int], trajectory: Sequence[Moment], steps: int) -> RegulariserSchedule:
-    """A trajectory at evenly spaced times.
+    """The schedule of a run: its trajectory of regularisers, interpolated at ``KNOTS`` evenly spaced times.
 
     Args:
-        space: of the job.
-        rows: coordinates that moved.
-        trajectory: where the regularisers stood, each moment after some number of updates.
+        space: search space of the job.
+        rows: coordinates of the regularisers.
+        trajectory: points of the run, each with the number of updates done before it.
         steps: updates of the whole run.
     """
     values = space.values(torch.stack([moment.point for moment in trajectory]))
-    # Several validation steps after one update: the last counts.
+    # Of several validation steps after one update the last counts.
     last = {moment.step: index for index, moment in enumerate(trajectory)}
     moments = torch.tensor([step / steps for step in last], dtype=torch.float64)
     times = torch.linspace(0, 1, KNOTS, dtype=torch.float64)
@@ -35,7 +35,7 @@ def schedule_of(space: Space, rows: Sequence[int], trajectory: Sequence[Moment],
 
 
 def interpolated(times: Tensor, values: Tensor, at: Tensor) -> Tensor:
-    """Straight lines between (times, values), constant beyond their ends, [len(at)]."""
+    """Values at the times ``at``, [len(at)], by straight lines between (times, values); constant beyond their ends."""
     if len(times) == 1:
         return values.expand(len(at)).clone()
     above = torch.searchsorted(times, at).clamp(1, len(times) - 1)
@@ -45,7 +45,7 @@ def interpolated(times: Tensor, values: Tensor, at: Tensor) -> Tensor:
 
 
 def points_of(space: Space, schedule: RegulariserSchedule, point: Tensor) -> Tensor:
-    """Coordinates at every knot, [knots, K]: those of the schedule as it says, the others as in ``point`` [K]."""
+    """Unconstrained coordinates at every knot, [knots, K]: the schedule's where it has values, else those of ``point``."""
     found = space.values(point.double()).expand(len(schedule.times), -1).clone()
     for row, label in enumerate(space.labels):
         if label in schedule.values:
@@ -55,14 +55,14 @@ def points_of(space: Space, schedule: RegulariserSchedule, point: Tensor) -> Ten
 
 @torch.no_grad()
 def replay(problem: InnerProblem, knots: Tensor, draw: Draw, on_step: OnStep = silent) -> TrainedMembers:
-    """Train every member with regularisers that go along knots at evenly spaced times.
+    """Trains every member with regularisers interpolated between knots at evenly spaced times.
 
-    Values are interpolated, not coordinates. What is no regulariser stays at the last knot's.
+    Values are interpolated, not coordinates. Every other hyperparameter has the value of the last knot throughout.
 
     Args:
-        problem: the job's.
+        problem: the inner problem of the job.
         knots: unconstrained coordinates, [members, knots, K].
-        draw: one member each.
+        draw: random numbers of the members.
         on_step: called after every inner step.
     """
     table = problem.coefficients(knots[:, -1])

@@ -1,4 +1,4 @@
-"""What an outer step that trained a best response says of itself."""
+"""Trains the updates of one outer step of a best response, and reports that step."""
 
 from dataclasses import dataclass
 from math import exp
@@ -14,7 +14,7 @@ from windtunnel.types import OuterStep
 
 @dataclass(frozen=True)
 class Block:
-    """Updates of a run that were one outer step."""
+    """Updates of a best-response run that make up one outer step."""
 
     outer_step: int
     before: Standing
@@ -22,7 +22,7 @@ class Block:
 
 
 def advanced(context: SearchContext, run: BestResponseRun, before: Standing, stop: int, outer_step: int) -> Block:
-    """Train until ``stop`` updates are done, and book it.
+    """Trains until ``stop`` updates are done and books the cost; returns the states before and after.
 
     Raises:
         Diverged: no member has finite weights.
@@ -35,7 +35,7 @@ def advanced(context: SearchContext, run: BestResponseRun, before: Standing, sto
 
 
 def report(context: SearchContext, run: BestResponseRun, block: Block) -> OuterStep:
-    """The step as the log has it: loss and hyperparameters at its end, over the members that are finite."""
+    """The outer step as a wire type: loss over the finite members, and hyperparameters, at its end."""
     space, before, after = context.space, block.before, block.after
     losses = diverged_to_infinity(run.losses(after, context.problem.data.validation))
     mean, stderr, survivors = mean_and_stderr(losses)

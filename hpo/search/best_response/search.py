@@ -1,4 +1,4 @@
-"""The search of a job whose estimator is a best response: one training run, an outer step is a block of its updates."""
+"""The search of a job whose estimator is a best response: one training run; each outer step is a block of its updates."""
 
 import torch
 from torch import Tensor
@@ -16,9 +16,8 @@ from windtunnel.types import OuterStep
 class BestResponseSearch:
     """Trains all seeds of the job once, with common regularisers that move while it trains.
 
-    Outer step 0 is the warm-up; the other updates are spread evenly over the outer steps. The loss of a step is that of the
-    networks as far as they are trained, so it falls for two reasons, and is no judgement of the hyperparameters: that is
-    made on fresh seeds at the end.
+    Outer step 0 is the warm-up; the other updates are spread evenly over the outer steps. The loss of a step is that of
+    partly trained networks, so it also falls because they train on. At the end fresh seeds judge the hyperparameters.
     """
 
     def __init__(self, context: SearchContext, objectives: type[Objectives]) -> None:
@@ -31,17 +30,17 @@ class BestResponseSearch:
 
     @property
     def standing(self) -> Standing:
-        """Where the run is."""
+        """State of the run after the last outer step; known after ``begin``."""
         assert self._standing is not None
         return self._standing
 
     @property
     def start(self) -> Tensor:
-        """See the protocol."""
+        """First point of the run, [k]; known after ``begin``."""
         return self.standing.trajectory[0].point
 
     def begin(self) -> OuterStep:
-        """See the protocol.
+        """Outer step 0: begins the run at the start of the search space and trains the warm-up.
 
         Raises:
             Diverged: no seed has finite weights after the warm-up.
@@ -50,15 +49,16 @@ class BestResponseSearch:
         return self._block(0)
 
     def advance(self, outer_step: int) -> OuterStep:
-        """See the protocol."""
+        """Trains the updates of one outer step and reports them."""
         return self._block(outer_step)
 
     def _end(self, outer_step: int) -> int:
-        """Updates of the weights by the end of an outer step."""
+        """Number of weight updates done at the end of an outer step."""
         steps, warmup = self.context.spec.inner.steps, self.run.warmup
         return warmup + (steps - warmup) * outer_step // self.context.spec.outer.steps
 
     def _block(self, outer_step: int) -> OuterStep:
+        """Trains up to the end of an outer step and reports it."""
         block = advanced(self.context, self.run, self.standing, self._end(outer_step), outer_step)
         self._standing = block.after
         step = report(self.context, self.run, block)
@@ -67,18 +67,18 @@ class BestResponseSearch:
         return step
 
     def candidates(self) -> Tensor:
-        """See the protocol: the start, and the last values held fixed."""
+        """Points to judge at the end, [n, k]: the start, and the last values of the run if they differ from it."""
         ends = torch.stack([self.start, self.standing.point])
         return ends[:1] if torch.equal(ends[0], ends[1]) else ends
 
     def answer(self) -> Answer:
-        """See the protocol."""
+        """The run and its present state."""
         return Answer(self.run, self.standing)
 
     def state(self) -> SearchState:
-        """See the protocol."""
+        """The present state of the run as (tensors, JSON values)."""
         return state_of(self.standing)
 
     def load(self, state: SearchState) -> None:
-        """See the protocol."""
+        """Continues the run from a saved state."""
         self._standing = standing_of(state)

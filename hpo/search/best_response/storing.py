@@ -9,6 +9,7 @@ from hpo.optimizers.rule import OptimizerState
 from hpo.search.protocol import SearchState
 
 OPTIMIZERS = ("weights", "response", "knobs")
+"""Fields of a run's state that hold the state of an optimizer."""
 
 
 def state_of(standing: Standing, prefix: str = "") -> SearchState:

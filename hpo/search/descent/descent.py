@@ -1,4 +1,4 @@
-"""The search of every job that names its estimator: hypergradient, race, move, from one start or from several at once."""
+"""The search of every job that names its estimator: hypergradient, race and move, from one or several starts at once."""
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ from hpo.footprint.budget import (
     short_steps,
 )
 from hpo.search.descent.scout import scout
-from hpo.search.descent.starts import Start, advance_all, numbers_of, starts_of, state_of, visit_of
-from hpo.search.descent.trail import Move, Visit
+from hpo.search.descent.starts import Start, advance_all, evaluation_of, numbers_of, starts_of, state_of
+from hpo.search.descent.trust_region import Evaluation, Move
 from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import NOTHING_STOPPED, EarlyStopped, Readings
 from hpo.search.spread import apart, spread
@@ -25,35 +25,35 @@ from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
 from windtunnel.types import OuterStep
 
 APART = 1.0
-"""Largest coordinate of the distance of two starts, at least, in unconstrained units."""
+"""Least distance of two starts, as the largest difference of a coordinate, in unconstrained units."""
 
 
 class Descent:
-    """Follows one estimator's hypergradients from one start or several."""
+    """Follows one estimator's hypergradients from one or several starts."""
 
     def __init__(self, context: SearchContext) -> None:
         self.context = context
         self.readings = Readings()
-        self.living: tuple[Start, ...] = ()
+        self.active: tuple[Start, ...] = ()
         """The starts that go on."""
         self._leader = 0
-        """Number of the one that led last."""
-        self._start: Visit | None = None
+        """Number of the start that led in the last outer step."""
+        self._start: Evaluation | None = None
 
     @property
     def start(self) -> Tensor:
-        """See the protocol."""
+        """Point of the first start whose runs stayed finite, [k]; known after ``begin``."""
         assert self._start is not None
         return self._start.point
 
     @property
     def leader(self) -> Start:
         """The start of lowest loss in the last outer step."""
-        (found,) = [start for start in self.living if start.number == self._leader]
+        (found,) = [start for start in self.active if start.number == self._leader]
         return found
 
     def begin(self) -> OuterStep:
-        """See the protocol.
+        """Outer step 0: chooses the starts (scouted, given, or spread over the space) and judges the first of them.
 
         Raises:
             Diverged: no training run at a start, or at any learning rate of the scout, stayed finite.
@@ -90,8 +90,8 @@ class Descent:
                 "start from a lower optimizer.learning_rate, or let the scout choose one (outer.scout: true)",
             )
         point, diverged = points[first], count * (first + 1) - survivors
-        self._start, self._leader = Visit(0, point, mean, stderr), first
-        self.living = tuple(
+        self._start, self._leader = Evaluation(0, point, mean, stderr), first
+        self.active = tuple(
             Start.at(number, at, (self._start,) if number == first else ())
             for number, at in enumerate(points)
             if number >= first
@@ -108,7 +108,7 @@ class Descent:
         return losses
 
     def _others(self, first: Tensor, seed: list[SeedPath]) -> tuple[list[Tensor], str]:
-        """The other starts: the best of a spread by a short run that lie apart; and a sentence on them."""
+        """(the other starts, a sentence on them): points spread over the space, best by short runs, that lie apart."""
         context, space, wanted = self.context, self.context.space, self.context.spec.outer.starts - 1
         short = context.shorter(short_steps(context.spec.inner.steps))
         points = spread(space.low, space.high, STARTS_SPREAD * wanted, context.spec.seed)
@@ -120,20 +120,20 @@ class Descent:
         return found, f"{words}, {len(found)} of them {APART:g} or more apart are starts beside the first"
 
     def advance(self, outer_step: int) -> OuterStep:
-        """See the protocol."""
+        """Moves every active start once and reports the leader's move."""
         context, count = self.context, self.context.spec.inner.seeds
         racing = RACERS + RACE_FINALISTS * (count - 1)
         estimating = count * context.estimator.member_steps(context.problem)
         each = estimating + racing * context.spec.inner.steps
-        context.account.enter("tune", outer_step, len(self.living) * each)
+        context.account.enter("tune", outer_step, len(self.active) * each)
         seeds = context.seeds(Purpose.MOVE, outer_step, count)
         done = advance_all(
-            context.problem, context.estimator, self.living, seeds, outer_step, context.population, context.account
+            context.problem, context.estimator, self.active, seeds, outer_step, context.population, context.account
         )
-        self.living, self._leader = done.living, done.leader.number
+        self.active, self._leader = done.active, done.leader.number
         self.readings = self.readings.dropping(done.diverged).adding(done.move.chaos).stopping(done.early)
         reason = "; ".join(done.dropped) or None
-        after = done.leader.trail.point
+        after = done.leader.state.point
         return self._report(outer_step, done.before, after, done.move, done.diverged, done.early, reason)
 
     def _report(
@@ -156,7 +156,7 @@ class Descent:
             reason=reason,
             ended_early=early.stopped + early.diverged if self.context.spec.outer.early_stopping else None,
             saved_steps=early.steps if self.context.spec.outer.early_stopping else None,
-            starts=len(self.living) if several else None,
+            starts=len(self.active) if several else None,
             leader=self._leader if several else None,
             loss=move.loss if move.seeds else None,
             stderr=move.stderr,
@@ -175,28 +175,28 @@ class Descent:
         )
 
     def candidates(self) -> Tensor:
-        """See the protocol: the start; the leader's present, cheapest and latest point; where the other starts stand."""
-        trail = self.leader.trail
-        cheapest = sorted(trail.visits, key=lambda visit: visit.loss)[:CHEAPEST]
-        leaders = (trail.point, *(visit.point for visit in (*cheapest, *trail.visits[-LATEST:])))
+        """Points to judge at the end, [n, k]: the start; the leader's present, best and latest; the other starts."""
+        state = self.leader.state
+        cheapest = sorted(state.evaluations, key=lambda evaluation: evaluation.loss)[:CHEAPEST]
+        leaders = (state.point, *(evaluation.point for evaluation in (*cheapest, *state.evaluations[-LATEST:])))
         found: list[Tensor] = []
-        for point in (self.start, *leaders, *(start.trail.point for start in self.living)):
+        for point in (self.start, *leaders, *(start.state.point for start in self.active)):
             if not any(torch.equal(point, other) for other in found):
                 found.append(point)
         return torch.stack(found)
 
     def answer(self) -> None:
-        """See the protocol."""
+        """Returns None: this search trains no best response."""
 
     def state(self) -> SearchState:
-        """See the protocol."""
+        """The active starts, the evaluation of the first one, and the leader's number."""
         assert self._start is not None
-        tensors, numbers = state_of(self.living)
+        tensors, numbers = state_of(self.active)
         tensors["start"] = self._start.point
         return tensors, {**numbers, "start": numbers_of(self._start), "leader": self._leader}
 
     def load(self, state: SearchState) -> None:
-        """See the protocol."""
+        """Continues with the starts and the leader of a saved state."""
         tensors, numbers = state
-        self.living, self._leader = starts_of(state), numbers["leader"]
-        self._start = visit_of(numbers["start"], tensors["start"])
+        self.active, self._leader = starts_of(state), numbers["leader"]
+        self._start = evaluation_of(numbers["start"], tensors["start"])

@@ -1,7 +1,7 @@
-"""Directions from gradients, lengths from runs: a racing line search.
+"""A racing line search: gradients give the directions, plain runs choose the length.
 
-A plain run costs a quarter of a hypergradient, and the gradient of a chaotic landscape says little about how far to go.
-So candidates along two directions (the gradient; how sure the seeds are of each coordinate's sign) race at three lengths:
+A plain run costs a quarter of a hypergradient, and the gradient of a chaotic landscape says little about the step length.
+So candidates along two directions (the gradient; the confidence in the sign of each coordinate) race at three lengths:
 all on one seed, the best two on the others.
 """
 
@@ -14,17 +14,17 @@ from torch import Tensor
 from hpo.footprint.budget import RACE_FINALISTS
 
 MARGIN = 0.5
-"""By how many standard errors of the paired difference a candidate must beat the present point."""
+"""Gain that a candidate needs over the present point, in standard errors of the paired difference."""
 
 
 def free_gradient(gradient: Tensor, point: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """The gradient [k] with 0 for each coordinate that descent would push through its bound."""
+    """The gradient [k], with 0 for each coordinate that descent would push through its bound."""
     blocked = ((point <= low) & (gradient > 0)) | ((point >= high) & (gradient < 0))
     return torch.where(blocked, 0.0, gradient)
 
 
 def evened(gradient: Tensor) -> Tensor:
-    """g / (|g| + median |g|): large coordinates near 1, small ones in proportion. [k]; zero stays zero."""
+    """g / (|g| + median |g|), [k]: large coordinates near 1 in size, small ones in proportion; zero stays zero."""
     size = gradient.abs()
     if not size.max() > 0:
         return gradient
@@ -32,32 +32,32 @@ def evened(gradient: Tensor) -> Tensor:
 
 
 def confidence(gradients: Tensor) -> Tensor:
-    """Signal over noise of each coordinate of the mean gradient, squashed to (-1, 1): t / (1 + |t|), t = mean / stderr.
+    """Signal over noise of each coordinate of the mean gradient, [k]: t / (1 + |t|) in (-1, 1), with t = mean / stderr.
 
-    A coordinate whose gradient is small but has the same sign for every seed moves as far as one with a large gradient;
-    one whose sign depends on the seed hardly moves. One seed has no noise to compare with: its gradient is evened.
+    A coordinate whose gradient is small but has the same sign for every seed moves as far as one with a large gradient. A
+    coordinate whose sign depends on the seed hardly moves. One seed gives no noise estimate: its gradient is ``evened``.
 
     Args:
-        gradients: one hypergradient a member, [members, k].
+        gradients: hypergradient of each member, [members, k].
     """
     members = len(gradients)
     if members == 1:
         return evened(gradients[0])
     mean, stderr = gradients.mean(dim=0), gradients.std(dim=0) / members**0.5
-    # mean / (stderr + |mean|) is t / (1 + |t|), and right where a gradient is exactly the same for all seeds.
+    # mean / (stderr + |mean|) equals t / (1 + |t|), and is also right for stderr 0, where all seeds have the same gradient.
     total = stderr + mean.abs()
     return torch.where(total > 0, mean / torch.where(total > 0, total, 1.0), 0.0)
 
 
 def to_unit(direction: Tensor) -> Tensor:
-    """Scaled to largest coordinate 1; zero stays zero. [k]"""
+    """The direction [k] scaled so that its largest coordinate has size 1; zero stays zero."""
     largest = direction.abs().max()
     return direction / largest if largest > 0 else direction
 
 
 Judge = Callable[[Tensor, slice, int, Tensor], Tensor]
-"""(points [n, k], which seeds, how many go on, sum of each point's losses over the seeds before [n])
--> losses [n, seeds of the slice], infinite where a run diverged or was ended because it could not be among those.
+"""(points [n, k], slice of the seeds, number of points that go on, sum of each point's losses over earlier seeds [n])
+-> losses [n, seeds of the slice], infinite where a run diverged or was ended because its point could not go on.
 """
 
 
@@ -66,7 +66,7 @@ class Race:
     """Outcome of a race."""
 
     point: Tensor
-    """The winner, [k]; the present point where no candidate beat it."""
+    """The winner, [k]; the present point if no candidate beat it."""
     length: float
     """Largest coordinate of the move; 0 for the present point."""
     loss: float
@@ -79,13 +79,13 @@ def race(
     candidates: list[Tensor],
     judge: Judge,
 ) -> Race:
-    """Race candidates against the present point on common seeds.
+    """Races candidates against the present point on common seeds and returns the winner.
 
     Args:
-        present: [k].
+        present: the present point, [k].
         present_losses: losses at the present point, [seeds]; finite.
         candidates: points [k].
-        judge: trains the candidates.
+        judge: trains the candidates and returns their losses.
     """
     stay = Race(present, 0.0, float(present_losses.mean()))
     if not candidates:
@@ -101,7 +101,7 @@ def race(
     winner = int(means.argmin())
     gains = present_losses - losses[winner]
     noise = float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
-    # The best of many candidates always looks a little better than the present point, if only by luck.
+    # The best of many candidates looks better than the present point even by luck, so its gain must exceed the noise.
     if not float(gains.mean()) > MARGIN * noise:
         return stay
     moved = finalists[winner]

@@ -1,4 +1,4 @@
-"""The scout: where to start. Global learning rates at a short horizon, then the best with more decay at the full one."""
+"""The scout of a named estimator chooses the start: a sweep of learning rates in short runs, then the best in full runs."""
 
 import math
 from dataclasses import dataclass
@@ -17,36 +17,37 @@ from hpo.training.space import Space
 
 @dataclass(frozen=True)
 class Scouted:
-    """What the scout found."""
+    """Result of a scout."""
 
     point: Tensor
     """The start, [k]."""
     losses: Tensor
-    """Losses at the start over the seeds at the full horizon, [seeds]."""
+    """Losses at the start over the seeds, in full runs, [seeds]."""
     rates: list[float]
-    """Learning rates of the sweep that did not diverge, and their losses at the short horizon."""
+    """Learning rates of the sweep that did not diverge."""
     sweep: list[float]
+    """Losses at ``rates`` in short runs."""
     member_steps: int
     """Gradient evaluations spent."""
     early: EarlyStopped = NOTHING_STOPPED
-    """What early stopping did among the finalists."""
+    """Counts of early stopping among the finalists."""
 
 
 def scout(
     full: InnerProblem, short: InnerProblem, rates: int, seeds: list[tuple[int, ...]], population: int, on_step: OnStep
 ) -> Scouted:
-    """Sweep ``rates`` log-spaced global learning rates within the search range.
+    """Sweeps ``rates`` log-spaced global learning rates within the search range, and judges the best in full runs.
 
     Args:
         full: the job's inner problem; its space has a learning rate.
-        short: the same with fewer steps.
-        rates: size of the sweep.
-        seeds: of the finalists; the sweep uses the first.
+        short: the job's inner problem with fewer steps.
+        rates: number of learning rates in the sweep.
+        seeds: seed paths of the finalists; the sweep uses the first.
         population: members trained as one computation, at most.
         on_step: called after every inner step.
 
     Raises:
-        Diverged: every rate diverged, at the short or at the full horizon.
+        Diverged: every rate diverged in short runs, or every finalist in full runs.
     """
     space = full.space
     items = [item for item in space.hyperparameters if item.name == "learning_rate"]
@@ -84,14 +85,14 @@ def scout(
 def _judged(
     full: InnerProblem, finalists: Tensor, seeds: list[tuple[int, ...]], population: int, on_step: OnStep
 ) -> tuple[Tensor, int, EarlyStopped]:
-    """Losses [finalists, seeds] at the full horizon, and what they cost: a race for the lowest mean, where asked for."""
+    """(losses [finalists, seeds] in full runs, member-steps spent, counts of early stopping)."""
     if not full.spec.outer.early_stopping:
         finals = judge(full, finalists, seeds, population, on_step).validation
         return finals, finals.numel() * full.steps, NOTHING_STOPPED
     raced = judge_early(full, finalists, seeds, population, on_step, all_but_best(1))
     if raced.losses.mean(dim=1).isfinite().any() or not raced.ended:
         return raced.losses, raced.member_steps, raced.early
-    # Those that led diverged after the others were ended for them.
+    # Every leader diverged after the others were ended early because of it: run the others in full.
     ended = list(raced.ended)
     again = judge(full, finalists[ended], seeds, population, on_step).validation
     finals = raced.losses.clone()
@@ -100,10 +101,15 @@ def _judged(
 
 
 def _finalists(space: Space, ranked: Tensor, given: Tensor | None) -> Tensor:
-    """Points to judge at the full horizon: the best rates, and the best rate with more decay where decay is searched; and
-    the start that was given label by label, which the sweep of one rate for all does not pass through.
+    """Points to judge in full runs, [n, k]: the given start, the best rates, and the best rate with more decay.
 
-    The gradient with respect to a small decay is small; two large steps here save many small ones later.
+    A start that is given label by label is not among the points of a sweep of one rate for all. More decay is tried only if
+    the decay is searched: the gradient with respect to a small decay is small, so two large steps here save many later.
+
+    Args:
+        space: the search space.
+        ranked: points of the sweep, best first, [m, k].
+        given: start that the spec gives label by label, [k]; None: the spec gives none.
     """
     decays = [item for item in space.hyperparameters if item.name == "weight_decay"]
     first = [] if given is None else [given]

@@ -1,4 +1,4 @@
-"""Which arm of the portfolio gets the next outer step, and why: by what each lately gained for its cost."""
+"""Chooses the arm of the portfolio that gets the next outer step, by the recent gain of each arm per cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,37 +9,37 @@ from hpo.footprint.budget import EXPLORATION, LEAST_SHARE
 PlayedArm = Literal["gradient", "sampler"]
 
 DISCOUNT = 0.7
-"""Weight of an arm's gains and costs so far when a new one is booked."""
+"""Factor on an arm's earlier gains and costs when a new outer step is booked."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What an arm gained lately, at what cost."""
+    """Discounted gain and cost of an arm."""
 
     gain: float = 0.0
-    """Fall of the incumbent's loss, nats, older falls discounted."""
+    """Fall of the incumbent's loss through this arm, nats; older falls are discounted."""
     cost: float = 0.0
-    """Run-equivalents, likewise."""
+    """Cost of this arm in run-equivalents; older costs are discounted."""
     spent: float = 0.0
-    """Run-equivalents in all."""
+    """Total cost of this arm in run-equivalents, not discounted."""
 
     def booking(self, gain: float, cost: float) -> "Tally":
-        """With one more outer step."""
+        """A copy with the gain and the cost of one more outer step added."""
         return replace(self, gain=DISCOUNT * self.gain + gain, cost=DISCOUNT * self.cost + cost, spent=self.spent + cost)
 
     @property
     def rate(self) -> float:
-        """Nats a run-equivalent."""
+        """Discounted gain per cost, nats per run-equivalent; 0 before the first cost."""
         return self.gain / self.cost if self.cost > 0 else 0.0
 
 
 def choose(tallies: Mapping[PlayedArm, Tally], spent: float, without_gradient: str | None) -> tuple[PlayedArm, str]:
-    """The next arm and the reason in words.
+    """The next arm, and the reason in words.
 
     Args:
-        tallies: of both arms.
+        tallies: tally of each arm.
         spent: run-equivalents of the job so far.
-        without_gradient: why a gradient is out of the question now; None where it is not.
+        without_gradient: reason why the gradient arm cannot be chosen now; None: it can.
     """
     if without_gradient is not None:
         return "sampler", without_gradient

@@ -1,6 +1,6 @@
-"""The sampler arm: points that Optuna proposes, and the consensus of the best, from everything judged so far.
+"""The sampler arm: proposes points by Optuna and the weighted mean of the best, from everything judged so far.
 
-The sampler is made anew for each outer step and told the observations, so nothing but them has to be saved.
+The sampler is made anew for each outer step from the observations, so only the observations are saved.
 """
 
 import logging
@@ -16,15 +16,16 @@ from optuna.trial import create_trial
 from torch import Tensor
 
 ELITES = (0.1, 0.2)
-"""Shares of the points that a consensus is taken over: a narrow one and a wide one."""
+"""Shares of the points over which a consensus is taken: a narrow one and a wide one."""
 FEWEST = 3
+"""Least number of points in a consensus, if there are as many."""
 STARTUP = 8
-"""Points judged before the sampler models anything."""
+"""Number of judged points from which the sampler fits its model; before, it draws uniformly."""
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without Optuna's message about every study and its warnings that an argument is experimental."""
+    """Context that silences Optuna's message about every study and its warnings about experimental arguments."""
     logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -41,11 +42,11 @@ def propose(points: Tensor, levels: Tensor, low: Tensor, high: Tensor, count: in
 
     Args:
         points: judged points in the box, [n, k].
-        levels: their losses, [n]; infinite where a run diverged.
+        levels: losses of the points, [n]; infinite where a run diverged.
         low: lower corner, [k].
         high: upper corner, [k].
-        count: points asked for at once; each knows of those before it (constant liar).
-        seed: below 2^32; the same seed and observations give the same points.
+        count: number of points; each takes the earlier ones into account (constant liar).
+        seed: seed of the sampler, below 2^32; the same seed and observations give the same points.
     """
     names = [str(index) for index in range(points.shape[1])]
     ends: dict[str, BaseDistribution] = {
@@ -64,16 +65,16 @@ def propose(points: Tensor, levels: Tensor, low: Tensor, high: Tensor, count: in
 
 
 def consensus(points: Tensor, levels: Tensor, share: float) -> Tensor:
-    """Mean of the best points, weighted by the logarithm of their rank as CMA-ES weighs its parents, [k].
+    """Mean of the best points, [k], weighted by the logarithm of their rank as CMA-ES weighs its parents.
 
-    The best of many noisy points is lucky; their mean is not. Along coordinates that hardly matter it averages out, along
-    those that do it comes to lie where the good points agree (Hansen & Ostermeier 2001, equation 3; "genetic repair",
-    Beyer 1995).
+    The best of many noisy points is lucky; their mean is not. Along coordinates that hardly matter the noise averages out;
+    along coordinates that matter the mean lies where the good points agree (Hansen & Ostermeier 2001, equation 3; "genetic
+    repair", Beyer 1995).
 
     Args:
-        points: [n, k], n >= 1.
-        levels: their losses, [n].
-        share: of the points that count.
+        points: judged points, [n, k], n >= 1.
+        levels: losses of the points, [n].
+        share: share of the points that enter the mean.
     """
     count = min(len(points), max(FEWEST, int(share * len(points))))
     best = levels.argsort(stable=True)[:count]

@@ -1,8 +1,7 @@
-"""The portfolio's scout: a sweep of learning rates, then each rate by itself, and a spread over the whole space, at a
-quarter of the horizon.
+"""The portfolio's scout: short runs of a learning-rate sweep, of each rate changed alone, and of a spread over the space.
 
-A short run tells useless points from useful ones as well as a second seed of the full run does, for a quarter of the
-price; which of the useful ones is best it cannot tell. So it decides what is run in full, and no more.
+A short run tells bad points from good ones as well as a second seed of the full run does, for a quarter of the cost. It
+cannot tell the best of the good ones. So short runs only choose the points that are run in full.
 """
 
 import math
@@ -20,21 +19,26 @@ from hpo.footprint.budget import (
     SURVEY_SPREAD,
 )
 from hpo.search.observations import Observations
-from hpo.search.portfolio.duels import Arena
+from hpo.search.portfolio.intensifier import Intensifier
 from hpo.search.portfolio.sampler import ELITES, consensus
 from hpo.search.protocol import SearchContext
 from hpo.search.spread import spread
 from hpo.training.space import Space
 
 TILT = 10.0
-"""Factor by which one rate of several is raised and lowered by itself."""
+"""Factor by which one learning rate of several is raised and lowered alone."""
 
 
-def survey(context: SearchContext, arena: Arena, short: Arena) -> dict[str, list[float]] | None:
-    """Fill both arenas and leave the best point as the incumbent.
+def scout(context: SearchContext, full: Intensifier, short: Intensifier) -> dict[str, list[float]] | None:
+    """Judges the scout's points in short runs, runs the best in full, and leaves the best of these as the incumbent.
+
+    Args:
+        context: the job as its search sees it.
+        full: judges points in full runs; empty so far.
+        short: judges points in short runs; empty so far.
 
     Returns:
-        Learning rates of the sweep that did not diverge and their losses; None where the learning rate is not searched.
+        Learning rates of the sweep that did not diverge and their losses; None if the learning rate is not searched.
 
     Raises:
         Diverged: every point diverged.
@@ -44,7 +48,7 @@ def survey(context: SearchContext, arena: Arena, short: Arena) -> dict[str, list
     count, tilted = min(SURVEY_SPREAD, SURVEY_PER_DIMENSION * len(space)), _tilted(space)
     finalists = 2 + SURVEY_FINALISTS + bool(tilted) + len(MORE_DECAY) * context.spec.searches("weight_decay")
     brief = 1 + rates + 2 * len(tilted) + count
-    account.enter("scout", 0, brief * short.problem.steps + (finalists + arena.seeds_that_count) * steps)
+    account.enter("scout", 0, brief * short.problem.steps + (finalists + full.seeds_that_count) * steps)
     start = space.start()
     swept = (
         torch.stack([space.with_value(start, "learning_rate", rate) for rate in _grid(context)]) if rates else start[None]
@@ -53,29 +57,29 @@ def survey(context: SearchContext, arena: Arena, short: Arena) -> dict[str, list
     rows = short.seen.add(points, "scout")
     short.run(rows, 0)
     best = swept[int(short.seen.losses[rows[1 : 1 + len(swept)], 0].argmin())]
-    leaning = _leaning(space, short, best, tilted) if tilted else []
+    composed = _best_per_rate(space, short, best, tilted) if tilted else []
     losses = short.seen.losses[:, 0]
     ranked = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
     chosen = [start, *(short.seen.points[row] for row in ranked[:SURVEY_FINALISTS])]
     if ranked:
         chosen.append(consensus(short.seen.points[ranked], losses[ranked], ELITES[0]))
-    chosen += [*leaning, *_more_decay(context, best)]
-    entered = arena.seen.add(torch.stack(chosen), "scout")
-    arena.race(entered, 0, 1)
-    if not any(arena.seen.is_run(row, 0) and arena.seen.losses[row, 0].isfinite() for row in entered):
-        # Those that led diverged after the others were ended for them.
-        arena.run(entered, 0)
-    arena.incumbent = min(
-        (row for row in entered if arena.seen.is_run(row, 0)), key=lambda row: float(arena.seen.losses[row, 0])
+    chosen += [*composed, *_more_decay(context, best)]
+    entered = full.seen.add(torch.stack(chosen), "scout")
+    full.race(entered, 0, 1)
+    if not any(full.seen.is_run(row, 0) and full.seen.losses[row, 0].isfinite() for row in entered):
+        # Every leader diverged after the others were ended early because of it: run the others in full.
+        full.run(entered, 0)
+    full.incumbent = min(
+        (row for row in entered if full.seen.is_run(row, 0)), key=lambda row: float(full.seen.losses[row, 0])
     )
-    if not arena.seen.losses[arena.incumbent, 0].isfinite():
+    if not full.seen.losses[full.incumbent, 0].isfinite():
         low, high = (_grid(context)[0], _grid(context)[-1]) if rates else (0.0, 0.0)
         where = f"at each of {rates} learning rates from {low:g} to {high:g}" if rates else f"at each of {len(rows)} points"
         raise Diverged(
             f"training diverged {where}",
             "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
-    arena.challenge(entered)
+    full.challenge(entered)
     if not rates:
         return None
     kept = [(rate, float(losses[row])) for rate, row in zip(_grid(context), rows[1 : 1 + rates], strict=True)]
@@ -84,18 +88,18 @@ def survey(context: SearchContext, arena: Arena, short: Arena) -> dict[str, list
 
 
 def _tilted(space: Space) -> list[int]:
-    """Coordinates of the rates that are tilted one by one: all of them, where there are several and not too many."""
+    """Coordinates of the learning rates that are changed one by one; [] for a single rate and for over ``MOST_TILTED``."""
     found = [index for index, item in enumerate(space.hyperparameters) if item.name == "learning_rate"]
     return found if 1 < len(found) <= MOST_TILTED else []
 
 
-def _leaning(space: Space, short: Arena, best: Tensor, tilted: list[int]) -> list[Tensor]:
-    """Tilt the rates one by one from the best of the sweep; the point with each of them where it did best, [k].
+def _best_per_rate(space: Space, short: Intensifier, best: Tensor, tilted: list[int]) -> list[Tensor]:
+    """One point, [k], with each learning rate at its best value when it was changed alone from the best of the sweep.
 
-    A sweep moves all rates together, and so never sees that the layers want them an order of magnitude apart.
+    A sweep moves all rates together, so it cannot find that the layers want rates an order of magnitude apart.
     """
     (row,) = short.seen.add(best[None], "scout")
-    leaning = best.clone()
+    composed = best.clone()
     moves = [(index, best[index] + sign * math.log(TILT)) for index in tilted for sign in (-1, 1)]
     points = best.repeat(len(moves), 1)
     for place, (index, value) in enumerate(moves):
@@ -106,17 +110,18 @@ def _leaning(space: Space, short: Arena, best: Tensor, tilted: list[int]) -> lis
     for (index, _), tried in zip(moves, rows, strict=True):
         loss = float(short.seen.losses[tried, 0])
         if loss < lowest[index]:
-            lowest[index], leaning[index] = loss, short.seen.points[tried, index]
-    return [leaning]
+            lowest[index], composed[index] = loss, short.seen.points[tried, index]
+    return [composed]
 
 
 def _more_decay(context: SearchContext, point: Tensor) -> list[Tensor]:
-    """The point with more weight decay, where that is searched: what decay does, only the full horizon shows."""
+    """The point with more weight decay, if decay is searched; only full runs show the effect of decay."""
     decays = [item.start for item in context.space.hyperparameters if item.name == "weight_decay"]
     return [context.space.with_value(point, "weight_decay", min(decays) * factor) for factor in MORE_DECAY if decays]
 
 
 def _grid(context: SearchContext) -> list[float]:
+    """Log-spaced learning rates of the sweep, from the lowest to the highest of the search range."""
     items = [item for item in context.space.hyperparameters if item.name == "learning_rate"]
     low, high = min(item.low for item in items), max(item.high for item in items)
     grid: list[float] = torch.logspace(math.log10(low), math.log10(high), SURVEY_RATES, dtype=torch.float64).tolist()
@@ -124,10 +129,10 @@ def _grid(context: SearchContext) -> list[float]:
 
 
 def sampler_history(full: Observations, short: Observations) -> tuple[Tensor, Tensor]:
-    """Points and losses for the sampler: those judged in full, and those of short runs alone, as bad as these found them.
+    """Points and losses for the sampler: points of full runs, and points of short runs with a guessed loss.
 
-    A short run's loss is set where the fully judged points of its rank are, but never above the better half: that
-    a point is good, only the full horizon can say.
+    The loss of a point with short runs alone is guessed from its rank: a quantile of the full runs' losses, from the median
+    to the worst. It is never better than the median, because only a full run can show that a point is good.
 
     Returns:
         Points [n, k] and comparable losses [n].

@@ -151,7 +151,7 @@ def test_several_starts_go_on_with_the_regularisers_of_the_leaders_run_and_rates
         next(steps)
     search = job._search
     assert isinstance(search, Alternating)
-    points = torch.stack([start.trail.point for start in search.descent.living])
+    points = torch.stack([start.state.point for start in search.descent.active])
     assert len(points) == 2 and torch.equal(points[0, search.rows], points[1, search.rows])
     assert not torch.isclose(points[0, :2], points[1, :2]).any()
 

@@ -1,11 +1,11 @@
-"""The second opinion: regression and combination against closed forms."""
+"""The slope from nearby runs: regression and combination against closed forms."""
 
 import math
 
 import pytest
 import torch
 
-from hpo.search.portfolio.witness import combined, regression, witnessed
+from hpo.search.portfolio.slope_regression import combined, combined_confidence, regression
 
 
 def test_many_exact_runs_give_the_slope_and_none_gives_the_prior() -> None:
@@ -46,6 +46,6 @@ def test_nearby_runs_overrule_gradients_that_disagree_with_each_other_and_not_th
     offsets = torch.eye(2, dtype=torch.float64).repeat(10, 1)
     rises = offsets @ torch.tensor([0.5, 0.5], dtype=torch.float64)
     wild = torch.tensor([[-30.0, 1.0], [29.0, 1.0]], dtype=torch.float64)
-    first, second = witnessed(wild, offsets, rises, noise=0.05).tolist()
+    first, second = combined_confidence(wild, offsets, rises, noise=0.05).tolist()
     assert first > 0.8 and second == 1.0
-    assert witnessed(torch.zeros(2, 2, dtype=torch.float64), offsets, rises, 0.05).tolist() == [0.0, 0.0]
+    assert combined_confidence(torch.zeros(2, 2, dtype=torch.float64), offsets, rises, 0.05).tolist() == [0.0, 0.0]

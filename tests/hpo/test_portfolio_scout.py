@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hpo.footprint.budget import MOST_TILTED
-from hpo.search.portfolio.duels import Arena
-from hpo.search.portfolio.scout import TILT, _leaning, _tilted, survey
+from hpo.search.portfolio.intensifier import Intensifier
+from hpo.search.portfolio.scout import TILT, _best_per_rate, _tilted, scout
 from hpo.seeding import Purpose
 from hpo.study import Study
 from windtunnel.types import JobSpec
@@ -19,8 +19,8 @@ def study(scope: str, **model: int) -> Study:
     return Study(JobSpec.model_validate(fields))
 
 
-def arena(of: Study) -> Arena:
-    return Arena(of.problem, lambda index: (0, Purpose.SCOUT, 9, index), 2, of.population, of.account)
+def intensifier(of: Study) -> Intensifier:
+    return Intensifier(of.problem, lambda index: (0, Purpose.SCOUT, 9, index), 2, of.population, of.account)
 
 
 @pytest.mark.parametrize(("scope", "model", "tilted"), [("role", {}, 5), ("global", {}, 0), ("tensor", {"depth": 8}, 0)])
@@ -31,12 +31,12 @@ def test_several_rates_are_tilted_one_rate_and_very_many_are_not(scope: str, mod
     assert all(label.startswith("learning_rate.") for label in labels)
 
 
-def test_the_leaning_point_has_each_rate_where_it_did_best() -> None:
+def test_the_composed_point_has_each_rate_where_it_did_best() -> None:
     of = study("role")
-    short, space = arena(of), of.space
+    short, space = intensifier(of), of.space
     # Ten times too low everywhere: raising the rate of any matrix helps.
     best = space.with_value(space.start(), "learning_rate", 1e-3)
-    (leaning,) = _leaning(space, short, best, _tilted(space))
+    (composed,) = _best_per_rate(space, short, best, _tilted(space))
     (row,) = short.seen.add(best[None], "scout")
     short.run([row], 0)
     for index in _tilted(space):
@@ -45,10 +45,10 @@ def test_the_leaning_point_has_each_rate_where_it_did_best() -> None:
             for sign in (-1, 1)
         } | {0: float(short.seen.losses[row, 0])}
         kept = min(tried, key=lambda sign: tried[sign])
-        assert leaning[index] == moved(best, index, kept)[index]
+        assert composed[index] == moved(best, index, kept)[index]
     raised = [space.labels.index(f"learning_rate.{role}") for role in ("input", "hidden", "output")]
-    assert (leaning[raised] > best[raised]).all()
-    assert leaning[space.labels.index("beta1")] == best[space.labels.index("beta1")]
+    assert (composed[raised] > best[raised]).all()
+    assert composed[space.labels.index("beta1")] == best[space.labels.index("beta1")]
 
 
 def moved(point: torch.Tensor, index: int, sign: int) -> torch.Tensor:
@@ -57,14 +57,14 @@ def moved(point: torch.Tensor, index: int, sign: int) -> torch.Tensor:
     return found
 
 
-def test_the_scout_judges_the_leaning_point_in_full_and_books_what_it_did() -> None:
+def test_the_scout_judges_the_composed_point_in_full_and_books_what_it_did() -> None:
     of = study("role")
     full, short = (
-        arena(of),
-        Arena(of.context.shorter(20), lambda index: (0, Purpose.SCOUT, 8, index), 2, of.population, of.account),
+        intensifier(of),
+        Intensifier(of.context.shorter(20), lambda index: (0, Purpose.SCOUT, 8, index), 2, of.population, of.account),
     )
     before = of.account.run_equivalents
-    sweep = survey(of.context, full, short)
+    sweep = scout(of.context, full, short)
     assert sweep is not None and len(sweep["learning_rate"]) == 8
     assert of.account.run_equivalents - before == int((~full.seen.losses.isnan()).sum()) + int(
         (~short.seen.losses.isnan()).sum()

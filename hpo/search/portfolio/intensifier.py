@@ -1,10 +1,10 @@
-"""Where points are judged: runs with common seeds, and duels with the incumbent that no single seed decides.
+"""Judges points by runs with common seeds, and compares challengers with the incumbent over several seeds.
 
-A challenger is dropped by the first seed over which its mean is no better (racing on common random numbers; Hutter et al.
-2009, FocusedILS; Maron & Moore 1994): most challengers cost one run. A duel begins with new seeds, because the incumbent
-was chosen for its losses on the old ones: fought over again on those, a lucky point would reign for good.
+A challenger is dropped at the first seed after which its mean is no better (racing on common random numbers; Hutter et al.
+2009, FocusedILS; Maron & Moore 1994), so most challengers cost one run. A comparison begins with the newest seeds, because
+the incumbent was chosen for its losses on the old ones: on those a lucky point would stay the incumbent for good.
 
-With early stopping a run is ended as soon as its extrapolated loss cannot win what it runs for.
+With early stopping a run is ended as soon as its extrapolated loss cannot win.
 """
 
 import itertools
@@ -18,23 +18,23 @@ from hpo.footprint.budget import RUNS_PER_SEED
 from hpo.search.account import Account
 from hpo.search.observations import Observations
 from hpo.search.readings import NOTHING_STOPPED
-from hpo.search.stopping import Raced, Rule, all_but_best, behind_row, behind_run, foreseen, judge_early
+from hpo.search.stopping import Raced, Rule, all_but_best, behind_row, behind_run, extrapolated_loss, judge_early
 from hpo.training.evaluation import SeedPath, judge
 from hpo.training.problem import InnerProblem
 
 MARGIN = 0.5
-"""By how many standard errors of the paired difference a challenger must be better."""
+"""Gain that a challenger needs over the incumbent, in standard errors of the paired difference."""
 
 
-class Arena:
-    """Judges points of one inner problem.
+class Intensifier:
+    """Judges points of one inner problem and keeps the best of them as the incumbent.
 
     Args:
         problem: the inner problem.
-        seed_path: of the seed with an index; the same for every point.
-        most_seeds: over so many a challenger must win at the end of a long search.
+        seed_path: seed index -> seed path; the same for every point.
+        most_seeds: number of seeds over which a challenger must win late in a long search.
         population: members trained as one computation, at most.
-        account: pays for every run.
+        account: books every run.
         early_stopping: whether runs that cannot win are ended early.
     """
 
@@ -54,9 +54,9 @@ class Arena:
         self.incumbent = 0
         """Row of the best point so far."""
         self.dropped = 0
-        """Runs that diverged since this was last set to 0."""
+        """Number of diverged runs; the search resets it to 0 after each outer step."""
         self.early = NOTHING_STOPPED
-        """What early stopping did since this was last emptied."""
+        """Counts of early stopping; the search resets them after each outer step."""
 
     @property
     def best(self) -> Tensor:
@@ -65,19 +65,19 @@ class Arena:
 
     @property
     def seeds_that_count(self) -> int:
-        """Seeds over which a challenger must win by now."""
+        """Number of seeds over which a challenger must win at the present cost of the job."""
         return min(self.most_seeds, 2 + int(self.account.run_equivalents / RUNS_PER_SEED))
 
     def run(self, rows: Sequence[int], seed: int) -> None:
-        """Train each point with one seed, unless that was done before."""
+        """Trains each point with one seed, unless it was run with that seed before."""
         self._train(self._new(rows, seed), seed, None)
 
     def race(self, rows: Sequence[int], seed: int, keep: int) -> None:
-        """``run``, where only the best ``keep`` are of interest."""
+        """Trains each point with one seed like ``run``; early stopping may end all but the best ``keep``."""
         self._train(self._new(rows, seed), seed, all_but_best(keep))
 
     def race_incumbent(self, rows: Sequence[int], seed: int) -> None:
-        """``run`` of points and the incumbent with a seed that is new to all, where only who beats it is of interest."""
+        """Trains points and the incumbent with a new seed; early stopping may end points that cannot beat the incumbent."""
         rows = self._new([*rows, self.incumbent], seed)
         self._train(rows, seed, behind_row(rows.index(self.incumbent)))
 
@@ -109,7 +109,7 @@ class Arena:
                 self.dropped += not math.isfinite(losses[place])
                 if math.isfinite(losses[place]):
                     self.seen.curves[row, seed] = tuple(curves[place])
-        # The best run with that seed is the yardstick of those that were ended.
+        # The losses of ended runs are extrapolated against the best full run with that seed.
         column = self.seen.losses[:, seed]
         whole = [row for row, met in self.seen.curves if met == seed]
         rival = min(whole, key=lambda row: float(column[row]), default=None)
@@ -118,35 +118,36 @@ class Arena:
             if rival is None:
                 likely = own[-1]
             else:
-                likely = foreseen(own, self.seen.curves[rival, seed], float(column[rival]), self.problem.steps)
-            self.seen.foresee(rows[place], seed, likely)
+                likely = extrapolated_loss(own, self.seen.curves[rival, seed], float(column[rival]), self.problem.steps)
+            self.seen.record_extrapolated(rows[place], seed, likely)
 
     def challenge(self, rows: Sequence[int], first: int = 0) -> float:
-        """Points challenge the incumbent, the best with the seed ``first`` (one of those that count) first.
+        """Compares points with the incumbent one by one, in the order of their losses with the seed ``first``.
 
-        Who was ended early with that seed lost there.
+        That seed counts in each comparison. A point whose run with it was ended early has lost and is skipped.
 
         Returns:
-            By how much the mean loss over the common seeds fell, nats; 0 where the incumbent stays.
+            Fall of the incumbent's mean loss over the common seeds, nats; 0 if the incumbent stays.
         """
         there = [row for row in dict.fromkeys(rows) if self.seen.is_run(row, first)]
-        return sum(self._duel(row, first) for row in sorted(there, key=lambda row: float(self.seen.losses[row, first])))
+        return sum(self._compare(row, first) for row in sorted(there, key=lambda row: float(self.seen.losses[row, first])))
 
-    def _turns(self, first: int) -> list[int]:
-        """Seeds of a duel: that one, then the newest ones first, then ones that no point has met."""
+    def _seed_order(self, first: int) -> list[int]:
+        """Seeds of a comparison in order: ``first``, then the others from newest to oldest, then new ones."""
         known = [seed for seed in reversed(range(self.seen.seeds)) if seed != first]
         new = itertools.count(self.seen.seeds)
         return [first, *itertools.islice(itertools.chain(known, new), self.seeds_that_count - 1)]
 
-    def _duel(self, row: int, first: int) -> float:
+    def _compare(self, row: int, first: int) -> float:
+        """Makes the point of ``row`` the incumbent if it wins; returns its gain, nats, or 0 if it loses."""
         old = self.incumbent
         if row == old:
             return 0.0
         met: list[int] = []
         gains = torch.zeros(1)
-        for seed in self._turns(first):
+        for seed in self._seed_order(first):
             met.append(seed)
-            self._meet(row, old, seed, float(gains.sum()))
+            self._run_both(row, old, seed, float(gains.sum()))
             if not self.seen.is_run(row, seed):
                 return 0.0
             gains = self.seen.losses[old, met] - self.seen.losses[row, met]
@@ -159,8 +160,11 @@ class Arena:
         self.incumbent = row
         return float(gains[gains.isfinite()].mean()) if gains.isfinite().any() else 0.0
 
-    def _meet(self, row: int, old: int, seed: int, lead: float) -> None:
-        """Run both with a seed; with early stopping one after the other, and the challenger while it may keep its lead."""
+    def _run_both(self, row: int, old: int, seed: int, lead: float) -> None:
+        """Trains a challenger and the incumbent ``old`` with a seed, unless that was done before.
+
+        With early stopping the incumbent is run first, and the challenger is ended once it will surely lose its lead.
+        """
         if not self.early_stopping:
             return self.run([row, old], seed)
         self.run([old], seed)
