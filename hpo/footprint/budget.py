@@ -29,17 +29,17 @@ are added."""
 MOST_CANDIDATES = 2 + CHEAPEST + LATEST
 """Most points that the finish compares from one start."""
 
-SURVEY_RATES, SURVEY_SPREAD, SURVEY_PER_DIMENSION = 8, 16, 4
+SCOUT_RATES, SCOUT_SPREAD, SCOUT_PER_DIMENSION = 8, 16, 4
 """Scout of the portfolio, in short runs on one seed: learning rates; most points spread over the space; points for each
 dimension, in a space of few dimensions."""
-SURVEY = SURVEY_RATES + SURVEY_SPREAD
+SCOUT_POINTS = SCOUT_RATES + SCOUT_SPREAD
 """Most points of the scout's sweep and spread together."""
-SURVEY_FINALISTS = 2
+SCOUT_FINALISTS = 2
 """Best points of the scout that are run in full. Further points are added: the start, the mean of the best, the points of
 more decay, and the point that has the best value of each learning rate."""
-SURVEYED = 2 + SURVEY_FINALISTS + len(MORE_DECAY)
+SCOUT_FULL_RUNS = 2 + SCOUT_FINALISTS + len(MORE_DECAY)
 """Full runs of the scout, without the point that has the best value of each learning rate."""
-MOST_TILTED = 8
+MOST_PERTURBED_RATES = 8
 """Most learning rates that the scout raises and lowers one by one. A space with more leaves their ratios to the sampler."""
 
 GRADIENT_SEEDS = 2

@@ -4,10 +4,10 @@ from hpo.footprint.budget import (
     MOST_AUTO_CANDIDATES,
     MOST_CANDIDATES,
     RACERS,
+    SCOUT_PER_DIMENSION,
+    SCOUT_POINTS,
+    SCOUT_RATES,
     STARTS_SPREAD,
-    SURVEY,
-    SURVEY_PER_DIMENSION,
-    SURVEY_RATES,
     SWEEP,
     SWEEP_FINALISTS,
 )
@@ -22,7 +22,7 @@ from hpo.footprint.memory import (
 from hpo.footprint.sizes import Sizes
 from hpo.sizing.checks import checks_bytes
 from hpo.sizing.hypergradients import certificate_bytes, hypergradient_bytes
-from hpo.sizing.work import AUTO_RUNS, tilted
+from hpo.sizing.work import AUTO_RUNS, perturbed_rates
 
 
 def members_at_once(sizes: Sizes) -> int:
@@ -39,8 +39,8 @@ def runs_at_once(sizes: Sizes) -> int:
     step = AUTO_RUNS if spec.method.info.has_sampler else RACERS * outer.starts
     scout = max(seeds, STARTS_SPREAD * (outer.starts - 1))
     if outer.scout and spec.method.info.has_sampler:
-        spread = 1 + SURVEY_RATES + SURVEY_PER_DIMENSION * sizes.coordinates
-        scout = max(min(1 + SURVEY, spread), 2 * tilted(sizes))
+        spread = 1 + SCOUT_RATES + SCOUT_PER_DIMENSION * sizes.coordinates
+        scout = max(min(1 + SCOUT_POINTS, spread), 2 * perturbed_rates(sizes))
     elif outer.scout and spec.searches("learning_rate"):
         scout = max(scout, SWEEP, SWEEP_FINALISTS * seeds)
     return max(scout, step, finish)

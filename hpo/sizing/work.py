@@ -7,14 +7,14 @@ from hpo.estimators.facts.registry import response_facts
 from hpo.footprint.budget import (
     CERTIFIED_STEPS,
     GRADIENT_SEEDS,
-    MOST_TILTED,
+    MOST_PERTURBED_RATES,
     QUALITY_MEMBERS,
     QUALITY_POINTS,
     RACE_FINALISTS,
     RACERS,
+    SCOUT_FULL_RUNS,
+    SCOUT_POINTS,
     STARTS_SPREAD,
-    SURVEY,
-    SURVEYED,
     SWEEP,
     SWEEP_FINALISTS,
     short_steps,
@@ -130,14 +130,14 @@ def _scout(sizes: Sizes) -> Phase:
     if not spec.outer.scout or not (spec.method.info.has_sampler or spec.searches("learning_rate")):
         return Phase("scout", seeds * steps + others)
     if spec.method.info.has_sampler:
-        leaning = tilted(sizes)
-        return Phase("scout", (SURVEY + 2 * leaning) * short + (SURVEYED + bool(leaning) + seeds) * steps)
+        perturbed = perturbed_rates(sizes)
+        return Phase("scout", (SCOUT_POINTS + 2 * perturbed) * short + (SCOUT_FULL_RUNS + bool(perturbed) + seeds) * steps)
     return Phase("scout", SWEEP * short + SWEEP_FINALISTS * seeds * steps + others)
 
 
-def tilted(sizes: Sizes) -> int:
+def perturbed_rates(sizes: Sizes) -> int:
     """Number of learning rates that the scout of ``auto`` raises and lowers one by one."""
-    return sizes.rates if 1 < sizes.rates <= MOST_TILTED else 0
+    return sizes.rates if 1 < sizes.rates <= MOST_PERTURBED_RATES else 0
 
 
 def _tune(sizes: Sizes, limit: int) -> Phase:

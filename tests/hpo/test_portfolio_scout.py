@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from hpo.footprint.budget import MOST_TILTED
+from hpo.footprint.budget import MOST_PERTURBED_RATES
 from hpo.search.portfolio.intensifier import Intensifier
-from hpo.search.portfolio.scout import TILT, _best_per_rate, _tilted, scout
+from hpo.search.portfolio.scout import RATE_FACTOR, _best_per_rate, _perturbed_rates, scout
 from hpo.seeding import Purpose
 from hpo.study import Study
 from windtunnel.types import JobSpec
@@ -26,8 +26,8 @@ def intensifier(of: Study) -> Intensifier:
 @pytest.mark.parametrize(("scope", "model", "tilted"), [("role", {}, 5), ("global", {}, 0), ("tensor", {"depth": 8}, 0)])
 def test_several_rates_are_tilted_one_rate_and_very_many_are_not(scope: str, model: dict[str, int], tilted: int) -> None:
     space = study(scope, **model).space
-    labels = [space.labels[index] for index in _tilted(space)]
-    assert len(labels) == tilted <= MOST_TILTED
+    labels = [space.labels[index] for index in _perturbed_rates(space)]
+    assert len(labels) == tilted <= MOST_PERTURBED_RATES
     assert all(label.startswith("learning_rate.") for label in labels)
 
 
@@ -36,10 +36,10 @@ def test_the_composed_point_has_each_rate_where_it_did_best() -> None:
     short, space = intensifier(of), of.space
     # Ten times too low everywhere: raising the rate of any matrix helps.
     best = space.with_value(space.start(), "learning_rate", 1e-3)
-    (composed,) = _best_per_rate(space, short, best, _tilted(space))
+    (composed,) = _best_per_rate(space, short, best, _perturbed_rates(space))
     (row,) = short.seen.add(best[None], "scout")
     short.run([row], 0)
-    for index in _tilted(space):
+    for index in _perturbed_rates(space):
         tried = {
             sign: float(short.seen.losses[short.seen.add(moved(best, index, sign)[None], "scout")[0], 0])
             for sign in (-1, 1)
@@ -53,7 +53,7 @@ def test_the_composed_point_has_each_rate_where_it_did_best() -> None:
 
 def moved(point: torch.Tensor, index: int, sign: int) -> torch.Tensor:
     found = point.clone()
-    found[index] += sign * math.log(TILT)
+    found[index] += sign * math.log(RATE_FACTOR)
     return found
 
 

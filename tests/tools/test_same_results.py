@@ -17,7 +17,7 @@ def same():
     """The package ``same``, which lies beside the script."""
     sys.path.insert(0, str(TOOLS))
     try:
-        yield {name: importlib.import_module(f"same.{name}") for name in ("cases", "differences", "side")}
+        yield {name: importlib.import_module(f"same.{name}") for name in ("cases", "differences", "exported", "side")}
     finally:
         sys.path.remove(str(TOOLS))
 
@@ -105,3 +105,45 @@ def test_the_command_names_its_cases_and_refuses_what_is_no_checkout():
     assert listed.returncode == 0 and "schedule-gpt3" in listed.stdout.split()
     nothing = subprocess.run([*script, "no-such-revision", ".", "--only", "listings"], capture_output=True, text=True)
     assert nothing.returncode == 2 and "no-such-revision is no checkout" in nothing.stdout
+
+
+FILE = '''"""A plan."""
+
+import math
+
+STEPS = 4
+
+
+class Floats:
+    cos = math.cos
+
+
+def half(xp, share):
+    """Half a cosine."""
+    return (1 + xp.cos(math.pi * share)) / 2
+
+
+def multiplier(step):
+    return half(Floats, (step + 1) / STEPS)
+
+
+def rate(step):
+    """Learning rate."""
+    return {rate} * multiplier(step)  # peak
+'''
+CLASS = "class Floats:\n    cos = math.cos\n\n\n"
+OLDER = FILE.replace(CLASS, "").replace("half(Floats, ", "half(").replace("def half(xp, ", "def half(")
+    FILE.replace("class Floats:\n    cos = math.cos\n\n\n", "")
+    .replace("half(Floats, ", "half(")
+    .replace("def half(xp, ", "def half(")
+)
+
+
+def test_an_exported_file_is_compared_by_its_learning_rates_and_its_code(same):
+    older = OLDER.replace("xp.cos", "math.cos").replace("Learning rate.", "Rate at a step.")
+    new, old = (same["exported"].by_value(text.replace("{rate}", "0.5"), "torch") for text in (FILE, older))
+    assert new == old and len(new["multipliers"]) == 4 and new["multipliers"][-1] == "0.0"
+    changed = same["exported"].by_value(FILE.replace("{rate}", "0.25"), "torch")
+    assert changed["code"] != new["code"] and changed["multipliers"] == new["multipliers"]
+    moved = same["exported"].by_value(FILE.replace("{rate}", "0.5").replace("1 + xp", "2 + xp"), "torch")
+    assert moved["multipliers"] != new["multipliers"]

@@ -1,4 +1,4 @@
-"""What an exported file says, where its text may differ: its learning rate by value at every step, and all else as text."""
+"""Parts of an exported file that compare where its wording may differ: its code, and its learning rates by value."""
 
 import ast
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ def by_value(text: str, name: str) -> Any:
         name: its format.
 
     Returns:
-        For YAML its content, every scalar as written. For a Python file ``text``, without the functions that only the
-        schedule uses and without imports, ``imports``, and ``multipliers`` at steps of the run as they print. Any other
-        text as it is.
+        For YAML its content, every scalar as written. For a Python file its docstring as ``about``; its ``code`` without
+        comments, the docstrings of functions, imports, and the functions that only the schedule uses; and ``multipliers``
+        at steps of the run as they print. Any other text as it is.
     """
     if name == "yaml":
         return yaml.load(text, Loader=yaml.BaseLoader)
@@ -37,10 +37,17 @@ def by_value(text: str, name: str) -> Any:
     exec(compile(ast.Module([*imports, *constants, *own], []), "schedule", "exec"), names)
     steps = names["STEPS"]
     at = sorted({step * (steps - 1) // max(1, min(STEPS, steps) - 1) for step in range(min(STEPS, steps))})
-    gone = {line for node in own for line in range(_first(node), (node.end_lineno or node.lineno) + 1)}
-    gone |= {node.lineno for node in imports}
-    kept = [line for number, line in enumerate(text.splitlines(), start=1) if number not in gone and line.strip()]
-    return {"text": "\n".join(kept), "multipliers": [repr(float(names[SCHEDULE](step))) for step in at]}
+    about = ast.get_docstring(tree)
+    rest = ast.Module([node for node in tree.body if node not in own and node not in imports], [])
+    for node in ast.walk(rest):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+    return {
+        "about": about,
+        "code": ast.unparse(rest),
+        "multipliers": [repr(float(names[SCHEDULE](step))) for step in at],
+    }
 
 
 def _schedules_own(tree: ast.Module) -> list[ast.stmt]:
@@ -64,5 +71,6 @@ def _is_plain(node: ast.AST) -> bool:
     return all(isinstance(each, kinds) for each in ast.walk(node))
 
 
-def _first(node: ast.stmt) -> int:
-    return min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -12,11 +12,11 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.footprint.budget import (
     MORE_DECAY,
-    MOST_TILTED,
-    SURVEY_FINALISTS,
-    SURVEY_PER_DIMENSION,
-    SURVEY_RATES,
-    SURVEY_SPREAD,
+    MOST_PERTURBED_RATES,
+    SCOUT_FINALISTS,
+    SCOUT_PER_DIMENSION,
+    SCOUT_RATES,
+    SCOUT_SPREAD,
 )
 from hpo.search.observations import Observations
 from hpo.search.portfolio.intensifier import Intensifier
@@ -25,7 +25,7 @@ from hpo.search.protocol import SearchContext
 from hpo.search.spread import spread
 from hpo.training.space import Space
 
-TILT = 10.0
+RATE_FACTOR = 10.0
 """Factor by which one learning rate of several is raised and lowered alone."""
 
 
@@ -44,10 +44,10 @@ def scout(context: SearchContext, full: Intensifier, short: Intensifier) -> dict
         Diverged: every point diverged.
     """
     space, account, steps = context.space, context.account, context.spec.inner.steps
-    rates = SURVEY_RATES if context.spec.searches("learning_rate") else 0
-    count, tilted = min(SURVEY_SPREAD, SURVEY_PER_DIMENSION * len(space)), _tilted(space)
-    finalists = 2 + SURVEY_FINALISTS + bool(tilted) + len(MORE_DECAY) * context.spec.searches("weight_decay")
-    brief = 1 + rates + 2 * len(tilted) + count
+    rates = SCOUT_RATES if context.spec.searches("learning_rate") else 0
+    count, perturbed = min(SCOUT_SPREAD, SCOUT_PER_DIMENSION * len(space)), _perturbed_rates(space)
+    finalists = 2 + SCOUT_FINALISTS + bool(perturbed) + len(MORE_DECAY) * context.spec.searches("weight_decay")
+    brief = 1 + rates + 2 * len(perturbed) + count
     account.enter("scout", 0, brief * short.problem.steps + (finalists + full.seeds_that_count) * steps)
     start = space.start()
     swept = (
@@ -57,10 +57,10 @@ def scout(context: SearchContext, full: Intensifier, short: Intensifier) -> dict
     rows = short.seen.add(points, "scout")
     short.run(rows, 0)
     best = swept[int(short.seen.losses[rows[1 : 1 + len(swept)], 0].argmin())]
-    composed = _best_per_rate(space, short, best, tilted) if tilted else []
+    composed = _best_per_rate(space, short, best, perturbed) if perturbed else []
     losses = short.seen.losses[:, 0]
     ranked = [row for row in losses.argsort(stable=True).tolist() if losses[row].isfinite()]
-    chosen = [start, *(short.seen.points[row] for row in ranked[:SURVEY_FINALISTS])]
+    chosen = [start, *(short.seen.points[row] for row in ranked[:SCOUT_FINALISTS])]
     if ranked:
         chosen.append(consensus(short.seen.points[ranked], losses[ranked], ELITES[0]))
     chosen += [*composed, *_more_decay(context, best)]
@@ -87,26 +87,26 @@ def scout(context: SearchContext, full: Intensifier, short: Intensifier) -> dict
     return {"learning_rate": [rate for rate, _ in sound], "loss": [loss for _, loss in sound]}
 
 
-def _tilted(space: Space) -> list[int]:
-    """Coordinates of the learning rates that are changed one by one; [] for a single rate and for over ``MOST_TILTED``."""
+def _perturbed_rates(space: Space) -> list[int]:
+    """Coordinates of the learning rates that are changed one by one; [] for a single rate and for over ``MOST_PERTURBED_RATES``."""
     found = [index for index, item in enumerate(space.hyperparameters) if item.name == "learning_rate"]
-    return found if 1 < len(found) <= MOST_TILTED else []
+    return found if 1 < len(found) <= MOST_PERTURBED_RATES else []
 
 
-def _best_per_rate(space: Space, short: Intensifier, best: Tensor, tilted: list[int]) -> list[Tensor]:
+def _best_per_rate(space: Space, short: Intensifier, best: Tensor, perturbed: list[int]) -> list[Tensor]:
     """One point, [k], with each learning rate at its best value when it was changed alone from the best of the sweep.
 
     A sweep moves all rates together, so it cannot find that the layers want rates an order of magnitude apart.
     """
     (row,) = short.seen.add(best[None], "scout")
     composed = best.clone()
-    moves = [(index, best[index] + sign * math.log(TILT)) for index in tilted for sign in (-1, 1)]
+    moves = [(index, best[index] + sign * math.log(RATE_FACTOR)) for index in perturbed for sign in (-1, 1)]
     points = best.repeat(len(moves), 1)
     for place, (index, value) in enumerate(moves):
         points[place, index] = value
     rows = short.seen.add(space.clamp(points), "scout")
     short.run([row, *rows], 0)
-    lowest = {index: float(short.seen.losses[row, 0]) for index in tilted}
+    lowest = {index: float(short.seen.losses[row, 0]) for index in perturbed}
     for (index, _), tried in zip(moves, rows, strict=True):
         loss = float(short.seen.losses[tried, 0])
         if loss < lowest[index]:
@@ -124,7 +124,7 @@ def _grid(context: SearchContext) -> list[float]:
     """Log-spaced learning rates of the sweep, from the lowest to the highest of the search range."""
     items = [item for item in context.space.hyperparameters if item.name == "learning_rate"]
     low, high = min(item.low for item in items), max(item.high for item in items)
-    grid: list[float] = torch.logspace(math.log10(low), math.log10(high), SURVEY_RATES, dtype=torch.float64).tolist()
+    grid: list[float] = torch.logspace(math.log10(low), math.log10(high), SCOUT_RATES, dtype=torch.float64).tolist()
     return grid
 
 
