@@ -133,10 +133,6 @@ def rate(step):
 '''
 CLASS = "class Floats:\n    cos = math.cos\n\n\n"
 OLDER = FILE.replace(CLASS, "").replace("half(Floats, ", "half(").replace("def half(xp, ", "def half(")
-    FILE.replace("class Floats:\n    cos = math.cos\n\n\n", "")
-    .replace("half(Floats, ", "half(")
-    .replace("def half(xp, ", "def half(")
-)
 
 
 def test_an_exported_file_is_compared_by_its_learning_rates_and_its_code(same):

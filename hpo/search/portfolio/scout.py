@@ -88,7 +88,7 @@ def scout(context: SearchContext, full: Intensifier, short: Intensifier) -> dict
 
 
 def _perturbed_rates(space: Space) -> list[int]:
-    """Coordinates of the learning rates that are changed one by one; [] for a single rate and for over ``MOST_PERTURBED_RATES``."""
+    """Coordinates of the learning rates that are changed one by one; none of a single rate, or of too many."""
     found = [index for index, item in enumerate(space.hyperparameters) if item.name == "learning_rate"]
     return found if 1 < len(found) <= MOST_PERTURBED_RATES else []
 
