@@ -128,7 +128,7 @@ def upsert(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) ->
 
 
 def _dialect(session: Session) -> Any:
-    """Both modules have ``insert`` with the same conflict clauses, and no common type."""
+    """SQLAlchemy's module for the session's database; the two share ``insert`` with conflict clauses, but no type."""
     return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
 
 
