@@ -114,7 +114,7 @@ def migration(url: str) -> Iterator[Connection]:
 
 
 def insert_or_ignore(session: Session, table: Table, values: Mapping[str, Any]) -> bool:
-    """Insert one row; False where its key was there already (on PostgreSQL: after waiting for whoever writes it now)."""
+    """Insert one row; False where its key was there already (on PostgreSQL after waiting for its writer)."""
     insert = _dialect(session).insert(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key)
     return session.execute(insert).first() is not None
 
