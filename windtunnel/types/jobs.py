@@ -117,4 +117,4 @@ class WorkerInfo(Response):
     steps_per_second: float | None = None
     """Inner steps a second of the job that it runs, summed over members; None where it runs no job."""
     draining: bool = False
-    """Whether it was asked to give up its job and to take no other."""
+    """Whether it was asked to release its job and to take no other."""
