@@ -13,7 +13,7 @@ KeyName = Annotated[
 
 
 class KeyRequest(Request):
-    """Request for a new key, which will belong to the owner of the request's key."""
+    """Request for a new key, which will belong to the caller."""
 
     name: KeyName = Field(description="Purpose of the key, such as the machine that will hold it.", examples=["laptop"])
 

@@ -168,7 +168,7 @@ class CoordinateSlope(Response):
 
 
 class CoordinateCheck(Response):
-    """Check that activations keep their size when the width grows; a transfer plan needs it to pass.
+    """Check that activations keep their size when the width grows; a plan is refused if it fails.
 
     Lists and mappings have one value a width, the mean over seeds. The ones with a default are empty in results of older
     versions.

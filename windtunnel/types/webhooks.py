@@ -35,7 +35,7 @@ LONGEST_URL = 2000
 
 
 class WebhookRequest(Request):
-    """Request for a webhook, which will belong to the owner of the request's key."""
+    """Request for a webhook, which will belong to the caller."""
 
     url: HttpUrl = Field(
         description="Where to send: http or https, a public address, no user name, no fragment; up to 2,000 characters.",
