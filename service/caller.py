@@ -1,4 +1,4 @@
-"""The caller of a request: the owner of its API key, or, where no key was ever made, whoever can reach the server."""
+"""The caller of a request: the owner of its API key, or the owner `local` where no key was ever made."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from store.database import Database
 from store.keys import LOCAL
 
 COOKIE = "windtunnel_key"
-"""Holds the key of a person who has signed in to the status page."""
+"""Name of the cookie that holds the key of a user who has signed in to the status page."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _webhook_id(webhook_id: str) -> str:
 
 
 JobId = Annotated[str, Depends(_job_id)]
-"""Id of a job in a path. Only its form is checked here, and that of every id below: whose it is the store asks."""
+"""Id of a job in a path. Only its form is checked here, as of every id in this file; the store checks the owner."""
 PlanId = Annotated[str, Depends(_plan_id)]
 """Id of a transfer plan in a path."""
 DatasetId = Annotated[str, Depends(_dataset_id)]
@@ -101,4 +101,4 @@ WebhookId = Annotated[str, Depends(_webhook_id)]
 """Id of a webhook in a path."""
 
 SIGNED_IN = [Depends(_caller)]
-"""Dependencies of a router whose routes answer nobody without a key, where the server has keys."""
+"""Dependencies of a router whose routes refuse a request without a key, where the server has keys."""

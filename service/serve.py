@@ -23,7 +23,7 @@ PATIENCE = 5
 
 
 class AddressUnavailableError(Exception):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen on the given address."""
 
 
 class OpenToAllError(Exception):

@@ -68,10 +68,10 @@ def get(s: Session, dataset_id: str, *, owner: str) -> Dataset:
 
 
 def hold(s: Session, dataset_id: str, *, owner: str) -> Dataset:
-    """One data set, which nobody deletes until the transaction ends.
+    """One data set, locked against deletion until the transaction ends.
 
     Raises:
-        DatasetNotFound: this owner has none of that id.
+        DatasetNotFound: this owner has no data set of that id.
     """
     return as_dataset(_found(s, select(datasets).with_for_update(), dataset_id, owner))
 
@@ -100,7 +100,7 @@ def delete(s: Session, dataset_id: str, *, owner: str) -> Dataset:
 
 
 def facts(s: Session, tasks: Iterable[str]) -> dict[str, TaskInfo]:
-    """Name -> facts of those of the tasks that are data sets, whoever owns them; of deleted ones, too."""
+    """Name -> facts, for the tasks that are data sets; data sets of every owner and deleted ones included."""
     wanted = {task for task in tasks if is_dataset(task)}
     if not wanted:
         return {}

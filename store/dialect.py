@@ -114,7 +114,7 @@ def migration(url: str) -> Iterator[Connection]:
 
 
 def insert_or_ignore(session: Session, table: Table, values: Mapping[str, Any]) -> bool:
-    """Insert one row; False where its key was there already (on PostgreSQL: after waiting for whoever writes it now)."""
+    """Insert one row; False where its key was there already (on PostgreSQL after waiting for its writer)."""
     insert = _dialect(session).insert(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key)
     return session.execute(insert).first() is not None
 
@@ -128,7 +128,7 @@ def upsert(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) ->
 
 
 def _dialect(session: Session) -> Any:
-    """Both modules have ``insert`` with the same conflict clauses, and no common type."""
+    """SQLAlchemy's module for the session's database; the two share ``insert`` with conflict clauses, but no type."""
     return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
 
 

@@ -66,7 +66,7 @@ class TooManyJobs(StoreError):
 
 
 class DatasetNotFound(StoreError):
-    """No data set has this id, or it was deleted, or it is somebody else's."""
+    """No data set has this id, or it was deleted, or it belongs to another owner."""
 
     def __init__(self, dataset_id: str, *, deleted: bool = False) -> None:
         what = "was deleted; upload the file again, and it has the same id" if deleted else "is none of yours"

@@ -60,7 +60,7 @@ def save_plan(s: Session, lease: Lease, plan: TransferPlan) -> None:
 
 
 def _columns(s: Session, lease: Lease, columns: Iterable[Column[Any]]) -> Row[Any]:
-    """These columns of the job's row. Raises LeaseLost."""
+    """The given columns of the row of the leased job. Raises LeaseLost."""
     row = s.execute(select(*columns).where(held(lease))).first()
     if row is None:
         raise LeaseLost(lease.job_id, lease.epoch)

@@ -2,7 +2,7 @@
 
 queued --request_pause--> paused --resume--> queued
 queued | paused --request_cancel--> cancelled
-A running job is asked: its worker lets go of it, and then it is paused or cancelled.
+A running job is asked: its worker releases it, and then it is paused or cancelled.
 """
 
 from collections.abc import Iterable, Sequence
@@ -176,7 +176,7 @@ def request_cancel(s: Session, job_id: str, *, owner: str) -> Job:
 
 
 def request_pause(s: Session, job_id: str, *, owner: str) -> Job:
-    """Pause a job that waits; ask the worker of a running one to let go of it. Any other job stays as it is.
+    """Pause a job that waits; ask the worker of a running one to release it. Any other job stays as it is.
 
     Raises:
         JobNotFound: the owner has no such job.
@@ -194,7 +194,7 @@ def request_pause(s: Session, job_id: str, *, owner: str) -> Job:
 
 
 def resume(s: Session, job_id: str, *, owner: str) -> Job:
-    """Queue a paused job; take back the request where its worker has not let go yet. Any other job stays as it is.
+    """Queue a paused job; take back the request where its worker has not released it yet. Any other job stays as it is.
 
     Raises:
         JobNotFound: the owner has no such job.
@@ -211,13 +211,13 @@ def resume(s: Session, job_id: str, *, owner: str) -> Job:
 
 
 def _held(s: Session, job_id: str, owner: str) -> Row[Any]:
-    """Row of the owner's job, which nobody else changes until the transaction ends. Raises JobNotFound."""
+    """Row of the owner's job, locked against changes until the transaction ends. Raises JobNotFound."""
     columns = (jobs.c.state, jobs.c.cancel_requested_at, jobs.c.pause_requested_at)
     return _found(s, columns, job_id, owner, locked=True)
 
 
 def _found(s: Session, columns: Iterable[Column[Any]], job_id: str, owner: str, *, locked: bool = False) -> Row[Any]:
-    """Row of the owner's job; a stranger's is not there. Raises JobNotFound."""
+    """Row of the owner's job. Raises JobNotFound, also for another owner's job."""
     wanted = select(*columns).where(jobs.c.id == job_id, jobs.c.owner == owner)
     row = s.execute(wanted.with_for_update() if locked else wanted).first()
     if row is None:

@@ -83,7 +83,7 @@ def listing(s: Session, *, owner: str) -> list[ApiKey]:
 
 
 def everybodys(s: Session) -> list[ApiKey]:
-    """Keys of every owner, oldest first; revoked ones too. For whoever has the database itself."""
+    """Keys of every owner, oldest first; revoked ones too. For commands that work on the database itself."""
     return [_api_key(row) for row in s.execute(_OLDEST_FIRST)]
 
 
@@ -97,7 +97,7 @@ def revoke(s: Session, key_id: str, *, owner: str) -> ApiKey:
 
 
 def revoke_anybodys(s: Session, key_id: str) -> ApiKey:
-    """End a key, whosever it is. For whoever has the database itself.
+    """End a key of any owner. For commands that work on the database itself.
 
     Raises:
         KeyNotFound: there is no such key.

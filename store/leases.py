@@ -1,4 +1,4 @@
-"""Leases: a worker claims a job, keeps it, writes to it, lets go of it. Every write names its epoch.
+"""Leases: a worker claims a job, keeps it, writes to it, releases it. Every write names its epoch.
 
 queued --claim--> running --succeed | fail | mark_cancelled--> succeeded | failed | cancelled
 queued | paused | cancelled <--release | crash | lost lease | shrink-- running, by what its owner asked for meanwhile
@@ -48,9 +48,9 @@ class Signals:
     cancel: bool
     pause: bool
     drain: bool = False
-    """The worker is to let go and take no other job."""
+    """Whether the worker is asked to release its job and take no other."""
     others_wait: bool = False
-    """There are jobs that wait, and this one is among those that have held a worker for longest."""
+    """Whether jobs wait and this one is among the jobs that have held a worker for longest."""
 
     @property
     def stop(self) -> bool:
@@ -59,7 +59,7 @@ class Signals:
 
 
 def claim(s: Session, job_id: str, worker_id: str, ttl: float, *, threads: int = 1) -> Lease | None:
-    """Take a queued job for ``ttl`` seconds of the database's clock; None where somebody else was faster.
+    """Take a queued job for ``ttl`` seconds of the database's clock; None where another worker was faster.
 
     ``threads`` is what this worker would compute with; the lease says what the job must be computed with.
     """
@@ -118,7 +118,7 @@ def beat(s: Session, lease: Lease, ttl: float) -> Signals:
     waiting = (
         select(func.count()).select_from(jobs).where(jobs.c.state == "queued", jobs.c.queued_at < now() - REALLY_WAITS)
     )
-    # As many let go as there are jobs that wait, those first that have run for longest.
+    # As many jobs are released as wait, the ones that have run for longest first.
     found = s.execute(select(drained, longer.scalar_subquery() < waiting.scalar_subquery())).one()
     return replace(signals, drain=bool(found[0]), others_wait=bool(found[1]))
 

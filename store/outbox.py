@@ -1,7 +1,7 @@
 """Order in which waiting jobs ring for a worker: fair shares over owners.
 
 The outbox is the column ``next_ring_at``, set in the transaction that queues a job. Losing a ring or ringing twice is
-harmless: who rings changes no state, and a ring that nobody answers is repeated, later and later.
+harmless: a ring changes no state, and an unanswered ring is repeated, after longer and longer pauses.
 """
 
 from sqlalchemy import func, select, update
@@ -11,18 +11,19 @@ from store.dialect import now
 from store.tables import jobs
 
 LONGEST_RING = 30.0
-"""Most seconds between two rings for a job that nobody claims."""
+"""Most seconds between two rings for a job that no worker has claimed."""
 
 SPARE = 32
 """Jobs looked at beyond those asked for, in case other dispatchers ring for the first ones at this moment."""
 
 
 def due(s: Session, limit: int) -> list[str]:
-    """Ids of up to ``limit`` queued jobs to ring for now, in order of their turns; each rings again if nobody claims it.
+    """Ids of up to ``limit`` queued jobs to ring for now, in order of their turns; each rings again if no worker claims it.
 
-    A job's turn: the jobs of its owner that run or wait before it come first, then whose owner was served longest ago,
-    then who has waited longest. So each owner has as many turns as any other, however many jobs it has. Any number of
-    dispatchers may ask at once: on PostgreSQL each gets other jobs.
+    Turns are sorted by the number of jobs of the same owner that run or wait before the job, fewest first; then by the time
+    at which the owner was last served, longest ago first; then by the time that the job has waited, longest first. So all
+    owners have equally many turns, however many jobs they have. Any number of dispatchers may ask at once: on PostgreSQL
+    each gets other jobs.
     """
     waits = (jobs.c.state == "queued", jobs.c.next_ring_at <= now())
     owners = select(jobs.c.owner).where(*waits).distinct().subquery()
@@ -47,7 +48,7 @@ def due(s: Session, limit: int) -> list[str]:
     for row in s.execute(turns).all():
         if len(rung) == limit:
             break
-        # One after the other: a query that locks while it sorts is done again for every row that somebody else has changed.
+        # One after the other: a query that locks while it sorts is done again for every row that others have changed.
         free = select(jobs.c.id).where(jobs.c.id == row.id, *waits).with_for_update(skip_locked=True).scalar_subquery()
         pause = min(2.0 ** min(row.rings, 10), LONGEST_RING)
         ring = {"rings": row.rings + 1, "rung_at": now(), "next_ring_at": now() + pause}

@@ -1,4 +1,4 @@
-"""Settings of whoever opens the database: read from the environment with the prefix ``WINDTUNNEL_``."""
+"""Settings of every process that opens the database: read from the environment with the prefix ``WINDTUNNEL_``."""
 
 from pathlib import Path
 from typing import Any, TypeVar

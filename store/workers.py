@@ -44,7 +44,7 @@ def free(s: Session) -> int:
 
 
 def request_drain(s: Session, worker_id: str) -> bool:
-    """Ask a worker to let go of its job and take no other until it is started anew; False where it is not on the list."""
+    """Ask a worker to release its job and take no other until it is started again; False where it is not on the list."""
     asked = update(workers).where(workers.c.id == worker_id).values(drain_requested_at=now()).returning(workers.c.id)
     return s.scalar(asked) is not None
 

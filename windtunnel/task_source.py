@@ -1,6 +1,6 @@
-"""Where a spec looks up a task that its reader did not hand over: handed in once, where the package is put together.
+"""Look-up of a built-in or installed task by name, which ``windtunnel/__init__.py`` sets to the catalogue's.
 
-The wire types know what a task is, and not which there are. ``windtunnel/__init__.py`` hands the catalogue's look-up in.
+The wire types do not import the catalogue: they find a task here when its facts were not handed over with a spec.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _find: Find | None = None
 
 
 def hand_in(find: Find) -> None:
-    """Take the look-up from here on."""
+    """Use this look-up from now on."""
     global _find  # noqa: PLW0603 - set once, before the first spec is read
     _find = find
 
@@ -21,7 +21,7 @@ def find(name: str) -> object:
     """The ``TaskInfo`` of a built-in or installed task.
 
     Raises:
-        UnknownTask: there is no such task here.
+        UnknownTask: no task of that name is built in or installed here.
     """
     assert _find is not None, "importing windtunnel hands the look-up in"
     return _find(name)

@@ -29,10 +29,10 @@ class LocalPlan(Plan):
     """A transfer plan that was made in this process."""
 
     def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
-        """The plan as text.
+        """The plan as text in an export format.
 
         Raises:
-            PydanticCustomError: a format that cannot express this plan; it says why.
+            PydanticCustomError: the format cannot express this plan; the message says why.
         """
         from hpo.exports.registry import export
 
@@ -40,7 +40,7 @@ class LocalPlan(Plan):
 
 
 class LocalResult(Result):
-    """What ``tune`` found. All fields of ``TuneResult`` are there."""
+    """Result of ``tune``, with all fields of ``TuneResult``."""
 
     _task: UserTaskInfo = PrivateAttr()
     _steps: list[OuterStep] = PrivateAttr(default_factory=list)
@@ -54,7 +54,7 @@ class LocalResult(Result):
         return made
 
     def steps(self) -> list[OuterStep]:
-        """Every outer step."""
+        """Every outer step, in order."""
         return list(self._steps)
 
     def plan(
@@ -73,19 +73,19 @@ class LocalResult(Result):
         The tensors are those of the module that ``build`` makes at that size, on the meta device.
 
         Args:
-            width: of the large model.
-            depth: of the large model; the proxy's by default.
+            width: width of the large model.
+            depth: depth of the large model; the proxy's by default.
             steps: optimizer updates of its run; the proxy's by default.
             batch_size: examples of an update; the proxy's by default. The learning rate follows it.
-            examples: of its training set; the proxy's by default. The weight decay follows it.
-            law_fit: none here: a fit is kept by a server.
-            force: make the plan although what was measured speaks against it.
+            examples: examples of its training set; the proxy's by default. The weight decay follows it.
+            law_fit: must be None: only a server stores fits.
+            force: make the plan although a measurement speaks against it.
 
         Raises:
-            hpo.errors.Refused: the coordinate check or the ladder failed, the batch size is past the critical one, or a
-                value was tuned that no rule carries there.
-            InvalidRequest: the module of that size is not what its table says, or a fit was named.
-            PydanticCustomError: the size is out of reach from the proxy.
+            hpo.errors.Refused: the coordinate check or the ladder failed, the batch size is above the critical one, or no
+                rule carries a tuned value to that size.
+            InvalidRequest: the module of that size has other tensors than its table says, or a fit was named.
+            PydanticCustomError: the transfer rules cannot reach the size from the proxy.
         """
         from hpo.families.describing import differences
         from hpo.plans.transfer import make_plan
@@ -128,7 +128,7 @@ def tune(
     progress: bool | None = None,
     **fields: Any,
 ) -> LocalResult:
-    """Tune the hyperparameters of a module of one's own; what a job on a server does, here and now.
+    """Tune the hyperparameters of a module of one's own in this process, as a job on a server does.
 
     ```python
     result = windtunnel.tune(model=lambda width: MyNet(width), base_width=64, data=(train, valid, test), loss=my_loss)
@@ -141,19 +141,20 @@ def tune(
         data: (train, validation, test), each (inputs, labels) or (inputs, labels, sources), as arrays or tensors. Inputs
             are taken as they are: scale them before.
         model: another name of ``build``; or, beside it, the field of a job: ``model={"width": 32, "depth": 2}``.
-        base_width: of the proxy, which is tuned; the same as ``model={"width": ...}``. By default 64.
-        loss: (outputs, labels) of a batch -> its mean loss, or the loss of each example [batch]; trained and judged by.
-            Outputs are logits; for a regression [batch]. By default cross-entropy, for a regression the squared error.
-        kind: what is learned.
+        base_width: width of the proxy, which is tuned; the same as ``model={"width": ...}``. By default 64.
+        loss: (outputs, labels) of a batch -> its mean loss, or the loss of each example [batch], for training and
+            evaluation. Outputs are logits; for a regression [batch]. By default cross-entropy, for a regression the squared
+            error.
+        kind: kind of task: classes, a number, or the next token.
         inputs: ``floats`` or ``tokens``; by default tokens for text, else told by the data.
-        classes: of labels, for text the vocabulary; by default the largest label and 1.
-        sources: names of the data sources, where the data have them.
-        roles: name pattern of tensors -> role, where it cannot be told.
+        classes: number of classes, for text the size of the vocabulary; by default the largest label plus 1.
+        sources: names of the data sources, if the data number them.
+        roles: name pattern of tensors -> role, where shapes and types of layers do not tell it.
         init_std: name pattern of tensors -> standard deviation of initial values at the proxy's width, where
-            sqrt(1 / fan-in) is not it.
-        threads: torch threads of the tuning; afterwards there are as many as before.
-        progress: show a bar; None: on a terminal or in a notebook.
-        **fields: the other fields of a ``JobSpec`` but its task: ``search=[...]``, ``inner={...}``.
+            it is not sqrt(1 / fan-in).
+        threads: torch threads of the tuning; afterwards the former number is set again.
+        progress: show a progress bar; None: only on a terminal or in a notebook.
+        **fields: other fields of a ``JobSpec``, except its task: ``search=[...]``, ``inner={...}``.
 
     Returns:
         The result; ``result.plan(width=...)`` is the config of the large model, ``result.plot()`` a figure.
@@ -194,7 +195,7 @@ def tune(
 
 @contextmanager
 def _threads_restored() -> Iterator[None]:
-    """Torch has as many threads afterwards as it had before, whatever happens."""
+    """Context that sets torch's number of threads back at its end, also after an error."""
     import torch
 
     before = torch.get_num_threads()
@@ -207,7 +208,7 @@ def _threads_restored() -> Iterator[None]:
 def _what(
     build: Callable[..., Any] | None, model: Callable[..., Any] | Mapping[str, Any] | None, base_width: int | None
 ) -> tuple[Callable[..., Any], Any]:
-    """The function that makes the module, and the spec's ``model``; either may have come under two names."""
+    """(function that makes the module, the spec's ``model``), from arguments that may name either of them in two ways."""
     if callable(model):
         if build is not None:
             raise InvalidRequest("the module is given twice, as build and as model; give one of them")
@@ -223,10 +224,10 @@ def _what(
 
 
 class _Bar(JobProgress):
-    """The bar of a job that runs here."""
+    """Progress bar of a job that runs in this process."""
 
     def report(self, progress: Progress) -> None:
-        """Bring the bar to where the study stands."""
+        """Show the progress of the study."""
         description = PHASES[progress.phase]
         if progress.phase == "tune":
             description += f" {out_of(progress.outer_step, progress.outer_steps)}"
@@ -292,7 +293,7 @@ def _task(
 
 
 def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], bool]:
-    """The factory as a function of width and depth, and whether it knows a depth."""
+    """(the factory as a function of width and depth, whether it takes a depth)."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     taken = [item for item in inspect.signature(build).parameters.values() if item.kind in kinds]
     needed = [item for item in taken if item.default is inspect.Parameter.empty]

@@ -43,7 +43,7 @@ class CeleryDispatcher(Loop):
         return super().alive and self._broker_answers
 
     def turn(self) -> None:
-        """Take back what nobody holds any more, then ring."""
+        """Take back jobs whose lease has ended, then ring."""
         if self.slots is not None:
             self.slots.announce()
         take_back(self.database)

@@ -32,7 +32,7 @@ class CeleryWorker:
         self.settings = settings
         self.app: Celery = make_app(settings)
         self.app.task(name=RUN_JOB)(self.run_job)
-        # Strong references: Celery would forget a bound method that nobody else holds.
+        # Strong references: Celery would forget a bound method that nothing else holds.
         signals.setup_logging.connect(self._configure_logs, weak=False)
         signals.worker_init.connect(self._open, weak=False)
         signals.worker_ready.connect(self._begin, weak=False)
@@ -82,7 +82,7 @@ class CeleryWorker:
 
 
 def run(settings: WorkerSettings) -> int:
-    """``windtunnel worker --celery``: work until a signal asks to stop, then let go of running jobs; the exit status.
+    """``windtunnel worker --celery``: work until a signal asks to stop, then release running jobs; returns the exit status.
 
     Raises:
         SettingsError: the settings name no broker.

@@ -33,11 +33,11 @@ class Dispatcher(Protocol):
         """
 
     def stop(self) -> None:
-        """Look no more, let go of the jobs it runs itself (they go back to the queue), return when that is done."""
+        """Stop looking for jobs and release its own running jobs, which go back to the queue; return when that is done."""
 
 
 class Loop(ABC):
-    """A thread that does one thing again and again, whatever the database does.
+    """A thread that does one thing again and again, also while the database does not answer.
 
     Args:
         name: of the thread.

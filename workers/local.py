@@ -24,11 +24,11 @@ class LocalDispatcher(Loop):
 
     @property
     def drained(self) -> bool:
-        """True where every slot was asked to drain and has let go of its job."""
+        """True where every slot was asked to drain and has released its job."""
         return self._slots.drained
 
     def turn(self) -> None:
-        """Take back what nobody holds any more, then fill the free slots."""
+        """Take back jobs whose lease has ended, then fill the free slots."""
         take_back(self.database)
         free = self._slots.free
         if free:
@@ -42,7 +42,7 @@ class LocalDispatcher(Loop):
         self._slots.announce()
 
     def stop(self) -> None:
-        """Take no more jobs, let go of those that run (they go back to the queue), return when that is done."""
+        """Take no more jobs and release the running ones, which go back to the queue; return when that is done."""
         self.halt()
         self._slots.stop()
         self._slots.wait()

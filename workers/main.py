@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: WorkerSettings) -> int:
-    """Work until asked to stop or drained, then let go of running jobs and return 0; 1 where the dispatcher broke down.
+    """Work until asked to stop or drained, then release running jobs and return 0; 1 where the dispatcher broke down.
 
     Raises:
         SchemaError: the database belongs to a newer version.

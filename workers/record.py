@@ -141,11 +141,11 @@ class Record:
         self._write(partial(leases.fail, lease=self.lease, failure=failure))
 
     def crash(self, failure: Failure) -> None:
-        """Write an error that nobody foresaw; another try may do."""
+        """Write an unforeseen error; another try may succeed."""
         self._write(partial(leases.crashed, lease=self.lease, failure=failure))
 
     def shrink(self, population: int, reason: str) -> None:
-        """Write that memory ran out, and let go of the job, which goes on with at most so many members at once."""
+        """Write that memory ran out, and release the job, which goes on with at most ``population`` members at once."""
         self._write(partial(leases.shrink, lease=self.lease, population=population, reason=reason))
 
     def _write(self, action: Callable[[Session], Value]) -> Value:

@@ -144,7 +144,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
     except (LeaseLost, StopRequested):
         raise
     except Exception as error:
-        # The boundary of the process: what nobody foresaw becomes a crash that the job's owner can read.
+        # The boundary of the process: an unforeseen error becomes a crash that the job's owner can read.
         logging.exception("the job process met an error that nobody foresaw")
         record.crash(Failure(type="crashed", message=f"{type(error).__name__}: {error}"))
     finally:

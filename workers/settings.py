@@ -38,7 +38,7 @@ class WorkerSettings(StoreSettings):
     grace: float = Field(30.0, ge=0)
     """Seconds from the request to stop until the process is killed."""
     slice: float = Field(600.0, gt=0)
-    """Seconds that a job keeps its worker while others wait; then it lets go at its next checkpoint."""
+    """Seconds that a job keeps its worker while others wait; then it releases the worker at its next checkpoint."""
     broker_url: str | None = None
     """``redis://host:port/0``: where Celery rings; without one there is no Celery, and workers look into the database."""
     devices: Annotated[tuple[str, ...], NoDecode] = ("cpu",)

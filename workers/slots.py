@@ -73,7 +73,7 @@ class Slots:
             self._on_free()
 
     def stop(self) -> None:
-        """Take no more jobs and let go of those that run: they go back to the queue. Returns at once."""
+        """Take no more jobs and release the running ones, which go back to the queue. Returns at once."""
         with self._lock:
             self._stopping = True
             held = [slot.supervisor for slot in self._slots if slot.supervisor is not None]

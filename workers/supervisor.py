@@ -52,7 +52,7 @@ class Supervisor:
                 self._child.nudge()
 
     def run(self, job_id: str) -> None:
-        """Claim the job and see it to the end of this attempt; at once where somebody else has it."""
+        """Claim the job and see it to the end of this attempt; at once where another worker has it."""
         if self._draining:
             return
         began = time.monotonic()

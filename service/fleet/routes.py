@@ -1,4 +1,4 @@
-"""Routes of the workers: who is there, what each does, and who is to leave."""
+"""Routes of the workers: the list of workers and their jobs, and the request to drain one."""
 
 from fastapi import APIRouter
 
@@ -25,5 +25,5 @@ def list_workers(database: DatabaseDependency, caller: CallerDependency) -> Work
 
 @router.post("/{worker_id}/drain", status_code=202, response_model=WorkerInfo)
 def drain_worker(worker_id: str, database: DatabaseDependency, caller: CallerDependency) -> WorkerInfo:
-    """Ask a worker to let go of its job, take no other, and end when all workers of its process are drained."""
+    """Ask a worker to release its job, take no other, and end when all workers of its process are drained."""
     return service.drain(database, caller, worker_id)

@@ -17,7 +17,7 @@ def listing(database: Database, caller: Caller) -> list[WorkerInfo]:
 
 
 def drain(database: Database, caller: Caller, worker_id: str) -> WorkerInfo:
-    """Ask a worker to let go of its job and take no other.
+    """Ask a worker to release its job and take no other.
 
     Raises:
         ProblemError: 403, the caller is no operator; 404, there is no such worker.

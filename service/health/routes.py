@@ -1,4 +1,4 @@
-"""Routes for whoever keeps the server running: is it alive, is it ready?"""
+"""Routes for the operation of the server: whether it is alive, and whether it is ready."""
 
 from fastapi import APIRouter, Request
 from pydantic import Field

@@ -71,7 +71,7 @@ LEVERS = (
 
 
 def absence(spec: JobSpec) -> list[FieldError]:
-    """What to say of a spec whose task is not here; empty where it is."""
+    """Error for a spec whose task is not installed here; empty where it is."""
     try:
         _ = spec.info
     except UnknownTask as error:

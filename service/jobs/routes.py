@@ -93,7 +93,7 @@ def cancel_job(job_id: JobId, database: DatabaseDependency, caller: CallerDepend
 
 @router.post("/{job_id}/pause", status_code=202, response_model=Job)
 def pause_job(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Job:
-    """Ask for a job to wait until it is resumed. A running one lets go of its worker soon; an ended one stays as it is."""
+    """Pause a job until it is resumed. A running one releases its worker soon; an ended one stays as it is."""
     return service.pause(database, caller, job_id)
 
 

@@ -77,7 +77,7 @@ def cancel(database: Database, caller: Caller, job_id: str) -> Job:
 
 
 def pause(database: Database, caller: Caller, job_id: str) -> Job:
-    """Pause a job of the caller, or ask its worker to let go of it. Raises JobNotFound."""
+    """Pause a job of the caller, or ask its worker to release it. Raises JobNotFound."""
     with database.transaction() as session:
         return jobs.request_pause(session, job_id, owner=caller.owner)
 

@@ -9,10 +9,10 @@ from windtunnel.types.laws import CriticalBatchLaw, LawFitOptions
 
 
 class CsvQuery(LawFitOptions):
-    """Options of a fit whose table comes as CSV. With a JSON body they belong into the body."""
+    """Options of a fit whose table comes as CSV, as query parameters; with a JSON body they belong in the body."""
 
     critical_batch_tokens: float | None = Field(None, gt=0, description="B_star of the critical batch law to take.")
-    critical_batch_exponent: float | None = Field(None, gt=0, le=10, description="alpha_B of it.")
+    critical_batch_exponent: float | None = Field(None, gt=0, le=10, description="alpha_B of the critical batch law.")
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:

@@ -55,7 +55,7 @@ def list_estimators() -> EstimatorList:
 
 @router.get("/hyperparameters", tags=["estimators"], response_model=HyperparameterList)
 def list_hyperparameters() -> HyperparameterList:
-    """What `search` may name: ranges, scopes, the coordinate of the search, and the estimators that can."""
+    """The hyperparameters that `search` may name: ranges, scopes, coordinate of the search, and estimators for each."""
     return HyperparameterList(items=listed_hyperparameters())
 
 

@@ -38,7 +38,7 @@ def create_page(request: Request, form: FormDependency, database: DatabaseDepend
 
 @router.post("/keys/{key_id}/revoke")
 def revoke_page(key_id: KeyId, database: DatabaseDependency, caller: CallerDependency) -> Response:
-    """The button: back to the list; to the form to sign in, where it was the key of the one who pressed it."""
+    """Revoke a key and go back to the list, or to the form to sign in where it was the key of this request."""
     service.revoke(database, caller, key_id)
     return RedirectResponse("/sign-in" if key_id == caller.key_id else "/keys", 303)
 

@@ -1,4 +1,4 @@
-"""Values that somebody sent, made fit to be shown back: valid JSON, finite, short."""
+"""Values of a request, made fit to be shown back: valid JSON, finite, short."""
 
 import math
 from collections.abc import Mapping, Sequence

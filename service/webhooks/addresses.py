@@ -66,7 +66,7 @@ def checked(host: str, port: int, allowed: Sequence[Network], resolve: Resolve =
     for *_, place in found:
         kind = why_not(ipaddress.ip_address(place[0]), allowed)
         if kind is not None:
-            # Not which: who may not reach a network is not to learn its names and addresses here.
+            # The message does not say which: it must not tell a user the names and addresses of a closed network.
             raise ForbiddenAddress(f"{host} has an address that is {kind}; allowed: public ones")
     if not found:
         raise OSError(f"{host} has no address")

@@ -53,7 +53,7 @@ class Line:
                 self._shut()
 
     def end(self) -> None:
-        """End the connection, now and any later one; whoever reads from it gets an end of file."""
+        """End the connection, now and any later one; a reader gets an end of file."""
         with self._lock:
             self.cut = True
             self._shut()

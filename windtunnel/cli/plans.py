@@ -15,7 +15,7 @@ from windtunnel.types import RoleRow
 from windtunnel.types.exports import EXPORTS, WHOLE
 
 TABLE = "table"
-"""What is printed for reading, where no export format is asked for."""
+"""Name of the default output, a table to read, beside the export formats."""
 if TYPE_CHECKING:
     Format = str
 else:

@@ -1,4 +1,4 @@
-"""The formula of every learning-rate schedule, once, over the operations of an array library.
+"""Formulas of all learning-rate schedules, written once for all array libraries.
 
 Update t = 0 ... T-1 of a run uses the multiplier of time t + 1, so that no update has a rate of exactly zero at its start.
 At a jump it uses the value before the jump: a period of n updates has the times 1 ... n of that period, its end included.

@@ -1,6 +1,6 @@
-"""The operations that a schedule's formula may use of numbers or arrays: what each means, and all of them for plain floats.
+"""Operations on numbers or arrays that a schedule's formula may use: their meaning, and their implementation for floats.
 
-Beside these, a formula may use Python's own operators and ``abs``.
+A formula may also use Python's own operators and ``abs``.
 """
 
 import math
@@ -12,7 +12,7 @@ Number = Any
 
 
 class Operations(Protocol):
-    """The operations, for one kind of number. An array is [times, members], or what broadcasts to it."""
+    """Operations on one kind of number. An array is [times, members], or broadcasts to it."""
 
     def where(self, condition: Any, yes: Number, no: Number, /) -> Number:
         """``yes`` where the condition holds, ``no`` elsewhere; both are evaluated everywhere."""
@@ -36,7 +36,7 @@ class Operations(Protocol):
         """Smallest whole number not below the value, as precise as all other values; without a derivative."""
 
     def exact(self, value: Number, /) -> Number:
-        """The value in double precision, where there is one, for a comparison or ``ceil``; without a derivative."""
+        """The value in double precision where the library has it, for a comparison or ``ceil``; without a derivative."""
 
     def logs(self, values: Any, /) -> Any:
         """Natural logarithms of a sequence of numbers."""

@@ -1,4 +1,4 @@
-"""Tasks: those built in, those that installed packages bring, and what a package writes to bring one. Imports no torch."""
+"""Tasks: built-in tasks, tasks of installed packages, and the class that such a package uses. Imports no torch."""
 
 from windtunnel.tasks.catalogue import GROUP, TASKS, Catalogue
 from windtunnel.tasks.user import UserTask, UserTaskInfo, user_task

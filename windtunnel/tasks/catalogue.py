@@ -1,4 +1,4 @@
-"""The catalogue: every task that is built in or installed, by name. Imports no torch."""
+"""Catalogue: every built-in or installed task, by name. Imports no torch."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
@@ -7,14 +7,14 @@ from windtunnel.tasks.user import UserTask, read
 from windtunnel.types.tasks import BUILT_IN, TaskInfo, UnknownTask
 
 GROUP = "windtunnel.tasks"
-"""Entry points of installed packages that bring tasks."""
+"""Group of the entry points by which installed packages bring tasks."""
 
 
 class Catalogue(Mapping[str, TaskInfo]):
-    """Built-in tasks and those that packages installed; nothing else gets in.
+    """Mapping of the name of a built-in task, or of a task of an installed package, to its facts.
 
-    Packages are looked for when a name is not built in, or when all names are asked for. One that cannot be read is left
-    out, and ``broken`` says why; asked for by name it is an error that says so, too.
+    Packages are looked for when a name is not built in, or when all names are listed. A task that cannot be read is left
+    out, and ``broken`` has the reason; looking it up by name raises UnknownTask with the reason.
     """
 
     def __init__(self, built_in: Iterable[TaskInfo]) -> None:
@@ -24,7 +24,7 @@ class Catalogue(Mapping[str, TaskInfo]):
 
     @property
     def broken(self) -> Mapping[str, str]:
-        """Entry point -> why it gives no task."""
+        """Entry point -> reason why it gives no task."""
         if self._broken is None:
             self._broken = {}
             for entry in metadata.entry_points(group=GROUP):
@@ -47,7 +47,7 @@ class Catalogue(Mapping[str, TaskInfo]):
         return task.info()
 
     def refresh(self) -> None:
-        """Look for installed packages anew when next asked."""
+        """Look for installed packages again at the next look-up."""
         self._broken, self._installed = None, {}
 
     def __getitem__(self, name: str) -> TaskInfo:
@@ -58,7 +58,7 @@ class Catalogue(Mapping[str, TaskInfo]):
         raise UnknownTask(self.why_not(name))
 
     def why_not(self, name: str) -> str:
-        """A sentence about a name that is none of the catalogue's."""
+        """Sentence about a name that the catalogue lacks: the task is broken, or there is none of that name."""
         if name in self.broken:
             return f"task {name!r} is installed and cannot be used: {self.broken[name]}"
         return f"no task {name!r}; allowed: {', '.join(sorted(self))}"

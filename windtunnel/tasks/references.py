@@ -1,18 +1,18 @@
-"""Things that are named as ``package.module:attribute`` and imported when they are first used."""
+"""Resolves references ``package.module:attribute``, which are imported when they are first used."""
 
 import importlib
 from typing import Any
 
 
 class BadReference(ValueError):
-    """The text names nothing that can be imported."""
+    """The text is not a reference to something that can be imported."""
 
 
 def resolve(reference: str) -> Any:
-    """What ``package.module:attribute`` names; dots in the attribute lead inside.
+    """The object that ``package.module:attribute`` names; the attribute may be a path with dots.
 
     Raises:
-        BadReference: it is written otherwise, or there is no such module or attribute.
+        BadReference: the text has another form, or there is no such module or attribute.
     """
     module, colon, attribute = reference.partition(":")
     if not (module and colon and attribute):

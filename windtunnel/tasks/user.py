@@ -1,7 +1,7 @@
-"""UserTask: a task of one's own, data and model, as an entry point in the group ``windtunnel.tasks`` offers it.
+"""UserTask: a task of one's own, data and model, brought by an entry point in the group ``windtunnel.tasks``.
 
-Imports no torch, and neither must the module that defines the task: servers look at tasks and never train. What needs torch
-is named as ``package.module:attribute`` and imported where a worker trains::
+Imports no torch, and the module that defines the task must not either: servers read tasks and never train. Functions that
+need torch are named as ``package.module:attribute`` and imported where a worker trains::
 
     # spirals/task.py
     TASK = UserTask(
@@ -45,41 +45,43 @@ for text [batch, context, classes], with labels [batch, context]; for a regressi
 
 @dataclass(frozen=True, kw_only=True)
 class UserTask:
-    """Data and a model whose width can be chosen.
+    """A task of one's own: data, and a model whose width can be chosen.
 
     Raises:
-        ValueError: a field makes no sense, told by name.
+        ValueError: a field has a value that is not allowed; the message names it.
     """
 
     name: str
     input_shape: tuple[int, ...]
-    """Of one example; for text (context,)."""
+    """Shape of one example; for text (context,)."""
     examples: tuple[int, int, int]
-    """In the training, the validation and the test part."""
+    """Numbers of examples in the training, validation and test part."""
     load: Load | str
+    """Function that gives the data, or a reference to it."""
     build: Build | str
+    """Function that makes the module, or a reference to it."""
     loss: Loss | str | None = None
-    """What is trained and judged by; None: cross-entropy in nats, for a regression the squared error."""
+    """Loss of training and evaluation, or a reference to it; None: cross-entropy, for a regression the squared error."""
     classes: int = 1
-    """Of labels; for text the vocabulary; for a regression 1."""
+    """Number of classes; for text the size of the vocabulary; for a regression 1."""
     title: str = ""
     kind: TaskKind = "classification"
     inputs: InputKind = "floats"
-    """``tokens``: int64 indices, as of a vocabulary."""
+    """Type of the inputs: ``floats``, or ``tokens``: int64 indices into a vocabulary."""
     roles: Mapping[str, Role] = field(default_factory=dict)
-    """Name pattern of tensors -> role, where shapes and layers do not tell."""
+    """Name pattern of tensors -> role, where shapes and types of layers do not tell it."""
     init_std: Mapping[str, float] = field(default_factory=dict)
-    """Name pattern -> standard deviation of initial values at the proxy's width, where sqrt(1 / fan-in) is not it."""
+    """Name pattern -> standard deviation of initial values at the proxy's width, where it is not sqrt(1 / fan-in)."""
     sources: tuple[str, ...] = ("all",)
     """Names of the data sources that ``load`` numbers."""
     source: str = ""
-    """Where the data come from."""
+    """Origin of the data, in words."""
     width: int = 64
-    """Of a proxy that does not ask for another."""
+    """Default width of the proxy."""
     depth: int = 2
     batch_size: int = 64
     module: ModuleInfo | str | None = None
-    """The table that ``windtunnel roles REFERENCE --save FILE`` writes, or where it is: ``package:file.json``."""
+    """Table of the module's tensors, by ``windtunnel roles REFERENCE --save FILE``, or its file: ``package:file.json``."""
 
     def __post_init__(self) -> None:
         sizes = {"width": self.width, "depth": self.depth, "batch_size": self.batch_size, "classes": self.classes}
@@ -107,7 +109,7 @@ class UserTask:
         return found
 
     def criterion(self) -> Loss | None:
-        """The loss of its own; None where it has none."""
+        """The task's own loss; None where it has none."""
         found: Loss | None = resolve(self.loss) if isinstance(self.loss, str) else self.loss
         return found
 
@@ -116,15 +118,15 @@ class UserTask:
         return (resolve(self.load) if isinstance(self.load, str) else self.load)()
 
     def info(self) -> "UserTaskInfo":
-        """What the catalogue says of it.
+        """Facts of the task, as the catalogue lists them.
 
         Raises:
-            ValueError: it has no table of its tensors, or one that cannot be read.
+            ValueError: the task has no table of its tensors, or the table cannot be read.
         """
         return self.info_with(self.table())
 
     def info_with(self, table: ModuleInfo) -> "UserTaskInfo":
-        """The same with a table that is given."""
+        """Facts of the task with the given table of its tensors."""
         found = UserTaskInfo(
             name=self.name,
             title=self.title or self.name,
@@ -171,23 +173,23 @@ def _named(loss: Loss | str) -> str:
 
 
 class UserTaskInfo(TaskInfo):
-    """The facts of a task of one's own, and beside them, off the wire, the task that has its data, module and loss."""
+    """Facts of a task of one's own that also hold, in this process only, the task with its data, module and loss."""
 
     _brought: UserTask = PrivateAttr()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Data and code stay in their process: what is sent to another is facts alone.
+        # Data and code stay in this process: another process gets the facts alone.
         return TaskInfo.model_validate, (self.model_dump(),)
 
 
 def user_task(info: TaskInfo) -> UserTask:
-    """The task of one's own that these are the facts of.
+    """The task of one's own that the facts belong to.
 
     Raises:
-        LookupError: they came without it: over the wire, or of a built-in task or a data set.
+        LookupError: the facts do not hold it: they came over the wire, or are of a built-in task or a data set.
     """
     if not isinstance(info, UserTaskInfo):
-        raise LookupError(  # noqa: TRY004 - it is no mistake of the caller's
+        raise LookupError(  # noqa: TRY004 - not a mistake of the caller
             f"task {info.name!r} came without the package that brings it"
         )
     return info._brought
@@ -197,7 +199,7 @@ def read(reference: str) -> UserTask:
     """The task that an entry point names: a UserTask, or a function that gives one.
 
     Raises:
-        BadReference: it names something else.
+        BadReference: the reference names something else.
     """
     found = resolve(reference)
     if callable(found) and not isinstance(found, UserTask):

@@ -11,7 +11,8 @@ Needs torch and the wire types, nothing else::
         optimizer.step()
         schedule.step()
 
-The model and your training loop must do what acts in the forward pass or in the loss; ``plan.in_your_loop`` lists it.
+The model and your training loop must do everything that acts in the forward pass or in the loss; ``plan.in_your_loop``
+lists it.
 ``criterion`` is the plan's loss, ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` are its regularisers.
 If the plan's regularisers follow a schedule, the optimizer counts its updates and adjusts those layers and its L2 penalty;
 give it to ``criterion``, too.

@@ -34,9 +34,10 @@ def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[Par
 
 
 def _settings(plan: TransferPlan, decay: float, eps: float | None) -> ParameterGroup:
-    """What a group holds of the optimizer's own settings and of its decay.
+    """Keys of a parameter group for the optimizer's own settings and its decay.
 
-    Where torch's class has no decay of the plan's kind, ``shrinkage`` holds it: the weights are shrunk before each step.
+    If torch's class lacks the plan's kind of decay, the group has it as ``shrinkage``: the weights are shrunk before each
+    step.
     """
     form = plan.optimizer_info.torch
     shrinks = plan.decay in form.lacks

@@ -1,4 +1,4 @@
-"""How a budget is spent, on the wire: a compute, time or money budget, and what each law makes of it."""
+"""Allocations on the wire: a budget of compute, time or money, and the sizes that each scaling law spends it on."""
 
 from typing import Self
 
@@ -14,10 +14,12 @@ class AllocationRequest(Request):
     seconds: float | None = Field(None, gt=0, le=1e10, description="Time; needs flops_per_second.")
     money: float | None = Field(None, gt=0, le=1e12, description="Needs price_per_hour and flops_per_second.")
     flops_per_second: float | None = Field(
-        None, ge=1e6, le=1e24, description="What the whole machine does while training, utilisation included."
+        None, ge=1e6, le=1e24, description="Speed of the whole machine while training, utilisation included."
     )
-    price_per_hour: float | None = Field(None, gt=0, le=1e9, description="Of the whole machine, in the unit of money.")
-    fit: str | None = Field(None, max_length=40, description="Id of a stored fit, to stand beside the published laws.")
+    price_per_hour: float | None = Field(
+        None, gt=0, le=1e9, description="Price of the whole machine, in the unit of money."
+    )
+    fit: str | None = Field(None, max_length=40, description="Id of a stored fit, to compare with the published laws.")
     batch_size: float | None = Field(
         None, gt=0, le=1e12, description="Tokens of an update; default: the critical batch size at the end."
     )
@@ -47,22 +49,22 @@ class AllocationRequest(Request):
 
 
 class BatchChoice(Response):
-    """The same loss reached at another batch size."""
+    """Another batch size that reaches the loss of the allocation, and its cost."""
 
     batch_size: float
     steps: float
     tokens: float
     compute: float
     time_share: float
-    """Steps over those at the allocation's own batch size: serial time where a batch is spread over more machines."""
+    """Steps over the steps at the allocation's own batch size: the time, if a larger batch is spread over more machines."""
     compute_share: float
     """Compute over the budget."""
     seconds: float | None
-    """On the machine of the request, which does so many operations a second whatever the batch size."""
+    """Time on the machine of the request, whose speed is taken to be the same at every batch size; None without a speed."""
 
 
 class Allocation(Response):
-    """How one law spends the budget."""
+    """Sizes and loss of the best run within the budget, by one law."""
 
     law: str
     source: str
@@ -79,7 +81,7 @@ class Allocation(Response):
     low: float | None = None
     high: float | None = None
     powers: dict[str, float]
-    """Of parameters, tokens, batch and steps in the compute, locally."""
+    """Local exponents of parameters, tokens, batch size and steps as powers of the compute."""
     data_against_overfitting: float
     """Kaplan's 5e3 N^0.74: distinct tokens that keep overfitting below 0.02 nats."""
     trade_off: list[BatchChoice]
@@ -87,7 +89,7 @@ class Allocation(Response):
 
 
 class FrontierCurve(Response):
-    """Where a law's best sizes go as compute grows, and the loss there."""
+    """Best parameters and tokens of a law over a range of compute, and the loss there."""
 
     law: str
     compute: list[float]
@@ -97,14 +99,14 @@ class FrontierCurve(Response):
 
 
 class IsoFlop(Response):
-    """Loss over model size at one compute."""
+    """Loss by model size at a fixed compute."""
 
     law: str
     compute: float
     parameters: list[float]
     loss: list[float]
     best: int
-    """Index of the least loss."""
+    """Index of the lowest loss."""
 
 
 class AllocationPlan(Response):
@@ -113,10 +115,10 @@ class AllocationPlan(Response):
     compute: float
     pf_days: float
     budget: str
-    """How the compute follows from what was given."""
+    """Sentence that derives the compute from the fields of the request."""
     fit: str | None
     allocations: list[Allocation]
     why: list[str]
-    """Why the laws differ."""
+    """Reasons why the laws differ."""
     frontiers: list[FrontierCurve]
     iso_flops: list[IsoFlop]

@@ -1,4 +1,4 @@
-"""Data sets that users upload: what the server knows of one, and the name by which a job asks for it."""
+"""Data sets that users upload: the facts that the server gives of one, and the form of its id."""
 
 import re
 from datetime import datetime
@@ -10,23 +10,25 @@ from windtunnel.types.tasks import TaskInfo
 DatasetFormat = Literal["npz", "csv", "parquet", "text"]
 
 DATASET_ID = re.compile("ds_[0-9a-z]{26}")
-"""What the id of a data set looks like. A job names it as its task."""
+"""Pattern of the id of a data set. A job names it as its task."""
 
 
 def is_dataset(task: str) -> bool:
-    """Does a job's task name a data set that somebody uploaded?"""
+    """Whether a job's task is the id of an uploaded data set."""
     return DATASET_ID.fullmatch(task) is not None
 
 
 class Scaling(Response):
-    """What inputs and targets are standardised by, ``(value - mean) / deviation``: fitted on the training part alone."""
+    """Means and deviations that standardise inputs and targets, ``(value - mean) / deviation``; from the training part."""
 
     mean: list[float]
-    """Of each feature of a table; one number for all pixels of an image."""
+    """Mean of each feature of a table; one number for all pixels of an image."""
     deviation: list[float]
+    """Standard deviations, as many as means."""
     target_mean: float | None = None
-    """Of the target of a regression, whose losses are those of the standardised target."""
+    """Mean of a regression's target; its losses are of the standardised target. None for other tasks."""
     target_deviation: float | None = None
+    """Standard deviation of a regression's target; None for other tasks."""
 
 
 class Dataset(Response):
@@ -38,17 +40,17 @@ class Dataset(Response):
     """Name of the file that was uploaded."""
     format: DatasetFormat
     bytes: int
-    """Size of that file."""
+    """Size of the uploaded file."""
     stored_bytes: int = 0
-    """Size of what the server keeps of it, which counts towards the owner's limit; 0 in one that an older version kept."""
+    """Bytes that the server stores of it, which count towards the owner's limit; 0 where an older version stored it."""
     sha256: str
-    """Of the stored data, which the provenance of every job on it repeats."""
+    """SHA-256 of the stored data; the provenance of every job on the data set repeats it."""
     columns: list[str]
     """Names of the features of a table, in order; empty for anything else, and in lists."""
     target: str | None
     """The column that is learned."""
     task: TaskInfo
-    """Kind, shapes, classes, sizes of the three parts, families that can learn it."""
+    """Facts of the task: kind, shapes, classes, sizes of the three parts, families that can learn it."""
     scaling: Scaling | None = None
-    """None for text, and in lists."""
+    """Standardisation of the data; None for text, and in lists."""
     created_at: datetime

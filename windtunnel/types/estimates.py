@@ -1,4 +1,4 @@
-"""What a job would take, told before anything is spent."""
+"""Estimates of the cost, time and memory of a job, made before it is submitted."""
 
 from typing import Literal
 
@@ -9,18 +9,18 @@ from windtunnel.types.problems import FieldError
 
 
 class MachineSpeed(Response):
-    """What a core does, measured with the threads that a job gets."""
+    """Speed of a core, measured with the threads that a job gets."""
 
     dispatch_seconds: float
-    """Time of one small operation and its derivative, which is all overhead."""
+    """Time of one small operation and its derivative: overhead alone."""
     flops_per_second: float
-    """Of batched matrix products in float32."""
+    """Floating-point operations a second of batched matrix products in float32."""
     bytes_per_second: float
-    """Read and written by elementwise sums of arrays larger than caches."""
+    """Bytes a second that elementwise sums of arrays larger than the caches read and write."""
 
 
 REFERENCE = MachineSpeed(dispatch_seconds=9e-6, flops_per_second=1.5e11, bytes_per_second=1.5e10)
-"""One core of a server with AVX-512; stands in where no worker has measured its own."""
+"""Speed of one core of a server with AVX-512; used where no worker has measured its own."""
 
 
 class PhaseEstimate(Response):
@@ -33,39 +33,39 @@ class PhaseEstimate(Response):
 
 
 class MemoryEstimate(Response):
-    """Peak memory of the populations that train together, in bytes, above what the process itself takes."""
+    """Peak memory of the populations that train together, in bytes, without the memory of the process itself."""
 
     peak: int
     plain: int
-    """Of plain runs: ``members`` at a time."""
+    """Peak of plain training runs, ``members`` at a time."""
     hypergradient: int
-    """Of one outer step's hypergradient: all seeds at once, of as many starts as a plain population holds."""
+    """Peak of one outer step's hypergradient: all seeds at once, for as many starts as a plain population holds."""
     checks: int
-    """Of what is measured at the best point for the transfer; 0 where nothing is."""
+    """Peak of the measurements for the transfer at the best point; 0 where nothing is measured."""
     limit: int
     members: int
     fits: bool
 
 
 class Estimate(Response):
-    """Run-equivalents, seconds and memory of a job."""
+    """Estimated run-equivalents, seconds and memory of a job."""
 
     task: str
     estimator: str
     checkpointing: str
-    """Which states the reverse pass keeps: ``none`` (every one), ``sqrt``, or every N-th. ``-`` for other estimators."""
+    """States that the reverse pass keeps: ``none`` (every one), ``sqrt``, or every N-th. ``-`` for other estimators."""
     parameters: int
-    """Of the proxy."""
+    """Number of parameters of the proxy."""
     hyperparameters: int
-    """Single values that the search items stand for."""
+    """Number of single values that are searched, over all search items."""
     phases: list[PhaseEstimate]
     run_equivalents: float
     seconds: float
     memory: MemoryEstimate
     notes: list[str] = Field(default_factory=list)
-    """What the numbers leave out, in words."""
+    """Sentences about work that the numbers leave out."""
     changes: list[FieldError]
-    """Where it does not fit: fields with values that would. A job is refused with the same errors."""
+    """Fields to change, with values that fit, if the job needs too much memory. Submitting it gives the same errors."""
     speed: MachineSpeed
     measured_by: str | None
-    """The worker whose speed this is; None: a reference core, for no worker has measured its own."""
+    """Id of the worker that measured ``speed``; None: no worker has, and ``speed`` is that of a reference core."""

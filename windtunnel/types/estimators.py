@@ -1,4 +1,4 @@
-"""The table of estimators: what each costs, what it can and cannot answer, its settings, the search that follows it."""
+"""The table of estimators: cost, hyperparameters that each can differentiate, settings, and the search that uses it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from windtunnel.types.hyperparameters import IN_THE_LOSS, REGULARISERS, Hyperpar
 from windtunnel.types.kinds import OneOf
 
 SearchName = Literal["portfolio", "descent", "best_response"]
-"""The search of a job. portfolio: a sampler and hypergradients under one account. descent: along the
-hypergradient, with races. best_response: while the one run of a response trains."""
+"""Outer loop of a job. portfolio: a sampler and hypergradients share one budget. descent: steps along the hypergradient,
+with races of candidates. best_response: regularisers are tuned while the one run of the response trains."""
 MethodSetting = Literal[
     "adjoint",
     "checkpointing",
@@ -43,8 +43,11 @@ RESPONSE_SETTINGS: tuple[MethodSetting, ...] = (
 
 @dataclass(frozen=True)
 class EstimatorInfo:
-    """One row of the table. In its formulas T is steps, S the size of the optimizer state, c a gradient, k the number of
-    hyperparameters."""
+    """Row of the table of estimators.
+
+    In its formulas T is the number of steps, S the size of the optimizer state, c the cost of a gradient, k the number of
+    hyperparameters.
+    """
 
     name: str
     title: str
@@ -55,32 +58,32 @@ class EstimatorInfo:
     settings: tuple[MethodSetting, ...] = ()
     """Fields of ``method`` that it takes."""
     fixed: Mapping[MethodSetting, str] = field(default_factory=dict)
-    """Settings that it does not take, and the one value of each that says what it does anyway."""
+    """Setting that it does not take -> the one value that is accepted, because it describes what the estimator does."""
     defaults: Mapping[MethodSetting, float] = field(default_factory=dict)
-    """Values of its settings where a request gives none, where they are not those of the other estimators."""
+    """Setting -> its default, where that differs from the other estimators' default."""
     search: SearchName = "descent"
-    """The search that follows it."""
+    """Outer loop that uses it."""
     through_updates: bool = False
     """Whether it differentiates through the updates of the weights, and so needs their derivative to be that of the run."""
     why_alone: str = ""
-    """Why no best response can tune the regularisers beside it; empty where one can."""
+    """Reason why no best response can tune the regularisers beside it; empty where one can."""
     why_own_models: str = ""
-    """Why it works with the families of this project only, after the estimator's name; empty where any module will do."""
+    """Reason why it works with this project's families only, as the rest of a sentence; empty where any module will do."""
     only: frozenset[HyperparameterName] | None = None
     """The hyperparameters that it can differentiate; None: all of them."""
     never: frozenset[HyperparameterName] = frozenset()
-    """Hyperparameters that it cannot differentiate."""
+    """Hyperparameters that it cannot differentiate, even if ``only`` has them."""
     why: str = ""
-    """Why it cannot differentiate the others."""
+    """Reason why it cannot differentiate the other hyperparameters; empty where it can differentiate all."""
 
     @property
     def is_best_response(self) -> bool:
-        """Whether it trains weights that answer to the regularisers, and tunes those while it trains."""
+        """Whether it trains weights as a function of the regularisers, and tunes the regularisers meanwhile."""
         return self.search == "best_response"
 
     @property
     def has_sampler(self) -> bool:
-        """Whether a sampler searches beside it, and either may have an outer step."""
+        """Whether a sampler searches beside it: each outer step goes to one of the two."""
         return self.search == "portfolio"
 
     def can(self, name: HyperparameterName) -> bool:
@@ -236,11 +239,11 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
 BEST_RESPONSES: Mapping[str, EstimatorInfo] = {name: info for name, info in ESTIMATORS.items() if info.is_best_response}
 
 EstimatorName = Annotated[str, OneOf(ESTIMATORS)]
-"""The name of an estimator of the table."""
+"""A name of the table of estimators."""
 BestResponseName = Annotated[str, OneOf(BEST_RESPONSES)]
-"""The name of a best response of the table."""
+"""A name of a best response of the table of estimators."""
 
 
 def that_can(name: HyperparameterName) -> list[str]:
-    """Estimators that can differentiate a hyperparameter."""
+    """Names of the estimators that can differentiate a hyperparameter."""
     return [info.name for info in ESTIMATORS.values() if info.can(name)]

@@ -1,4 +1,4 @@
-"""What a job reports while it runs: outer steps, and the events of its log."""
+"""Reports of a running job: its outer steps, and the events of its log."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -28,16 +28,16 @@ EventType = Literal[
 ]
 
 Arm = Literal["scout", "gradient", "sampler", "response"]
-"""Who proposed what an outer step judged."""
+"""Arm of the search that proposed the points of an outer step."""
 
 
 class OuterStep(Response):
-    """One outer step: the loss at the point it began from, the gradient there, and where it went.
+    """One outer step: the loss at the point where it began, the gradient there, and the move.
 
     With estimator ``auto`` loss and hyperparameters are those of the incumbent, the best point known after the step; the
     gradient is of the point where the step began.
 
-    Step 0 is the start (the scout's sweep, where asked for); it has no gradient.
+    Step 0 is the start (the scout's sweep, if the job has a scout); it has no gradient.
 
     With a best response (arm ``response``) loss and hyperparameters are those of the networks in training at the end of the
     step, and the gradient is the mean of the step's validation gradients through the response.
@@ -45,7 +45,7 @@ class OuterStep(Response):
 
     outer_step: int
     outer_steps: int | None
-    """Of the whole job; None where a budget ends it, not a number of steps."""
+    """Number of outer steps of the whole job; None where a budget ends the job, not a number of steps."""
     loss: float | None
     """Mean validation loss over seeds, nats, at ``hyperparameters``; None where every run diverged."""
     stderr: float
@@ -59,27 +59,27 @@ class OuterStep(Response):
     bounded_share: float | None
     mean_scale: float | None
     step_length: float
-    """Largest coordinate of the move taken, in unconstrained units; 0 where the race kept the present point."""
+    """Largest coordinate of the move, in unconstrained units; 0 where the race kept the present point."""
     moved: bool
     rolled_back: bool
     sweep: dict[str, list[float]] | None = None
     """Step 0 with a scout: ``learning_rate`` and ``loss`` of the sweep (a diverged run is left out)."""
     arm: Arm | None = None
-    """Which arm of the search this step was; None in rows that an older version stored."""
+    """Arm of the search that had this step; None in rows that an older version stored."""
     reason: str | None = None
-    """``auto``: why the step went to that arm. Several starts: where they came from (step 0), and why some were dropped."""
+    """``auto``: reason why the arm had the step. Several starts: their origin (step 0), and why some were dropped."""
     gain: float | None = None
     """``auto``: by how much the loss of the incumbent fell, over the seeds that it and its successor were run with."""
     candidates: int | None = None
     """``auto``: points that the arm proposed."""
     ended_early: int | None = None
-    """Early stopping: candidates that were not run to their end, for they could not win or diverged; None without it."""
+    """Early stopping: candidates ended early, because they could not win or diverged; None without early stopping."""
     saved_steps: int | None = None
-    """Early stopping: inner steps that they still had before them."""
+    """Early stopping: inner steps that the ended candidates did not have to run."""
     starts: int | None = None
-    """Several starts: how many live after the step. Loss, hyperparameters, gradient and move are the leader's."""
+    """Several starts: number that is left after the step. Loss, hyperparameters, gradient and move are the leader's."""
     leader: int | None = None
-    """Several starts: which of them leads, by its number; 0 is where a job with one start begins."""
+    """Several starts: number of the one that leads; 0 is the start of a job with one start."""
     spent: dict[Arm, float] | None = None
     """``auto``: run-equivalents of each arm so far, this step included."""
     scales: dict[str, float] | None = None
@@ -99,7 +99,7 @@ class Started(Response):
     """Number of the claim, from 1."""
     worker: str
     resumed_from: int | None = None
-    """Outer step of the checkpoint where it goes on; None at the beginning."""
+    """Outer step of the checkpoint from which the job goes on; None at the beginning."""
 
 
 class Finishing(Response):
@@ -129,7 +129,7 @@ class CheckpointRejected(Response):
     outer_step: int
     reason: str
     falls_back_to: int | None = None
-    """Outer step of the older one; None where there is none, and the job begins anew."""
+    """Outer step of the older checkpoint; None where there is none, and the job begins anew."""
 
 
 class PopulationReduced(Response):
@@ -141,18 +141,18 @@ class PopulationReduced(Response):
 
 
 class CancelRequested(Response):
-    """Somebody asked for the end of the job."""
+    """A user asked to cancel the job."""
 
 
 class PauseRequested(Response):
-    """Somebody asked for the job to wait."""
+    """A user asked to pause the job."""
 
 
 class Paused(Response):
     """The job waits until it is resumed."""
 
     epoch: int | None = None
-    """Of the claim that it was taken from; None where no worker had it."""
+    """Number of the claim that the pause ended; None where no worker had the job."""
 
 
 class Resumed(Response):
@@ -170,18 +170,18 @@ class PlanRefused(Failure):
 
 
 class Succeeded(Response):
-    """The end, with the losses of the best point."""
+    """The job has ended with a result; here are the losses of its best point."""
 
     validation: LossEstimate
     test: LossEstimate
 
 
 class Failed(Failure):
-    """The end, and why."""
+    """The job has failed, and why."""
 
 
 class Cancelled(Response):
-    """The end that was asked for."""
+    """The job has ended because it was cancelled."""
 
 
 class OtherEvent(Response):

@@ -1,6 +1,6 @@
-"""The formats that a transfer plan can be had in: their names, and what they are as files.
+"""The table of export formats of a transfer plan: their names and their files.
 
-``hpo.exports`` has a module for each, which writes it.
+``hpo.exports`` has a module for each format, which writes it.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from windtunnel.types.kinds import OneOf
 
 @dataclass(frozen=True)
 class ExportInfo:
-    """What a format is as a file."""
+    """Facts of an export format: title, name and media type of the file, content."""
 
     title: str
     suffix: str
-    """What follows the plan's id in the name of the file."""
+    """End of the file's name, after the plan's id."""
     media: str
-    """Media type of an answer over HTTP."""
+    """Media type of the file over HTTP."""
     says: str
-    """What is in it."""
+    """Content of the file, in words."""
     shown: bool = False
-    """Whether the page of a plan shows it as text to copy, beside the link that all have."""
+    """Whether the page of a plan shows it as text to copy, beside the link to the file."""
 
 
 PYTHON = "text/x-python; charset=utf-8"
@@ -54,6 +54,6 @@ EXPORTS: dict[str, ExportInfo] = {
 }
 """Every export format by name."""
 WHOLE = "json"
-"""The format that is sent where none is asked for: the whole plan, which reads back as the same plan."""
+"""Format of a request that names none: the whole plan, which reads back as the same plan."""
 ExportFormat = Annotated[str, OneOf(EXPORTS)]
 """A name of the table of export formats."""

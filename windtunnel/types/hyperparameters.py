@@ -1,4 +1,4 @@
-"""The hyperparameters that can be searched: names, scopes, ranges, and where in a training run each one acts."""
+"""The hyperparameters that can be searched: names, scopes, ranges, and the part of a training run where each acts."""
 
 from typing import Literal
 
@@ -81,7 +81,7 @@ HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "decay_fraction": (1e-3, 0.999),
     "knot": (1e-6, 100.0),
 }
-"""What a range may span at most: outside of it the hyperparameter has no meaning or no precision."""
+"""Widest range that a search may have, (low, high): outside it the hyperparameter has no meaning or no precision."""
 
 SCOPED: frozenset[HyperparameterName] = frozenset({"learning_rate", "weight_decay", "init_scale", "eps", "l2"})
 """Hyperparameters that may have a value for each role or tensor."""
@@ -100,7 +100,7 @@ def scopes_of(name: HyperparameterName) -> tuple[Scope, ...]:
 MULTIPLIERS: frozenset[HyperparameterName] = frozenset(
     {"init_scale", "output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight"}
 )
-"""Factors on something that is there anyway: 1 wherever they are not searched."""
+"""Hyperparameters that are factors: 1 where they are not searched."""
 
 REGULARISERS: dict[HyperparameterName, float] = {
     "l2": 1e-4,
@@ -109,12 +109,12 @@ REGULARISERS: dict[HyperparameterName, float] = {
     "input_noise": 0.1,
     "augmentation": 0.5,
 }
-"""Terms that are off unless a job asks for them, with the start of a search that begins from off."""
+"""Regulariser -> start of its search where the job gives none. A regulariser is off unless a job asks for it."""
 
 IN_THE_LOSS: frozenset[HyperparameterName] = frozenset(
     {"output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight", *REGULARISERS}
 )
-"""Hyperparameters of the training loss as a function of the weights: what implicit differentiation can answer."""
+"""Hyperparameters of the training loss as a function of the weights: implicit differentiation can tune them."""
 
 Bijection = Literal["log", "logit", "complement_logit"]
 """log: positive scales. logit: shares in (0, 1). complement_logit: logit(1 - x) for averages that live near 1 (betas)."""
@@ -146,4 +146,4 @@ BIJECTIONS: dict[HyperparameterName, Bijection] = {
 }
 
 SOURCED: dict[HyperparameterName, str] = {"mixture_weight": "data source", "knot": "knot of the schedule"}
-"""Global hyperparameters with several values: one for each of these."""
+"""Global hyperparameter with several values -> the thing that each value belongs to."""

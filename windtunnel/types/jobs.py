@@ -15,7 +15,7 @@ FailureType = Literal[
 
 
 class Failure(Response):
-    """Why a job failed, and what to try."""
+    """Reason why a job failed, and what to try."""
 
     type: FailureType
     message: str
@@ -24,11 +24,11 @@ class Failure(Response):
 
 
 class Progress(Response):
-    """How far a job is."""
+    """Progress of a job: outer step, phase, share done, cost so far."""
 
     outer_step: int
     outer_steps: int | None
-    """Of the whole job; None where a budget ends it, not a number of steps."""
+    """Number of outer steps of the whole job; None where a budget ends the job, not a number of steps."""
     inner_steps: int
     """Inner steps of the current outer step so far, over all of its training runs."""
     phase: Literal["waiting", "scout", "tune", "finish", "check", "done"]
@@ -38,7 +38,7 @@ class Progress(Response):
 
 
 def out_of(step: int, steps: int | None, link: str = "/") -> str:
-    """``3/12``; ``3`` alone where a budget, not a number of steps, ends the search."""
+    """Progress as text: ``3/12``; ``3`` alone where a budget, not a number of steps, ends the search."""
     return str(step) if steps is None else f"{step}{link}{steps}"
 
 
@@ -57,16 +57,16 @@ class Attempt(Response):
     epoch: int
     worker: str
     rung_at: datetime | None
-    """When the ring went out that this worker answered; None in rows of an older version."""
+    """Time of the call for a worker that this worker answered; None in rows of an older version."""
     started_at: datetime
     ended_at: datetime | None
     outcome: str | None
     reason: str | None
-    """Why it ended, where the outcome does not say it."""
+    """Reason of the end, where the outcome does not say it."""
 
 
 class Job(Response):
-    """A job: what was asked, where it stands."""
+    """A job: its request, its state and its best point so far."""
 
     id: str
     name: str
@@ -113,8 +113,8 @@ class WorkerInfo(Response):
     seen_at: datetime
     job_id: str | None
     speed: MachineSpeed | None = None
-    """As its last job process measured it; None before the first."""
+    """Speed that its last job process measured; None before its first job."""
     steps_per_second: float | None = None
-    """Inner steps of members a second, of the job that it runs; None where it runs none."""
+    """Inner steps a second of the job that it runs, summed over members; None where it runs no job."""
     draining: bool = False
-    """It was asked to let go of its job and to take no other."""
+    """Whether it was asked to release its job and to take no other."""

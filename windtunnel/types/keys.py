@@ -1,4 +1,4 @@
-"""API keys on the wire: what they are known by, and the key itself once."""
+"""API keys on the wire: name, owner and prefix of each, and the secret once, when a key is made."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,9 +13,9 @@ KeyName = Annotated[
 
 
 class KeyRequest(Request):
-    """A key that is wanted, for the owner who asks."""
+    """Request for a new key, which will belong to the caller."""
 
-    name: KeyName = Field(description="What it is for, such as the machine that will hold it.", examples=["laptop"])
+    name: KeyName = Field(description="Purpose of the key, such as the machine that will hold it.", examples=["laptop"])
 
 
 class ApiKey(Response):
@@ -25,12 +25,12 @@ class ApiKey(Response):
     owner: str
     name: str
     prefix: str
-    """The key's first characters, to know it by."""
+    """First characters of the key, to recognise it by."""
     operator: bool
-    """May it also drain workers and read the fleet's metrics?"""
+    """Whether it may also drain workers and read the fleet's metrics."""
     created_at: datetime
     used_at: datetime | None = None
-    """When it was last used, to the minute."""
+    """Time of its last use, to the minute; None: never used."""
     revoked_at: datetime | None = None
 
 

@@ -12,11 +12,11 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 class OneOf:
     """Annotation of a ``str`` field whose value must be a name of a table: ``Annotated[str, OneOf(TABLE)]``.
 
-    A name that the table does not have is refused as one that a ``Literal`` does not have is.
+    A name that the table lacks is refused with the error of a ``Literal``.
     """
 
     table: Iterable[str]
-    """Read anew at every check, so that the table alone says which names there are."""
+    """Allowed names; read anew at every check, so that a table may grow."""
 
     def __hash__(self) -> int:
         return id(self.table)
@@ -39,7 +39,7 @@ def listed(words: Iterable[str], last: str, *, quoted: bool = False) -> str:
 
     Args:
         words: at least one.
-        last: what stands before the last word, such as ``and``.
+        last: the word before the last one, such as ``and``.
         quoted: whether each word stands in quotation marks.
     """
     *first, final = (repr(word) if quoted else word for word in words)

@@ -1,4 +1,4 @@
-"""LadderCertificate: do the best learning rate and weight decay stand still when the width grows?"""
+"""LadderCertificate: measures whether the best learning rate and weight decay stay the same when the width grows."""
 
 from typing import Literal
 
@@ -8,17 +8,17 @@ Varied = Literal["learning_rate", "weight_decay"]
 DriftVerdict = Literal["pass", "inconclusive", "fail"]
 
 MOST_DRIFT = 0.5
-"""Doublings of the best value per doubling of the width, either way, that a transfer may live with."""
+"""Largest drift that passes: doublings of the best value per doubling of the width, up or down."""
 
 
 class LadderRung(Response):
-    """One width: losses of runs with the carried values times each factor, and where their minimum lies."""
+    """One width of a ladder: losses of runs with the carried values times each factor, and the best factor."""
 
     width: int
     losses: list[list[float | None]]
     """Validation loss of each factor (rows) with each seed (columns); null where a run diverged."""
     optimum: float | None
-    """log2 of the best factor: 0 is the carried value itself. Null where no run survived."""
+    """log2 of the best factor: 0 is the carried value itself. Null where every run diverged."""
     low: float | None
     high: float | None
     """95 % interval of the optimum by Fieller's theorem; null where the runs leave that end open."""
@@ -38,8 +38,8 @@ class Ladder(Response):
     curvature: float
     """a of ln loss = ln loss* + a (log2 factor - optimum)^2, one for all widths; 0 where no parabola opens upwards."""
     verdict: DriftVerdict
-    """fail: beyond ``MOST_DRIFT`` either way, with an interval that excludes 0. pass: the whole interval within. Else
-    inconclusive."""
+    """fail: the drift is beyond ``MOST_DRIFT``, up or down, and its interval excludes 0. pass: the whole interval is within
+    ``MOST_DRIFT``. Otherwise inconclusive."""
 
     @property
     def sentence(self) -> str:
@@ -62,7 +62,7 @@ class LadderCertificate(Response):
     steps: int
     learning_rate: Ladder
     weight_decay: Ladder | None = None
-    """None: not asked for, or nothing decays."""
+    """Ladder of the weight decay; None: not asked for, or nothing decays."""
     standard: Ladder | None = None
     """The learning rate under the standard parametrization, for comparison; it decides nothing."""
     run_equivalents: float
@@ -70,19 +70,19 @@ class LadderCertificate(Response):
 
     @property
     def verdict(self) -> DriftVerdict:
-        """The worse of the two that decide."""
+        """Worse verdict of the ladders of learning rate and weight decay."""
         verdicts = {ladder.verdict for ladder in (self.learning_rate, self.weight_decay) if ladder is not None}
         return next((each for each in ("fail", "inconclusive") if each in verdicts), "pass")
 
 
 class PredictedPenalty(Response):
-    """What the drift on a ladder would cost at the target, if it went on."""
+    """Predicted loss at the target, relative to the best, if the drift on a ladder continued to the target's width."""
 
     quantity: Varied
     displacement: float
-    """log2 of the best value over the carried one at the target's width, by the drift."""
+    """log2 of the best value over the carried value at the target's width, extrapolated by the drift."""
     share: float
-    """Loss there over the best loss there, less 1, by the ladder's curvature."""
+    """Loss with the carried value over the best loss, minus 1, by the ladder's curvature."""
     low: float
     high: float
-    """By the ends of the drift's interval."""
+    """Shares at the two ends of the drift's interval: ``low`` to ``high``."""

@@ -26,7 +26,7 @@ MOST_TO_LEAST: tuple[LawName, ...] = (
     "loss_parameters",
     "loss_tokens",
 )
-"""Laws of the loss: those that know more of a run before those that know less."""
+"""Laws of the loss, sorted by how much of a run they use: the ones that use most come first."""
 ColumnName = Literal["parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps"]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 MAX_ROWS = 200_000
@@ -85,7 +85,7 @@ class LawColumns(Request):
 
 
 def cell_problem(value: Any) -> str | None:
-    """What is wrong with a cell of a table of runs, in words; None where it is a positive, finite number."""
+    """Fault of a cell of a table of runs, in words; None where the cell is a positive, finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"is {value!r}, no number"
     if not math.isfinite(value):
@@ -101,9 +101,9 @@ class CriticalBatchLaw(Request):
 
 
 class LawFitOptions(Request):
-    """Which laws to fit, and how."""
+    """Options of a fit: the laws to fit, and how."""
 
-    name: str = Field("", max_length=200, description="For people.")
+    name: str = Field("", max_length=200, description="Name to show.")
     laws: list[LawName] = Field(
         [], max_length=7, description="Laws to fit; none: every one that the table's columns allow."
     )
@@ -148,7 +148,7 @@ class LawConstant(Response):
 
 
 class LawPoint(Response):
-    """Where a law is asked: the sizes that it takes."""
+    """Point at which a law predicts: the sizes that are its inputs; the others are None."""
 
     parameters: float | None = None
     tokens: float | None = None
@@ -158,7 +158,7 @@ class LawPoint(Response):
 
 
 class LawPrediction(Response):
-    """What a law says at a point, with the 90 % interval of the law's own value there."""
+    """Value that a law predicts at a point, with its 90 % interval. Single runs scatter about the value besides."""
 
     value: float
     low: float
@@ -170,7 +170,7 @@ class HeldOut(Response):
 
     at: LawPoint
     rows: int
-    """Left out of the fit: all of the largest size."""
+    """Number of runs left out of the fit: all runs of the largest size."""
     actual: float
     prediction: LawPrediction
     miss: float
@@ -188,7 +188,7 @@ class LawCurve(Response):
 
 
 class LawRefusal(Response):
-    """A law that this table cannot answer for."""
+    """Law that cannot be fitted to this table, and why."""
 
     law: LawName
     reason: Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
@@ -208,7 +208,7 @@ class LawResult(Response):
     huber_delta: float
     starts: int
     interval: str
-    """How the intervals were found."""
+    """Method by which the intervals were found."""
     inputs: list[str]
     target: str
     theta: list[float]
@@ -221,14 +221,14 @@ class LawResult(Response):
     """Range of each input in the table."""
     held_out: HeldOut | None = None
     held_out_missing: str | None = None
-    """Why no run was held out."""
+    """Reason why no run was held out; None where one was."""
     curves: list[LawCurve] = Field(default_factory=list)
     points: list[LawPoint] = Field(default_factory=list)
-    """Of the table, at most 200, for figures."""
+    """Runs of the table, at most 200, for figures."""
     actual: list[float] = Field(default_factory=list)
-    """What was measured at ``points``."""
+    """Measured value of the target at each of ``points``."""
     notes: list[str] = Field(default_factory=list)
-    """What was derived or left out on the way."""
+    """Sentences about values that were derived or left out."""
 
     def constant(self, name: str) -> LawConstant:
         """One constant by name."""

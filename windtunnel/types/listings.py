@@ -1,4 +1,4 @@
-"""What can be asked for, as lists with everything that a form or a program needs: estimators and hyperparameters."""
+"""Lists of the estimators and hyperparameters that a job may name, with all facts that a form or a program needs."""
 
 from typing import Any, get_args
 
@@ -25,16 +25,16 @@ class EstimatorListing(Response):
     name: EstimatorName
     title: str
     time: str
-    """T: steps; c: a training gradient; k: hyperparameters."""
+    """Formula of the time. T: steps; c: cost of a training gradient; k: number of hyperparameters."""
     memory: str
-    """S: the optimizer's state."""
+    """Formula of the memory. S: size of the optimizer's state."""
     bias: str
     source: str
     settings: list[str]
     can: list[HyperparameterName]
     cannot: list[HyperparameterName]
     why: str
-    """Why it cannot differentiate those."""
+    """Reason why it cannot differentiate the ones in ``cannot``."""
     json_schema: dict[str, Any] = Field(alias="schema")
     """JSON schema of its settings in ``method``."""
 
@@ -45,17 +45,19 @@ class HyperparameterListing(Response):
     name: HyperparameterName
     scopes: list[Scope]
     each: str | None
-    """What a global item has one value for each of: data sources, knots; None where it is one value."""
+    """Thing for each of which a global item has a value: data source, knot of the schedule; None: it has one value."""
     low: float
-    """Default range of the search."""
+    """Lower end of the default range of a search."""
     high: float
+    """Upper end of the default range."""
     least: float
-    """What a range may span at most."""
+    """Lower end of the widest range that a search may have."""
     most: float
+    """Upper end of the widest range."""
     bijection: Bijection
     """Coordinate of gradients and moves: log x, logit x, or logit(1 - x)."""
     estimators: list[EstimatorName]
-    """Those that can differentiate it."""
+    """Names of the estimators that can differentiate it."""
 
 
 def listed_estimators() -> list[EstimatorListing]:

@@ -1,4 +1,4 @@
-"""The method of a job's hypergradient: estimator, adjoint, storage, and each estimator's settings."""
+"""MethodSpec: the estimator of a job's hypergradient, its adjoint, its storage, and its other settings."""
 
 import warnings
 from collections.abc import Mapping
@@ -25,34 +25,35 @@ RESPONSE_DEFAULTS = {
     "response_rate": 0.01,
 }
 REACH = 8.0
-"""Unconstrained units that a regulariser can go in a whole best-response run, by default: a factor of 3,000 in ``l2``."""
+"""Default distance, in unconstrained units, that a regulariser can move in a whole best-response run: 8 is a factor of
+3,000 in ``l2``."""
 FASTEST = 0.1
-"""Most of them in one validation step, by default."""
+"""Default largest move of a regulariser in one validation step, in unconstrained units."""
 
 
 @dataclass(frozen=True)
 class BestResponseSettings:
-    """Settings in force of a best-response run."""
+    """Settings of a best-response run, with defaults filled in."""
 
     warmup: float
     """Share of the updates before the first validation step."""
     training_count: int
     """Updates of the weights between two times of validation."""
     validation_count: int
-    """Updates of the regularisers at a time."""
+    """Updates of the regularisers at each time of validation."""
     perturbation_scale: float
     """First standard deviation of the perturbations, in unconstrained units."""
     entropy_weight: float
-    """Weight of the perturbations' entropy, nats of loss for a unit of log sigma."""
+    """Weight of the perturbations' entropy: nats of loss per unit of log sigma."""
     response_rate: float
-    """Adam's rate for the response, at the schedule's peak."""
+    """Learning rate of Adam for the response, at the schedule's peak."""
     hyper_rate: float | None
-    """Adam's rate for the regularisers; None: as far as ``REACH`` in the whole run."""
+    """Learning rate of Adam for the regularisers; None: so that they can move by ``REACH`` in the whole run."""
     control_variate: bool = False
-    """Whether the response's objective is rid of what has mean zero, for two gradients more an update (``delta_stn``)."""
+    """Whether noise of mean zero is taken out of the response's objective, for two more gradients an update (delta_stn)."""
 
     def warmup_steps(self, steps: int) -> int:
-        """Updates before the first validation step, of so many in all."""
+        """Updates before the first validation step, in a run of ``steps`` updates."""
         return round(self.warmup * steps)
 
     def looks_after(self, step: int, steps: int) -> bool:
@@ -61,30 +62,30 @@ class BestResponseSettings:
         return past > 0 and past % self.training_count == 0
 
     def looks(self, begin: int, end: int, steps: int) -> int:
-        """Validation steps that follow updates ``begin + 1`` to ``end``."""
+        """Number of validation steps that follow updates ``begin + 1`` to ``end``, in a run of ``steps`` updates."""
         warmup = self.warmup_steps(steps)
         times = max(0, end - warmup) // self.training_count - max(0, begin - warmup) // self.training_count
         return times * self.validation_count
 
     def rate(self, steps: int) -> float:
-        """hyper_rate in force for a run of so many updates."""
+        """Learning rate for the regularisers in a run of ``steps`` updates: ``hyper_rate``, or its default."""
         if self.hyper_rate is not None:
             return self.hyper_rate
         return min(FASTEST, REACH / max(1, self.looks(0, steps, steps)))
 
 
 ENGINES = {"population": None, "higher": "higher"}
-"""The field ``engine`` of old -> the estimator that it stood for; None: any."""
+"""Value of the deprecated field ``engine`` -> the estimator that it stood for; None: any."""
 REPLACED = ("auto", "reverse")
-"""Estimators that a spec of old may name beside the engine ``higher``, which stood in their place."""
+"""Estimators that an old spec may name beside the engine ``higher``, which ran in their place."""
 ENGINE_IS_OLD = "method.engine is out of date and will be refused: leave it out; method.estimator is {estimator!r}"
 
 
 def without_engine(given: Mapping[str, Any]) -> dict[str, Any]:
-    """``method`` without the field ``engine`` of old: ``higher`` is an estimator, and every other one is the rest.
+    """``method`` without the deprecated field ``engine``; engine ``higher`` becomes estimator ``higher``.
 
     Raises:
-        PydanticCustomError: the two fields contradict each other, or there never was such an engine.
+        PydanticCustomError: engine and estimator contradict each other, or there is no such engine.
     """
     rest = dict(given)
     engine, named = rest.pop("engine"), rest.get("estimator")
@@ -103,7 +104,7 @@ def without_engine(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class MethodSpec(Request):
-    """The computation of the hypergradient. A setting that the estimator does not have is an error."""
+    """The estimator of the hypergradient and its settings. A setting that the estimator does not have is an error."""
 
     _outdated: str | None = PrivateAttr(None)
 
@@ -114,7 +115,7 @@ class MethodSpec(Request):
         "gauss_newton: bounded, with the Gauss-Newton matrix instead of the Hessian.",
     )
     checkpointing: Literal["auto", "none", "sqrt"] | Every = Field(
-        "auto", description="Which optimizer states the forward pass keeps: every one, every sqrt(steps)-th, or every N-th."
+        "auto", description="Optimizer states that the forward pass keeps: every one, every sqrt(steps)-th, or every N-th."
     )
     growth_budget: float = Field(10.0, gt=1, le=1e6, description="Growth of the bounded adjoint over a whole run.")
     window: int | None = Field(None, ge=1, le=100_000, description="Steps of a window (truncated, pes); 20 by default.")
@@ -131,7 +132,7 @@ class MethodSpec(Request):
         le=2,
         description="Perturbation in unconstrained units (es, pes: 0.1; finite_difference: 0.01 by default).",
     )
-    solver: Solver | None = Field(None, description="Of the implicit linear system; cg by default.")
+    solver: Solver | None = Field(None, description="Solver of the implicit linear system; cg by default.")
     solver_steps: int | None = Field(
         None,
         ge=1,
@@ -193,7 +194,7 @@ class MethodSpec(Request):
         if not isinstance(data, Mapping) or "engine" not in data:
             return handler(data)
         found = handler(without_engine(data))
-        if ENGINES[data["engine"]] is not None:  # the other one said nothing, and is in every spec that was stored with it
+        if ENGINES[data["engine"]] is not None:  # "population" changed nothing, and every stored spec has it
             found._outdated = ENGINE_IS_OLD.format(estimator=found.estimator)
             warnings.warn(found._outdated, DeprecationWarning, stacklevel=2)
         return found
@@ -219,7 +220,7 @@ class MethodSpec(Request):
 
     @property
     def outdated(self) -> str | None:
-        """A sentence on a field of old that the request gave; None where it gave none."""
+        """Warning about a deprecated field that the request gave; None where it gave none."""
         return self._outdated
 
     @property
@@ -234,44 +235,44 @@ class MethodSpec(Request):
 
     @property
     def adjoint_kind(self) -> Adjoint:
-        """The adjoint in force where the estimator has a choice."""
+        """Adjoint in force, for an estimator that has a choice."""
         return "bounded" if self.adjoint is None else self.adjoint
 
     @property
     def width(self) -> float:
-        """sigma in force."""
+        """Setting ``sigma`` in force: as requested, or the estimator's default."""
         if self.sigma is not None:
             return self.sigma
         return self.info.defaults.get("sigma", DEFAULT_SETTINGS["sigma"])
 
     @property
     def window_steps(self) -> int:
-        """window in force."""
+        """Setting ``window`` in force, in steps."""
         return int(DEFAULT_SETTINGS["window"]) if self.window is None else self.window
 
     @property
     def pairs(self) -> int:
-        """samples in force for es and pes."""
+        """Setting ``samples`` in force for es and pes: antithetic pairs of a member."""
         return int(DEFAULT_SETTINGS["samples"]) if self.samples is None else self.samples
 
     @property
     def solver_kind(self) -> Solver:
-        """solver in force."""
+        """Setting ``solver`` in force."""
         return "cg" if self.solver is None else self.solver
 
     @property
     def iterations(self) -> int:
-        """solver_steps in force."""
+        """Setting ``solver_steps`` in force."""
         return int(DEFAULT_SETTINGS["solver_steps"]) if self.solver_steps is None else self.solver_steps
 
     @property
     def diagonal(self) -> float:
-        """damping in force."""
+        """Setting ``damping`` in force."""
         return DEFAULT_SETTINGS["damping"] if self.damping is None else self.damping
 
     @property
     def best_response_settings(self) -> BestResponseSettings:
-        """Settings of a best-response run in force."""
+        """Settings of the best-response run, with defaults filled in."""
         given = {name: getattr(self, name) for name in RESPONSE_DEFAULTS}
         chosen = {name: RESPONSE_DEFAULTS[name] if value is None else value for name, value in given.items()}
         return BestResponseSettings(

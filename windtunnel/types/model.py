@@ -1,4 +1,4 @@
-"""The proxy: which small model is trained, and how large it is."""
+"""ModelSpec: the proxy, the small model that a job trains: its family and its size."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,9 +11,9 @@ from windtunnel.types.families import FAMILIES, Activation, FamilyInfo, FamilyNa
 
 
 class ModelSpec(Request):
-    """The proxy: the small model that is trained here.
+    """The proxy: the small model that the job trains.
 
-    What a job leaves out follows from its task: the family that the task lists first, at that family's default size.
+    Fields that a job leaves out follow from its task: the family that the task lists first, at that family's default size.
     """
 
     family: FamilyName = "mlp"
@@ -57,7 +57,7 @@ class ModelSpec(Request):
 
     @property
     def width_step(self) -> int:
-        """Distance of the widths that the family can have: a head must not be cut."""
+        """Step between the widths that the family can have: a whole attention head, or 1 without heads."""
         return self.head if self.info.heads else 1
 
     @property
@@ -71,9 +71,9 @@ def with_defaults(given: Any, families: tuple[str, ...], size: Mapping[str, int]
     """A model as requested, filled up with the defaults of its family; anything but a mapping passes through.
 
     Args:
-        given: what the request has under ``model``; an empty mapping where it has nothing.
-        families: of the task; the first is the default.
-        size: of the task's own model, in place of the family's.
+        given: the request's ``model``; an empty mapping where the request has none.
+        families: families that can learn the task; the first is the default.
+        size: default size of the task's own model, in place of the family's.
     """
     if not isinstance(given, dict):
         return given

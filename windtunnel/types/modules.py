@@ -1,4 +1,4 @@
-"""Facts of tensors: the role of each under muP, and those of a module of one's own as laws of its width and depth."""
+"""Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
 import re
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from pydantic import Field
 from windtunnel.types.base import Response
 
 Role = Literal["input", "hidden", "output", "vector", "scalar"]
-"""``input`` maps finitely many numbers to the width, ``hidden`` the width to the width, ``output`` the width to finitely
-many numbers; a ``vector`` has one number a unit, a ``scalar`` does not grow."""
+"""Role of a tensor under muP. ``input`` maps a fixed number of inputs to the width, ``hidden`` the width to the width,
+``output`` the width to a fixed number of outputs; a ``vector`` has one number a unit, a ``scalar`` does not grow."""
 ROLES: tuple[Role, ...] = ("input", "hidden", "output", "vector", "scalar")
 
 
@@ -22,47 +22,48 @@ class TensorFacts(Response):
     shape: list[int]
     role: Role
     group: str | None = None
-    """A finer name within the role, where the family has one: ``qkv``, ``attention-out``, ``mlp-in``, ``mlp-out``."""
+    """Finer name within the role, where the family has one: ``qkv``, ``attention-out``, ``mlp-in``, ``mlp-out``."""
     init_std: float | None = None
-    """Standard deviation of its initial values, of a tensor that has one of its own; None: its role's rule."""
+    """Standard deviation of its initial values; None: by the rule of its role."""
     init_value: float | None = None
-    """What all its entries start at, of a tensor that starts at a constant: 1 for the gain of a norm."""
+    """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
 
     @property
     def part(self) -> str:
-        """What the scope ``role`` calls it: its group, else its role."""
+        """Name of its part under the scope ``role``: its group, or its role where it has no group."""
         return self.group or self.role
 
 
 class TensorLaw(Response):
-    """One tensor of a module at two widths: every size in between and beyond lies on a line through them."""
+    """One tensor of a module at two widths: its size at every other width lies on the line through these two."""
 
     name: str
     role: Role
     shape: list[int]
-    """At the base width."""
+    """Shape at the base width."""
     grown: list[int]
-    """At the delta width."""
+    """Shape at the delta width."""
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
     init_std: float | None = None
     """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for readouts and biases."""
     init_value: float | None = None
-    """What all entries start at; None: they start at random values."""
+    """Initial value of all entries; None: they start at random values."""
     why: str = ""
-    """How the role was told."""
+    """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
 
 
 class PassCost(Response):
-    """What one example takes in a forward pass at the base width and at the delta width."""
+    """Cost of a forward pass of one example, (at the base width, at the delta width)."""
 
     saved: tuple[int, int]
     """Floats that a training pass keeps for its backward pass."""
     multiply_adds: tuple[int, int]
+    """Multiply-adds of the forward pass."""
 
 
 class ModuleInfo(Response):
@@ -71,20 +72,20 @@ class ModuleInfo(Response):
     base: int
     delta: int
     depth: int
-    """That it was built with."""
+    """Depth of the module that was described."""
     tensors: list[TensorLaw]
-    """In the order of ``named_parameters``."""
+    """Tensors of the module, in the order of ``named_parameters``."""
     stacks: dict[str, int] = Field(default_factory=dict)
     """Name of a list of layers -> entries that it gains with each further depth. Empty: the depth is fixed."""
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
-    """What shapes cannot show, and where muP is known to break."""
+    """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
 
     def tensors_at(self, width: int, depth: int) -> list[TensorFacts]:
         """Every tensor of the module of that size.
 
         Raises:
-            ValueError: a size off the lines: a fraction of a unit, or a depth that the module does not have.
+            ValueError: a tensor would have a fraction of a unit, or the module does not have that depth.
         """
         self.check_depth(depth)
         facts: list[TensorFacts] = []
@@ -107,11 +108,11 @@ class ModuleInfo(Response):
         return deepened(facts, self.stacks, depth - self.depth)
 
     def check_width(self, width: int) -> None:
-        """Raise ValueError on a width at which a tensor would have a fraction of a unit."""
+        """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""
         self.tensors_at(width, self.depth)
 
     def check_depth(self, depth: int) -> None:
-        """Raise ValueError on a depth that the module does not have."""
+        """Refuse, by ValueError, a depth that the module does not have."""
         if not self.stacks and depth != self.depth:
             raise ValueError(f"depth {depth} of a module whose depth is fixed; allowed: {self.depth}")
         if depth < self.depth:
@@ -120,11 +121,11 @@ class ModuleInfo(Response):
             )
 
     def saved_at(self, width: int, depth: int) -> int:
-        """Floats that a training pass keeps, estimated by a power law in the width and a line in the depth."""
+        """Floats that a training pass keeps, estimated: a power law in the width, proportional to the depth."""
         return self._power(*self.cost.saved, width, depth)
 
     def multiply_adds_at(self, width: int, depth: int) -> int:
-        """Multiply-adds of a forward pass, estimated likewise."""
+        """Multiply-adds of a forward pass, estimated: a power law in the width, proportional to the depth."""
         return self._power(*self.cost.multiply_adds, width, depth)
 
     def _on_line(self, name: str, low: int, high: int, width: int) -> int:
@@ -146,7 +147,7 @@ PLACE = re.compile(r"(?:^|\.)(\d+)\.")
 
 
 def place(name: str) -> tuple[str, int, str] | None:
-    """(stack, index, rest) of a tensor in a list of layers: ``blocks.3.first.weight``; None of one in none."""
+    """(stack, index, rest) of the name of a tensor in a list of layers, such as ``blocks.3.first.weight``; else None."""
     found = PLACE.search(name)
     if found is None:
         return None
@@ -154,7 +155,7 @@ def place(name: str) -> tuple[str, int, str] | None:
 
 
 def deepened(facts: list[TensorFacts], stacks: Mapping[str, int], more: int) -> list[TensorFacts]:
-    """The tensors with every stack longer by its entries for ``more`` further depths; they copy its last ones."""
+    """The tensors of a module deeper by ``more``: each stack gains its entries per depth, as copies of its last entries."""
     if more == 0:
         return facts
     made: list[TensorFacts] = []

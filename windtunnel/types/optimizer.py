@@ -1,4 +1,4 @@
-"""The inner optimizer: the update rule, its decay, and the values that are not searched."""
+"""OptimizerSpec: the inner optimizer, its decay, and the values of hyperparameters that are not searched."""
 
 from typing import Annotated, Any, Self
 
@@ -74,12 +74,12 @@ class OptimizerSpec(Request):
 
     @property
     def info(self) -> OptimizerInfo:
-        """What the table says about the rule."""
+        """Record of the optimizer."""
         return OPTIMIZERS[self.name]
 
     @property
     def decay_kind(self) -> DecayKind:
-        """The decay rule in force."""
+        """Kind of decay in force: as requested, or the optimizer's default."""
         return self.info.decay if self.decay is None else self.decay
 
     def default(self, name: HyperparameterName) -> float | None:

@@ -1,4 +1,4 @@
-"""The outer loop of a job: how long it goes on, from how many starts, and what judges the end."""
+"""OuterSpec: the outer loop of a job, its length, its starts, and the seeds that judge the last candidates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ class OuterSpec(Request):
         description="Run-equivalents for scout and outer steps; the job ends with the step that spends the last of it.",
     )
     scout: bool = Field(
-        True, description="Look around first (learning rates; with auto the whole space) and start from the best."
+        True, description="Sweep first (learning rates; with auto the whole space) and start from the best."
     )
     starts: int = Field(
         1,

@@ -1,4 +1,4 @@
-"""TransferPlan: everything the large run needs, for each role and each tensor."""
+"""TransferPlan: the config of the large run, for each role and each tensor."""
 
 from datetime import datetime
 from typing import Literal
@@ -20,26 +20,26 @@ from windtunnel.types.translations import HorizonFit, NoiseScale
 
 
 class TensorRow(Response):
-    """How to initialise and update one parameter tensor of the target."""
+    """Initial values, learning rate, decay and multiplier of one parameter tensor of the target."""
 
     name: str
     shape: list[int]
     role: Role
     group: str | None = None
-    """A finer name within the role, such as ``qkv``."""
+    """Finer name within the role, such as ``qkv``."""
     init: Literal["normal", "zeros", "constant"]
     init_std: float
     init_value: float = 0.0
-    """What all entries of a constant start at: 1 for the gain of a norm."""
+    """Initial value of all entries of a constant tensor, such as 1 for the gain of a norm."""
     learning_rate: float
     """Peak learning rate, before the schedule's multiplier."""
     weight_decay: float
     l2: float = 0.0
-    """lambda of lambda / 2 |w|^2 in the training loss, before clipping."""
+    """Coefficient lambda of lambda / 2 |w|^2 in the training loss, before clipping."""
     eps: float | None
-    """None where the optimizer has none."""
+    """Epsilon of the update; None for an optimizer without eps."""
     multiplier: float
-    """The forward pass uses multiplier * tensor."""
+    """Forward multiplier: the forward pass uses multiplier * tensor."""
 
 
 class RoleRow(Response):
@@ -48,7 +48,10 @@ class RoleRow(Response):
     role: Role
     tensors: int
     learning_rate: float | None
-    """None where the tensors of this role differ; see the tensor rows. Likewise below."""
+    """Peak learning rate of all tensors of this role; None where they differ. The tensor rows have the values then.
+
+    The other fields of a row are None likewise.
+    """
     weight_decay: float | None
     l2: float | None = 0.0
     eps: float | None
@@ -61,7 +64,7 @@ class RoleRow(Response):
 
 
 class Assumption(Response):
-    """One value that was carried over, by which formula, and what that takes for granted."""
+    """One value that was carried over, its formula, and the assumption that the formula rests on."""
 
     quantity: str
     value: float | None
@@ -70,7 +73,7 @@ class Assumption(Response):
 
 
 class PlanRegularization(Response):
-    """What acts in the training loss and the forward pass of training, and nowhere in an optimizer. None: off."""
+    """Regularisers that act in the training loss and in the forward pass of training, not in the optimizer. None: off."""
 
     dropout: float | None = None
     """Rate p of multiplicative Gaussian noise of variance p / (1 - p), the same in all layers."""
@@ -90,20 +93,20 @@ class PlanRegularization(Response):
 
 
 class PredictedLoss(Response):
-    """What a scaling law that was fitted to other runs says of this one."""
+    """Loss of this run as predicted by a scaling law that was fitted to other runs."""
 
     fit: str
     law: str
     value: float
     low: float
     high: float
-    """90 % interval of the law's own value; one run scatters about it besides."""
+    """Upper end of the 90 % interval of the law's value; ``low`` is the lower end. A single run scatters more."""
     beyond: dict[str, float]
     """Input of the law -> factor by which this run lies beyond the largest that it was fitted to."""
 
     @property
     def sentence(self) -> str:
-        """In one line."""
+        """Value, interval and extrapolation in one line."""
         told = f"{self.value:.4g} nats ({self.low:.4g} to {self.high:.4g}) by {self.law.replace('_', ' ')}"
         far = ", ".join(
             f"{name.replace('_', ' ')} {factor:.3g} times the largest run" for name, factor in self.beyond.items()
@@ -112,16 +115,16 @@ class PredictedLoss(Response):
 
 
 class TransferPlan(OfTask, Response):
-    """The config of the large model, and why it may be trusted."""
+    """The config of the large model, with the evidence that it may be trusted."""
 
     id: str
     job_id: str
     created_at: datetime
     task: str
     kind: TaskKind | None = None
-    """Of the task; None in plans of older versions."""
+    """Kind of the task; None in plans of older versions."""
     loss: str | None = None
-    """Name of the loss of one's own that was tuned with; None: cross-entropy, for a regression the squared error."""
+    """Name of the user's own loss that the job trained with; None: cross-entropy, for a regression the squared error."""
     parametrization: Parametrization
     model: ModelSpec
     """The proxy."""
@@ -132,14 +135,14 @@ class TransferPlan(OfTask, Response):
     context: int = 1
     """Tokens of an example; where the task has no context, one example counts as one token."""
     width_ratio: float
-    """m: target width over proxy width."""
+    """Ratio m: target width over proxy width."""
     depth_ratio: float = 1.0
-    """m_L: target depth over proxy depth."""
+    """Ratio m_L: target depth over proxy depth."""
     depth_rule: DepthRule = "copy"
     depth_exponent: float | None = None
-    """alpha of CompleteP; None under ``copy``."""
+    """Exponent alpha of CompleteP; None under ``copy``."""
     decay_rule: DecayRule = "independent"
-    """How the shrinkage of a step goes with the width; ``decay`` says which convention lambda is written in."""
+    """Rule by which the shrinkage of a step scales with the width; ``decay`` is the convention of the weight decay."""
     features: int
     classes: int
     optimizer: OptimizerName
@@ -150,7 +153,7 @@ class TransferPlan(OfTask, Response):
     clip_norm: float | None
     regularization: PlanRegularization = PlanRegularization()
     regulariser_schedule: RegulariserKnots | None = None
-    """How the regularisers move over the run; None where they stand still: where the job trained no best response."""
+    """Schedule of the regularisers over the run, from the job's spec or a best response; None where all are constant."""
     mixture_weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each data source in the training loss, by name; only ratios matter. Empty: all alike."""
     attention_multiplier: float | None = None
@@ -161,13 +164,13 @@ class TransferPlan(OfTask, Response):
     parameters: int
     """Number of parameters of the target."""
     non_embedding: int | None = None
-    """N of scaling laws: without embeddings and a language model's readout. None in plans of older versions."""
+    """Parameters N of scaling laws: without embeddings and a language model's readout. None in plans of older versions."""
     compute: float | None = None
-    """C = 6 N B S, floating-point operations of one run of the target, B in tokens."""
+    """Floating-point operations C = 6 N B S of one run of the target, B in tokens. None in plans of older versions."""
     compute_leaves_out: str | None = None
-    """What 6 N leaves out, in words."""
+    """Sentence about operations that 6 N leaves out; None in plans of older versions."""
     predicted_loss: PredictedLoss | None = None
-    """By the fit that the request named."""
+    """Prediction of the fit that the request named; None where it named no fit."""
     hyperparameters: dict[str, float]
     """The tuned values of the proxy, by label."""
     proxy_validation: LossEstimate
@@ -175,28 +178,28 @@ class TransferPlan(OfTask, Response):
     """Cost of the tuning over the cost of one run of the target, both in multiply-adds of training."""
     assumptions: list[Assumption]
     not_covered: list[str]
-    """What the theory behind the transfer says nothing about."""
+    """Sentences about facts that the theory behind the transfer does not cover."""
     coordinate_check: CoordinateCheck | None
     ladder: LadderCertificate | None = None
     """Runs of the tuned values at several widths; None where the job climbed no ladder."""
     penalties: list[PredictedPenalty] = Field(default_factory=list)
-    """What the drift on the ladder would cost at this target, if it went on."""
+    """Predicted loss at this target, relative to the best, if the drift on the ladder continued."""
     noise_scale: NoiseScale | None = None
     horizon: HorizonFit | None = None
     in_your_loop: list[str] = Field(default_factory=list)
-    """What the training loop and the model have to do themselves, for no optimizer can."""
+    """Sentences about work that the training loop and the model have to do, because no optimizer can."""
     forced: bool
     """True where the coordinate check did not pass and the request said force."""
     provenance: Provenance
 
     @property
     def optimizer_info(self) -> OptimizerInfo:
-        """What the table says about the optimizer."""
+        """Record of the optimizer."""
         return OPTIMIZERS[self.optimizer]
 
     @property
     def optimizer_settings(self) -> dict[str, float]:
-        """The settings that the optimizer has of its own, but for eps, which tensors have: name -> value."""
+        """Setting of the optimizer -> its value, without eps, which each tensor has."""
         own = [name for name in self.optimizer_info.settings if name in type(self).model_fields]
         return {name: getattr(self, name) or 0.0 for name in own}
 

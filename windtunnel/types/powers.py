@@ -5,21 +5,21 @@ from typing import Protocol
 
 
 class Growth(Protocol):
-    """How many times larger a tensor's fans and the depth are than in the proxy."""
+    """Growth from the proxy to another size: ratios of a tensor's fan-in and fan-out, and of the depth."""
 
     @property
     def fan_in(self) -> float:
-        """m_in: its fan-in over that in the proxy."""
+        """Ratio m_in: its fan-in over its fan-in in the proxy."""
         ...
 
     @property
     def fan_out(self) -> float:
-        """m_out: its fan-out over that in the proxy."""
+        """Ratio m_out: its fan-out over its fan-out in the proxy."""
         ...
 
     @property
     def depth(self) -> float:
-        """m_L: residual blocks over those of the proxy."""
+        """Ratio m_L: residual blocks over the proxy's."""
         ...
 
 
@@ -35,7 +35,7 @@ class Power:
     depth: float = 0.0
 
     def at(self, growth: Growth) -> float:
-        """The factor for a tensor that grew that much; exactly 1 where it did not."""
+        """The factor for a tensor with this growth; exactly 1 where nothing grew."""
         return float(growth.fan_in**self.fan_in * growth.fan_out**self.fan_out * growth.depth**self.depth)
 
     def __mul__(self, other: "Power") -> "Power":

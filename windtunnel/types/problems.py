@@ -16,7 +16,7 @@ class FieldError(Response):
 
 
 class Problem(Response):
-    """What went wrong, and what to do."""
+    """An error: what went wrong, and what to do."""
 
     type: str
     title: str

@@ -8,11 +8,11 @@ from windtunnel.types.base import Request, misfit
 from windtunnel.types.hyperparameters import HARD_RANGES, REGULARISERS, HyperparameterName
 
 LABELS, KNOTS = 128, 1001
-"""Lines of a schedule and knots of a line, at most."""
+"""Largest numbers of lines of a schedule, and of knots of a line."""
 
 
 class RegularizationSpec(Request):
-    """Values of the regularisers that are not searched, starts of those that are. 0 is off."""
+    """Values of the regularisers: constants, or starts of the searched ones. 0 is off."""
 
     l2: float = Field(0.0, ge=0, le=100, description="lambda of lambda / 2 |w|^2 in the training loss, matrices only.")
     dropout: float = Field(
@@ -65,7 +65,7 @@ class RegularizationSpec(Request):
             )
 
     def value(self, name: HyperparameterName) -> float:
-        """Value by name."""
+        """Value of a regulariser by its name."""
         found: float = getattr(self, name)
         return found
 

@@ -1,4 +1,4 @@
-"""What a best response leaves: the schedules of the regularisers, how they do when replayed, how far the response holds."""
+"""BestResponseReport: schedules of the regularisers, their losses when replayed, and the accuracy of the response."""
 
 from windtunnel.types.base import Response
 from windtunnel.types.estimators import BestResponseName
@@ -12,12 +12,12 @@ def between(line: list[float], time: float) -> float:
 
 
 class RegulariserKnots(Response):
-    """How a plan's regularisers move over a run: factors on its own values, with straight lines between even knots."""
+    """Schedule of a plan's regularisers: factors on the plan's values over the run, linear between evenly spaced knots."""
 
     times: list[float]
     """Shares of the run, from 0 to 1. Update u of T, from 0, is at u / T."""
     factors: dict[str, list[float]]
-    """Label (``dropout``, ``l2.hidden``) -> at each time, the value over that of the plan."""
+    """Label (``dropout``, ``l2.hidden``) -> value at each time over the plan's value."""
     pays: bool
     """Whether the proxy's validation loss was lower with the schedule than with its last values held."""
 
@@ -31,10 +31,10 @@ class RegulariserKnots(Response):
 
 
 class RegulariserSchedule(Response):
-    """Values over normalised time, with straight lines between the knots. Update u of T, from 0, is at u / T."""
+    """Values of regularisers over normalised time, linear between the knots. Update u of T, from 0, is at u / T."""
 
     times: list[float]
-    """From 0 to 1, evenly spaced."""
+    """Times of the knots, evenly spaced from 0 to 1."""
     values: dict[str, list[float]]
     """Label (``dropout``, ``l2.hidden``) -> value at each time."""
 
@@ -48,7 +48,7 @@ class RegulariserSchedule(Response):
 
 
 class SeedLoss(Response):
-    """Mean over fresh seeds."""
+    """Mean loss over fresh seeds, with its standard error."""
 
     mean: float
     stderr: float
@@ -62,14 +62,16 @@ class HeldAgainstReplayed(Response):
     held_validation: SeedLoss
     held_test: SeedLoss
     gain_validation: SeedLoss
-    """Loss held less loss replayed, seed by seed: above 0 the schedule is worth its trouble."""
+    """Validation loss with the last values held minus the loss with the schedule, seed by seed: above 0 the schedule is
+    better."""
     gain_test: SeedLoss
+    """Test loss with the last values held minus the loss with the schedule, seed by seed."""
     seeds: int
-    """Seeds on which both stayed finite."""
+    """Number of seeds on which both runs stayed finite."""
 
 
 class ResponsePoint(Response):
-    """One set of regularisers beside the run's own: what the response says of it, and what training with it gives."""
+    """One set of regularisers near the run's own: the loss that the response predicts, and the loss of training with it."""
 
     offsets: dict[str, float]
     """Label -> distance from the run's own schedule, in unconstrained units, at all times."""
@@ -78,19 +80,19 @@ class ResponsePoint(Response):
     retrained: float
     """Validation loss after training from scratch with the shifted schedule and the members' own seeds."""
     error: float
-    """Standard error over members of the difference of the two, each less its own at offset 0."""
+    """Standard error, over members, of predicted minus retrained loss, each relative to its value at offset 0."""
 
 
 class BestResponseReport(Response):
-    """What a best-response run learned beside the tuned values."""
+    """Findings of a best-response run beside the tuned values."""
 
     estimator: BestResponseName
     schedule: RegulariserSchedule
     scales: dict[str, float]
     """Label -> standard deviation of the perturbations at the end, in unconstrained units."""
     comparison: HeldAgainstReplayed | None
-    """None where no fresh seed stayed finite under both."""
+    """Schedule against constant last values, on fresh seeds; None where no seed stayed finite with both."""
     quality: list[ResponsePoint]
-    """The first is the run's own schedule."""
+    """Accuracy of the response at several sets of regularisers; the first is the run's own schedule."""
     validation_steps: int
-    """Updates of the regularisers."""
+    """Number of updates of the regularisers."""

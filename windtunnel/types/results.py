@@ -1,4 +1,4 @@
-"""TuneResult: what a finished job found, with what it cost and what may be trusted."""
+"""TuneResult: the findings of a finished job, their cost, and the evidence that they may be trusted."""
 
 from typing import Literal
 
@@ -33,14 +33,14 @@ class PointEvaluation(Response):
     """Label (``learning_rate.hidden``, ``beta1``, ``weight_decay.layers.1.weight``) -> value."""
     validation: LossEstimate
     test: LossEstimate
-    """The held-out split, which no outer step ever sees."""
+    """Loss on the held-out test part, which no outer step ever sees."""
 
 
 class Cost(Response):
-    """What the job spent."""
+    """Cost of the job."""
 
     run_equivalents: float
-    """Gradient evaluations over the inner steps of one plain run."""
+    """Cost in plain training runs: gradient evaluations over the inner steps of one run."""
     gradient_evaluations: float
     wall_seconds: float
 
@@ -54,7 +54,7 @@ class ScheduleCurve(Response):
 
 
 class EstimatorChoice(Response):
-    """Which estimator ran, and why."""
+    """Estimator that ran, and the reason."""
 
     estimator: str
     engine: str
@@ -64,35 +64,35 @@ class EstimatorChoice(Response):
 
 
 class ChaosReading(Response):
-    """How chaotic the inner loop was for the bounded adjoint, averaged over outer steps."""
+    """Chaos of the inner loop as the bounded adjoint met it, averaged over outer steps."""
 
     bounded_share: float
     """Share of backward steps whose Hessian term was scaled down."""
     mean_scale: float
     """Mean scale s in [0, 1] of the Hessian term; 1 is the exact adjoint."""
     growth_exponent: float | None = None
-    """Mean ln of the factor by which one backward step, unbounded, lengthens the adjoint; above 0 is chaos."""
+    """Mean natural logarithm of the factor by which an unbounded backward step lengthens the adjoint; above 0 is chaos."""
     bounded_profile: tuple[float, ...] = ()
-    """Share of bounded steps in each of 20 equal parts of the run, from its begin to its end; empty in older results."""
+    """Share of bounded steps in each of 20 equal parts of the run, from its start to its end; empty in older results."""
 
 
 class EarlyStopping(Response):
-    """What ``outer.early_stopping`` did in the races of the search."""
+    """Effect of ``outer.early_stopping`` on the races of the search."""
 
     candidates: int
-    """That raced; one that races twice counts twice."""
+    """Number of candidates that raced; a candidate that races twice counts twice."""
     stopped: int
-    """Those of them that were ended because their extrapolated loss could not win."""
+    """Number of candidates ended early because their extrapolated loss could not win."""
     diverged: int
-    """Those that were ended because a run was no number any more."""
+    """Number of candidates ended early because the loss of a run was no longer finite."""
     saved_steps: int
-    """Inner steps that the ended runs still had before them."""
+    """Inner steps that the ended runs did not have to run."""
     saved_run_equivalents: float
-    """The same in plain runs; not in the cost."""
+    """Saved inner steps in plain training runs; not part of the job's cost."""
 
     @property
     def sentence(self) -> str:
-        """All of it in one line."""
+        """Summary in one line."""
         diverged = f", {self.diverged} more because they diverged" if self.diverged else ""
         return (
             f"{self.stopped} of {self.candidates} candidates ended early because they could not win{diverged}: "
@@ -109,24 +109,27 @@ class CertificatePoint(Response):
 
     point: CertifiedPoint
     direction: Literal["random", "gradient"]
-    """Of two directions, the one with the larger error."""
+    """Direction of the derivatives: of a random one and the gradient's, the one with the larger error."""
     reverse: float
     """Derivative of the validation loss along the direction, by the exact adjoint."""
     finite_difference: float
-    """The same by five-point central differences of training runs."""
+    """Derivative along the direction, by five-point central differences of training runs."""
     relative_error: float
-    """Of the two, relative to the gradient's norm, or to a thousandth of the loss where that is larger."""
+    """Difference of the two derivatives over the gradient's norm, or over a thousandth of the loss where that is larger."""
     doubt: float
-    """How far two neighbouring widths of the differences are apart, relative likewise."""
+    """Difference between two neighbouring step widths of the finite differences, relative to the same size."""
     steps: int
     passed: bool
     through: CertifiedThrough = "run"
-    """What was differentiated: the loss after a short run, or after it the loss through a best response by the regularisers
-    and the scales of their perturbations."""
+    """Function that was differentiated.
+
+    run: the loss after a short run. response: the loss after a short run through a best response, as a function of the
+    regularisers and the scales of their perturbations.
+    """
 
 
 class Certificate(Response):
-    """Reverse against finite differences at the start and at the best point. A job that fails it has no result."""
+    """Reverse mode against finite differences at the start and at the best point; a job that fails it has no result."""
 
     engine: Literal["population", "higher"]
     tolerance: float
@@ -135,7 +138,7 @@ class Certificate(Response):
 
     @property
     def sentence(self) -> str:
-        """All of it in one line."""
+        """Relative error of every point in one line."""
         errors = ", ".join(
             f"{point.relative_error:.0e} at the {point.point} ({point.steps} steps"
             f"{', through the response' if point.through == 'response' else ''})"
@@ -148,25 +151,26 @@ CoordinateQuantity = Literal["activation", "change", "weight_norm", "update_norm
 
 
 class CoordinateSlope(Response):
-    """Exponent of one measured size in the width, at one step: the log-log slope, mean over seeds."""
+    """Exponent of one measured size as a power of the width, at one step: the log-log slope, mean over seeds."""
 
     module: str
-    """Module; tensor for the norms; ``network`` for kernel and linearisation."""
+    """Name of a module; of a tensor for the norms; ``network`` for kernel and linearisation."""
     quantity: CoordinateQuantity
     step: int
     slope: float
     low: float | None = None
-    """Lower end of its interval over seeds (95 %); None where there is none, as in results of older versions."""
+    """Lower end of the 95 % interval over seeds; None without an interval, as in results of older versions."""
     high: float | None = None
+    """Upper end of the 95 % interval over seeds."""
     verdict: Literal["pass", "inconclusive", "fail", "exempt"]
     decides: bool = False
-    """Whether it takes part in the verdict of the check."""
+    """Whether the slope counts for the verdict of the check."""
 
 
 class CoordinateCheck(Response):
-    """Do activations keep their size when the width grows? It gates the transfer.
+    """Check that activations keep their size when the width grows; a plan is refused if it fails.
 
-    Lists and mappings below have one value a width, the mean over seeds; those with a default are empty in results of older
+    Lists and mappings have one value a width, the mean over seeds. The ones with a default are empty in results of older
     versions.
     """
 
@@ -179,19 +183,19 @@ class CoordinateCheck(Response):
     sizes: dict[str, list[float]]
     """Module -> mean absolute change of its output since initialisation at the last step."""
     losses: list[float]
-    """Training loss at the last step: under muP wider is better."""
+    """Training loss at the last step; under muP it falls with the width."""
     loss_errors: list[float] = Field(default_factory=list)
     """Standard error of the losses over seeds."""
     weight_norms: dict[str, list[float]] = Field(default_factory=dict)
-    """Matrix -> its spectral norm after the last step over sqrt(fan_out / fan_in)."""
+    """Matrix -> spectral norm after the last step, over sqrt(fan_out / fan_in)."""
     update_norms: dict[str, list[float]] = Field(default_factory=dict)
-    """Matrix -> that of its change since initialisation."""
+    """Matrix -> spectral norm of its change since initialisation, over sqrt(fan_out / fan_in)."""
     kernel_change: list[float] = Field(default_factory=list)
-    """|K - K_0| / |K_0| of the tangent kernel K after the last step."""
+    """Relative change |K - K_0| / |K_0| of the tangent kernel K after the last step."""
     linearisation_error: list[float] = Field(default_factory=list)
-    """Share of the logits' change that the model linearised at initialisation does not have: 0 lazy, 1 feature learning."""
+    """Share of the logits' change that the model linearised at initialisation misses: 0 lazy, 1 feature learning."""
     reasons: list[str] = Field(default_factory=list)
-    """What stands against a pass, the worst first."""
+    """Reasons against a pass, the worst first."""
 
     def last(self, quantity: CoordinateQuantity) -> dict[str, CoordinateSlope]:
         """Module -> exponent of a quantity after the last step."""
@@ -222,31 +226,31 @@ class TuneResult(Response):
 
     spec: JobSpec
     start: PointEvaluation
-    """Where the outer steps began (after the scout)."""
+    """Point at which the outer steps began, after the scout."""
     best: PointEvaluation
     schedule: ScheduleCurve
     estimator: EstimatorChoice
     chaos: ChaosReading | None
-    """None for the exact adjoint."""
+    """Chaos met by the bounded adjoint; None for the exact adjoint."""
     certificate: Certificate | None = None
-    """None under an optimizer that has no hypergradient through its updates, and in a result that was stored by a version
-    without certificates."""
+    """Certificate of the hypergradient; None under an optimizer without a hypergradient through its updates, and in results
+    of versions without certificates."""
     cost: Cost
     proxy: ProxyFacts
     coordinate_check: CoordinateCheck | None
-    """None under the standard parametrization, which promises nothing over widths."""
+    """Check of the activations over widths; None under the standard parametrization, which has no rule over widths."""
     ladder: LadderCertificate | None = None
-    """None unless ``transfer.ladder`` asked for one."""
+    """Ladder of widths; None unless ``transfer.ladder`` asked for it."""
     noise_scale: NoiseScale | None = None
-    """None where ``transfer.noise_scale`` is false, and in older results."""
+    """Gradient noise scale; None where ``transfer.noise_scale`` is false, and in older results."""
     horizon: HorizonFit | None = None
-    """None unless ``transfer.horizons`` asked for a fit."""
+    """Fit over lengths of the run; None unless ``transfer.horizons`` asked for it."""
     scaling: ScalingReport | None = None
-    """None unless ``transfer.scaling`` asked for one."""
+    """Grid of runs and its scaling laws; None unless ``transfer.scaling`` asked for it."""
     best_response: BestResponseReport | None = None
-    """None unless a best response was trained."""
+    """Findings of the best response; None unless the job trained one."""
     early_stopping: EarlyStopping | None = None
-    """None unless ``outer.early_stopping`` asked for it."""
+    """Effect of early stopping; None unless ``outer.early_stopping`` asked for it."""
     dropped_members: int
     """Training runs that diverged and were left out of every mean."""
     provenance: Provenance

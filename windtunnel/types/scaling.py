@@ -1,4 +1,4 @@
-"""A grid of proxies over size and data, run by a job at its tuned values, and the laws fitted to it."""
+"""ScalingReport: a grid of proxies over size and data, run by a job at its tuned values, and the laws fitted to it."""
 
 from collections.abc import Sequence
 
@@ -12,25 +12,25 @@ class ScalingPoint(Response):
     width: int
     steps: int
     parameters: int
-    """N, without embeddings."""
+    """Parameters N, without embeddings."""
     tokens: int
-    """D, tokens trained on; examples where there is no context."""
+    """Tokens D trained on; examples where there is no context."""
     loss: float | None
     """Mean validation loss over seeds; null where every run diverged."""
     stderr: float
     seeds: int
-    """Runs that stayed finite."""
+    """Number of runs that stayed finite."""
 
 
 class ScalingReport(Response):
-    """What the grid found."""
+    """Losses of the grid's runs, and the scaling laws fitted to them."""
 
     points: list[ScalingPoint]
     laws: list[LawResult]
     refusals: list[LawRefusal]
-    """Laws that the grid cannot answer for, and why."""
+    """Laws that cannot be fitted to the grid, and why."""
     run_equivalents: float
-    """Cost of the grid in runs of the proxy; beside the tuning's cost, not in it."""
+    """Cost of the grid in runs of the proxy; not part of the tuning's cost."""
 
     def law(self, name: LawName) -> LawResult | None:
         """A fitted law by name."""
@@ -38,12 +38,12 @@ class ScalingReport(Response):
 
     @property
     def best_informed(self) -> LawResult | None:
-        """The law that knows most of a run: of N and D before those of one of them; None where none was fitted."""
+        """Fitted law that uses most of a run: a law of N and D comes before a law of one of them; None without a fit."""
         return next((found for name in MOST_TO_LEAST if (found := self.law(name)) is not None), None)
 
     @property
     def sentence(self) -> str:
-        """The law that knows most of a run, in one line."""
+        """Formula, constants and held-out error of the best-informed law, in one line."""
         found = self.best_informed
         if found is None:
             return "none could be fitted" + (f": {self.refusals[0].message}" if self.refusals else "")
@@ -55,7 +55,7 @@ class ScalingReport(Response):
         return f"{found.formula}: {constants}{missed}"
 
     def rows(self, batch: float) -> list[dict[str, float]]:
-        """The ends that stayed finite as rows of a table of runs.
+        """Rows of a table of runs: the points whose loss is finite.
 
         Args:
             batch: tokens of an update.
@@ -64,7 +64,12 @@ class ScalingReport(Response):
 
 
 def table_rows(points: Sequence[ScalingPoint], batch: float) -> list[dict[str, float]]:
-    """See ``ScalingReport.rows``."""
+    """Rows of a table of runs: the points whose loss is finite.
+
+    Args:
+        points: the runs of a grid.
+        batch: tokens of an update.
+    """
     return [
         {
             "parameters": float(point.parameters),

@@ -1,7 +1,7 @@
-"""Learning-rate schedules as a spec names them: what each one is called, its settings, and which of them can be searched.
+"""Learning-rate schedules as a spec names them: name, settings, and the settings that can be searched.
 
 A schedule multiplies the learning rate. Lengths are shares of the run, so that a schedule means the same over any number
-of steps; ``gpt3`` alone counts tokens. What they evaluate to is in ``windtunnel.schedules.formulas``.
+of steps; only ``gpt3`` counts tokens. ``windtunnel.schedules.formulas`` evaluates them.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard, get_args
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from windtunnel.types.base import Request, Response, misfit
 
 ShapeName = Literal["warmup_fraction", "floor", "decay_gamma", "cycle_length", "decay_fraction", "knot"]
-"""The shape parameters that can be searched; what each schedule has of them is its ``shape``."""
+"""Shape parameter that can be searched; ``Schedule.shape`` has the ones of a schedule."""
 
 FIELDS: dict[ShapeName, str] = {
     "warmup_fraction": "warmup_fraction",
@@ -36,7 +36,7 @@ Floor = Annotated[float, Field(ge=0, le=1, description="Lowest multiplier, as a 
 
 
 class Schedule(Request):
-    """What every schedule has: a name, a title, a formula, and the shape parameters that can be searched.
+    """Base of every schedule: a name, a title, a formula, and the shape parameters that can be searched.
 
     In formulas, t is the time in steps (1 at the first update, T at the last), w = min(1, t / (warmup_fraction T)), and
     p = (t - warmup_fraction T) / (T - warmup_fraction T), at least 0: the share of the time after the warmup.
@@ -46,7 +46,7 @@ class Schedule(Request):
     formula: ClassVar[str]
     shape: ClassVar[tuple[ShapeName, ...]] = ()
     counts_tokens: ClassVar[bool] = False
-    """Whether its lengths are counts of tokens: then it is not stretched with the run, and goes on after its end."""
+    """Whether its lengths are counts of tokens: it is not stretched with the run then, and continues after its end."""
 
     def arguments(self, steps: int, tokens_per_step: float) -> dict[str, Any]:  # noqa: ARG002 - for those that count
         """Arguments of its formula by name, beside the time and the length of the run.
@@ -63,7 +63,7 @@ class Schedule(Request):
         return found
 
     def with_shape(self, values: dict[ShapeName, Any]) -> Self:
-        """The same schedule with other values of some shape parameters."""
+        """Copy of the schedule with other values of some shape parameters."""
         changed = {FIELDS[name]: value for name, value in values.items()}
         return type(self).model_validate(self.model_dump() | changed)
 
@@ -89,7 +89,7 @@ class WarmupSchedule(Schedule):
 class StepSchedule(Schedule):
     """Drops by one factor at equal distances.
 
-    Piecewise constant: it has a derivative in ``decay_gamma``, and none in where the drops are, which is a setting.
+    Piecewise constant: it has a derivative in ``decay_gamma``, and none in the places of the drops, which are settings.
     """
 
     title: ClassVar = "Step decay"
@@ -152,7 +152,7 @@ class CosineRestartsSchedule(Schedule):
     """Linear warmup, then half cosines that start again from the top, each longer and lower than the one before (SGDR).
 
     A restart is a jump. The derivative in ``cycle_length`` is that of the curve between the restarts; on which update a
-    restart falls has none.
+    restart falls has no derivative.
     """
 
     title: ClassVar = "Cosine annealing with warm restarts"
@@ -314,20 +314,20 @@ SCHEDULES: dict[str, type[Schedule]] = {kind.model_fields["name"].default: kind 
 
 
 class ScheduleInfo(Response):
-    """What a schedule is, as listed by ``GET /v1/schedules``."""
+    """One schedule, as listed by ``GET /v1/schedules``."""
 
     name: str
     title: str
     formula: str
     """Multiplier at time t of a run of T steps."""
     searchable: list[str]
-    """Hyperparameters of the search that it has."""
+    """Shape parameters that a job can search."""
     json_schema: dict[str, Any] = Field(alias="schema")
     """JSON schema of its settings."""
 
 
 def described(name: str) -> ScheduleInfo:
-    """What there is to know about the schedule of that name."""
+    """Listing of the schedule of that name."""
     kind = SCHEDULES[name]
     return ScheduleInfo(
         name=name, title=kind.title, formula=kind.formula, searchable=list(kind.shape), schema=kind.model_json_schema()

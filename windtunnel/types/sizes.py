@@ -1,4 +1,4 @@
-"""How large a model is and what its training takes: what scaling laws count."""
+"""ModelCount: parameters, operations and bytes of a model and its training, as scaling laws count them."""
 
 from windtunnel.types.base import Response
 
@@ -7,35 +7,38 @@ class ModelCount(Response):
     """Parameters, operations and bytes of a model."""
 
     parameters: int
-    """All of them."""
+    """Number of all parameters."""
     embedding: int
-    """In tables whose rows are looked up."""
+    """Number of parameters in tables whose rows are looked up."""
     readout: int
-    """In the readout of a language model, which Kaplan et al. count as an embedding; 0 for others."""
+    """Number of parameters in the readout of a language model, which Kaplan et al. count as an embedding; 0 for others."""
     non_embedding: int
-    """N: the rest."""
+    """Number N of the other parameters."""
     roles: dict[str, int]
-    """Parameters by muP role."""
+    """Role of muP -> number of its parameters."""
     flops_per_token: float
-    """6 N: forward 2 N, backward twice that. Of a model without a context: an example. A matrix that acts at many
-    positions of one example (a convolution) acts as often: see ``exact_flops_per_token``."""
+    """Operations of a token, 6 N: forward 2 N, backward twice that. Without a context a token is an example.
+
+    A matrix that acts at many positions of an example (a convolution) is counted once here, and as often as it acts in
+    ``exact_flops_per_token``.
+    """
     context_flops_per_token: float
-    """6 n_layer n_ctx d_model of attention's products over the context (Kaplan et al., table 1), which 6 N leaves out."""
+    """Operations of attention over the context, 6 n_layer n_ctx d_model (Kaplan et al., table 1), which 6 N leaves out."""
     readout_flops_per_token: float
-    """6 times the readout's entries, which 6 N leaves out for a language model."""
+    """Operations of a language model's readout, 6 times its entries, which 6 N leaves out."""
     exact_flops_per_token: float
-    """Three times the operations of the forward pass as the family computes it."""
+    """Operations of a token in full: three times the operations of the forward pass as the family computes it."""
     left_out: str
-    """What 6 N leaves out, in words with its share."""
+    """Sentence about operations that 6 N leaves out, with their share."""
     tokens_per_example: int
     activation_bytes: int
-    """Kept for the backward pass of one example, float32."""
+    """Bytes kept for the backward pass of one example, in float32."""
     optimizer_bytes: int
-    """Weights and the optimizer's state, float32."""
+    """Bytes of the weights and the optimizer's state, in float32."""
     optimizer: str
 
     def compute(self, batch_size: float, steps: float) -> float:
-        """C = 6 N B S in floating-point operations.
+        """Floating-point operations of a run, C = 6 N B S.
 
         Args:
             batch_size: tokens of an update.

@@ -89,24 +89,24 @@ class SearchItem(Request):
 
 
 class Target(Request):
-    """The large model whose config is wanted. What is left out stays as in the proxy."""
+    """The large model whose config is wanted. A field that is left out has the proxy's value."""
 
     width: int = Field(ge=4, le=1_048_576)
     depth: int | None = Field(None, ge=1, le=1024)
     steps: int | None = Field(None, ge=2, le=1_000_000_000)
     batch_size: int | None = Field(None, ge=1, le=1_073_741_824, description="Examples of an update.")
     examples: int | None = Field(
-        None, ge=1, le=10**15, description="Training examples of its data set (for text, windows of the proxy's context)."
+        None, ge=1, le=10**15, description="Training examples of the large run (for text, windows of the proxy's context)."
     )
 
 
 def _facts(task: str, info: ValidationInfo) -> TaskInfo | None:
-    """What the reader of the spec handed over of its task, else what is known of a built-in or installed one.
+    """Facts of a spec's task: as handed over for this validation, else of the built-in or installed task of that name.
 
     None for a data set whose facts were not handed over.
 
     Raises:
-        UnknownTask: there is no such task here.
+        UnknownTask: no such task is built in or installed here.
     """
     handed = (info.context or {}).get("task")
     if isinstance(handed, TaskInfo) and handed.name == task:
@@ -133,7 +133,7 @@ class JobSpec(OfTask, Request):
     )
     initial: dict[str, float] = Field(
         default_factory=dict,
-        description="Where searched hyperparameters start: label (learning_rate.hidden, beta1) -> value. By default from "
+        description="Starts of searched hyperparameters: label (learning_rate.hidden, beta1) -> value. Default: "
         "the values in optimizer, schedule and regularization.",
     )
     method: MethodSpec = MethodSpec()
@@ -143,10 +143,10 @@ class JobSpec(OfTask, Request):
 
     @classmethod
     def of(cls, given: Mapping[str, Any], task: TaskInfo) -> Self:
-        """A spec of a task whose facts are handed over, filled up and checked against them.
+        """Spec of a task whose facts are handed over, with the task's defaults filled in, checked against the facts.
 
-        Facts are handed over for an uploaded data set and for a task that lives in this process alone. Without them a spec
-        that names a data set is read as it is: only who may see the data set can tell what fits it.
+        Facts are handed over for an uploaded data set and for a task that lives in this process alone. A spec that names a
+        data set is not checked without them: only code that may read the data set knows its facts.
 
         Raises:
             ValidationError: a field does not fit.
@@ -154,7 +154,7 @@ class JobSpec(OfTask, Request):
         return cls.model_validate(given, context={"task": task})
 
     def check(self, task: TaskInfo) -> Self:
-        """What this spec's sender gave, filled up and checked against the facts of its task.
+        """Spec of the fields that were set, with the task's defaults filled in, checked against the facts of the task.
 
         Raises:
             ValidationError: a field does not fit.
@@ -164,7 +164,7 @@ class JobSpec(OfTask, Request):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_task(cls, data: Any, info: ValidationInfo) -> Any:
-        # What a request leaves out of the model and the run follows from the task, which their own types do not know.
+        # Defaults of the model and the run follow from the task, which the types of model and run do not know.
         name = data.get("task") if isinstance(data, Mapping) else None
         try:
             task = _facts(name, info) if isinstance(name, str) else None
@@ -187,7 +187,7 @@ class JobSpec(OfTask, Request):
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
-        if self._info is not None and self._info.name == self.task:  # read before, and now a part of something else
+        if self._info is not None and self._info.name == self.task:  # checked before; now the field of another model
             return self
         try:
             task = _facts(self.task, info)
@@ -261,18 +261,18 @@ class JobSpec(OfTask, Request):
 
     @property
     def decays(self) -> bool:
-        """Whether any weight decays."""
+        """Whether the job has weight decay, constant or searched."""
         return self.optimizer.weight_decay > 0 or self.searches("weight_decay")
 
     @property
     def penalty(self) -> float | None:
-        """lambda of the L2 penalty in the loss at the start, the largest where it moves; None: off."""
+        """Coefficient lambda of the L2 penalty in the loss at the start, or the largest of its schedule; None: off."""
         terms = self.regularization
         moving = [max(line) for label, line in terms.schedule.items() if label.partition(".")[0] == "l2"]
         return None if self.start_value("l2") is None else max([terms.l2, *moving])
 
     def _check_module(self, module: ModuleInfo) -> None:
-        """What no module of one's own can do, and sizes that this one cannot have."""
+        """Refuse settings that no module of one's own can have, and sizes that this module cannot have."""
         model = self.model
         for name, size in (("depth", model.depth), ("width", model.width)):
             try:
@@ -290,16 +290,16 @@ class JobSpec(OfTask, Request):
 
     @property
     def depth_rule(self) -> DepthRule:
-        """The depth rule in force."""
+        """Depth rule in force: ``completep`` where it covers the job and the job does not say ``copy``; else ``copy``."""
         return "copy" if self.depth_exponent is None else "completep"
 
     @property
     def depth_exponent(self) -> float | None:
-        """alpha of CompleteP in force; None where values do not go with the depth."""
+        """Exponent alpha of CompleteP in force; None where values do not depend on the depth."""
         return depth_exponent(self.transfer, self.model.family, self.optimizer.info, self.parametrization)
 
     def _check_that_rules_reach(self, target: Target) -> None:
-        """A job that could only end without its plan is refused before it spends anything."""
+        """Refuse a job whose target no rule can reach: it would end without a plan."""
         deeper = self.depth_rule == "completep" and target.depth not in (None, self.model.depth)
         if target.width == self.model.width and not deeper:
             return
@@ -308,7 +308,7 @@ class JobSpec(OfTask, Request):
         check_that_rules_carry(self.parametrization, self.optimizer, decays=self.decays, penalty=penalty)
 
     def _check_that_warmup_ends(self, task: TaskInfo) -> None:
-        """Token counts of a published run make no sense for a proxy a million times shorter."""
+        """Refuse a warmup, counted in tokens, that is longer than the run, such as GPT-3's own for a proxy."""
         if not isinstance(self.schedule, GPT3Schedule) or self.schedule.warmup_tokens is None:
             return
         tokens, inner = self.tokens_per_step * self.inner.steps, self.inner
@@ -360,14 +360,14 @@ class JobSpec(OfTask, Request):
 
     @staticmethod
     def _owner(name: HyperparameterName) -> str:
-        """The part of the spec that holds the value of a hyperparameter."""
+        """Name of the spec's field that holds the value of a hyperparameter."""
         if name in REGULARISERS:
             return "regularization"
         return "schedule" if is_shape(name) else "optimizer"
 
     @property
     def knot_keys(self) -> list[str]:
-        """One key for each knot of the schedule: "0", "1", ...; none where it has no knots."""
+        """Keys of the schedule's knots: "0", "1", ...; empty where it has no knots."""
         return [str(knot) for knot in range(len(self.schedule.knots))] if isinstance(self.schedule, KnotsSchedule) else []
 
     @property
@@ -385,12 +385,13 @@ class JobSpec(OfTask, Request):
         return any(item.name == name for item in self.search)
 
     def start_value(self, name: HyperparameterName, key: str = "") -> float | None:
-        """Start of a searched, value of an unsearched hyperparameter; None where it is switched off. Of a regulariser that
-        follows a schedule: the last value; 0 where only layers, roles or tensors have one.
+        """Start of a searched hyperparameter, value of any other; None where it is switched off.
+
+        A regulariser that follows a schedule has the schedule's last value; 0 where only layers, roles or tensors have one.
 
         Args:
             name: the hyperparameter.
-            key: which of several values of that name, where their starts differ: a knot's number, by default the first.
+            key: number of a knot, where each knot has its own start; by default the first.
         """
         if name in MULTIPLIERS:
             return 1.0
@@ -405,7 +406,7 @@ class JobSpec(OfTask, Request):
         return self.optimizer.default(name)
 
     def check_target(self, target: Target, path: str) -> None:
-        """Raise where the transfer rules cannot reach the target from this proxy; ``path`` points at the target."""
+        """Refuse a target that the transfer rules cannot reach from this proxy; ``path`` points at the target."""
         proxy = self.model
         depth = proxy.depth if target.depth is None else target.depth
         try:

@@ -16,19 +16,19 @@ def _learners(given: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class TaskInfo(Response):
-    """What a task is, as listed by ``GET /v1/tasks``."""
+    """One task, as listed by ``GET /v1/tasks``."""
 
     name: str
     title: str
     kind: TaskKind = "classification"
     features: int
-    """Length of one example, flattened; for text its context in tokens."""
+    """Length of one example, flattened; for text the context in tokens."""
     image: tuple[int, int, int] | None = None
-    """(channels, height, width) of an example that is one."""
+    """(channels, height, width) of an example that is an image; None for others."""
     classes: int
-    """Of labels; for text the vocabulary; for regression 1."""
+    """Number of classes; for text the size of the vocabulary; for a regression 1."""
     sources: tuple[str, ...] = ()
-    """Where examples come from, by name: what mixture weights act on."""
+    """Names of the sources of examples; mixture weights have one value for each."""
     train_examples: int
     validation_examples: int
     test_examples: int
@@ -36,17 +36,17 @@ class TaskInfo(Response):
     families: tuple[FamilyName, ...] = Field(default_factory=_learners)
     """Model families that can learn it; the first is the default."""
     batch_size: int = 64
-    """Of a run that does not ask for another."""
+    """Default batch size of a run."""
     input_shape: tuple[int, ...] = ()
-    """Of one example, for a task of one's own; empty: flat."""
+    """Shape of one example, for a task of one's own; empty: flat."""
     inputs: InputKind = "floats"
-    """Of a task of one's own."""
+    """Whether a model's inputs are numbers or tokens, for a task of one's own."""
     width: int | None = None
-    """Of a proxy that does not ask for another; None: its family's own."""
+    """Default width of the proxy; None: the default of its family."""
     module: ModuleInfo | None = None
-    """The tensors of its model, for a task that brings one."""
+    """Tensors of the task's own model; None for a task without a model of its own."""
     loss: str | None = None
-    """Name of the loss that a task of one's own brings; None: cross-entropy, for a regression the squared error."""
+    """Name of the task's own loss; None: cross-entropy, for a regression the squared error."""
 
 
 class UnknownTask(KeyError):
@@ -60,7 +60,7 @@ def named(name: str) -> TaskInfo:
     """The facts of a built-in or installed task.
 
     Raises:
-        UnknownTask: there is none of that name here.
+        UnknownTask: no task of that name is built in or installed here.
     """
     found = find(name)
     assert isinstance(found, TaskInfo)
@@ -68,10 +68,10 @@ def named(name: str) -> TaskInfo:
 
 
 class OfTask(BaseModel):  # noqa: PLW1641 - a frozen model gets its hash from pydantic
-    """A model whose field ``task`` names a task, and that carries the facts of it beside its fields.
+    """Model whose field ``task`` names a task, and that holds the facts of the task beside its fields.
 
-    The facts are handed over by who read the model, as for an uploaded data set; else they are those of the built-in or
-    installed task of that name. They are no part of the wire: neither dumped nor compared.
+    The caller that reads the model hands the facts over, as for an uploaded data set; otherwise they are the facts of the
+    built-in or installed task of that name. They are not part of the wire: neither dumped nor compared.
     """
 
     _info: TaskInfo | None = PrivateAttr(None)
@@ -84,15 +84,15 @@ class OfTask(BaseModel):  # noqa: PLW1641 - a frozen model gets its hash from py
         """The facts of the task.
 
         Raises:
-            UnknownTask: none were handed over, and no such task is built in or installed here.
+            UnknownTask: no facts were handed over, and no such task is built in or installed here.
         """
         return named(self.task) if self._info is None or self._info.name != self.task else self._info
 
     def knowing(self, task: TaskInfo) -> Self:
-        """The same, with the facts of its task; not checked against them.
+        """Copy that holds the facts of its task; its fields are not checked against them.
 
         Raises:
-            ValueError: they are of another task.
+            ValueError: the facts are of another task.
         """
         if task.name != self.task:
             raise ValueError(f"the facts are of task {task.name!r}, and this is of {self.task!r}")

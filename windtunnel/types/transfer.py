@@ -1,4 +1,4 @@
-"""How tuned values are carried to another width and depth: which table, which rule for decay, which for depth."""
+"""TransferSpec: the rules that carry tuned values to another width and depth, and the measurements that support them."""
 
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -13,17 +13,17 @@ DecayRule = Literal["independent", "sqrt", "none"]
 DepthRule = Literal["completep", "copy"]
 
 FOLLOWS_MUP: frozenset[Parametrization] = frozenset({"mup", "u-mup", "spectral"})
-"""Parametrizations whose wide limit is that of muP: all layers learn. Rules for depth and decay are derived for these."""
+"""Parametrizations with the infinite-width limit of muP: all layers learn features. Rules for depth and decay hold here."""
 
 DEEPENED = [info for info in OPTIMIZERS.values() if not info.why_no_completep]
-"""Optimizers for whose updates the rule of depth is derived."""
+"""Optimizers that the depth rule covers."""
 
 PUBLISHED_DEPTH_EXPONENT: dict[Parametrization, float] = {"mup": 1.0, "u-mup": 0.5, "spectral": 1.0}
-"""alpha where a spec names none: CompleteP's, but under u-muP the depth scaling that it was published with."""
+"""Default alpha of the depth rule: CompleteP's, but under u-muP the depth scaling that u-muP was published with."""
 
 
 class LadderSpec(Request):
-    """Runs of the tuned values at several widths, at the end of the job: does the best learning rate stand still?"""
+    """Runs of the tuned values at several widths at the end of the job, to see how the best learning rate moves."""
 
     widths: tuple[Annotated[int, Field(ge=4, le=8192)], ...] | None = Field(
         None,
@@ -43,7 +43,7 @@ class LadderSpec(Request):
 
 
 class ScalingSpec(Request):
-    """Runs of the tuned values over several widths and several lengths, at the end of the job: a scaling law in N and D."""
+    """Runs of the tuned values at several widths and lengths at the end of the job, to fit scaling laws in N and D."""
 
     widths: tuple[Annotated[int, Field(ge=4, le=8192)], ...] | None = Field(
         None,
@@ -68,11 +68,14 @@ class ScalingSpec(Request):
 
 
 class TransferSpec(Request):
-    """How values are carried beyond the parametrization's table. At the proxy's own size none of it changes a value."""
+    """Rules that carry values to another size, beside the parametrization's table, and measurements for the transfer.
+
+    At the proxy's own size the rules change no value.
+    """
 
     decay_rule: DecayRule = Field(
         "independent",
-        description="How lambda of hidden matrices goes with the width m, where the rate is lr / m and a step shrinks by "
+        description="Weight decay of hidden matrices at width ratio m, where the rate is lr / m and a step shrinks by "
         "lr*wd*w: independent: wd * m, so that lr*wd stays; sqrt: wd * sqrt(m); none: wd is copied. Where a step shrinks "
         "by wd*w the same shrinkage is: wd, wd / sqrt(m), wd / m.",
     )
@@ -89,17 +92,18 @@ class TransferSpec(Request):
     )
     noise_scale: bool = Field(
         True,
-        description="Measure the gradient noise scale at the best point: up to which batch size a plan may go.",
+        description="Measure the gradient noise scale at the best point: the largest batch size that a plan may have.",
     )
     horizons: Literal[0, 2, 3] = Field(
         0,
-        description="Fit how the best learning rate goes with the number of steps, over so many horizons (a half and the "
+        description="Fit the best learning rate as a power of the number of steps, over so many horizons (a half and the "
         "whole of the run, and a quarter); 0: no fit.",
     )
     ladder: LadderSpec | None = Field(
-        None, description="Climb a ladder of widths with the tuned values; its drift gates plans. {} takes the defaults."
+        None,
+        description="Run the tuned values at several widths; a plan is refused if their drift fails. {}: the defaults.",
     )
     scaling: ScalingSpec | None = Field(
         None,
-        description="Run the tuned values over widths and lengths, and fit scaling laws to the ends. {}: the defaults.",
+        description="Run the tuned values over widths and lengths, and fit scaling laws to the losses. {}: the defaults.",
     )

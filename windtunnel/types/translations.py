@@ -1,4 +1,4 @@
-"""What a job measures so that values can be carried to another batch size and horizon."""
+"""NoiseScale and HorizonFit: measurements of a job that carry its values to another batch size and length of the run."""
 
 from windtunnel.types.base import Response
 
@@ -12,17 +12,18 @@ class NoiseScale(Response):
     """
 
     examples: float | None
-    """Mean over ``times``, in examples; null where the gradient's size is lost in its noise."""
+    """Noise scale in examples, mean over ``times``; null where the gradient is too small beside its noise."""
     low: float
-    """End of the 95 % interval (jackknife over runs)."""
+    """Lower end of the 95 % interval (jackknife over runs)."""
     high: float | None
+    """Upper end of the interval; null where it is open."""
     times: list[float]
     """Shares of the run at which it was measured."""
     at: list[float | None]
-    """One estimate for each time."""
+    """Estimate at each of ``times``; null where there is none."""
     runs: int
     batches: int
-    """Batches drawn at each time of each run."""
+    """Number of batches drawn at each time of each run."""
 
     @property
     def sentence(self) -> str:
@@ -33,19 +34,19 @@ class NoiseScale(Response):
 
 
 class HorizonFit(Response):
-    """How the best learning rate moves with the length of the run."""
+    """Best learning rate as a power of the length of the run, fitted to runs of several lengths."""
 
     horizons: list[int]
     """Optimizer steps of the runs; the longest is the job's own."""
     factors: list[float]
-    """On every learning rate."""
+    """Factors on every learning rate of a run."""
     losses: list[list[list[float | None]]]
     """Validation loss for each horizon, factor and seed; null where a run diverged."""
     exponent: float | None
-    """h of best learning rate ~ steps^h; null where the runs do not tell."""
+    """Exponent h of best learning rate ~ steps^h; null where the runs do not tell."""
     low: float | None
     high: float | None
-    """95 % interval, from one fit of all horizons, by Fieller's theorem."""
+    """Upper end of the 95 % interval of the exponent, from one fit of all horizons, by Fieller's theorem."""
     run_equivalents: float
     """Cost in runs of the proxy; not part of the tuning's cost."""
 

@@ -1,4 +1,4 @@
-"""Webhooks on the wire: where to send, which events, and how the last deliveries went."""
+"""Webhooks on the wire: address, events, and the last deliveries with their outcome."""
 
 import ipaddress
 from datetime import datetime
@@ -19,13 +19,13 @@ WebhookEventType = Literal[
     "job.failed",
     "job.cancelled",
 ]
-"""What a webhook may ask for: the events of a job's log that say where it stands."""
+"""Event that a webhook may ask for: a change of a job's state."""
 
 PING = "ping"
-"""The event of a test call; every webhook gets its own."""
+"""Event of a test call, which goes to the webhook under test alone."""
 
 JOB_EVENTS: frozenset[str] = frozenset(name.removeprefix("job.") for name in get_args(WebhookEventType))
-"""The same as types of a job's log."""
+"""Types of entries of a job's log that are sent to webhooks."""
 
 DeliveryState = Literal["pending", "delivered", "failed"]
 
@@ -35,7 +35,7 @@ LONGEST_URL = 2000
 
 
 class WebhookRequest(Request):
-    """A webhook that is wanted, for the owner who asks."""
+    """Request for a webhook, which will belong to the caller."""
 
     url: HttpUrl = Field(
         description="Where to send: http or https, a public address, no user name, no fragment; up to 2,000 characters.",
@@ -45,9 +45,9 @@ class WebhookRequest(Request):
         ("job.succeeded", "job.failed", "job.cancelled"),
         min_length=1,
         max_length=len(get_args(WebhookEventType)),
-        description="Which events to send; by default the three ends of a job.",
+        description="Events to send; by default the three ends of a job.",
     )
-    name: WebhookName = Field("", description="What it is for.", examples=["chat"])
+    name: WebhookName = Field("", description="Purpose of the webhook.", examples=["chat"])
 
     @field_validator("url")
     @classmethod
@@ -70,7 +70,7 @@ class WebhookRequest(Request):
 
     @property
     def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """The host, where it is an address and not a name."""
+        """Host of the URL as an IP address; None where the host is a name."""
         try:
             return ipaddress.ip_address((self.url.host or "").strip("[]"))
         except ValueError:
@@ -91,27 +91,27 @@ class NewWebhook(Webhook):
     """A webhook that has just been made. Nobody can read the secret again."""
 
     secret: str
-    """``whsec_`` and 32 random bytes in base 64: what deliveries are signed with."""
+    """Secret that signs the deliveries: ``whsec_`` and 32 random bytes in base 64."""
 
 
 class WebhookDelivery(Response):
     """One message to a webhook, and how its last attempt went."""
 
     id: str
-    """Header ``webhook-id``: the same for every attempt, so that a receiver can drop what it has."""
+    """Header ``webhook-id``, the same for every attempt, so that a receiver can drop a message that it already has."""
     type: str
     state: DeliveryState
     attempts: int
     status: int | None
-    """Of the last answer; None where there was none."""
+    """HTTP status of the last answer; None where there was no answer."""
     answer: str | None
-    """Beginning of the last answer's body."""
+    """Beginning of the last answer's body; None where there was no answer."""
     error: str | None
-    """Why the last attempt failed."""
+    """Reason why the last attempt failed; None where it did not."""
     created_at: datetime
     attempted_at: datetime | None
     next_attempt_at: datetime | None
-    """None once it has ended."""
+    """Time of the next attempt; None once the delivery has ended."""
     ended_at: datetime | None
 
 
@@ -125,8 +125,8 @@ class WebhookMessage(Response):
     """The body of a delivery."""
 
     type: str
-    """``job.succeeded`` and its like, or ``ping``."""
+    """Event: a ``WebhookEventType`` such as ``job.succeeded``, or ``ping``."""
     timestamp: datetime
-    """When it happened; attempts to deliver it may come much later."""
+    """Time of the event; attempts to deliver it may come much later."""
     data: dict[str, Any]
     """``job_id``, ``name``, ``task``, ``state``, ``seq`` (in the job's log) and ``details`` (the data of that event)."""

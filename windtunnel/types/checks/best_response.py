@@ -19,7 +19,7 @@ def estimator_of(method: MethodSpec, name: HyperparameterName) -> EstimatorInfo:
 
 
 def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path: str) -> None:
-    """Refuse what an estimator cannot answer by name, with those that can: it would answer 0."""
+    """Refuse a hyperparameter that the job's estimator cannot differentiate (it would give 0), and name those that can."""
     info = estimator_of(method, name)
     if info.can(name):
         return
@@ -35,7 +35,7 @@ def check_that_estimator_can(method: MethodSpec, name: HyperparameterName, path:
 
 
 def check_that_estimators_take(method: MethodSpec) -> None:
-    """Raise where an estimator of a job with a module of one's own works with this project's families only."""
+    """Refuse an estimator that works with this project's families only, in a job with a module of one's own."""
     for field, name in (("estimator", method.estimator), ("best_response", method.best_response)):
         why = ESTIMATORS[name].why_own_models if name is not None else ""
         if why:
@@ -49,14 +49,14 @@ def check_best_response(
     steps: int,
     terms: RegularizationSpec,
 ) -> None:
-    """Raise where a job that trains a best response asks for what it does not have.
+    """Refuse settings that a job with a best response cannot have; other jobs pass.
 
     Args:
-        method: of the job.
-        outer: likewise.
-        names: of what it searches.
+        method: estimator and best response of the job.
+        outer: the job's outer loop.
+        names: hyperparameters that the job searches.
         steps: updates of a run.
-        terms: its regularisers.
+        terms: the job's regularisers.
     """
     alone, kind = method.info.is_best_response, method.response
     if kind is None:

@@ -1,4 +1,4 @@
-"""Where the searched hyperparameters of a job start, by label: what can be said of them from the spec alone."""
+"""Checks of the starts that a job gives for its searched hyperparameters, by label, as far as the spec alone can tell."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,7 +7,7 @@ from windtunnel.types.base import misfit
 from windtunnel.types.hyperparameters import SOURCED, HyperparameterName, Scope
 
 LABELS = 10_000
-"""Starts that a spec may give, at most."""
+"""Largest number of starts that a spec may give."""
 
 
 class Searched(Protocol):
@@ -15,26 +15,26 @@ class Searched(Protocol):
 
     @property
     def name(self) -> HyperparameterName:
-        """What is tuned."""
+        """Name of the hyperparameter that is tuned."""
 
     @property
     def scope(self) -> Scope:
-        """One value for all, or one for each of these."""
+        """Whether it has one value (``global``) or one for each role, tensor or layer."""
 
     @property
     def range(self) -> tuple[float, float]:
-        """(low, high)."""
+        """(low, high) of the search."""
 
 
 def check_initial(initial: Mapping[str, float], search: Sequence[Searched], keys: Mapping[str, Sequence[str]]) -> None:
-    """Raise where a start is of nothing that is searched, or outside of its range.
+    """Refuse a start of a hyperparameter that is not searched, or outside of its range.
 
-    Which roles and tensors there are only the proxy knows: that is checked when the job is submitted.
+    The roles and tensors in a label are checked when the job is submitted: only the proxy has them.
 
     Args:
         initial: label -> value.
-        search: what is tuned.
-        keys: what may follow the name, for those names where the spec knows it: knots, sources, layers.
+        search: the items of the search.
+        keys: name -> keys that may follow it in a label, for the names whose keys the spec knows: knots, sources, layers.
     """
     if len(initial) > LABELS:
         raise misfit("/initial", f"initial has {len(initial):,} starts; allowed: at most {LABELS:,}", None)

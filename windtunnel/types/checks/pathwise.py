@@ -1,4 +1,4 @@
-"""Which estimators have no derivative to go by under an optimizer."""
+"""Check that an estimator can differentiate through the updates of an optimizer."""
 
 from windtunnel.types.base import misfit
 from windtunnel.types.estimators import ESTIMATORS
@@ -7,10 +7,10 @@ from windtunnel.types.optimizers import OptimizerInfo
 
 
 def without_derivative(estimator: str, optimizer: OptimizerInfo) -> tuple[str, str] | None:
-    """Why an estimator cannot tune under an optimizer, and what to do; None where it can.
+    """(reason why an estimator cannot tune under an optimizer, what to do instead); None where it can.
 
-    An optimizer whose updates hide what a hyperparameter does (``OptimizerInfo.pathwise``) gives wrong numbers to every
-    estimator that differentiates through the updates.
+    Every estimator that differentiates through the updates would give wrong numbers under an optimizer whose updates hide
+    the effect of a hyperparameter (``OptimizerInfo.pathwise``).
     """
     if not (optimizer.pathwise and ESTIMATORS[estimator].through_updates):
         return None
@@ -22,7 +22,7 @@ def without_derivative(estimator: str, optimizer: OptimizerInfo) -> tuple[str, s
 
 
 def check_that_updates_have_derivatives(method: MethodSpec, optimizer: OptimizerInfo) -> None:
-    """Raise on an estimator that differentiates through updates which hide what a hyperparameter does."""
+    """Refuse an estimator that differentiates through updates which hide the effect of a hyperparameter."""
     found = without_derivative(method.estimator, optimizer)
     if found is not None:
         raise misfit("/method", "; ".join(found), method.estimator)

@@ -1,4 +1,4 @@
-"""What a task and a model ask of the regularisers of a job, held, searched or on a schedule."""
+"""Checks of the regularisers of a job, constant, searched or on a schedule, against its task and model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +13,13 @@ from windtunnel.types.tasks import BUILT_IN, TaskInfo
 def check_regularisers(
     task: TaskInfo, model: ModelSpec, terms: RegularizationSpec, searched: Mapping[HyperparameterName, str]
 ) -> None:
-    """Raise where a regulariser has nothing to act on, or is asked for twice.
+    """Refuse a regulariser that has nothing to act on, or that is asked for twice.
 
     Args:
-        task: of the job.
-        model: likewise.
-        terms: likewise.
-        searched: name -> pointer to its item of the search.
+        task: the job's task.
+        model: the job's proxy.
+        terms: the job's regularisers.
+        searched: name of a searched hyperparameter -> pointer to its item of the search.
     """
     for name in REGULARISERS:
         if name in terms.moving and name in searched:
@@ -45,7 +45,7 @@ def check_regularisers(
 def _asked(
     name: HyperparameterName, terms: RegularizationSpec, searched: Mapping[HyperparameterName, str]
 ) -> tuple[str | None, Any]:
-    """(pointer to where a regulariser is asked for, what is there); None where it is off."""
+    """(pointer to the field that asks for a regulariser, value of that field); (None, None) where it is off."""
     if name in searched:
         return searched[name], name
     if name in terms.moving:
@@ -56,7 +56,7 @@ def _asked(
 
 
 def _no_place(name: HyperparameterName, task: TaskInfo, model: ModelSpec) -> str | None:
-    """Why a regulariser cannot act; None where it can."""
+    """Reason why a regulariser cannot act; None where it can."""
     if name == "label_smoothing" and task.kind == "regression":
         return f"label_smoothing needs labels to smooth; task {task.name!r} is a regression"
     if name == "label_smoothing" and task.loss is not None:

@@ -1,4 +1,4 @@
-"""Which rules of transfer have something to say about a job, and what is refused because they have not."""
+"""Checks that the rules of transfer cover a job: its depth rule, decay rule, target, ladder and scaling grid."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from windtunnel.types.transfer import (
 
 
 def why_no_completep(family: str, optimizer: OptimizerInfo, parametrization: Parametrization) -> str | None:
-    """Why CompleteP has nothing to say about a job; None where it has."""
+    """Reason why CompleteP does not cover a job; None where it does."""
     info = FAMILIES[family]
     if info.completep is None:
         return info.why_no_completep
@@ -32,14 +32,14 @@ def why_no_completep(family: str, optimizer: OptimizerInfo, parametrization: Par
 def depth_exponent(
     rules: TransferSpec, family: str, optimizer: OptimizerInfo, parametrization: Parametrization
 ) -> float | None:
-    """alpha of CompleteP in force; None under ``copy``, where values do not go with the depth."""
+    """Exponent alpha of CompleteP in force; None under ``copy``, where values do not depend on the depth."""
     if rules.depth_rule == "copy" or why_no_completep(family, optimizer, parametrization):
         return None
     return PUBLISHED_DEPTH_EXPONENT[parametrization] if rules.depth_exponent is None else rules.depth_exponent
 
 
 def check_rules(rules: TransferSpec, family: str, optimizer: OptimizerSpec, parametrization: Parametrization) -> None:
-    """Raise on a rule that says nothing about this job: it would change no value, or the wrong ones."""
+    """Refuse a rule that does not cover this job: it would change no value, or the wrong ones."""
     reason = why_no_completep(family, optimizer.info, parametrization)
     if rules.depth_rule == "completep" and reason is not None:
         raise misfit(
@@ -73,13 +73,13 @@ def check_rules(rules: TransferSpec, family: str, optimizer: OptimizerSpec, para
 def check_that_rules_carry(
     parametrization: Parametrization, optimizer: OptimizerSpec, *, decays: bool, penalty: tuple[str, object] | None
 ) -> None:
-    """Raise for a job whose target is of another size and that could only end without its plan.
+    """Refuse a job whose target is of another size and whose values no rule carries there: it would end without a plan.
 
     Args:
-        parametrization: the table.
+        parametrization: table of the muP exponents.
         optimizer: the update rule.
         decays: whether any weight decays.
-        penalty: pointer and value of the field that asks for an L2 penalty in the loss; None: none does.
+        penalty: pointer and value of the field that asks for an L2 penalty in the loss; None: no field does.
     """
     if parametrization == "standard":
         raise misfit(
@@ -106,13 +106,13 @@ def check_that_rules_carry(
 
 
 MULTIPLES = (0.5, 1.0, 2.0, 4.0)
-"""Widths of a ladder over the proxy's, where nothing else was asked for."""
+"""Default widths of a ladder, as multiples of the proxy's width."""
 SHORTEST_RUN = 8
-"""Steps of the shortest job whose horizon can be halved twice and still mean something."""
+"""Least steps of a run for which half and quarter runs still tell something."""
 
 
 def ladder_widths(proxy: ModelSpec, asked: LadderSpec) -> list[int]:
-    """Widths of a ladder: those asked for, or half, once, twice and four times the proxy's, as far as heads stay whole."""
+    """Widths of a ladder: as requested, or half, once, twice and four times the proxy's, if attention heads fit."""
     if asked.widths is not None:
         return list(asked.widths)
     head = proxy.width_step
@@ -121,16 +121,16 @@ def ladder_widths(proxy: ModelSpec, asked: LadderSpec) -> list[int]:
 
 
 LENGTHS = (0.125, 0.25, 0.5, 1.0, 2.0)
-"""Lengths of the runs of a grid over the job's own, where nothing else was asked for."""
+"""Default lengths of the runs of a scaling grid, as multiples of the job's own."""
 
 
 def scaling_widths(proxy: ModelSpec, asked: ScalingSpec) -> list[int]:
-    """Widths of a grid, by the rule of a ladder's."""
+    """Widths of a scaling grid: as requested, or a ladder's default widths."""
     return ladder_widths(proxy, LadderSpec(widths=asked.widths))
 
 
 def scaling_steps(steps: int, asked: ScalingSpec) -> list[int]:
-    """Lengths of a grid's runs, updates."""
+    """Lengths of a scaling grid's runs in updates: as requested, or multiples of the job's own."""
     if asked.steps is not None:
         return list(asked.steps)
     return sorted({max(2, round(steps * length)) for length in LENGTHS})
@@ -146,15 +146,15 @@ def check_measurements(
     penalty: float | None,
     check_width: Callable[[int], None] | None,
 ) -> None:
-    """Raise on a ladder or a horizon that could only fail once the tuning was paid for.
+    """Refuse a ladder, a scaling grid or horizons that would fail at the end of the job, after the tuning was paid for.
 
     Args:
-        rules: what is asked for.
+        rules: the measurements that the job asks for.
         proxy: the proxy.
         optimizer: the update rule.
-        steps: of a run of the job.
+        steps: updates of a run of the job.
         decays: whether any weight decays.
-        penalty: pointer and value of the field that asks for an L2 penalty in the loss; None: none does.
+        penalty: lambda of the L2 penalty in the loss; None: no penalty.
         check_width: raises ValueError for a width that a module of one's own cannot have.
     """
     if rules.horizons and steps < SHORTEST_RUN:
@@ -178,7 +178,7 @@ def _check_widths(
     penalty: float | None,
     check_width: Callable[[int], None] | None,
 ) -> None:
-    """Raise where the values of a job cannot be carried to the widths that it asks to run."""
+    """Refuse widths to which the values of a job cannot be carried, or which the proxy cannot have."""
     if not optimizer.info.carries(optimizer.decay_kind) and decays:
         raise misfit(
             f"/transfer/{name}",
@@ -208,7 +208,7 @@ def _check_widths(
 
 
 def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:
-    """Raise where the transfer rules cannot reach a size from this proxy; ``path`` points at the target."""
+    """Refuse a size that the transfer rules cannot reach from this proxy; ``path`` points at the target."""
     if width < proxy.width:
         raise misfit(
             f"{path}/width",

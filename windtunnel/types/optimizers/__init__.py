@@ -1,4 +1,4 @@
-"""The optimizers that the project knows: a table of records, and what a record says."""
+"""The optimizers that the project knows: a table of records, and the type of a record."""
 
 from windtunnel.types.optimizers.info import (
     BOUNDS,

@@ -1,4 +1,4 @@
-"""What there is to know about an optimizer without a tensor: one record answers for it wherever its name is not enough."""
+"""OptimizerInfo: the record of an optimizer, with every fact about it that needs no tensor."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from windtunnel.types.modules import Role
 from windtunnel.types.powers import Power
 
 DecayKind = Literal["decoupled", "l2", "independent"]
-"""decoupled: w -= lr*wd*w. l2: wd*w is added to the gradient. independent: w -= wd*w."""
+"""Kind of weight decay. decoupled: w -= lr*wd*w. l2: wd*w is added to the gradient. independent: w -= wd*w."""
 SettingName = Literal["momentum", "beta1", "beta2", "eps"]
 """Settings that belong to some optimizers and not to others."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a setting may be in a request."""
+    """Range of a setting's values in a request, and whether it includes its ends."""
 
     low: float
     high: float
@@ -33,7 +33,7 @@ BOUNDS: Mapping[SettingName, Bounds] = {
 
 
 class RateLaws(Protocol):
-    """What a table of the theory says about one role: the power laws that a rate's law is made of."""
+    """Power laws of one role in a table of the theory: an optimizer's learning-rate law is made of them."""
 
     @property
     def sgd(self) -> Power:
@@ -72,12 +72,12 @@ def entry_sized(laws: RateLaws, role: Role) -> Power:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class BatchRule:
-    """How the learning rate goes with the batch size below the critical one."""
+    """Rule for the learning rate at another batch size, valid below the critical batch size."""
 
     power: float
-    """lr' = lr (B'/B)^power."""
+    """Exponent of the rule lr' = lr (B'/B)^power."""
     kept: str
-    """What the rule leaves as it is, in words."""
+    """Hyperparameters that the rule does not change, in words."""
 
     def factor(self, ratio: float) -> float:
         """Factor on the learning rate where the batch is ``ratio`` times as large."""
@@ -94,15 +94,15 @@ GroupValue = SettingName | tuple[SettingName, ...] | Literal["weight_decay", "de
 
 @dataclass(frozen=True)
 class TorchForm:
-    """How the optimizer is spelled in torch."""
+    """Class of the optimizer in torch, and the keys of its parameter groups."""
 
     path: str
     """Import path of its class: of torch, or of ``windtunnel.torch.optimizers`` where torch has none; that file needs
     torch alone, and exported files embed its text."""
     group: Mapping[str, GroupValue]
-    """Key of a parameter group -> what it holds: settings, the weight decay, or whether that is decoupled."""
+    """Key of a parameter group -> its value: settings, the weight decay, or whether the decay is decoupled."""
     lacks: frozenset[DecayKind] = frozenset()
-    """Kinds of decay that the class does not have: the weights are shrunk before each of its steps."""
+    """Kinds of decay that the class lacks; for these the weights are shrunk before each of its steps."""
 
     @property
     def is_torchs_own(self) -> bool:
@@ -122,16 +122,16 @@ class TorchForm:
 
 @dataclass(frozen=True)
 class OptimizerInfo:
-    """One optimizer: settings, decay, laws of transfer, and how other libraries spell it."""
+    """Record of an optimizer: settings, decay, laws of transfer, and its names in other libraries."""
 
     name: str
-    """As a request names it."""
+    """Name in a request."""
     title: str
-    """As a sentence names it; of the algorithm, which several entries may share."""
+    """Name of the algorithm in a sentence; several optimizers may share it."""
     label: str
-    """As documentation names it."""
+    """Name in documentation."""
     formula: str
-    """Its update, without decay and clipping."""
+    """Formula of its update, without decay and clipping."""
     source: str
     settings: Mapping[SettingName, float]
     """Setting -> its default."""
@@ -140,37 +140,40 @@ class OptimizerInfo:
     state: int
     """Copies of the parameters in its state, the parameters themselves included."""
     normalises: bool
-    """Whether the size of its update does not go with that of the gradient."""
+    """Whether the size of its update does not depend on the size of the gradient."""
     rate: RateLaw
+    """Law by which the learning rate scales with the size of the model."""
     batch: BatchRule | None
-    """None: no rule is known, and a plan for another batch size is refused."""
+    """Rule for another batch size; None: no rule is known, and a plan for another batch size is refused."""
     coordinate_rate: float
-    """Learning rate at which a step of a coordinate check moves activations by about their own size."""
+    """Learning rate of a coordinate check, at which a step moves activations by about their own size."""
     torch: TorchForm
     optax: str
-    """Source of the optax transformation without decay and rate, a template over the settings' values; ``eps`` is a name in
-    it, since tensors may differ in that."""
+    """Source text of the optax transformation without decay and learning rate, a template over the settings' values.
+
+    ``eps`` stays a name in it, because it may differ between tensors.
+    """
     no_decay: tuple[str, str] = ("is not what it does", "leave decay out")
-    """Why it takes no other kind of decay, and what to do, in words."""
+    """(reason why it takes no other kind of decay, what to do instead), in words."""
     why_no_l2: str = ""
-    """Why L2 in its gradient carries to no other size, a template over ``term``; empty where it does."""
+    """Reason why L2 in its gradient cannot be carried to another size, a template over ``term``; empty where it can."""
     why_no_completep: str = ""
-    """Why CompleteP says nothing about it; empty where it does."""
+    """Reason why CompleteP does not cover it; empty where it does."""
     sqrt_decay: bool = False
-    """Whether the rule ``sqrt`` of decay was measured under it."""
+    """Whether the decay rule ``sqrt`` was measured under it."""
     huggingface: Mapping[SettingName, str] = field(default_factory=dict)
-    """Setting -> the TrainingArguments of Hugging Face that holds it."""
+    """Setting -> the field of Hugging Face's TrainingArguments that holds it."""
     pathwise: str = ""
-    """Why a derivative through its updates is not that of the run; empty where it is."""
+    """Reason why the derivative through its updates is not the derivative of the run; empty where it is."""
 
     @property
     def decay(self) -> DecayKind:
-        """The kind of decay where a request names none."""
+        """Kind of decay of a request that names none."""
         return self.decays[0]
 
     @property
     def averages(self) -> list[SettingName]:
-        """Its settings that are the memory of an average, below 1."""
+        """Settings that are the coefficient of a running average, below 1."""
         return [name for name in self.settings if BIJECTIONS[name] == "complement_logit"]
 
     def carries(self, decay: DecayKind) -> bool:

@@ -1,4 +1,4 @@
-"""The table of optimizers: one record each. Each has a rule of the same name in ``hpo.optimizers``."""
+"""The table of optimizers, one record each. ``hpo.optimizers`` has the update rule of each name."""
 
 from collections.abc import Iterable
 
@@ -117,7 +117,7 @@ def names(infos: Iterable[OptimizerInfo], last: str) -> str:
 
 
 def setting_words(setting: SettingName) -> str:
-    """Which optimizers have a setting, and its default under each: "Adam and AdamW only; 0.9 by default."."""
+    """Sentence on a setting: the optimizers that have it, and its defaults: "Adam and AdamW only; 0.9 by default."."""
     owners = having(setting)
     by_default: dict[float, list[str]] = {}
     for info in owners:
@@ -130,7 +130,7 @@ def setting_words(setting: SettingName) -> str:
 
 
 def decay_words() -> str:
-    """The default kind of decay of each optimizer: "decoupled for adamw, l2 for sgd and adam"."""
+    """Default kind of decay of each optimizer, in words: "decoupled for adamw, l2 for sgd and adam"."""
     by_kind: dict[str, list[OptimizerInfo]] = {}
     for info in OPTIMIZERS.values():
         by_kind.setdefault(info.decay, []).append(info)
