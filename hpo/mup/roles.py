@@ -56,16 +56,6 @@ class TensorRole:
     why: str
 
 
-def infer_roles(
-    base: Mapping[str, Shape], delta: Mapping[str, Shape], overrides: Mapping[str, Role] | None = None
-) -> dict[str, Role]:
-    """Role of each tensor of any model, from its shapes at two widths alone.
-
-    An embedding table stored as [tokens, width] has the shapes of a readout: name it input in ``overrides``.
-    """
-    return {found.name: found.role for found in tensor_roles(base, delta, overrides)}
-
-
 def tensor_roles(
     base: Mapping[str, Shape],
     delta: Mapping[str, Shape],
@@ -77,6 +67,8 @@ def tensor_roles(
     No dimension grows: scalar. One grows: vector if the rank is 1, or if it is above 2 and all other dimensions are 1; else
     input if the first grows (fan-out of a weight stored as [fan_out, fan_in, ...]), output if the second grows. Both grow:
     hidden.
+
+    Shapes alone tell an embedding table stored as [tokens, width] for a readout: name it input in ``overrides``.
 
     Args:
         base: name -> shape at the base width.

@@ -4,8 +4,12 @@ import pytest
 
 from hpo.families.facts.mlp import mlp_tensors
 from hpo.families.mlp import MLP
-from hpo.mup.roles import infer_roles
+from hpo.mup.roles import tensor_roles
 from windtunnel.types import TensorFacts
+
+
+def infer_roles(base, delta, overrides=None) -> dict[str, str]:
+    return {found.name: found.role for found in tensor_roles(base, delta, overrides)}
 
 
 def shapes(tensors: list[TensorFacts]) -> dict[str, list[int]]:

@@ -9,9 +9,13 @@ import windtunnel
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.modules import roles
 from hpo.families.registry import build
-from hpo.mup.roles import RoleQuestion, infer_roles
+from hpo.mup.roles import RoleQuestion, tensor_roles
 from windtunnel.tasks import TASKS
 from windtunnel.types import ModelSpec
+
+
+def infer_roles(base, delta, overrides=None) -> dict[str, str]:
+    return {found.name: found.role for found in tensor_roles(base, delta, overrides)}
 
 
 class Everything(nn.Module):
