@@ -154,6 +154,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "Shaban et al. 2019",
             settings=("window",),
             never=frozenset({"init_scale"}),
+            through_updates=True,
             why="the initial weights lie before the window",
         ),
         EstimatorInfo(
@@ -164,6 +165,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "strong: each step is judged by the loss right after it",
             "Baydin et al. 2018; Luketina et al. 2016",
             never=frozenset({"init_scale"}),
+            through_updates=True,
             why="the initial weights are no update's doing",
         ),
         EstimatorInfo(
