@@ -40,12 +40,12 @@ def one_thread() -> None:
 
 @pytest.fixture
 def plan_under() -> PlanUnder:
-    """``plan_under(optimizer, decay, clip_norm)``: a plan at the proxy's own size; tensors differ in rates."""
+    """``plan_under(optimizer, decay, clip_norm, **job)``: a plan at the proxy's own size; tensors differ in rates."""
 
-    def plan_under(optimizer: str, decay: str, clip_norm: float = 0.5) -> TransferPlan:
+    def plan_under(optimizer: str, decay: str, clip_norm: float = 0.5, **fields: Any) -> TransferPlan:
         given = {"name": optimizer, "decay": decay, "weight_decay": 0.1, "clip_norm": clip_norm}
         model, schedule = {"width": 4, "depth": 2}, {"name": "constant"}
-        job = {"task": "breast-cancer", "model": model, "optimizer": given, "schedule": schedule}
+        job = {"task": "breast-cancer", "model": model, "optimizer": given, "schedule": schedule, **fields}
         spec = JobSpec.model_validate(job)
         tensors = proxy_tensors(spec.model, TASKS[spec.task])
         values = {"learning_rate.input": 0.02, "learning_rate.hidden": 0.01, "learning_rate.output": 0.03}

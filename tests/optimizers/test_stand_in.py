@@ -146,7 +146,10 @@ def test_a_request_with_an_estimator_that_goes_through_updates_is_refused_with_t
 
 
 def test_a_request_for_the_engine_higher_is_refused_too() -> None:
-    with pytest.raises(ValueError, match="estimator 'higher' differentiates through"):
+    with (
+        pytest.warns(DeprecationWarning, match=r"method\.engine is out of date"),
+        pytest.raises(ValueError, match="estimator 'higher' differentiates through"),
+    ):
         JobSpec.model_validate(job("auto", method={"engine": "higher"}))
 
 
@@ -229,5 +232,5 @@ def test_other_formats_hold_it_or_say_why_not(plan_under) -> None:
     plan = plan_under(NAME, "decoupled")
     source = huggingface_file(plan)
     assert "class StandIn(Optimizer):" in source and "adam_beta1" not in source
-    text = plan.model_copy(update={"model": plan.model.model_copy(update={"family": "transformer"})})
+    text = plan_under(NAME, "decoupled", task="python-text", model={"family": "transformer", "width": 16, "depth": 1})
     assert "nanoGPT trains with AdamW, and this plan's optimizer is 'stand-in'; allowed: adamw" in str(unlike_nanogpt(text))
