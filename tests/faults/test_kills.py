@@ -48,7 +48,8 @@ def suspended_outside_a_transaction(database: Database, *processes: psutil.Proce
         while not all(stands_still(process) for process in processes):
             os.sched_yield()
         try:
-            with database.transaction():
+            with database.transaction() as s:
+                s.connection()  # a transaction takes the lock with its first use
                 return
         except DATABASE_ERRORS:
             for process in processes:
