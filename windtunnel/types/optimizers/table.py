@@ -91,6 +91,30 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             sqrt_decay=True,
             huggingface=_ADAM_TRAINER,
         ),
+        OptimizerInfo(
+            name="lion",
+            title="Lion",
+            label="Lion",
+            formula="w -= lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g",
+            source="Chen et al. 2023, algorithm 2",
+            settings={"beta1": 0.9, "beta2": 0.99},
+            decays=("decoupled", "independent"),
+            no_decay=("is not what it does: a sign hides how much was added", "leave decay out"),
+            state=2,
+            normalises=True,
+            rate=entry_sized,
+            batch=BatchRule(
+                0.5, "the average of Lion keeps its length in steps; its signs are taken to be as noisy as Adam's"
+            ),
+            coordinate_rate=0.01,
+            torch=TorchForm(
+                "windtunnel.torch.optimizers.lion.Lion", {"betas": ("beta1", "beta2"), "weight_decay": "weight_decay"}
+            ),
+            optax="optax.scale_by_lion(b1={beta1!r}, b2={beta2!r})",
+            why_no_l2="Lion takes the sign of {term} plus the gradient, and the two fall with width and depth differently",
+            why_no_completep="it is derived for the updates of Adam and AdamW",
+            pathwise="its update is a sign, which has no slope: a derivative does not see what a value did to later signs",
+        ),
     )
 }
 
