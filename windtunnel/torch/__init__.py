@@ -16,6 +16,8 @@ lists it.
 ``criterion`` is the plan's loss, ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` are its regularisers.
 If the plan's regularisers follow a schedule, the optimizer counts its updates and adjusts those layers and its L2 penalty;
 give it to ``criterion``, too.
+A state dict holds the multipliers, and a model without the plan refuses to load it: apply the plan to the fresh model,
+then load; or ``fold`` the model and save plain weights.
 """
 
 try:
@@ -26,6 +28,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from windtunnel.torch._apply import apply, multiplier, optimizer, schedule
+from windtunnel.torch._folding import fold
 from windtunnel.torch._loss import criterion
 from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._multipliers import ScaleInput, ScaleOutput
@@ -40,6 +43,7 @@ __all__ = [
     "ScaleOutput",
     "apply",
     "criterion",
+    "fold",
     "multiplier",
     "optimizer",
     "schedule",

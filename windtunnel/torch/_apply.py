@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from windtunnel import schedules
+from windtunnel.torch._folding import forget_compiled_code
 from windtunnel.torch._following import follow
 from windtunnel.torch._groups import ParameterGroup, groups
 from windtunnel.torch._hooks import (
@@ -16,12 +18,19 @@ from windtunnel.torch._hooks import (
     clip_before_step,
     penalise_before_step,
     refuse_closure,
+    refuse_folded,
     shrink_before_step,
 )
+from windtunnel.torch._holding import hold
 from windtunnel.torch._matching import MatchedModel, PlanMismatch, matched
 from windtunnel.torch._multipliers import can_be_scaled, is_scaled, scale
+from windtunnel.torch._saving import keep_record, multiplier_of, record_of, renew_buffer
+from windtunnel.torch._sharding import fill
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
+
+Weights = Literal["draw", "keep"]
+"""Whether a call draws the initial weights or keeps those that the model has."""
 
 
 def apply(
@@ -31,6 +40,7 @@ def apply(
     names: Mapping[str, str] | None = None,
     seed: int | None = None,
     generator: torch.Generator | None = None,
+    weights: Weights | None = None,
 ) -> list[ParameterGroup]:
     """Parameter groups for torch.optim, of a model that this call initialises and gives its forward multipliers.
 
@@ -38,7 +48,15 @@ def apply(
     carries its learning rate, decay, and the optimizer's own settings, so no other argument is needed. Clipping
     (``plan.clip_norm``) and the schedule are left to the loop; ``optimizer`` and ``schedule`` do them as well.
 
-    A second call starts over: weights are drawn again, and multipliers are replaced, not multiplied twice.
+    A second call starts over: weights are drawn again, and multipliers are replaced, not multiplied twice. Weights that
+    were loaded after the first call are not drawn again without being told to: see ``weights``. What was loaded before
+    any plan was applied cannot be told from a fresh model and is drawn over; so apply the plan first, then load.
+
+    Multipliers are saved with the weights: the state dict of a layer has them as ``windtunnel_multiplier``, and a model
+    without the plan refuses to load it. ``fold`` gives weights for such a model.
+
+    Parameters that are replaced after this call, as ``fully_shard`` does, are not those of the groups any more: shard
+    first, or use ``optimizer``, which takes them up.
 
     Args:
         model: any module whose parameters have the plan's shapes and, except for ``names``, its names.
@@ -50,11 +68,16 @@ def apply(
             between dots.
         seed: seed of the initial weights; by default the tuning job's seed.
         generator: CPU generator for the initial weights, instead of a seed. Values are drawn in the order of
-            ``plan.tensors``, in float32, for normally distributed tensors only.
+            ``plan.tensors``, in float32, for normally distributed tensors only. Each process of a sharded model needs a
+            generator in the same state.
+        weights: "draw" draws initial weights whatever the model has. "keep" keeps weights that were trained by this plan:
+            the model must have the plan's multipliers already. By default they are drawn if the model is fresh, and the
+            call is refused if its weights were loaded after a plan was applied, or are folded.
 
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed), the model ties tensors that the plan does not, is
-            on the meta device, is compiled (a multiplier would not act), or has float16 parameters under Adam; or the
+            on the meta device, is compiled (a multiplier would not act; parts of it may be), or has float16 parameters
+            under Adam; its weights are not to be drawn over, or to be kept and without the plan's multipliers; or the
             plan's decay is one that its optimizer's class lacks, or the plan has an L2 penalty or regularisers that
             follow a schedule. The model is not changed.
         ValueError: both a seed and a generator were given.
@@ -75,7 +98,7 @@ def apply(
             f"the plan's regularisers follow a schedule over the run ({', '.join(followed(plan))}), and no optimizer group "
             "counts updates; use windtunnel.torch.optimizer(model, plan), which moves them"
         )
-    found = _apply(model, plan, names, _generator(plan, seed, generator))
+    found = _apply(model, plan, names, _generator(plan, seed, generator), weights)
     return list(groups(found.parameters, plan))
 
 
@@ -86,6 +109,7 @@ def optimizer(
     names: Mapping[str, str] | None = None,
     seed: int | None = None,
     generator: torch.Generator | None = None,
+    weights: Weights | None = None,
 ) -> Optimizer:
     """The plan's optimizer, over a model that it initialises as ``apply`` does.
 
@@ -98,26 +122,32 @@ def optimizer(
 
     To resume from a checkpoint, call this on the fresh model and then load both state dicts.
 
+    It may be called before or after ``fully_shard``: parameters that are replaced later are taken up at the next step.
+
     Args:
         model: as for ``apply``.
         plan: as for ``apply``.
         names: as for ``apply``.
         seed: as for ``apply``.
         generator: as for ``apply``.
+        weights: as for ``apply``.
 
     Raises:
         PlanMismatch: as for ``apply``, but no decay, penalty or schedule is refused. Also at the first step if a multiplier
-            had no effect, because the model reads a layer's weight without calling the layer.
+            had no effect, because the model reads a layer's weight without calling the layer; and at any step if the model
+            was folded, or has lost a parameter that the plan trains.
         ValueError: both a seed and a generator were given.
     """
-    found = _apply(model, plan, names, _generator(plan, seed, generator))
+    found = _apply(model, plan, names, _generator(plan, seed, generator), weights)
     built = _class_of(plan)(groups(found.parameters, plan))
     built.register_step_pre_hook(refuse_closure)
+    hold(built, found)
+    built.register_step_pre_hook(refuse_folded(found.root))
     built.register_step_pre_hook(check_that_multipliers_act(found.root))
     if any(row.l2 > 0 for row in plan.tensors):
         built.register_step_pre_hook(penalise_before_step(plan))
     if plan.clip_norm is not None:
-        built.register_step_pre_hook(clip_before_step(list(found.parameters.values()), plan.clip_norm))
+        built.register_step_pre_hook(clip_before_step(list(found.parameters), plan.clip_norm))
     if plan.decay in plan.optimizer_info.torch.lacks:
         built.register_step_pre_hook(shrink_before_step)
     follow(built, found.root, plan)
@@ -149,21 +179,85 @@ def multiplier(plan: TransferPlan, step: int) -> float:
 
 
 def _apply(
-    model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | None, generator: torch.Generator
+    model: nn.Module,
+    plan: TransferPlan,
+    names: Mapping[str, str] | None,
+    generator: torch.Generator,
+    weights: Weights | None,
 ) -> MatchedModel:
+    if weights not in (None, "draw", "keep"):
+        raise ValueError(f"weights is {weights!r}; allowed: 'draw', 'keep', or nothing for a fresh model")
     found = matched(model, plan, names)
-    owners = {row.name: _owner(found, row) for row in plan.tensors if row.role == "output" or row.multiplier != 1}
+    owners = {
+        row.name: _owner(found, row)
+        for row in plan.tensors
+        if row.role == "output" or row.multiplier != 1 or _has_earlier(found, row.name)
+    }
     _refuse_compiled(found, plan)
-    with torch.no_grad():
-        for row in plan.tensors:
-            values = torch.full(row.shape, row.init_value)
-            if row.init == "normal":
-                values = torch.randn(row.shape, generator=generator) * row.init_std
-            found.parameters[row.name].copy_(values)
+    if weights == "keep":
+        _check_kept(found, plan)
+        weights_are = "loaded"
+    else:
+        if weights is None:
+            _refuse_to_draw_over(found)
+        weights_are = "drawn"
+        _draw(found, plan, generator)
+        _set_multipliers(found, plan, owners)
+    for name in found.parameters:
+        keep_record(found.owner(name)).weights = weights_are
+    return found
+
+
+def _draw(found: MatchedModel, plan: TransferPlan, generator: torch.Generator) -> None:
+    """Give the parameters the plan's initial values."""
+    for row in plan.tensors:
+        values = torch.full(row.shape, row.init_value)
+        if row.init == "normal":
+            values = torch.randn(row.shape, generator=generator) * row.init_std
+        fill(found.parameters[row.name], values)
+
+
+def _set_multipliers(found: MatchedModel, plan: TransferPlan, owners: Mapping[str, nn.Module]) -> None:
+    """Give the layers the plan's multipliers, as hooks and as buffers."""
+    before = {name: multiplier_of(layer) for name, layer in owners.items()}
     for row in plan.tensors:
         if row.name in owners:
             scale(owners[row.name], row.multiplier)
-    return found
+            renew_buffer(owners[row.name])
+    if any(row.multiplier != before[row.name] for row in plan.tensors if row.name in owners):
+        forget_compiled_code(found.root)
+
+
+def _refuse_to_draw_over(found: MatchedModel) -> None:
+    """Refuse to draw weights that are plainly not those of a fresh model.
+
+    Raises:
+        PlanMismatch: they were loaded after a plan was applied, or folded.
+    """
+    for name in found.parameters:
+        record = record_of(found.owner(name))
+        if record is not None and record.weights != "drawn":
+            how = "were loaded" if record.weights == "loaded" else "have their forward multipliers folded into them"
+            raise PlanMismatch(
+                f"weights of the model {how} after a plan was applied to it, {found.own[name]} among them, and drawing initial "
+                "weights would lose them; weights='keep' keeps them, weights='draw' starts over"
+            )
+
+
+def _check_kept(found: MatchedModel, plan: TransferPlan) -> None:
+    """Refuse to keep weights that are used with other multipliers than the plan's: their outputs would change.
+
+    Raises:
+        PlanMismatch: a layer has another multiplier.
+    """
+    for row in plan.tensors:
+        here = multiplier_of(found.owner(row.name)) if found.own[row.name].rpartition(".")[2] == "weight" else 1.0
+        if here != row.multiplier:
+            raise PlanMismatch(
+                f"{found.own[row.name]} has forward multiplier {here:g} in the model and {row.multiplier:g} in the plan: its "
+                "weights cannot be kept, for the model's outputs would change. To load weights that were trained by the "
+                "plan, apply it to the fresh model, then load the state dict"
+            )
 
 
 def _generator(plan: TransferPlan, seed: int | None, generator: torch.Generator | None) -> torch.Generator:
@@ -172,6 +266,11 @@ def _generator(plan: TransferPlan, seed: int | None, generator: torch.Generator 
     if seed is not None:
         raise ValueError("give a seed or a generator, not both")
     return generator
+
+
+def _has_earlier(found: MatchedModel, name: str) -> bool:
+    """True if the tensor has a multiplier that an earlier plan gave it."""
+    return found.own[name].rpartition(".")[2] == "weight" and is_scaled(found.owner(name))
 
 
 def _owner(found: MatchedModel, row: TensorRow) -> nn.Module:
@@ -195,7 +294,10 @@ def _owner(found: MatchedModel, row: TensorRow) -> nn.Module:
 
 
 def _refuse_compiled(found: MatchedModel, plan: TransferPlan) -> None:
-    """Refuse a compiled model with multipliers: compiled code may not notice hooks that change after its first call."""
+    """Refuse a compiled model with multipliers: compiled code may not notice hooks that change after its first call.
+
+    Modules inside the model that ``torch.compile`` wraps are compiled again instead.
+    """
     hooked = any(row.multiplier != 1 for row in plan.tensors) or any(map(is_scaled, found.root.modules()))
     if found.compiled and hooked:
         raise PlanMismatch(

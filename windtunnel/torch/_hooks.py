@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch import nn
 from torch.optim import Optimizer
 
 from windtunnel.torch._following import factor, updates_of
+from windtunnel.torch._holding import held
 from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._multipliers import hooks_of
+from windtunnel.torch._saving import records
+from windtunnel.torch._sharding import clip
 from windtunnel.types.plans import TransferPlan
 
 StepHook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
@@ -28,13 +30,14 @@ def refuse_closure(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str
         raise TypeError("step() takes no closure here: its gradients would escape the clipping; compute them before")
 
 
-def clip_before_step(parameters: list[Tensor], threshold: float) -> StepHook:
-    """A hook that clips the gradients to a global norm of ``threshold``."""
+def clip_before_step(names: list[str], threshold: float) -> StepHook:
+    """A hook that clips the gradients of the tensors of these names to a global norm of ``threshold``."""
 
-    def clip(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-        clip_grad_norm_(parameters, threshold)
+    def clip_gradients(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        parameters = held(optimizer)
+        clip([parameters[name] for name in names], threshold)
 
-    return clip
+    return clip_gradients
 
 
 def penalise_before_step(plan: TransferPlan) -> StepHook:
@@ -66,6 +69,20 @@ def check_that_multipliers_act(model: nn.Module) -> StepHook:
                         f"{name}.weight has forward multiplier {hook.factor:g}, but no forward pass has called {name}: "
                         "call the module instead of reading its weight"
                     )
+
+    return check
+
+
+def refuse_folded(model: nn.Module) -> StepHook:
+    """A hook that refuses a step of a model whose multipliers are folded into its weights."""
+
+    def check(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        for name, record in records(model):
+            if record.weights == "folded":
+                raise PlanMismatch(
+                    f"the forward multiplier of {name}.weight is folded into it, and the plan's learning rates are for the "
+                    "weight before: train on from a checkpoint that was saved before windtunnel.torch.fold"
+                )
 
     return check
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from windtunnel.torch._names import NameMap
+from windtunnel.torch._sharding import release
 from windtunnel.types.plans import TensorRow, TransferPlan
 
 COMPILED = "_orig_mod"
@@ -32,7 +33,7 @@ class MatchedModel:
     shared: frozenset[str]
     """Names in the plan of parameters that several layers hold (tied weights)."""
     compiled: bool
-    """True if torch.compile was applied to the model or a part of it."""
+    """True if the model is inside ``torch.compile(model)``, or ``compile()`` was called on it or a part of it."""
 
     def owner(self, name: str) -> nn.Module:
         """The layer that holds the tensor of this name in the plan."""
@@ -46,8 +47,8 @@ def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | Non
         PlanMismatch: names, shapes or types differ, or the model has one tensor where the plan has two.
     """
     root, compiled = _unwrapped(model)
+    release(root)
     held = list(root.named_parameters(remove_duplicate=False))
-    compiled = compiled or any(COMPILED in name.split(".") for name, _ in held)
     plain = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name, _ in held}
     planned = {row.name: row for row in plan.tensors}
     try:
@@ -120,7 +121,8 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
         raise PlanMismatch(
             f"the model does not fit the plan (width {plan.width}, depth {plan.depth}, {plan.features} features, "
             f"{outputs}). {found}. Build the model at the plan's size with these parameter names, or map them "
-            "with names={...}, and apply the plan before sharding it; or ask for a plan of the model's size"
+            "with names={...}; FullyShardedDataParallel flattens parameters: take fully_shard, or apply the plan before it; "
+            "or ask for a plan of the model's size"
         )
     if any(parameters[name].is_meta for name in planned):
         raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")

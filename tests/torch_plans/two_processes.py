@@ -1,0 +1,85 @@
+"""Trains a sharded model by a plan, in one of two processes; writes its whole weights and losses. Run by test_sharding.py."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn import functional
+
+import windtunnel.torch
+from windtunnel.types import TransferPlan
+
+
+class Net(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(6, width), nn.Linear(width, width)])
+        self.readout = nn.Linear(width, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for layer in self.layers:
+            inputs = torch.relu(layer(inputs))
+        logits: Tensor = self.readout(inputs)
+        return logits
+
+
+def shard(model: Net, case: str) -> None:
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16) if "bf16" in case else MixedPrecisionPolicy()
+    for layer in model.layers:
+        fully_shard(layer, mp_policy=policy)
+    if "layers only" not in case:
+        fully_shard(model, mp_policy=policy)
+
+
+def train(case: str, plan: TransferPlan) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses over the whole batch, and the whole weights after the last step."""
+    rank = dist.get_rank()
+    torch.manual_seed(rank)
+    with torch.device("meta" if "meta" in case else "cpu"):
+        model = Net(plan.width)
+    if "compiled" in case:
+        for index, layer in enumerate(model.layers):
+            model.layers[index] = torch.compile(layer, backend="eager")
+    if "before" in case:
+        update = windtunnel.torch.optimizer(model, plan)
+        shard(model, case)
+    else:
+        shard(model, case)
+        if "meta" in case:
+            model.to_empty(device="cpu")
+        if "called" in case:
+            model(torch.randn(2, 6))
+        update = windtunnel.torch.optimizer(model, plan)
+    clock = windtunnel.torch.schedule(update, plan)
+    inputs = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(16) % 3
+    mine = slice(None) if "layers only" in case else slice(8 * rank, 8 * rank + 8)
+    losses = []
+    for _ in range(6):
+        update.zero_grad()
+        loss = functional.cross_entropy(model(inputs[mine]), labels[mine])
+        loss.backward()
+        update.step()
+        clock.step()
+        total = loss.detach().clone()
+        dist.all_reduce(total)
+        losses.append(total.item() / 2)
+    state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+    return losses, state
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, plans = Path(sys.argv[1]), json.loads(Path(sys.argv[1], "plans.json").read_text())
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=int(os.environ["RANK"]), world_size=2)
+    found = {case: train(case, TransferPlan.model_validate(plan)) for case, plan in plans.items()}
+    if dist.get_rank() == 0:
+        torch.save(found, folder / "found.pt")
+    dist.barrier()
+    dist.destroy_process_group()

@@ -1,0 +1,69 @@
+"""Keeps an optimizer on the model's own parameters, which ``fully_shard`` and others replace after it was made."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from windtunnel.torch._matching import MatchedModel, PlanMismatch
+from windtunnel.torch._sharding import is_sharded, release
+
+
+def held(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Parameters of the optimizer by the plan's names."""
+    return {
+        name: parameter
+        for group in optimizer.param_groups
+        for name, parameter in zip(group.get("tensors", ()), group["params"], strict=False)
+    }
+
+
+def hold(optimizer: Optimizer, found: MatchedModel) -> None:
+    """Before a step, and before state is saved or loaded, take up parameters that have been replaced in the model.
+
+    Without it an optimizer made before ``fully_shard`` steps parameters that nothing reads any more.
+    """
+    places = {name: (found.owner(name), own.rpartition(".")[2]) for name, own in found.own.items()}
+
+    def current(name: str) -> Tensor | None:
+        module, attribute = places[name]
+        return module._parameters.get(attribute)
+
+    def take_up(optimizer: Optimizer, *given: Any) -> None:  # noqa: ANN401, ARG001
+        if all(current(name) is parameter for name, parameter in held(optimizer).items()):
+            return
+        release(found.root)
+        for group in optimizer.param_groups:
+            for index, name in enumerate(group.get("tensors", ())):
+                old, new = group["params"][index], current(name)
+                if new is not old:
+                    _check(found.own[name], old, new, optimizer)
+                    group["params"][index] = new
+                    if old in optimizer.state:
+                        optimizer.state[new] = optimizer.state.pop(old)
+
+    optimizer.register_step_pre_hook(take_up)
+    optimizer.register_state_dict_pre_hook(take_up)
+    optimizer.register_load_state_dict_pre_hook(take_up)
+
+
+def _check(own: str, old: Tensor, new: Tensor | None, optimizer: Optimizer) -> None:
+    """Refuse a parameter that cannot take the place of another.
+
+    Raises:
+        PlanMismatch: it is gone, has another shape, or the optimizer has state of the old one in another form.
+    """
+    if new is None:
+        raise PlanMismatch(
+            f"the model has no parameter {own} any more, so that the optimizer would train nothing there; call "
+            "windtunnel.torch.optimizer after what replaced it"
+        )
+    if new.shape != old.shape:
+        raise PlanMismatch(
+            f"{own} was {list(old.shape)} when the optimizer was made and is {list(new.shape)} now; call "
+            "windtunnel.torch.optimizer after what replaced it"
+        )
+    if is_sharded(old) != is_sharded(new) and optimizer.state.get(old):
+        raise PlanMismatch(
+            f"{own} was sharded after the optimizer had state of it; shard first, then load or train the optimizer"
+        )
