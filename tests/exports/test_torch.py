@@ -1,6 +1,7 @@
 """Exports read back as the plan, and the torch file trains as ``windtunnel.torch`` does, in a process of its own."""
 
 import ast
+import copy
 import json
 import subprocess
 import sys
@@ -244,7 +245,7 @@ def test_the_files_model_is_the_familys_own_with_its_noise_and_multipliers(finis
     model = file["build_model"]()
     generator = torch.Generator().manual_seed(0)
     weights = {name: torch.randn(part.shape, generator=generator) / 4 for name, part in model.named_parameters()}
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, strict=False)
     inputs = torch.randn(3, task.features, generator=generator)
     if task.kind == "language":
         inputs = torch.randint(task.classes, (3, task.features), generator=generator)
@@ -344,3 +345,31 @@ def test_a_multiplier_that_no_hook_can_give_is_told_when_the_file_is_used(finish
     exec(compile(export(plan.model_copy(update={"tensors": rows}), "torch"), "plan.py", "exec"), file)
     with pytest.raises(TypeError, match=r"norm\.weight has multiplier 0\.5, which no hook of a LayerNorm can give it"):
         file["build_model"](Own())
+
+
+@pytest.mark.parametrize("family", ["mlp", "resnet", "transformer"])
+def test_a_state_dict_of_the_files_model_has_its_multipliers_and_the_librarys_loads_it(finish, plan_of, family) -> None:
+    fields = {"mlp": {}, "resnet": FAMILIES["resnet"], "transformer": FAMILIES["transformer"]}[family]
+    plan = plan_of(finish(fields, {"output_multiplier": 3.0, "embedding_multiplier": 0.7}), width=64, depth=2)
+    file: dict[str, Any] = {"__name__": "plan"}
+    exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
+    model, fresh = file["build_model"](), file["build_model"]()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 4)
+    inputs = load(plan.task).train.inputs[:4]
+    outputs, state = model(inputs), model.state_dict()
+    fresh.load_state_dict(state)
+    assert torch.equal(fresh(inputs), outputs)
+    bare = file[type(model).__name__]()
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\) in state_dict: .*readout\.windtunnel_multiplier"):
+        bare.load_state_dict(state)
+    windtunnel.torch.apply(planned := copy.deepcopy(bare), plan)
+    planned.load_state_dict(state)
+    torch.testing.assert_close(planned(inputs), outputs)
+    bare.load_state_dict(file["plain_state_dict"](model))
+    torch.testing.assert_close(bare(inputs), outputs, rtol=1e-4, atol=1e-5)
+    state["readout.windtunnel_multiplier"] = torch.tensor(0.5)
+    with pytest.raises(RuntimeError, match=r"readout\.weight was saved with multiplier 0\.5, and here it is"):
+        fresh.load_state_dict(state, strict=False)

@@ -1,4 +1,4 @@
-"""Trains a sharded model by a plan, in one of two processes; writes its whole weights and losses. Run by test_sharding.py."""
+"""Trains a sharded model by a plan, in one of two processes, and writes losses and whole weights for test_sharding.py."""
 
 import json
 import os

@@ -13,6 +13,7 @@ from windtunnel import schedules
 from windtunnel.torch._folding import forget_compiled_code
 from windtunnel.torch._following import follow
 from windtunnel.torch._groups import ParameterGroup, groups
+from windtunnel.torch._holding import hold
 from windtunnel.torch._hooks import (
     check_that_multipliers_act,
     clip_before_step,
@@ -21,7 +22,6 @@ from windtunnel.torch._hooks import (
     refuse_folded,
     shrink_before_step,
 )
-from windtunnel.torch._holding import hold
 from windtunnel.torch._matching import MatchedModel, PlanMismatch, matched
 from windtunnel.torch._multipliers import can_be_scaled, is_scaled, scale
 from windtunnel.torch._saving import keep_record, multiplier_of, record_of, renew_buffer
@@ -239,8 +239,8 @@ def _refuse_to_draw_over(found: MatchedModel) -> None:
         if record is not None and record.weights != "drawn":
             how = "were loaded" if record.weights == "loaded" else "have their forward multipliers folded into them"
             raise PlanMismatch(
-                f"weights of the model {how} after a plan was applied to it, {found.own[name]} among them, and drawing initial "
-                "weights would lose them; weights='keep' keeps them, weights='draw' starts over"
+                f"weights of the model {how} after a plan was applied to it, {found.own[name]} among them, and drawing "
+                "initial weights would lose them; weights='keep' keeps them, weights='draw' starts over"
             )
 
 
@@ -254,9 +254,9 @@ def _check_kept(found: MatchedModel, plan: TransferPlan) -> None:
         here = multiplier_of(found.owner(row.name)) if found.own[row.name].rpartition(".")[2] == "weight" else 1.0
         if here != row.multiplier:
             raise PlanMismatch(
-                f"{found.own[row.name]} has forward multiplier {here:g} in the model and {row.multiplier:g} in the plan: its "
-                "weights cannot be kept, for the model's outputs would change. To load weights that were trained by the "
-                "plan, apply it to the fresh model, then load the state dict"
+                f"{found.own[row.name]} has forward multiplier {here:g} in the model and {row.multiplier:g} in the plan: "
+                "its weights cannot be kept, for the model's outputs would change. To load weights that were trained by "
+                "the plan, apply it to the fresh model, then load the state dict"
             )
 
 

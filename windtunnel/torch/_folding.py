@@ -66,9 +66,13 @@ def _folded(name: str, module: nn.Module, held: dict[object, set[int]]) -> Tenso
         raise PlanMismatch(f"{told}: it is computed from other parameters; remove the parametrisation first")
     others = sorted({key for key, _ in module.named_parameters()} - {"weight", "bias"})
     if others:
-        raise PlanMismatch(f"{told}: the multiplier acts on {', '.join(others)} of the layer, too; merge them into it first")
+        raise PlanMismatch(
+            f"{told}: the multiplier acts on {', '.join(others)} of the layer, too; merge them into it first"
+        )
     if len(held[_place(weight)]) > 1:
-        raise PlanMismatch(f"{told}: another layer shares the weight and would change, too; give it a copy of its own first")
+        raise PlanMismatch(
+            f"{told}: another layer shares the weight and would change, too; give it a copy of its own first"
+        )
     if getattr(module, "max_norm", None) is not None:
         raise PlanMismatch(f"{told}: the embedding has max_norm, which bounds the weight before the multiplier")
     folded: Tensor = weight * factor

@@ -29,7 +29,7 @@ def hold(optimizer: Optimizer, found: MatchedModel) -> None:
         module, attribute = places[name]
         return module._parameters.get(attribute)
 
-    def take_up(optimizer: Optimizer, *given: Any) -> None:  # noqa: ANN401, ARG001
+    def take_up(optimizer: Optimizer, *given: Any) -> None:  # noqa: ARG001
         if all(current(name) is parameter for name, parameter in held(optimizer).items()):
             return
         release(found.root)

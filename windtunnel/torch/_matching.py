@@ -121,8 +121,8 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
         raise PlanMismatch(
             f"the model does not fit the plan (width {plan.width}, depth {plan.depth}, {plan.features} features, "
             f"{outputs}). {found}. Build the model at the plan's size with these parameter names, or map them "
-            "with names={...}; FullyShardedDataParallel flattens parameters: take fully_shard, or apply the plan before it; "
-            "or ask for a plan of the model's size"
+            "with names={...} (FullyShardedDataParallel flattens parameters: take fully_shard); or ask for a plan of the "
+            "model's size"
         )
     if any(parameters[name].is_meta for name in planned):
         raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")

@@ -36,7 +36,7 @@ class Record:
         if self.weights == "drawn":
             self.weights = "loaded"
 
-    def before_save(self, module: nn.Module, prefix: str, keep_vars: bool) -> None:  # noqa: ARG002, FBT001
+    def before_save(self, module: nn.Module, prefix: str, keep_vars: bool) -> None:  # noqa: ARG002
         """Renew the buffer, which a cast of the model to a shorter type may have rounded."""
         renew_buffer(module)
 
@@ -46,7 +46,7 @@ class Record:
         state: Mapping[str, Any],
         prefix: str,
         metadata: dict[str, Any],  # noqa: ARG002 - torch passes it
-        strict: bool,  # noqa: FBT001 - torch passes it
+        strict: bool,
         *found: list[str],
     ) -> None:
         """Refuse the weights of another multiplier: they would give other outputs here. The last list takes complaints."""
@@ -59,8 +59,8 @@ class Record:
             )
         if given is None and here != 1 and strict and f"{prefix}weight" in state:
             errors.append(
-                f"{prefix}weight was saved without a forward multiplier, and the plan of this model gives it {here:g}: load "
-                "plain or folded weights into a model without the plan"
+                f"{prefix}weight was saved without a forward multiplier, and the plan of this model gives it {here:g}: "
+                "plain and folded weights are for a model without the plan; strict=False takes them as this plan's own"
             )
 
     def after_load(self, module: nn.Module, incompatible: object) -> None:  # noqa: ARG002

@@ -112,8 +112,18 @@ def scale_output(factor, layer, inputs, output):
     return output * factor
 
 
+def check_multiplier(factor, layer, state, prefix, metadata, strict, missing, unexpected, errors):
+    """Hook before weights are loaded: refuses those that were trained with another multiplier."""
+    saved = state.get(f"{prefix}windtunnel_multiplier")
+    if saved is not None and saved.item() != torch.tensor(factor, dtype=saved.dtype).item():
+        errors.append(f"{prefix}weight was saved with multiplier {saved.item():g}, and here it is {factor:g}")
+
+
 def attach_multipliers(model):
-    """Scales a layer's input by the multiplier of its weight: that scales the weight's gradient, too, but not a bias."""
+    """Scales a layer's input by the multiplier of its weight: that scales the weight's gradient, too, but not a bias.
+
+    The state dict has the multipliers, so that a model without them refuses to load it; see plain_state_dict.
+    """
     for name, factor in MULTIPLIERS.items():
         path, _, attribute = name.rpartition(".")
         layer = model.get_submodule(path)
@@ -123,5 +133,16 @@ def attach_multipliers(model):
             layer.register_forward_pre_hook(partial(scale_input, factor))
         else:
             raise TypeError(f"{name} has multiplier {factor:g}, which no hook of a {type(layer).__name__} can give it")
-    return model'''
-"""Source that attaches MULTIPLIERS to a model of these tensor names."""
+        layer.register_buffer("windtunnel_multiplier", torch.full((), factor, device=layer.weight.device))
+        layer.register_load_state_dict_pre_hook(partial(check_multiplier, factor))
+    return model
+
+
+def plain_state_dict(model):
+    """State dict of the same outputs for a model without multipliers. Not for training on: the rates are for the others."""
+    state = dict(model.state_dict())
+    for name, factor in MULTIPLIERS.items():
+        state[name] = state[name] * factor
+        del state[name.removesuffix("weight") + "windtunnel_multiplier"]
+    return state'''
+"""Source that attaches MULTIPLIERS to a model of these tensor names, and multiplies them into its weights."""

@@ -1,0 +1,164 @@
+"""``windtunnel.torch.optimizer`` before and after ``fully_shard``: two processes against one on the whole batch."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+
+import windtunnel.torch
+from windtunnel.torch import PlanMismatch
+from windtunnel.types import TransferPlan
+
+SGD = {"optimizer": "sgd", "momentum": 0.9, "decay": "decoupled"}
+CASES: dict[str, dict[str, Any]] = {
+    "before": {},
+    "after": {},
+    "before, clipped": {"clip_norm": 0.05},
+    "after, clipped, meta": {"clip_norm": 0.05},
+    "before, sgd with decoupled decay": SGD | {"clip_norm": 0.1},
+    "after, sgd with decoupled decay": SGD,
+    "before, layers only, clipped": {"clip_norm": 0.05},
+    "after, layers only, clipped": {"clip_norm": 0.05},
+    "before, compiled": {},
+    "after, compiled": {},
+    "after, called": {},
+    "after, bf16": {},
+    "before, l2": {"l2": 0.3},
+}
+PROGRAM = Path(__file__).with_name("two_processes.py")
+
+
+class Net(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(6, width), nn.Linear(width, width)])
+        self.readout = nn.Linear(width, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for layer in self.layers:
+            inputs = torch.relu(layer(inputs))
+        logits: Tensor = self.readout(inputs)
+        return logits
+
+
+def with_penalty(plan: TransferPlan, penalty: float) -> TransferPlan:
+    rows = [row.model_copy(update={"l2": penalty, "weight_decay": 0.0}) for row in plan.tensors]
+    return plan.model_copy(update={"tensors": rows})
+
+
+def in_one_process(plan: TransferPlan) -> tuple[list[float], dict[str, Tensor]]:
+    """Torch's own optimizer of one process on the whole batch."""
+    model = Net(plan.width)
+    update = windtunnel.torch.optimizer(model, plan)
+    clock = windtunnel.torch.schedule(update, plan)
+    inputs, labels = torch.randn(16, 6, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 3
+    losses = []
+    for _ in range(6):
+        update.zero_grad()
+        loss = functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        update.step()
+        clock.step()
+        losses.append(loss.item())
+    return losses, model.state_dict()
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_sharded_model_as_one_trains_the_whole(make_plan, tmp_path: Path) -> None:
+    plans = {}
+    for case, changes in CASES.items():
+        fields = {key: value for key, value in changes.items() if key != "l2"}
+        plan = make_plan(**fields)
+        plans[case] = with_penalty(plan, changes["l2"]) if "l2" in changes else plan
+    (tmp_path / "plans.json").write_text(json.dumps({case: plan.model_dump(mode="json") for case, plan in plans.items()}))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(tmp_path)],
+            env=os.environ | {"RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        complaints = [process.communicate(timeout=200)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], complaints
+    found = torch.load(tmp_path / "found.pt")
+    for case, plan in plans.items():
+        wanted, weights = in_one_process(plan)
+        losses, state = found[case]
+        # bfloat16 has 8 bits of mantissa: 2^-8 of a loss of 1.
+        assert losses == pytest.approx(wanted, rel=1e-2 if "bf16" in case else 1e-5), case
+        assert wanted[-1] < wanted[0]
+        assert set(state) == set(weights)
+        if "bf16" not in case:
+            # Adam divides by gradients near 0: rounding of a gradient moves a weight by a part of its rate.
+            for name, value in weights.items():
+                assert torch.allclose(state[name], value, rtol=1e-3, atol=1e-4), (case, name)
+        whole = Net(plan.width)
+        windtunnel.torch.apply(whole, make_plan())
+        whole.load_state_dict(state)
+
+
+def test_weights_that_were_replaced_after_the_optimizer_was_made_are_trained(make_plan) -> None:
+    plan = make_plan(clip_norm=0.1)
+    trained, twin = Net(plan.width), Net(plan.width)
+    first, second = windtunnel.torch.optimizer(trained, plan), windtunnel.torch.optimizer(twin, plan)
+    twin.load_state_dict(copy.deepcopy(trained.state_dict()), assign=True)
+    inputs = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    for model, update in ((trained, first), (twin, second)):
+        model(inputs).square().sum().backward()
+        update.step()
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(trained.parameters(), twin.parameters(), strict=True))
+    assert not torch.equal(twin.layers[0].weight, Net(plan.width).layers[0].weight)
+    # In the middle of a run the optimizer's state goes along.
+    twin.load_state_dict(copy.deepcopy(trained.state_dict()), assign=True)
+    for model, update in ((trained, first), (twin, second)):
+        update.zero_grad()
+        model(inputs).square().sum().backward()
+        update.step()
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(trained.parameters(), twin.parameters(), strict=True))
+
+
+def test_a_parameter_that_is_gone_is_told_at_the_next_step(make_plan) -> None:
+    plan = make_plan()
+    model = Net(plan.width)
+    update = windtunnel.torch.optimizer(model, plan)
+    weight_norm(model.layers[1])
+    model(torch.ones(2, 6)).sum().backward()
+    with pytest.raises(PlanMismatch, match=r"has no parameter layers\.1\.weight any more"):
+        update.step()
+
+
+# dynamo looks at the gradient of every input that it traces.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_blocks_that_were_compiled_before_the_plan_have_its_multipliers(make_plan) -> None:
+    plan = make_plan()
+    model, plain = Net(plan.width), Net(plan.width)
+    model.layers = nn.ModuleList(torch.compile(nn.Sequential(layer), backend="eager") for layer in model.layers)
+    names = {"layers.{i}.0.{part}": "layers.{i}.{part}"}
+    inputs = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    model(inputs)  # compiles without the multipliers
+    groups = windtunnel.torch.apply(model, plan, names=names)
+    windtunnel.torch.apply(plain, plan)
+    assert sum(len(group["params"]) for group in groups) == len(plan.tensors)
+    torch.testing.assert_close(model(inputs), plain(inputs))
+    windtunnel.torch.fold(model)
+    torch.testing.assert_close(model(inputs), plain(inputs))
+
+
+def test_an_unknown_word_for_the_weights_is_refused(make_plan) -> None:
+    with pytest.raises(ValueError, match="weights is 'redraw'; allowed: 'draw', 'keep'"):
+        windtunnel.torch.apply(Net(33), make_plan(), weights="redraw")
