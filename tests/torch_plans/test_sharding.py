@@ -33,6 +33,10 @@ CASES: dict[str, dict[str, Any]] = {
     "after, called": {},
     "after, bf16": {},
     "before, l2": {"l2": 0.3},
+    "before, resumed": {"clip_norm": 0.05},
+    "after, resumed": {},
+    "after, resumed, sgd with decoupled decay": SGD,
+    "after, resumed, l2": {"l2": 0.3},
 }
 PROGRAM = Path(__file__).with_name("two_processes.py")
 

@@ -8,12 +8,17 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, get_state_dict, set_state_dict
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn import functional
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 import windtunnel.torch
 from windtunnel.types import TransferPlan
+
+
+WHOLE = StateDictOptions(full_state_dict=True)
 
 
 class Net(nn.Module):
@@ -56,12 +61,20 @@ def train(case: str, plan: TransferPlan) -> tuple[list[float], dict[str, Tensor]
         if "called" in case:
             model(torch.randn(2, 6))
         update = windtunnel.torch.optimizer(model, plan)
+    return run(model, update, plan, case)
+
+
+def run(model: Net, update: Optimizer, plan: TransferPlan, case: str) -> tuple[list[float], dict[str, Tensor]]:
+    """Six steps; between the third and the fourth of a case that is resumed, both go on in a new model and optimizer."""
+    rank = dist.get_rank()
     clock = windtunnel.torch.schedule(update, plan)
     inputs = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(16) % 3
     mine = slice(None) if "layers only" in case else slice(8 * rank, 8 * rank + 8)
     losses = []
-    for _ in range(6):
+    for step in range(6):
+        if step == 3 and "resumed" in case:
+            model, update, clock = resumed(model, update, clock, plan, case)
         update.zero_grad()
         loss = functional.cross_entropy(model(inputs[mine]), labels[mine])
         loss.backward()
@@ -70,8 +83,25 @@ def train(case: str, plan: TransferPlan) -> tuple[list[float], dict[str, Tensor]
         total = loss.detach().clone()
         dist.all_reduce(total)
         losses.append(total.item() / 2)
-    state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
-    return losses, state
+    return losses, get_model_state_dict(model, options=WHOLE)
+
+
+def resumed(
+    model: Net, update: Optimizer, clock: LambdaLR, plan: TransferPlan, case: str
+) -> tuple[Net, Optimizer, LambdaLR]:
+    """Another model, optimizer and schedule that take over by torch's own functions for whole state dicts."""
+    weights, state = get_state_dict(model, update, options=WHOLE)
+    twin = Net(plan.width)
+    if "before" in case:
+        other = windtunnel.torch.optimizer(twin, plan, seed=99)
+        shard(twin, case)
+    else:
+        shard(twin, case)
+        other = windtunnel.torch.optimizer(twin, plan, seed=99)
+    ticks = windtunnel.torch.schedule(other, plan)
+    set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
+    ticks.load_state_dict(clock.state_dict())
+    return twin, other, ticks
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from windtunnel.torch._holding import held
 from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._multipliers import hooks_of
 from windtunnel.torch._saving import records
-from windtunnel.torch._sharding import clip
+from windtunnel.torch._sharding import clip, has_gradient
 from windtunnel.types.plans import TransferPlan
 
 StepHook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
@@ -64,7 +64,7 @@ def check_that_multipliers_act(model: nn.Module) -> StepHook:
     def check(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
         for name, module in model.named_modules():
             for hook in hooks_of(module):
-                if not hook.used and module.weight.grad is not None:
+                if not hook.used and has_gradient(module.weight):
                     raise PlanMismatch(
                         f"{name}.weight has forward multiplier {hook.factor:g}, but no forward pass has called {name}: "
                         "call the module instead of reading its weight"

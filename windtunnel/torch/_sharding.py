@@ -45,6 +45,19 @@ def fill(parameter: Tensor, values: Tensor) -> None:
     parameter.to_local().copy_(part.to_local())
 
 
+def has_gradient(parameter: Tensor) -> bool:
+    """True if a parameter, or the part of it on this process, has a gradient other than zeros.
+
+    Zeros are what ``torch.distributed.checkpoint`` gives to have an optimizer make its state.
+    """
+    gradient = parameter.grad
+    if gradient is not None and is_sharded(gradient):
+        gradient = gradient.to_local()  # type: ignore[attr-defined]
+    if gradient is not None and gradient.is_sparse:
+        gradient = gradient._values()
+    return gradient is not None and bool(gradient.any())
+
+
 def clip(parameters: Sequence[Tensor], threshold: float) -> None:
     """Clip the gradients to a global norm of ``threshold`` over all processes; some parameters may be whole, some sharded.
 
