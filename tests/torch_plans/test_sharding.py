@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -166,3 +169,47 @@ def test_blocks_that_were_compiled_before_the_plan_have_its_multipliers(make_pla
 def test_an_unknown_word_for_the_weights_is_refused(make_plan) -> None:
     with pytest.raises(ValueError, match="weights is 'redraw'; allowed: 'draw', 'keep'"):
         windtunnel.torch.apply(Net(33), make_plan(), weights="redraw")
+
+
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_an_optimizer_with_state_of_whole_weights_refuses_sharded_ones(make_plan, process_group) -> None:
+    model = Net(33)
+    update = windtunnel.torch.optimizer(model, make_plan())
+    model(torch.ones(2, 6)).sum().backward()
+    update.step()
+    fully_shard(model)
+    model(torch.ones(2, 6)).sum().backward()
+    with pytest.raises(PlanMismatch, match=r"layers\.0\.weight was sharded after the optimizer had state of it"):
+        update.step()
+
+
+def test_a_sharded_model_is_folded_in_its_parts(make_plan, process_group) -> None:
+    model, inputs = Net(33), torch.ones(2, 6)
+    windtunnel.torch.apply(model, make_plan())
+    fully_shard(model)
+    before = model(inputs)
+    windtunnel.torch.fold(model)
+    torch.testing.assert_close(model(inputs), before)
+    whole = Net(33)
+    whole.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
+    torch.testing.assert_close(whole(inputs), before)
+
+
+def test_weights_that_are_gathered_when_the_plan_is_applied_are_put_back_first(make_plan, process_group) -> None:
+    model, plain = Net(33), Net(33)
+    fully_shard(model, reshard_after_forward=False)
+    model(torch.ones(2, 6))
+    update, other = windtunnel.torch.optimizer(model, make_plan()), windtunnel.torch.optimizer(plain, make_plan())
+    for each, optimizer in ((model, update), (plain, other)):
+        for _ in range(2):
+            optimizer.zero_grad()
+            each(torch.ones(2, 6)).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(model(torch.ones(2, 6)), plain(torch.ones(2, 6)))

@@ -17,7 +17,6 @@ from torch.optim.lr_scheduler import LambdaLR
 import windtunnel.torch
 from windtunnel.types import TransferPlan
 
-
 WHOLE = StateDictOptions(full_state_dict=True)
 
 
