@@ -170,6 +170,15 @@ def test_a_run_goes_on_from_kept_weights_bit_for_bit(make_plan) -> None:
         assert torch.equal(ours, theirs)
 
 
+def test_an_optimizer_does_not_go_on_with_the_multipliers_of_another_plan(make_plan) -> None:
+    model = Net()
+    first = windtunnel.torch.optimizer(model, make_plan())
+    second = windtunnel.torch.optimizer(model, make_plan((1.7, 0.3, 0.22)))
+    step(model, second)
+    with pytest.raises(PlanMismatch, match=r"readout\.weight has forward multiplier 0\.22 in the model now, and 0\.11"):
+        step(model, first)
+
+
 def test_weights_that_are_used_without_the_plans_multipliers_cannot_be_kept(make_plan) -> None:
     model = Net()
     before = model(INPUTS)

@@ -15,11 +15,11 @@ from windtunnel.torch._following import follow
 from windtunnel.torch._groups import ParameterGroup, groups
 from windtunnel.torch._holding import hold
 from windtunnel.torch._hooks import (
+    check_multipliers_stay,
     check_that_multipliers_act,
     clip_before_step,
     penalise_before_step,
     refuse_closure,
-    refuse_folded,
     shrink_before_step,
 )
 from windtunnel.torch._matching import MatchedModel, PlanMismatch, matched
@@ -142,7 +142,7 @@ def optimizer(
     built = _class_of(plan)(groups(found.parameters, plan))
     built.register_step_pre_hook(refuse_closure)
     hold(built, found)
-    built.register_step_pre_hook(refuse_folded(found.root))
+    built.register_step_pre_hook(check_multipliers_stay(found, plan))
     built.register_step_pre_hook(check_that_multipliers_act(found.root))
     if any(row.l2 > 0 for row in plan.tensors):
         built.register_step_pre_hook(penalise_before_step(plan))
@@ -196,15 +196,13 @@ def _apply(
     _refuse_compiled(found, plan)
     if weights == "keep":
         _check_kept(found, plan)
-        weights_are = "loaded"
     else:
         if weights is None:
             _refuse_to_draw_over(found)
-        weights_are = "drawn"
         _draw(found, plan, generator)
         _set_multipliers(found, plan, owners)
     for name in found.parameters:
-        keep_record(found.owner(name)).weights = weights_are
+        keep_record(found.owner(name)).weights = "loaded" if weights == "keep" else "drawn"
     return found
 
 

@@ -37,18 +37,17 @@ def hold(optimizer: Optimizer, found: MatchedModel) -> None:
             for index, name in enumerate(group.get("tensors", ())):
                 old, new = group["params"][index], current(name)
                 if new is not old:
-                    _check(found.own[name], old, new, optimizer)
-                    group["params"][index] = new
+                    group["params"][index] = heir = _checked(found.own[name], old, new, optimizer)
                     if old in optimizer.state:
-                        optimizer.state[new] = optimizer.state.pop(old)
+                        optimizer.state[heir] = optimizer.state.pop(old)
 
     optimizer.register_step_pre_hook(take_up)
     optimizer.register_state_dict_pre_hook(take_up)
     optimizer.register_load_state_dict_pre_hook(take_up)
 
 
-def _check(own: str, old: Tensor, new: Tensor | None, optimizer: Optimizer) -> None:
-    """Refuse a parameter that cannot take the place of another.
+def _checked(own: str, old: Tensor, new: Tensor | None, optimizer: Optimizer) -> Tensor:
+    """The parameter that takes the place of another.
 
     Raises:
         PlanMismatch: it is gone, has another shape, or the optimizer has state of the old one in another form.
@@ -67,3 +66,4 @@ def _check(own: str, old: Tensor, new: Tensor | None, optimizer: Optimizer) -> N
         raise PlanMismatch(
             f"{own} was sharded after the optimizer had state of it; shard first, then load or train the optimizer"
         )
+    return new

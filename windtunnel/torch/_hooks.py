@@ -9,9 +9,9 @@ from torch.optim import Optimizer
 
 from windtunnel.torch._following import factor, updates_of
 from windtunnel.torch._holding import held
-from windtunnel.torch._matching import PlanMismatch
+from windtunnel.torch._matching import MatchedModel, PlanMismatch
 from windtunnel.torch._multipliers import hooks_of
-from windtunnel.torch._saving import records
+from windtunnel.torch._saving import multiplier_of
 from windtunnel.torch._sharding import clip, has_gradient
 from windtunnel.types.plans import TransferPlan
 
@@ -73,15 +73,18 @@ def check_that_multipliers_act(model: nn.Module) -> StepHook:
     return check
 
 
-def refuse_folded(model: nn.Module) -> StepHook:
-    """A hook that refuses a step of a model whose multipliers are folded into its weights."""
+def check_multipliers_stay(found: MatchedModel, plan: TransferPlan) -> StepHook:
+    """A hook that refuses a step if the model's multipliers are not the plan's any more: folded, or of another plan."""
+    layers = [(found.own[row.name], found.owner(row.name), row.multiplier) for row in plan.tensors]
+    layers = [each for each in layers if each[0].rpartition(".")[2] == "weight"]
 
     def check(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-        for name, record in records(model):
-            if record.weights == "folded":
+        for name, layer, multiplier in layers:
+            if (here := multiplier_of(layer)) != multiplier:
                 raise PlanMismatch(
-                    f"the forward multiplier of {name}.weight is folded into it, and the plan's learning rates are for the "
-                    "weight before: train on from a checkpoint that was saved before windtunnel.torch.fold"
+                    f"{name} has forward multiplier {here:g} in the model now, and {multiplier:g} in the plan that this "
+                    "optimizer's learning rates are of. windtunnel.torch.fold takes multipliers away, and another plan "
+                    "changes them: train on from a checkpoint that was saved before"
                 )
 
     return check

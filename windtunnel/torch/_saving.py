@@ -3,7 +3,7 @@
 A module without the plan has no such buffer, so that torch's ``load_state_dict`` refuses a state dict that has one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -84,13 +84,6 @@ def keep_record(module: nn.Module) -> Record:
         module.register_load_state_dict_pre_hook(record.before_load)
         module.register_load_state_dict_post_hook(record.after_load)
     return record
-
-
-def records(model: nn.Module) -> Iterator[tuple[str, Record]]:
-    """Names and records of the layers that a plan was applied to."""
-    for name, module in model.named_modules():
-        if (record := record_of(module)) is not None:
-            yield name, record
 
 
 def multiplier_of(module: nn.Module) -> float:
