@@ -32,7 +32,7 @@ def fold(model: nn.Module) -> nn.Module:
                 held.setdefault(_place(parameter), set()).add(id(module))
     values = {name: _folded(name, module, held) for name, module in scaled.items()}
     for name, module in scaled.items():
-        module.weight.copy_(values[name])  # type: ignore[operator, union-attr]
+        module.weight.copy_(values[name])
         scale(module, 1)
         renew_buffer(module)
         keep_record(module).weights = "folded"
@@ -49,7 +49,7 @@ def forget_compiled_code(model: nn.Module) -> None:
 
 
 def _place(parameter: Tensor) -> object:
-    """The same for two parameters that share their values."""
+    """Key of a parameter, equal for two that share their values."""
     plain = type(parameter) is nn.Parameter and not parameter.is_meta and parameter.numel() > 0
     return parameter.untyped_storage().data_ptr() if plain else id(parameter)
 
