@@ -149,6 +149,15 @@ def test_a_parameter_that_is_gone_is_told_at_the_next_step(make_plan) -> None:
         update.step()
 
 
+def test_a_parameter_that_was_flattened_is_told_at_the_next_step(make_plan) -> None:
+    """As ``FullyShardedDataParallel(use_orig_params=True)`` does to the parameters it keeps."""
+    model = Net(33)
+    update = windtunnel.torch.optimizer(model, make_plan())
+    model.layers[1].weight.data = model.layers[1].weight.data.flatten()[:40]
+    with pytest.raises(PlanMismatch, match=r"layers\.1\.weight was \[33, 33\] .* is \[40\] now; Fully"):
+        update.step()
+
+
 # dynamo looks at the gradient of every input that it traces.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_blocks_that_were_compiled_before_the_plan_have_its_multipliers(make_plan) -> None:

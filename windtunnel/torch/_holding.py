@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor
+from torch import Size, Tensor
 from torch.optim import Optimizer
 
 from windtunnel.torch._matching import MatchedModel, PlanMismatch
@@ -23,30 +23,31 @@ def hold(optimizer: Optimizer, found: MatchedModel) -> None:
 
     Without it an optimizer made before ``fully_shard`` steps parameters that nothing reads any more.
     """
-    places = {name: (found.owner(name), own.rpartition(".")[2]) for name, own in found.own.items()}
+    places = {name: (found.owner(name), found.own[name].rpartition(".")[2]) for name in found.parameters}
+    shapes = {name: parameter.shape for name, parameter in found.parameters.items()}
 
     def current(name: str) -> Tensor | None:
         module, attribute = places[name]
         return module._parameters.get(attribute)
 
     def take_up(optimizer: Optimizer, *given: Any) -> None:  # noqa: ARG001
-        if all(current(name) is parameter for name, parameter in held(optimizer).items()):
+        if all(current(name) is each and each.shape == shapes[name] for name, each in held(optimizer).items()):
             return
         release(found.root)
         for group in optimizer.param_groups:
             for index, name in enumerate(group.get("tensors", ())):
                 old, new = group["params"][index], current(name)
-                if new is not old:
-                    group["params"][index] = heir = _checked(found.own[name], old, new, optimizer)
-                    if old in optimizer.state:
-                        optimizer.state[heir] = optimizer.state.pop(old)
+                heir = _checked(found.own[name], shapes[name], old, new, optimizer)
+                group["params"][index] = heir
+                if heir is not old and old in optimizer.state:
+                    optimizer.state[heir] = optimizer.state.pop(old)
 
     optimizer.register_step_pre_hook(take_up)
     optimizer.register_state_dict_pre_hook(take_up)
     optimizer.register_load_state_dict_pre_hook(take_up)
 
 
-def _checked(own: str, old: Tensor, new: Tensor | None, optimizer: Optimizer) -> Tensor:
+def _checked(own: str, shape: Size, old: Tensor, new: Tensor | None, optimizer: Optimizer) -> Tensor:
     """The parameter that takes the place of another.
 
     Raises:
@@ -57,10 +58,11 @@ def _checked(own: str, old: Tensor, new: Tensor | None, optimizer: Optimizer) ->
             f"the model has no parameter {own} any more, so that the optimizer would train nothing there; call "
             "windtunnel.torch.optimizer after what replaced it"
         )
-    if new.shape != old.shape:
+    if new.shape != shape:
         raise PlanMismatch(
-            f"{own} was {list(old.shape)} when the optimizer was made and is {list(new.shape)} now; call "
-            "windtunnel.torch.optimizer after what replaced it"
+            f"{own} was {list(shape)} when the optimizer was made and is {list(new.shape)} now; "
+            "FullyShardedDataParallel flattens parameters: take fully_shard. After other changes of a shape ask for a plan "
+            "of the model's size"
         )
     if is_sharded(old) != is_sharded(new) and optimizer.state.get(old):
         raise PlanMismatch(
