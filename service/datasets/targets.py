@@ -75,7 +75,8 @@ def target_of(
     marks = {cell for cell in column.first if cell in MARKS}
     odd = [cell for cell in column.first if cell and cell not in known | words | marks]
     if "" in column.first:
-        column.refuse_missing({""} | (words if not typed else set()), "a finite value in every row")
+        named = typed or kind == "classification"
+        column.refuse_missing({""} if named else {"", *words}, "a finite value in every row")
     if known and not odd:
         lost = words | marks if kind != "classification" else words
         if lost:
