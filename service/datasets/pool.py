@@ -53,8 +53,14 @@ class Target:
     pointer: str = "/file"
     quantity: bool = False
     """Whether the values are written as quantities, with groups of digits set apart, and so are no classes."""
+    rows: NDArray[np.int64] | None = None
+    """Numbers by which errors name an example of a table; None: examples are counted from 1."""
     code: str | None = None
     """A value with leading zeros: a code as likely as a number; None: there is none."""
+
+    def place(self, index: int) -> str:
+        """Words for the place of an example: ``row 7``."""
+        return f"example {index + 1}" if self.rows is None else f"row {self.rows[index]}"
 
 
 def check_size(examples: int, features: int, what: str) -> None:
@@ -165,8 +171,13 @@ def labelled(target: Target, kind: str | None) -> tuple[NDArray[Any], tuple[str,
         _check_quantities(values, target)
         return values, ()
     if not whole:
-        broken = values[values != np.round(values)][0]
-        raise BadData(f"{target.name} has {broken:g}, which is no class; allowed: whole numbers, or text", "/kind", kind)
+        broken = int(np.flatnonzero(values != np.round(values))[0])
+        raise BadData(
+            f"{target.name} has {values[broken]:g}, which is no class, in {target.place(broken)}; allowed: whole "
+            "numbers, or text",
+            "/kind",
+            kind,
+        )
     if names is None and np.abs(values).max() >= WHOLE:
         raise BadData(
             f"{target.name} has classes such as {np.abs(values).max():g}, which double precision does not tell from their "
@@ -180,7 +191,10 @@ def _check_quantities(values: NDArray[np.float64], target: Target) -> None:
     """Raise BadData for targets beyond single precision, or that differ by less than double precision holds."""
     largest = np.abs(values).max()
     if largest > np.finfo(np.float32).max:
-        raise BadData(f"{target.name} has values beyond single precision, such as {largest:g}; scale it", target.pointer)
+        where = target.place(int(np.abs(values).argmax()))
+        raise BadData(
+            f"{target.name} has values beyond single precision, such as {largest:g} in {where}; scale it", target.pointer
+        )
     if unresolved(values[:, None]) is not None:
         raise BadData(
             f"{target.name} has values such as {largest:.17g} whose differences double precision does not hold; subtract "
@@ -191,7 +205,7 @@ def _check_quantities(values: NDArray[np.float64], target: Target) -> None:
 
 
 def _classes(values: NDArray[Any], target: Target) -> tuple[NDArray[Any], tuple[str, ...]]:
-    names, labels, counts = np.unique(values, return_inverse=True, return_counts=True)
+    names, first, labels, counts = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
     if len(names) == 1:
         raise BadData(
             f"{target.name} is '{names[0]}' everywhere: there is nothing to learn; name another target", target.pointer
@@ -213,7 +227,7 @@ def _classes(values: NDArray[Any], target: Target) -> tuple[NDArray[Any], tuple[
     if counts[rare] < LEAST_OF_A_CLASS:
         raise BadData(
             f"{target.name} has class '{names[rare]}' {counts[rare]} times; allowed: at least {LEAST_OF_A_CLASS} of each, "
-            "one for the training, the validation and the test part"
+            f"one for the training, the validation and the test part; the first is in {target.place(int(first[rare]))}"
             + ("; or say kind regression" if target.values is not None else ""),
             target.pointer,
             str(names[rare]),

@@ -29,7 +29,7 @@ class DelimitedTable:
         self.at = target_column(self.names, target)
 
     def numbers(self, kind: str | None, decimal: Decimal | None) -> tuple[Numbers, Decimal | None]:
-        """Its numbers, and their decimal sign; None for numbers as ``float`` reads them.
+        """The numbers of all rows, and their decimal sign; None for numbers as ``float`` reads them.
 
         Args:
             kind: classification or regression; None: as the target looks.
@@ -43,12 +43,25 @@ class DelimitedTable:
             try:
                 found = self._numbers(None)
                 if not asks_for_decimal(set(found[1]), kind):
-                    return found, None
+                    return self._finite(found), None
                 del found
             except _WrittenNumber:
                 pass
             decimal = decimal_of(self._cells(kind), self.delimiter)
-        return self._numbers(decimal), decimal
+        return self._finite(self._numbers(decimal)), decimal
+
+    def _finite(self, found: Numbers) -> Numbers:
+        """The numbers. Raises BadData that quotes the first cell that is infinite or not-a-number."""
+        values, _, numbers = found
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(bad):
+            _, rows = self._begun()
+            cells = next(cells for number, cells in rows if number == numbers[bad[0]])
+            del cells[self.at]
+            at = int(np.flatnonzero(~np.isfinite(values[bad[0]]))[0])
+            name, shown = [name for index, name in enumerate(self.names) if index != self.at][at], cells[at].strip()[:60]
+            raise BadData(f"column '{name}' has {shown} in row {numbers[bad[0]]}; allowed: finite numbers", given=shown)
+        return found
 
     def _begun(self) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
         """(names of the columns, rows with their numbers)."""
@@ -123,9 +136,13 @@ class _WrittenNumber(Exception):
 
 def _lines(rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     """(row number as a spreadsheet shows it, cells) of all rows that are not blank."""
-    yield from (
-        (number, cells) for number, cells in enumerate(rows, start=1) if len(cells) > 1 or any(map(str.strip, cells))
-    )
+    number = 0
+    try:
+        for number, cells in enumerate(rows, start=1):
+            if len(cells) > 1 or any(map(str.strip, cells)):
+                yield number, cells
+    except csv.Error as error:
+        raise BadData(f"the file is no CSV: {error} in row {number + 1}") from error
 
 
 def _strict(cell: str) -> str:

@@ -12,7 +12,7 @@ ROUNDING = 2.0**-50
 TOLERANCE = 1e-5
 """Most that single precision may move a standardised value."""
 CONSTANT_TOLERANCE = 1e-2
-"""The same of a feature that never changes, which is zero for the proxy anyway."""
+"""Most that single precision may move a standardised feature that never changes: the proxy has zero there anyway."""
 MOST_ROUNDING = 1e-2
 """Most that double precision may round a standardised value."""
 WHOLE = 2.0**53

@@ -1,6 +1,5 @@
 """Reads tables, CSV and parquet: a column of targets, all others numbers."""
 
-import csv
 import io
 import json
 import re
@@ -63,8 +62,6 @@ def read_csv(
         raise BadData(error.message, f"/{error.field}", error.given) from error
     except UnicodeDecodeError as error:
         raise BadData(f"the file is no text in UTF-8 ({error.reason}); save the table as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise BadData(f"the file is no CSV: {error}") from error
 
 
 def read_parquet(file: BinaryIO, target: str | None, kind: str | None, *, decimal: Decimal | None = None) -> Pool:

@@ -98,7 +98,7 @@ def target_of(
             )
         if all(cell in known or _is_near_number(cell) for cell in column.first):
             column.refuse_near_number(next(cell for cell in column.first if cell not in known))
-    return Target(None, cells, column.where, "/target")
+    return Target(None, cells, column.where, "/target", rows=rows)
 
 
 class _Column:
@@ -123,7 +123,7 @@ class _Column:
             if all(_WHOLE.fullmatch(text) for text in plainly.values()):
                 names = np.array([int(plainly[cell]) for cell in self.cells], dtype=object)
         quantity = decimal is not None and any(is_grouped(cell, decimal) for cell in self.first)
-        return Target(values, names, self.where, "/target", quantity, code)
+        return Target(values, names, self.where, "/target", quantity, self.rows, code)
 
     def refuse_missing(self, missing: AbstractSet[str], allowed: str) -> None:
         """Raise BadData for the first cell that is one of these."""

@@ -188,6 +188,34 @@ def test_numbers_with_more_about_them_do_not_become_names(cells):
     assert set(labels_of(cells, "classification").classes) == set(cells)
 
 
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({"x": "1e400"}, {}, r"column 'x' has 1e400 in row 5; allowed: finite"),
+        ({"x": "-Infinity"}, {}, r"column 'x' has -Infinity in row 5; allowed: finite"),
+        ({"x": '"1,5'}, {}, r"is no CSV: unexpected end of data in row 5"),
+        ({"x": '"1"5'}, {}, r"is no CSV: .* expected after .* in row 5"),
+        ({"x": "1.2.3"}, {}, r"column 'x' has text in row 5: '1\.2\.3'"),
+        (
+            {"x": "1,5,7"},
+            {},
+            r"row 5 has 4 cells; expected 2, .* Its last cell is '[0-9]+'; a cell .* a comma, needs quotes",
+        ),
+        ({"x": "1,5"}, {}, r"row 5 has 3 cells; expected 2"),
+        ({"x": "0x1F"}, {}, r"column 'x' has text in row 5: '0x1F'"),
+        ({"x": "12:30"}, {"decimal": ","}, r"column 'x' has text in row 5: '12:30'; allowed: numbers with a decimal comma"),
+        ({"y": "0.5"}, {"kind": "classification"}, r"column 'y' has 0\.5, which is no class, in row 5"),
+        ({"y": "1e39"}, {"kind": "regression"}, r"beyond single precision, such as 1e\+39 in row 5"),
+        ({"y": "odd"}, {"kind": "classification"}, r"class 'odd' 1 times; allowed: .*; the first is in row 5"),
+        ({"y": "odd"}, {"kind": "regression"}, r"text such as 'odd', .* a number in row 5"),
+    ],
+)
+def test_a_refusal_quotes_the_cell_its_row_and_its_column(columns, options, message):
+    rows = [{"x": str(index), "y": str(index % 3), **(columns if index == 3 else {})} for index in range(ROWS)]
+    with pytest.raises(BadData, match=message):
+        read("x,y\n" + "\n".join(f"{row['x']},{row['y']}" for row in rows) + "\n", **options)
+
+
 # Names of classes
 
 
