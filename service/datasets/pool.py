@@ -80,7 +80,7 @@ def check_range(values: NDArray[Any], names: Sequence[str], rows: NDArray[np.int
         rows: numbers by which errors name an example.
     """
     most = float(np.finfo(np.float32).max)
-    for at in np.flatnonzero((values.max(axis=0) > most) | (values.min(axis=0) < -most)):
+    for at in map(int, np.flatnonzero((values.max(axis=0) > most) | (values.min(axis=0) < -most))):
         row = int(np.abs(values[:, at]).argmax() if values.dtype.kind == "f" else values[:, at].argmax())
         raise BadData(
             f"{names[at]} has {values[row, at]:g} in row {rows[row]}, beyond single precision; scale the column",
