@@ -4,6 +4,7 @@ import csv
 import io
 from difflib import get_close_matches
 
+from windtunnel.delimited import SAMPLE, Cell, Decimal, UnclearText, decimal_of, delimiter_of, is_written_number, plain
 from windtunnel.types.base import misfit
 from windtunnel.types.laws import COLUMNS, MAX_ROWS, ColumnName, cell_problem
 
@@ -11,17 +12,25 @@ ALIASES: dict[str, ColumnName] = {
     "n": "parameters",
     "params": "parameters",
     "n_params": "parameters",
+    "num_params": "parameters",
+    "model_size": "parameters",
     "d": "tokens",
     "n_tokens": "tokens",
+    "num_tokens": "tokens",
+    "training_tokens": "tokens",
     "l": "loss",
     "test_loss": "loss",
     "val_loss": "loss",
     "validation_loss": "loss",
+    "final_loss": "loss",
     "b": "batch_size",
     "batch_tokens": "batch_size",
     "s": "steps",
     "c": "compute",
+    "flop": "compute",
     "flops": "compute",
+    "training_flop": "compute",
+    "training_flops": "compute",
     "b_crit": "critical_batch",
 }
 """Accepted other heading, in lower case -> the column's name."""
@@ -30,28 +39,70 @@ ALIASES: dict[str, ColumnName] = {
 def read_csv(text: str) -> tuple[dict[ColumnName, list[float]], list[str]]:
     """(columns, ignored headings) of a CSV text.
 
-    The first line has the headings: names of ``COLUMNS`` or ``ALIASES``. Other columns may hold anything.
+    The first line has the headings: names of ``COLUMNS`` or ``ALIASES``. Other columns may hold anything. Separator and
+    decimal sign are recognised.
 
     Raises:
         PydanticCustomError: the text is not such a table; the error names row and column, its path is ``/row/column``.
     """
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    text = text.removeprefix("\ufeff")
     try:
-        headings = [cell.strip() for cell in next(reader, [])]
+        delimiter = delimiter_of(text[:SAMPLE], whole=len(text) <= SAMPLE)
+    except UnclearText as error:
+        told = error.message.partition("; say delimiter")[0]
+        raise misfit("", f"{told}; write the table with commas between its cells", error.given) from error
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        headings = [cell.strip() for cell in next(filter(_filled, reader), [])]
         places, ignored = _places(headings)
-        columns: dict[ColumnName, list[float]] = {name: [] for name in places}
-        for row, cells in enumerate(reader, 1):
-            if not any(cell.strip() for cell in cells):
+        cells: dict[ColumnName, list[str]] = {name: [] for name in places}
+        rows: list[int] = []
+        for row, given in enumerate(reader, 1):
+            if not _filled(given):
                 continue
             if row > MAX_ROWS:
                 raise misfit(f"/{row}", f"the table has more than {MAX_ROWS:,} rows", row)
+            if _filled(given[len(headings) :]):
+                message = (
+                    f"row {row} has {len(given)} cells, the last of them '{given[-1].strip()[:60]}', and the table has "
+                    f"{len(headings)} columns; a number that holds the separator, {delimiter!r}, needs quotes"
+                )
+                raise misfit(f"/{row}", message, given[-1].strip()[:60])
             for name, at in places.items():
-                columns[name].append(_number(cells, at, row, headings[at]))
+                cells[name].append(given[at].strip() if at < len(given) else "")
+            rows.append(row)
     except csv.Error as error:
         raise misfit("", f"this is no CSV: {error} in line {reader.line_num}", None) from error
-    if not next(iter(columns.values())):
+    if not rows:
         raise misfit("", "the table has headings and no row", None)
-    return columns, ignored
+    shown = {name: headings[at] for name, at in places.items()}
+    decimal = _decimal(cells, rows, shown, delimiter)
+    return {
+        name: [_number(cell, row, shown[name], decimal) for cell, row in zip(cells[name], rows, strict=True)]
+        for name in places
+    }, ignored
+
+
+def _filled(cells: list[str]) -> bool:
+    return any(cell.strip() for cell in cells)
+
+
+def _decimal(cells: dict[ColumnName, list[str]], rows: list[int], shown: dict[ColumnName, str], delimiter: str) -> Decimal:
+    """The decimal sign of the columns that are read."""
+    if not any(is_written_number(cell) for column in cells.values() for cell in column if not cell.isdigit()):
+        return "."
+    found = (
+        Cell(cell, f"column {shown[name]!r}, row {row},")
+        for name, column in cells.items()
+        for cell, row in zip(column, rows, strict=True)
+    )
+    try:
+        return decimal_of(found, delimiter)
+    except UnclearText as error:
+        told = error.message.replace(
+            "say decimal point or decimal comma", "write the numbers without signs between groups of digits"
+        )
+        raise misfit("", told, error.given) from error
 
 
 def _places(headings: list[str]) -> tuple[dict[ColumnName, int], list[str]]:
@@ -59,7 +110,7 @@ def _places(headings: list[str]) -> tuple[dict[ColumnName, int], list[str]]:
     ignored = []
     known = {name: name for name in COLUMNS} | ALIASES
     for at, heading in enumerate(headings):
-        name = known.get(heading.lower().replace(" ", "_"))
+        name = known.get("_".join(heading.lower().replace("-", " ").split()))
         if name is None:
             ignored.append(heading)
         elif name in places:
@@ -68,22 +119,25 @@ def _places(headings: list[str]) -> tuple[dict[ColumnName, int], list[str]]:
         else:
             places[name] = at
     if not places:
-        near = get_close_matches(headings[0].lower() if headings else "", known, 1)
+        near = [match for heading in headings for match in get_close_matches(heading.lower(), known, 1)]
         hint = f"; did you mean {near[0]!r}?" if near else ""
+        found = f"; found: {', '.join(map(repr, headings[:20]))}." if headings else "."
         raise misfit(
-            "/0", f"no heading is one of {', '.join(COLUMNS)}{hint} The first line must hold the headings", headings[:20]
+            "/0",
+            f"no heading is one of {', '.join(COLUMNS)}{hint}{found} The first line must hold the headings",
+            headings[:20],
         )
     return places, ignored
 
 
-def _number(cells: list[str], at: int, row: int, heading: str) -> float:
-    given = cells[at].strip() if at < len(cells) else ""
+def _number(given: str, row: int, heading: str, decimal: Decimal) -> float:
     try:
-        value: object = float(given)
+        value: object = given if "_" in given else float(plain(given, decimal) or given)
     except ValueError:
         value = given
-    if problem := ("is empty" if given == "" else cell_problem(value)):
+    problem = "is empty" if given == "" else cell_problem(value)
+    if problem or not isinstance(value, float):
         raise misfit(
             f"/{row}/{heading}", f"column {heading!r}, row {row} {problem}; allowed: a positive, finite number", given
         )
-    return float(given)
+    return value

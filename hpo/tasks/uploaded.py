@@ -17,7 +17,8 @@ def uploaded(dataset: Dataset, arrays: Mapping[str, Tensor]) -> TaskData:
     Args:
         dataset: description of the data set; its scaling was fitted on the training part alone.
         arrays: ``PART.inputs`` and ``PART.labels`` for train, validation and test, as they are stored: inputs
-            [examples, features] float32, or tokens [windows, context]; labels classes, float32 targets, or next tokens.
+            [examples, features] float32, or float64 where that loses too much, or tokens [windows, context]; labels
+            classes, targets in the same precisions, or next tokens.
 
     Raises:
         InvalidData: the arrays differ from the description.

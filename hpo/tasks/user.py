@@ -11,6 +11,10 @@ from windtunnel.tasks.user import UserTask
 from windtunnel.types.tasks import TaskInfo
 
 PARTS = ("train", "validation", "test")
+MOST_MOVED = 1e-3
+"""Most that single precision may move a value, in deviations of its feature."""
+ROUNDING = 2.0**-50
+"""Relative spread up to which a feature counts as one that never changes."""
 
 
 def user_parts(task: UserTask, info: TaskInfo) -> Parts:
@@ -52,9 +56,13 @@ def _split(task: UserTask, info: TaskInfo, name: str, part: Any, size: int) -> S
         _whole(task, f"inputs of the {name} part", inputs, None)
         inputs = inputs.to(torch.int64)
     else:
+        if name == "train":
+            _survives(task, "inputs", inputs if inputs.dim() == 2 else inputs.reshape(-1, 1))
         inputs = inputs.to(torch.float32)
         _finite(task, f"inputs of the {name} part", inputs)
     if info.kind == "regression":
+        if name == "train":
+            _survives(task, "labels", labels.reshape(-1, 1))
         labels = labels.to(torch.float32)
         _finite(task, f"labels of the {name} part", labels)
     else:
@@ -64,6 +72,25 @@ def _split(task: UserTask, info: TaskInfo, name: str, part: Any, size: int) -> S
         raise _wrong(task, f"sources of the {name} part have shape {list(sources.shape)}, not {[size]}")
     _whole(task, f"sources of the {name} part", sources, max(1, len(info.sources)))
     return Split(inputs, labels, sources.to(torch.int64))
+
+
+def _survives(task: UserTask, what: str, values: Tensor) -> None:
+    """Raise InvalidData where values [examples, features] of the training part are lost by a cast to single precision."""
+    if values.dtype not in (torch.float64, torch.int32, torch.int64) or not values.isfinite().all():
+        return
+    wide = values.double()
+    moved = (wide - wide.float().double()).abs().amax(0)
+    low, high = wide.amin(0), wide.amax(0)
+    varies = high - low > ROUNDING * torch.maximum(low.abs(), high.abs())
+    lost = (varies & moved.isfinite() & (moved > MOST_MOVED * wide.std(0, correction=0))).nonzero()
+    if len(lost):
+        at = int(lost[0])
+        feature = f", feature {at}," if values.shape[1] > 1 else ""
+        raise _wrong(
+            task,
+            f"{what} of the train part{feature} run from {float(low[at]):.17g} to {float(high[at]):.17g}, and the cast to "
+            "float32 loses their differences: subtract the mean and divide by the deviation in float64 first",
+        )
 
 
 def _finite(task: UserTask, what: str, values: Tensor) -> None:

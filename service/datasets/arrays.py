@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.datasets.errors import BadData, TooLarge
 from service.datasets.options import CONTEXT
-from service.datasets.pool import Pool, Target, check_finite, check_size, labelled, single
+from service.datasets.pool import Pool, Target, check_finite, check_range, check_size, pooled
 from service.datasets.text import Windows, windows
 
 INPUTS, LABELS, TOKENS = ("inputs", "x", "X"), ("labels", "y", "targets"), "tokens"
@@ -115,12 +115,25 @@ def _pool(inputs: NDArray[Any], labels: NDArray[Any], kind: str | None) -> Pool:
     inputs, image = _images(inputs)
     check_size(len(inputs), prod(inputs.shape[1:]), "examples")
     check_finite(inputs, "array 'inputs'")
-    flat = single(inputs.reshape(len(inputs), -1))
-    check_finite(flat, "array 'inputs', in single precision,")
+    flat = inputs.reshape(len(inputs), -1)
+    if flat.dtype.itemsize >= 4 and flat.dtype != np.float32:
+        flat = flat.astype(np.float64)
+        names = ["array 'inputs'"] if image else [f"array 'inputs', feature {at + 1}," for at in range(flat.shape[1])]
+        numbers = np.arange(1, len(flat) + 1).repeat(flat.shape[1] if image else 1)
+        check_range(flat.reshape(-1, 1) if image else flat, names, numbers)
+    return pooled(flat, _target(labels), kind, image=image)
+
+
+def _target(labels: NDArray[Any]) -> Target:
+    """Labels as numbers, and as the whole numbers or truth values that they are."""
     values = labels.astype(np.float64)
     check_finite(values, "array 'labels'")
-    found, classes = labelled(Target(values, None, "array 'labels'"), kind)
-    return Pool(flat, found, classes, image=image)
+    exact: NDArray[Any] | None = None
+    if labels.dtype.kind == "b":
+        exact = np.where(labels, "True", "False")
+    elif labels.dtype.kind in "iu":
+        exact = labels
+    return Target(values, exact, "array 'labels'")
 
 
 def _images(inputs: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int, int] | None]:

@@ -69,9 +69,16 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
             case "npz":
                 read = read_npz(file, order["kind"], order["context"], order["most_bytes"])
             case "csv":
-                read = read_csv(file, order["target"], order["kind"])
+                read = read_csv(
+                    file,
+                    order["target"],
+                    order["kind"],
+                    delimiter=order["delimiter"],
+                    decimal=order["decimal"],
+                    tabs=order["tabs"],
+                )
             case "parquet":
-                read = read_parquet(file, order["target"], order["kind"])
+                read = read_parquet(file, order["target"], order["kind"], decimal=order["decimal"])
             case _:
                 read = read_text(file, order["context"])
     return write(read, Path(order["folder"]))

@@ -7,7 +7,8 @@ from typing import BinaryIO, Literal, get_args
 from pydantic import Field, field_validator
 
 from service.datasets.errors import BadData
-from windtunnel.types import DatasetFormat
+from windtunnel.delimited import Decimal, Delimiter
+from windtunnel.types import DatasetDecimal, DatasetDelimiter, DatasetFormat
 from windtunnel.types.base import Request
 
 SUFFIXES: dict[str, DatasetFormat] = {
@@ -24,11 +25,14 @@ SUFFIXES: dict[str, DatasetFormat] = {
 
 TAKEN: dict[DatasetFormat, frozenset[str]] = {
     "npz": frozenset({"kind", "context"}),
-    "csv": frozenset({"kind", "target"}),
-    "parquet": frozenset({"kind", "target"}),
+    "csv": frozenset({"kind", "target", "delimiter", "decimal"}),
+    "parquet": frozenset({"kind", "target", "decimal"}),
     "text": frozenset({"context"}),
 }
 """Format -> the options that it takes."""
+
+DELIMITERS: dict[DatasetDelimiter, Delimiter] = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+DECIMALS: dict[DatasetDecimal, Decimal] = {"point": ".", "comma": ","}
 
 CONTEXT = 64
 """Tokens of an example of text where nothing else is asked for."""
@@ -47,6 +51,12 @@ class UploadOptions(Request):
         None, min_length=1, max_length=1000, description="csv, parquet: the column to learn; 'target' or the last one."
     )
     kind: Kind | None = Field(None, description="csv, parquet, npz: by default what the target looks like.")
+    delimiter: DatasetDelimiter | None = Field(
+        None, description="csv: what separates the cells; by default what gives every row as many as the first."
+    )
+    decimal: DatasetDecimal | None = Field(
+        None, description="csv, parquet: the decimal sign of numbers that are text; by default as the numbers tell."
+    )
     context: int | None = Field(None, ge=2, le=4096, description="text, npz of tokens: tokens of an example; 64.")
 
     @field_validator("name")
@@ -92,7 +102,7 @@ def format_of(name: str, options: UploadOptions) -> DatasetFormat:
             "/format" if name else "/file",
             name,
         )
-    for option in ("target", "kind", "context"):
+    for option in ("target", "kind", "delimiter", "decimal", "context"):
         value = getattr(options, option)
         if value is not None and option not in TAKEN[found]:
             taking = ", ".join(name for name, taken in TAKEN.items() if option in taken)

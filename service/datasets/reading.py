@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.datasets.errors import BadData
-from service.datasets.options import Upload
+from service.datasets.options import DECIMALS, DELIMITERS, Upload
 from service.problems.answers import ProblemError, problem
 from service.problems.values import presentable
 from service.settings import ServiceSettings
@@ -43,6 +43,9 @@ def read(upload: Upload, folder: Path, settings: ServiceSettings) -> dict[str, A
         "format": upload.kind,
         "target": upload.options.target,
         "kind": upload.options.kind,
+        "delimiter": DELIMITERS[upload.options.delimiter] if upload.options.delimiter else None,
+        "decimal": DECIMALS[upload.options.decimal] if upload.options.decimal else None,
+        "tabs": upload.name.lower().endswith(".tsv"),
         "context": upload.options.context,
         "descriptor": upload.file.fileno(),
         "folder": str(folder),

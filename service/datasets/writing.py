@@ -10,12 +10,11 @@ from safetensors.numpy import save_file
 
 from hpo.families.facts.registry import learners
 from service.datasets.pool import Pool
+from service.datasets.scaling import Axis, scaling
 from service.datasets.splitting import PARTS, split_pool, split_windows
 from service.datasets.text import Windows
 from store.files import FILE, MANIFEST, digest, flush
 
-LEAST_DEVIATION = 1e-6
-"""A feature that never changes becomes zero, not noise blown up."""
 BATCH_SIZES = {"language": 16, "classification": 64, "regression": 64}
 
 
@@ -39,17 +38,18 @@ def _of_pool(pool: Pool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     for name, rows in zip(PARTS, parts, strict=True):
         arrays[f"{name}.inputs"] = np.ascontiguousarray(pool.inputs[rows])
         arrays[f"{name}.labels"] = np.ascontiguousarray(pool.labels[rows])
-    axis = (0, 1) if pool.image else 0
-    trained = arrays["train.inputs"]
-    scaling = _scaling(trained, axis)
+    axis: Axis = (0, 1) if pool.image else 0
+    of_inputs = _scaling(arrays, "inputs", axis)
     kind = "classification" if pool.classes else "regression"
-    of_targets = _scaling(arrays["train.labels"], 0) if not pool.classes else ([None], [None])
+    of_targets = _scaling(arrays, "labels", 0) if not pool.classes else ([None], [None])
     known = {
+        # Only where there are some: the digest of a data set that has none stays what it is.
+        **({"ignored_columns": pool.ignored} if pool.ignored else {}),
         "columns": pool.columns,
         "target": pool.target,
         "scaling": {
-            "mean": scaling[0],
-            "deviation": scaling[1],
+            "mean": of_inputs[0],
+            "deviation": of_inputs[1],
             "target_mean": of_targets[0][0],
             "target_deviation": of_targets[1][0],
         },
@@ -98,8 +98,6 @@ def _sizes(parts: list[NDArray[np.int64]], kind: str) -> dict[str, int]:
     }
 
 
-def _scaling(values: NDArray[Any], axis: int | tuple[int, int]) -> tuple[list[float], list[float]]:
-    """(means, deviations) of the training part; in double precision, for the sum of a million squares."""
-    mean = np.atleast_1d(values.mean(axis, dtype=np.float64))
-    deviation = np.atleast_1d(values.std(axis, dtype=np.float64))
-    return mean.tolist(), np.maximum(deviation, LEAST_DEVIATION).tolist()
+def _scaling(arrays: dict[str, NDArray[Any]], of: str, axis: Axis) -> tuple[list[float], list[float]]:
+    train, *others = (arrays[f"{part}.{of}"] for part in PARTS)
+    return scaling(train, tuple(others), axis)

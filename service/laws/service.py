@@ -88,10 +88,15 @@ def stored_fit(database: Database, caller: Caller, fit_id: str, pointer: str) ->
         raise invalid([FieldError(pointer=pointer, message=message, given=fit_id)]) from error
 
 
-def _law_refused(refusal: LawRefused) -> ProblemError:
+def _law_refused(refusal: LawRefused, ignored: list[str]) -> ProblemError:
     """Problem 422 for a table that cannot answer for a law that was asked for."""
-    detail = f"{refusal.law}: {refusal.message}; {refusal.hint}"
+    detail = f"{refusal.law}: {refusal.message}; {refusal.hint}{_left_aside(ignored)}"
     return problem(422, "law-refused", "The table cannot answer for this law", detail)
+
+
+def _left_aside(headings: list[str]) -> str:
+    """The headings of a CSV that name no column, for one of which a refusal may ask under another name."""
+    return f" (left aside: {', '.join(map(repr, headings[:20]))})" if headings else ""
 
 
 def _fit(database: Database, caller: Caller, read: Callable[[], tuple[LawFitRequest, list[str]]]) -> LawFit:
@@ -106,10 +111,11 @@ def _fit(database: Database, caller: Caller, read: Callable[[], tuple[LawFitRequ
     try:
         laws, refusals = fit_laws(wanted, columns)
     except LawRefused as refusal:
-        raise _law_refused(refusal) from refusal
+        raise _law_refused(refusal, ignored) from refusal
     if not laws:
         told = "; ".join(f"{each.law}: {each.message}" for each in refusals)
-        raise problem(422, "law-refused", "The table cannot answer for this law", f"no law can be fitted. {told}")
+        detail = f"no law can be fitted. {told}{_left_aside(ignored)}"
+        raise problem(422, "law-refused", "The table cannot answer for this law", detail)
     fit = LawFit(
         id=identifiers.law_fit_id(),
         name=wanted.name,

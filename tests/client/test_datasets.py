@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from windtunnel import Client, NotFound, TooLarge, ValidationFailed
@@ -62,6 +64,32 @@ def test_a_bad_cell_is_told_by_column_and_row(idle: Client, houses: Path):
     (error,) = caught.value.errors
     assert (error.pointer, error.given) == ("/file", "big")
     assert "column 'area' has text in row 10: 'big'" in str(caught.value)
+
+
+def test_what_is_asked_about_can_be_answered(idle: Client, tmp_path: Path):
+    file = tmp_path / "prices.csv"
+    file.write_text("x;price\n" + "".join(f"{index};{1 + index % 9},{index % 10}00\n" for index in range(60)))
+    with pytest.raises(
+        ValidationFailed, match=r"has '1,000', which is 1000 .* say decimal point or decimal comma"
+    ) as caught:
+        idle.datasets.upload(file)
+    assert [error.pointer for error in caught.value.errors] == ["/decimal"]
+    point = idle.datasets.upload(file, decimal="point", delimiter="semicolon")
+    comma = idle.datasets.upload(file, decimal="comma", kind="regression")
+    assert point.scaling is not None and comma.scaling is not None
+    assert point.task.kind == comma.task.kind == "regression" and point.ignored_columns == []
+    assert point.scaling.target_mean == pytest.approx(1000 * (comma.scaling.target_mean or 0))
+    with pytest.raises(ValidationFailed, match="delimiter"):
+        idle.datasets.upload(file, delimiter="colon")  # type: ignore[arg-type]
+
+
+def test_row_labels_that_are_left_aside_are_told(idle: Client, tmp_path: Path):
+    numbers = GENERATOR.normal(size=(60, 2))
+    table = pa.table({"x": numbers[:, 0], "y": numbers[:, 1], "__index_level_0__": np.arange(60)})
+    pq.write_table(table, tmp_path / "frame.parquet")
+    dataset = idle.datasets.upload(tmp_path / "frame.parquet")
+    assert (dataset.columns, dataset.target, dataset.ignored_columns) == (["x"], "y", ["__index_level_0__"])
+    assert idle.datasets.get(dataset.id).ignored_columns == ["__index_level_0__"]
 
 
 def test_a_wrong_option_is_named(idle: Client, houses: Path):

@@ -1,11 +1,13 @@
 """The routes of scaling laws: CSV and JSON in, fits kept and listed, tables that are none refused by row and column."""
 
+import csv
 import io
 import time
 
 import numpy as np
 import pytest
 
+from windtunnel.run_tables import read_csv
 from windtunnel.types.scaling import ScalingPoint, ScalingReport
 
 CSV = {"content-type": "text/csv"}
@@ -48,9 +50,59 @@ def test_json_columns_give_the_same_fit_and_pages_go_on(client) -> None:
     assert second["next_cursor"] is None
 
 
+def spelled(delimiter: str, decimal: str, group: str, end: str = "\n") -> str:
+    """The same runs with sizes as whole numbers, as another program writes them."""
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=delimiter, lineterminator=end)
+    writer.writerow(["Model Size", "Training Tokens", "note, or none", "loss"])
+    for n, d, loss in zip(N, D, LOSS, strict=True):
+        numbers = [f"{each:,.0f}".replace(",", group) for each in (n, d)]
+        writer.writerow([*numbers, "a; b, c", f"{loss:.12f}".replace(".", decimal)])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "decimal", "group", "end"),
+    [
+        (";", ".", "", "\n"),
+        ("\t", ".", "", "\r\n"),
+        ("|", ".", ",", "\n"),
+        (";", ",", ".", "\n"),
+        (",", ".", ",", "\n"),
+        (",", ",", "", "\n"),
+        (";", ",", " ", "\r\n\r\n"),
+    ],
+)
+def test_runs_mean_the_same_however_they_are_spelled(delimiter, decimal, group, end) -> None:
+    columns, ignored = read_csv("\ufeff" + spelled(delimiter, decimal, group, end))
+    assert ignored == ["note, or none"]
+    assert columns["parameters"] == [float(f"{n:.0f}") for n in N]
+    assert columns["tokens"] == [float(f"{d:.0f}") for d in D]
+    assert columns["loss"] == [float(f"{loss:.12f}") for loss in LOSS]
+
+
+def test_the_headings_of_a_published_table_of_runs_are_understood() -> None:
+    columns, ignored = read_csv("Training FLOP,Model Size,Training Tokens,loss,x\n6e18,1e8,1e10,3.1,9\n")
+    assert columns == {"compute": [6e18], "parameters": [1e8], "tokens": [1e10], "loss": [3.1]} and ignored == ["x"]
+
+
+def test_a_refusal_names_the_headings_that_were_left_aside(client) -> None:
+    text = table(N=N, seen=D, loss=LOSS)
+    one = client.post("/v1/laws/fits?laws=loss_tokens", content=text, headers=CSV).json()
+    assert one["detail"] == "loss_tokens: the table has no column tokens; add a column tokens (left aside: 'seen')"
+    none = client.post("/v1/laws/fits", content=table(N=[1, 2], seen=[1, 2], loss=[3, 2]), headers=CSV).json()
+    assert none["detail"].endswith("(left aside: 'seen')")
+
+
 @pytest.mark.parametrize(
     ("text", "pointer", "message"),
     [
+        ("N,loss\n50,000,000,3.9\n", "/1", "row 1 has 4 cells, the last of them '3.9', and the table has 2 columns"),
+        ("N;loss\n5,000;3\n", "", "column 'N', row 1, has '5,000', which is 5000 where"),
+        ("N;loss\n5;3,5\n6;2.5\n", "", "column 'loss', row 2, has '2.5', with a decimal point, and column 'loss', row 1,"),
+        ("N,loss\n1_000,3\n", "/1/N", "column 'N', row 1 is '1_000', no number"),
+        ("a,b;c,d\np,q;r,s\n", "", "may be separated by comma or semicolon"),
+        ("size (N)\tlos\n1\t2\n", "/0", "did you mean 'loss'?; found: 'size (N)', 'los'."),
         (table(N=[1e6, 2e6], loss=["low", 3]), "/1/loss", "column 'loss', row 1 is 'low', no number"),
         (table(N=[1e6, 2e6], loss=[3, "nan"]), "/2/loss", "column 'loss', row 2 is nan"),
         (table(N=[1e6, -2e6], loss=[3, 2]), "/2/N", "column 'N', row 2 is -2e+06"),

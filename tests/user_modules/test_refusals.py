@@ -192,6 +192,14 @@ def user(**changes: Any) -> UserTask:
         (lambda: [(x / 0, y) for x, y in data()], "numbers that are not finite"),
         (lambda: [(x, y + 1) for x, y in data()], "labels of the train part run from 1 to 2; allowed: 0 to 1"),
         (lambda: [(x, y.float()) for x, y in data()], "labels of the train part are torch.float32, not whole numbers"),
+        (
+            lambda: [(1.7e9 + 100 * x.double(), y) for x, y in data()],
+            r"inputs of the train part, feature 0, run from 1\d{9}.* the cast to float32 loses their differences",
+        ),
+        (
+            lambda: [((2**53 + 1000 * x.double()).long(), y) for x, y in data()],
+            "inputs of the train part, feature 0, run from 900719925",
+        ),
         (lambda: [(x, y, y) for x, y in data()], "sources of the train part run from 0 to 1; allowed: 0 to 0"),
     ],
 )
@@ -199,6 +207,16 @@ def test_data_that_are_not_what_the_task_says_are_refused(load, message):
     task = user(load=load)
     with pytest.raises(InvalidData, match=message):
         user_parts(task, task.info_with(describe(user())))
+
+
+def test_targets_that_single_precision_loses_are_refused_and_others_kept():
+    task = user(kind="regression", classes=1, load=lambda: [(x, 5e8 + 3 * x[:, 0].double()) for x, _ in data()])
+    with pytest.raises(InvalidData, match=r"labels of the train part run from 49999.* subtract the mean and divide"):
+        user_parts(task, task.info_with(describe(user())))
+    constant = [(torch.cat([x[:, :4].double(), torch.full((64, 1), 0.1, dtype=torch.float64)], 1), y) for x, y in data()]
+    task = user(load=lambda: constant)
+    train, _, _ = user_parts(task, task.info_with(describe(user())))
+    assert torch.equal(train.inputs, constant[0][0].float())
 
 
 @pytest.mark.parametrize(

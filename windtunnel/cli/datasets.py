@@ -10,7 +10,7 @@ from rich.text import Text
 from windtunnel.cli import output
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
-from windtunnel.types import Dataset, DatasetFormat
+from windtunnel.types import Dataset, DatasetDecimal, DatasetDelimiter, DatasetFormat
 
 SHOWN_FEATURES = 30
 """Number of features that ``show`` prints at most."""
@@ -52,6 +52,16 @@ def upload(
         Literal["classification", "regression"] | None,
         typer.Option(help="csv, parquet, npz: kind of task. Default: by the values of the target.", show_default=False),
     ] = None,
+    delimiter: Annotated[
+        DatasetDelimiter | None,
+        typer.Option(
+            help="csv: what separates the cells. Default: what gives every row as many as the first.", show_default=False
+        ),
+    ] = None,
+    decimal: Annotated[
+        DatasetDecimal | None,
+        typer.Option(help="csv, parquet: decimal sign of numbers in text. Default: as they tell.", show_default=False),
+    ] = None,
     context: Annotated[
         int | None,
         typer.Option(min=2, max=4096, help="text, npz of tokens: tokens of an example. Default: 64.", show_default=False),
@@ -68,11 +78,22 @@ def upload(
       windtunnel submit --task $(windtunnel datasets upload houses.csv) --follow
     """
     with Client(url) as client:
-        dataset = client.datasets.upload(file, name=name, format=format, target=target, kind=kind, context=context)
+        dataset = client.datasets.upload(
+            file,
+            name=name,
+            format=format,
+            target=target,
+            kind=kind,
+            delimiter=delimiter,
+            decimal=decimal,
+            context=context,
+        )
     if as_json:
         output.print_json(dataset.model_dump(mode="json"))
         return
     typer.echo(dataset.id)
+    if dataset.ignored_columns:
+        output.say(f"left aside, as row labels: {', '.join(dataset.ignored_columns)}", style="dim")
     output.say(f"{_what(dataset)}; tune on it: windtunnel submit --task {dataset.id}", style="dim")
 
 
@@ -148,6 +169,7 @@ def _parts(dataset: Dataset) -> list[RenderableType]:
         ("file", f"{dataset.file}, {dataset.bytes:,} bytes, {dataset.format}"),
         ("what", _what(dataset)),
         *([("target", dataset.target)] if dataset.target else []),
+        *([("left aside", ", ".join(dataset.ignored_columns))] if dataset.ignored_columns else []),
         *([("classes", ", ".join(task.sources))] if task.kind == "classification" else []),
         ("parts", sizes),
         ("families", ", ".join(task.families)),

@@ -8,7 +8,7 @@ from windtunnel.client._answers import Items, parse
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path
 from windtunnel.client._transport import Transport
-from windtunnel.types import Dataset, DatasetFormat
+from windtunnel.types import Dataset, DatasetDecimal, DatasetDelimiter, DatasetFormat
 
 
 class Datasets:
@@ -25,6 +25,8 @@ class Datasets:
         format: DatasetFormat | None = None,  # noqa: A002 - the API's own name
         target: str | None = None,
         kind: str | None = None,
+        delimiter: DatasetDelimiter | None = None,
+        decimal: DatasetDecimal | None = None,
         context: int | None = None,
     ) -> Dataset:
         """Upload a file as a data set, which jobs name as their task: ``client.jobs.create(task=dataset)``.
@@ -37,6 +39,8 @@ class Datasets:
             format: format of the file; by default told by the ending of its name.
             target: csv, parquet: the column to predict; by default ``target``, else the last one.
             kind: csv, parquet, npz: ``classification`` or ``regression``; by default told by the values of the target.
+            delimiter: csv: what separates the cells; by default what gives every row as many as the first.
+            decimal: csv, parquet: decimal sign of numbers that are text, ``point`` or ``comma``; by default as they tell.
             context: text, npz of tokens: tokens of an example; by default 64.
 
         Raises:
@@ -45,7 +49,15 @@ class Datasets:
             Conflict: the owner has as many data sets as allowed.
             InvalidRequest: the file cannot be opened.
         """
-        options = {"name": name, "format": format, "target": target, "kind": kind, "context": context}
+        options = {
+            "name": name,
+            "format": format,
+            "target": target,
+            "kind": kind,
+            "delimiter": delimiter,
+            "decimal": decimal,
+            "context": context,
+        }
         fields = {option: str(value) for option, value in options.items() if value is not None}
         source = Path(file)
         try:

@@ -1,6 +1,6 @@
 """Wire types: what a job asks for, what it reports, what it returns. Pydantic only, no torch."""
 
-from windtunnel.types.datasets import Dataset, DatasetFormat, Scaling, is_dataset
+from windtunnel.types.datasets import Dataset, DatasetDecimal, DatasetDelimiter, DatasetFormat, Scaling, is_dataset
 from windtunnel.types.estimators import ESTIMATORS, EstimatorInfo, EstimatorName
 from windtunnel.types.events import (
     Cancelled,
@@ -125,6 +125,8 @@ __all__ = [
     "CurrentPoint",
     "CyclicSchedule",
     "Dataset",
+    "DatasetDecimal",
+    "DatasetDelimiter",
     "DatasetFormat",
     "DecayKind",
     "DecayRule",

@@ -4,10 +4,14 @@ import re
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from windtunnel.types.base import Response
 from windtunnel.types.tasks import TaskInfo
 
 DatasetFormat = Literal["npz", "csv", "parquet", "text"]
+DatasetDelimiter = Literal["comma", "semicolon", "tab", "bar"]
+DatasetDecimal = Literal["point", "comma"]
 
 DATASET_ID = re.compile("ds_[0-9a-z]{26}")
 """Pattern of the id of a data set. A job names it as its task."""
@@ -19,7 +23,10 @@ def is_dataset(task: str) -> bool:
 
 
 class Scaling(Response):
-    """Means and deviations that standardise inputs and targets, ``(value - mean) / deviation``; from the training part."""
+    """Means and deviations that standardise inputs and targets, ``(value - mean) / deviation``; from the training part.
+
+    Take the difference in double precision, and cast the result: single precision loses what lies on a large offset.
+    """
 
     mean: list[float]
     """Mean of each feature of a table; one number for all pixels of an image."""
@@ -47,6 +54,8 @@ class Dataset(Response):
     """SHA-256 of the stored data; the provenance of every job on the data set repeats it."""
     columns: list[str]
     """Names of the features of a table, in order; empty for anything else, and in lists."""
+    ignored_columns: list[str] = Field(default_factory=list)
+    """Columns of the file that were left aside: row labels that pandas wrote into a parquet file."""
     target: str | None
     """The column that is learned."""
     task: TaskInfo
