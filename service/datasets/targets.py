@@ -73,7 +73,8 @@ def target_of(
     known = {cell for cell, value in numbers.items() if value is not None and math.isfinite(value)}
     words = {cell for cell in column.first if cell not in known and (cell.lower() in MISSING or numbers[cell] is not None)}
     marks = {cell for cell in column.first if cell in MARKS}
-    odd = [cell for cell in column.first if cell and cell not in known | words | marks]
+    told = known | words | marks
+    odd = [cell for cell in column.first if cell and cell not in told]
     if "" in column.first:
         named = typed or kind == "classification"
         column.refuse_missing({""} if named else {"", *words}, "a finite value in every row")
