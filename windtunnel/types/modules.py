@@ -29,6 +29,32 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
+    readout: bool | None = None
+    """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = None
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether the output multiplier alpha acts on it."""
+        return self.role == "output" if self.readout is None else self.readout
+
+    @property
+    def decayed(self) -> bool:
+        """Whether weight decay and L2 act on it: matrices are decayed, biases, gains and temperatures are not."""
+        return self.role in ("input", "hidden", "output") or (self.role == "scalar" and bool(self.matrix))
+
+    @property
+    def random(self) -> bool:
+        """Whether it starts at random values.
+
+        Biases start at 0. So does what makes the outputs, which muP prefers at zero, unless a deviation is given.
+        """
+        if self.init_value is not None:
+            return False
+        if self.init_std is not None:
+            return self.init_std > 0
+        return self.decayed and not self.makes_outputs
 
     @property
     def part(self) -> str:
@@ -48,13 +74,27 @@ class TensorLaw(Response):
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
     init_std: float | None = None
-    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for readouts and biases."""
+    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for biases and ``zero``."""
     init_value: float | None = None
     """Initial value of all entries; None: they start at random values."""
     why: str = ""
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
+    readout: bool | None = None
+    """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = None
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+    zero: bool = False
+    """Whether a readout starts at 0."""
+
+    @property
+    def at_fan_in(self) -> bool:
+        """Whether it starts random, with the deviation of its fan-in."""
+        if self.init_value is not None or self.init_std is not None:
+            return False
+        inside = self.readout is not None and (self.role == "output" or bool(self.matrix)) and not self.zero
+        return self.role in ("input", "hidden") or inside
 
 
 class PassCost(Response):
@@ -91,7 +131,7 @@ class ModuleInfo(Response):
         facts: list[TensorFacts] = []
         for law in self.tensors:
             std = law.init_std
-            if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
+            if law.at_fan_in:
                 std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
             sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
             still = 1 if law.role == "output" else 0
@@ -103,6 +143,8 @@ class ModuleInfo(Response):
                     init_std=std,
                     init_value=law.init_value,
                     flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                    readout=law.readout,
+                    matrix=law.matrix,
                 )
             )
         return deepened(facts, self.stacks, depth - self.depth)
