@@ -85,7 +85,7 @@ def check_that_gradients_arrive(model: ModelSpec, info: TaskInfo, facts: Sequenc
         raise InvalidData(
             f"parameter {dead[0]!r} of task {info.name!r} never learns: in each of {STEPS} steps its gradient is exactly 0"
             + (f" (so it is for {len(dead) - 1} more: {', '.join(dead[1:4])})" if len(dead) > 1 else ""),
-            f"a tensor that starts at 0 cuts it off (matrices that do: {', '.join(zeros) or 'none'}; biases and random vectors "
-            f"start at 0, too): start one of them at a constant in the module, or random by init_std={{{dead[0]!r}: 0.05}}; "
-            "or leave out what has no effect",
+            f"a factor that starts at 0 cuts it off (matrices that do: {', '.join(zeros) or 'none'}; vectors that start "
+            "random in the module start at 0, too): start one of them at a constant in the module, or random by "
+            f"init_std={{{(zeros or dead)[0]!r}: 0.05}}; or leave out what has no effect",
         )

@@ -88,7 +88,7 @@ def fan_in(holders: list[tuple[nn.Module, str]], parameter: Tensor, role: Role) 
 
 
 def is_matrix(holders: list[tuple[nn.Module, str]], parameter: Tensor) -> bool:
-    """Whether a parameter that does not grow is a weight that something is summed over, and no bias, gain or temperature."""
+    """Whether a parameter that does not grow is a weight that sums something, and no bias, gain or temperature."""
     layer, attribute = holders[0]
     if parameter.dim() < 2 or isinstance(layer, NORMS) or "bias" in attribute:
         return False

@@ -6,6 +6,7 @@ matrices that multiply each other, as of two factors of a low-rank readout, one 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -80,10 +81,9 @@ def _call(
     module: UserModule, values: Mapping[str, Tensor], inputs: Tensor, info: TaskInfo, flow: "_Flow | None" = None
 ) -> Tensor:
     try:
-        if flow is None:
-            return functional_call(module, dict(values), (inputs,))
-        with flow:
-            return functional_call(module, dict(values), (inputs,))
+        with nullcontext() if flow is None else flow:
+            found: Tensor = functional_call(module, dict(values), (inputs,))
+            return found
     except InvalidData:
         raise
     except Exception as error:
@@ -127,11 +127,11 @@ class _Source:
     """Whether the inputs have a part in it."""
 
 
-class _Flow(TorchDispatchMode):
+class _Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows every operation of a forward pass: which matrices act on what other matrices made of the inputs."""
 
     def __init__(self, values: Mapping[str, Tensor], inputs: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._sources: dict[int, _Source] = {}
         self._alive: list[Tensor] = []
         self._later: dict[str, set[str]] = {}
@@ -143,7 +143,7 @@ class _Flow(TorchDispatchMode):
         """Other matrices that act on what this one made of the inputs."""
         return frozenset(self._later.get(name, set()) - {name})
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         sources = [self._sources.get(_memory(value), _Source()) for value in _tensors((args, kwargs))]
         moved = [source for source in sources if source.data]
@@ -163,7 +163,8 @@ class _Flow(TorchDispatchMode):
 
 
 def _memory(value: Tensor) -> int:
-    return value.untyped_storage()._cdata
+    found: int = value.untyped_storage()._cdata
+    return found
 
 
 def _tensors(tree: Any) -> list[Tensor]:

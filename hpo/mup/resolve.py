@@ -119,8 +119,8 @@ def _carried(value: float, factor: float | None, optimizer: OptimizerInfo, what:
 def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName, fact: TensorFacts) -> float:
     """Value of a hyperparameter with scopes for one tensor of the proxy.
 
-    Weight decay and L2 of vectors and of scalars that are no matrices are 0: shrinking a bias or a gain regularises nothing. An L2 that is switched
-    off is 0.
+    Weight decay and L2 of vectors, and of scalars that are no matrices, are 0: shrinking a bias or a gain regularises
+    nothing. An L2 that is switched off is 0.
 
     Raises:
         ValueError: neither the hyperparameters nor the spec give a value.
