@@ -1,20 +1,19 @@
 """The table of a module of one's own: its tensors as laws of width and depth, how they start, what a pass costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.errors import InvalidData
 from hpo.families.modules import RoleTable, modules_at, role_table, without_values
 from hpo.families.owners import Pair, fan_in, is_matrix, owners
+from hpo.families.pass_cost import pass_cost
 from hpo.families.starts import started
 from hpo.families.user_module import UserModule, example_inputs, made
+from hpo.families.widths import delta_of, measure, with_rounded_sizes
 from hpo.mup.roles import RoleQuestion, TensorRole
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
@@ -32,10 +31,17 @@ def describe(task: UserTask) -> ModuleInfo:
     return described(task)[1]
 
 
-def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, ModuleInfo]:
-    """The roles for a person to check, and the table; ``delta`` is the second width, twice the task's by default."""
+def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = ()) -> tuple[RoleTable, ModuleInfo]:
+    """The roles for a person to check, and the table.
+
+    Args:
+        task: the task.
+        delta: the second width; by default twice the task's, or more where only that shows every size that grows.
+        widths: widths at which a table of rounded sizes is to have them besides those that it always has.
+    """
     base, depth = task.width, task.depth
-    delta = 2 * base if delta is None else delta
+    if delta is None:
+        delta = delta_of(lambda width: task.builder()(width, depth), base)
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
     table = role_table(pair, base, delta, task.roles)
     laws = _laws(task, pair, table)
@@ -54,9 +60,11 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
     table = replace(table, rows=[_told(row, law) for row, law in zip(table.rows, tensors, strict=True)])
     uncosted = uncosted.model_copy(update={"tensors": tensors, "warnings": [*table.warnings, *_unread(tensors)]})
     info = task.info_with(uncosted)
-    low, high = (_cost(UserModule(made(task, width, depth), info), info) for width in (base, delta))
+    low, high = (pass_cost(UserModule(made(task, width, depth), info), example_inputs(info, 1)) for width in (base, delta))
     cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
-    return table, uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
+    found = uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
+    found = with_rounded_sizes(task, info, found, widths)
+    return replace(table, warnings=found.warnings), found
 
 
 def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
@@ -173,40 +181,25 @@ def _entries(names: list[str]) -> dict[str, int]:
     return found
 
 
-def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
-    """(floats kept for the backward pass, multiply-adds) of one example."""
-    weights = {value.untyped_storage().data_ptr() for value in module.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes() // 4
-        # An operation that saves its own output would hold itself through it, and nothing would free the pass.
-        return value.detach()
-
-    def give(value: Any) -> Any:
-        return value
-
-    inputs = example_inputs(info, 1)
-    held: list[Tensor] = []
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, give):
-        held.append(module(inputs))
-    return max(1, sum(kept.values())), max(1, int(counter.get_total_flops()) // 2)
-
-
 def check_table(task: UserTask, info: TaskInfo) -> None:
     """Raise InvalidData where the table that a server goes by is not that of the module as it is now."""
     now = describe(task)
     table = info.module
     assert table is not None
-    if (now.tensors, now.stacks, now.depth) != (table.tensors, table.stacks, table.depth):
+    if (now.tensors, now.stacks, now.depth) != (table.tensors, table.stacks, table.depth) or _moved(task, info, now, table):
         old, new = ({law.name: law for law in found.tensors} for found in (table, now))
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         raise InvalidData(
             f"the table of task {task.name!r} is not that of its module any more: {', '.join(changed[:3]) or 'its depth'}",
             "write it anew: windtunnel roles PACKAGE.MODULE:TASK --save FILE, and install the package again",
         )
+
+
+def _moved(task: UserTask, info: TaskInfo, now: ModuleInfo, table: ModuleInfo) -> bool:
+    """Whether the table lacks rounded sizes that the module has, or has others."""
+    if bool(now.measured) != bool(table.measured):
+        return True
+    return any(measure(task, info, now, width) != sizes for width, sizes in table.measured.items())
 
 
 def differences(task: UserTask, width: int, depth: int, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -40,6 +40,8 @@ def silent(module: UserModule, facts: Sequence[TensorFacts], inputs: Tensor, los
         values = {fact.name: _start(fact, generator).requires_grad_() for fact in facts}
         for _ in range(STEPS):
             found = loss(functional_call(module, values, (inputs,)))
+            if not found.requires_grad:
+                return []  # nothing has a gradient, which is refused elsewhere
             slopes = torch.autograd.grad(found, list(values.values()), allow_unused=True)
             # A slope that is not a number says nothing about zeros; one that is None is refused elsewhere.
             pairs = zip(values, slopes, strict=True)

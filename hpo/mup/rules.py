@@ -46,12 +46,15 @@ class RoleRule:
     eps: Power
     multiplier: Power
 
-    def formulas(self, tensor: TensorFacts) -> dict[Quantity, str]:
+    def formulas(self, role: Role, tensor: TensorFacts | None = None) -> dict[Quantity, str]:
         """Quantity -> formula; eta, lambda, eps, sigma0 and alpha (the output multiplier) stand for the proxy's values.
 
         Args:
-            tensor: a tensor of the rule's role; biases are not decayed, and alpha acts on what makes the outputs alone.
+            role: the rule's role.
+            tensor: a tensor of that role, for alpha acts on what makes the outputs alone, and of scalars only matrices are
+                decayed; None: the readout of a model whose every output tensor is one, and biases.
         """
+        tensor = tensor or TensorFacts(name="", shape=[], role=role)
         decay = "no rule" if self.weight_decay is None else self.weight_decay.formula("lambda")
         return {
             "init_std": self.init_std.formula("sigma0") if tensor.random else "0",

@@ -84,7 +84,7 @@ def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow], proxy: Seque
         )
         for kind, tensor in kinds.items():
             words = (f"{kind}: " if len(kinds) > 1 else "") + (PARTS[part] if number else "")
-            for quantity, text in rule.formulas(tensor).items():
+            for quantity, text in rule.formulas(role, tensor).items():
                 # A formula that several places or kinds share is listed once, with the words of the first.
                 found.setdefault(quantity, {}).setdefault(text, words)
     return {quantity: _listed(texts) for quantity, texts in found.items()}

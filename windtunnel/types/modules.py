@@ -1,11 +1,11 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import log
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from windtunnel.types.base import Response
 
@@ -106,6 +106,21 @@ class PassCost(Response):
     """Multiply-adds of the forward pass."""
 
 
+class MeasuredWidth(Response):
+    """True sizes of a module at one width, tensor by tensor."""
+
+    shapes: list[list[int]]
+    fan_in: list[int]
+    saved: int | None = None
+    """Floats that a training pass of one example keeps; None: by the power law through base and delta width."""
+    multiply_adds: int | None = None
+    """Multiply-adds of the forward pass of one example; None likewise."""
+
+
+Measure = Callable[[int], MeasuredWidth]
+"""Width -> true sizes; raises ValueError for a width that the module cannot have."""
+
+
 class ModuleInfo(Response):
     """The tensors of a module of one's own at every width and depth, as ``windtunnel roles --save`` writes them."""
 
@@ -120,6 +135,16 @@ class ModuleInfo(Response):
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
     """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
+    measured: dict[int, MeasuredWidth] = Field(default_factory=dict)
+    """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
+
+    _measure: Measure | None = PrivateAttr(None)
+
+    def measuring(self, measure: Measure) -> "ModuleInfo":
+        """The table with true sizes at every width, from the module itself, which is in this process."""
+        found = self.model_copy()
+        found._measure = measure
+        return found
 
     def tensors_at(self, width: int, depth: int) -> list[TensorFacts]:
         """Every tensor of the module of that size.
@@ -129,11 +154,11 @@ class ModuleInfo(Response):
         """
         self.check_depth(depth)
         facts: list[TensorFacts] = []
-        for law in self.tensors:
+        at = self.sizes_at(width)
+        for law, sizes, fan_in in zip(self.tensors, at.shapes, at.fan_in, strict=True):
             std = law.init_std
             if law.at_fan_in:
-                std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
-            sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+                std = max(1, fan_in) ** -0.5
             still = 1 if law.role == "output" else 0
             facts.append(
                 TensorFacts(
@@ -148,6 +173,40 @@ class ModuleInfo(Response):
                 )
             )
         return deepened(facts, self.stacks, depth - self.depth)
+
+    def sizes_at(self, width: int) -> MeasuredWidth:
+        """Shapes and fan-ins of the tensors at a width.
+
+        Raises:
+            ValueError: the module cannot have that width, or its sizes are rounded and not known there.
+        """
+        if width in self.measured:
+            return self.measured[width]
+        if self._measure is not None:
+            return self._measure(width)
+        if self.measured:
+            raise ValueError(
+                f"width {width}: sizes of this module are rounded, and its table has them at widths "
+                f"{', '.join(map(str, sorted(self.measured)))} only; take one of these, or write the table with that "
+                f"width: windtunnel roles PACKAGE.MODULE:TASK --save FILE --width {width}"
+            )
+        return self.on_lines(width)
+
+    def on_lines(self, width: int) -> MeasuredWidth:
+        """Sizes at a width on the lines through those of the base and the delta width.
+
+        Raises:
+            ValueError: a tensor would have a fraction of a unit.
+        """
+        return MeasuredWidth(
+            shapes=[
+                [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+                for law in self.tensors
+            ],
+            fan_in=[
+                self._on_line(law.name, *law.fan_in, width) if law.at_fan_in else law.fan_in[0] for law in self.tensors
+            ],
+        )
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""
@@ -164,11 +223,15 @@ class ModuleInfo(Response):
 
     def saved_at(self, width: int, depth: int) -> int:
         """Floats that a training pass keeps, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.saved, width, depth)
+        return self._scaled(self.sizes_at(width).saved, depth) or self._power(*self.cost.saved, width, depth)
 
     def multiply_adds_at(self, width: int, depth: int) -> int:
         """Multiply-adds of a forward pass, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.multiply_adds, width, depth)
+        known = self._scaled(self.sizes_at(width).multiply_adds, depth)
+        return known or self._power(*self.cost.multiply_adds, width, depth)
+
+    def _scaled(self, known: int | None, depth: int) -> int | None:
+        return None if known is None else max(1, round(known * depth / self.depth))
 
     def _on_line(self, name: str, low: int, high: int, width: int) -> int:
         size, rest = divmod((high - low) * (width - self.base), self.delta - self.base)

@@ -173,7 +173,7 @@ class Probe:
                 gradients = torch.autograd.grad(loss.sum(), leaves)
                 if step:
                     sizes = zip(largest, gradients, strict=True)
-                    largest = [torch.maximum(most, own.abs().flatten(1).amax(1)) for most, own in sizes]
+                    largest = [torch.maximum(most, own.abs().reshape(len(own), -1).amax(1)) for most, own in sizes]
                 state = optimizer.update(state, at.layout.join(gradients), tables, at.layout, step)
                 del gradients
                 self.on_step(self.seeds)
