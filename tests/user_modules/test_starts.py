@@ -198,7 +198,7 @@ def task_of(build: Callable[[int], nn.Module]) -> UserTask:
         classes=CLASSES,
         examples=(150, 75, 75),
         load=points,
-        build=lambda width, depth: build(width),  # noqa: ARG005
+        build=lambda width, depth: build(width),
         width=WIDTH,
         depth=1,
     )
@@ -233,8 +233,8 @@ def test_the_engine_learns_as_plain_adam_does_from_the_modules_own_start(build) 
         functional.cross_entropy(module(train[0]), train[1]).backward()
         adam.step()
     own = functional.cross_entropy(module(valid[0]), valid[1]).item()
-    search = [{"name": "learning_rate", "start": 0.02}]
-    study = Study(spec_of(build, search=search, outer={"steps": 1, "scout": False}, schedule={"name": "constant"}))
+    optimizer = {"name": "adamw", "learning_rate": 0.02, "weight_decay": 0.1}
+    study = Study(spec_of(build, optimizer=optimizer, search=[{"name": "learning_rate"}], schedule={"name": "constant"}))
     point = study.space.start()[None].expand(2, -1)
     trained = study.problem.train(point, study.problem.draw([(0, 0, 0, 0), (0, 0, 0, 1)]))
     losses, _ = study.problem.evaluate(trained.parameters, trained.loss, study.data.validation)
