@@ -4,10 +4,8 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
 
 import windtunnel
 from service.pages.assets import asset
@@ -131,10 +129,5 @@ def _environment() -> Environment:
     return environment
 
 
-_ENVIRONMENT = _environment()
-
-
-def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:
-    """A page. Never cached: it shows where things stand."""
-    body = _ENVIRONMENT.get_template(template).render(**context)
-    return HTMLResponse(body, status, headers={"cache-control": "no-store"})
+ENVIRONMENT = _environment()
+"""Templates of the pages. Each is given ``root``, the path that its addresses begin with."""
