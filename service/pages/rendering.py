@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import windtunnel
 from service.pages.assets import asset
 from windtunnel.types import JobSpec, UnknownTask, is_dataset
+from windtunnel.types.verdicts import estimate
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -28,16 +29,6 @@ def number(value: float | None, digits: int = 4) -> str:
         text = f"{value:,.{places}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     return f"{value:.{digits}g}"
-
-
-def estimate(mean: float | None, stderr: float | None) -> str:
-    """A mean and its standard error, rounded to the error's second digit: 0.1234 ± 0.0021."""
-    if mean is None:
-        return "–"
-    if stderr is None or not math.isfinite(stderr) or stderr <= 0:
-        return number(mean)
-    places = min(6, max(0, 1 - math.floor(math.log10(stderr))))
-    return f"{mean:.{places}f} ± {stderr:.{places}f}"
 
 
 def percent(share: float | None, places: int = 1) -> str:
