@@ -1,6 +1,5 @@
 """Turns templates into pages: the Jinja environment, how numbers, times and sizes read, and the small lines of a list."""
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,25 +9,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import windtunnel
 from service.pages.assets import asset
 from windtunnel.types import JobSpec, UnknownTask, is_dataset
-from windtunnel.types.verdicts import estimate
+from windtunnel.types.verdicts import estimate, number
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 WIDTH, HEIGHT, MARGIN = 96, 26, 3
 """Sizes of a sparkline, in pixels."""
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A value with so many significant digits, as people write it: 0.003, 1.2e-05, 12,345."""
-    if value is None:
-        return "–"
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    if 1e-4 <= abs(value) < 1e6:
-        places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        text = f"{value:,.{places}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{value:.{digits}g}"
 
 
 def percent(share: float | None, places: int = 1) -> str:

@@ -17,7 +17,7 @@ class Site:
     root: str
     """Path of the site at its proxy, such as ``/tunnel``; empty without one."""
     url: str
-    """The same with scheme and host, without a slash at its end."""
+    """Address of the site with scheme and host, without a slash at its end."""
 
     def page(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """A page. Never cached: it shows where things stand."""

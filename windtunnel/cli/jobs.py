@@ -206,7 +206,7 @@ def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
             f"({progress.phase})",
         ),
         ("cost so far", f"{progress.run_equivalents:.1f} runs of the proxy"),
-        *([("best loss", f"{job.best_loss}, {job.verdict}")] if job.best else []),
+        *([("best loss", f"{job.best_loss}, {job.verdict}")] if job.best and result is None else []),
         ("created", f"{_age(job.created_at)} ago"),
         *([("worker", job.worker)] if job.worker and job.state == "running" else []),
         *([("attempts", str(job.attempts))] if job.attempts > 1 else []),

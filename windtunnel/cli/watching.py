@@ -133,8 +133,7 @@ def points(job: WireJob) -> list[RenderableType]:
     ]
     now, best = f"step {job.current.outer_step}", f"best (step {job.best.outer_step})"
     losses = (job.current.words, job.best_loss)
-    table = output.table(("", now, best), [("validation loss", *losses), *rows], right=(now, best))
-    return [table, Text(f"best loss {job.best_loss}, {job.verdict}")]
+    return [output.table(("", now, best), [("validation loss", *losses), *rows], right=(now, best))]
 
 
 def _live(job: Job) -> None:

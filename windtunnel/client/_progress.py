@@ -70,7 +70,8 @@ class JobProgress:
 
     def report(self, progress: Progress) -> None:
         """Show how far a study in this process is."""
-        self._show(progress, "")
+        if progress.phase != "done" or not self._lines:  # the last line is the verdict's
+            self._show(progress, "")
 
     def point(self, step: OuterStep) -> None:
         """Show the loss of an outer step of a study in this process, from its next report on."""

@@ -1,4 +1,4 @@
-"""What a job gained, in numbers and in words: the same on pages, in lists, in the client and on the command line."""
+"""The verdict on a job in numbers and words: pages, lists, the client and the command line all take it from here."""
 
 import math
 from typing import Self
@@ -9,20 +9,30 @@ STANDARD_ERRORS = 2.0
 """A gain is beyond noise where it is more than so many of its own standard errors."""
 
 
+def number(value: float | None, digits: int = 4) -> str:
+    """A value with so many significant digits, as people write it: 0.003, 1.2e-05, 12,345."""
+    if value is None:
+        return "–"
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if 1e-4 <= abs(value) < 1e6:
+        places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        text = f"{value:,.{places}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.{digits}g}"
+
+
 def estimate(mean: float | None, stderr: float | None = None) -> str:
-    """A mean with its standard error as text, to the error's second digit or to four places: ``0.1234 ± 0.0021``."""
+    """A mean and its standard error, rounded to the error's second digit: 0.1234 ± 0.0021."""
     if mean is None:
         return "–"
-    known = stderr is not None and math.isfinite(stderr)
-    spread = abs(stderr) if stderr is not None and known and stderr else 0.0
-    finest = 1 - math.floor(math.log10(spread)) if spread else 4
-    places = max(4, finest) if abs(mean) < 1000 else max(0, finest)
-    if not math.isfinite(mean) or abs(mean) >= 1e6 or places > 8:
-        digits = 4
-        if spread and mean and math.isfinite(mean):
-            digits = max(2, 2 + math.floor(math.log10(abs(mean))) - math.floor(math.log10(spread)))
-        return f"{mean:.{digits}g}" + (f" ± {stderr:.2g}" if known else "")
-    return f"{mean:.{places}f}" + (f" ± {stderr:.{places}f}" if known else "")
+    if stderr is None or not math.isfinite(stderr) or stderr <= 0 or not math.isfinite(mean):
+        return number(mean)
+    places = max(0, 1 - math.floor(math.log10(stderr)))
+    if places > 8:
+        digits = 0 if mean == 0 else max(0, places + math.floor(math.log10(abs(mean))))
+        return f"{mean:.{digits}e} ± {stderr:.1e}"
+    return f"{mean:.{places}f} ± {stderr:.{places}f}"
 
 
 class Gain(Response):
