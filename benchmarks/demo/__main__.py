@@ -103,8 +103,8 @@ def tune(client: Client) -> tuple[Result, Plan]:
                 )
         result = job.wait(progress=False)
     console.print(
-        f"proxy, width {result.spec.model.width}: best loss {result.verdict}; {result.cost.run_equivalents:.0f} proxy runs, "
-        f"{result.cost.wall_seconds:.0f} s"
+        f"proxy, width {result.spec.model.width}: best loss {result.verdict}; "
+        f"{result.cost.run_equivalents:.0f} proxy runs, {result.cost.wall_seconds:.0f} s"
     )
     (plan_id,) = job.refresh().plans
     return result, client.plans.get(plan_id)

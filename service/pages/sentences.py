@@ -1,9 +1,8 @@
 """Sentences for the events of a job's log."""
 
-from service.pages.rendering import number
 from windtunnel.types import JobEvent, OuterStep
 from windtunnel.types.jobs import out_of
-from windtunnel.types.verdicts import estimate
+from windtunnel.types.verdicts import estimate, number
 
 PLAIN = {
     "queued": "waits for a worker",

@@ -14,7 +14,7 @@ from service.estimates.service import estimated
 from service.jobs.admission import size_in_words
 from service.jobs.service import submit
 from service.pages.forms import FormDependency
-from service.pages.rendering import duration, number
+from service.pages.rendering import duration
 from service.pages.site import Site, SiteDependency
 from service.problems.answers import ProblemError, invalid, problem_of, validated
 from service.problems.fields import allowed_values, locate
@@ -25,6 +25,7 @@ from windtunnel.tasks import TASKS
 from windtunnel.types import SCHEDULES, Dataset, FieldError, JobSpec, Problem, Target
 from windtunnel.types.estimates import Estimate
 from windtunnel.types.families import FAMILIES
+from windtunnel.types.verdicts import number
 
 router = APIRouter(include_in_schema=False)
 
