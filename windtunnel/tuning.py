@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -176,12 +177,22 @@ def tune(
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
+    from hpo.families.widths import with_true_sizes
     from hpo.study import Study
 
     number = next(_NUMBERS)
     task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
     task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
-    info = task.info_with(describe(task))
+    table = describe(task)
+    if table.measured:
+        warnings.warn(
+            "sizes of the module are rounded: they do not grow in proportion to the width. Each tensor's own growth is "
+            "used, by its true shapes at every width",
+            UserWarning,
+            stacklevel=2,
+        )
+    info = task.info_with(table)
+    info = task.info_with(with_true_sizes(task, info, table))
     spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
     steps: list[OuterStep] = []
     with _threads_restored(), JobProgress(progress) as bar:

@@ -207,6 +207,9 @@ class CoordinateCheck(Response):
     """Share of the logits' change that the model linearised at initialisation misses: 0 lazy, 1 feature learning."""
     reasons: list[str] = Field(default_factory=list)
     """Reasons against a pass, the worst first."""
+    unreached: list[str] = Field(default_factory=list)
+    """Tensors whose gradient is exactly 0 in every step after the first, at some width, and layers that the steps change at
+    no width: each is a failure."""
 
     @property
     def sentence(self) -> str:
