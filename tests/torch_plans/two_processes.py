@@ -110,9 +110,11 @@ def resumed(
         # One process has the state; torch copies it into the parts of the parameters, then loads these.
         options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
         given = (weights, state) if dist.get_rank() == 0 else ({}, {})
-        set_model_state_dict(twin, {"readout.bias": weights["readout.bias"]} if given[0] else {}, options=options)
-        set_state_dict(twin, other, model_state_dict=given[0], optim_state_dict=given[1], options=options)
-        set_model_state_dict(twin, {"readout.bias": weights["readout.bias"]} if given[0] else {}, options=options)
+        part = {"readout.bias": weights["readout.bias"]} if given[0] else {}
+        set_model_state_dict(twin, dict(part), options=options)
+        set_model_state_dict(twin, given[0], options=options)
+        set_optimizer_state_dict(twin, other, given[1], options=options)
+        set_model_state_dict(twin, dict(part), options=options)
     elif "written" in case:
         # In place, as torch.distributed.checkpoint.load does.
         for name, value in get_model_state_dict(twin).items():
