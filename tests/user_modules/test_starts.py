@@ -316,6 +316,17 @@ class RandomGain(Net):
         return hidden * self.gain
 
 
+class RandomScale(Net):
+    """A random factor in front of a rectifier: at 0, as no rule gives it another start, nothing behind it is on."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.scale = nn.Parameter(torch.rand(1) + 0.5)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(torch.relu(self.scale * self.first(inputs)))
+
+
 class TwoSilentFactors(Net):
     """An adapter whose two factors both start at 0."""
 
@@ -330,12 +341,14 @@ class TwoSilentFactors(Net):
 
 
 @pytest.mark.parametrize(
-    ("build", "name"), [(Dead, "one"), (TwoSilentFactors, "down.weight")], ids=lambda value: getattr(value, "__name__", "")
+    ("build", "name"),
+    [(Dead, "one"), (TwoSilentFactors, "down.weight"), (RandomScale, "scale")],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_tensor_that_never_gets_a_gradient_is_refused_by_name_before_anything_is_spent(build, name) -> None:
     with pytest.raises(InvalidData, match=rf"parameter '{name}' of task 'starts' never learns") as caught:
         Study(spec_of(build))
-    assert "start one of them at a constant" in (caught.value.hint or "")
+    assert f"init_std={{'{name}': 0.05}}" in (caught.value.hint or "")
 
 
 def test_a_random_gain_learns_or_is_refused() -> None:
@@ -358,6 +371,13 @@ def test_a_coordinate_check_fails_where_no_gradient_reaches_a_tensor_and_names_i
 def test_a_bottleneck_does_not_fail_the_check_because_its_random_start_falls() -> None:
     check = coordinate_check(spec_of(Neck), {"learning_rate": 0.01}, [32, 64, 128], seeds=3)
     assert check.verdict != "fail" and not check.unreached
+
+
+def test_what_sgd_does_before_a_bottleneck_falls_without_a_failure() -> None:
+    spec = spec_of(head_of_16, optimizer={"name": "sgd", "learning_rate": 0.1})
+    check = coordinate_check(spec, {}, [64, 256, 1024], seeds=3)
+    falling = [slope for slope in check.last("update_norm").values() if slope.slope < -0.3]
+    assert falling and check.verdict == "inconclusive"
 
 
 def test_scalars_that_are_biases_are_not_decayed_and_matrices_are() -> None:
