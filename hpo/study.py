@@ -71,7 +71,7 @@ class Study:
         self.spec, self.threads = spec, threads
         self.data = data_of(spec) if data is None else data
         self.tensors = proxy_tensors(spec.model, spec.info)
-        family(spec.model.family).prepare(spec.model, spec.info, self.data.train)
+        family(spec.model.family).prepare(spec, self.data.parts)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)

@@ -1,10 +1,12 @@
 """The family of modules of one's own."""
 
 from hpo.families.family import Family
+from hpo.families.own_loss import check_loss
 from hpo.families.probing import probe
 from hpo.families.proxy import Proxy
 from hpo.families.user_module import build_module
-from hpo.tasks import Split
+from hpo.tasks.split import Parts
+from windtunnel.types import JobSpec
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.tasks import TaskInfo
 
@@ -16,9 +18,10 @@ class ModuleFamily(Family):
         """Module that the task builds at that width and depth."""
         return build_module(model, task)
 
-    def prepare(self, model: ModelSpec, task: TaskInfo, train: Split) -> None:
-        """Try the module and its loss on a few examples; the checks are those of ``probe``."""
-        probe(model, task, train)
+    def prepare(self, spec: JobSpec, parts: Parts) -> None:
+        """Try the module on a few examples, and its loss on some of every label: ``probe`` and ``check_loss``."""
+        probe(spec.model, spec.info, parts[0])
+        check_loss(spec, parts)
 
 
 FAMILY = ModuleFamily()
