@@ -40,7 +40,7 @@ class Chosen:
         if not label.dim():
             said = f"label {label.item():g}"
         else:
-            values = label.unique()
+            values = torch.unique(label)
             shown = ", ".join(str(int(value)) for value in values[:4]) + (", ..." if len(values) > 4 else "")
             said = f"label{'s' if len(values) > 1 else ''} {shown}"
         return f"example {place} of the {part} part ({said})"
@@ -96,7 +96,7 @@ def _with_each_token(labels: Tensor, most: int) -> list[int]:
     ordered = labels.sort(dim=1).values
     different = (ordered[:, 1:] != ordered[:, :-1]).sum(1)
     plainest = different.argsort(stable=True)
-    tokens, counts = labels.unique(return_counts=True)
+    tokens, counts = torch.unique(labels, return_counts=True)
     # One example of each constant value: a token that is ignored leaves nothing of an example that has no other.
     constant = plainest[: int((different == 0).sum())]
     plain = [int(constant[index]) for index in _one_each(labels[constant, 0], max(1, most // 4))] if len(constant) else []

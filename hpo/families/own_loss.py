@@ -20,6 +20,8 @@ SIZES = (0.1, 1.0, 10.0)
 MEMBERS = 2
 TOLERANCE = 1e-8
 """Largest relative difference of float64 losses, where only rounding may differ."""
+SINGLE = 1e-5
+"""Largest relative difference where rounding to float32 may differ, too."""
 RATIO = 1e-5
 """Largest relative difference of an example's weight as read off different outputs."""
 ODD = 1e3
@@ -95,8 +97,8 @@ class _Trial:
         except Exception as error:
             raise InvalidData(
                 f"{self.named} failed on {shapes}: {type(error).__name__}: {error}",
-                "it is called as loss(outputs, labels); float64 must pass, too: bring its constants to outputs.dtype, as in "
-                "F.cross_entropy(outputs, labels, weight=W.to(outputs.dtype))",
+                "it is called as loss(outputs, labels); float64 must pass, too: bring its constants to outputs.dtype, "
+                "as in F.cross_entropy(outputs, labels, weight=W.to(outputs.dtype))",
             ) from error
         if not isinstance(whole, Tensor) or tuple(whole.shape) not in ((), (count,)):
             found = f"shape {list(whole.shape)}" if isinstance(whole, Tensor) else type(whole).__name__
@@ -107,7 +109,8 @@ class _Trial:
             )
         if whole.dtype != outputs.dtype:
             raise InvalidData(
-                f"{self.named} gives {whole.dtype} for {shapes}: it casts to fewer digits, and its derivatives cannot be proven",
+                f"{self.named} gives {whole.dtype} for {shapes}: it casts to fewer digits, and its derivatives "
+                "cannot be proven",
                 "let it compute in the precision of its outputs",
             )
         if not torch.equal(whole.nan_to_num(), self.own(outputs, labels).nan_to_num()):
@@ -147,15 +150,17 @@ class _Trial:
         if lost:
             others = f"; so are those of {len(lost) - 1} more of {len(each)} that were tried" if len(lost) > 1 else ""
             raise InvalidData(
-                f"{self.named} is {float(each[lost[0]]):g} for {self.chosen.words(lost[0])} alone, and {float(whole):.6g} for "
-                f"a batch with it{others}",
-                "it must be finite for every example: a mean that leaves labels out (ignore_index, a class weight of 0, a mask) "
-                'divides by nothing where no other is there. Give the loss of each example, [batch] (reduction="none"), in '
-                "which those count 0, or leave those examples out of the data; and take no log or root of what may be 0 or less",
+                f"{self.named} is {float(each[lost[0]]):g} for {self.chosen.words(lost[0])} alone, and {float(whole):.6g} "
+                f"for a batch with it{others}",
+                "it must be finite for every example: a mean that leaves labels out (ignore_index, a class weight of 0, a "
+                'mask) divides by nothing where no other is there. Give the loss of each example, [batch] (reduction="none"'
+                "), in which those count 0, or leave those examples out of the data; compare no examples, and take no "
+                "log or root of what may be 0 or less",
             )
         if not whole.isfinite():
             raise InvalidData(
-                f"{self.named} is {float(whole):g} for a batch of {len(each)} examples, each of which has a finite loss alone",
+                f"{self.named} is {float(whole):g} for a batch of {len(each)} examples, each of which has a "
+                "finite loss alone",
                 MUST,
             )
 
@@ -171,14 +176,20 @@ class _Trial:
         plain = torch.ones(len(rows), dtype=torch.float64)
         if all(self._is_mean(outputs, batch, plain) for outputs in tried for batch in batches):
             return
+        if all(self._is_mean(outputs, batch, plain, SINGLE) for outputs in tried for batch in batches):
+            raise InvalidData(
+                f"{self.named} is a mean over examples to {SINGLE:g} only: it casts to float32, or fewer digits, inside",
+                "let it compute in the precision of its outputs: no .float(), and constants brought to outputs.dtype",
+            )
         weights = self._weights(tried[0].shape[1:])
         if weights is None or not all(self._is_mean(outputs, batch, weights) for outputs in tried for batch in batches):
             raise self._no_mean(tried, batches, plain)
         if mixing:
             heavy = max(rows, key=lambda row: max(float(weights[row]), 1 / float(weights[row])))
             raise InvalidData(
-                f"{self.named} is a weighted mean, in which {self.chosen.words(heavy)} counts {float(weights[heavy]):.6g} times "
-                f"as much as {self.chosen.words(0)}: no loss of one example alone, which mixture_weight could weight, tells that",
+                f"{self.named} is a weighted mean, in which {self.chosen.words(heavy)} counts {float(weights[heavy]):.6g} "
+                f"times as much as {self.chosen.words(0)}: mixture_weight needs the loss of one example alone, which has "
+                "no such weight",
                 "give the loss of each example, [batch], with its weight: F.cross_entropy(outputs, labels, weight=W, "
                 'reduction="none"), for example; or leave mixture_weight out of search',
             )
@@ -189,14 +200,14 @@ class _Trial:
         whole, each = self.own(at, labels), of_each(self.own, at, labels)
         return (whole, each) if each.isfinite().all() and whole.isfinite().all() else None
 
-    def _is_mean(self, outputs: Tensor, rows: Sequence[int], weights: Tensor) -> bool:
+    def _is_mean(self, outputs: Tensor, rows: Sequence[int], weights: Tensor, tolerance: float = TOLERANCE) -> bool:
         """Whether the loss of a batch is the mean by weights over its examples; losses that are not finite tell nothing."""
         if (found := self._losses(outputs, rows)) is None:
             return True
         whole, each = found
         weight = weights[list(rows)]
         expected = each if whole.dim() else (weight * each).sum() / weight.sum()
-        return float((whole - expected).abs().max()) <= TOLERANCE * (1 + float(each.abs().max()))
+        return float((whole - expected).abs().max()) <= tolerance * (1 + float(each.abs().max()))
 
     def _no_mean(self, tried: Sequence[Tensor], batches: Sequence[Sequence[int]], plain: Tensor) -> InvalidData:
         """The refusal, with the numbers of the first batch on which it shows."""
@@ -208,14 +219,14 @@ class _Trial:
                 if whole.dim():
                     apart = float((whole - each).abs().max())
                     return InvalidData(
-                        f"{self.named} gives other losses for examples in a batch of {len(rows)} than for each of them alone: "
-                        f"they are up to {apart:.3g} apart",
+                        f"{self.named} gives other losses for examples in a batch of {len(rows)} than for each of them "
+                        f"alone: they are up to {apart:.3g} apart",
                         MUST,
                     )
                 is_sum = torch.isclose(whole, each.sum(), rtol=1e-6, atol=0.0)
                 return InvalidData(
-                    f"{self.named} is {float(whole):.6g} for {len(rows)} examples, and {float(each.mean()):.6g} in the mean over "
-                    f"each of them alone{': it is their sum' if is_sum else ''}",
+                    f"{self.named} is {float(whole):.6g} for {len(rows)} examples, and {float(each.mean()):.6g} in the "
+                    f"mean over each of them alone{': it is their sum' if is_sum else ''}",
                     MUST,
                 )
         raise AssertionError("the loss of some batch is no mean")
@@ -244,6 +255,6 @@ class _Trial:
 
 
 MUST = (
-    "it must be a mean of what it is for each example, which labels may weight: no sum over the batch, no quantile, and nothing "
-    "that compares examples"
+    "it must be a mean of what it is for each example, which labels may weight: no sum over the batch, no quantile, and "
+    "nothing that compares examples"
 )
