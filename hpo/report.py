@@ -6,11 +6,10 @@ from importlib.metadata import version
 import torch
 from torch import Tensor
 
+from hpo.errors import Diverged
 from hpo.saving import spec_sha256
 from hpo.schedules import multipliers
 from hpo.training.evaluation import Judged, loss_estimate
-from hpo.training.problem import InnerProblem
-from hpo.training.scales import diverged
 from hpo.training.space import Space
 from windtunnel.types import JobSpec, PointEvaluation, Provenance, ScheduleCurve
 
@@ -18,7 +17,7 @@ CURVE_POINTS = 201
 PACKAGES = ("windtunnel", "torch", "higher", "numpy", "optuna", "scikit-learn", "mlxtend")
 
 
-def winner(problem: InnerProblem, judged: Judged) -> int:
+def winner(judged: Judged) -> int:
     """Row of the point with the lowest mean validation loss; a point with a diverged run ranks below all others.
 
     Raises:
@@ -27,8 +26,7 @@ def winner(problem: InnerProblem, judged: Judged) -> int:
     means = judged.validation.mean(dim=1)
     best = int(means.argmin())
     if not means[best].isfinite():
-        raise diverged(
-            problem,
+        raise Diverged(
             f"each of {len(means)} last candidates diverged on at least one of {judged.validation.shape[1]} fresh seeds",
             "lower the high end of learning_rate in search, add warmup, or clip at a smaller norm",
         )

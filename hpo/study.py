@@ -30,7 +30,7 @@ from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
 from hpo.training.problem import InnerProblem
-from hpo.training.scales import check_beginning
+from hpo.training.scales import check_beginning, divergence_explained
 from hpo.training.space import Space
 from windtunnel.types import CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
@@ -100,7 +100,7 @@ class Study:
 
     def __iter__(self) -> Iterator[OuterStep]:
         while not self.is_over:
-            with allocation_failures_named(self.spec):
+            with allocation_failures_named(self.spec), divergence_explained(self.problem):
                 if self.outer_step == 0:
                     # The share of the job that this takes is small: the whole scout comes after it.
                     self.account.enter("scout", 0, SCOUTED_RUNS * self.spec.inner.steps)
@@ -126,7 +126,7 @@ class Study:
         """
         if not self.is_over:
             raise RuntimeError(f"outer step {self.outer_step} of {self.spec.outer.steps} is still to do")
-        with allocation_failures_named(self.spec):
+        with allocation_failures_named(self.spec), divergence_explained(self.problem):
             return self._finish()
 
     def _finish(self) -> TuneResult:
@@ -143,7 +143,7 @@ class Study:
             (row, *_) = [row for row, point in enumerate(points) if torch.equal(point, answer.standing.point)]
             report = conclude(answer, judged, row, seeds, self.population, self.account.step)
         self.account.spend(work + concluding)
-        best = winner(self.problem, judged)
+        best = winner(judged)
         values = self.space.as_dict(points[best])
         evidence = gather(
             self.spec,

@@ -1,6 +1,7 @@
 """Names data whose numbers are too large for training, as the likely cause of losses that are too large."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -45,23 +46,27 @@ def highest_rate(problem: InnerProblem, point: Tensor) -> float:
     return problem.space.largest(point, "learning_rate") or problem.spec.optimizer.learning_rate
 
 
-def diverged(problem: InnerProblem, message: str, hint: str) -> Diverged:
-    """The error of runs that began at a finite loss and diverged: data that are too large come before rates.
+@contextmanager
+def divergence_explained(problem: InnerProblem) -> Iterator[None]:
+    """Context that adds to ``Diverged`` the loss before the first update, and names data that are too large before rates.
 
-    Args:
-        problem: the inner problem.
-        message: which runs diverged.
-        hint: what to do where the data are not too large.
+    Raises:
+        Diverged: as it was raised, with that loss, and with the advice that fits the cause.
     """
-    (loss, *_), _ = _beginning(problem, problem.space.start())
-    limit = f", and a run above {DIVERGED_LOSS:,.0f} counts as diverged" if loss > DIVERGED_LOSS else ""
-    said = f"{message}; the loss before the first update is {loss:.4g}{limit}"
-    cause = too_large(problem)
-    if cause is not None:
-        return Diverged(f"{said}: {cause[0]}", cause[1])
-    if limit and problem.task.loss is not None:
-        return Diverged(said, f"divide loss {problem.task.loss}, or what it is of, so that it begins below that")
-    return Diverged(said, hint)
+    try:
+        yield
+    except Diverged as error:
+        start = problem.space.start()
+        (loss, *_), _ = _beginning(problem, start)
+        above = loss > DIVERGED_LOSS
+        limit = f", and a run above {DIVERGED_LOSS:,.0f} counts as diverged" if above else ""
+        rate = "" if "learning rate" in error.message else f" (started at learning rate {highest_rate(problem, start):g})"
+        said, hint = f"{error.message}{rate}; the loss before the first update is {loss:.4g}{limit}", error.hint
+        if (cause := too_large(problem)) is not None:
+            said, hint = f"{said}: {cause[0]}", cause[1]
+        elif above and problem.task.loss is not None:
+            hint = f"divide loss {problem.task.loss}, or what it is of, so that it begins below that"
+        raise Diverged(said, hint) from error
 
 
 def check_beginning(problem: InnerProblem, point: Tensor) -> None:

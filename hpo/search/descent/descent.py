@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from hpo.errors import Diverged
 from hpo.footprint.budget import (
     CHEAPEST,
     LATEST,
@@ -21,7 +22,6 @@ from hpo.search.readings import NOTHING_STOPPED, EarlyStopped, Readings
 from hpo.search.spread import apart, spread
 from hpo.seeding import Purpose
 from hpo.training.evaluation import SeedPath, judge, mean_and_stderr
-from hpo.training.scales import diverged, highest_rate
 from windtunnel.types import OuterStep
 
 APART = 1.0
@@ -85,22 +85,20 @@ class Descent:
             reason = f"{reason}; start {first - 1} dropped: all {count} training runs diverged"
         mean, stderr, survivors = mean_and_stderr(losses)
         if survivors == 0:
-            raise diverged(
-                context.problem,
-                f"all {count * len(points)} training runs at the start diverged, at learning rate "
-                f"{highest_rate(context.problem, points[0]):g}",
+            raise Diverged(
+                f"all {count * len(points)} training runs at the start diverged",
                 "start from a lower optimizer.learning_rate, or let the scout choose one (outer.scout: true)",
             )
-        point, lost = points[first], count * (first + 1) - survivors
+        point, diverged = points[first], count * (first + 1) - survivors
         self._start, self._leader = Evaluation(0, point, mean, stderr), first
         self.active = tuple(
             Start.at(number, at, (self._start,) if number == first else ())
             for number, at in enumerate(points)
             if number >= first
         )
-        self.readings = self.readings.dropping(lost).stopping(early)
+        self.readings = self.readings.dropping(diverged).stopping(early)
         move = Move(mean, stderr, survivors, count - survivors, torch.empty(0), None)
-        return self._report(0, point, point, move, lost, early, reason, sweep)
+        return self._report(0, point, point, move, diverged, early, reason, sweep)
 
     def _judged(self, point: Tensor, seeds: list[SeedPath]) -> Tensor:
         """Losses at one point at the full horizon, [seeds]."""
@@ -144,7 +142,7 @@ class Descent:
         before: Tensor,
         after: Tensor,
         move: Move,
-        lost: int,
+        diverged: int,
         early: EarlyStopped,
         reason: str | None,
         sweep: dict[str, list[float]] | None = None,
@@ -163,7 +161,7 @@ class Descent:
             loss=move.loss if move.seeds else None,
             stderr=move.stderr,
             seeds=move.seeds,
-            dropped_members=lost,
+            dropped_members=diverged,
             hyperparameters=space.as_dict(before),
             gradient=gradient,
             gradient_norm=float(move.gradient.norm()) if gradient else None,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hpo.errors import Diverged
 from hpo.footprint.budget import MORE_DECAY, SWEEP_FINALISTS
 from hpo.search.readings import NOTHING_STOPPED, EarlyStopped
 from hpo.search.stopping import all_but_best, judge_early
 from hpo.training.evaluation import judge
 from hpo.training.problem import InnerProblem, OnStep
-from hpo.training.scales import diverged
 from hpo.training.space import Space
 
 
@@ -56,8 +56,7 @@ def scout(
     points = torch.stack([space.with_value(space.start(), "learning_rate", rate) for rate in grid])
     losses = judge(short, points, seeds[:1], population, on_step).validation[:, 0]
     if not losses.isfinite().any():
-        raise diverged(
-            full,
+        raise Diverged(
             f"training diverged at each of {rates} learning rates from {low:g} to {high:g}",
             "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
@@ -67,8 +66,7 @@ def scout(
     means = finals.mean(dim=1)
     best = int(means.argmin())
     if not means[best].isfinite():
-        raise diverged(
-            full,
+        raise Diverged(
             f"training diverged at the full horizon of {full.steps} steps for the best learning rates of the sweep, "
             f"such as {grid[order[0]]:.3g}",
             "lower the high end of learning_rate in search, add warmup, or clip at a smaller norm",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from hpo.errors import Diverged
 from hpo.footprint.budget import (
     FORMER,
     GRADIENT_SEEDS,
@@ -31,7 +32,6 @@ from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import NOTHING_STOPPED, Chaos, Readings
 from hpo.seeding import Purpose, number_of
 from hpo.training.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
-from hpo.training.scales import diverged, highest_rate
 from windtunnel.types import OuterStep
 from windtunnel.types.events import Arm
 
@@ -97,10 +97,8 @@ class Portfolio:
         for seed in range(full.seeds_that_count):
             full.run([full.incumbent], seed)
         if not full.seen.known(full.incumbent).isfinite().any():
-            raise diverged(
-                self.context.problem,
-                f"all {len(full.seen.known(full.incumbent))} training runs at the start diverged, at "
-                f"learning rate {highest_rate(self.context.problem, full.best):g}",
+            raise Diverged(
+                f"all {len(full.seen.known(full.incumbent))} training runs at the start diverged",
                 "start from a lower optimizer.learning_rate, or let the scout choose one (outer.scout: true)",
             )
         return self._report(0, before, Pull("scout", "the start", candidates=len(full.seen), sweep=sweep))

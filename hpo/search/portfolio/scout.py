@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from hpo.errors import Diverged
 from hpo.footprint.budget import (
     MORE_DECAY,
     MOST_PERTURBED_RATES,
@@ -22,7 +23,6 @@ from hpo.search.portfolio.intensifier import Intensifier
 from hpo.search.portfolio.sampler import ELITES, consensus
 from hpo.search.protocol import SearchContext
 from hpo.search.spread import spread
-from hpo.training.scales import diverged
 from hpo.training.space import Space
 
 RATE_FACTOR = 10.0
@@ -75,8 +75,7 @@ def scout(context: SearchContext, full: Intensifier, short: Intensifier) -> dict
     if not full.seen.losses[full.incumbent, 0].isfinite():
         low, high = (_grid(context)[0], _grid(context)[-1]) if rates else (0.0, 0.0)
         where = f"at each of {rates} learning rates from {low:g} to {high:g}" if rates else f"at each of {len(rows)} points"
-        raise diverged(
-            context.problem,
+        raise Diverged(
             f"training diverged {where}",
             "lower the low end of learning_rate in search, add warmup, or clip at a smaller norm",
         )
