@@ -95,8 +95,8 @@ def try_module(forward: "Callable[[Tensor], Any]", first: "Tensor", told: InputK
         if told == "tokens" and given is None:
             raise InvalidRequest(
                 f"{_name(0, 0)} are {_type(first)}, whole numbers from {int(first.min())} to {int(first.max())}, so the "
-                f"module was called with token ids, and failed ({said}). If they are measurements or pixels, give {FLOATS}; "
-                "or say inputs='floats', which casts them as they are"
+                f"module was called with token ids, and failed ({said}). If they are measurements or pixels, give "
+                f"{FLOATS}; or say inputs='floats', which casts them as they are"
             ) from error
         raise InvalidRequest(
             f"the module failed on two examples of {_name(0, 0)}, {list(inputs.shape)} of {_type(inputs)} ({said}). It is "

@@ -1,5 +1,6 @@
 """Tries a loss of one's own before a job is spent on it: a mean of what it is for each example, with all derivatives."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -53,11 +54,13 @@ def check_loss(spec: JobSpec, parts: Sequence[Split]) -> None:
     labels = chosen.labels.double() if info.kind == "regression" else chosen.labels
     trial = _Trial(own, f"loss {info.loss} of task {info.name!r}", info, chosen, labels)
     by_module = _outputs(spec.model, info, chosen)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # Such as of the variance of one example: what it gives is judged.
+        warnings.simplefilter("ignore")
         trial.call(by_module)
-        trial.differentiate(by_module)
         trial.finite(by_module)
         trial.mean([by_module, *_random(by_module)], mixing=spec.searches("mixture_weight"))
+        trial.differentiate(by_module)
 
 
 def _outputs(model: ModelSpec, info: TaskInfo, chosen: Chosen) -> Tensor:
@@ -135,17 +138,30 @@ class _Trial:
                 torch.autograd.grad(slope.sum(), leaf, allow_unused=True)
             jvp(grad(total), (members.contiguous(),), (torch.ones_like(members),))
         except Exception as error:
-            raise InvalidData(
-                f"{self.named} cannot be differentiated twice, or not for each example: {type(error).__name__}: {error}",
-                "write it in plain torch, as a function of outputs and labels alone, without branches on values; "
-                "nothing in it may be detached",
-            ) from error
+            raise self._unfit(error) from error
+
+    def _unfit(self, error: Exception) -> InvalidData:
+        """The refusal of a loss that fails under the transforms of torch.func."""
+        said = next(iter(str(error).splitlines()), "")
+        return InvalidData(
+            f"{self.named} cannot be differentiated twice, or not for each example: {type(error).__name__}: {said}",
+            "write it in plain torch, as a function of outputs and labels alone, without branches on values; nothing in it "
+            "may be detached. Where torch's own loss lacks a derivative (mse_loss, huber_loss), write it out: "
+            "(outputs - labels).square().mean()",
+        )
+
+    def _each(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each example alone, [n]."""
+        try:
+            return of_each(self.own, outputs, labels)
+        except Exception as error:
+            raise self._unfit(error) from error
 
     def finite(self, outputs: Tensor) -> None:
         """Raise InvalidData where the loss of an example alone is not finite at the module's own outputs."""
         if not outputs.isfinite().all() or outputs.abs().max() > ODD:
             return
-        each, whole = of_each(self.own, outputs, self.labels), self.own(outputs, self.labels).mean()
+        each, whole = self._each(outputs, self.labels), self.own(outputs, self.labels).mean()
         lost = (~each.isfinite()).nonzero().flatten().tolist()
         if lost:
             others = f"; so are those of {len(lost) - 1} more of {len(each)} that were tried" if len(lost) > 1 else ""
@@ -197,7 +213,7 @@ class _Trial:
     def _losses(self, outputs: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor] | None:
         """(loss of a batch, [] or [rows]; loss of each example alone, [rows]); None where one is not finite."""
         at, labels = outputs[list(rows)], self.labels[list(rows)]
-        whole, each = self.own(at, labels), of_each(self.own, at, labels)
+        whole, each = self.own(at, labels), self._each(at, labels)
         return (whole, each) if each.isfinite().all() and whole.isfinite().all() else None
 
     def _is_mean(self, outputs: Tensor, rows: Sequence[int], weights: Tensor, tolerance: float = TOLERANCE) -> bool:
@@ -245,7 +261,7 @@ class _Trial:
             whole = vmap(self.own)(pairs, labels)
             if whole.dim() > 1:
                 return None
-            one, other = (of_each(self.own, pairs[:, side], labels[:, side]) for side in (0, 1))
+            one, other = (self._each(pairs[:, side], labels[:, side]) for side in (0, 1))
             found.append((one - whole) / (whole - other))
         ratios = torch.stack(found)
         if not ratios.isfinite().all() or not (ratios > 0).all():
