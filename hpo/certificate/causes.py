@@ -123,8 +123,9 @@ def _words(what: str, where: str, *, rounds: bool) -> tuple[str, str]:
         )
     return (
         f"the gradient of {what} is not the slope of its values",
-        f"{where} must be differentiable through every operation: nothing detached or rounded (round, sign, argmax), no "
-        "straight-through gradient, no autograd.Function whose backward is not the derivative of its forward",
+        f"{where} must be differentiable through every operation: nothing detached, rounded (round, sign, argmax) or "
+        "cast to fewer digits (.float(), .half()), no straight-through gradient, no "
+        "autograd.Function whose backward is not the derivative of its forward",
     )
 
 
