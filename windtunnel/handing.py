@@ -160,7 +160,8 @@ def _tensor(name: str, piece: Any) -> "Tensor":
     import torch
 
     if isinstance(piece, torch.Tensor):
-        found = piece.detach()
+        # Another tensor only where it must be: the caller's own is kept with the result.
+        found = piece.detach() if piece.requires_grad else piece
     elif isinstance(piece, (list, tuple)) and piece and all(isinstance(each, torch.Tensor) for each in piece):
         if len({each.shape for each in piece}) > 1:
             raise InvalidRequest(f"{name} are tensors of different shapes; give examples of one shape")

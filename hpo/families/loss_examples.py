@@ -77,7 +77,7 @@ def choose(info: TaskInfo, parts: Sequence[Split]) -> Chosen:
 
 
 def _evenly(items: list[int], most: int) -> list[int]:
-    """At most ``most`` of the items, evenly spread, the first and the last among them."""
+    """Evenly spread items, the first and the last among them: ``most``, or all if there are fewer."""
     if len(items) <= most:
         return items
     return [items[int(place)] for place in torch.linspace(0, len(items) - 1, most).round().tolist()]
