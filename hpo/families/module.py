@@ -1,6 +1,8 @@
 """The family of modules of one's own."""
 
+from hpo.families.facts.registry import proxy_tensors
 from hpo.families.family import Family
+from hpo.families.liveness import check_that_gradients_arrive
 from hpo.families.own_loss import check_loss
 from hpo.families.probing import probe
 from hpo.families.proxy import Proxy
@@ -19,9 +21,10 @@ class ModuleFamily(Family):
         return build_module(model, task)
 
     def prepare(self, spec: JobSpec, parts: Parts) -> None:
-        """Try the module on a few examples, and its loss on some of every label: ``probe`` and ``check_loss``."""
+        """Try the module on a few examples, its loss on some of every label, and its first steps: see the three checks."""
         probe(spec.model, spec.info, parts[0])
         check_loss(spec, parts)
+        check_that_gradients_arrive(spec.model, spec.info, proxy_tensors(spec.model, spec.info), parts[0])
 
 
 FAMILY = ModuleFamily()
