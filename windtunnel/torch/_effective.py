@@ -1,5 +1,6 @@
 """Effective weights: a layer's weight times its forward multiplier, as a state dict has them, and the way back."""
 
+import math
 import weakref
 from typing import Any
 
@@ -35,8 +36,8 @@ def raw(value: Tensor, factor: float) -> Tensor:
             part, value.device_mesh, value.placements, run_check=False, shape=value.shape, stride=value.stride()
         )
     found = value / factor
-    if not found.is_floating_point():
-        return found
+    if abs(math.frexp(factor)[0]) == 0.5 or not found.is_floating_point():
+        return found  # by a power of two nothing is rounded
     # A device may divide by multiplying with the reciprocal, which is one bit off: so two neighbours on either side.
     below = above = found
     for _ in range(2):
