@@ -67,6 +67,10 @@ class MalformedJson(BadRequest):
     """The body is not JSON (400, ``malformed-json``)."""
 
 
+class WrongPrefix(BadRequest):
+    """The proxy names a path that is none (400, ``wrong-prefix``); its operator corrects ``X-Forwarded-Prefix``."""
+
+
 class Unauthorized(ApiError):
     """The server asks for an API key, or does not know the one sent (401, ``unauthorized``).
 
@@ -209,6 +213,7 @@ class WaitTimeout(WindtunnelError, TimeoutError):
 BY_TYPE: dict[str, type[ApiError]] = {
     "bad-request": BadRequest,
     "malformed-json": MalformedJson,
+    "wrong-prefix": WrongPrefix,
     "unauthorized": Unauthorized,
     "operators-only": OperatorsOnly,
     "quota": QuotaExceeded,
