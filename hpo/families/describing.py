@@ -10,9 +10,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.errors import InvalidData
-from hpo.families.modules import RoleTable, modules_at, role_table, without_values
-from hpo.families.owners import Pair, fan_in, owners
-from hpo.families.user_module import UserModule, example_inputs, made
+from hpo.families.modules import RoleTable, modules_at, role_table, watched, without_values
+from hpo.families.owners import Pair, owners
+from hpo.families.tracing import UsesByName
+from hpo.families.user_module import UserModule, example_inputs, made, refuse_untrainable
 from hpo.mup.roles import RoleQuestion
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
@@ -35,7 +36,8 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
     base, depth = task.width, task.depth
     delta = 2 * base if delta is None else delta
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
-    table = role_table(pair, base, delta, task.roles)
+    low, high = (_watched(task, width, depth) for width in (base, delta))
+    table = role_table(pair, base, delta, task.roles, (low, high))
     tensors = _laws(task, pair, table)
     uncosted = ModuleInfo(
         base=base,
@@ -46,14 +48,32 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
         warnings=table.warnings,
     )
     info = task.info_with(uncosted)
-    low, high = (_cost(UserModule(made(task, width, depth), info), info) for width in (base, delta))
-    cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
+    small, large = (_cost(UserModule(made(task, width, depth), info), info) for width in (base, delta))
+    cost = PassCost(saved=(small[0], large[0]), multiply_adds=(small[1], large[1]))
     return table, uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
 
 
+def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
+    """Uses of the parameters in a forward pass of two examples.
+
+    Raises:
+        InvalidData: the module cannot be made, cannot be trained, or cannot be called.
+    """
+    module = made(task, width, depth)
+    refuse_untrainable(module, task.name)
+    inputs = example_inputs(task, 2)
+    try:
+        return watched(module.train(), inputs)
+    except Exception as error:
+        raise InvalidData(
+            f"forward of the module of task {task.name!r} failed on inputs {list(inputs.shape)} of {inputs.dtype} at width "
+            f"{width}: {type(error).__name__}: {error}",
+            "it is called as module(inputs) with inputs [batch, *input_shape]",
+        ) from error
+
+
 def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
-    held, wide = owners(pair.base), owners(pair.delta)
-    low, high = dict(pair.base.named_parameters()), dict(pair.delta.named_parameters())
+    held, low = owners(pair.base), dict(pair.base.named_parameters())
     constants = _constants(task)
     unused = [pattern for pattern in task.init_std if not any(fnmatchcase(name, pattern) for name in low)]
     if unused:
@@ -63,9 +83,8 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
     for row in table.rows:
         given = next((std for pattern, std in task.init_std.items() if fnmatchcase(row.name, pattern)), None)
         constant = constants.get(row.name) if given is None else None
-        fans = fan_in(held[row.name], low[row.name], row.role), fan_in(wide[row.name], high[row.name], row.role)
         random = constant is None and given is None and row.role in ("input", "hidden")
-        if random and None in fans:
+        if random and row.fan_in is None:
             questions[row.name] = (
                 f"tensor {row.name!r} of shape {list(row.base)} starts random, and how many numbers an output of it sums "
                 f"over cannot be told. Give the standard deviation of its start at width {table.base}: "
@@ -77,7 +96,7 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 role=row.role,
                 shape=list(row.base),
                 grown=list(row.delta),
-                fan_in=(fans[0] or 1, fans[1] or 1),
+                fan_in=row.fan_in or (1, 1),
                 init_std=given,
                 init_value=constant,
                 why=row.why,

@@ -1,12 +1,14 @@
 """Reads from the type of a layer what shapes do not tell of its parameters: roles, fans, and where muP breaks."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 
 from torch import Tensor, nn
 
-from hpo.mup.roles import Evidence
+from hpo.families.tracing import transposed_fan_in
+from hpo.mup.roles import Evidence, Shape
+from hpo.mup.uses import Use, evidence_of_uses
 from windtunnel.types.modules import Role
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -30,61 +32,91 @@ def owners(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
     return found
 
 
-def evidence_of(holders: list[tuple[nn.Module, str]], parameter: Tensor, grown: Tensor) -> Evidence:
-    """Evidence of a parameter's role from the layers that hold it.
+def evidence_of(
+    holders: list[tuple[nn.Module, str]],
+    parameter: Tensor,
+    grown: Tensor,
+    seen: tuple[Collection[Use], Collection[Use]] = ((), ()),
+) -> Evidence:
+    """Evidence of a parameter's role from what forward does with it, else from the layers that hold it.
 
     Args:
         holders: (layer, attribute) pairs that hold the parameter.
         parameter: the parameter at the base width.
         grown: the parameter at the delta width.
+        seen: its uses in a forward pass at the base and at the delta width; empty: no pass was watched.
     """
-    told = [_evidence(layer, attribute, parameter, grown) for layer, attribute in holders]
+    shapes = tuple(parameter.shape), tuple(grown.shape)
+    by_layer = _by_layers(holders, *shapes)
+    by_use = evidence_of_uses(*seen, *shapes)
+    if by_use is None:
+        return by_layer
+    if len(holders) > 1 and by_layer.role == "input":
+        return by_layer  # a table that is read again as a readout: one role, and a warning
+    if by_layer.role == "vector" and by_use.role == "input" and set(by_use.fan_in or ()) == {1}:
+        return by_layer
+    same = by_layer.role is not None and by_layer.role == by_use.role
+    return replace(by_use, why=by_layer.why) if same else by_use
+
+
+def _by_layers(holders: list[tuple[nn.Module, str]], shape: Shape, grown: Shape) -> Evidence:
     kinds = [type(layer).__name__ for layer, _ in holders]
+    uses = [(_use(layer, attribute, shape), _use(layer, attribute, grown)) for layer, attribute in holders]
     if len(holders) > 1 and any(isinstance(layer, EMBEDDINGS) for layer, _ in holders):
-        return Evidence("input", f"tied: a table of {' and '.join(dict.fromkeys(kinds))}")
-    if len({evidence.role for evidence in told}) > 1:
-        return Evidence(None, "tied", open=True)
-    return told[0]
-
-
-def _evidence(layer: nn.Module, attribute: str, parameter: Tensor, grown: Tensor) -> Evidence:
-    kind = type(layer).__name__
-    moved = [index for index, (low, high) in enumerate(zip(parameter.shape, grown.shape, strict=False)) if low != high]
-    role: Role | None = None
-    why, is_open = kind, False
-    if not moved:
-        return Evidence(None, kind)
-    if isinstance(layer, EMBEDDINGS):
-        role, why, is_open = "input" if moved == [1] else None, f"table of {kind}: its rows are looked up", True
-    elif isinstance(layer, NORMS):
-        role, why = "vector", f"{'gain' if attribute == 'weight' else 'bias'} of {kind}"
-    elif isinstance(layer, nn.MultiheadAttention) and attribute in ("bias_k", "bias_v"):
-        role, why = "vector", f"{attribute} of {kind}"
-    elif isinstance(layer, TRANSPOSED) and attribute == "weight" and len(moved) == 1:
-        role = "output" if moved == [0] else "input"
-        why = f"weight of {kind}, stored as [fan_in, fan_out, window]"
-    elif not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention, nn.PReLU)):
+        return Evidence("input", f"tied: a table of {' and '.join(dict.fromkeys(kinds))}", fan_in=(1, 1))
+    low, high = ({pair[index] for pair in uses} for index in (0, 1))
+    if None in low or None in high:
         # A parameter that a module holds itself: [fan_out, fan_in] is the convention of torch's layers only.
-        is_open = True
-    return Evidence(role, why, is_open)
-
-
-def fan_in(holders: list[tuple[nn.Module, str]], parameter: Tensor, role: Role) -> int | None:
-    """Numbers that one output of the parameter sums over; None where the layer's type does not tell.
-
-    A convolution counts its window, a table has 1 for its rows are looked up.
-    """
-    layer, _ = holders[0]
-    shape = parameter.shape
-    if role in ("vector", "scalar") or parameter.dim() < 2:
-        return 1
+        return Evidence(None, "tied" if len(holders) > 1 else kinds[0], open=True)
+    found = evidence_of_uses(
+        [use for use in low if use is not None], [use for use in high if use is not None], shape, grown
+    )
+    assert found is not None, "the layers are the same at both widths"
+    layer, attribute = holders[0]
+    if shape == grown:
+        return replace(found, why=kinds[0])
     if isinstance(layer, EMBEDDINGS):
-        return 1
-    if isinstance(layer, TRANSPOSED):
-        return shape[0] // layer.groups * prod(shape[2:])
-    if isinstance(layer, (*CONVOLUTIONS, *ROW_BY_ROW, nn.MultiheadAttention)):
-        return prod(shape[1:])
-    return shape[1] if parameter.dim() == 2 and role == "hidden" else None
+        return replace(found, why=f"table of {kinds[0]}: its rows are looked up")
+    if isinstance(layer, NORMS):
+        return replace(found, why=f"{'gain' if attribute == 'weight' else 'bias'} of {kinds[0]}")
+    if attribute in ("bias_k", "bias_v"):
+        return replace(found, why=f"{attribute} of {kinds[0]}")
+    if attribute == "weight" and isinstance(layer, TRANSPOSED) or is_in_by_out(layer):
+        return replace(found, why=f"{found.why}: {attribute} of {kinds[0]}, stored as [fan_in, fan_out]")
+    return found
+
+
+def _use(layer: nn.Module, attribute: str, shape: Shape) -> Use | None:
+    """Use of a parameter by the layer that holds it; None where its type does not tell."""
+    if isinstance(layer, EMBEDDINGS):
+        return Use("looked up")
+    if isinstance(layer, (*NORMS, nn.PReLU)):
+        return Use("scaled")
+    if isinstance(layer, TRANSPOSED) and attribute == "weight":
+        return Use("summed", transposed_fan_in(shape, layer.groups, layer.stride))
+    if is_in_by_out(layer) and attribute == "weight":
+        return Use("summed", shape[0])
+    if isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention)) or is_in_by_out(
+        layer
+    ):
+        is_bias = len(shape) < 2 or attribute in ("bias_k", "bias_v")
+        return Use("added") if is_bias else Use("summed", prod(shape[1:]))
+    return None
+
+
+def is_in_by_out(layer: nn.Module) -> bool:
+    """True for a ``Conv1D`` of the package transformers: a linear layer whose weight is stored as [fan_in, fan_out]."""
+    return any((kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D") for kind in type(layer).__mro__)
+
+
+def weights_of_layers(holders: Mapping[str, list[tuple[nn.Module, str]]]) -> list[str]:
+    """Names of the parameters that are matrices or windows of a layer whose type is known."""
+    return [
+        name
+        for name, held in holders.items()
+        for layer, attribute in held
+        if (use := _use(layer, attribute, (2, 2))) is not None and use.kind == "summed" and attribute.endswith("weight")
+    ]
 
 
 @dataclass(frozen=True)

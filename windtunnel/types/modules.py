@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from math import log
+from math import log, prod
 from typing import Literal
 
 from pydantic import Field
@@ -29,6 +29,8 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
+    fan_in: int | None = None
+    """Numbers that one output sums over, where a module of one's own tells; None: all dimensions but the first."""
 
     @property
     def part(self) -> str:
@@ -55,6 +57,12 @@ class TensorLaw(Response):
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
+
+    @property
+    def fan_in_fits(self) -> bool:
+        """True if the fan-in grows as the role says; where it is not known, or a given role contradicts it, it may not."""
+        low, high = self.fan_in
+        return low < high if self.role in ("hidden", "output") else low == high
 
 
 class PassCost(Response):
@@ -90,10 +98,11 @@ class ModuleInfo(Response):
         self.check_depth(depth)
         facts: list[TensorFacts] = []
         for law in self.tensors:
+            sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+            fan_in = self._fan_in(law, sizes, width)
             std = law.init_std
             if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
-                std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
-            sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+                std = max(1, fan_in) ** -0.5
             still = 1 if law.role == "output" else 0
             facts.append(
                 TensorFacts(
@@ -103,6 +112,7 @@ class ModuleInfo(Response):
                     init_std=std,
                     init_value=law.init_value,
                     flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                    fan_in=fan_in if law.fan_in_fits else None,
                 )
             )
         return deepened(facts, self.stacks, depth - self.depth)
@@ -127,6 +137,13 @@ class ModuleInfo(Response):
     def multiply_adds_at(self, width: int, depth: int) -> int:
         """Multiply-adds of a forward pass, estimated: a power law in the width, proportional to the depth."""
         return self._power(*self.cost.multiply_adds, width, depth)
+
+    def _fan_in(self, law: TensorLaw, sizes: list[int], width: int) -> int:
+        """Fan-in at a width: entries over fan-out where the fan-out is a whole number, for it is linear in the width."""
+        outs = [divmod(prod(shape), fan) for shape, fan in zip((law.shape, law.grown), law.fan_in, strict=True)]
+        if any(rest for _, rest in outs):
+            return self._on_line(law.name, *law.fan_in, width)
+        return prod(sizes) // self._on_line(law.name, outs[0][0], outs[1][0], width)
 
     def _on_line(self, name: str, low: int, high: int, width: int) -> int:
         size, rest = divmod((high - low) * (width - self.base), self.delta - self.base)
