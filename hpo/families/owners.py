@@ -72,18 +72,23 @@ def _by_layers(holders: list[tuple[nn.Module, str]], shape: Shape, grown: Shape)
         [use for use in low if use is not None], [use for use in high if use is not None], shape, grown
     )
     assert found is not None, "the layers are the same at both widths"
-    layer, attribute = holders[0]
-    if shape == grown:
-        return replace(found, why=kinds[0])
+    return replace(found, why=_reason(*holders[0], found.why, grows=shape != grown))
+
+
+def _reason(layer: nn.Module, attribute: str, why: str, *, grows: bool) -> str:
+    """The reason for a role that a layer's type tells."""
+    kind = type(layer).__name__
+    if not grows:
+        return kind
     if isinstance(layer, EMBEDDINGS):
-        return replace(found, why=f"table of {kinds[0]}: its rows are looked up")
+        return f"table of {kind}: its rows are looked up"
     if isinstance(layer, NORMS):
-        return replace(found, why=f"{'gain' if attribute == 'weight' else 'bias'} of {kinds[0]}")
+        return f"{'gain' if attribute == 'weight' else 'bias'} of {kind}"
     if attribute in ("bias_k", "bias_v"):
-        return replace(found, why=f"{attribute} of {kinds[0]}")
-    if attribute == "weight" and isinstance(layer, TRANSPOSED) or is_in_by_out(layer):
-        return replace(found, why=f"{found.why}: {attribute} of {kinds[0]}, stored as [fan_in, fan_out]")
-    return found
+        return f"{attribute} of {kind}"
+    if attribute == "weight" and (isinstance(layer, TRANSPOSED) or is_in_by_out(layer)):
+        return f"{why}: {attribute} of {kind}, stored as [fan_in, fan_out]"
+    return why
 
 
 def _use(layer: nn.Module, attribute: str, shape: Shape) -> Use | None:
@@ -96,9 +101,8 @@ def _use(layer: nn.Module, attribute: str, shape: Shape) -> Use | None:
         return Use("summed", transposed_fan_in(shape, layer.groups, layer.stride))
     if is_in_by_out(layer) and attribute == "weight":
         return Use("summed", shape[0])
-    if isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention)) or is_in_by_out(
-        layer
-    ):
+    known = (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention)
+    if isinstance(layer, known) or is_in_by_out(layer):
         is_bias = len(shape) < 2 or attribute in ("bias_k", "bias_v")
         return Use("added") if is_bias else Use("summed", prod(shape[1:]))
     return None

@@ -1,6 +1,6 @@
 """Watches one forward pass and tells how each parameter is used, and how many of its numbers one output sums over."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -81,18 +81,18 @@ LOOKS_UP = ("embedding", "_embedding_bag", "_embedding_bag_forward_only", "index
 ADDS = ("add", "sub", "rsub", "where", "masked_fill", "copy", "cat", "stack", "index_put", "scatter", "lift_fresh")
 """Operations in which parameters that meet activations are added to them or put among them."""
 
-MOVES = ("cat", "stack", "repeat", "roll", "flip", "clone", "constant_pad_nd", "index", "index_select", "gather", "copy")
+MOVES = ("cat", "stack", "repeat", "roll", "flip", "constant_pad_nd", "index", "index_select", "gather", "copy")
 """Operations that copy entries to other places, and can be done to positions as to entries."""
 
 SAME_PLACES = ("_to_copy", "tril", "triu", "_weight_norm_interface")
 """Operations whose result has, at each place, a function of the entry at that place, beside those that torch tags so."""
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation of torch below automatic differentiation."""
 
     def __init__(self, module: nn.Module, weights: frozenset[str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.weights = weights
         self.uses: dict[str, list[_Seen]] = {}
         self.live: set[int] = set()
@@ -104,20 +104,22 @@ class _Watch(TorchDispatchMode):
     def place(self, value: Tensor) -> int:
         """Key of the storage that holds a tensor, which is kept so that no other takes its place."""
         self.kept.append(value)
-        return value.untyped_storage()._cdata
+        return int(value.untyped_storage()._cdata)
 
     def cast(self, name: str, value: Tensor, positions: Tensor, product: _Seen | None = None) -> None:
         """Note that a tensor holds the entries of a parameter at these positions."""
-        flat = torch.full((value.untyped_storage().nbytes() // value.element_size(),), -1)
         if value.numel() == 0:
             return
+        before = [shadow.positions for shadow in self.pure(value) if shadow.parameter == name]
+        entries = value.untyped_storage().nbytes() // value.element_size()
+        flat = before[0].clone() if before else torch.full((entries,), -1)
         flat.as_strided(value.shape, value.stride(), value.storage_offset()).copy_(positions)
         kept = [shadow for shadow in self.shadows.get(self.place(value), []) if shadow.parameter != name]
         self.shadows[self.place(value)] = [*kept, _Shadow(name, flat, product)]
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:  # noqa: ARG002 - torch passes types
+    ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         given = [value for value in tree_leaves((args, kwargs)) if _is_plain(value)]
@@ -242,25 +244,43 @@ class _Watch(TorchDispatchMode):
             return
         for value in given:
             for shadow in self.shadows.get(self.place(value), []):
-                use = shadow.product or self.uses[shadow.parameter][-1]
-                if not func._schema.is_mutable:
+                use = shadow.product or next(reversed(self.uses.get(shadow.parameter, [])), None)
+                if use is not None and not func._schema.is_mutable:
                     self.cast(shadow.parameter, results[0], shadow.of(value).expand(results[0].shape), use)
 
     def carry(self, name: str, func: OpOverload, args: tuple[Any, ...], given: list[Tensor], results: list[Tensor]) -> None:
         """Let positions follow an operation on parameters alone; where they cannot, the parameter is lost from sight."""
-        (result, *_) = results or [None]
-        if result is None:
+        if not results:
             return
+        result = results[0]
         at_places = torch.Tag.pointwise in func.tags or name in SAME_PLACES
         for value in given:
             for shadow in self.pure(value):
-                positions = shadow.of(value)
-                if name in MOVES and name != "clone":
-                    positions = _moved(func, args, shadow, self.shadows, self.place)
-                    if positions is not None:
-                        self.cast(shadow.parameter, result, positions)
-                elif at_places or name == "clone":
-                    self.cast(shadow.parameter, result, positions.expand(result.shape))
+                if at_places or name == "clone":
+                    self.cast(shadow.parameter, result, shadow.of(value).expand(result.shape))
+                elif name in MOVES:
+                    self.cast(shadow.parameter, result, self.moved(name, func, args, shadow.parameter))
+
+    def moved(self, name: str, func: OpOverload, args: tuple[Any, ...], parameter: str) -> Tensor:
+        """Positions of a parameter's entries after an operation that copies them, from positions before it."""
+
+        def swapped(value: Any) -> Any:
+            if isinstance(value, (list, tuple)):
+                return type(value)(swapped(each) for each in value)
+            if not _is_plain(value) or not (value.is_floating_point() or value.is_complex()):
+                return value
+            for shadow in self.pure(value):
+                if shadow.parameter == parameter:
+                    return shadow.of(value)
+            return torch.full(value.shape, -1)
+
+        if name == "copy":
+            found: Tensor = swapped(args[1]).expand(args[0].shape)
+        elif name == "constant_pad_nd":
+            found = func(swapped(args[0]), args[1], -1)
+        else:
+            found = func(*(swapped(value) for value in args))
+        return found
 
 
 def transposed_fan_in(shape: Sequence[int], groups: int, stride: Sequence[int]) -> int:
@@ -284,29 +304,3 @@ def _varies(positions: Tensor, axes: tuple[int, ...]) -> bool:
 
 def _is_plain(value: object) -> bool:
     return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_quantized
-
-
-def _moved(
-    func: OpOverload,
-    args: tuple[Any, ...],
-    shadow: _Shadow,
-    shadows: Mapping[int, list[_Shadow]],
-    place: Callable[[Tensor], int],
-) -> Tensor | None:
-    """Positions after an operation that copies entries, from positions before it."""
-
-    def swapped(value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return type(value)(swapped(each) for each in value)
-        if not _is_plain(value) or not (value.is_floating_point() or value.is_complex()):
-            return value
-        mine = [each for each in shadows.get(place(value), []) if each.parameter == shadow.parameter]
-        return mine[0].of(value) if mine else torch.full(value.shape, -1)
-
-    name = func.overloadpacket.__name__
-    if name.startswith("copy"):
-        return swapped(args[1]).expand(args[0].shape).contiguous()
-    if name == "constant_pad_nd":
-        return func(swapped(args[0]), args[1], -1)
-    found: Tensor = func(*(swapped(value) for value in args))
-    return found

@@ -42,11 +42,16 @@ def evidence_of_uses(low: Collection[Use], high: Collection[Use], base: Shape, d
         return _settled("input", why, (1, 1), growing)
     if "summed" in kinds:
         return Evidence(None, f"forward uses it in several ways: it is {' and '.join(sorted(kinds))}", open=True, ask=True)
+    return _settled(*_one_by_one(kinds, base, growing), (1, 1), growing)
+
+
+def _one_by_one(kinds: Collection[UseKind], base: Shape, growing: tuple[int, ...]) -> tuple[Role, str]:
+    """(role, reason) of a tensor whose entries are added to activations or multiply them."""
     if is_one_a_unit(base, growing):
-        return _settled("vector", "one number a unit", (1, 1), growing)
+        return "vector", "one number a unit"
     if "scaled" in kinds:
-        return _settled("vector", "forward multiplies by it: a few numbers a unit", (1, 1), growing)
-    return _settled("input", "forward adds its rows", (1, 1), growing)
+        return "vector", "forward multiplies by it: a few numbers a unit"
+    return "input", "forward adds its rows"
 
 
 def _summed(low: Collection[Use], high: Collection[Use], base: Shape, delta: Shape, growing: tuple[int, ...]) -> Evidence:
