@@ -10,8 +10,6 @@ from windtunnel.types.modules import Role
 from windtunnel.types.sizes import ModelCount
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from hpo.families.modules import RoleTable
 
 
@@ -21,7 +19,7 @@ def roles(
     base: int = 64,
     delta: int = 128,
     overrides: Mapping[str, Role] | None = None,
-    inputs: "Tensor | None" = None,
+    inputs: Any = None,
 ) -> "RoleTable":
     """Table with the muP role of every parameter of the modules that a factory builds; print it to check it.
 
@@ -34,7 +32,7 @@ def roles(
         base: first width.
         delta: second, larger width.
         overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first match decides.
-        inputs: a batch for ``forward``, if it is at hand. Both modules are then made on the CPU and called once, and how
+        inputs: a tensor with a batch for ``forward``, if it is at hand. Both modules are then made on the CPU and called once, and how
             forward uses a parameter tells its role where shapes and layers do not.
 
     Raises:

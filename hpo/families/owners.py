@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hpo.families.tracing import transposed_fan_in
 from hpo.mup.roles import Evidence, Shape
 from hpo.mup.uses import Use, evidence_of_uses
+from windtunnel.torch._multipliers import is_in_by_out
 from windtunnel.types.modules import Role
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -108,11 +109,6 @@ def _use(layer: nn.Module, attribute: str, shape: Shape) -> Use | None:
     return None
 
 
-def is_in_by_out(layer: nn.Module) -> bool:
-    """True for a ``Conv1D`` of the package transformers: a linear layer whose weight is stored as [fan_in, fan_out]."""
-    return any((kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D") for kind in type(layer).__mro__)
-
-
 def weights_of_layers(holders: Mapping[str, list[tuple[nn.Module, str]]]) -> list[str]:
     """Names of the parameters that are matrices or windows of a layer whose type is known."""
     return [
@@ -131,6 +127,11 @@ class Pair:
     delta: nn.Module
 
 
+def is_norm(layer: nn.Module) -> bool:
+    """True for torch's norms, and for classes that say in their name that they are one, such as ``LlamaRMSNorm``."""
+    return isinstance(layer, NORMS) or type(layer).__name__.endswith(("LayerNorm", "RMSNorm"))
+
+
 UNSEEN = (
     "Attention: shapes do not show what its logits are divided by. muP wants d_head, not sqrt(d_head); with the same "
     "d_head at every width the two differ by a constant, and with a growing one they do not transfer."
@@ -144,7 +145,7 @@ def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], 
         _head(name, low, pair.delta) for name, low in pair.base.named_modules() if isinstance(low, nn.MultiheadAttention)
     ]
     found = [sentence for sentence in found if sentence] or [UNSEEN]
-    gains = [name for name, held in holders.items() if isinstance(held[0][0], NORMS) and held[0][1] == "weight"]
+    gains = [name for name, held in holders.items() if is_norm(held[0][0]) and held[0][1] == "weight"]
     if gains:
         found.append(
             f"Trainable norm gains ({_some(gains)}) can break the transfer over widths: elementwise_affine=False or "
@@ -175,16 +176,17 @@ def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], 
     changed = [name for name in holders if ".parametrizations." in f".{name}" or name.endswith((".weight_g", ".weight_v"))]
     if changed:
         found.append(f"Reparametrised weights ({_some(changed)}): the rules are for the weight, not for its parts.")
-    loose = [name for name, role in roles.items() if role == "output" and not isinstance(holders[name][0][0], LAYERS)]
+    loose = [name for name, role in roles.items() if role == "output" and not _is_scalable(*holders[name][0])]
     if loose:
         found.append(
             f"Readouts outside of a layer ({_some(loose)}): windtunnel.torch cannot attach their multiplier; make each the "
-            "weight of an nn.Linear."
+            "weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers."
         )
     return found
 
 
-LAYERS = (nn.Linear, *CONVOLUTIONS)
+def _is_scalable(layer: nn.Module, attribute: str) -> bool:
+    return attribute == "weight" and (isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)) or is_in_by_out(layer))
 
 
 def _head(name: str, low: nn.MultiheadAttention, wide: nn.Module) -> str:

@@ -24,7 +24,11 @@ class ScaleInput:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The layer's arguments with its one input scaled, whether positional or by name."""
         self.used = True
-        return tuple(value * self.factor for value in args), {key: value * self.factor for key, value in kwargs.items()}
+        return tuple(map(self.scaled, args)), {key: self.scaled(value) for key, value in kwargs.items()}
+
+    def scaled(self, value: object) -> object:
+        """An argument, scaled if it is the input and no size, as a transposed convolution takes one."""
+        return value * self.factor if isinstance(value, Tensor) else value
 
 
 class ScaleOutput:
@@ -40,12 +44,18 @@ class ScaleOutput:
         return output * self.factor
 
 
-LINEAR_IN_THEIR_INPUT = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LINEAR_IN_THEIR_INPUT = (nn.Linear, *CONVOLUTIONS)
 
 
 def can_be_scaled(module: nn.Module) -> bool:
     """True if a multiplier can act on the layer: linear, convolution (by its input) or embedding (by its output)."""
-    return isinstance(module, (*LINEAR_IN_THEIR_INPUT, nn.Embedding))
+    return isinstance(module, (*LINEAR_IN_THEIR_INPUT, nn.Embedding)) or is_in_by_out(module)
+
+
+def is_in_by_out(layer: nn.Module) -> bool:
+    """True for a ``Conv1D`` of the package transformers: a linear layer whose weight is stored as [fan_in, fan_out]."""
+    return any((kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D") for kind in type(layer).__mro__)
 
 
 def hooks_of(module: nn.Module) -> list[ScaleInput | ScaleOutput]:

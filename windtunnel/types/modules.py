@@ -33,6 +33,11 @@ class TensorFacts(Response):
     """Numbers that one output sums over, where a module of one's own tells; None: all dimensions but the first."""
 
     @property
+    def is_table(self) -> bool:
+        """Whether its rows are looked up or added, so that it multiplies nothing: [entries, width]."""
+        return self.role == "input" and self.flipped and self.fan_in in (None, 1)
+
+    @property
     def part(self) -> str:
         """Name of its part under the scope ``role``: its group, or its role where it has no group."""
         return self.group or self.role
@@ -57,6 +62,20 @@ class TensorLaw(Response):
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
+
+    @property
+    def flipped(self) -> bool:
+        """True if it is stored as [fan_in, fan_out, ...]."""
+        fans = [list(pair) for pair in zip(self.shape, self.grown, strict=True)]
+        match self.role:
+            case "hidden":
+                return len(fans) == 2 and list(self.fan_in) == fans[0] != fans[1]
+            case "input":
+                return fans[0][0] == fans[0][1]
+            case "output":
+                return len(fans) > 1 and fans[1][0] == fans[1][1]
+            case "vector" | "scalar":
+                return False
 
     @property
     def fan_in_fits(self) -> bool:
@@ -103,7 +122,6 @@ class ModuleInfo(Response):
             std = law.init_std
             if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
                 std = max(1, fan_in) ** -0.5
-            still = 1 if law.role == "output" else 0
             facts.append(
                 TensorFacts(
                     name=law.name,
@@ -111,7 +129,7 @@ class ModuleInfo(Response):
                     role=law.role,
                     init_std=std,
                     init_value=law.init_value,
-                    flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                    flipped=law.flipped,
                     fan_in=fan_in if law.fan_in_fits else None,
                 )
             )

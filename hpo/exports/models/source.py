@@ -104,7 +104,7 @@ _NORMALISED = '''def normalised(hidden, dimensions):
 
 ATTACH = '''def scale_input(factor, layer, inputs):
     """Forward pre-hook that multiplies the input of a layer."""
-    return (inputs[0] * factor,)
+    return (inputs[0] * factor, *inputs[1:])
 
 
 def scale_output(factor, layer, inputs, output):
@@ -129,7 +129,9 @@ def attach_multipliers(model):
         layer = model.get_submodule(path)
         if attribute == "weight" and isinstance(layer, nn.Embedding):
             layer.register_forward_hook(partial(scale_output, factor))
-        elif attribute == "weight" and isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        elif attribute == "weight" and (
+            isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)) or type(layer).__name__ == "Conv1D"
+        ):
             layer.register_forward_pre_hook(partial(scale_input, factor))
         else:
             raise TypeError(f"{name} has multiplier {factor:g}, which no hook of a {type(layer).__name__} can give it")
