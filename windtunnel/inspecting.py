@@ -32,8 +32,8 @@ def roles(
         base: first width.
         delta: second, larger width.
         overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first match decides.
-        inputs: a tensor with a batch for ``forward``, if it is at hand. Both modules are then made on the CPU and called once, and how
-            forward uses a parameter tells its role where shapes and layers do not.
+        inputs: a tensor with a batch for ``forward``, if it is at hand. Both modules are then made on the CPU and called
+            once, and how forward uses a parameter tells its role where shapes and layers do not.
 
     Raises:
         ValueError: a role cannot be told, and the message asks for it by tensor; or the widths or overrides are wrong.

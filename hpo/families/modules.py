@@ -104,10 +104,10 @@ def role_table(
         seen: uses of the parameters in a forward pass at both widths; None: none was watched.
     """
     low, high = dict(pair.base.named_parameters()), dict(pair.delta.named_parameters())
-    held = owners(pair.base)
+    held, wide = owners(pair.base), owners(pair.delta)
     uses = seen or ({}, {})
     known = {
-        name: evidence_of(held[name], low[name], high[name], (uses[0].get(name, ()), uses[1].get(name, ())))
+        name: evidence_of(held[name], wide[name], (uses[0].get(name, ()), uses[1].get(name, ())))
         for name in low
         if name in high
     }

@@ -22,10 +22,14 @@ ROW_BY_ROW = (nn.Linear, nn.RNNBase, nn.RNNCellBase)
 """Layers that store a matrix as [fan_out, fan_in]."""
 
 
-def owners(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
+Holders = list[tuple[nn.Module, str]]
+"""The (layer, attribute) pairs that hold one parameter."""
+
+
+def owners(module: nn.Module) -> dict[str, Holders]:
     """Parameter name -> every (layer, attribute) that holds it: more than one where weights are tied."""
     first: dict[int, str] = {}
-    found: dict[str, list[tuple[nn.Module, str]]] = {}
+    found: dict[str, Holders] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         known = first.setdefault(id(parameter), name)
         path, _, attribute = name.rpartition(".")
@@ -33,26 +37,20 @@ def owners(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
     return found
 
 
-def evidence_of(
-    holders: list[tuple[nn.Module, str]],
-    parameter: Tensor,
-    grown: Tensor,
-    seen: tuple[Collection[Use], Collection[Use]] = ((), ()),
-) -> Evidence:
+def evidence_of(low: Holders, high: Holders, seen: tuple[Collection[Use], Collection[Use]] = ((), ())) -> Evidence:
     """Evidence of a parameter's role from what forward does with it, else from the layers that hold it.
 
     Args:
-        holders: (layer, attribute) pairs that hold the parameter.
-        parameter: the parameter at the base width.
-        grown: the parameter at the delta width.
+        low: holders of the parameter at the base width.
+        high: its holders at the delta width.
         seen: its uses in a forward pass at the base and at the delta width; empty: no pass was watched.
     """
-    shapes = tuple(parameter.shape), tuple(grown.shape)
-    by_layer = _by_layers(holders, *shapes)
+    shapes = _shape(low), _shape(high)
+    by_layer = _by_layers(low, high)
     by_use = evidence_of_uses(*seen, *shapes)
     if by_use is None:
         return by_layer
-    if len(holders) > 1 and by_layer.role == "input":
+    if len(low) > 1 and by_layer.role == "input":
         return by_layer  # a table that is read again as a readout: one role, and a warning
     if by_layer.role == "vector" and by_use.role == "input" and set(by_use.fan_in or ()) == {1}:
         return by_layer
@@ -60,12 +58,21 @@ def evidence_of(
     return replace(by_use, why=by_layer.why) if same else by_use
 
 
-def _by_layers(holders: list[tuple[nn.Module, str]], shape: Shape, grown: Shape) -> Evidence:
+def _shape(holders: Holders) -> Shape:
+    layer, attribute = holders[0]
+    value = getattr(layer, attribute)
+    assert isinstance(value, Tensor)
+    return tuple(value.shape)
+
+
+def _by_layers(holders: Holders, wide: Holders) -> Evidence:
+    shape, grown = _shape(holders), _shape(wide)
     kinds = [type(layer).__name__ for layer, _ in holders]
-    uses = [(_use(layer, attribute, shape), _use(layer, attribute, grown)) for layer, attribute in holders]
     if len(holders) > 1 and any(isinstance(layer, EMBEDDINGS) for layer, _ in holders):
         return Evidence("input", f"tied: a table of {' and '.join(dict.fromkeys(kinds))}", fan_in=(1, 1))
-    low, high = ({pair[index] for pair in uses} for index in (0, 1))
+    low, high = (
+        {_use(layer, attribute, _shape([(layer, attribute)])) for layer, attribute in each} for each in (holders, wide)
+    )
     if None in low or None in high:
         # A parameter that a module holds itself: [fan_out, fan_in] is the convention of torch's layers only.
         return Evidence(None, "tied" if len(holders) > 1 else kinds[0], open=True)
@@ -109,13 +116,13 @@ def _use(layer: nn.Module, attribute: str, shape: Shape) -> Use | None:
     return None
 
 
-def weights_of_layers(holders: Mapping[str, list[tuple[nn.Module, str]]]) -> list[str]:
+def weights_of_layers(holders: Mapping[str, Holders]) -> list[str]:
     """Names of the parameters that are matrices or windows of a layer whose type is known."""
     return [
         name
         for name, held in holders.items()
         for layer, attribute in held
-        if (use := _use(layer, attribute, (2, 2))) is not None and use.kind == "summed" and attribute.endswith("weight")
+        if (use := _use(layer, attribute, _shape([(layer, attribute)]))) is not None and use.kind == "summed"
     ]
 
 
@@ -139,7 +146,7 @@ UNSEEN = (
 """Warning that every module gets, for no check can see it."""
 
 
-def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], roles: Mapping[str, Role]) -> list[str]:
+def warnings_of(pair: Pair, holders: Mapping[str, Holders], roles: Mapping[str, Role]) -> list[str]:
     """Warnings about what shapes cannot show, and about where muP is known to break."""
     found = [
         _head(name, low, pair.delta) for name, low in pair.base.named_modules() if isinstance(low, nn.MultiheadAttention)

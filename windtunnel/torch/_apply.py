@@ -282,8 +282,8 @@ def _owner(found: MatchedModel, row: TensorRow) -> nn.Module:
     if not can_be_scaled(module) or found.own[row.name].rpartition(".")[2] != "weight":
         raise PlanMismatch(
             f"{found.own[row.name]} has forward multiplier {row.multiplier:g}, which needs it to be the weight of an "
-            f"nn.Linear, a convolution, an nn.Embedding or a Conv1D of transformers; it belongs to a {type(module).__name__}. "
-            "Make it the weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers"
+            f"nn.Linear, a convolution, an nn.Embedding or a Conv1D; it belongs to a {type(module).__name__}. Make it "
+            "the weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers"
         )
     return module
 
