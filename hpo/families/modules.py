@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hpo.families.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
 from hpo.families.tracing import UsesByName, uses_in_forward
-from hpo.mup.roles import TensorRole, tensor_roles
+from hpo.mup.roles import RoleQuestion, TensorRole, tensor_roles
 from windtunnel.types.modules import Role
 
 Factory = Callable[[int], nn.Module]
@@ -72,7 +72,13 @@ def roles(
     """
     pair = modules_at(build, base, delta)
     seen = None if inputs is None else (watched(build(base), inputs), watched(build(delta), inputs))
-    return role_table(pair, base, delta, overrides, seen)
+    try:
+        return role_table(pair, base, delta, overrides, seen)
+    except RoleQuestion as asked:
+        if inputs is not None:
+            raise
+        hint = "Or give a batch of inputs, and what forward does with it is seen"
+        raise RoleQuestion({name: f"{text}. {hint}" for name, text in asked.questions.items()}) from None
 
 
 def watched(module: nn.Module, inputs: Tensor) -> UsesByName:

@@ -6,7 +6,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from hpo.families.tracing import transposed_fan_in
+from hpo.families.entries import transposed_fan_in
 from hpo.mup.roles import Evidence, Shape
 from hpo.mup.uses import Use, evidence_of_uses
 from windtunnel.torch._multipliers import is_in_by_out

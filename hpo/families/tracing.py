@@ -1,7 +1,6 @@
 """Watches one forward pass and tells how each parameter is used, and how many of its numbers one output sums over."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -12,6 +11,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from hpo.families.entries import (
+    ADDS,
+    MOVES,
+    NORMALISES,
+    PICKS,
+    SAME_PLACES,
+    SUMMED_AXES,
+    TABLES,
+    Seen,
+    Shadow,
+    transposed_fan_in,
+    varies,
+)
 from hpo.mup.uses import Use, UseKind
 
 UsesByName = Mapping[str, frozenset[Use]]
@@ -34,58 +46,8 @@ def uses_in_forward(module: nn.Module, *inputs: Any, weights: Collection[str] = 
     watch.live.update(watch.place(value) for value in tree_leaves(inputs) if isinstance(value, Tensor))
     with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), watch:
         module(*inputs)
-    return {name: frozenset(Use(use.kind, use.fan_in) for use in found) for name, found in watch.uses.items()}
-
-
-@dataclass
-class _Seen:
-    """A use that a later operation may still turn into another: a product becomes a sum when it is summed."""
-
-    kind: UseKind
-    fan_in: int = 1
-
-
-@dataclass(frozen=True)
-class _Shadow:
-    """Positions, in its parameter, of the entries that a storage holds."""
-
-    parameter: str
-    positions: Tensor
-    """[entries of the storage]; -1 where there is no entry of the parameter."""
-    product: _Seen | None = None
-    """The use to amend, where the storage holds activations times the parameter; None: it holds the parameter alone."""
-
-    def of(self, value: Tensor) -> Tensor:
-        """Positions of the entries of a tensor on that storage, in its shape."""
-        return self.positions.as_strided(value.shape, value.stride(), value.storage_offset())
-
-
-SUMMED_AXES: Mapping[str, Sequence[tuple[int, ...]]] = {
-    "mm": ((1,), (0,)),
-    "bmm": ((2,), (1,)),
-    "mv": ((1,), (0,)),
-    "dot": ((0,), (0,)),
-    "vdot": ((0,), (0,)),
-    "addmm": ((), (1,), (0,)),
-    "_addmm_activation": ((), (1,), (0,)),
-    "baddbmm": ((), (2,), (1,)),
-    "addbmm": ((), (0, 2), (0, 1)),
-    "addmv": ((), (1,), (0,)),
-    "_grouped_mm": ((1,), (-2,)),
-    "linear": ((-1,), (-1,)),
-}
-"""Products -> the axes of each operand that they sum over; of an operand that is added, none."""
-
-NORMALISES = ("native_layer_norm", "native_group_norm", "native_batch_norm", "_fused_rms_norm", "_native_batch_norm_legit")
-LOOKS_UP = ("embedding", "_embedding_bag", "_embedding_bag_forward_only", "index", "index_select", "gather", "take")
-ADDS = ("add", "sub", "rsub", "where", "masked_fill", "copy", "cat", "stack", "index_put", "scatter", "lift_fresh")
-"""Operations in which parameters that meet activations are added to them or put among them."""
-
-MOVES = ("cat", "stack", "repeat", "roll", "flip", "constant_pad_nd", "index", "index_select", "gather", "copy")
-"""Operations that copy entries to other places, and can be done to positions as to entries."""
-
-SAME_PLACES = ("_to_copy", "tril", "triu", "_weight_norm_interface")
-"""Operations whose result has, at each place, a function of the entry at that place, beside those that torch tags so."""
+    found = {name: uses for name, uses in watch.uses.items() if name not in watch.lost}
+    return {name: frozenset(Use(use.kind, use.fan_in) for use in uses) for name, uses in found.items()}
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -94,9 +56,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, module: nn.Module, weights: frozenset[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights = weights
-        self.uses: dict[str, list[_Seen]] = {}
+        self.uses: dict[str, list[Seen]] = {}
+        self.lost: set[str] = set()
         self.live: set[int] = set()
-        self.shadows: dict[int, list[_Shadow]] = {}
+        self.shadows: dict[int, list[Shadow]] = {}
         self.kept: list[Tensor] = []
         for name, parameter in module.named_parameters():
             self.cast(name, parameter, torch.arange(parameter.numel()).view(parameter.shape))
@@ -106,7 +69,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.kept.append(value)
         return int(value.untyped_storage()._cdata)
 
-    def cast(self, name: str, value: Tensor, positions: Tensor, product: _Seen | None = None) -> None:
+    def cast(self, name: str, value: Tensor, positions: Tensor, product: Seen | None = None) -> None:
         """Note that a tensor holds the entries of a parameter at these positions."""
         if value.numel() == 0:
             return
@@ -115,7 +78,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         flat = before[0].clone() if before else torch.full((entries,), -1)
         flat.as_strided(value.shape, value.stride(), value.storage_offset()).copy_(positions)
         kept = [shadow for shadow in self.shadows.get(self.place(value), []) if shadow.parameter != name]
-        self.shadows[self.place(value)] = [*kept, _Shadow(name, flat, product)]
+        self.shadows[self.place(value)] = [*kept, Shadow(name, flat, value.element_size(), product)]
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -129,71 +92,74 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def follow(self, func: OpOverload, args: tuple[Any, ...], given: list[Tensor], results: list[Tensor]) -> None:
-        """Note what one operation did."""
+        """Note what one operation did: its results are activations if it used a parameter, or was given some."""
         places = [self.place(value) for value in given]
-        held = [self.shadows.get(place, []) for place in places]
+        if not func._schema.is_mutable and all(self.place(value) in places for value in results):
+            return  # a view, which the storage knows
         is_live = any(place in self.live for place in places)
-        name = func.overloadpacket.__name__
-        name = name if name.startswith("_") and name.endswith("__") else name.rstrip("_") or name
-        is_view = not func._schema.is_mutable and all(self.place(value) in places for value in results)
-        if is_view:
-            return
-        if not any(held):
-            if is_live:
-                self.live.update(map(self.place, results))
-            return
+        if any(self.held(value) for value in given):
+            is_live = self.use(func, args, given, results, is_live=is_live)
+        if is_live:
+            self.live.update(map(self.place, results))
+
+    def use(
+        self, func: OpOverload, args: tuple[Any, ...], given: list[Tensor], results: list[Tensor], *, is_live: bool
+    ) -> bool:
+        """Note what an operation does with parameters; True if its results are activations."""
+        name = func.overloadpacket.__name__.rstrip("_")
         if name == "sum":
             self.sum(given[0], args)
-        if any(shadow.product is not None for shadows in held for shadow in shadows):
-            is_live = True
         if name in SUMMED_AXES:
-            self.contract(given, SUMMED_AXES[name])
-        elif name == "convolution":
+            return self.contract(given, SUMMED_AXES[name])
+        if name == "convolution":
             self.convolve(given, args)
         elif name == "_trilinear":
             self.trilinear(given, args)
-        elif name in NORMALISES or name == "_prelu_kernel":
+        elif name in NORMALISES:
             self.note(given[:1], "added")
             self.note(given[1:], "scaled")
-        elif name in LOOKS_UP and (name.startswith(("emb", "_emb")) or self.place(given[-1]) in self.live):
+        elif name in TABLES or (name in PICKS and given[0].dim() < 3 and self.place(given[-1]) in self.live):
             self.note(given[:1], "looked up")
             self.note(given[1:], "added")
-        elif is_live:
+        elif name not in PICKS and (is_live or any(shadow.product for value in given for shadow in self.held(value))):
             self.meet(name, func, given, results)
-            return
         else:
             self.carry(name, func, args, given, results)
-            return
-        self.live.update(map(self.place, results))
+            return False
+        return True
 
-    def pure(self, value: Tensor) -> list[_Shadow]:
+    def held(self, value: Tensor) -> list[Shadow]:
+        """Shadows of a tensor."""
+        return [each for each in self.shadows.get(self.place(value), []) if each.bytes == value.element_size()]
+
+    def pure(self, value: Tensor) -> list[Shadow]:
         """Shadows of a tensor that holds entries of parameters alone."""
-        return [shadow for shadow in self.shadows.get(self.place(value), []) if shadow.product is None]
+        return [shadow for shadow in self.held(value) if shadow.product is None]
 
     def note(self, values: Sequence[Tensor], kind: UseKind) -> None:
         """Note a use of all parameters that these tensors hold."""
         for value in values:
             for shadow in self.pure(value):
                 if (shadow.of(value) >= 0).any():
-                    self.uses.setdefault(shadow.parameter, []).append(_Seen(kind))
+                    self.uses.setdefault(shadow.parameter, []).append(Seen(kind))
 
-    def contract(self, operands: Sequence[Tensor], axes: Sequence[tuple[int, ...]]) -> None:
-        """Note a product that sums over these axes of its operands."""
-        pairs = list(zip(operands, axes, strict=False))
-        factors = [value for value, summed in pairs if summed]
-        both = all(self.pure(value) for value in factors)
-        for value, summed in pairs:
-            if not summed:
+    def contract(self, operands: Sequence[Tensor], axes: Sequence[tuple[int, ...]]) -> bool:
+        """Note a product that sums over these axes of its operands; True if its result is activations.
+
+        Of two parameters that are multiplied with each other, one is a weight, and one takes the place of activations.
+        A parameter that is multiplied with constants is still on its way, as that of a spectral norm: nothing is noted.
+        """
+        factors = [(value, summed) for value, summed in zip(operands, axes, strict=False) if summed]
+        live = [self.place(value) in self.live for value, _ in factors]
+        known = [any(shadow.parameter in self.weights for shadow in self.pure(value)) for value, _ in factors]
+        for index, (value, summed) in enumerate(factors):
+            if known[index] or any(live):
+                self.summed(value, summed, prod(value.shape[axis] for axis in summed))
+            elif any(known):
                 self.note([value], "added")
-                continue
-            shadows = self.pure(value)
-            if both and not any(shadow.parameter in self.weights for shadow in shadows):
-                # Of two parameters that are multiplied with each other, one is the weight and one takes activations' place.
-                other = [each for each in factors if each is not value]
-                if any(shadow.parameter in self.weights for each in other for shadow in self.pure(each)):
-                    self.note([value], "added")
-                continue
-            self.summed(value, summed, prod(value.shape[axis] for axis in summed))
+        if any(live) or any(known):
+            self.note([value for value, summed in zip(operands, axes, strict=False) if not summed], "added")
+        return any(live) or any(known)
 
     def summed(self, value: Tensor, axes: tuple[int, ...], terms: int) -> None:
         """Note a sum over axes of a tensor, of so many terms."""
@@ -201,7 +167,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             positions = shadow.of(value)
             if not (positions >= 0).any():
                 continue
-            use = _Seen("summed", terms) if _varies(positions, axes) or terms == 1 else _Seen("scaled")
+            use = Seen("summed", terms) if varies(positions, axes) or terms == 1 else Seen("scaled")
             self.uses.setdefault(shadow.parameter, []).append(use)
 
     def convolve(self, given: list[Tensor], args: tuple[Any, ...]) -> None:
@@ -213,7 +179,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if is_transposed:
             terms = transposed_fan_in(weight.shape, groups, stride)
         for shadow in self.pure(weight):
-            self.uses.setdefault(shadow.parameter, []).append(_Seen("summed", terms))
+            self.uses.setdefault(shadow.parameter, []).append(Seen("summed", terms))
 
     def trilinear(self, given: list[Tensor], args: tuple[Any, ...]) -> None:
         """Note a product of three tensors, each with inserted axes, summed over some of them: a bilinear layer."""
@@ -226,24 +192,26 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         sizes = [max(each) for each in zip(*expanded, strict=True)]
         for value in given:
             for shadow in self.pure(value):
-                self.uses.setdefault(shadow.parameter, []).append(_Seen("summed", prod(sizes[axis] for axis in args[6])))
+                self.uses.setdefault(shadow.parameter, []).append(Seen("summed", prod(sizes[axis] for axis in args[6])))
 
     def sum(self, value: Tensor, args: tuple[Any, ...]) -> None:
         """Turn products of a parameter and activations into sums, where they are summed over entries of the parameter."""
         given = args[1] if len(args) > 1 and isinstance(args[1], (list, tuple)) else []
         axes = tuple(given) or tuple(range(value.dim()))
-        for shadow in self.shadows.get(self.place(value), []):
-            if shadow.product is not None and _varies(shadow.of(value), axes):
+        for shadow in self.held(value):
+            if shadow.product is not None and varies(shadow.of(value), axes):
                 shadow.product.kind, shadow.product.fan_in = "summed", prod(value.shape[axis] for axis in axes)
 
     def meet(self, name: str, func: OpOverload, given: list[Tensor], results: list[Tensor]) -> None:
-        """Note an operation in which parameters meet activations."""
-        self.live.update(map(self.place, results))
+        """Note an operation in which parameters meet activations; what it does with them is known of a few."""
+        if name not in ADDS and torch.Tag.pointwise not in func.tags:
+            self.lost.update(shadow.parameter for value in given for shadow in self.pure(value))
+            return
         self.note(given, "added" if name in ADDS else "scaled")
         if name not in ("mul", "div") or len(results) != 1:
             return
         for value in given:
-            for shadow in self.shadows.get(self.place(value), []):
+            for shadow in self.held(value):
                 use = shadow.product or next(reversed(self.uses.get(shadow.parameter, [])), None)
                 if use is not None and not func._schema.is_mutable:
                     self.cast(shadow.parameter, results[0], shadow.of(value).expand(results[0].shape), use)
@@ -281,25 +249,6 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             found = func(*(swapped(value) for value in args))
         return found
-
-
-def transposed_fan_in(shape: Sequence[int], groups: int, stride: Sequence[int]) -> int:
-    """Numbers that one output of a transposed convolution sums over: at most one of ``stride`` window entries reaches it.
-
-    Args:
-        shape: shape of the weight, [in, out / groups, *window].
-        groups: groups of the channels.
-        stride: stride along each axis of the window.
-    """
-    return shape[0] // groups * prod(-(-window // step) for window, step in zip(shape[2:], stride, strict=True))
-
-
-def _varies(positions: Tensor, axes: tuple[int, ...]) -> bool:
-    """True if a sum over these axes adds up different entries."""
-    first = positions
-    for axis in axes:
-        first = first.narrow(axis, 0, 1)
-    return bool((first != positions).any())
 
 
 def _is_plain(value: object) -> bool:

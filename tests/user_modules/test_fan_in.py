@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from hpo.families.describing import describe
 from hpo.families.modules import roles
@@ -112,6 +113,12 @@ CASES = [
     case("product and sum", "output", lambda w: randn(w, 2), lambda x, w: (x[:, :, None] * w).sum(1)),
     case("packed", "hidden", lambda w: randn(w, 3 * w), lambda x, w: torch.stack([x @ part for part in w.chunk(3, 1)])),
     case("experts", "hidden", lambda w: randn(4, 2 * w, w), lambda x, w: functional.linear(x, w[1])),
+    case(
+        "a matrix for each example",
+        "hidden",
+        lambda w: randn(7, w, 2 * w),
+        lambda x, w: torch.einsum("bi,bio->bo", x, w[tokens(x)]),
+    ),
     case("cast and copied", "hidden", lambda w: randn(w, 2 * w), lambda x, w: x.double() @ w.double().clone()),
     case("masked", "hidden", lambda w: randn(w, 2 * w), lambda x, w: x @ (w * torch.ones(w.shape))),
     case("padded", "hidden", lambda w: randn(w, 2 * w), lambda x, w: x @ functional.pad(w, (0, 2))),
@@ -246,6 +253,33 @@ class Widening(nn.Module):
         return inputs @ self.first @ self.second @ self.head
 
 
+def test_a_weight_that_is_computed_from_the_parameter_is_followed():
+    """Weight standardisation, a spectral norm, rounding with a straight-through gradient, and a checkpoint."""
+
+    def standard(x: Tensor, layer: nn.Linear) -> Tensor:
+        weight = layer.weight
+        return functional.linear(x, (weight - weight.mean(1, keepdim=True)) / weight.std(1, keepdim=True))
+
+    def rounded(x: Tensor, w: Tensor) -> Tensor:
+        return x @ (w + (w.round() - w).detach())
+
+    def again(x: Tensor, w: Tensor) -> Tensor:
+        return checkpoint(matmul, x, w, use_reentrant=False)
+
+    def bounded(width: int) -> nn.Module:
+        return nn.utils.parametrizations.spectral_norm(nn.Linear(width, 3 * width, bias=False))
+
+    built: list[Callable[[int], nn.Module]] = [
+        lambda width: Single(width, nn.Linear(width, 3 * width, bias=False), standard, wide=True),
+        lambda width: Single(width, randn(width, 3 * width), rounded, wide=True),
+        lambda width: Single(width, randn(width, 3 * width), again, wide=True),
+        lambda width: Single(width, bounded(width), call, wide=True),
+    ]
+    for build in built:
+        (row,) = roles(build, base=BASE, delta=DELTA, inputs=randn(BATCH, FEATURES)).rows
+        assert (row.role, row.fan_in) == ("hidden", (BASE, DELTA)), row.name
+
+
 def test_fans_that_grow_apart_are_told_apart():
     row = roles(Widening, base=BASE, delta=DELTA, inputs=randn(BATCH, FEATURES)).rows[1]
     assert (row.base, row.delta, row.m_in, row.m_out) == ((8, 16), (16, 48), 2, 3)
@@ -263,6 +297,7 @@ def test_fans_that_grow_apart_are_told_apart():
         (lambda w: Single(w, randn(FEATURES, w), lambda x, p: (x @ p).tanh() @ p.T, wide=False), "another over 8 and 16"),
         (lambda w: Single(w, randn(w, w), lambda x, p: (x[:, :, None] * p).tanh(), wide=True), "forward multiplies by it"),
         (lambda w: Single(w, randn(FEATURES, w), lambda x, p: x @ p + p[0] * x.sum(), wide=False), "scaled and summed"),
+        (lambda w: Single(w, randn(7, w), torch.cdist, wide=True), "dimension 1 grows"),
         (lambda w: Single(w, randn(2, w), lambda x, p: x * torch.fft.rfft(p).abs().sum(), wide=True), "dimension 1 grows"),
     ],
 )
@@ -324,6 +359,8 @@ def test_a_module_of_raw_matrices_gets_the_rules_of_the_same_module_of_layers(pa
     starts = [[fact.init_std for fact in table.tensors_at(4 * BASE, 1)] for table in tables]
     assert starts[0] == starts[1]
     assert starts[1][:2] == pytest.approx([1 / sqrt(FEATURES), 1 / sqrt(4 * BASE)])
+    assert [fact.flipped for fact in tables[1].tensors_at(BASE, 1)] == [True, True, True]
+    assert not any(fact.is_table for fact in tables[1].tensors_at(BASE, 1))
     rules = [
         tensor_rules(
             parametrization, optimizer_info("adamw"), "decoupled", table.tensors_at(BASE, 1), table.tensors_at(4 * BASE, 1)
