@@ -7,9 +7,9 @@ from math import prod
 from torch import Tensor, nn
 
 from hpo.families.entries import transposed_fan_in
-from hpo.mup.roles import Evidence, Shape
+from hpo.mup.roles import Evidence, Shape, TensorRole
 from hpo.mup.uses import Use, evidence_of_uses
-from windtunnel.torch._multipliers import is_in_by_out
+from windtunnel.torch._effective import is_in_by_out
 from windtunnel.types.modules import Role
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -124,6 +124,13 @@ def weights_of_layers(holders: Mapping[str, Holders]) -> list[str]:
         for layer, attribute in held
         if (use := _use(layer, attribute, _shape([(layer, attribute)]))) is not None and use.kind == "summed"
     ]
+
+
+def is_matrix(holders: Holders, row: TensorRole) -> bool:
+    """Whether a parameter that does not grow is a weight that something is summed over, and no bias, gain or scale."""
+    if row.summed is not None:
+        return row.summed
+    return "bias" not in holders[0][1] and sum(size > 1 for size in row.base) > 1
 
 
 @dataclass(frozen=True)

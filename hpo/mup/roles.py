@@ -42,6 +42,8 @@ class Evidence:
     """True if shapes must not decide either: what is known of the tensor fits no single role."""
     fan_in: tuple[int, int] | None = None
     """Numbers that one output sums over, at the base and at the delta width; None: not known."""
+    summed: bool | None = None
+    """Whether outputs are sums over it, as over a matrix; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class TensorRole:
     why: str
     fan_in: tuple[int, int] | None = None
     """Numbers that one output sums over, at the base and at the delta width; None: not known."""
+    summed: bool | None = None
+    """Whether outputs are sums over it, as over a matrix; None: not known."""
 
 
 def tensor_roles(
@@ -116,7 +120,8 @@ def tensor_roles(
             fans = None
         _check_role(name, role, dimensions, summed=fans is not None)
         m_in, m_out = _growth(name, role, base[name], delta[name], dimensions, fans)
-        found.append(TensorRole(name, tuple(base[name]), tuple(delta[name]), role, m_in, m_out, why, fans))
+        summed = None if told is None else told.summed
+        found.append(TensorRole(name, tuple(base[name]), tuple(delta[name]), role, m_in, m_out, why, fans, summed))
     if questions:
         raise RoleQuestion(questions)
     return found

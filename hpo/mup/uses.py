@@ -1,7 +1,7 @@
 """Tells a parameter's role from how a forward pass uses it at two widths. Imports no torch."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose, prod
 from typing import Literal
 
@@ -36,13 +36,13 @@ def evidence_of_uses(low: Collection[Use], high: Collection[Use], base: Shape, d
         return None
     growing = tuple(index for index, (small, large) in enumerate(zip(base, delta, strict=True)) if small != large)
     if kinds == {"summed"}:
-        return _summed(low, high, base, delta, growing)
+        return replace(_summed(low, high, base, delta, growing), summed=True)
     if "looked up" in kinds:
         why = "its rows are looked up" + (", and it is used again, tied" if len(kinds) > 1 else "")
         return _settled("input", why, (1, 1), growing)
     if "summed" in kinds:
         return Evidence(None, f"forward uses it in several ways: it is {' and '.join(sorted(kinds))}", open=True, ask=True)
-    return _settled(*_one_by_one(kinds, base, growing), (1, 1), growing)
+    return replace(_settled(*_one_by_one(kinds, base, growing), (1, 1), growing), summed=False)
 
 
 def _one_by_one(kinds: Collection[UseKind], base: Shape, growing: tuple[int, ...]) -> tuple[Role, str]:

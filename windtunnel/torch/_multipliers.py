@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from windtunnel.torch._effective import LAYERS, Handed, is_in_by_out
 
 
 class ScaleInput:
@@ -15,15 +18,17 @@ class ScaleInput:
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.used = False
+        self.handed = Handed()
 
     def __call__(
         self,
-        module: nn.Module,  # noqa: ARG002 - torch passes it
+        module: nn.Module,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The layer's arguments with its one input scaled, whether positional or by name."""
         self.used = True
+        _take_up(self, module)
         return tuple(map(self.scaled, args)), {key: self.scaled(value) for key, value in kwargs.items()}
 
     def scaled(self, value: object) -> object:
@@ -37,6 +42,11 @@ class ScaleOutput:
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.used = False
+        self.handed = Handed()
+
+    def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:  # noqa: ARG002 - torch passes them
+        """Take up what was written into a state dict, before the weight is read."""
+        _take_up(self, module)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ARG002
         """The output, scaled."""
@@ -44,18 +54,15 @@ class ScaleOutput:
         return output * self.factor
 
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-LINEAR_IN_THEIR_INPUT = (nn.Linear, *CONVOLUTIONS)
+def _take_up(hook: ScaleInput | ScaleOutput, module: nn.Module) -> None:
+    """Take up what was written into the layer's state dict; compiled code leaves that to the next step or state dict."""
+    if not torch.compiler.is_compiling():
+        hook.handed.take_up(module, hook.factor)
 
 
 def can_be_scaled(module: nn.Module) -> bool:
     """True if a multiplier can act on the layer: linear, convolution (by its input) or embedding (by its output)."""
-    return isinstance(module, (*LINEAR_IN_THEIR_INPUT, nn.Embedding)) or is_in_by_out(module)
-
-
-def is_in_by_out(layer: nn.Module) -> bool:
-    """True for a ``Conv1D`` of the package transformers: a linear layer whose weight is stored as [fan_in, fan_out]."""
-    return any((kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D") for kind in type(layer).__mro__)
+    return isinstance(module, LAYERS) or is_in_by_out(module)
 
 
 def hooks_of(module: nn.Module) -> list[ScaleInput | ScaleOutput]:
@@ -77,9 +84,18 @@ def scale(module: nn.Module, factor: float) -> None:
         module._forward_pre_hooks_with_kwargs.pop(key, None)
     for key in [key for key, hook in module._forward_hooks.items() if isinstance(hook, ScaleOutput)]:
         del module._forward_hooks[key]
+    for key in [key for key, hook in module._forward_pre_hooks.items() if isinstance(_bound_to(hook), ScaleOutput)]:
+        del module._forward_pre_hooks[key]
     if factor == 1:
         return
     if isinstance(module, nn.Embedding):
-        module.register_forward_hook(ScaleOutput(factor))
+        scaling = ScaleOutput(factor)
+        module.register_forward_pre_hook(scaling.before)
+        module.register_forward_hook(scaling)
     else:
         module.register_forward_pre_hook(ScaleInput(factor), with_kwargs=True)
+
+
+def _bound_to(hook: object) -> object:
+    """The object whose method a hook is; None for other hooks."""
+    return getattr(hook, "__self__", None)
