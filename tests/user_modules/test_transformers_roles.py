@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from hpo.families.describing import describe
 from windtunnel.tasks import UserTask
-from windtunnel.types.modules import Role, TensorFacts
+from windtunnel.types.modules import ModuleInfo, Role, TensorFacts
 
 transformers = pytest.importorskip("transformers")
 
@@ -78,7 +79,9 @@ def llama(width: int, depth: int) -> nn.Module:
 
 
 def mixtral(width: int, depth: int) -> nn.Module:
-    config = transformers.MixtralConfig(**_llama(width, depth), num_local_experts=4, num_experts_per_tok=2)
+    config = transformers.MixtralConfig(
+        **_llama(width, depth), num_local_experts=4, num_experts_per_tok=2, experts_implementation="eager"
+    )
     return Logits(transformers.MixtralForCausalLM(config))
 
 
@@ -257,6 +260,11 @@ def task(build: Callable[[int, int], nn.Module]) -> UserTask:
     )
 
 
+@cache
+def described(build: Callable[[int, int], nn.Module]) -> ModuleInfo:
+    return describe(task(build))
+
+
 def expected(table: tuple[Row, ...], name: str) -> Row:
     return next(row for row in table if fnmatchcase(name, row.pattern))
 
@@ -270,7 +278,7 @@ def check(fact: TensorFacts, row: Row, width: int) -> None:
 
 @pytest.mark.parametrize("build", TABLES, ids=lambda build: build.__name__)
 def test_every_tensor_has_the_role_fan_in_and_start_of_its_architecture(build):
-    info, table = describe(task(build)), TABLES[build]
+    info, table = described(build), TABLES[build]
     names = [name for name, _ in build(32, 2).named_parameters()]
     assert [law.name for law in info.tensors] == names
     assert all(any(fnmatchcase(name, row.pattern) for name in names) for row in table)
@@ -283,9 +291,9 @@ def test_every_tensor_has_the_role_fan_in_and_start_of_its_architecture(build):
 
 @pytest.mark.parametrize("build", [gpt2, t5, mamba], ids=lambda build: build.__name__)
 def test_a_tied_readout_is_an_input_with_the_caveat_told(build):
-    tied = [law for law in describe(task(build)).tensors if law.tied]
+    tied = [law for law in described(build).tensors if law.tied]
     assert [law.role for law in tied] == ["input"]
-    assert any(f"{tied[0].name} is tied: it is an input" in warning for warning in describe(task(build)).warnings)
+    assert any(f"{tied[0].name} is tied: it is an input" in warning for warning in described(build).warnings)
 
 
 def test_a_conv1d_reads_its_input_over_the_first_dimension():
@@ -294,6 +302,6 @@ def test_a_conv1d_reads_its_input_over_the_first_dimension():
     output = layer(torch.randn(1, 32, generator=torch.Generator().manual_seed(0)))
     (slope,) = torch.autograd.grad(output[0, 0], layer.weight)
     fan_in = int((slope != 0).sum())
-    (law,) = [law for law in describe(task(gpt2)).tensors if law.name.endswith("h.0.mlp.c_fc.weight")]
+    (law,) = [law for law in described(gpt2).tensors if law.name.endswith("h.0.mlp.c_fc.weight")]
     assert (law.shape, law.fan_in[0]) == ([32, 128], fan_in)
     assert prod(law.shape) // fan_in == 128
