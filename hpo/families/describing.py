@@ -106,6 +106,7 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 shape=list(row.base),
                 grown=list(row.delta),
                 fan_in=row.fan_in or (1, 1),
+                over=None if row.over is None else list(row.over),
                 init_std=given,
                 init_value=constant,
                 why=row.why,

@@ -56,6 +56,7 @@ class Seen:
 
     kind: UseKind
     fan_in: int = 1
+    over: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

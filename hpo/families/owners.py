@@ -106,13 +106,14 @@ def _use(layer: nn.Module, attribute: str, shape: Shape) -> Use | None:
     if isinstance(layer, (*NORMS, nn.PReLU)):
         return Use("scaled")
     if isinstance(layer, TRANSPOSED) and attribute == "weight":
-        return Use("summed", transposed_fan_in(shape, layer.groups, layer.stride))
+        over = (0, *range(2, len(shape)))
+        return Use("summed", transposed_fan_in(shape, layer.groups, layer.stride), over)
     if is_in_by_out(layer) and attribute == "weight":
-        return Use("summed", shape[0])
+        return Use("summed", shape[0], (0,))
     known = (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention)
     if isinstance(layer, known) or is_in_by_out(layer):
         is_bias = len(shape) < 2 or attribute in ("bias_k", "bias_v")
-        return Use("added") if is_bias else Use("summed", prod(shape[1:]))
+        return Use("added") if is_bias else Use("summed", prod(shape[1:]), tuple(range(1, len(shape))))
     return None
 
 

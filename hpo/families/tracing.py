@@ -47,7 +47,7 @@ def uses_in_forward(module: nn.Module, *inputs: Any, weights: Collection[str] = 
     with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), watch:
         module(*inputs)
     found = {name: uses for name, uses in watch.uses.items() if name not in watch.lost}
-    return {name: frozenset(Use(use.kind, use.fan_in) for use in uses) for name, uses in found.items()}
+    return {name: frozenset(Use(use.kind, use.fan_in, use.over) for use in uses) for name, uses in found.items()}
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -61,6 +61,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live: set[int] = set()
         self.shadows: dict[int, list[Shadow]] = {}
         self.kept: list[Tensor] = []
+        self.shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
             self.cast(name, parameter, torch.arange(parameter.numel()).view(parameter.shape))
 
@@ -167,8 +168,22 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             positions = shadow.of(value)
             if not (positions >= 0).any():
                 continue
-            use = Seen("summed", terms) if varies(positions, axes) or terms == 1 else Seen("scaled")
-            self.uses.setdefault(shadow.parameter, []).append(use)
+            if varies(positions, axes) or terms == 1:
+                self.note_sum(shadow, positions.movedim(axes, tuple(range(-len(axes), 0))).flatten(-len(axes)), terms)
+            else:
+                self.uses.setdefault(shadow.parameter, []).append(Seen("scaled"))
+
+    def note_sum(self, shadow: Shadow, positions: Tensor, terms: int) -> None:
+        """Note a sum of so many terms; positions of the parameter's entries in them are [outputs, ..., terms]."""
+        over = self.dimensions(shadow.parameter, positions)
+        self.uses.setdefault(shadow.parameter, []).append(Seen("summed", terms, over))
+
+    def dimensions(self, parameter: str, positions: Tensor) -> tuple[int, ...]:
+        """Dimensions of a parameter along which its entries differ within one of the sums [outputs, ..., terms]."""
+        sums = positions.reshape(-1, positions.shape[-1])
+        one = sums[(sums >= 0).sum(1).argmax()]
+        indices = torch.unravel_index(one[one >= 0], self.shapes[parameter])
+        return tuple(index for index, found in enumerate(indices) if (found != found[:1]).any())
 
     def convolve(self, given: list[Tensor], args: tuple[Any, ...]) -> None:
         """Note a convolution; one output of a transposed one sums over the window's entries that its stride leaves it."""
@@ -179,7 +194,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if is_transposed:
             terms = transposed_fan_in(weight.shape, groups, stride)
         for shadow in self.pure(weight):
-            self.uses.setdefault(shadow.parameter, []).append(Seen("summed", terms))
+            positions = shadow.of(weight).transpose(0, 1) if is_transposed else shadow.of(weight)
+            self.note_sum(shadow, positions.flatten(1), terms)
 
     def trilinear(self, given: list[Tensor], args: tuple[Any, ...]) -> None:
         """Note a product of three tensors, each with inserted axes, summed over some of them: a bilinear layer."""
@@ -192,7 +208,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         sizes = [max(each) for each in zip(*expanded, strict=True)]
         for value in given:
             for shadow in self.pure(value):
-                self.uses.setdefault(shadow.parameter, []).append(Seen("summed", prod(sizes[axis] for axis in args[6])))
+                self.note_sum(shadow, shadow.of(value).flatten(1), prod(sizes[axis] for axis in args[6]))
 
     def sum(self, value: Tensor, args: tuple[Any, ...]) -> None:
         """Turn products of a parameter and activations into sums, where they are summed over entries of the parameter."""
@@ -200,7 +216,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         axes = tuple(given) or tuple(range(value.dim()))
         for shadow in self.held(value):
             if shadow.product is not None and varies(shadow.of(value), axes):
+                positions = shadow.of(value).movedim(axes, tuple(range(-len(axes), 0))).flatten(-len(axes))
                 shadow.product.kind, shadow.product.fan_in = "summed", prod(value.shape[axis] for axis in axes)
+                shadow.product.over = self.dimensions(shadow.parameter, positions)
 
     def meet(self, name: str, func: OpOverload, given: list[Tensor], results: list[Tensor]) -> None:
         """Note an operation in which parameters meet activations; what it does with them is known of a few."""

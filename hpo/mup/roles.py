@@ -44,6 +44,8 @@ class Evidence:
     """Numbers that one output sums over, at the base and at the delta width; None: not known."""
     summed: bool | None = None
     """Whether outputs are sums over it, as over a matrix; None: not known."""
+    over: tuple[int, ...] | None = None
+    """Dimensions that one output sums over; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class TensorRole:
     """Numbers that one output sums over, at the base and at the delta width; None: not known."""
     summed: bool | None = None
     """Whether outputs are sums over it, as over a matrix; None: not known."""
+    over: tuple[int, ...] | None = None
+    """Dimensions that one output sums over; None: not known."""
 
 
 def tensor_roles(
@@ -120,8 +124,10 @@ def tensor_roles(
             fans = None
         _check_role(name, role, dimensions, summed=fans is not None)
         m_in, m_out = _growth(name, role, base[name], delta[name], dimensions, fans)
-        summed = None if told is None else told.summed
-        found.append(TensorRole(name, tuple(base[name]), tuple(delta[name]), role, m_in, m_out, why, fans, summed))
+        seen = told or Evidence(None, "")
+        shapes = tuple(base[name]), tuple(delta[name])
+        over = None if fans is None else seen.over
+        found.append(TensorRole(name, *shapes, role, m_in, m_out, why, fans, seen.summed, over))
     if questions:
         raise RoleQuestion(questions)
     return found

@@ -20,6 +20,8 @@ class Use:
     taken; ``added`` or put among activations, as a bias or a class token; ``scaled``: activations are multiplied by it."""
     fan_in: int = 1
     """Numbers that one output sums over."""
+    over: tuple[int, ...] = ()
+    """Dimensions of the parameter that one output sums over."""
 
 
 def evidence_of_uses(low: Collection[Use], high: Collection[Use], base: Shape, delta: Shape) -> Evidence | None:
@@ -36,7 +38,8 @@ def evidence_of_uses(low: Collection[Use], high: Collection[Use], base: Shape, d
         return None
     growing = tuple(index for index, (small, large) in enumerate(zip(base, delta, strict=True)) if small != large)
     if kinds == {"summed"}:
-        return replace(_summed(low, high, base, delta, growing), summed=True)
+        found = _summed(low, high, base, delta, growing)
+        return replace(found, summed=True, over=max(low, key=lambda use: use.fan_in).over)
     if "looked up" in kinds:
         why = "its rows are looked up" + (", and it is used again, tied" if len(kinds) > 1 else "")
         return _settled("input", why, (1, 1), growing)

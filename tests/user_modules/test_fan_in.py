@@ -1,7 +1,7 @@
 """Fan-ins that shapes do not tell, against the layer's own derivative: one output depends on [fan_in] numbers of it."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from math import prod, sqrt
 from typing import Any
 
@@ -17,6 +17,7 @@ from hpo.mup.growth import growth_of
 from hpo.mup.roles import RoleQuestion
 from hpo.mup.rules import tensor_rules
 from windtunnel.tasks import UserTask
+from windtunnel.types.modules import ModuleInfo
 from windtunnel.types.optimizers import optimizer_info
 
 BASE, DELTA = 8, 16
@@ -377,3 +378,35 @@ def test_a_table_written_before_fan_ins_were_traced_is_still_read():
     facts = table.model_copy(update={"tensors": old}).tensors_at(2 * BASE, 1)
     assert [fact.fan_in for fact in facts] == [1, None, None]
     assert growth_of(table.tensors_at(BASE, 1)[1].model_copy(update={"fan_in": None}), facts[1]).fan_in == 2
+
+
+class Rounded(nn.Module):
+    """Raw matrices with a size of 8/3 of the width in steps of 8, packed with another matrix of the same fan-in."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = -(-8 * width // 24) * 8
+        self.first = nn.Parameter(torch.randn(FEATURES, width))
+        self.up = nn.Parameter(torch.randn(width, 2 * self.inner))
+        self.down = nn.Parameter(torch.randn(self.inner, width))
+        self.head = nn.Linear(width, 16)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        gate, value = (inputs @ self.first @ self.up).split(self.inner, -1)
+        return self.head((torch.sigmoid(gate) * value) @ self.down)
+
+
+@pytest.mark.parametrize("width", [8, 9, 12, 16, 24, 48])
+def test_the_fan_in_of_a_rounded_size_is_the_true_one(width):
+    facts = {fact.name: fact for fact in rounded().tensors_at(width, 1)}
+    inner = Rounded(width).inner
+    assert (facts["up"].fan_in, facts["down"].fan_in, facts["head.weight"].fan_in) == (width, inner, width)
+    assert facts["down"].shape == [inner, width] and facts["down"].init_std == pytest.approx(inner**-0.5)
+    start = {fact.name: fact for fact in rounded().tensors_at(BASE, 1)}
+    growth = growth_of(start["down"], facts["down"])
+    assert (growth.fan_in, growth.fan_out) == (inner / Rounded(BASE).inner, width / BASE)
+
+
+@cache
+def rounded() -> ModuleInfo:
+    return describe(task(Rounded))

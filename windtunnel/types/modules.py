@@ -81,6 +81,8 @@ class TensorLaw(Response):
     """Shape at the delta width."""
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
+    over: list[int] | None = None
+    """Dimensions that one output sums over; None: those that explain how its fan-in grows."""
     init_std: float | None = None
     """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for biases and ``zero``."""
     init_value: float | None = None
@@ -125,13 +127,14 @@ class TensorLaw(Response):
         low, high = self.fan_in
         growing = [index for index, pair in enumerate(zip(self.shape, self.grown, strict=True)) if pair[0] != pair[1]]
         chosen = [
-            (low % prod(self.shape[index] for index in summed), summed)
+            summed
             for count in range(len(growing) + 1)
             for summed in combinations(reversed(growing), count)
             if low * prod(self.grown[index] for index in summed) == high * prod(self.shape[index] for index in summed)
         ]
-        # Where several dimensions explain it, the one that it counts as a whole, as [fan_out, fan_in] has it.
-        _, summed = min(chosen, key=lambda each: each[0] > 0, default=(0, tuple(growing[-1:])))
+        told = set(growing) if self.over is None else set(growing) & set(self.over)
+        # Two dimensions may grow alike; sizes that are rounded tell them apart at other widths.
+        summed = next((each for each in chosen if set(each) == told), chosen[0] if chosen else tuple(growing[-1:]))
         return low * prod(sizes[index] for index in summed) // prod(self.shape[index] for index in summed)
 
     @property
