@@ -106,7 +106,6 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 shape=list(row.base),
                 grown=list(row.delta),
                 fan_in=row.fan_in or (1, 1),
-                over=None if row.over is None else list(row.over),
                 init_std=given,
                 init_value=constant,
                 why=row.why,
@@ -114,7 +113,15 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 matrix=matrix or None,
             )
         )
-    return laws
+    return [_with_dimensions(law, row) for law, row in zip(laws, table.rows, strict=True)]
+
+
+def _with_dimensions(law: TensorLaw, row: TensorRole) -> TensorLaw:
+    """The law with the dimensions that are summed over, if they are not those that its shapes and fan-in suggest."""
+    if row.over is None:
+        return law
+    told = law.model_copy(update={"over": list(row.over)})
+    return law if sorted(told.summed) == sorted(law.summed) else told
 
 
 def _ask_for_deviations(laws: list[TensorLaw], table: RoleTable) -> None:
@@ -132,13 +139,13 @@ def _ask_for_deviations(laws: list[TensorLaw], table: RoleTable) -> None:
 
 def _told(row: TensorRole, law: TensorLaw) -> TensorRole:
     """The row of the table for a person, which also says what makes the outputs."""
-    return replace(row, why=f"{row.why}; makes the outputs") if law.readout else row
+    return replace(row, why=f"{row.why}; makes the outputs") if law.makes_outputs else row
 
 
 def _unread(laws: list[TensorLaw]) -> list[str]:
     """A warning where no tensor makes the outputs alone."""
     inside = [law.name for law in laws if law.role == "output" or law.matrix]
-    if not inside or any(law.readout for law in laws):
+    if not inside or any(law.makes_outputs for law in laws):
         return []
     return [
         "No matrix makes the outputs by itself: all of them start random, and output_multiplier acts on none. Let the last "

@@ -1,10 +1,11 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from math import log, prod
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -14,6 +15,11 @@ Role = Literal["input", "hidden", "output", "vector", "scalar"]
 """Role of a tensor under muP. ``input`` maps a fixed number of inputs to the width, ``hidden`` the width to the width,
 ``output`` the width to a fixed number of outputs; a ``vector`` has one number a unit, a ``scalar`` does not grow."""
 ROLES: tuple[Role, ...] = ("input", "hidden", "output", "vector", "scalar")
+
+
+def _left_out(value: Any) -> bool:
+    """Whether a field of few modules is left out of the JSON of all others."""
+    return not value and value is not False
 
 
 class TensorFacts(Response):
@@ -30,11 +36,11 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
-    fan_in: int | None = None
+    fan_in: int | None = Field(None, exclude_if=_left_out)
     """Numbers that one output sums over, where a module of one's own tells; None: all dimensions but the first."""
-    readout: bool | None = None
+    readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
-    matrix: bool | None = None
+    matrix: bool | None = Field(None, exclude_if=_left_out)
     """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
 
     @property
@@ -81,8 +87,8 @@ class TensorLaw(Response):
     """Shape at the delta width."""
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
-    over: list[int] | None = None
-    """Dimensions that one output sums over; None: those that explain how its fan-in grows."""
+    over: list[int] | None = Field(None, exclude_if=_left_out)
+    """Dimensions that one output sums over; None: the last ones that explain how its fan-in grows."""
     init_std: float | None = None
     """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for biases and ``zero``."""
     init_value: float | None = None
@@ -91,12 +97,17 @@ class TensorLaw(Response):
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
-    readout: bool | None = None
+    readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
-    matrix: bool | None = None
+    matrix: bool | None = Field(None, exclude_if=_left_out)
     """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
-    zero: bool = False
-    """Whether a readout starts at 0."""
+    zero: bool = Field(False, exclude_if=operator.not_)
+    """Whether it starts at 0 where ``readout`` is given; where it is not, what makes the outputs does anyway."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether its output is the module's output."""
+        return self.role == "output" if self.readout is None else self.readout
 
     @property
     def flipped(self) -> bool:
@@ -118,24 +129,31 @@ class TensorLaw(Response):
         low, high = self.fan_in
         return low < high if self.role in ("hidden", "output") else low == high
 
+    @property
+    def summed(self) -> tuple[int, ...]:
+        """Growing dimensions that one output sums over."""
+        low, high = self.fan_in
+        growing = [index for index, pair in enumerate(zip(self.shape, self.grown, strict=True)) if pair[0] != pair[1]]
+        if self.over is not None:
+            return tuple(index for index in growing if index in self.over)
+        return next(
+            (
+                some
+                for count in range(len(growing) + 1)
+                for some in combinations(reversed(growing), count)
+                if low * prod(self.grown[index] for index in some) == high * prod(self.shape[index] for index in some)
+            ),
+            tuple(growing[-1:]),
+        )
+
     def fan_in_at(self, sizes: Sequence[int]) -> int:
-        """Fan-in at other sizes: it grows as those dimensions do that explain its growth from base to delta.
+        """Fan-in at other sizes: it grows as the dimensions do that are summed over.
 
         Args:
             sizes: shape of the tensor at another width.
         """
-        low, high = self.fan_in
-        growing = [index for index, pair in enumerate(zip(self.shape, self.grown, strict=True)) if pair[0] != pair[1]]
-        chosen = [
-            summed
-            for count in range(len(growing) + 1)
-            for summed in combinations(reversed(growing), count)
-            if low * prod(self.grown[index] for index in summed) == high * prod(self.shape[index] for index in summed)
-        ]
-        told = set(growing) if self.over is None else set(growing) & set(self.over)
-        # Two dimensions may grow alike; sizes that are rounded tell them apart at other widths.
-        summed = next((each for each in chosen if set(each) == told), chosen[0] if chosen else tuple(growing[-1:]))
-        return low * prod(sizes[index] for index in summed) // prod(self.shape[index] for index in summed)
+        grown, start = (prod(shape[index] for index in self.summed) for shape in (sizes, self.shape))
+        return self.fan_in[0] * grown // start
 
     @property
     def at_fan_in(self) -> bool:
@@ -170,7 +188,7 @@ Measure = Callable[[int], MeasuredWidth]
 """Width -> true sizes; raises ValueError for a width that the module cannot have."""
 
 
-class ModuleInfo(Response):
+class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from pydantic
     """The tensors of a module of one's own at every width and depth, as ``windtunnel roles --save`` writes them."""
 
     base: int
@@ -184,10 +202,14 @@ class ModuleInfo(Response):
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
     """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
-    measured: dict[int, MeasuredWidth] = Field(default_factory=dict)
+    measured: dict[int, MeasuredWidth] = Field(default_factory=dict, exclude_if=_left_out)
     """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
 
     _measure: Measure | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the fields are equal: another process has the table without its module."""
+        return isinstance(other, ModuleInfo) and self.__dict__ == other.__dict__
 
     def measuring(self, measure: Measure) -> "ModuleInfo":
         """The table with true sizes at every width, from the module itself, which is in this process."""
