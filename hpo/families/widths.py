@@ -12,7 +12,6 @@ from itertools import count, takewhile
 from torch import nn
 
 from hpo.families.modules import without_values
-from hpo.families.owners import fan_in, owners
 from hpo.families.pass_cost import pass_cost
 from hpo.families.user_module import UserModule, example_inputs
 from hpo.mup.growth import growth_of
@@ -76,17 +75,16 @@ def measure(task: UserTask, info: TaskInfo, table: ModuleInfo, width: int, *, va
         module = without_values(lambda size: task.builder()(size, table.depth), width, values=values)
     except Exception as error:
         raise ValueError(f"width {width}: build failed at it: {type(error).__name__}: {error}") from error
-    held, found = owners(module), dict(module.named_parameters())
+    found = dict(module.named_parameters())
     names = [law.name for law in table.tensors]
     if list(found) != names:
         odd = sorted(set(found) ^ set(names)) or names
         raise ValueError(f"width {width}: the module has other tensors there than at width {table.base}: {odd[0]}")
-    fans = []
-    for law in table.tensors:
-        _check_growth(law, list(found[law.name].shape))
-        known = fan_in(held[law.name], found[law.name], "input" if law.matrix else law.role)
-        fans.append(known or law.fan_in[0])
-    sizes = MeasuredWidth(shapes=[list(value.shape) for value in found.values()], fan_in=fans)
+    shapes = [list(found[name].shape) for name in names]
+    for law, shape in zip(table.tensors, shapes, strict=True):
+        _check_growth(law, shape)
+    fans = [law.fan_in_at(shape) for law, shape in zip(table.tensors, shapes, strict=True)]
+    sizes = MeasuredWidth(shapes=shapes, fan_in=fans)
     if _on_lines(table, width, sizes):
         return sizes
     return sizes.model_copy(update=_cost(module, info))
@@ -104,7 +102,10 @@ def _cost(module: nn.Module, info: TaskInfo) -> dict[str, int]:
 
 
 def _check_growth(law: TensorLaw, shape: list[int]) -> None:
-    base, target = (TensorFacts(name=law.name, shape=sizes, role=law.role) for sizes in (law.shape, shape))
+    base, target = (
+        TensorFacts(name=law.name, shape=sizes, role=law.role, fan_in=law.fan_in_at(sizes) if law.fan_in_fits else None)
+        for sizes in (law.shape, shape)
+    )
     growth_of(base, target)
 
 
