@@ -7,6 +7,7 @@ of its true shape, so the rules hold as they are; only the shapes must be those 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache, partial
+from itertools import count, takewhile
 
 from torch import nn
 
@@ -19,7 +20,7 @@ from windtunnel.types.modules import MeasuredWidth, ModuleInfo, TensorLaw
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.tasks import TaskInfo
 
-LOOKED = (Fraction(9, 8), Fraction(3, 2), *map(Fraction, (3, 4, 8, 16, 64)))
+LOOKED = tuple(map(Fraction, (3, 4, 8, 16, 64)))
 """Factors on the base width at which sizes are looked at."""
 KEPT = (
     *(Fraction(share, 4) for share in (1, 2, 3, 5, 6)),
@@ -116,7 +117,9 @@ def _on_lines(table: ModuleInfo, width: int, sizes: MeasuredWidth) -> bool:
 
 
 def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: Iterable[int] = ()) -> ModuleInfo:
-    """The table with true sizes at many widths, and a warning, if some do not lie on its lines; else as it is.
+    """The table with true sizes at many widths, and a warning, if some do not lie on its lines at multiples of the base.
+
+    Where only those between are off the lines, as for heads in whole numbers, it has the distance of the others.
 
     Args:
         task: the task.
@@ -130,7 +133,7 @@ def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: 
     known = _found(task, info, table, LOOKED)
     odd = next((width for width, sizes in known.items() if not _on_lines(table, width, sizes)), None)
     if odd is None:
-        return table
+        return table.model_copy(update={"step": _step(task, info, table)})
     known |= _found(task, info, table, KEPT)
     known |= {width: measure(task, info, table, width) for width in more}
     lines = table.model_copy(update={"measured": dict(sorted(known.items()))})
@@ -144,6 +147,20 @@ def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: 
         f"{table.base} and {table.delta}. Each tensor's own growth is used, by its true shapes."
     )
     return lines.model_copy(update={"warnings": [*table.warnings, warning]})
+
+
+def _step(task: UserTask, info: TaskInfo, table: ModuleInfo) -> int:
+    """Distance of widths that keeps sizes on the lines: 1, or a power of two above it, as of whole heads, or the base."""
+    rounded = False
+    for step in takewhile(lambda step: step < table.base, (2**power for power in count())):
+        try:
+            sizes = measure(task, info, table, table.base + step, values=False)
+        except ValueError:
+            continue  # the module cannot have that width, and says so itself
+        if _on_lines(table, table.base + step, sizes):
+            return step if rounded else 1
+        rounded = True
+    return table.base if rounded else 1
 
 
 def _lines(table: ModuleInfo, width: int) -> list[list[int] | None]:

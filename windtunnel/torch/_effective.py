@@ -1,5 +1,6 @@
 """Effective weights: a layer's weight times its forward multiplier, as a state dict has them, and the way back."""
 
+import math
 import weakref
 from typing import Any
 
@@ -45,8 +46,8 @@ def raw(value: Tensor, factor: float) -> Tensor:
             part, value.device_mesh, value.placements, run_check=False, shape=value.shape, stride=value.stride()
         )
     found = value / factor
-    if not found.is_floating_point():
-        return found
+    if abs(math.frexp(factor)[0]) == 0.5 or not found.is_floating_point():
+        return found  # by a power of two nothing is rounded
     # A device may divide by multiplying with the reciprocal, which is one bit off: so two neighbours on either side.
     below = above = found
     for _ in range(2):
@@ -139,6 +140,10 @@ class Handed:
             self._kept, self._watched, self._version = product, weakref.ref(product), version(product)
         return product
 
+    def is_given(self, weight: Tensor | None) -> bool:
+        """True if a layer's weight is the effective one now, as in ``functional_call`` with a state dict."""
+        return self._watched is not None and weight is not None and self._watched() is weight
+
     def forget_writes(self) -> None:
         """Ignore what was written until now: the layer's weight is set to something else."""
         product = None if self._watched is None else self._watched()
@@ -151,10 +156,9 @@ class Handed:
             PlanMismatch: the layer's weight is not sharded now, as it was when the state dict was made.
         """
         product = None if self._watched is None else self._watched()
-        self._kept = None
-        if product is None or (now := version(product)) == self._version:
+        self._kept, weight = None, module._parameters.get("weight")
+        if product is None or weight is product or (now := version(product)) == self._version:
             return
-        weight = module._parameters.get("weight")
         if weight is None or weight.shape != product.shape or is_sharded(weight) != is_sharded(product):
             self._kept = product  # until it fits again
             raise PlanMismatch(

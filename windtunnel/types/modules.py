@@ -22,6 +22,11 @@ def _left_out(value: Any) -> bool:
     return not value and value is not False
 
 
+def _is_one(value: int) -> bool:
+    """Whether a distance of widths is left out, because every width is as good."""
+    return value == 1
+
+
 class TensorFacts(Response):
     """One parameter tensor of the proxy."""
 
@@ -205,6 +210,9 @@ class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from
     measured: dict[int, MeasuredWidth] = Field(default_factory=dict, exclude_if=_left_out)
     """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
 
+    step: int = Field(1, exclude_if=_is_one)
+    """Distance of the widths, counted from ``base``, at which sizes lie on the lines; between them they are rounded."""
+
     _measure: Measure | None = PrivateAttr(None)
 
     def __eq__(self, other: object) -> bool:
@@ -260,6 +268,11 @@ class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from
                 f"width {width}: sizes of this module are rounded, and its table has them at widths "
                 f"{', '.join(map(str, sorted(self.measured)))} only; take one of these, or write the table with that "
                 f"width: windtunnel roles PACKAGE.MODULE:TASK --save FILE --width {width}"
+            )
+        if (width - self.base) % self.step:
+            raise ValueError(
+                f"width {width}: sizes of this module are rounded there; its table has them at widths {self.step} apart, "
+                f"{self.base} among them, such as {width - (width - self.base) % self.step}"
             )
         return self.on_lines(width)
 
