@@ -9,6 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 import windtunnel.torch
@@ -187,6 +188,23 @@ def test_weights_with_gradients_are_in_a_state_dict_of_variables(make_plan) -> N
     model.zero_grad()
     kept["readout.weight"].sum().backward()
     torch.testing.assert_close(model.readout.weight.grad, torch.full((3, 33), 0.11))
+
+
+def test_a_call_with_other_weights_takes_parameters_and_a_state_dict_for_what_they_are(make_plan) -> None:
+    model, other, tokens = planned(make_plan()), trained(make_plan()), torch.arange(7)
+    wanted, state = other(INPUTS), other.state_dict()
+    torch.testing.assert_close(functional_call(model, parameters(other), INPUTS), wanted)
+    torch.testing.assert_close(functional_call(other, state, INPUTS), wanted, rtol=1e-5, atol=1e-6)
+    assert torch.equal(other(INPUTS), wanted)
+    for value in state.values():
+        value.mul_(2.0)
+    bare = Net()
+    bare.load_state_dict(copy.deepcopy(state))
+    for _ in range(2):
+        torch.testing.assert_close(functional_call(other, state, INPUTS), bare(INPUTS), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(other(INPUTS), bare(INPUTS), rtol=1e-5, atol=1e-6)
+    words = with_multiplier(nn.Sequential(nn.Embedding(7, 4)), "0", 0.3)
+    torch.testing.assert_close(functional_call(words, words.state_dict(), tokens), words(tokens))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

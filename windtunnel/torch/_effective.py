@@ -1,5 +1,6 @@
 """Effective weights: a layer's weight times its forward multiplier, as a state dict has them, and the way back."""
 
+import math
 import weakref
 from typing import Any
 
@@ -9,8 +10,18 @@ from torch import Tensor, nn
 from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._sharding import is_sharded
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (nn.Linear, *CONVOLUTIONS, nn.Embedding)
 """Layers whose output, without the bias, is linear in their weight."""
+
+
+def is_in_by_out(layer: nn.Module) -> bool:
+    """True for a ``Conv1D`` of the package transformers: a linear layer whose weight is stored as [fan_in, fan_out]."""
+    return any(map(_is_conv1d, type(layer).__mro__))
+
+
+def _is_conv1d(kind: type) -> bool:
+    return (kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D")
 
 
 def effective(weight: Tensor, factor: float) -> Tensor:
@@ -35,8 +46,8 @@ def raw(value: Tensor, factor: float) -> Tensor:
             part, value.device_mesh, value.placements, run_check=False, shape=value.shape, stride=value.stride()
         )
     found = value / factor
-    if not found.is_floating_point():
-        return found
+    if abs(math.frexp(factor)[0]) == 0.5 or not found.is_floating_point():
+        return found  # by a power of two nothing is rounded
     # A device may divide by multiplying with the reciprocal, which is one bit off: so two neighbours on either side.
     below = above = found
     for _ in range(2):
@@ -129,6 +140,10 @@ class Handed:
             self._kept, self._watched, self._version = product, weakref.ref(product), version(product)
         return product
 
+    def is_given(self, weight: Tensor | None) -> bool:
+        """True if a layer's weight is the effective one now, as in ``functional_call`` with a state dict."""
+        return self._watched is not None and weight is not None and self._watched() is weight
+
     def forget_writes(self) -> None:
         """Ignore what was written until now: the layer's weight is set to something else."""
         product = None if self._watched is None else self._watched()
@@ -141,10 +156,9 @@ class Handed:
             PlanMismatch: the layer's weight is not sharded now, as it was when the state dict was made.
         """
         product = None if self._watched is None else self._watched()
-        self._kept = None
-        if product is None or (now := version(product)) == self._version:
+        self._kept, weight = None, module._parameters.get("weight")
+        if product is None or weight is product or (now := version(product)) == self._version:
             return
-        weight = module._parameters.get("weight")
         if weight is None or weight.shape != product.shape or is_sharded(weight) != is_sharded(product):
             self._kept = product  # until it fits again
             raise PlanMismatch(
@@ -163,6 +177,6 @@ def _computes_as_torch_does(module: nn.Module) -> bool:
     kind = type(module)
     for name in ("forward", "_conv_forward"):
         owner = next((base for base in kind.__mro__ if name in base.__dict__), None)
-        if owner is not None and owner not in LAYERS:
+        if owner is not None and owner not in LAYERS and not _is_conv1d(owner):
             return False
     return True

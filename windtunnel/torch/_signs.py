@@ -19,7 +19,7 @@ BIASED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.Con
 
 @torch.no_grad()
 def sign_of_training(model: nn.Module) -> str | None:
-    """What shows that a module was trained, with the name of the parameter; None if nothing does."""
+    """A text that says what shows that a module was trained; None if nothing does."""
     for name, module in model.named_modules():
         for key, parameter in module._parameters.items():
             if parameter is None or not parameter.is_floating_point() or parameter.numel() < 2 or is_sharded(parameter):
