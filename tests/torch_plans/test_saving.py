@@ -338,6 +338,25 @@ def test_a_state_dict_that_was_written_into_does_not_undo_what_was_loaded_later(
     assert torch.equal(model(INPUTS), model.readout.bias.expand(16, 3))
 
 
+def test_a_state_dict_that_is_kept_stays_the_models_own(make_plan) -> None:
+    """As torch's, whose values are views of the parameters."""
+    plan = make_plan()
+    model, bare = Net(), Net()
+    update = windtunnel.torch.optimizer(model, plan)
+    kept = model.state_dict()
+    for _ in range(3):
+        step(model, update)
+        assert equal(model.state_dict(), kept)
+        for value in kept.values():
+            value.mul_(0.5)
+        bare.load_state_dict(kept)
+        torch.testing.assert_close(model(INPUTS), bare(INPUTS), rtol=1e-5, atol=1e-6)
+        assert equal(model.state_dict(), bare.state_dict())
+    copied = copy.deepcopy(kept)
+    step(model, update)
+    assert not torch.equal(model.state_dict()["readout.weight"], copied["readout.weight"])
+
+
 class Tied(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -57,6 +57,8 @@ class Record:
         hooks, key = hooks_of(module), f"{prefix}weight"
         if not hooks or BUFFER in module._buffers or not isinstance(state.get(key), Tensor):
             return
+        if hooks[0].handed.is_given(module._parameters.get("weight")):
+            return  # within ``functional_call`` with a state dict
         # The parameter itself is there with keep_vars=True alone; gradients of the product are those of the parameter.
         attached = state[key] is module._parameters.get("weight")
         state[key] = (
