@@ -45,7 +45,7 @@ def identify(request: Request, database: Database) -> Caller:
     Raises:
         ProblemError: 401, no key was sent where one is needed, or one that does not hold.
     """
-    key = _bearer(request) or request.cookies.get(COOKIE)
+    key = _bearer(request) or cookie_of(request)
     if key is None:
         if not needs_keys(request.app.state, database):
             return ANYBODY
@@ -58,6 +58,16 @@ def identify(request: Request, database: Database) -> Caller:
             return ANYBODY
         raise _unauthorized("there is no such API key: none was made on this server; send no key")
     raise _unauthorized("there is no such API key, or it was revoked")
+
+
+def cookie_of(request: Request) -> str | None:
+    """The key in the cookie of the status page.
+
+    Browsers send the cookie of the longest path first: that of this server, where another one of the same host keeps its
+    own at the root.
+    """
+    pairs = (part.strip().partition("=") for part in request.headers.get("cookie", "").split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), None)
 
 
 def holder(database: Database, key: str) -> Caller | None:

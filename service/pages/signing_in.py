@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from service.caller import ANYBODY, COOKIE, holder, needs_keys
+from service.caller import ANYBODY, COOKIE, cookie_of, holder, needs_keys
 from service.dependencies import DatabaseDependency
 from service.pages.forms import FormDependency
 from service.pages.site import SiteDependency, site_of
@@ -22,7 +22,7 @@ KEPT = 30 * 86_400
 @router.get("/sign-in")
 def show_account(request: Request, database: DatabaseDependency, site: SiteDependency) -> HTMLResponse:
     """The account that is signed in, with the way out; else the form."""
-    key = request.cookies.get(COOKIE)
+    key = cookie_of(request)
     caller = holder(database, key) if key else None
     if caller is None and not needs_keys(request.app.state, database):
         caller = ANYBODY

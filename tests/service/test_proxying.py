@@ -259,6 +259,14 @@ def test_signing_in_over_tls_with_a_cookie_for_this_path_only(client, keyed, ngi
         assert COOKIE not in behind.cookies and behind.get(f"{prefix}/fleet").status_code == 401
 
 
+def test_the_cookie_of_another_server_at_the_root_of_the_host_is_not_taken_for_ours(client, keyed):
+    # RFC 6265, 5.4: cookies with longer paths are listed first.
+    sent = {"cookie": f"{COOKIE}={keyed}; theme=dark; {COOKIE}=wt_of-another-server", "x-forwarded-prefix": "/tunnel"}
+    assert client.get("/fleet", headers=sent).status_code == 200
+    assert "You are signed in" in client.get("/sign-in", headers=sent).text
+    assert client.get("/fleet", headers={"cookie": f"x{COOKIE}={keyed}"}).status_code == 401
+
+
 @pytest.mark.parametrize("given", ["//evil.example", "https://evil.example/", "/\\evil.example", "/a\r\nx: y", "evil"])
 def test_signing_in_leads_to_no_other_site_under_a_prefix(client, keyed, given):
     headers = {"x-forwarded-prefix": "/tunnel"}

@@ -181,6 +181,30 @@ def test_the_table_of_a_server_has_rounded_sizes_at_its_widths_and_refuses_other
         JobSpec.of({"task": "widths", "target": {"width": 100}}, task.info_with(sent))
 
 
+class Heads(nn.Module):
+    """As many heads of 8 as the width holds, with a layer before and after them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        size = 8 * (width // 8)
+        self.first, self.head = nn.Linear(FEATURES, width), nn.Linear(width, CLASSES)
+        self.into, self.out = nn.Linear(width, size), nn.Linear(size, width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.first(inputs)
+        return self.head(hidden + self.out(torch.relu(self.into(hidden))))
+
+
+def test_sizes_that_are_rounded_only_between_multiples_keep_their_lines_at_these() -> None:
+    _, info = described(task_of(Heads, 32))
+    sent = ModuleInfo.model_validate_json(info.model_dump_json())
+    assert (sent.step, sent.measured) == (8, {})
+    for width in (8, 40, 1000):
+        assert [fact.shape for fact in sent.tensors_at(width, 1)] == list(shapes_of(Heads, width).values())
+    with pytest.raises(ValueError, match=r"width 100: sizes of this module are rounded there.*8 apart.*such as 96"):
+        sent.check_width(100)
+
+
 def test_the_cost_of_a_rounded_size_is_counted_where_it_is_known() -> None:
     _, info = described(task_of(SwiGLU))
     model = SwiGLU(128)

@@ -197,11 +197,7 @@ def _apply(
     if weights not in (None, "draw", "keep"):
         raise ValueError(f"weights is {weights!r}; allowed: 'draw', 'keep', or nothing for a fresh model")
     found = matched(model, plan, names)
-    owners = {
-        row.name: _owner(found, row)
-        for row in plan.tensors
-        if row.role == "output" or row.multiplier != 1 or _has_earlier(found, row.name)
-    }
+    owners = {row.name: _owner(found, row) for row in plan.tensors if row.multiplier != 1 or _has_earlier(found, row.name)}
     _refuse_compiled(found, plan)
     for layer in owners.values():
         take_up_writes(layer)
@@ -268,7 +264,8 @@ def _owner(found: MatchedModel, row: TensorRow) -> nn.Module:
     if not can_be_scaled(module) or found.own[row.name].rpartition(".")[2] != "weight":
         raise PlanMismatch(
             f"{found.own[row.name]} has forward multiplier {row.multiplier:g}, which needs it to be the weight of an "
-            f"nn.Linear, a convolution or an nn.Embedding; it belongs to a {type(module).__name__}"
+            f"nn.Linear, a convolution, an nn.Embedding or a Conv1D; it belongs to a {type(module).__name__}. Make it "
+            "the weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers"
         )
     return module
 

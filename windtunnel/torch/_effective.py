@@ -10,8 +10,18 @@ from torch import Tensor, nn
 from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._sharding import is_sharded
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (nn.Linear, *CONVOLUTIONS, nn.Embedding)
 """Layers whose output, without the bias, is linear in their weight."""
+
+
+def is_in_by_out(layer: nn.Module) -> bool:
+    """True for a ``Conv1D`` of the package transformers: a linear layer whose weight is stored as [fan_in, fan_out]."""
+    return any(map(_is_conv1d, type(layer).__mro__))
+
+
+def _is_conv1d(kind: type) -> bool:
+    return (kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D")
 
 
 def effective(weight: Tensor, factor: float) -> Tensor:
@@ -179,6 +189,6 @@ def _computes_as_torch_does(module: nn.Module) -> bool:
     kind = type(module)
     for name in ("forward", "_conv_forward"):
         owner = next((base for base in kind.__mro__ if name in base.__dict__), None)
-        if owner is not None and owner not in LAYERS:
+        if owner is not None and owner not in LAYERS and not _is_conv1d(owner):
             return False
     return True

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from windtunnel.torch._effective import LAYERS, Handed
+from windtunnel.torch._effective import LAYERS, Handed, is_in_by_out
 
 
 class ScaleInput:
@@ -30,7 +30,11 @@ class ScaleInput:
         self.used = True
         if _has_it(self, module):
             return args, kwargs
-        return tuple(value * self.factor for value in args), {key: value * self.factor for key, value in kwargs.items()}
+        return tuple(map(self.scaled, args)), {key: self.scaled(value) for key, value in kwargs.items()}
+
+    def scaled(self, value: object) -> object:
+        """An argument, scaled if it is the input and no size, as a transposed convolution takes one."""
+        return value * self.factor if isinstance(value, Tensor) else value
 
 
 class ScaleOutput:
@@ -64,7 +68,7 @@ def _has_it(hook: ScaleInput | ScaleOutput, module: nn.Module) -> bool:
 
 def can_be_scaled(module: nn.Module) -> bool:
     """True if a multiplier can act on the layer: linear, convolution (by its input) or embedding (by its output)."""
-    return isinstance(module, LAYERS)
+    return isinstance(module, LAYERS) or is_in_by_out(module)
 
 
 def hooks_of(module: nn.Module) -> list[ScaleInput | ScaleOutput]:

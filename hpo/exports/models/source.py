@@ -102,12 +102,13 @@ _NORMALISED = '''def normalised(hidden, dimensions):
     """Mean 0 and variance 1 over the last dimensions of each example, without gain or bias."""
     return functional.layer_norm(hidden, hidden.shape[-dimensions:])'''
 
-ATTACH = '''LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+ATTACH = '''CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (nn.Linear, *CONVOLUTIONS, nn.Embedding)
 
 
 def scale_input(factor, layer, inputs):
     """Forward pre-hook that multiplies the input of a layer."""
-    return (inputs[0] * factor,)
+    return (inputs[0] * factor, *inputs[1:])
 
 
 def scale_output(factor, layer, inputs, output):
@@ -167,7 +168,8 @@ def is_factor(model, layer):
     """Whether a layer computes the same without its multiplier if its weight is multiplied by it instead."""
     holders = [value for _, value in model.named_parameters(remove_duplicate=False) if value is layer.weight]
     others = {name for name, _ in layer.named_parameters()} - {"weight", "bias"}
-    plain = type(layer).forward in [kind.forward for kind in LAYERS] and getattr(layer, "max_norm", None) is None
+    torch_forward = type(layer).forward in [kind.forward for kind in LAYERS] or type(layer).__name__ == "Conv1D"
+    plain = torch_forward and getattr(layer, "max_norm", None) is None
     return plain and len(holders) == 1 and not others
 
 
@@ -181,7 +183,7 @@ def attach_multipliers(model):
     for name, factor in MULTIPLIERS.items():
         path, _, attribute = name.rpartition(".")
         layer = model.get_submodule(path)
-        if attribute != "weight" or not isinstance(layer, LAYERS):
+        if attribute != "weight" or not (isinstance(layer, LAYERS) or type(layer).__name__ == "Conv1D"):
             raise TypeError(f"{name} has multiplier {factor:g}, which no hook of a {type(layer).__name__} can give it")
         if is_factor(model, layer):
             layer.register_forward_pre_hook(partial(take_up, factor))
