@@ -136,7 +136,7 @@ def _foreign(headers: Headers, host: str) -> Problem | None:
     """A browser says which page sends a write; only this server's own pages may."""
     origin = headers.get("origin")
     site = headers.get("sec-fetch-site", "none")
-    if (origin is None or urlsplit(origin).netloc.lower() == host.lower()) and site in ("none", "same-origin"):
+    if (origin is None or _place(origin) == host.lower()) and site in ("none", "same-origin"):
         return None
     page = "another site's page" if origin is None else f"a page of '{origin}'"
     return Problem(
@@ -145,6 +145,14 @@ def _foreign(headers: Headers, host: str) -> Problem | None:
         status=403,
         detail=f"the request comes from {page}; allowed: pages of '{host}', and programs that send no Origin",
     )
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None where it has none or is malformed."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def _wrong_content(headers: Headers, allowed: Collection[str]) -> Problem | None:

@@ -115,8 +115,10 @@ def background(app: FastAPI, *, deadline: float = 30.0) -> Iterator[str]:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address; port 0 takes a free one."""
-    family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family)
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)[0]
+    # asyncio sends small answers at once (TCP_NODELAY) only where it sees that the protocol is TCP; a socket with the
+    # default protocol 0 waits some 40 ms for each answer of a connection that is kept open.
+    listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(place)

@@ -109,6 +109,16 @@ def _claim_key(s: Session, spec: JobSpec, owner: str, key: str, new_id: str) -> 
     return str(earlier.job_id)
 
 
+def check(s: Session, job_id: str, *, owner: str) -> None:
+    """Return where the owner has this job.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.owner == owner)) is None:
+        raise JobNotFound(job_id)
+
+
 def get(s: Session, job_id: str, *, owner: str) -> Job:
     """One job of the owner.
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
-from service.dependencies import CallerDependency, DatabaseDependency, JobId, SettingsDependency
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnJobId, SettingsDependency
 from service.jobs import service
 from service.jobs.events import stream
 from service.jobs.forking import ForkRequest
@@ -46,7 +46,7 @@ def create_job(
 
 @router.post("/{job_id}/fork", status_code=201, response_model=Job)
 def fork_job(
-    job_id: JobId,
+    job_id: OwnJobId,
     wanted: ForkRequest,
     response: Response,
     database: DatabaseDependency,

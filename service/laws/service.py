@@ -14,7 +14,7 @@ from hpo.laws.refusals import LawRefused
 from service.caller import Caller
 from service.laws.points import columns_of
 from service.laws.schemas import CsvQuery, FitsQuery
-from service.problems.answers import ProblemError, invalid, problem, validated
+from service.problems.answers import ProblemError, invalid, problem, unreadable, validated
 from service.problems.problems import field_errors, misfit_error
 from store import identifiers, law_fits
 from store.database import Database
@@ -139,6 +139,8 @@ def _from_json(body: bytes, query: CsvQuery) -> tuple[LawFitRequest, list[str]]:
         raise invalid([FieldError(pointer=f"/{name}", message=message)])
     try:
         return LawFitRequest.model_validate_json(body), []
+    except RecursionError as error:
+        raise unreadable(error) from error
     except ValidationError as error:
         errors: list[Any] = error.errors(include_url=False)
         if errors[0]["type"] == "json_invalid":

@@ -14,6 +14,8 @@ from service.pages.rendering import render
 router = APIRouter(include_in_schema=False)
 
 LONGEST_KEY = 200
+LONGEST_PATH = 2000
+"""Characters of the path that a sign-in leads back to."""
 KEPT = 30 * 86_400
 """Seconds that a browser keeps the key."""
 
@@ -63,4 +65,9 @@ def sign_in_page(request: Request, status: int, *, wrong: bool = False, back: st
 def _own_path(given: str) -> str:
     """A path of this server; the first page where it is none."""
     plain = given.startswith("/") and given.isprintable() and "\\" not in given and given.isascii()
-    return given if plain and not given.startswith("//") and not urlsplit(given).netloc else "/"
+    if not plain or len(given) > LONGEST_PATH or given.startswith("//"):
+        return "/"
+    try:
+        return "/" if urlsplit(given).netloc else given
+    except ValueError:
+        return "/"

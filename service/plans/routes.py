@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnJobId, PlanId
 from service.plans import service
 from service.plans.schemas import PlanList, PlanQuery, PlanRequest
 from service.problems.answers import PROBLEMS
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["plans"], responses=PROBLEMS)
 
 @router.post("/jobs/{job_id}/plans", status_code=201, response_model=TransferPlan)
 def create_plan(
-    job_id: JobId, wanted: PlanRequest, response: Response, database: DatabaseDependency, caller: CallerDependency
+    job_id: OwnJobId, wanted: PlanRequest, response: Response, database: DatabaseDependency, caller: CallerDependency
 ) -> TransferPlan:
     """The config of a large model, from what the job found for the proxy."""
     plan = service.create(database, caller, job_id, wanted)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from service.problems.problems import field_errors
+from service.problems.problems import FieldErrors, field_errors
 from service.security import HEADERS
 from store.errors import (
     DATABASE_ERRORS,
@@ -65,10 +65,12 @@ def problem(status: int, kind: str, title: str, detail: str, errors: Sequence[Fi
 
 
 def invalid(errors: Sequence[FieldError]) -> ProblemError:
-    """422 that names each bad field."""
-    first = f"{errors[0].pointer or 'body'}: {errors[0].message}"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return problem(422, "invalid-request", "The request is not valid", first + more, errors)
+    """422 that names the bad fields: the first 20, and how many more there are."""
+    told = errors if isinstance(errors, FieldErrors) else FieldErrors.of(errors, 0)
+    first = f"{told[0].pointer or 'body'}: {told[0].message}"
+    count = len(told) + told.untold - 1
+    more = f" (and {count:,} more" + (f"; errors names the first {len(told)})" if told.untold else ")") if count else ""
+    return problem(422, "invalid-request", "The request is not valid", first + more, told)
 
 
 def validated(model: type[Model], content: Any) -> Model:
@@ -183,10 +185,13 @@ def _validation(request: Request, error: RequestValidationError) -> ProblemError
         return problem(400, "malformed-json", "The body is not JSON", detail)
     models = request_models(request.scope["endpoint"])
     found: list[FieldError] = []
+    untold = 0
     for source in dict.fromkeys(entry["loc"][0] for entry in errors):
         own = [{**entry, "loc": entry["loc"][1:]} for entry in errors if entry["loc"][0] == source]
-        found += field_errors(own, models.get(str(source)))
-    return invalid(found)
+        of_source = field_errors(own, models.get(str(source)))
+        found += of_source
+        untold += of_source.untold
+    return invalid(FieldErrors.of(found, untold))
 
 
 def request_models(endpoint: Any) -> dict[str, type[BaseModel]]:
@@ -211,9 +216,22 @@ def _http(request: Request, error: HTTPException) -> ProblemError:
             answer.headers = {"allow": allowed}
         case 413:
             answer = problem(413, "too-large", "The body is too large", error.detail)
+        case 400 if isinstance(error.__cause__, RecursionError | ValueError):
+            answer = unreadable(error.__cause__)
         case status:
             answer = problem(status, "bad-request", "The request cannot be read", error.detail)
     return answer
+
+
+def unreadable(error: Exception) -> ProblemError:
+    """Problem for a body that Python's reader of JSON gives up on: brackets in brackets, or a number too long for it."""
+    if isinstance(error, UnicodeDecodeError):
+        detail = f"the body is no UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
+    elif isinstance(error, RecursionError):
+        detail = "the body is nested too deeply; nothing that can be sent here has more than ten levels"
+    else:
+        detail = "the body has a number of thousands of digits; allowed: numbers that double precision holds"
+    return problem(400, "malformed-json", "The body is not JSON", detail)
 
 
 def _methods(request: Request) -> str:
