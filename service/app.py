@@ -17,6 +17,7 @@ from service.fleet.routes import router as fleet
 from service.health.routes import router as health
 from service.jobs.routes import router as jobs
 from service.keys.routes import router as keys
+from service.keys.uses import KeyUses
 from service.laws.routes import router as laws
 from service.listings.routes import router as listings
 from service.metrics.routes import router as metrics
@@ -76,11 +77,13 @@ def create_app(
         if dispatcher is not None:
             await run_in_threadpool(dispatcher.start)
         app.state.sender.start()
+        app.state.key_uses.start()
         try:
             yield
         finally:
             app.state.stopping.set()
             await run_in_threadpool(app.state.sender.stop)
+            await run_in_threadpool(app.state.key_uses.stop)
             if dispatcher is not None:
                 await run_in_threadpool(dispatcher.stop)
             if database is None:
@@ -99,6 +102,7 @@ def create_app(
     app.state.database = shared
     app.state.dispatcher = dispatcher
     app.state.sender = Sender(shared, settings)
+    app.state.key_uses = KeyUses(shared)
     app.state.stopping = asyncio.Event()
     app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
     app.state.problem_page = problem_page

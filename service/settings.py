@@ -35,6 +35,9 @@ class ServiceSettings(StoreSettings):
     )
     max_jobs: int = Field(1000, ge=1, description="Jobs of one owner that have not ended, at most.")
     requests_per_minute: int = Field(6000, ge=0, description="Of one owner, at most; 0 for any number.")
+    session_hours: float = Field(
+        24 * 7, gt=0, le=24 * 365, description="Hours after which a browser that has signed in must sign in again."
+    )
     broker_url: str | None = Field(None, description="Redis, which then counts the requests to all servers of a fleet.")
     event_poll: float = Field(0.25, gt=0, le=10, description="Seconds between two looks at a followed job.")
 

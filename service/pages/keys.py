@@ -32,7 +32,7 @@ def create_page(request: Request, form: FormDependency, database: DatabaseDepend
         return _page(database, caller, typed=form.get("name", ""), problem=error.problem)
     answer = _page(database, caller, made=made)
     if caller.key_id is None:
-        keep(answer, request, made.key)
+        keep(answer, request, database, made.owner, made.id)
     return answer
 
 

@@ -1,55 +1,66 @@
-"""Signing in to the status page with an API key, and out again. The forms work without JavaScript."""
+"""Signing in to the status page with an API key, and out again. The forms work without JavaScript.
+
+The browser keeps the id of a session, not the key: it expires, ends when its user signs out, and ends with the key.
+"""
 
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from service.caller import ANYBODY, COOKIE, holder, needs_keys
+from service.caller import ANYBODY, COOKIE, holder, needs_keys, signed_in
 from service.dependencies import DatabaseDependency
 from service.pages.forms import FormDependency
 from service.pages.rendering import render
+from store import sessions
+from store.database import Database
 
 router = APIRouter(include_in_schema=False)
 
 LONGEST_KEY = 200
 LONGEST_PATH = 2000
 """Characters of the path that a sign-in leads back to."""
-KEPT = 30 * 86_400
-"""Seconds that a browser keeps the key."""
 
 
 @router.get("/sign-in")
 def show_account(request: Request, database: DatabaseDependency) -> HTMLResponse:
     """The account that is signed in, with the way out; else the form."""
-    key = request.cookies.get(COOKIE)
-    caller = holder(database, key) if key else None
+    caller = signed_in(request, database)
     if caller is None and not needs_keys(request.app.state, database):
         caller = ANYBODY
     return sign_in_page(request, 200) if caller is None else render("account.html", caller=caller)
 
 
 @router.post("/sign-in")
-async def sign_in(request: Request, form: FormDependency, database: DatabaseDependency) -> Response:
-    """Keep the key in a cookie that no script can read and no other site can send."""
+def sign_in(request: Request, form: FormDependency, database: DatabaseDependency) -> Response:
+    """Begin a session, whose id is kept in a cookie that no script can read and no other site can send."""
     key, back = form.get("key", "").strip()[:LONGEST_KEY], _own_path(form.get("next", "/"))
-    if await run_in_threadpool(holder, database, key) is None:
+    caller = holder(request.app.state, database, key)
+    if caller is None or caller.key_id is None:
         return sign_in_page(request, 401, wrong=True, back=back)
     answer = RedirectResponse(back, 303)
-    keep(answer, request, key)
+    keep(answer, request, database, caller.owner, caller.key_id)
     return answer
 
 
-def keep(answer: Response, request: Request, key: str) -> None:
-    """Sign the browser in: it keeps the key."""
+def keep(answer: Response, request: Request, database: Database, owner: str, key_id: str) -> None:
+    """Sign the browser in: it keeps the id of a session that stands for this key of the owner. Raises KeyNotFound."""
+    seconds = round(3600 * request.app.state.settings.session_hours)
+    with database.transaction() as session:
+        if before := request.cookies.get(COOKIE):
+            sessions.end(session, before)
+        session_id = sessions.begin(session, key_id, owner=owner, seconds=seconds)
     secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, key, max_age=KEPT, httponly=True, samesite="strict", secure=secure)
+    answer.set_cookie(COOKIE, session_id, max_age=seconds, httponly=True, samesite="strict", secure=secure)
 
 
 @router.post("/sign-out")
-def sign_out() -> Response:
-    """Forget the key."""
+def sign_out(request: Request, database: DatabaseDependency) -> Response:
+    """End the session, on the server too: a copy of the cookie is worth nothing any more."""
+    session_id = request.cookies.get(COOKIE)
+    if session_id is not None:
+        with database.transaction() as session:
+            sessions.end(session, session_id)
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer

@@ -40,13 +40,13 @@ class FieldErrors(list[FieldError]):
 
     @classmethod
     def of(cls, told: Sequence[FieldError], untold: int) -> Self:
-        """These mistakes, and so many more."""
+        """Make it of the mistakes that are told, and the number of the others."""
         made = cls(told[:MOST_TOLD])
         made.untold = untold + len(told[MOST_TOLD:])
         return made
 
     def below(self, pointer: str) -> Self:
-        """The same mistakes of a request that holds this one at ``pointer``."""
+        """Copy with pointers into a request that holds this one at ``pointer``."""
         return self.of([each.model_copy(update={"pointer": pointer + each.pointer}) for each in self], self.untold)
 
 
