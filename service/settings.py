@@ -53,6 +53,9 @@ class ServiceSettings(StoreSettings):
     )
     webhook_poll: float = Field(1.0, gt=0, le=60, description="Seconds between two looks for messages to send.")
 
+    least_free_bytes: int = Field(
+        256 * 2**20, ge=0, description="Room on the disk of the data folder below which the server is not ready, in bytes."
+    )
     max_dataset_bytes: int = Field(256 * 2**20, gt=0, description="Size of an uploaded file, at most, in bytes.")
     max_datasets: int = Field(100, ge=0, description="Data sets of one owner, at most.")
     max_datasets_bytes: int = Field(

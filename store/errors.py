@@ -9,6 +9,12 @@ DATABASE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 """The database is away, restarts, or is too busy: the same may work a moment later. Any other error is a bug."""
 
 
+def is_full(error: BaseException) -> bool:
+    """True where a database refused to write because its disk is full."""
+    original = getattr(error, "orig", error)
+    return "disk is full" in str(original) or getattr(original, "sqlstate", None) == "53100"
+
+
 class StoreError(Exception):
     """Base of every error of this package."""
 

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from store import datasets, events, identifiers
-from store.dialect import insert_or_ignore, now
+from store.dialect import insert_or_ignore, now, take_turns
 from store.errors import IdempotencyConflict, JobNotFound, TooManyJobs
 from store.paging import decode_cursor, encode_cursor, found
 from store.tables import attempts as attempts_table
@@ -49,7 +49,7 @@ def submit(s: Session, spec: JobSpec, *, owner: str, idempotency_key: str | None
 
     Raises:
         IdempotencyConflict: the key was used with another spec.
-        TooManyJobs: the owner has ``most`` of them. Submissions at the same moment may each take the last place.
+        TooManyJobs: the owner has ``most`` of them.
         DatasetNotFound: the task is an uploaded data set that is not there, or not this owner's.
         ValueError: the key is empty or longer than 200 characters.
     """
@@ -61,6 +61,7 @@ def submit(s: Session, spec: JobSpec, *, owner: str, idempotency_key: str | None
         if earlier is not None:
             return get(s, earlier, owner=owner)
     if most is not None:
+        take_turns(s, "jobs", owner)
         _check_quota(s, owner, most)
     if is_dataset(spec.task):
         datasets.hold(s, spec.task, owner=owner)

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, exists, func, insert, or_, select, tr
 from sqlalchemy.orm import Session
 
 from store import identifiers
-from store.dialect import now
+from store.dialect import now, take_turns
 from store.errors import KeyNotFound, TooManyKeys
 from store.tables import api_keys
 from windtunnel.types import ApiKey, NewApiKey
@@ -48,6 +48,7 @@ def create(s: Session, name: str, *, owner: str, operator: int = 0) -> NewApiKey
     Raises:
         TooManyKeys: the owner has 50 that are not revoked.
     """
+    take_turns(s, "keys", owner)
     in_use = select(func.count()).select_from(api_keys).where(api_keys.c.owner == owner, api_keys.c.revoked_at.is_(None))
     if (s.scalar(in_use) or 0) >= MOST:
         raise TooManyKeys(MOST)

@@ -1,4 +1,4 @@
-"""Notes when each API key was last used, aside from the requests: a read does not wait for a write, and never fails by one."""
+"""Notes when each API key was last used, aside from the requests: no read waits for a write, or fails by one."""
 
 import logging
 import threading

@@ -89,8 +89,11 @@ def _overrides(form: Mapping[str, str], blank: Form) -> Any:
     """The fields that differ from the parent's, over what was written as JSON."""
     try:
         found = json.loads(form.get(MORE, "{}"))
-    except json.JSONDecodeError as error:
-        message = f"this is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, brackets in brackets
+        at = (
+            f": {error.msg} at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        )
+        message = f"this is not JSON{at}"
         raise invalid([FieldError(pointer="/overrides", message=message, given=form[MORE])]) from error
     if not isinstance(found, dict):  # left to the model, which says what it must be
         return found

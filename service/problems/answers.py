@@ -1,5 +1,6 @@
 """Answers to refusals and failures: application/problem+json (RFC 9457), or a page where a page was asked for."""
 
+import errno
 import inspect
 import logging
 import typing
@@ -30,6 +31,7 @@ from store.errors import (
     TooManyDatasets,
     TooManyJobs,
     WebhookNotFound,
+    is_full,
 )
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
@@ -42,6 +44,9 @@ PROBLEM_TYPE = "application/problem+json"
 
 RETRY_AFTER = "2"
 """Seconds to leave a database alone that did not answer."""
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of the operating system that say that a disk, or what this user may have of it, is full."""
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "What was wrong with the request", "model": Problem},
@@ -241,11 +246,26 @@ def _methods(request: Request) -> str:
 
 
 def _away(request: Request, error: Exception) -> ProblemError:
+    if is_full(error):
+        return no_space(request, error)
     log.warning("%s %s: the database does not answer: %s", request.method, request.url.path, error)
     detail = "the database does not answer; the server's log says why. Send the request again in a moment"
     answer = problem(503, "database-away", "The database does not answer", detail)
     answer.headers = {"retry-after": RETRY_AFTER}
     return answer
+
+
+def no_space(request: Request, error: Exception) -> ProblemError:
+    """Problem 507 for a request that found no room on the server's disk."""
+    log.error("%s %s: the disk is full: %s", request.method, request.url.path, error)
+    detail = "the server's disk is full, and nothing of this request was kept; its operator has to make room"
+    return problem(507, "disk-full", "The server has no room left", detail)
+
+
+def _unwritten(request: Request, error: OSError) -> ProblemError:
+    if error.errno not in NO_SPACE:
+        raise error
+    return no_space(request, error)
 
 
 def _failed(request: Request, error: Exception) -> ProblemError:
@@ -272,6 +292,7 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     TooManyJobs: _quota,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),
+    OSError: _unwritten,
     Exception: _failed,
 }
 """Error that a request can end in -> the problem that it is answered with."""

@@ -144,3 +144,11 @@ def test_other_callers_are_answered_while_large_bodies_are_refused(client: httpx
             assert client.get("/v1/jobs?limit=1").status_code == 200
             waits.append(time.monotonic() - began)
     assert sorted(waits)[-2] < 1.0
+
+
+@pytest.mark.parametrize(
+    "more", ["9" * 5000, '{"seed": ' + "9" * 5000 + "}", "[" * 20_000, '{"a":' * 2000 + "1" + "}" * 2000, "{"]
+)
+def test_the_forms_field_for_more_overrides_takes_no_json_without_end(client: httpx.Client, work, more: str) -> None:
+    answer = client.post(f"/jobs/{work.queued()}/fork", data={"overrides": more})
+    assert answer.status_code == 422
