@@ -31,6 +31,7 @@ from service.problems import answers
 from service.rates import Rates
 from service.security import Guard
 from service.settings import ServiceSettings
+from service.turns import Places, Turns
 from service.webhooks.routes import router as webhooks
 from service.webhooks.sender import Sender
 from store.database import Database
@@ -104,7 +105,9 @@ def create_app(
     app.state.sender = Sender(shared, settings)
     app.state.key_uses = KeyUses(shared)
     app.state.stopping = asyncio.Event()
-    app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
+    app.state.reading = Turns()  # uploaded files are read one after the other: each takes a lot of memory
+    app.state.uploads = Places(settings.max_uploads, "uploads")
+    app.state.streams = Places(settings.max_streams, "event streams")
     app.state.problem_page = problem_page
     app.state.keyed = False
     app.state.rates = Rates(settings.requests_per_minute, settings.broker_url)

@@ -11,7 +11,9 @@ from collections.abc import Generator, Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from service import connections
 from service.app import Dispatcher, create_app
+from service.connections import ConnectionLimits
 from service.settings import ServiceSettings, is_loopback
 from store import keys
 from store.database import Database
@@ -64,9 +66,14 @@ def run(settings: ServiceSettings, dispatcher: Dispatcher | None = None) -> None
         _check_keys(settings)
     listener = listen(settings.host, settings.port)
     app = create_app(settings, dispatcher=dispatcher)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE, server_header=False)
+    config = connections.config(app, _limits(settings), PATIENCE)
     log.info("Windtunnel listens on %s", address(listener))
     Server(config).run(sockets=[listener])
+
+
+def _limits(settings: ServiceSettings) -> ConnectionLimits:
+    most = connections.fitting(settings.max_connections)
+    return ConnectionLimits(most, settings.header_seconds, settings.body_seconds)
 
 
 def _check_keys(settings: ServiceSettings) -> None:
@@ -96,7 +103,7 @@ def background(app: FastAPI, *, deadline: float = 30.0) -> Iterator[str]:
     """
     listener = listen("127.0.0.1", 0)
     url = address(listener)
-    server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE))
+    server = Server(connections.config(app, _limits(app.state.settings), PATIENCE))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="windtunnel-server")
     thread.start()
     try:

@@ -35,6 +35,20 @@ class ServiceSettings(StoreSettings):
     )
     max_jobs: int = Field(1000, ge=1, description="Jobs of one owner that have not ended, at most.")
     requests_per_minute: int = Field(6000, ge=0, description="Of one owner, at most; 0 for any number.")
+    max_connections: int = Field(1000, ge=8, description="Connections at the same time; any more are refused with 503.")
+    header_seconds: float = Field(
+        10.0, gt=0, le=600, description="Seconds in which the header of a request must have come, else the answer is 408."
+    )
+    body_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds in which a body must have come, else the answer is 408; each 8 KiB of it give one more.",
+    )
+    max_streams: int = Field(50, ge=1, description="Jobs that one owner may follow live at the same time.")
+    max_uploads: int = Field(4, ge=1, description="Uploads of one owner at the same time; others are refused with 429.")
+    max_plans: int = Field(10_000, ge=0, description="Transfer plans of one owner, at most.")
+    max_fits: int = Field(1000, ge=0, description="Stored scaling-law fits of one owner, at most.")
     session_hours: float = Field(
         24 * 7, gt=0, le=24 * 365, description="Hours after which a browser that has signed in must sign in again."
     )

@@ -1,11 +1,13 @@
 """Routes of jobs: create, fork, list, get, cancel, pause, resume, follow, metrics, result, bundle."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnJobId, SettingsDependency
 from service.jobs import service
@@ -13,6 +15,7 @@ from service.jobs.events import stream
 from service.jobs.forking import ForkRequest
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery
 from service.problems.answers import PROBLEMS, invalid
+from service.turns import Places
 from store.jobs import LONGEST_KEY
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
 
@@ -136,7 +139,8 @@ def follow_job(
         stopping=request.app.state.stopping,
         disconnected=request.is_disconnected,
     )
-    return EventSourceResponse(body, headers={"cache-control": "no-store", "x-accel-buffering": "no", "vary": "accept"})
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no", "vary": "accept"}
+    return _Stream(body, headers, request.app.state.streams, caller.owner)
 
 
 @router.get("/{job_id}/metrics", response_model=MetricList)
@@ -163,6 +167,18 @@ def read_bundle(job_id: JobId, database: DatabaseDependency, caller: CallerDepen
     body = service.bundled(database, caller, job_id)
     headers = {"content-disposition": f'attachment; filename="{job_id}.zip"'}
     return Response(body, media_type="application/zip", headers=headers)
+
+
+class _Stream(EventSourceResponse):
+    """A stream that takes one of its owner's places from its first byte to its last; 429 where there is none."""
+
+    def __init__(self, body: AsyncIterator[bytes], headers: dict[str, str], places: Places, owner: str) -> None:
+        super().__init__(body, headers=headers)
+        self._places, self._owner = places, owner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._places.take(self._owner):
+            await super().__call__(scope, receive, send)
 
 
 def _matches(if_none_match: str | None, tag: str) -> bool:
