@@ -29,6 +29,7 @@ from service.pages.signing_in import router as signing_in
 from service.plans.routes import router as plans
 from service.problems import answers
 from service.rates import Rates
+from service.retention import Janitor
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.turns import Places, Turns
@@ -79,12 +80,14 @@ def create_app(
             await run_in_threadpool(dispatcher.start)
         app.state.sender.start()
         app.state.key_uses.start()
+        app.state.janitor.start()
         try:
             yield
         finally:
             app.state.stopping.set()
             await run_in_threadpool(app.state.sender.stop)
             await run_in_threadpool(app.state.key_uses.stop)
+            await run_in_threadpool(app.state.janitor.stop)
             if dispatcher is not None:
                 await run_in_threadpool(dispatcher.stop)
             if database is None:
@@ -104,6 +107,7 @@ def create_app(
     app.state.dispatcher = dispatcher
     app.state.sender = Sender(shared, settings)
     app.state.key_uses = KeyUses(shared)
+    app.state.janitor = Janitor(shared, settings)
     app.state.stopping = asyncio.Event()
     app.state.reading = Turns()  # uploaded files are read one after the other: each takes a lot of memory
     app.state.uploads = Places(settings.max_uploads, "uploads")

@@ -49,6 +49,11 @@ class ServiceSettings(StoreSettings):
     max_uploads: int = Field(4, ge=1, description="Uploads of one owner at the same time; others are refused with 429.")
     max_plans: int = Field(10_000, ge=0, description="Transfer plans of one owner, at most.")
     max_fits: int = Field(1000, ge=0, description="Stored scaling-law fits of one owner, at most.")
+    keep_jobs_days: float = Field(
+        0,
+        ge=0,
+        description="Days after which a job that has ended is deleted with its plans and checkpoints; 0 keeps all jobs.",
+    )
     session_hours: float = Field(
         24 * 7, gt=0, le=24 * 365, description="Hours after which a browser that has signed in must sign in again."
     )

@@ -37,7 +37,7 @@ def keep(s: Session, dataset: Dataset, *, owner: str, limit: int, most_bytes: in
         TooManyDatasets: the owner has ``limit`` others.
         DatasetsTooLarge: with the owner's others it takes more than ``most_bytes``.
     """
-    take_turns(s, "datasets", owner)
+    take_turns(s, "datasets", whose=owner)
     facts = dataset.model_dump(mode="json", exclude={"created_at"})
     row = {"id": dataset.id, "owner": owner, "sha256": dataset.sha256, "path": path_of(dataset.id), "facts": facts}
     inserted = insert_or_ignore(s, datasets, {**row, "created_at": now()})

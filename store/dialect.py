@@ -114,13 +114,13 @@ def migration(url: str) -> Iterator[Connection]:
         made.dispose()
 
 
-def take_turns(session: Session, what: str, owner: str) -> None:
+def take_turns(session: Session, what: str, *, whose: str) -> None:
     """Have transactions that count what an owner has of this go one after the other, until this one ends.
 
     Without it, two that count at the same moment on PostgreSQL both take the last place. On SQLite one writes at a time.
     """
     if session.get_bind().dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(f"{what}\0{owner}".encode()).digest()[:8], signed=True)
+        key = int.from_bytes(hashlib.sha256(f"{what}\0{whose}".encode()).digest()[:8], signed=True)
         session.execute(select(func.pg_advisory_xact_lock(key)))
 
 

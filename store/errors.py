@@ -39,6 +39,36 @@ class JobNotFound(StoreError):
         self.job_id = job_id
 
 
+class JobLives(StoreError):
+    """The job has not ended, so it cannot be deleted."""
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"job {job_id} is {state}; cancel it, and delete it when it has ended")
+
+
+class TooManyPlans(StoreError):
+    """The owner has as many transfer plans as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit:,} plans; allowed: {limit:,}; delete one that is no longer needed, or its job")
+
+
+class TooManyFits(StoreError):
+    """The owner has as many stored scaling-law fits as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit:,} fits; allowed: {limit:,}; delete one that is no longer needed")
+
+
+class TooManyPings(StoreError):
+    """As many test messages to a webhook wait as may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} test messages to this webhook are still to be sent; allowed: {limit}; wait for one to end"
+        )
+
+
 class PlanNotFound(StoreError):
     """No transfer plan has this id."""
 

@@ -61,7 +61,7 @@ def submit(s: Session, spec: JobSpec, *, owner: str, idempotency_key: str | None
         if earlier is not None:
             return get(s, earlier, owner=owner)
     if most is not None:
-        take_turns(s, "jobs", owner)
+        take_turns(s, "jobs", whose=owner)
         _check_quota(s, owner, most)
     if is_dataset(spec.task):
         datasets.hold(s, spec.task, owner=owner)

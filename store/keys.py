@@ -48,7 +48,7 @@ def create(s: Session, name: str, *, owner: str, operator: int = 0) -> NewApiKey
     Raises:
         TooManyKeys: the owner has 50 that are not revoked.
     """
-    take_turns(s, "keys", owner)
+    take_turns(s, "keys", whose=owner)
     in_use = select(func.count()).select_from(api_keys).where(api_keys.c.owner == owner, api_keys.c.revoked_at.is_(None))
     if (s.scalar(in_use) or 0) >= MOST:
         raise TooManyKeys(MOST)

@@ -26,7 +26,7 @@ def create(s: Session, *, owner: str, name: str, url: str, events: Sequence[str]
     Raises:
         TooManyWebhooks: the owner has ``most``.
     """
-    take_turns(s, "webhooks", owner)
+    take_turns(s, "webhooks", whose=owner)
     owned = s.scalar(select(func.count()).select_from(webhooks).where(webhooks.c.owner == owner)) or 0
     if owned >= most:
         raise TooManyWebhooks(most)

@@ -88,6 +88,12 @@ def get_job(
     return Response(body, media_type="application/json", headers=headers)
 
 
+@router.delete("/{job_id}", status_code=204)
+def delete_job(job_id: JobId, database: DatabaseDependency, settings: SettingsDependency, caller: CallerDependency) -> None:
+    """Delete a job that has ended, with its log, metrics, result, checkpoints and plans. Refused while it has not ended."""
+    service.delete(database, settings, caller, job_id)
+
+
 @router.post("/{job_id}/cancel", status_code=202, response_model=Job)
 def cancel_job(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Job:
     """Ask for a job to stop. A waiting job ends at once, a running one soon; an ended one stays as it is."""

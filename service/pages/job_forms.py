@@ -17,7 +17,7 @@ from service.pages.views import job_view
 from service.plans import service as plan_service
 from service.plans.schemas import PlanRequest
 from service.problems.answers import ProblemError, invalid, problem_of, validated
-from store.errors import TooManyJobs
+from store.errors import TooManyJobs, TooManyPlans
 from windtunnel.types import FieldError
 
 router = APIRouter(include_in_schema=False)
@@ -71,17 +71,23 @@ def fork_page(
 
 @router.post("/jobs/{job_id}/plans")
 def plan_page(
-    request: Request, job_id: JobId, form: FormDependency, database: DatabaseDependency, caller: CallerDependency
+    request: Request,
+    job_id: JobId,
+    form: FormDependency,
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    caller: CallerDependency,
 ) -> Response:
     """The form: on to the page of the plan, or back to the form with what is wrong."""
     job = service.get(database, caller, job_id)
     size = {entry.name: number(form[entry.name]) for entry in plan_form(job).fields if entry.name in form}
     try:
         wanted = validated(PlanRequest, size | {"force": "force" in form, "law_fit": form.get("law_fit")})
-        plan = plan_service.create(database, caller, job_id, wanted)
-    except ProblemError as error:
-        view = job_view(database, caller, job_id, str(request.base_url)) | {"plan": plan_form(job, form, error.problem)}
-        return render("job.html", error.problem.status, **view)
+        plan = plan_service.create(database, settings, caller, job_id, wanted)
+    except (ProblemError, TooManyPlans) as error:
+        problem = problem_of(request, error)
+        view = job_view(database, caller, job_id, str(request.base_url)) | {"plan": plan_form(job, form, problem)}
+        return render("job.html", problem.status, **view)
     return _to(f"/plans/{plan.id}")
 
 

@@ -24,12 +24,16 @@ from store.errors import (
     DatasetsTooLarge,
     IdempotencyConflict,
     InvalidCursor,
+    JobLives,
     JobNotFound,
     KeyNotFound,
     LawFitNotFound,
     PlanNotFound,
     TooManyDatasets,
+    TooManyFits,
     TooManyJobs,
+    TooManyPings,
+    TooManyPlans,
     WebhookNotFound,
     is_full,
 )
@@ -170,7 +174,17 @@ def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
     )
 
 
-def _quota(_: Request, error: TooManyJobs | DatasetsTooLarge) -> ProblemError:
+def _lives(_: Request, error: JobLives) -> ProblemError:
+    return problem(409, "job-not-ended", "The job has not ended", error.message)
+
+
+def _pings(_: Request, error: TooManyPings) -> ProblemError:
+    refusal = problem(429, "too-many-at-once", "Too many at the same time", error.message)
+    refusal.headers = {"retry-after": RETRY_AFTER}
+    return refusal
+
+
+def _quota(_: Request, error: TooManyJobs | DatasetsTooLarge | TooManyPlans | TooManyFits) -> ProblemError:
     return problem(403, "quota", "You have as many as you may have", error.message)
 
 
@@ -290,6 +304,10 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     LawFitNotFound: _no_such_fit,
     IdempotencyConflict: _conflict,
     TooManyJobs: _quota,
+    TooManyPlans: _quota,
+    TooManyFits: _quota,
+    TooManyPings: _pings,
+    JobLives: _lives,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),
     OSError: _unwritten,

@@ -19,6 +19,7 @@ FENCED = (Lease, Attempt)
 WITHOUT_OWNER = {
     "dialect.insert_or_ignore": "writes the row that it is given",
     "dialect.upsert": "writes the rows that it is given",
+    "dialect.take_turns": "locks a name, and reads and writes no row",
     "events.append": "joins a transaction that holds the job already, as its owner or under its lease",
     "plans.insert_plan": "joins a transaction that holds the job already, as its owner or under its lease",
     "jobs.as_jobs": "makes jobs of rows that a query has found for their owner or under their lease",
@@ -28,6 +29,7 @@ WITHOUT_OWNER = {
     "keys.any_made": "says whether anybody has a key",
     "keys.everybodys": "is for whoever has the database itself, and says so in its name",
     "keys.revoke_anybodys": "is for whoever has the database itself, and says so in its name",
+    "removal.ended_before": "picks what the server no longer keeps, whosever it is",
     "sessions.find": "tells who the owner is, by the secret that only their browser has",
     "sessions.end": "ends the session of whoever has its secret",
     "leases.claim": "gives a worker a waiting job, whosever it is",
