@@ -61,7 +61,7 @@ class TooManyFits(StoreError):
 
 
 class TooManyPings(StoreError):
-    """As many test messages to a webhook wait as may."""
+    """The webhook has as many test messages that wait as it may have."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(

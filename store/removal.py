@@ -1,6 +1,6 @@
 """Takes jobs away with all that was recorded of them: at their owner's wish, or because they ended long ago.
 
-The files of checkpoints are the caller's to remove: they lie in ``jobs/<id>`` below the data folder, and go after the commit.
+The files of checkpoints are the caller's to remove, after the commit: they lie in ``jobs/<id>`` below the data folder.
 """
 
 from sqlalchemy import delete, select

@@ -1,21 +1,17 @@
 """Routes of jobs: create, fork, list, get, cancel, pause, resume, follow, metrics, result, bundle."""
 
 import hashlib
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
 
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnJobId, SettingsDependency
 from service.jobs import service
-from service.jobs.events import stream
+from service.jobs.events import EventStream, stream
 from service.jobs.forking import ForkRequest
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery
 from service.problems.answers import PROBLEMS, invalid
-from service.turns import Places
 from store.jobs import LONGEST_KEY
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
 
@@ -145,8 +141,7 @@ def follow_job(
         stopping=request.app.state.stopping,
         disconnected=request.is_disconnected,
     )
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no", "vary": "accept"}
-    return _Stream(body, headers, request.app.state.streams, caller.owner)
+    return EventStream(body, request.app.state.streams, caller.owner)
 
 
 @router.get("/{job_id}/metrics", response_model=MetricList)
@@ -173,18 +168,6 @@ def read_bundle(job_id: JobId, database: DatabaseDependency, caller: CallerDepen
     body = service.bundled(database, caller, job_id)
     headers = {"content-disposition": f'attachment; filename="{job_id}.zip"'}
     return Response(body, media_type="application/zip", headers=headers)
-
-
-class _Stream(EventSourceResponse):
-    """A stream that takes one of its owner's places from its first byte to its last; 429 where there is none."""
-
-    def __init__(self, body: AsyncIterator[bytes], headers: dict[str, str], places: Places, owner: str) -> None:
-        super().__init__(body, headers=headers)
-        self._places, self._owner = places, owner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._places.take(self._owner):
-            await super().__call__(scope, receive, send)
 
 
 def _matches(if_none_match: str | None, tag: str) -> bool:

@@ -87,6 +87,7 @@ NOT_FOUND: dict[str, tuple[Ask, type[StoreError]]] = {
 
 EMPTY: dict[str, Ask] = {
     "jobs.page": lambda s, _, owner: jobs.page(s, owner=owner).items,
+    "events.newest": lambda s, _, owner: events.newest(s, owner=owner),
     "jobs.owned": lambda s, ids, owner: jobs.owned(s, [ids["job"]], owner=owner),
     "law_fits.page": lambda s, _, owner: law_fits.page(s, owner=owner).items,
     "datasets.listing": lambda s, _, owner: datasets.listing(s, owner=owner),
