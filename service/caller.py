@@ -63,6 +63,16 @@ def identify(request: Request, database: Database) -> Caller:
     raise _unauthorized("there is no such API key, or it was revoked")
 
 
+def cookie_of(request: Request) -> str | None:
+    """The id of a session in the cookie of the status page.
+
+    Browsers send the cookie of the longest path first: that of this server, where another one of the same host keeps its
+    own at the root.
+    """
+    pairs = (part.strip().partition("=") for part in request.headers.get("cookie", "").split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), None)
+
+
 def holder(state: State, database: Database, key: str) -> Caller | None:
     """Caller who holds the key; None where there is no such key or it was revoked."""
     with database.snapshot() as session:
@@ -71,7 +81,7 @@ def holder(state: State, database: Database, key: str) -> Caller | None:
 
 def signed_in(request: Request, database: Database) -> Caller | None:
     """Caller whose browser sent the cookie of a session that has not ended; None where it sent none."""
-    session_id = request.cookies.get(COOKIE)
+    session_id = cookie_of(request)
     if session_id is None:
         return None
     with database.snapshot() as session:

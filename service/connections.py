@@ -150,5 +150,11 @@ def config(app: Any, limits: ConnectionLimits, patience: int) -> uvicorn.Config:
     """
     kind = type("LimitedConnection", (Connection,), {"limits": limits})
     return uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=patience, server_header=False, http=kind, backlog=128
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=patience,
+        server_header=False,
+        proxy_headers=False,  # what proxies say is read by the application itself: service/proxying.py
+        http=kind,
+        backlog=128,
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hpo.errors import Refused
 from hpo.mup.labels import keys, label
-from hpo.mup.resolve import IDLE
+from hpo.mup.resolve import acts
 from windtunnel.types import HyperparameterName, JobSpec, Scope, TensorFacts
 from windtunnel.types.hyperparameters import BIJECTIONS, Bijection
 from windtunnel.types.schedules import ShapeName, is_shape
@@ -61,7 +61,7 @@ class Hyperparameter:
 
     def acts_on(self, tensor: TensorFacts) -> bool:
         """True if this coordinate sets the hyperparameter of that tensor."""
-        if tensor.role in IDLE.get(self.name, frozenset()):
+        if not acts(self.name, tensor):
             return False
         match self.scope:
             case "global":
@@ -139,6 +139,12 @@ class Space:
     def as_dict(self, point: Tensor) -> dict[str, float]:
         """Label -> value of one point [k]."""
         return dict(zip(self.labels, self.values(point).tolist(), strict=True))
+
+    def largest(self, point: Tensor, name: HyperparameterName) -> float | None:
+        """Largest value of a hyperparameter over its coordinates at one point [k]; None if it is not searched."""
+        values = self.values(point).tolist()
+        own = [value for item, value in zip(self.hyperparameters, values, strict=True) if item.name == name]
+        return max(own, default=None)
 
     def from_dict(self, values: Mapping[str, float]) -> Tensor:
         """The point [k] of a dictionary label -> value: the inverse of ``as_dict``."""

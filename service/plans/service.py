@@ -41,8 +41,7 @@ def create(database: Database, settings: ServiceSettings, caller: Caller, job_id
     except PydanticCustomError as misfit:
         raise invalid([misfit_error(misfit)]) from misfit
     except Refused as refusal:
-        detail = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
-        raise problem(409, "transfer-refused", "The transfer cannot be trusted", detail) from refusal
+        raise problem(409, "transfer-refused", "The transfer cannot be trusted", str(refusal)) from refusal
     if fit is not None:
         predicted = predicted_loss(plan, fit)
         if predicted is None:

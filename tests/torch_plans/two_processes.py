@@ -8,13 +8,21 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+    set_state_dict,
+)
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 import windtunnel.torch
+from windtunnel.torch._sharding import fill
 from windtunnel.types import TransferPlan
 
 WHOLE = StateDictOptions(full_state_dict=True)
@@ -98,7 +106,23 @@ def resumed(
         shard(twin, case)
         other = windtunnel.torch.optimizer(twin, plan, seed=99)
     ticks = windtunnel.torch.schedule(other, plan)
-    set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
+    if "broadcast" in case:
+        # One process has the state; torch copies it into the parts of the parameters, then loads these.
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
+        given = (weights, state) if dist.get_rank() == 0 else ({}, {})
+        part = {"readout.bias": weights["readout.bias"]} if given[0] else {}
+        set_model_state_dict(twin, dict(part), options=options)
+        set_model_state_dict(twin, given[0], options=options)
+        set_optimizer_state_dict(twin, other, given[1], options=options)
+        set_model_state_dict(twin, dict(part), options=options)
+    elif "written" in case:
+        # In place, as torch.distributed.checkpoint.load does.
+        for name, value in get_model_state_dict(twin).items():
+            fill(value, weights[name])
+        twin.state_dict()
+        set_optimizer_state_dict(twin, other, state, options=WHOLE)
+    else:
+        set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
     ticks.load_state_dict(clock.state_dict())
     return twin, other, ticks
 

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
 
 import torch
 from torch import nn
@@ -20,17 +19,24 @@ from windtunnel.torch._hooks import (
     clip_before_step,
     penalise_before_step,
     refuse_closure,
+    see_stepped_weights,
     shrink_before_step,
+    take_up_written_weights,
 )
+from windtunnel.torch._keeping import Weights, draw_or_keep, keep
 from windtunnel.torch._matching import MatchedModel, PlanMismatch, matched
 from windtunnel.torch._multipliers import can_be_scaled, is_scaled, scale
-from windtunnel.torch._saving import keep_record, multiplier_of, record_of, renew_buffer
+from windtunnel.torch._saving import (
+    keep_record,
+    multiplier_of,
+    renew_buffer,
+    see_weights,
+    take_up_writes,
+    watch_sharing,
+)
 from windtunnel.torch._sharding import fill
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
-
-Weights = Literal["draw", "keep"]
-"""Whether a call draws the initial weights or keeps those that the model has."""
 
 
 def apply(
@@ -49,11 +55,10 @@ def apply(
     (``plan.clip_norm``) and the schedule are left to the loop; ``optimizer`` and ``schedule`` do them as well.
 
     A second call starts over: weights are drawn again, and multipliers are replaced, not multiplied twice. Weights that
-    were loaded after the first call are not drawn again without being told to: see ``weights``. What was loaded before
-    any plan was applied cannot be told from a fresh model and is drawn over; so apply the plan first, then load.
+    were loaded after the first call are not drawn again without being told to: see ``weights``.
 
-    Multipliers are saved with the weights: the state dict of a layer has them as ``windtunnel_multiplier``, and a model
-    without the plan refuses to load it. ``fold`` gives weights for such a model.
+    A state dict of the model has weights times multipliers, which a model without the plan loads; ``load_state_dict`` of
+    this one divides by them. So values that are read from the parameters themselves are not for ``load_state_dict``.
 
     Parameters that are replaced after this call, as ``fully_shard`` does, are not those of the groups any more: shard
     first, or use ``optimizer``, which takes them up.
@@ -70,15 +75,17 @@ def apply(
         generator: CPU generator for the initial weights, instead of a seed. Values are drawn in the order of
             ``plan.tensors``, in float32, for normally distributed tensors only. Each process of a sharded model needs a
             generator in the same state.
-        weights: "draw" draws initial weights whatever the model has. "keep" keeps weights that were trained by this plan:
-            the model must have the plan's multipliers already. By default they are drawn if the model is fresh, and the
-            call is refused if its weights were loaded after a plan was applied, or are folded.
+        weights: "draw" draws initial weights whatever the model has. "keep" keeps those that it has, divided by the
+            plan's multipliers, so that its outputs stay. By default they are drawn if the model is fresh. The call is
+            refused if weights were loaded after a plan was applied, or are folded. Without a plan before, a norm's gains
+            that differ, or biases beyond those of torch's own initial values, show that a model was trained: then weights
+            are kept, with a warning. Nothing else can be seen of weights that were loaded before.
 
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed), the model ties tensors that the plan does not, is
             on the meta device, is compiled (a multiplier would not act; parts of it may be), or has float16 parameters
-            under Adam; its weights are not to be drawn over, or to be kept and without the plan's multipliers; or the
-            plan's decay is one that its optimizer's class lacks, or the plan has an L2 penalty or regularisers that
+            under Adam; its weights are not to be drawn over, or cannot be kept, for a multiplier is no factor of them; or
+            the plan's decay is one that its optimizer's class lacks, or the plan has an L2 penalty or regularisers that
             follow a schedule. The model is not changed.
         ValueError: both a seed and a generator were given.
     """
@@ -142,6 +149,8 @@ def optimizer(
     built = _class_of(plan)(groups(found.parameters, plan))
     built.register_step_pre_hook(refuse_closure)
     hold(built, found)
+    built.register_step_pre_hook(take_up_written_weights(found.root))
+    built.register_step_post_hook(see_stepped_weights(found.root))
     built.register_step_pre_hook(check_multipliers_stay(found, plan))
     built.register_step_pre_hook(check_that_multipliers_act(found.root))
     if any(row.l2 > 0 for row in plan.tensors):
@@ -194,15 +203,21 @@ def _apply(
         if row.role == "output" or row.multiplier != 1 or _has_earlier(found, row.name)
     }
     _refuse_compiled(found, plan)
+    for layer in owners.values():
+        take_up_writes(layer)
+    if weights is None:
+        weights = draw_or_keep(found)
     if weights == "keep":
-        _check_kept(found, plan)
+        keep(found, plan, owners)
     else:
-        if weights is None:
-            _refuse_to_draw_over(found)
         _draw(found, plan, generator)
-        _set_multipliers(found, plan, owners)
+    _set_multipliers(found, plan, owners)
     for name in found.parameters:
         keep_record(found.owner(name)).weights = "loaded" if weights == "keep" else "drawn"
+    watch_sharing(found.root)
+    for layer in owners.values():
+        renew_buffer(layer)
+    see_weights(found.root)
     return found
 
 
@@ -216,46 +231,13 @@ def _draw(found: MatchedModel, plan: TransferPlan, generator: torch.Generator) -
 
 
 def _set_multipliers(found: MatchedModel, plan: TransferPlan, owners: Mapping[str, nn.Module]) -> None:
-    """Give the layers the plan's multipliers, as hooks and as buffers."""
+    """Give the layers the plan's multipliers, as hooks."""
     before = {name: multiplier_of(layer) for name, layer in owners.items()}
     for row in plan.tensors:
         if row.name in owners:
             scale(owners[row.name], row.multiplier)
-            renew_buffer(owners[row.name])
     if any(row.multiplier != before[row.name] for row in plan.tensors if row.name in owners):
         forget_compiled_code(found.root)
-
-
-def _refuse_to_draw_over(found: MatchedModel) -> None:
-    """Refuse to draw weights that are plainly not those of a fresh model.
-
-    Raises:
-        PlanMismatch: they were loaded after a plan was applied, or folded.
-    """
-    for name in found.parameters:
-        record = record_of(found.owner(name))
-        if record is not None and record.weights != "drawn":
-            how = "were loaded" if record.weights == "loaded" else "have their forward multipliers folded into them"
-            raise PlanMismatch(
-                f"weights of the model {how} after a plan was applied to it, {found.own[name]} among them, and drawing "
-                "initial weights would lose them; weights='keep' keeps them, weights='draw' starts over"
-            )
-
-
-def _check_kept(found: MatchedModel, plan: TransferPlan) -> None:
-    """Refuse to keep weights that are used with other multipliers than the plan's: their outputs would change.
-
-    Raises:
-        PlanMismatch: a layer has another multiplier.
-    """
-    for row in plan.tensors:
-        here = multiplier_of(found.owner(row.name)) if found.own[row.name].rpartition(".")[2] == "weight" else 1.0
-        if here != row.multiplier:
-            raise PlanMismatch(
-                f"{found.own[row.name]} has forward multiplier {here:g} in the model and {row.multiplier:g} in the plan: "
-                "its weights cannot be kept, for the model's outputs would change. To load weights that were trained by "
-                "the plan, apply it to the fresh model, then load the state dict"
-            )
 
 
 def _generator(plan: TransferPlan, seed: int | None, generator: torch.Generator | None) -> torch.Generator:

@@ -1,11 +1,12 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from windtunnel.types.base import Response
 
@@ -13,6 +14,16 @@ Role = Literal["input", "hidden", "output", "vector", "scalar"]
 """Role of a tensor under muP. ``input`` maps a fixed number of inputs to the width, ``hidden`` the width to the width,
 ``output`` the width to a fixed number of outputs; a ``vector`` has one number a unit, a ``scalar`` does not grow."""
 ROLES: tuple[Role, ...] = ("input", "hidden", "output", "vector", "scalar")
+
+
+def _left_out(value: Any) -> bool:
+    """Whether a field of few modules is left out of the JSON of all others."""
+    return not value and value is not False
+
+
+def _is_one(value: int) -> bool:
+    """Whether a distance of widths is left out, because every width is as good."""
+    return value == 1
 
 
 class TensorFacts(Response):
@@ -29,6 +40,32 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
+    readout: bool | None = Field(None, exclude_if=_left_out)
+    """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = Field(None, exclude_if=_left_out)
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether the output multiplier alpha acts on it."""
+        return self.role == "output" if self.readout is None else self.readout
+
+    @property
+    def decayed(self) -> bool:
+        """Whether weight decay and L2 act on it: matrices are decayed, biases, gains and temperatures are not."""
+        return self.role in ("input", "hidden", "output") or (self.role == "scalar" and bool(self.matrix))
+
+    @property
+    def random(self) -> bool:
+        """Whether it starts at random values.
+
+        Biases start at 0. So does what makes the outputs, which muP prefers at zero, unless a deviation is given.
+        """
+        if self.init_value is not None:
+            return False
+        if self.init_std is not None:
+            return self.init_std > 0
+        return self.decayed and not self.makes_outputs
 
     @property
     def part(self) -> str:
@@ -48,13 +85,32 @@ class TensorLaw(Response):
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
     init_std: float | None = None
-    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for readouts and biases."""
+    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for biases and ``zero``."""
     init_value: float | None = None
     """Initial value of all entries; None: they start at random values."""
     why: str = ""
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
+    readout: bool | None = Field(None, exclude_if=_left_out)
+    """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = Field(None, exclude_if=_left_out)
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+    zero: bool = Field(False, exclude_if=operator.not_)
+    """Whether it starts at 0 where ``readout`` is given; where it is not, what makes the outputs does anyway."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether its output is the module's output."""
+        return self.role == "output" if self.readout is None else self.readout
+
+    @property
+    def at_fan_in(self) -> bool:
+        """Whether it starts random, with the deviation of its fan-in."""
+        if self.init_value is not None or self.init_std is not None:
+            return False
+        inside = self.readout is not None and (self.role == "output" or bool(self.matrix)) and not self.zero
+        return self.role in ("input", "hidden") or inside
 
 
 class PassCost(Response):
@@ -66,7 +122,22 @@ class PassCost(Response):
     """Multiply-adds of the forward pass."""
 
 
-class ModuleInfo(Response):
+class MeasuredWidth(Response):
+    """True sizes of a module at one width, tensor by tensor."""
+
+    shapes: list[list[int]]
+    fan_in: list[int]
+    saved: int | None = None
+    """Floats that a training pass of one example keeps; None: by the power law through base and delta width."""
+    multiply_adds: int | None = None
+    """Multiply-adds of the forward pass of one example; None likewise."""
+
+
+Measure = Callable[[int], MeasuredWidth]
+"""Width -> true sizes; raises ValueError for a width that the module cannot have."""
+
+
+class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from pydantic
     """The tensors of a module of one's own at every width and depth, as ``windtunnel roles --save`` writes them."""
 
     base: int
@@ -80,6 +151,23 @@ class ModuleInfo(Response):
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
     """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
+    measured: dict[int, MeasuredWidth] = Field(default_factory=dict, exclude_if=_left_out)
+    """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
+
+    step: int = Field(1, exclude_if=_is_one)
+    """Distance of the widths, counted from ``base``, at which sizes lie on the lines; between them they are rounded."""
+
+    _measure: Measure | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the fields are equal: another process has the table without its module."""
+        return isinstance(other, ModuleInfo) and self.__dict__ == other.__dict__
+
+    def measuring(self, measure: Measure) -> "ModuleInfo":
+        """The table with true sizes at every width, from the module itself, which is in this process."""
+        found = self.model_copy()
+        found._measure = measure
+        return found
 
     def tensors_at(self, width: int, depth: int) -> list[TensorFacts]:
         """Every tensor of the module of that size.
@@ -89,11 +177,11 @@ class ModuleInfo(Response):
         """
         self.check_depth(depth)
         facts: list[TensorFacts] = []
-        for law in self.tensors:
+        at = self.sizes_at(width)
+        for law, sizes, fan_in in zip(self.tensors, at.shapes, at.fan_in, strict=True):
             std = law.init_std
-            if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
-                std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
-            sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+            if law.at_fan_in:
+                std = max(1, fan_in) ** -0.5
             still = 1 if law.role == "output" else 0
             facts.append(
                 TensorFacts(
@@ -103,9 +191,50 @@ class ModuleInfo(Response):
                     init_std=std,
                     init_value=law.init_value,
                     flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                    readout=law.readout,
+                    matrix=law.matrix,
                 )
             )
         return deepened(facts, self.stacks, depth - self.depth)
+
+    def sizes_at(self, width: int) -> MeasuredWidth:
+        """Shapes and fan-ins of the tensors at a width.
+
+        Raises:
+            ValueError: the module cannot have that width, or its sizes are rounded and not known there.
+        """
+        if width in self.measured:
+            return self.measured[width]
+        if self._measure is not None:
+            return self._measure(width)
+        if self.measured:
+            raise ValueError(
+                f"width {width}: sizes of this module are rounded, and its table has them at widths "
+                f"{', '.join(map(str, sorted(self.measured)))} only; take one of these, or write the table with that "
+                f"width: windtunnel roles PACKAGE.MODULE:TASK --save FILE --width {width}"
+            )
+        if (width - self.base) % self.step:
+            raise ValueError(
+                f"width {width}: sizes of this module are rounded there; its table has them at widths {self.step} apart, "
+                f"{self.base} among them, such as {width - (width - self.base) % self.step}"
+            )
+        return self.on_lines(width)
+
+    def on_lines(self, width: int) -> MeasuredWidth:
+        """Sizes at a width on the lines through those of the base and the delta width.
+
+        Raises:
+            ValueError: a tensor would have a fraction of a unit.
+        """
+        return MeasuredWidth(
+            shapes=[
+                [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+                for law in self.tensors
+            ],
+            fan_in=[
+                self._on_line(law.name, *law.fan_in, width) if law.at_fan_in else law.fan_in[0] for law in self.tensors
+            ],
+        )
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""
@@ -122,11 +251,15 @@ class ModuleInfo(Response):
 
     def saved_at(self, width: int, depth: int) -> int:
         """Floats that a training pass keeps, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.saved, width, depth)
+        return self._scaled(self.sizes_at(width).saved, depth) or self._power(*self.cost.saved, width, depth)
 
     def multiply_adds_at(self, width: int, depth: int) -> int:
         """Multiply-adds of a forward pass, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.multiply_adds, width, depth)
+        known = self._scaled(self.sizes_at(width).multiply_adds, depth)
+        return known or self._power(*self.cost.multiply_adds, width, depth)
+
+    def _scaled(self, known: int | None, depth: int) -> int | None:
+        return None if known is None else max(1, round(known * depth / self.depth))
 
     def _on_line(self, name: str, low: int, high: int, width: int) -> int:
         size, rest = divmod((high - low) * (width - self.base), self.delta - self.base)
