@@ -22,6 +22,7 @@ from store.events import history
 from windtunnel.figures.response import said
 from windtunnel.tasks import TASKS
 from windtunnel.types import TERMINAL_STATES, Job, JobEvent, JobState, OuterStep, TuneResult, WorkerInfo
+from windtunnel.types.comparisons import MOST_COMPARED
 from windtunnel.types.exports import EXPORTS
 from windtunnel.types.results import ChaosReading
 
@@ -58,6 +59,7 @@ def jobs_view(
         "query": query,
         "kept": {name: value for name, value in kept.items() if value is not None},
         "states": STATES,
+        "most_compared": MOST_COMPARED,
         "tasks": sorted(TASKS),
         "datasets": mine,
         "chosen": chosen,

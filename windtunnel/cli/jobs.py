@@ -85,7 +85,7 @@ def show(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel show job_01KAN... --json | jq .result.best.hyperparameters
     """
     with Client(url) as client:
-        job = client.jobs.get(job_id)
+        job = client.jobs.find(job_id)
         result = job.result() if job.state == "succeeded" else None
     if as_json:
         output.print_json(as_document(job, result))
@@ -106,7 +106,7 @@ def follow(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel follow job_01KAN... --json | jq -c 'select(.type == "outer_step") | .data.loss'
     """
     with Client(url) as client:
-        follow_job(client.jobs.get(job_id), as_json=as_json)
+        follow_job(client.jobs.find(job_id), as_json=as_json)
 
 
 def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
@@ -117,7 +117,7 @@ def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel pause job_01KAN...
     """
     with Client(url) as client:
-        job = client.jobs.pause(job_id).wire
+        job = client.jobs.find(job_id).pause().wire
     _tell(
         job, as_json, None if job.state == "paused" else f"was asked to pause; resume it with: windtunnel resume {job.id}"
     )
@@ -131,7 +131,7 @@ def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel resume job_01KAN...
     """
     with Client(url) as client:
-        _tell(client.jobs.resume(job_id).wire, as_json, None)
+        _tell(client.jobs.find(job_id).resume().wire, as_json, None)
 
 
 def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
@@ -142,7 +142,7 @@ def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel cancel job_01KAN...
     """
     with Client(url) as client:
-        job = client.jobs.cancel(job_id).wire
+        job = client.jobs.find(job_id).cancel().wire
     _tell(job, as_json, f"was asked to stop; watch it end with: windtunnel follow {job.id}")
 
 
@@ -168,9 +168,10 @@ def bundle(
       windtunnel bundle job_01KAN... --json | jq -r .file
     """
     with Client(url) as client:
-        written = client.jobs.get(job_id).bundle(target or Path())
+        job = client.jobs.find(job_id)
+        written = job.bundle(target or Path())
     if as_json:
-        output.print_json({"job_id": job_id, "file": str(written.absolute()), "bytes": written.stat().st_size})
+        output.print_json({"job_id": job.id, "file": str(written.absolute()), "bytes": written.stat().st_size})
     else:
         typer.echo(written)
 

@@ -47,7 +47,7 @@ class Transport:
         """Close the connections."""
         self._http.close()
 
-    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> httpx.Response:
+    def get(self, path: str, params: Mapping[str, str | int | Sequence[str]] | None = None) -> httpx.Response:
         """The answer to a GET request."""
         return self._exchange(self._request("GET", path, params=params), HARMLESS)
 
@@ -118,7 +118,7 @@ class Transport:
             self.pacing.sleep(self.pacing.delay(attempt))
             attempt += 1
 
-    def read(self, model: type[M], path: str, params: Mapping[str, str | int] | None = None) -> M:
+    def read(self, model: type[M], path: str, params: Mapping[str, str | int | Sequence[str]] | None = None) -> M:
         """The answer to a GET request as a typed model.
 
         Raises:
@@ -131,7 +131,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str | int | Sequence[str]] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Request:

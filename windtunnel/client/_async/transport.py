@@ -46,7 +46,7 @@ class AsyncTransport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> httpx.Response:
+    async def get(self, path: str, params: Mapping[str, str | int | Sequence[str]] | None = None) -> httpx.Response:
         """The answer to a GET request."""
         return await self._exchange(self._request("GET", path, params=params), HARMLESS)
 
@@ -118,7 +118,7 @@ class AsyncTransport:
             await self.pacing.sleep_async(self.pacing.delay(attempt))
             attempt += 1
 
-    async def read(self, model: type[M], path: str, params: Mapping[str, str | int] | None = None) -> M:
+    async def read(self, model: type[M], path: str, params: Mapping[str, str | int | Sequence[str]] | None = None) -> M:
         """The answer to a GET request as a typed model.
 
         Raises:
@@ -131,7 +131,7 @@ class AsyncTransport:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str | int | Sequence[str]] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Request:

@@ -1,0 +1,37 @@
+"""``compare`` and the short ids that every command takes, against a real server."""
+
+import json
+
+import pytest
+
+from windtunnel.client import Client
+
+
+def test_two_jobs_are_compared_by_the_ends_of_their_ids(ask, server, finished):
+    with Client(server.url) as client:
+        other = client.jobs.create(task="digits", name="wider", model={"width": 32, "depth": 2}).cancel().id
+    done = ask("compare", finished[-8:], other[-6:].upper())
+    assert done.exit_code == 0
+    told = done.stdout.splitlines()
+    assert told[0].split() == ["small", "wider"]
+    rows = {line.split("  ")[0]: line for line in told}
+    assert rows["model.width"].split() == ["model.width", "16", "32"]
+    assert rows["state"].split()[1] == "succeeded" and "–" in rows["test loss"]
+    assert "too few points" in told[-1]
+    found = json.loads(ask("compare", finished, other, "--json").stdout)
+    assert [each["job"]["id"] for each in found["items"]] == [finished, other]
+    assert found["items"][0]["points"]["complete"] and len(found["items"][0]["points"]["losses"]) > 2
+
+
+@pytest.mark.parametrize("command", ["show", "pause", "resume", "follow", "bundle", "plan --width 64 --force"])
+def test_every_command_on_a_job_takes_the_end_of_its_id(ask, finished, command):
+    name, *options = command.split()
+    done = ask(name, finished[-8:], *options)
+    assert done.exit_code == 0, done.stderr
+    assert ask(name, "zzzz", *options).exit_code == 4
+
+
+def test_a_job_that_is_not_there_is_said_once(ask_idle):
+    done = ask_idle("show", "nothing-like-it")
+    assert done.exit_code == 4
+    assert done.stderr.count("nothing-like-it") == 1 and len(done.stderr.strip().splitlines()) == 1
