@@ -85,6 +85,30 @@ def test_without_javascript_and_on_a_phone_it_reads_the_same(site, ids, open_pag
     expect(page.get_by_text("No job is chosen")).to_be_visible()
 
 
+def test_a_job_is_named_and_tagged_and_the_list_put_in_order_on_a_phone_and_by_keyboard(site, ids, axe, open_page):
+    page = open_page(f"{site}/jobs/{ids[0]}")
+    page.get_by_text("Name, tags, notes").click()
+    page.get_by_label("Tags").fill("Paper, figure-2")
+    page.get_by_label("Notes").fill("the <b>best</b> so far\n" + 50 * "long")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#labelled")).to_contain_text("the <b>best</b> so far")
+    assert findings(page, axe) == {}
+    page.get_by_role("link", name="paper").click()
+    expect(page.locator("#jobs .name")).to_have_count(1)
+    expect(page.locator("#counts")).to_contain_text("1 job")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.get_by_role("link", name="all tags").click()
+    page.get_by_label("Order").select_option("cost")
+    page.get_by_role("button", name="Filter").click()
+    costs = [float(text) for text in page.locator("td[data-label='Cost, runs']").all_inner_texts()]
+    assert len(costs) >= 2 and costs == sorted(costs)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.get_by_role("link", name="Cost, runs").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("columnheader", name="Cost, runs")).to_have_attribute("aria-sort", "descending")
+
+
 def test_it_has_no_serious_accessibility_problem(site, ids, axe, open_page):
     page = open_page(address(site, ids))
     expect(page.locator(f"#figure-points {DRAWN}").first).to_be_visible()

@@ -17,6 +17,7 @@ from windtunnel.client._transport import Transport
 from windtunnel.types import Job as WireJob
 from windtunnel.types import JobPage, JobSpec, JobState
 from windtunnel.types.comparisons import Comparison
+from windtunnel.types.jobs import JobSort, SortOrder
 
 PAGE = 50
 """Number of jobs that ``list`` fetches by one request."""
@@ -102,17 +103,36 @@ class Jobs:
             raise InvalidRequest(f"the ids of several jobs end with {text}: {named}{more}; give more characters")
         return found[0]
 
-    def list(self, *, state: JobState | None = None, task: str | None = None, search: str | None = None) -> Iterator[Job]:
-        """Yield jobs, newest first; pages are fetched as needed.
+    def list(
+        self,
+        *,
+        state: JobState | None = None,
+        task: str | None = None,
+        search: str | None = None,
+        tag: str | None = None,
+        sort: JobSort | None = None,
+        order: SortOrder | None = None,
+    ) -> Iterator[Job]:
+        """Yield jobs, newest first or in another order; pages are fetched as needed.
 
         Args:
             state: only jobs in this state.
             task: only jobs of this task or data set.
-            search: only jobs with this text in their name, task or data set's name, or at the end of their id;
+            search: only jobs with this text in their name, task, tags or data set's name, or at the end of their id;
                 upper and lower case count as equal.
+            tag: only jobs with this tag.
+            sort: created (the default), name, task, state, loss (the best one) or cost (in runs).
+            order: asc or desc; by default the newest first, else the least. A job without a value comes last.
         """
         wanted: dict[str, str | int | Sequence[str]] = {"limit": PAGE}
-        given = (("state", state), ("task", task), ("search", search))
+        given = (
+            ("state", state),
+            ("task", task),
+            ("search", search),
+            ("tag", tag),
+            ("sort", sort),
+            ("order", order),
+        )
         wanted |= {name: value for name, value in given if value is not None}
         while True:
             page = self._transport.read(JobPage, path("jobs"), wanted)

@@ -118,6 +118,10 @@ class Transport:
             self.pacing.sleep(self.pacing.delay(attempt))
             attempt += 1
 
+    def patch(self, path: str, body: Any) -> httpx.Response:
+        """The answer to a PATCH request; a second one does no harm, so it is retried like one that only reads."""
+        return self._exchange(self._request("PATCH", path, body=body), HARMLESS)
+
     def read(self, model: type[M], path: str, params: Mapping[str, str | int | Sequence[str]] | None = None) -> M:
         """The answer to a GET request as a typed model.
 
@@ -137,7 +141,7 @@ class Transport:
     ) -> httpx.Request:
         sent = dict(headers or {})
         content = None
-        if method == "POST":
+        if method in ("POST", "PATCH"):
             content = json_bytes(body)
             sent["Content-Type"] = "application/json"
         return self._http.build_request(method, self.base_url + path, params=params, content=content, headers=sent)

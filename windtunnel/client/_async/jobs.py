@@ -16,6 +16,7 @@ from windtunnel.client._specs import request_body
 from windtunnel.types import Job as WireJob
 from windtunnel.types import JobPage, JobSpec, JobState
 from windtunnel.types.comparisons import Comparison
+from windtunnel.types.jobs import JobSort, SortOrder
 
 PAGE = 50
 """Number of jobs that ``list`` fetches by one request."""
@@ -102,18 +103,35 @@ class AsyncJobs:
         return found[0]
 
     async def list(
-        self, *, state: JobState | None = None, task: str | None = None, search: str | None = None
+        self,
+        *,
+        state: JobState | None = None,
+        task: str | None = None,
+        search: str | None = None,
+        tag: str | None = None,
+        sort: JobSort | None = None,
+        order: SortOrder | None = None,
     ) -> AsyncIterator[AsyncJob]:
-        """Yield jobs, newest first; pages are fetched as needed.
+        """Yield jobs, newest first or in another order; pages are fetched as needed.
 
         Args:
             state: only jobs in this state.
             task: only jobs of this task or data set.
-            search: only jobs with this text in their name, task or data set's name, or at the end of their id;
+            search: only jobs with this text in their name, task, tags or data set's name, or at the end of their id;
                 upper and lower case count as equal.
+            tag: only jobs with this tag.
+            sort: created (the default), name, task, state, loss (the best one) or cost (in runs).
+            order: asc or desc; by default the newest first, else the least. A job without a value comes last.
         """
         wanted: dict[str, str | int | Sequence[str]] = {"limit": PAGE}
-        given = (("state", state), ("task", task), ("search", search))
+        given = (
+            ("state", state),
+            ("task", task),
+            ("search", search),
+            ("tag", tag),
+            ("sort", sort),
+            ("order", order),
+        )
         wanted |= {name: value for name, value in given if value is not None}
         while True:
             page = await self._transport.read(JobPage, path("jobs"), wanted)
