@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from hpo.exports.registry import export, why_not
 from service.caller import Caller
 from service.jobs.schemas import JobsQuery
+from service.pages.causes import likely_causes
 from service.pages.job_fields import fork_form, labels_form, plan_form
 from service.pages.rendering import sparkline
 from service.pages.sentences import sentence
@@ -95,6 +96,7 @@ def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[
         job = jobs.get(session, job_id, owner=caller.owner)
         result = jobs.result(session, job_id, owner=caller.owner)
         log = history(session, job_id, owner=caller.owner)
+        made = plans.briefs(session, job_id, owner=caller.owner)
         claims = jobs.attempts(session, job_id, owner=caller.owner)
         fits = law_fits.page(session, owner=caller.owner).items
     steps = outer_steps(log)
@@ -117,6 +119,8 @@ def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[
         "fork": fork_form(job),
         "plan": plan_form(job),
         "labels": labels_form(job),
+        "made": made,
+        "causes": likely_causes(job, steps, claims),
         "figures": JOB_FIGURES,
     }
 

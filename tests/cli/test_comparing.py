@@ -40,13 +40,13 @@ def test_a_job_that_is_not_there_is_said_once(ask_idle):
 def test_a_job_is_labelled_and_found_by_its_tag_in_any_order(ask_idle, idle):
     with Client(idle) as client:
         job = client.jobs.create(task="digits", name="first").cancel()
-    done = ask_idle("label", job.id[-8:], "--name", "second", "--tag", "Paper", "--tag", "b", "--notes", "so so")
-    assert done.exit_code == 0 and "second, b paper" in done.stderr
-    found = json.loads(ask_idle("list", "--tag", "paper", "--sort", "cost", "--order", "desc", "--json").stdout)
-    assert [(each["id"], each["notes"]) for each in found] == [(job.id, "so so")]
-    assert "b paper" in ask_idle("show", job.id).stdout
-    assert ask_idle("label", job.id, "--untag", "--json").exit_code == 0 and job.refresh().tags == ()
-    for wrong in ((), ("--untag", "--tag", "x"), ("--tag", "two words")):
-        assert ask_idle("label", job.id, *wrong).exit_code == 2
-    assert job.label(tags=["x"], notes="").notes == ""
-    assert (job.name, job.tags) == ("second", ("x",))
+        done = ask_idle("label", job.id[-8:], "--name", "second", "--tag", "Paper", "--tag", "b", "--notes", "so so")
+        assert done.exit_code == 0 and "second, b paper" in done.stderr
+        found = json.loads(ask_idle("list", "--tag", "paper", "--sort", "cost", "--order", "desc", "--json").stdout)
+        assert [(each["id"], each["notes"]) for each in found] == [(job.id, "so so")]
+        assert "b paper" in ask_idle("show", job.id).stdout
+        assert ask_idle("label", job.id, "--untag", "--json").exit_code == 0 and job.refresh().tags == ()
+        for wrong in ((), ("--untag", "--tag", "x"), ("--tag", "two words")):
+            assert ask_idle("label", job.id, *wrong).exit_code == 2
+        assert job.label(tags=["x"], notes="").notes == ""
+        assert (job.name, job.tags) == ("second", ("x",))

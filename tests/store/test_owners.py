@@ -57,6 +57,7 @@ NOT_FOUND: dict[str, tuple[Ask, type[StoreError]]] = {
     "jobs.attempts": (lambda s, ids, owner: jobs.attempts(s, ids["job"], owner=owner), JobNotFound),
     "jobs.request_cancel": (lambda s, ids, owner: jobs.request_cancel(s, ids["waiting"], owner=owner), JobNotFound),
     "jobs.request_pause": (lambda s, ids, owner: jobs.request_pause(s, ids["waiting"], owner=owner), JobNotFound),
+    "plans.briefs": (lambda s, ids, owner: plans.briefs(s, ids["job"], owner=owner), JobNotFound),
     "jobs.label": (lambda s, ids, owner: jobs.label(s, ids["job"], JobLabels(name="x"), owner=owner), JobNotFound),
     "jobs.resume": (lambda s, ids, owner: jobs.resume(s, ids["waiting"], owner=owner), JobNotFound),
     "events.after": (lambda s, ids, owner: events.after(s, ids["job"], 0, owner=owner), JobNotFound),
