@@ -1,6 +1,7 @@
 """A module of one's own as a family: any ``torch.nn.Module`` that a function of width and depth makes."""
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from math import prod
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
+from hpo.families.doubling import Doubling
 from hpo.families.owners import BATCH_NORMS, INSTANCE_NORMS
 from hpo.families.proxy import Proxy, Record
 from windtunnel.tasks.user import UserTask, user_task
@@ -72,7 +74,8 @@ class UserModule(Proxy):
         """Logits of a batch, without the record that ``compute`` keeps and a training step can do without."""
         check_dials(dials, self.dials)
         (module,) = self._alone
-        with sdpa_kernel(SDPBackend.MATH):
+        double = any(value.dtype == torch.float64 for value in module.parameters())
+        with sdpa_kernel(SDPBackend.MATH), Doubling() if double else nullcontext():
             logits = module(noisy(inputs, dials, noise))
         return self._checked(logits, len(inputs))
 
