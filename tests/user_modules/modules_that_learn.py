@@ -1,5 +1,6 @@
 """Modules that can be tuned, one entry each: layers of torch.nn and models of transformers, small enough for a second."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +35,7 @@ def _parts(inputs: Tensor, labels: Tensor) -> Data:
     """Half of the examples for training, a quarter each for validation and test."""
     count = len(inputs)
     marks = (0, count // 2, 3 * count // 4, count)
-    first, second, third = ((inputs[a:b], labels[a:b]) for a, b in zip(marks, marks[1:], strict=False))
+    first, second, third = ((inputs[a:b], labels[a:b]) for a, b in itertools.pairwise(marks))
     return first, second, third
 
 
@@ -271,7 +272,7 @@ class Frozen(nn.Module):
         self.head = nn.Linear(width, CLASSES)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(F.relu(self.layer(torch.cos(self.features(inputs)))))
+        return self.head(F.relu(self.layer(F.relu(self.features(inputs)))))
 
 
 class Tempered(nn.Module):
@@ -338,10 +339,10 @@ def _wide(width: int) -> int:
 
 
 def _always(number: int) -> Callable[[int], int]:
-    return lambda width: number  # noqa: ARG005
+    return lambda width: number
 
 
-def _relu(width: int) -> nn.Module:  # noqa: ARG001
+def _relu(width: int) -> nn.Module:
     return nn.ReLU()
 
 
@@ -380,7 +381,8 @@ def llama(width: int) -> nn.Module:
 
     config = _config(
         "LlamaConfig", vocab_size=11, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=1,
-        num_attention_heads=width // 8, num_key_value_heads=width // 8, head_dim=8, max_position_embeddings=8, use_cache=False,
+        num_attention_heads=width // 8, num_key_value_heads=width // 8, head_dim=8, max_position_embeddings=8,
+        use_cache=False,
     )  # fmt: skip
     return Logits(LlamaForCausalLM(config))
 
@@ -469,7 +471,7 @@ ENTRIES: dict[str, Entry] = {
     "frozen": Entry(Frozen, points),
     "weight-norm": Entry(partial(Between, lambda width: weight_norm(nn.Linear(width, width))), points),
     "unflatten": Entry(
-        partial(Between, lambda width: nn.Sequential(nn.Unflatten(1, (width // 4, 4)), nn.Flatten(), nn.Linear(width, width))),
+        partial(Between, _stack(lambda width: nn.Unflatten(1, (width // 4, 4)), lambda _: nn.Flatten(), THROUGH)),
         points,
     ),
     "conv": Entry(partial(Pictures, lambda width: nn.Conv2d(width, width, 3, padding=1)), images),
@@ -479,7 +481,7 @@ ENTRIES: dict[str, Entry] = {
     "conv-transposed": Entry(partial(Pictures, Transposed), images),
     "conv-excited": Entry(partial(Pictures, Excited), images),
     "conv-pointwise": Entry(partial(Pictures, lambda width: nn.Conv2d(width, width, 1)), images),
-    "pooled": Entry(partial(Pictures, lambda width: nn.AvgPool2d(2)), images),  # noqa: ARG005
+    "pooled": Entry(partial(Pictures, lambda width: nn.AvgPool2d(2)), images),
     "conv-1d": Entry(Line, series),
     "conv-3d": Entry(Volume, volumes),
     "flattened-images": Entry(
@@ -493,11 +495,15 @@ ENTRIES: dict[str, Entry] = {
     "embedding-bag": Entry(Bagged, tokens),
     "attention": Entry(partial(Words, Attended), tokens),
     "encoder-layer": Entry(
-        partial(Words, lambda width: nn.TransformerEncoderLayer(width, width // 4, 2 * width, dropout=0.0, batch_first=True)),
+        partial(Words, lambda width: nn.TransformerEncoderLayer(width, width // 4, 2 * width, 0.0, batch_first=True)),
         tokens,
     ),
     "tied": Entry(Tied, text, LANGUAGE),
-    "text": Entry(lambda width: nn.Sequential(nn.Embedding(11, width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 11)), text, LANGUAGE),
+    "text": Entry(
+        _stack(lambda width: nn.Embedding(11, width), THROUGH, lambda _: nn.GELU(), _linear(_wide, _always(11))),
+        text,
+        LANGUAGE,
+    ),
     "gpt2": Entry(gpt2, text, LANGUAGE),
     "llama": Entry(llama, text, LANGUAGE),
     "mistral": Entry(mistral, text, LANGUAGE),
