@@ -1,11 +1,11 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import log
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from windtunnel.types.base import Response
 
@@ -29,6 +29,32 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
+    readout: bool | None = None
+    """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = None
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether the output multiplier alpha acts on it."""
+        return self.role == "output" if self.readout is None else self.readout
+
+    @property
+    def decayed(self) -> bool:
+        """Whether weight decay and L2 act on it: matrices are decayed, biases, gains and temperatures are not."""
+        return self.role in ("input", "hidden", "output") or (self.role == "scalar" and bool(self.matrix))
+
+    @property
+    def random(self) -> bool:
+        """Whether it starts at random values.
+
+        Biases start at 0. So does what makes the outputs, which muP prefers at zero, unless a deviation is given.
+        """
+        if self.init_value is not None:
+            return False
+        if self.init_std is not None:
+            return self.init_std > 0
+        return self.decayed and not self.makes_outputs
 
     @property
     def part(self) -> str:
@@ -48,13 +74,27 @@ class TensorLaw(Response):
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
     init_std: float | None = None
-    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for readouts and biases."""
+    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for biases and ``zero``."""
     init_value: float | None = None
     """Initial value of all entries; None: they start at random values."""
     why: str = ""
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
+    readout: bool | None = None
+    """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = None
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+    zero: bool = False
+    """Whether a readout starts at 0."""
+
+    @property
+    def at_fan_in(self) -> bool:
+        """Whether it starts random, with the deviation of its fan-in."""
+        if self.init_value is not None or self.init_std is not None:
+            return False
+        inside = self.readout is not None and (self.role == "output" or bool(self.matrix)) and not self.zero
+        return self.role in ("input", "hidden") or inside
 
 
 class PassCost(Response):
@@ -64,6 +104,21 @@ class PassCost(Response):
     """Floats that a training pass keeps for its backward pass."""
     multiply_adds: tuple[int, int]
     """Multiply-adds of the forward pass."""
+
+
+class MeasuredWidth(Response):
+    """True sizes of a module at one width, tensor by tensor."""
+
+    shapes: list[list[int]]
+    fan_in: list[int]
+    saved: int | None = None
+    """Floats that a training pass of one example keeps; None: by the power law through base and delta width."""
+    multiply_adds: int | None = None
+    """Multiply-adds of the forward pass of one example; None likewise."""
+
+
+Measure = Callable[[int], MeasuredWidth]
+"""Width -> true sizes; raises ValueError for a width that the module cannot have."""
 
 
 class ModuleInfo(Response):
@@ -80,6 +135,16 @@ class ModuleInfo(Response):
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
     """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
+    measured: dict[int, MeasuredWidth] = Field(default_factory=dict)
+    """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
+
+    _measure: Measure | None = PrivateAttr(None)
+
+    def measuring(self, measure: Measure) -> "ModuleInfo":
+        """The table with true sizes at every width, from the module itself, which is in this process."""
+        found = self.model_copy()
+        found._measure = measure
+        return found
 
     def tensors_at(self, width: int, depth: int) -> list[TensorFacts]:
         """Every tensor of the module of that size.
@@ -89,11 +154,11 @@ class ModuleInfo(Response):
         """
         self.check_depth(depth)
         facts: list[TensorFacts] = []
-        for law in self.tensors:
+        at = self.sizes_at(width)
+        for law, sizes, fan_in in zip(self.tensors, at.shapes, at.fan_in, strict=True):
             std = law.init_std
-            if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
-                std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
-            sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+            if law.at_fan_in:
+                std = max(1, fan_in) ** -0.5
             still = 1 if law.role == "output" else 0
             facts.append(
                 TensorFacts(
@@ -103,9 +168,45 @@ class ModuleInfo(Response):
                     init_std=std,
                     init_value=law.init_value,
                     flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                    readout=law.readout,
+                    matrix=law.matrix,
                 )
             )
         return deepened(facts, self.stacks, depth - self.depth)
+
+    def sizes_at(self, width: int) -> MeasuredWidth:
+        """Shapes and fan-ins of the tensors at a width.
+
+        Raises:
+            ValueError: the module cannot have that width, or its sizes are rounded and not known there.
+        """
+        if width in self.measured:
+            return self.measured[width]
+        if self._measure is not None:
+            return self._measure(width)
+        if self.measured:
+            raise ValueError(
+                f"width {width}: sizes of this module are rounded, and its table has them at widths "
+                f"{', '.join(map(str, sorted(self.measured)))} only; take one of these, or write the table with that "
+                f"width: windtunnel roles PACKAGE.MODULE:TASK --save FILE --width {width}"
+            )
+        return self.on_lines(width)
+
+    def on_lines(self, width: int) -> MeasuredWidth:
+        """Sizes at a width on the lines through those of the base and the delta width.
+
+        Raises:
+            ValueError: a tensor would have a fraction of a unit.
+        """
+        return MeasuredWidth(
+            shapes=[
+                [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+                for law in self.tensors
+            ],
+            fan_in=[
+                self._on_line(law.name, *law.fan_in, width) if law.at_fan_in else law.fan_in[0] for law in self.tensors
+            ],
+        )
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""
@@ -122,11 +223,15 @@ class ModuleInfo(Response):
 
     def saved_at(self, width: int, depth: int) -> int:
         """Floats that a training pass keeps, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.saved, width, depth)
+        return self._scaled(self.sizes_at(width).saved, depth) or self._power(*self.cost.saved, width, depth)
 
     def multiply_adds_at(self, width: int, depth: int) -> int:
         """Multiply-adds of a forward pass, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.multiply_adds, width, depth)
+        known = self._scaled(self.sizes_at(width).multiply_adds, depth)
+        return known or self._power(*self.cost.multiply_adds, width, depth)
+
+    def _scaled(self, known: int | None, depth: int) -> int | None:
+        return None if known is None else max(1, round(known * depth / self.depth))
 
     def _on_line(self, name: str, low: int, high: int, width: int) -> int:
         size, rest = divmod((high - low) * (width - self.base), self.delta - self.base)
