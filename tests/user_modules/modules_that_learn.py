@@ -203,23 +203,19 @@ class Attended(nn.Module):
         return hidden + self.attention(hidden, hidden, hidden, need_weights=False)[0]
 
 
-class Stepped(nn.Module):
-    """A cell of a recurrent network, stepped over the places by hand."""
+class Recurrent(nn.Module):
+    """A recurrent layer in plain torch, stepped over the places."""
 
-    def __init__(self, cell: Callable[[int, int], nn.Module], width: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.cell = cell(4, width)
+        self.enter = nn.Linear(4, width)
+        self.recur = nn.Linear(width, width)
         self.head = nn.Linear(width, CLASSES)
-        self.width = width
 
     def forward(self, inputs: Tensor) -> Tensor:
-        state: Any = inputs.new_zeros(len(inputs), self.width)
-        memory = state
-        for place in range(inputs.shape[1]):
-            if isinstance(self.cell, nn.LSTMCell):
-                state, memory = self.cell(inputs[:, place], (state, memory))
-            else:
-                state = self.cell(inputs[:, place], state)
+        state = torch.tanh(self.enter(inputs[:, 0]))
+        for place in range(1, inputs.shape[1]):
+            state = torch.tanh(self.enter(inputs[:, place]) + self.recur(state))
         return self.head(state)
 
 
@@ -234,18 +230,6 @@ class Paired(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(torch.tanh(self.pair(inputs, torch.tanh(self.first(inputs)))))
-
-
-class Bagged(nn.Module):
-    """Means of embeddings."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.bag = nn.EmbeddingBag(11, width, mode="sum")
-        self.head = nn.Linear(width, CLASSES)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(torch.tanh(self.bag(inputs[:, :1])))
 
 
 class Tied(nn.Module):
@@ -449,8 +433,8 @@ ENTRIES: dict[str, Entry] = {
     "linear-without-bias": Entry(_stack(_linear(_always(8), _wide, bias=False), _relu, LEAVE), points),
     "gelu": Entry(partial(Between, lambda width: nn.Sequential(nn.GELU(), nn.Linear(width, width))), points),
     "silu": Entry(partial(Between, lambda width: nn.Sequential(nn.SiLU(), nn.Linear(width, width))), points),
-    "prelu": Entry(partial(Between, lambda width: nn.Sequential(nn.Linear(width, width), nn.PReLU())), points),
-    "prelu-per-unit": Entry(partial(Between, nn.PReLU), points),
+    "prelu": Entry(_stack(ENTER, lambda _: nn.PReLU(), LEAVE), points),
+    "prelu-per-unit": Entry(_stack(ENTER, nn.PReLU, LEAVE), points),
     "layer-norm": Entry(partial(Between, nn.LayerNorm), points),
     "layer-norm-plain": Entry(partial(Between, partial(nn.LayerNorm, elementwise_affine=False)), points),
     "rms-norm": Entry(partial(Between, nn.RMSNorm), points),
@@ -465,7 +449,7 @@ ENTRIES: dict[str, Entry] = {
         _stack(ENTER, _relu, _linear(_wide, _always(4)), _linear(_always(4), _wide), _relu, LEAVE), points
     ),
     "skip": Entry(partial(Between, lambda width: Skip(nn.Sequential(nn.Linear(width, width), nn.ReLU()))), points),
-    "raw": Entry(Raw, points, {"roles": {"enter": "input", "leave": "output"}}),
+    "raw": Entry(Raw, points),
     "bilinear": Entry(Paired, points),
     "tempered": Entry(Tempered, points),
     "frozen": Entry(Frozen, points),
@@ -487,12 +471,9 @@ ENTRIES: dict[str, Entry] = {
     "flattened-images": Entry(
         lambda width: nn.Sequential(nn.Flatten(), nn.Linear(36, width), nn.ReLU(), nn.Linear(width, 3)), images
     ),
-    "rnn-cell": Entry(partial(Stepped, nn.RNNCell), series),
-    "gru-cell": Entry(partial(Stepped, nn.GRUCell), series),
-    "lstm-cell": Entry(partial(Stepped, nn.LSTMCell), series),
+    "recurrent": Entry(Recurrent, series),
     "embedding": Entry(partial(Words, THROUGH), tokens),
     "embedding-padded": Entry(partial(Words, THROUGH, padding_idx=0), tokens),
-    "embedding-bag": Entry(Bagged, tokens),
     "attention": Entry(partial(Words, Attended), tokens),
     "encoder-layer": Entry(
         partial(Words, lambda width: nn.TransformerEncoderLayer(width, width // 4, 2 * width, 0.0, batch_first=True)),
