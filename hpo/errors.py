@@ -2,7 +2,7 @@
 
 
 class HpoError(Exception):
-    """Base of every error of this package.
+    """Base of every error of this package. Its text is the message and the hint; who shows both apart takes the fields.
 
     Args:
         message: what happened, with its numbers.
@@ -13,6 +13,9 @@ class HpoError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class Diverged(HpoError):

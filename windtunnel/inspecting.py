@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def roles(
-    build: Callable[[int], Any], *, base: int = 64, delta: int = 128, overrides: Mapping[str, Role] | None = None
+    build: Callable[[int], Any],
+    *,
+    base: int = 64,
+    delta: int = 128,
+    overrides: Mapping[str, Role] | None = None,
+    inputs: Any = None,
 ) -> "RoleTable":
     """Table with the muP role of every parameter of the modules that a factory builds; print it to check it.
 
@@ -27,6 +32,8 @@ def roles(
         base: first width.
         delta: second, larger width.
         overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first match decides.
+        inputs: a tensor with a batch for ``forward``, if it is at hand. Both modules are then made on the CPU and called
+            once, and how forward uses a parameter tells its role where shapes and layers do not.
 
     Raises:
         ValueError: a role cannot be told, and the message asks for it by tensor; or the widths or overrides are wrong.
@@ -34,7 +41,7 @@ def roles(
     """
     from hpo.families.modules import roles as inferred
 
-    return inferred(build, base=base, delta=delta, overrides=overrides)
+    return inferred(build, base=base, delta=delta, overrides=overrides, inputs=inputs)
 
 
 def count(

@@ -116,11 +116,10 @@ def _slopes(
 ) -> list[CoordinateSlope]:
     """Exponents of activations and changes at every step, and of the other quantities after the last step."""
     found: list[CoordinateSlope] = []
-    trained = {READOUT, *(_owner(fact) for fact in tensors)}
     behind = _behind_random_outputs(traces, tensors)
+    trained = {READOUT, *(_owner(fact) for fact in tensors)}
     for module in traces[0].activation:
-        sizes = [[trace.activation[module][step] for trace in traces] for step in range(steps + 1)]
-        moves = [[trace.change[module][step] for trace in traces] for step in range(steps)]
+        sizes, moves = _by_step(traces, module)
         activations = [
             measured_slope(module, "activation", step, widths, size, last=step == steps) for step, size in enumerate(sizes)
         ]
@@ -129,8 +128,6 @@ def _slopes(
         ]
         if (module == READOUT or module in behind) and initial_logits_dominate(sizes, moves):
             activations = [exempted(slope) for slope in activations]
-        if module in behind:
-            activations, changes = ([excused(slope) for slope in each] for each in (activations, changes))
         if module not in trained:
             # What reads the inputs and has nothing to train changes at no width.
             changes = [exempted(slope) if slope.verdict == "exempt" else slope for slope in changes]
@@ -142,7 +139,9 @@ def _slopes(
         after.append((name, "update_norm", [trace.update_norm[name] for trace in traces]))
     after.append((NETWORK, "kernel_change", [trace.kernel_change for trace in traces]))
     after.append((NETWORK, "linearisation_error", [trace.linearisation_error for trace in traces]))
-    return found + [measured_slope(name, quantity, steps, widths, sizes, last=True) for name, quantity, sizes in after]
+    found += [measured_slope(name, quantity, steps, widths, sizes, last=True) for name, quantity, sizes in after]
+    # What falls behind such a layer also falls before it: gradients come through it, and SGD's updates have their size.
+    return [excused(slope) for slope in found] if behind else found
 
 
 def _owner(fact: TensorFacts) -> str:
@@ -153,12 +152,21 @@ def _behind_random_outputs(traces: Sequence[Trace], tensors: Sequence[TensorFact
     """Layers from the first one on that maps the width to finitely many numbers and starts random, as a bottleneck does.
 
     Under muP what it starts at is a sum that falls as width^-1/2, as that of a random readout would, and all that is
-    computed from it falls along until training has moved it.
+    computed from it falls along until training has moved it. Empty where training moved it by more than it started at.
     """
     narrow = {_owner(fact) for fact in tensors if fact.role == "output" and fact.random}
     modules = list(traces[0].activation)
-    first = next((index for index, module in enumerate(modules) if module in narrow), len(modules))
-    return set(modules[first:])
+    for index, module in enumerate(modules):
+        if module in narrow and initial_logits_dominate(*_by_step(traces, module)):
+            return set(modules[index:])
+    return set()
+
+
+def _by_step(traces: Sequence[Trace], module: str) -> tuple[list[Sizes], list[Sizes]]:
+    """(activations [steps + 1][widths][seeds], changes [steps][widths][seeds]) of a module."""
+    sizes: list[Sizes] = [list(at) for at in zip(*(trace.activation[module] for trace in traces), strict=True)]
+    moves: list[Sizes] = [list(at) for at in zip(*(trace.change[module] for trace in traces), strict=True)]
+    return sizes, moves
 
 
 def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int) -> None:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from hpo.errors import InvalidData
-from hpo.families.modules import RoleTable, modules_at, role_table, without_values
-from hpo.families.owners import Pair, fan_in, is_matrix, owners
+from hpo.families.modules import RoleTable, modules_at, role_table, watched, without_values
+from hpo.families.owners import Pair, is_matrix, owners
 from hpo.families.pass_cost import pass_cost
 from hpo.families.starts import started
-from hpo.families.user_module import UserModule, example_inputs, made
+from hpo.families.tracing import UsesByName
+from hpo.families.user_module import UserModule, example_inputs, made, refuse_untrainable
 from hpo.families.widths import delta_of, measure, with_rounded_sizes
 from hpo.mup.roles import RoleQuestion, TensorRole
 from windtunnel.tasks.user import UserTask
@@ -43,7 +44,8 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
     if delta is None:
         delta = delta_of(lambda width: task.builder()(width, depth), base)
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
-    table = role_table(pair, base, delta, task.roles)
+    seen = _watched(task, base, depth), _watched(task, delta, depth)
+    table = role_table(pair, base, delta, task.roles, seen)
     laws = _laws(task, pair, table)
     uncosted = ModuleInfo(
         base=base,
@@ -56,7 +58,7 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
     info = task.info_with(uncosted)
     module = UserModule(made(task, base, depth), info)
     tensors = started(module, info, laws)
-    _ask_for_deviations(tensors, table, pair)
+    _ask_for_deviations(tensors, table)
     table = replace(table, rows=[_told(row, law) for row, law in zip(table.rows, tensors, strict=True)])
     uncosted = uncosted.model_copy(update={"tensors": tensors, "warnings": [*table.warnings, *_unread(tensors)]})
     info = task.info_with(uncosted)
@@ -67,9 +69,27 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
     return replace(table, warnings=found.warnings), found
 
 
+def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
+    """Uses of the parameters in a forward pass of two examples.
+
+    Raises:
+        InvalidData: the module cannot be made, cannot be trained, or cannot be called.
+    """
+    module = made(task, width, depth)
+    refuse_untrainable(module, task.name)
+    inputs = example_inputs(task, 2)
+    try:
+        return watched(module.train(), inputs)
+    except Exception as error:
+        raise InvalidData(
+            f"forward of the module of task {task.name!r} failed on inputs {list(inputs.shape)} of {inputs.dtype} at width "
+            f"{width}: {type(error).__name__}: {error}",
+            "it is called as module(inputs) with inputs [batch, *input_shape]",
+        ) from error
+
+
 def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
-    held, wide = owners(pair.base), owners(pair.delta)
-    low, high = dict(pair.base.named_parameters()), dict(pair.delta.named_parameters())
+    held, low = owners(pair.base), dict(pair.base.named_parameters())
     constants = _constants(task)
     unused = [pattern for pattern in task.init_std if not any(fnmatchcase(name, pattern) for name in low)]
     if unused:
@@ -78,18 +98,14 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
     for row in table.rows:
         given = next((std for pattern, std in task.init_std.items() if fnmatchcase(row.name, pattern)), None)
         constant = constants.get(row.name) if given is None else None
-        matrix = row.role == "scalar" and is_matrix(held[row.name], low[row.name])
-        fans = [
-            fan_in(layers[row.name], values[row.name], "input" if matrix else row.role)
-            for layers, values in ((held, low), (wide, high))
-        ]
+        matrix = row.role == "scalar" and is_matrix(held[row.name], row)
         laws.append(
             TensorLaw(
                 name=row.name,
                 role=row.role,
                 shape=list(row.base),
                 grown=list(row.delta),
-                fan_in=(fans[0] or 1, fans[1] or 1),
+                fan_in=row.fan_in or (1, 1),
                 init_std=given,
                 init_value=constant,
                 why=row.why,
@@ -97,18 +113,25 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 matrix=matrix or None,
             )
         )
-    return laws
+    return [_with_dimensions(law, row) for law, row in zip(laws, table.rows, strict=True)]
 
 
-def _ask_for_deviations(laws: list[TensorLaw], table: RoleTable, pair: Pair) -> None:
+def _with_dimensions(law: TensorLaw, row: TensorRole) -> TensorLaw:
+    """The law with the dimensions that are summed over, if they are not those that its shapes and fan-in suggest."""
+    if row.over is None:
+        return law
+    told = law.model_copy(update={"over": list(row.over)})
+    return law if sorted(told.summed) == sorted(law.summed) else told
+
+
+def _ask_for_deviations(laws: list[TensorLaw], table: RoleTable) -> None:
     """Raise RoleQuestion where a tensor starts at the deviation of its fan-in, and the fan-in cannot be told."""
-    held, low = owners(pair.base), dict(pair.base.named_parameters())
     questions = {
         law.name: f"tensor {law.name!r} of shape {law.shape} starts random, and how many numbers an output of it sums "
         f"over cannot be told. Give the standard deviation of its start at width {table.base}: "
         f"init_std={{'{law.name}': 0.05}}, for example"
-        for law in laws
-        if law.at_fan_in and fan_in(held[law.name], low[law.name], "input" if law.matrix else law.role) is None
+        for law, row in zip(laws, table.rows, strict=True)
+        if law.at_fan_in and row.fan_in is None
     }
     if questions:
         raise RoleQuestion(questions)
@@ -116,13 +139,13 @@ def _ask_for_deviations(laws: list[TensorLaw], table: RoleTable, pair: Pair) -> 
 
 def _told(row: TensorRole, law: TensorLaw) -> TensorRole:
     """The row of the table for a person, which also says what makes the outputs."""
-    return replace(row, why=f"{row.why}; makes the outputs") if law.readout else row
+    return replace(row, why=f"{row.why}; makes the outputs") if law.makes_outputs else row
 
 
 def _unread(laws: list[TensorLaw]) -> list[str]:
     """A warning where no tensor makes the outputs alone."""
     inside = [law.name for law in laws if law.role == "output" or law.matrix]
-    if not inside or any(law.readout for law in laws):
+    if not inside or any(law.makes_outputs for law in laws):
         return []
     return [
         "No matrix makes the outputs by itself: all of them start random, and output_multiplier acts on none. Let the last "

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from hpo.errors import InvalidData
 from hpo.families.user_module import UserModule, build_module
 from hpo.tasks import Split
-from hpo.tasks.losses import per_example
+from hpo.tasks.losses import mean_loss
 from windtunnel.types import ModelSpec, TaskInfo, TensorFacts
 
 SEEDS = 2
@@ -79,15 +79,24 @@ def check_that_gradients_arrive(model: ModelSpec, info: TaskInfo, facts: Sequenc
     labels = labels.double() if info.kind == "regression" else labels
 
     def loss(outputs: Tensor) -> Tensor:
-        return per_example(info, outputs[None], labels[None]).mean()
+        return mean_loss(info, outputs[None], labels[None]).sum()
 
     dead = silent(module, facts, inputs, loss)
     if dead:
-        zeros = [fact.name for fact in facts if not fact.random and not fact.init_value and fact.decayed]
+        zeros = [fact.name for fact in facts if not fact.random and not fact.init_value]
+        freed = [name for name in zeros if len(silent(module, _with_random(facts, name), inputs, loss)) < len(dead)]
         raise InvalidData(
             f"parameter {dead[0]!r} of task {info.name!r} never learns: in each of {STEPS} steps its gradient is exactly 0"
             + (f" (so it is for {len(dead) - 1} more: {', '.join(dead[1:4])})" if len(dead) > 1 else ""),
-            f"a factor that starts at 0 cuts it off (matrices that do: {', '.join(zeros) or 'none'}; vectors that start "
-            "random in the module start at 0, too): start one of them at a constant in the module, or random by "
-            f"init_std={{{(zeros or dead)[0]!r}: 0.05}}; or leave out what has no effect",
+            f"{freed[0]} cuts it off, for it starts at 0 (biases and vectors that the module draws do, too): start it at a "
+            f"constant in the module, or random by init_std={{{freed[0]!r}: 0.05}}"
+            if freed
+            else "more than one factor that starts at 0 cuts it off, or nothing that it does reaches the loss: start one of "
+            f"them at a constant in the module, or leave {dead[0]!r} out",
         )
+
+
+def _with_random(facts: Sequence[TensorFacts], name: str) -> list[TensorFacts]:
+    """The tensors, with one of them random."""
+    changed = {"init_std": 0.05, "init_value": None}
+    return [fact.model_copy(update=changed) if fact.name == name else fact for fact in facts]

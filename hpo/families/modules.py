@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from math import isclose
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hpo.families.owners import Pair, evidence_of, owners, warnings_of
-from hpo.mup.roles import TensorRole, tensor_roles
+from hpo.families.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
+from hpo.families.tracing import UsesByName, uses_in_forward
+from hpo.mup.roles import Evidence, RoleQuestion, TensorRole, tensor_roles
 from windtunnel.types.modules import Role
 
 Factory = Callable[[int], nn.Module]
@@ -47,7 +48,14 @@ def cells(row: TensorRole) -> tuple[str, ...]:
     return (row.name, *shapes, f"{row.m_in:g}", f"{row.m_out:g}", row.role, row.why)
 
 
-def roles(build: Factory, *, base: int = 64, delta: int = 128, overrides: Mapping[str, Role] | None = None) -> RoleTable:
+def roles(
+    build: Factory,
+    *,
+    base: int = 64,
+    delta: int = 128,
+    overrides: Mapping[str, Role] | None = None,
+    inputs: Tensor | None = None,
+) -> RoleTable:
     """The role of every parameter of the modules that a factory makes.
 
     Args:
@@ -56,6 +64,8 @@ def roles(build: Factory, *, base: int = 64, delta: int = 128, overrides: Mappin
         base: a width.
         delta: a larger width; it shows which dimensions grow with the width.
         overrides: name pattern (``*.embedding.weight``, as in ``fnmatch``) -> role; the first pattern that fits decides.
+        inputs: a batch for ``forward``. With it both modules are made on the CPU and called once: how forward uses a
+            parameter tells its role where shapes and layers do not.
 
     Raises:
         RoleQuestion: some roles cannot be told; it names each tensor and how to answer.
@@ -64,7 +74,19 @@ def roles(build: Factory, *, base: int = 64, delta: int = 128, overrides: Mappin
     """
     pair = modules_at(build, base, delta)
     _check_wider(build, pair, delta)
-    return role_table(pair, base, delta, overrides)
+    seen = None if inputs is None else (watched(build(base), inputs), watched(build(delta), inputs))
+    try:
+        return role_table(pair, base, delta, overrides, seen)
+    except RoleQuestion as asked:
+        if inputs is not None:
+            raise
+        hint = "Or give a batch of inputs, and what forward does with it is seen"
+        raise RoleQuestion({name: f"{text}. {hint}" for name, text in asked.questions.items()}) from None
+
+
+def watched(module: nn.Module, inputs: Tensor) -> UsesByName:
+    """Uses of the parameters of a module in one forward pass."""
+    return uses_in_forward(module, inputs, weights=weights_of_layers(owners(module)))
 
 
 def modules_at(build: Factory, base: int, delta: int) -> Pair:
@@ -74,11 +96,30 @@ def modules_at(build: Factory, base: int, delta: int) -> Pair:
     return Pair(without_values(build, base), without_values(build, delta))
 
 
-def role_table(pair: Pair, base: int, delta: int, overrides: Mapping[str, Role] | None = None) -> RoleTable:
-    """Roles of the parameters of two modules that are built already; arguments as of ``roles``."""
+def role_table(
+    pair: Pair,
+    base: int,
+    delta: int,
+    overrides: Mapping[str, Role] | None = None,
+    seen: tuple[UsesByName, UsesByName] | None = None,
+) -> RoleTable:
+    """Roles of the parameters of two modules that are built already.
+
+    Args:
+        pair: the modules.
+        base: width of the first.
+        delta: width of the second.
+        overrides: as of ``roles``.
+        seen: uses of the parameters in a forward pass at both widths; None: none was watched.
+    """
     low, high = dict(pair.base.named_parameters()), dict(pair.delta.named_parameters())
-    held = owners(pair.base)
-    known = {name: evidence_of(held[name], low[name], high[name]) for name in low if name in high}
+    held, wide = owners(pair.base), owners(pair.delta)
+    uses = seen or ({}, {})
+    known = {
+        name: evidence_of(held[name], wide[name], (uses[0].get(name, ()), uses[1].get(name, ())))
+        for name in low
+        if name in high
+    }
     rows = tensor_roles(
         {name: tuple(value.shape) for name, value in low.items()},
         {name: tuple(value.shape) for name, value in high.items()},
@@ -86,12 +127,25 @@ def role_table(pair: Pair, base: int, delta: int, overrides: Mapping[str, Role] 
         known,
     )
     warnings = warnings_of(pair, held, {row.name: row.role for row in rows})
-    return RoleTable(base, delta, rows, [*warnings, *_out_of_proportion(rows, base, delta)])
+    return RoleTable(base, delta, rows, [*warnings, *_doubts(rows, known), *_out_of_proportion(rows, base, delta)])
+
+
+def _doubts(rows: list[TensorRole], known: Mapping[str, Evidence]) -> list[str]:
+    """Warnings about roles that were given against what the module shows."""
+    return [
+        f"{row.name} is given as {row.role}, and the module shows {found.role}: {found.why}. A wrong role is a wrong transfer."
+        for row in rows
+        if (found := known[row.name]).role not in (None, row.role)
+    ]
 
 
 def _out_of_proportion(rows: list[TensorRole], base: int, delta: int) -> list[str]:
     """A warning on tensors that grow by another factor than the width."""
-    found = [row for row in rows if any(not isclose(m, delta / base) for m in (row.m_in, row.m_out) if m != 1)]
+    found = [
+        row
+        for row in rows
+        if any(a != b and not isclose(b / a, delta / base) for a, b in zip(row.base, row.delta, strict=True))
+    ]
     if not found:
         return []
     first, more = found[0], f" and {len(found) - 1} more" if len(found) > 1 else ""

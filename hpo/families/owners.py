@@ -1,12 +1,15 @@
 """Reads from the type of a layer what shapes do not tell of its parameters: roles, fans, and where muP breaks."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 
 from torch import Tensor, nn
 
-from hpo.mup.roles import Evidence
+from hpo.families.entries import transposed_fan_in
+from hpo.mup.roles import Evidence, Shape, TensorRole
+from hpo.mup.uses import Use, evidence_of_uses
+from windtunnel.torch._effective import is_in_by_out
 from windtunnel.types.modules import Role
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -19,10 +22,14 @@ ROW_BY_ROW = (nn.Linear, nn.RNNBase, nn.RNNCellBase)
 """Layers that store a matrix as [fan_out, fan_in]."""
 
 
-def owners(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
+Holders = list[tuple[nn.Module, str]]
+"""The (layer, attribute) pairs that hold one parameter."""
+
+
+def owners(module: nn.Module) -> dict[str, Holders]:
     """Parameter name -> every (layer, attribute) that holds it: more than one where weights are tied."""
     first: dict[int, str] = {}
-    found: dict[str, list[tuple[nn.Module, str]]] = {}
+    found: dict[str, Holders] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         known = first.setdefault(id(parameter), name)
         path, _, attribute = name.rpartition(".")
@@ -30,70 +37,101 @@ def owners(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
     return found
 
 
-def evidence_of(holders: list[tuple[nn.Module, str]], parameter: Tensor, grown: Tensor) -> Evidence:
-    """Evidence of a parameter's role from the layers that hold it.
+def evidence_of(low: Holders, high: Holders, seen: tuple[Collection[Use], Collection[Use]] = ((), ())) -> Evidence:
+    """Evidence of a parameter's role from what forward does with it, else from the layers that hold it.
 
     Args:
-        holders: (layer, attribute) pairs that hold the parameter.
-        parameter: the parameter at the base width.
-        grown: the parameter at the delta width.
+        low: holders of the parameter at the base width.
+        high: its holders at the delta width.
+        seen: its uses in a forward pass at the base and at the delta width; empty: no pass was watched.
     """
-    told = [_evidence(layer, attribute, parameter, grown) for layer, attribute in holders]
+    shapes = _shape(low), _shape(high)
+    by_layer = _by_layers(low, high)
+    by_use = evidence_of_uses(*seen, *shapes)
+    if by_use is None:
+        return by_layer
+    if len(low) > 1 and by_layer.role == "input":
+        return by_layer  # a table that is read again as a readout: one role, and a warning
+    if by_layer.role == "vector" and by_use.role == "input" and set(by_use.fan_in or ()) == {1}:
+        return by_layer
+    same = by_layer.role is not None and by_layer.role == by_use.role
+    return replace(by_use, why=by_layer.why) if same else by_use
+
+
+def _shape(holders: Holders) -> Shape:
+    layer, attribute = holders[0]
+    value = getattr(layer, attribute)
+    assert isinstance(value, Tensor)
+    return tuple(value.shape)
+
+
+def _by_layers(holders: Holders, wide: Holders) -> Evidence:
+    shape, grown = _shape(holders), _shape(wide)
     kinds = [type(layer).__name__ for layer, _ in holders]
     if len(holders) > 1 and any(isinstance(layer, EMBEDDINGS) for layer, _ in holders):
-        return Evidence("input", f"tied: a table of {' and '.join(dict.fromkeys(kinds))}")
-    if len({evidence.role for evidence in told}) > 1:
-        return Evidence(None, "tied", open=True)
-    return told[0]
-
-
-def _evidence(layer: nn.Module, attribute: str, parameter: Tensor, grown: Tensor) -> Evidence:
-    kind = type(layer).__name__
-    moved = [index for index, (low, high) in enumerate(zip(parameter.shape, grown.shape, strict=False)) if low != high]
-    role: Role | None = None
-    why, is_open = kind, False
-    if not moved:
-        return Evidence(None, kind)
-    if isinstance(layer, EMBEDDINGS):
-        role, why, is_open = "input" if moved == [1] else None, f"table of {kind}: its rows are looked up", True
-    elif isinstance(layer, NORMS):
-        role, why = "vector", f"{'gain' if attribute == 'weight' else 'bias'} of {kind}"
-    elif isinstance(layer, nn.MultiheadAttention) and attribute in ("bias_k", "bias_v"):
-        role, why = "vector", f"{attribute} of {kind}"
-    elif isinstance(layer, TRANSPOSED) and attribute == "weight" and len(moved) == 1:
-        role = "output" if moved == [0] else "input"
-        why = f"weight of {kind}, stored as [fan_in, fan_out, window]"
-    elif not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention, nn.PReLU)):
+        return Evidence("input", f"tied: a table of {' and '.join(dict.fromkeys(kinds))}", fan_in=(1, 1))
+    low, high = (
+        {_use(layer, attribute, _shape([(layer, attribute)])) for layer, attribute in each} for each in (holders, wide)
+    )
+    if None in low or None in high:
         # A parameter that a module holds itself: [fan_out, fan_in] is the convention of torch's layers only.
-        is_open = True
-    return Evidence(role, why, is_open)
+        return Evidence(None, "tied" if len(holders) > 1 else kinds[0], open=True)
+    found = evidence_of_uses(
+        [use for use in low if use is not None], [use for use in high if use is not None], shape, grown
+    )
+    assert found is not None, "the layers are the same at both widths"
+    return replace(found, why=_reason(*holders[0], found.why, grows=shape != grown))
 
 
-def fan_in(holders: list[tuple[nn.Module, str]], parameter: Tensor, role: Role) -> int | None:
-    """Numbers that one output of the parameter sums over; None where the layer's type does not tell.
-
-    A convolution counts its window, a table has 1 for its rows are looked up.
-    """
-    layer, _ = holders[0]
-    shape = parameter.shape
-    if role in ("vector", "scalar") or parameter.dim() < 2:
-        return 1
+def _reason(layer: nn.Module, attribute: str, why: str, *, grows: bool) -> str:
+    """The reason for a role that a layer's type tells."""
+    kind = type(layer).__name__
+    if not grows:
+        return kind
     if isinstance(layer, EMBEDDINGS):
-        return 1
-    if isinstance(layer, TRANSPOSED):
-        return shape[0] // layer.groups * prod(shape[2:])
-    if isinstance(layer, (*CONVOLUTIONS, *ROW_BY_ROW, nn.MultiheadAttention)):
-        return prod(shape[1:])
-    return shape[1] if parameter.dim() == 2 and role == "hidden" else None
+        return f"table of {kind}: its rows are looked up"
+    if isinstance(layer, NORMS):
+        return f"{'gain' if attribute == 'weight' else 'bias'} of {kind}"
+    if attribute in ("bias_k", "bias_v"):
+        return f"{attribute} of {kind}"
+    if attribute == "weight" and (isinstance(layer, TRANSPOSED) or is_in_by_out(layer)):
+        return f"{why}: {attribute} of {kind}, stored as [fan_in, fan_out]"
+    return why
 
 
-def is_matrix(holders: list[tuple[nn.Module, str]], parameter: Tensor) -> bool:
-    """Whether a parameter that does not grow is a weight that sums something, and no bias, gain or temperature."""
-    layer, attribute = holders[0]
-    if parameter.dim() < 2 or isinstance(layer, NORMS) or "bias" in attribute:
-        return False
-    known = fan_in(holders, parameter, "input") is not None
-    return known or sum(size > 1 for size in parameter.shape) > 1
+def _use(layer: nn.Module, attribute: str, shape: Shape) -> Use | None:
+    """Use of a parameter by the layer that holds it; None where its type does not tell."""
+    if isinstance(layer, EMBEDDINGS):
+        return Use("looked up")
+    if isinstance(layer, (*NORMS, nn.PReLU)):
+        return Use("scaled")
+    if isinstance(layer, TRANSPOSED) and attribute == "weight":
+        over = (0, *range(2, len(shape)))
+        return Use("summed", transposed_fan_in(shape, layer.groups, layer.stride), over)
+    if is_in_by_out(layer) and attribute == "weight":
+        return Use("summed", shape[0], (0,))
+    known = (*CONVOLUTIONS, *TRANSPOSED, *ROW_BY_ROW, nn.Bilinear, nn.MultiheadAttention)
+    if isinstance(layer, known) or is_in_by_out(layer):
+        is_bias = len(shape) < 2 or attribute in ("bias_k", "bias_v")
+        return Use("added") if is_bias else Use("summed", prod(shape[1:]), tuple(range(1, len(shape))))
+    return None
+
+
+def weights_of_layers(holders: Mapping[str, Holders]) -> list[str]:
+    """Names of the parameters that are matrices or windows of a layer whose type is known."""
+    return [
+        name
+        for name, held in holders.items()
+        for layer, attribute in held
+        if (use := _use(layer, attribute, _shape([(layer, attribute)]))) is not None and use.kind == "summed"
+    ]
+
+
+def is_matrix(holders: Holders, row: TensorRole) -> bool:
+    """Whether a parameter that does not grow is a weight that something is summed over, and no bias, gain or scale."""
+    if row.summed is not None:
+        return row.summed
+    return "bias" not in holders[0][1] and sum(size > 1 for size in row.base) > 1
 
 
 @dataclass(frozen=True)
@@ -104,6 +142,11 @@ class Pair:
     delta: nn.Module
 
 
+def is_norm(layer: nn.Module) -> bool:
+    """True for torch's norms, and for classes that say in their name that they are one, such as ``LlamaRMSNorm``."""
+    return isinstance(layer, NORMS) or type(layer).__name__.endswith(("LayerNorm", "RMSNorm"))
+
+
 UNSEEN = (
     "Attention: shapes do not show what its logits are divided by. muP wants d_head, not sqrt(d_head); with the same "
     "d_head at every width the two differ by a constant, and with a growing one they do not transfer."
@@ -111,13 +154,13 @@ UNSEEN = (
 """Warning that every module gets, for no check can see it."""
 
 
-def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], roles: Mapping[str, Role]) -> list[str]:
+def warnings_of(pair: Pair, holders: Mapping[str, Holders], roles: Mapping[str, Role]) -> list[str]:
     """Warnings about what shapes cannot show, and about where muP is known to break."""
     found = [
         _head(name, low, pair.delta) for name, low in pair.base.named_modules() if isinstance(low, nn.MultiheadAttention)
     ]
     found = [sentence for sentence in found if sentence] or [UNSEEN]
-    gains = [name for name, held in holders.items() if isinstance(held[0][0], NORMS) and held[0][1] == "weight"]
+    gains = [name for name, held in holders.items() if is_norm(held[0][0]) and held[0][1] == "weight"]
     if gains:
         found.append(
             f"Trainable norm gains ({_some(gains)}) can break the transfer over widths: elementwise_affine=False or "
@@ -148,16 +191,17 @@ def warnings_of(pair: Pair, holders: Mapping[str, list[tuple[nn.Module, str]]], 
     changed = [name for name in holders if ".parametrizations." in f".{name}" or name.endswith((".weight_g", ".weight_v"))]
     if changed:
         found.append(f"Reparametrised weights ({_some(changed)}): the rules are for the weight, not for its parts.")
-    loose = [name for name, role in roles.items() if role == "output" and not isinstance(holders[name][0][0], LAYERS)]
+    loose = [name for name, role in roles.items() if role == "output" and not _is_scalable(*holders[name][0])]
     if loose:
         found.append(
             f"Readouts outside of a layer ({_some(loose)}): windtunnel.torch cannot attach their multiplier; make each the "
-            "weight of an nn.Linear."
+            "weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers."
         )
     return found
 
 
-LAYERS = (nn.Linear, *CONVOLUTIONS)
+def _is_scalable(layer: nn.Module, attribute: str) -> bool:
+    return attribute == "weight" and (isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)) or is_in_by_out(layer))
 
 
 def _head(name: str, low: nn.MultiheadAttention, wide: nn.Module) -> str:

@@ -176,7 +176,7 @@ def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
     return module
 
 
-def example_inputs(info: TaskInfo, *leading: int) -> Tensor:
+def example_inputs(info: TaskInfo | UserTask, *leading: int) -> Tensor:
     """Inputs of the right shape and dtype, [*leading, *input_shape]; their values mean nothing."""
     shape = (*leading, *info.input_shape)
     count = torch.arange(prod(shape)).view(shape)

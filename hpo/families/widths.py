@@ -7,11 +7,11 @@ of its true shape, so the rules hold as they are; only the shapes must be those 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache, partial
+from itertools import count, takewhile
 
 from torch import nn
 
 from hpo.families.modules import without_values
-from hpo.families.owners import fan_in, owners
 from hpo.families.pass_cost import pass_cost
 from hpo.families.user_module import UserModule, example_inputs
 from hpo.mup.growth import growth_of
@@ -20,7 +20,7 @@ from windtunnel.types.modules import MeasuredWidth, ModuleInfo, TensorLaw
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.tasks import TaskInfo
 
-LOOKED = (Fraction(9, 8), Fraction(3, 2), *map(Fraction, (3, 4, 8, 16, 64)))
+LOOKED = tuple(map(Fraction, (3, 4, 8, 16, 64)))
 """Factors on the base width at which sizes are looked at."""
 KEPT = (
     *(Fraction(share, 4) for share in (1, 2, 3, 5, 6)),
@@ -75,17 +75,16 @@ def measure(task: UserTask, info: TaskInfo, table: ModuleInfo, width: int, *, va
         module = without_values(lambda size: task.builder()(size, table.depth), width, values=values)
     except Exception as error:
         raise ValueError(f"width {width}: build failed at it: {type(error).__name__}: {error}") from error
-    held, found = owners(module), dict(module.named_parameters())
+    found = dict(module.named_parameters())
     names = [law.name for law in table.tensors]
     if list(found) != names:
         odd = sorted(set(found) ^ set(names)) or names
         raise ValueError(f"width {width}: the module has other tensors there than at width {table.base}: {odd[0]}")
-    fans = []
-    for law in table.tensors:
-        _check_growth(law, list(found[law.name].shape))
-        known = fan_in(held[law.name], found[law.name], "input" if law.matrix else law.role)
-        fans.append(known or law.fan_in[0])
-    sizes = MeasuredWidth(shapes=[list(value.shape) for value in found.values()], fan_in=fans)
+    shapes = [list(found[name].shape) for name in names]
+    for law, shape in zip(table.tensors, shapes, strict=True):
+        _check_growth(law, shape)
+    fans = [law.fan_in_at(shape) for law, shape in zip(table.tensors, shapes, strict=True)]
+    sizes = MeasuredWidth(shapes=shapes, fan_in=fans)
     if _on_lines(table, width, sizes):
         return sizes
     return sizes.model_copy(update=_cost(module, info))
@@ -103,7 +102,10 @@ def _cost(module: nn.Module, info: TaskInfo) -> dict[str, int]:
 
 
 def _check_growth(law: TensorLaw, shape: list[int]) -> None:
-    base, target = (TensorFacts(name=law.name, shape=sizes, role=law.role) for sizes in (law.shape, shape))
+    base, target = (
+        TensorFacts(name=law.name, shape=sizes, role=law.role, fan_in=law.fan_in_at(sizes) if law.fan_in_fits else None)
+        for sizes in (law.shape, shape)
+    )
     growth_of(base, target)
 
 
@@ -115,7 +117,9 @@ def _on_lines(table: ModuleInfo, width: int, sizes: MeasuredWidth) -> bool:
 
 
 def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: Iterable[int] = ()) -> ModuleInfo:
-    """The table with true sizes at many widths, and a warning, if some do not lie on its lines; else as it is.
+    """The table with true sizes at many widths, and a warning, if some do not lie on its lines at multiples of the base.
+
+    Where only those between are off the lines, as for heads in whole numbers, it has the distance of the others.
 
     Args:
         task: the task.
@@ -129,7 +133,7 @@ def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: 
     known = _found(task, info, table, LOOKED)
     odd = next((width for width, sizes in known.items() if not _on_lines(table, width, sizes)), None)
     if odd is None:
-        return table
+        return table.model_copy(update={"step": _step(task, info, table)})
     known |= _found(task, info, table, KEPT)
     known |= {width: measure(task, info, table, width) for width in more}
     lines = table.model_copy(update={"measured": dict(sorted(known.items()))})
@@ -143,6 +147,20 @@ def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: 
         f"{table.base} and {table.delta}. Each tensor's own growth is used, by its true shapes."
     )
     return lines.model_copy(update={"warnings": [*table.warnings, warning]})
+
+
+def _step(task: UserTask, info: TaskInfo, table: ModuleInfo) -> int:
+    """Distance of widths that keeps sizes on the lines: 1, or a power of two above it, as of whole heads, or the base."""
+    rounded = False
+    for step in takewhile(lambda step: step < table.base, (2**power for power in count())):
+        try:
+            sizes = measure(task, info, table, table.base + step, values=False)
+        except ValueError:
+            continue  # the module cannot have that width, and says so itself
+        if _on_lines(table, table.base + step, sizes):
+            return step if rounded else 1
+        rounded = True
+    return table.base if rounded else 1
 
 
 def _lines(table: ModuleInfo, width: int) -> list[list[int] | None]:

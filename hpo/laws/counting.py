@@ -106,4 +106,4 @@ def _left_out(counted: float, context: float, readout: float, exact: float, trac
 
 
 def _looked_up(fact: TensorFacts) -> bool:
-    return fact.name in EMBEDDINGS or (fact.role == "input" and fact.flipped)
+    return fact.name in EMBEDDINGS or fact.is_table

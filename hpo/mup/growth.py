@@ -28,20 +28,25 @@ def growth_of(base: TensorFacts, target: TensorFacts) -> Growth:
     """Growth of both fans of one tensor from base to target.
 
     A tensor with one growing dimension may store it anywhere (a readout is [classes, width], an embedding table
-    [tokens, width]): its role decides which fan grows.
+    [tokens, width]): its role decides which fan grows. Where the fan-in of both is known, it decides.
 
     Raises:
         ValueError: more dimensions differ than the tensor's role allows (another number of features or classes).
     """
     ratios = [large / small for small, large in zip(base.shape, target.shape, strict=True)]
-    free = {"hidden": 2, "scalar": 0}.get(target.role, 1)
+    known = base.fan_in is not None and target.fan_in is not None
+    free = {"hidden": 2, "scalar": 0, "output": 2 if known else 1}.get(target.role, 1)
     moved = [index for index, ratio in enumerate(ratios) if ratio != 1]
-    odd = target.role == "hidden" and any(index > 1 for index in moved) and len({ratios[index] for index in moved}) > 1
+    apart = any(index > 1 for index in moved) and len({ratios[index] for index in moved}) > 1
+    odd = target.role == "hidden" and apart and not known
     if len(moved) > free or odd:
         raise ValueError(
             f"tensor {target.name!r} ({target.role}) has shape {list(base.shape)} in the proxy and {list(target.shape)} "
             f"in the target; at most {free} of its dimensions may differ: keep the number of features and classes"
         )
+    if base.fan_in is not None and target.fan_in is not None:
+        fan_in = target.fan_in / base.fan_in
+        return Growth(fan_in=fan_in, fan_out=prod(ratios) / fan_in)
     match target.role:
         case "hidden" if any(index > 1 for index in moved):
             # The dimensions are stored in another order (such as heads first); both fans grow alike, or its role were open.

@@ -1,7 +1,8 @@
 """Infers the muP role of each parameter tensor from the dimensions that grow with the width. Imports no torch.
 
-Shapes decide most roles. Facts about the layer that owns a tensor are given as ``Evidence``, which
-``hpo.families.modules`` collects from a module. If neither decides, the result is a question, never a guess.
+Shapes decide most roles. Facts about the layer that owns a tensor, and about what a forward pass does with it, are given
+as ``Evidence``, which ``hpo.families.modules`` collects from a module. If neither decides, the result is a question, never
+a guess.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,14 @@ class Evidence:
     why: str
     open: bool = False
     """True if the order of the dimensions is unknown: [fan_out, fan_in] is a convention of layers, not a rule."""
+    ask: bool = False
+    """True if shapes must not decide either: what is known of the tensor fits no single role."""
+    fan_in: tuple[int, int] | None = None
+    """Numbers that one output sums over, at the base and at the delta width; None: not known."""
+    summed: bool | None = None
+    """Whether outputs are sums over it, as over a matrix; None: not known."""
+    over: tuple[int, ...] | None = None
+    """Dimensions that one output sums over; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,12 @@ class TensorRole:
     m_out: float
     """Growth of the fan-out from base to delta."""
     why: str
+    fan_in: tuple[int, int] | None = None
+    """Numbers that one output sums over, at the base and at the delta width; None: not known."""
+    summed: bool | None = None
+    """Whether outputs are sums over it, as over a matrix; None: not known."""
+    over: tuple[int, ...] | None = None
+    """Dimensions that one output sums over; None: not known."""
 
 
 def tensor_roles(
@@ -97,14 +112,22 @@ def tensor_roles(
         elif told is not None and told.role is not None:
             role, why = told.role, told.why
         else:
-            answer = _told_by_shape(base[name], dimensions, is_open=told is not None and told.open)
+            asked = dimensions and told is not None and told.ask
+            answer = None if asked else _told_by_shape(base[name], dimensions, is_open=told is not None and told.open)
             if answer is None:
-                questions[name] = _question(name, base[name], delta[name], dimensions)
+                note = told.why if asked and told is not None else ""
+                questions[name] = _question(name, base[name], delta[name], dimensions, note)
                 continue
             role, why = answer
-        _check_role(name, role, dimensions)
-        m_in, m_out = _growth(name, role, base[name], delta[name], dimensions)
-        found.append(TensorRole(name, tuple(base[name]), tuple(delta[name]), role, m_in, m_out, why))
+        fans = None if told is None else told.fan_in
+        if not _fits(role, fans):
+            fans = None
+        _check_role(name, role, dimensions, summed=fans is not None)
+        m_in, m_out = _growth(name, role, base[name], delta[name], dimensions, fans)
+        seen = told or Evidence(None, "")
+        shapes = tuple(base[name]), tuple(delta[name])
+        over = None if fans is None else seen.over
+        found.append(TensorRole(name, *shapes, role, m_in, m_out, why, fans, seen.summed, over))
     if questions:
         raise RoleQuestion(questions)
     return found
@@ -137,13 +160,30 @@ def _growing_dimensions(name: str, base: Shape, delta: Shape) -> tuple[int, ...]
     return tuple(index for index, (small, large) in enumerate(zip(base, delta, strict=True)) if large > small)
 
 
+def is_one_a_unit(shape: Shape, growing: tuple[int, ...]) -> bool:
+    """True if a tensor has one growing dimension and no other entries: [width], or [1, 1, width] with more than two."""
+    rank = len(shape)
+    return len(growing) == 1 and (rank == 1 or (rank > 2 and prod(shape) == shape[growing[0]]))
+
+
+def _fits(role: Role, fans: tuple[int, int] | None) -> bool:
+    """True if a fan-in that is known grows as it must in that role; a given role may contradict it."""
+    match role:
+        case "hidden" | "output":
+            return fans is not None and fans[1] > fans[0]
+        case "input" | "vector":
+            return fans is not None and fans[1] == fans[0]
+        case "scalar":
+            return fans is not None
+
+
 def _told_by_shape(shape: Shape, growing: tuple[int, ...], *, is_open: bool) -> tuple[Role, str] | None:
     """(role, reason) of a tensor; None if its shapes leave the role open."""
     rank = len(shape)
     match growing:
         case ():
             return "scalar", "does not grow with the width"
-        case (dimension,) if rank == 1 or (rank > 2 and prod(shape) == shape[dimension]):
+        case (_,) if is_one_a_unit(shape, growing):
             return "vector", "one number a unit"
         case (0,) if not is_open:
             return "input", "its fan-out grows, its fan-in does not"
@@ -154,8 +194,8 @@ def _told_by_shape(shape: Shape, growing: tuple[int, ...], *, is_open: bool) -> 
     return None
 
 
-def _question(name: str, base: Shape, delta: Shape, growing: tuple[int, ...]) -> str:
-    start = f"{_shapes(name, base, delta)}. What is it?"
+def _question(name: str, base: Shape, delta: Shape, growing: tuple[int, ...], note: str) -> str:
+    start = f"{_shapes(name, base, delta)}{f' ({note})' if note else ''}. What is it?"
     many = "dimensions" if len(growing) > 1 else "dimension"
     grows = f"Its {many} {' and '.join(map(str, growing))} {'grow' if len(growing) > 1 else 'grows'}"
     match len(growing):
@@ -178,8 +218,10 @@ def _question(name: str, base: Shape, delta: Shape, growing: tuple[int, ...]) ->
             )
 
 
-def _check_role(name: str, role: Role, growing: tuple[int, ...]) -> None:
+def _check_role(name: str, role: Role, growing: tuple[int, ...], *, summed: bool) -> None:
     allowed: dict[int, tuple[Role, ...]] = {0: ("scalar",), 1: ("input", "output", "vector"), 2: ("hidden",)}
+    if summed and role == "output" and len(growing) == 2:
+        return  # a sum over both of them, as of a bilinear form
     if len(growing) > 2:
         raise ValueError(
             f"tensor {name!r} cannot have role {role!r}: {len(growing)} of its dimensions grow with the width, and no "
@@ -192,8 +234,13 @@ def _check_role(name: str, role: Role, growing: tuple[int, ...]) -> None:
         )
 
 
-def _growth(name: str, role: Role, base: Shape, delta: Shape, growing: tuple[int, ...]) -> tuple[float, float]:
+def _growth(
+    name: str, role: Role, base: Shape, delta: Shape, growing: tuple[int, ...], fans: tuple[int, int] | None
+) -> tuple[float, float]:
     """(m_in, m_out): growth of a tensor's fan-in and fan-out from base to delta."""
+    if fans is not None:
+        m_in = fans[1] / fans[0]
+        return m_in, prod(delta) / prod(base) / m_in
     ratios = [delta[index] / base[index] for index in growing]
     match role:
         case "hidden":

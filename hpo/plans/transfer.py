@@ -168,4 +168,4 @@ def _matrix_entries(tensors: Sequence[TensorFacts]) -> int:
 
 def _looked_up(fact: TensorFacts) -> bool:
     """Whether the tensor is an embedding table."""
-    return fact.name in EMBEDDINGS or (fact.role == "input" and fact.flipped)
+    return fact.name in EMBEDDINGS or fact.is_table

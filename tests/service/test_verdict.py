@@ -54,9 +54,9 @@ def places(client, job_id: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("start", "best", "gain", "verdict"),
     [
-        ((0.75, 0.01), (0.25, 0.01), None, "lower than at the start by 0.500 ± 0.014"),
+        ((0.75, 0.01), (0.25, 0.01), None, "lower by 0.500 ± 0.014"),
         ((0.251, 0.01), (0.2503, 0.01), None, NONE),
-        ((0.3, 0.2), (0.25, 0.1), Gain(mean=0.05, stderr=0.001), "lower than at the start by 0.0500 ± 0.0010"),
+        ((0.3, 0.2), (0.25, 0.1), Gain(mean=0.05, stderr=0.001), "lower by 0.0500 ± 0.0010"),
         ((0.75, 0.01), (0.25, 0.01), Gain(mean=0.5, stderr=0.3), NONE),
     ],
     ids=["gain", "noise", "gain seed by seed", "noise seed by seed"],

@@ -85,6 +85,6 @@ def test_a_job_says_which_seeds_its_best_loss_is_on(job):
     searched = Job.model_validate(job.model_dump() | {"best": point})
     assert (searched.best_loss, searched.verdict) == ("0.500 ± 0.010", "so far, on the search's seeds")
     assert searched.model_copy(update={"state": "cancelled"}).verdict == "on the search's seeds"
-    for gain, words in ((0.25, "lower than at the start by 0.250 ± 0.010"), (0.01, NONE)):
+    for gain, words in ((0.25, "lower by 0.250 ± 0.010 than at the start"), (0.01, NONE)):
         best = BestPoint(**point, judged_on="fresh", gain=Gain(mean=gain, stderr=0.01))
         assert job.model_copy(update={"state": "succeeded", "best": best}).verdict == f"on fresh seeds, {words}"

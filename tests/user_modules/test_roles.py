@@ -158,6 +158,13 @@ class Norms(nn.Module):
         self.head = nn.Linear(width, 2)
 
 
+class RawReadout(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, width)
+        self.head = nn.Parameter(torch.randn(2, width))
+
+
 class FixedHeads(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -175,11 +182,12 @@ class FixedHeads(nn.Module):
         (Norms, "shapes do not show what its logits are divided by"),
         (FixedHeads, "attention has d_head 16 at base and 32 at delta and divides its logits by its root: they grow"),
         (Everything, "attention divides its logits by sqrt(d_head) with d_head 16 at both widths"),
-        (Everything, "Readouts outside of a layer (up.weight)"),
+        (RawReadout, "Readouts outside of a layer (head): windtunnel.torch cannot attach their multiplier"),
     ],
 )
 def test_it_warns_where_mup_is_known_to_break(module, warning):
-    assert any(warning in found for found in roles(module).warnings)
+    given = {"head": "output"} if module is RawReadout else None
+    assert any(warning in found for found in roles(module, overrides=given).warnings)
 
 
 def test_the_parts_of_a_reparametrised_weight_are_no_weight():

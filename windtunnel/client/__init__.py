@@ -50,6 +50,7 @@ from windtunnel.client._errors import (
     WaitTimeout,
     WindtunnelError,
     WrongHost,
+    WrongPrefix,
 )
 from windtunnel.client._job import Job
 from windtunnel.client._jobs import Jobs
@@ -124,4 +125,5 @@ __all__ = [
     "WindtunnelError",
     "Workers",
     "WrongHost",
+    "WrongPrefix",
 ]

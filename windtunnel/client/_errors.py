@@ -67,6 +67,10 @@ class MalformedJson(BadRequest):
     """The body is not JSON (400, ``malformed-json``)."""
 
 
+class WrongPrefix(BadRequest):
+    """The proxy names a path that is none (400, ``wrong-prefix``); its operator corrects ``X-Forwarded-Prefix``."""
+
+
 class Unauthorized(ApiError):
     """The server asks for an API key, or does not know the one sent (401, ``unauthorized``).
 
@@ -185,7 +189,8 @@ class JobFailed(WindtunnelError):
     def __init__(self, job_id: str, failure: Failure) -> None:
         self.job_id = job_id
         self.failure = failure
-        hint = f" {failure.hint}" if failure.hint else ""
+        between = " " if failure.message.endswith((".", ":", "!")) else "; "
+        hint = f"{between}{failure.hint}" if failure.hint else ""
         super().__init__(f"{job_id} failed ({failure.type}): {failure.message}{hint}")
 
 
@@ -208,6 +213,7 @@ class WaitTimeout(WindtunnelError, TimeoutError):
 BY_TYPE: dict[str, type[ApiError]] = {
     "bad-request": BadRequest,
     "malformed-json": MalformedJson,
+    "wrong-prefix": WrongPrefix,
     "unauthorized": Unauthorized,
     "operators-only": OperatorsOnly,
     "quota": QuotaExceeded,

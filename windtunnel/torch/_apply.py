@@ -1,17 +1,14 @@
 """``apply``, ``optimizer`` and ``schedule``: apply a plan to a model, in one call each."""
 
 import importlib
-import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from windtunnel import schedules
-from windtunnel.torch._effective import effective, holders, place, raw, why_not_folded
 from windtunnel.torch._folding import forget_compiled_code
 from windtunnel.torch._following import follow
 from windtunnel.torch._groups import ParameterGroup, groups
@@ -26,24 +23,20 @@ from windtunnel.torch._hooks import (
     shrink_before_step,
     take_up_written_weights,
 )
+from windtunnel.torch._keeping import Weights, draw_or_keep, keep
 from windtunnel.torch._matching import MatchedModel, PlanMismatch, matched
 from windtunnel.torch._multipliers import can_be_scaled, is_scaled, scale
 from windtunnel.torch._saving import (
     keep_record,
     multiplier_of,
-    record_of,
     renew_buffer,
     see_weights,
     take_up_writes,
     watch_sharing,
 )
 from windtunnel.torch._sharding import fill
-from windtunnel.torch._signs import sign_of_training
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
-
-Weights = Literal["draw", "keep"]
-"""Whether a call draws the initial weights or keeps those that the model has."""
 
 
 def apply(
@@ -62,11 +55,10 @@ def apply(
     (``plan.clip_norm``) and the schedule are left to the loop; ``optimizer`` and ``schedule`` do them as well.
 
     A second call starts over: weights are drawn again, and multipliers are replaced, not multiplied twice. Weights that
-    were loaded after the first call are not drawn again without being told to: see ``weights``. What was loaded before
-    any plan was applied cannot be told from a fresh model and is drawn over; so apply the plan first, then load.
+    were loaded after the first call are not drawn again without being told to: see ``weights``.
 
-    Multipliers are saved with the weights: the state dict of a layer has them as ``windtunnel_multiplier``, and a model
-    without the plan refuses to load it. ``fold`` gives weights for such a model.
+    A state dict of the model has weights times multipliers, which a model without the plan loads; ``load_state_dict`` of
+    this one divides by them. So values that are read from the parameters themselves are not for ``load_state_dict``.
 
     Parameters that are replaced after this call, as ``fully_shard`` does, are not those of the groups any more: shard
     first, or use ``optimizer``, which takes them up.
@@ -83,15 +75,17 @@ def apply(
         generator: CPU generator for the initial weights, instead of a seed. Values are drawn in the order of
             ``plan.tensors``, in float32, for normally distributed tensors only. Each process of a sharded model needs a
             generator in the same state.
-        weights: "draw" draws initial weights whatever the model has. "keep" keeps weights that were trained by this plan:
-            the model must have the plan's multipliers already. By default they are drawn if the model is fresh, and the
-            call is refused if its weights were loaded after a plan was applied, or are folded.
+        weights: "draw" draws initial weights whatever the model has. "keep" keeps those that it has, divided by the
+            plan's multipliers, so that its outputs stay. By default they are drawn if the model is fresh. The call is
+            refused if weights were loaded after a plan was applied, or are folded. Without a plan before, a norm's gains
+            that differ, or biases beyond those of torch's own initial values, show that a model was trained: then weights
+            are kept, with a warning. Nothing else can be seen of weights that were loaded before.
 
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed), the model ties tensors that the plan does not, is
             on the meta device, is compiled (a multiplier would not act; parts of it may be), or has float16 parameters
-            under Adam; its weights are not to be drawn over, or to be kept and without the plan's multipliers; or the
-            plan's decay is one that its optimizer's class lacks, or the plan has an L2 penalty or regularisers that
+            under Adam; its weights are not to be drawn over, or cannot be kept, for a multiplier is no factor of them; or
+            the plan's decay is one that its optimizer's class lacks, or the plan has an L2 penalty or regularisers that
             follow a schedule. The model is not changed.
         ValueError: both a seed and a generator were given.
     """
@@ -203,18 +197,14 @@ def _apply(
     if weights not in (None, "draw", "keep"):
         raise ValueError(f"weights is {weights!r}; allowed: 'draw', 'keep', or nothing for a fresh model")
     found = matched(model, plan, names)
-    owners = {
-        row.name: _owner(found, row)
-        for row in plan.tensors
-        if row.role == "output" or row.multiplier != 1 or _has_earlier(found, row.name)
-    }
+    owners = {row.name: _owner(found, row) for row in plan.tensors if row.multiplier != 1 or _has_earlier(found, row.name)}
     _refuse_compiled(found, plan)
     for layer in owners.values():
         take_up_writes(layer)
     if weights is None:
-        weights = _choice(found)
+        weights = draw_or_keep(found)
     if weights == "keep":
-        _keep(found, plan, owners)
+        keep(found, plan, owners)
     else:
         _draw(found, plan, generator)
     _set_multipliers(found, plan, owners)
@@ -236,37 +226,6 @@ def _draw(found: MatchedModel, plan: TransferPlan, generator: torch.Generator) -
         fill(found.parameters[row.name], values)
 
 
-@torch.no_grad()
-def _keep(found: MatchedModel, plan: TransferPlan, owners: Mapping[str, nn.Module]) -> None:
-    """Divide the weights by the multipliers that they are to have, so that the model's outputs stay.
-
-    Raises:
-        PlanMismatch: a multiplier is no factor of its weight, or the model was folded and is still frozen.
-    """
-    held, wanted = holders(found.root), {row.name: row.multiplier for row in plan.tensors}
-    changes: list[tuple[Tensor, Tensor]] = []
-    for name, layer in owners.items():
-        here, weight = multiplier_of(layer), layer._parameters.get("weight")
-        if here == wanted[name]:
-            continue
-        reason = why_not_folded(layer, weight is not None and len(held[place(weight)]) > 1)
-        if reason is not None or weight is None:
-            raise PlanMismatch(
-                f"{found.own[name]} has forward multiplier {here:g} in the model and {wanted[name]:g} in the plan: its "
-                f"weights cannot be kept, for the model's outputs would change: {reason}. To load weights that were "
-                "trained by the plan, apply it to the fresh model, then load the state dict"
-            )
-        record = record_of(layer)
-        if record is not None and record.weights == "folded" and not weight.requires_grad:
-            raise PlanMismatch(
-                f"{found.own[name]} was folded, which froze the model, and would not be trained: call "
-                "model.requires_grad_(True) first"
-            )
-        changes.append((weight, raw(effective(weight, here), wanted[name])))
-    for held_weight, values in changes:
-        held_weight.copy_(values)
-
-
 def _set_multipliers(found: MatchedModel, plan: TransferPlan, owners: Mapping[str, nn.Module]) -> None:
     """Give the layers the plan's multipliers, as hooks."""
     before = {name: multiplier_of(layer) for name, layer in owners.items()}
@@ -275,34 +234,6 @@ def _set_multipliers(found: MatchedModel, plan: TransferPlan, owners: Mapping[st
             scale(owners[row.name], row.multiplier)
     if any(row.multiplier != before[row.name] for row in plan.tensors if row.name in owners):
         forget_compiled_code(found.root)
-
-
-def _choice(found: MatchedModel) -> Weights:
-    """Whether to draw or to keep the weights of a call that does not say: to draw, if the model looks fresh.
-
-    Warns:
-        UserWarning: no plan was applied to the model, and it was plainly trained; its weights are kept.
-
-    Raises:
-        PlanMismatch: its weights were loaded after a plan was applied, or folded.
-    """
-    records = {name: record_of(found.owner(name)) for name in found.parameters}
-    for name, record in records.items():
-        if record is not None and record.weights != "drawn":
-            how = "were loaded" if record.weights == "loaded" else "have their forward multipliers folded into them"
-            raise PlanMismatch(
-                f"weights of the model {how} after a plan was applied to it, {found.own[name]} among them, and drawing "
-                "initial weights would lose them; weights='keep' keeps them, weights='draw' starts over"
-            )
-    sign = None if any(records.values()) else sign_of_training(found.root)
-    if sign is None:
-        return "draw"
-    warnings.warn(
-        f"the model's weights are not those of a fresh one ({sign}), so they are kept as they are, and no initial weights "
-        "are drawn; weights='keep' says that this is meant, weights='draw' draws the plan's initial weights over them",
-        stacklevel=4,
-    )
-    return "keep"
 
 
 def _generator(plan: TransferPlan, seed: int | None, generator: torch.Generator | None) -> torch.Generator:
@@ -333,7 +264,8 @@ def _owner(found: MatchedModel, row: TensorRow) -> nn.Module:
     if not can_be_scaled(module) or found.own[row.name].rpartition(".")[2] != "weight":
         raise PlanMismatch(
             f"{found.own[row.name]} has forward multiplier {row.multiplier:g}, which needs it to be the weight of an "
-            f"nn.Linear, a convolution or an nn.Embedding; it belongs to a {type(module).__name__}"
+            f"nn.Linear, a convolution, an nn.Embedding or a Conv1D; it belongs to a {type(module).__name__}. Make it "
+            "the weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers"
         )
     return module
 

@@ -1,5 +1,6 @@
 """Effective weights: a layer's weight times its forward multiplier, as a state dict has them, and the way back."""
 
+import math
 import weakref
 from typing import Any
 
@@ -9,8 +10,18 @@ from torch import Tensor, nn
 from windtunnel.torch._matching import PlanMismatch
 from windtunnel.torch._sharding import is_sharded
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (nn.Linear, *CONVOLUTIONS, nn.Embedding)
 """Layers whose output, without the bias, is linear in their weight."""
+
+
+def is_in_by_out(layer: nn.Module) -> bool:
+    """True for a ``Conv1D`` of the package transformers: a linear layer whose weight is stored as [fan_in, fan_out]."""
+    return any(map(_is_conv1d, type(layer).__mro__))
+
+
+def _is_conv1d(kind: type) -> bool:
+    return (kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D")
 
 
 def effective(weight: Tensor, factor: float) -> Tensor:
@@ -35,8 +46,8 @@ def raw(value: Tensor, factor: float) -> Tensor:
             part, value.device_mesh, value.placements, run_check=False, shape=value.shape, stride=value.stride()
         )
     found = value / factor
-    if not found.is_floating_point():
-        return found
+    if abs(math.frexp(factor)[0]) == 0.5 or not found.is_floating_point():
+        return found  # by a power of two nothing is rounded
     # A device may divide by multiplying with the reciprocal, which is one bit off: so two neighbours on either side.
     below = above = found
     for _ in range(2):
@@ -93,10 +104,12 @@ def place(parameter: Tensor) -> object:
 
 
 def version(tensor: Tensor) -> int:
-    """Number of writes into a tensor, or into the part of it on this process."""
+    """Number of writes into a tensor, and, if it is sharded, into the part of it on this process."""
+    if not is_sharded(tensor):
+        return tensor._version
     with torch.no_grad():
-        local: Tensor = tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
-    return local._version
+        part: Tensor = tensor.to_local()  # type: ignore[attr-defined]
+    return tensor._version + part._version  # a write into the whole does not count for its part
 
 
 class Handed:
@@ -119,17 +132,27 @@ class Handed:
         return Handed()
 
     def give(self, weight: Tensor, factor: float) -> Tensor:
-        """The effective weight, for a state dict."""
+        """The effective weight, for a state dict: as in torch, the same tensor as long as a program has it."""
         with torch.inference_mode(False), torch.no_grad():
-            product = effective(weight.detach(), factor)
+            product, held = effective(weight.detach(), factor), self._alive()
+            if held is not None and _alike(held, product):
+                held.copy_(product)
+                product = held
         if not product.is_inference():
             # Kept until the next look: a program may write into a state dict that it does not keep.
             self._kept, self._watched, self._version = product, weakref.ref(product), version(product)
         return product
 
+    def _alive(self) -> Tensor | None:
+        return None if self._watched is None else self._watched()
+
+    def is_given(self, weight: Tensor | None) -> bool:
+        """True if a layer's weight is the effective one now, as in ``functional_call`` with a state dict."""
+        return weight is not None and self._alive() is weight
+
     def forget_writes(self) -> None:
         """Ignore what was written until now: the layer's weight is set to something else."""
-        product = None if self._watched is None else self._watched()
+        product = self._alive()
         self._kept, self._version = None, 0 if product is None else version(product)
 
     def take_up(self, module: nn.Module, factor: float) -> None:
@@ -138,11 +161,10 @@ class Handed:
         Raises:
             PlanMismatch: the layer's weight is not sharded now, as it was when the state dict was made.
         """
-        product = None if self._watched is None else self._watched()
-        self._kept = None
-        if product is None or (now := version(product)) == self._version:
+        product = self._alive()
+        self._kept, weight = None, module._parameters.get("weight")
+        if product is None or weight is product or (now := version(product)) == self._version:
             return
-        weight = module._parameters.get("weight")
         if weight is None or weight.shape != product.shape or is_sharded(weight) != is_sharded(product):
             self._kept = product  # until it fits again
             raise PlanMismatch(
@@ -154,6 +176,12 @@ class Handed:
             weight.copy_(raw(product.to(weight.dtype), factor))
 
 
+def _alike(first: Tensor, second: Tensor) -> bool:
+    """True if two tensors are of one shape, type and place."""
+    facts = ("shape", "dtype", "device", "placements", "device_mesh")
+    return all(getattr(first, fact, None) == getattr(second, fact, None) for fact in facts)
+
+
 def _computes_as_torch_does(module: nn.Module) -> bool:
     """True if a layer's forward is that of one of ``LAYERS``."""
     if "forward" in module.__dict__:
@@ -161,6 +189,6 @@ def _computes_as_torch_does(module: nn.Module) -> bool:
     kind = type(module)
     for name in ("forward", "_conv_forward"):
         owner = next((base for base in kind.__mro__ if name in base.__dict__), None)
-        if owner is not None and owner not in LAYERS:
+        if owner is not None and owner not in LAYERS and not _is_conv1d(owner):
             return False
     return True

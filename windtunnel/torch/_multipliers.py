@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from windtunnel.torch._effective import LAYERS, Handed
+from windtunnel.torch._effective import LAYERS, Handed, is_in_by_out
 
 
 class ScaleInput:
@@ -28,8 +28,13 @@ class ScaleInput:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The layer's arguments with its one input scaled, whether positional or by name."""
         self.used = True
-        _take_up(self, module)
-        return tuple(value * self.factor for value in args), {key: value * self.factor for key, value in kwargs.items()}
+        if _has_it(self, module):
+            return args, kwargs
+        return tuple(map(self.scaled, args)), {key: self.scaled(value) for key, value in kwargs.items()}
+
+    def scaled(self, value: object) -> object:
+        """An argument, scaled if it is the input and no size, as a transposed convolution takes one."""
+        return value * self.factor if isinstance(value, Tensor) else value
 
 
 class ScaleOutput:
@@ -42,23 +47,28 @@ class ScaleOutput:
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:  # noqa: ARG002 - torch passes them
         """Take up what was written into a state dict, before the weight is read."""
-        _take_up(self, module)
+        _has_it(self, module)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ARG002
         """The output, scaled."""
         self.used = True
-        return output * self.factor
+        return output if _has_it(self, module) else output * self.factor
 
 
-def _take_up(hook: ScaleInput | ScaleOutput, module: nn.Module) -> None:
-    """Take up what was written into the layer's state dict; compiled code leaves that to the next step or state dict."""
-    if not torch.compiler.is_compiling():
-        hook.handed.take_up(module, hook.factor)
+def _has_it(hook: ScaleInput | ScaleOutput, module: nn.Module) -> bool:
+    """True if the layer's weight of this call has the multiplier: ``functional_call`` with a state dict puts it there.
+
+    Before that the layer takes up what was written into its last state dict; compiled code leaves both to other calls.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    hook.handed.take_up(module, hook.factor)
+    return hook.handed.is_given(module._parameters.get("weight"))
 
 
 def can_be_scaled(module: nn.Module) -> bool:
     """True if a multiplier can act on the layer: linear, convolution (by its input) or embedding (by its output)."""
-    return isinstance(module, LAYERS)
+    return isinstance(module, LAYERS) or is_in_by_out(module)
 
 
 def hooks_of(module: nn.Module) -> list[ScaleInput | ScaleOutput]:

@@ -126,7 +126,10 @@ class Job(Response):
             return ""
         if self.best.judged_on == "search":
             return f"{'' if self.state in TERMINAL_STATES else 'so far, '}on the search's seeds"
-        return "on fresh seeds" if self.best.gain is None else f"on fresh seeds, {self.best.gain.words}"
+        gain = self.best.gain
+        if gain is None:
+            return "on fresh seeds"
+        return f"on fresh seeds, {gain.words}{' than at the start' if gain.beyond_noise and gain.known else ''}"
 
 
 class JobPage(Response):

@@ -1,9 +1,11 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
+import operator
 import re
-from collections.abc import Callable, Mapping
-from math import log
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from math import log, prod
+from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -13,6 +15,16 @@ Role = Literal["input", "hidden", "output", "vector", "scalar"]
 """Role of a tensor under muP. ``input`` maps a fixed number of inputs to the width, ``hidden`` the width to the width,
 ``output`` the width to a fixed number of outputs; a ``vector`` has one number a unit, a ``scalar`` does not grow."""
 ROLES: tuple[Role, ...] = ("input", "hidden", "output", "vector", "scalar")
+
+
+def _left_out(value: Any) -> bool:
+    """Whether a field of few modules is left out of the JSON of all others."""
+    return not value and value is not False
+
+
+def _is_one(value: int) -> bool:
+    """Whether a distance of widths is left out, because every width is as good."""
+    return value == 1
 
 
 class TensorFacts(Response):
@@ -29,9 +41,11 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
-    readout: bool | None = None
+    fan_in: int | None = Field(None, exclude_if=_left_out)
+    """Numbers that one output sums over, where a module of one's own tells; None: all dimensions but the first."""
+    readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
-    matrix: bool | None = None
+    matrix: bool | None = Field(None, exclude_if=_left_out)
     """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
 
     @property
@@ -57,6 +71,11 @@ class TensorFacts(Response):
         return self.decayed and not self.makes_outputs
 
     @property
+    def is_table(self) -> bool:
+        """Whether its rows are looked up or added, so that it multiplies nothing: [entries, width]."""
+        return self.role == "input" and self.flipped and self.fan_in in (None, 1)
+
+    @property
     def part(self) -> str:
         """Name of its part under the scope ``role``: its group, or its role where it has no group."""
         return self.group or self.role
@@ -73,6 +92,8 @@ class TensorLaw(Response):
     """Shape at the delta width."""
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
+    over: list[int] | None = Field(None, exclude_if=_left_out)
+    """Dimensions that one output sums over; None: the last ones that explain how its fan-in grows."""
     init_std: float | None = None
     """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for biases and ``zero``."""
     init_value: float | None = None
@@ -81,12 +102,63 @@ class TensorLaw(Response):
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
-    readout: bool | None = None
+    readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
-    matrix: bool | None = None
+    matrix: bool | None = Field(None, exclude_if=_left_out)
     """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
-    zero: bool = False
-    """Whether a readout starts at 0."""
+    zero: bool = Field(False, exclude_if=operator.not_)
+    """Whether it starts at 0 where ``readout`` is given; where it is not, what makes the outputs does anyway."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether its output is the module's output."""
+        return self.role == "output" if self.readout is None else self.readout
+
+    @property
+    def flipped(self) -> bool:
+        """True if it is stored as [fan_in, fan_out, ...]."""
+        fans = [list(pair) for pair in zip(self.shape, self.grown, strict=True)]
+        match self.role:
+            case "hidden":
+                return len(fans) == 2 and list(self.fan_in) == fans[0] != fans[1]
+            case "input":
+                return fans[0][0] == fans[0][1]
+            case "output":
+                return len(fans) > 1 and fans[1][0] == fans[1][1]
+            case "vector" | "scalar":
+                return False
+
+    @property
+    def fan_in_fits(self) -> bool:
+        """True if the fan-in grows as the role says; where it is not known, or a given role contradicts it, it may not."""
+        low, high = self.fan_in
+        return low < high if self.role in ("hidden", "output") else low == high
+
+    @property
+    def summed(self) -> tuple[int, ...]:
+        """Growing dimensions that one output sums over."""
+        low, high = self.fan_in
+        growing = [index for index, pair in enumerate(zip(self.shape, self.grown, strict=True)) if pair[0] != pair[1]]
+        if self.over is not None:
+            return tuple(index for index in growing if index in self.over)
+        return next(
+            (
+                some
+                for count in range(len(growing) + 1)
+                for some in combinations(reversed(growing), count)
+                if low * prod(self.grown[index] for index in some) == high * prod(self.shape[index] for index in some)
+            ),
+            tuple(growing[-1:]),
+        )
+
+    def fan_in_at(self, sizes: Sequence[int]) -> int:
+        """Fan-in at other sizes: it grows as the dimensions do that are summed over.
+
+        Args:
+            sizes: shape of the tensor at another width.
+        """
+        grown, start = (prod(shape[index] for index in self.summed) for shape in (sizes, self.shape))
+        return self.fan_in[0] * grown // start
 
     @property
     def at_fan_in(self) -> bool:
@@ -121,7 +193,7 @@ Measure = Callable[[int], MeasuredWidth]
 """Width -> true sizes; raises ValueError for a width that the module cannot have."""
 
 
-class ModuleInfo(Response):
+class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from pydantic
     """The tensors of a module of one's own at every width and depth, as ``windtunnel roles --save`` writes them."""
 
     base: int
@@ -135,10 +207,17 @@ class ModuleInfo(Response):
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
     """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
-    measured: dict[int, MeasuredWidth] = Field(default_factory=dict)
+    measured: dict[int, MeasuredWidth] = Field(default_factory=dict, exclude_if=_left_out)
     """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
 
+    step: int = Field(1, exclude_if=_is_one)
+    """Distance of the widths, counted from ``base``, at which sizes lie on the lines; between them they are rounded."""
+
     _measure: Measure | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the fields are equal: another process has the table without its module."""
+        return isinstance(other, ModuleInfo) and self.__dict__ == other.__dict__
 
     def measuring(self, measure: Measure) -> "ModuleInfo":
         """The table with true sizes at every width, from the module itself, which is in this process."""
@@ -159,7 +238,6 @@ class ModuleInfo(Response):
             std = law.init_std
             if law.at_fan_in:
                 std = max(1, fan_in) ** -0.5
-            still = 1 if law.role == "output" else 0
             facts.append(
                 TensorFacts(
                     name=law.name,
@@ -167,7 +245,8 @@ class ModuleInfo(Response):
                     role=law.role,
                     init_std=std,
                     init_value=law.init_value,
-                    flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                    flipped=law.flipped,
+                    fan_in=fan_in if law.fan_in_fits else None,
                     readout=law.readout,
                     matrix=law.matrix,
                 )
@@ -190,6 +269,11 @@ class ModuleInfo(Response):
                 f"{', '.join(map(str, sorted(self.measured)))} only; take one of these, or write the table with that "
                 f"width: windtunnel roles PACKAGE.MODULE:TASK --save FILE --width {width}"
             )
+        if (width - self.base) % self.step:
+            raise ValueError(
+                f"width {width}: sizes of this module are rounded there; its table has them at widths {self.step} apart, "
+                f"{self.base} among them, such as {width - (width - self.base) % self.step}"
+            )
         return self.on_lines(width)
 
     def on_lines(self, width: int) -> MeasuredWidth:
@@ -198,15 +282,12 @@ class ModuleInfo(Response):
         Raises:
             ValueError: a tensor would have a fraction of a unit.
         """
-        return MeasuredWidth(
-            shapes=[
-                [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
-                for law in self.tensors
-            ],
-            fan_in=[
-                self._on_line(law.name, *law.fan_in, width) if law.at_fan_in else law.fan_in[0] for law in self.tensors
-            ],
-        )
+        shapes = [
+            [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+            for law in self.tensors
+        ]
+        fans = [law.fan_in_at(sizes) for law, sizes in zip(self.tensors, shapes, strict=True)]
+        return MeasuredWidth(shapes=shapes, fan_in=fans)
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""

@@ -58,10 +58,15 @@ class Gain(Response):
         return self.mean > 0 and self.mean > STANDARD_ERRORS * self.stderr
 
     @property
+    def known(self) -> bool:
+        """True where a run at the start ended in a loss to hold the other against."""
+        return math.isfinite(self.mean)
+
+    @property
     def words(self) -> str:
         """The verdict: ``no gain beyond noise``, or by how much the loss is lower than at the start."""
         if not self.beyond_noise:
             return "no gain beyond noise"
-        if not math.isfinite(self.mean):
+        if not self.known:
             return "every run diverged at the start"
-        return f"lower than at the start by {estimate(self.mean, self.stderr)}"
+        return f"lower by {estimate(self.mean, self.stderr)}"

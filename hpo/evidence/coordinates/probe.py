@@ -25,7 +25,7 @@ from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.tasks import TaskData
-from hpo.tasks.losses import per_example
+from hpo.tasks.losses import mean_loss
 from hpo.training.problem import OnStep
 from windtunnel.types import JobSpec, TensorRow
 
@@ -102,6 +102,8 @@ class _Width:
     layout: Layout
     flipped: frozenset[str]
     """Names of tensors that are stored as [fan_in, fan_out, ...]."""
+    tables: frozenset[str]
+    """Names of tensors whose rows are looked up or added."""
 
     def outputs(self, tensors: Sequence[Tensor], inputs: Tensor) -> dict[str, Tensor]:
         """Module -> its output, for tensors of one seed."""
@@ -160,7 +162,7 @@ class Probe:
             # No step follows the last pass: it keeps nothing for a backward one.
             with torch.set_grad_enabled(step < self.steps):
                 found = vmap(at.outputs, in_dims=(0, None))(leaves, inputs)
-                loss = per_example(task, found["readout"], labels).mean(1)
+                loss = mean_loss(task, found["readout"], labels)
             losses.append(loss.tolist())
             for module, output in found.items():
                 activation.setdefault(module, []).append(_sizes(output.detach()))
@@ -191,7 +193,9 @@ class Probe:
         dials = self._dials()
         with torch.device("meta"):
             model = _Activations(build(target, task), dials)
-        return _Width(model, rows, Layout(tensors), frozenset(fact.name for fact in tensors if fact.flipped))
+        flipped = frozenset(fact.name for fact in tensors if fact.flipped)
+        looked_up = frozenset(fact.name for fact in tensors if fact.is_table or fact.name in EMBEDDINGS)
+        return _Width(model, rows, Layout(tensors), flipped, looked_up)
 
     def _departure(
         self, at: _Width, start: Tensor, state: OptimizerState, tables: Tables, examples: Tensor
@@ -252,8 +256,8 @@ def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], 
     for row, first, last in zip(at.rows, at.layout.split(start), at.layout.split(end), strict=True):
         if len(row.shape) < 2 or row.role in ("vector", "scalar"):
             continue
-        lookup = row.name in EMBEDDINGS or (row.role == "input" and row.name in at.flipped)
-        if row.role == "output" and row.name in at.flipped:
+        lookup = row.name in at.tables
+        if row.name in at.flipped and not lookup:
             first, last = first.transpose(1, 2), last.transpose(1, 2)  # noqa: PLW2901
 
         def norms(matrices: Tensor, lookup: bool = lookup, multiplier: float = row.multiplier) -> PerSeed:
