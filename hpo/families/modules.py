@@ -133,7 +133,7 @@ def role_table(
 def _doubts(rows: list[TensorRole], known: Mapping[str, Evidence]) -> list[str]:
     """Warnings about roles that were given against what the module shows."""
     return [
-        f"{row.name} is given as {row.role}, and the module shows {found.role}: {found.why}. A wrong role is a wrong transfer."
+        f"{row.name} is given as {row.role}, and the module shows {found.role}: {found.why}. A wrong role misleads a plan."
         for row in rows
         if (found := known[row.name]).role not in (None, row.role)
     ]
