@@ -25,6 +25,11 @@ def constants(plan: TransferPlan) -> dict[str, float]:
     return {row.name: row.init_value for row in plan.tensors if row.init == "constant"}
 
 
+def paddings(plan: TransferPlan) -> dict[str, int]:
+    """Embedding -> row that starts at 0, for tables with a ``padding_idx``."""
+    return {row.name: row.padding for row in plan.tensors if row.padding is not None}
+
+
 def multipliers(plan: TransferPlan) -> dict[str, float]:
     """Tensor -> forward multiplier, for multipliers other than 1."""
     return {row.name: row.multiplier for row in plan.tensors if row.multiplier != 1}

@@ -1,6 +1,6 @@
 """The table of a module of one's own: its tensors as laws of width and depth, how they start, what a pass costs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,11 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from hpo.errors import InvalidData
 from hpo.families.modules import RoleTable, modules_at, role_table, without_values
 from hpo.families.owners import Pair, fan_in, owners
+from hpo.families.refusals import refuse_untrainable
 from hpo.families.user_module import UserModule, example_inputs, made
+from hpo.families.watching import forwarded, refuse_unregistered
 from hpo.mup.roles import RoleQuestion
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
-from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, place
+from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, ends_of
 
 
 def describe(task: UserTask) -> ModuleInfo:
@@ -34,6 +36,9 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
     """The roles for a person to check, and the table; ``delta`` is the second width, twice the task's by default."""
     base, depth = task.width, task.depth
     delta = 2 * base if delta is None else delta
+    module = made(task, base, depth)
+    refuse_untrainable(module, task.name)
+    refuse_unregistered(module, forwarded(module, example_inputs(task, 1), task.name), task.name)
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
     table = role_table(pair, base, delta, task.roles)
     tensors = _laws(task, pair, table)
@@ -42,6 +47,7 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
         delta=delta,
         depth=depth,
         tensors=tensors,
+        frozen=table.frozen,
         cost=PassCost(saved=(1, 1), multiply_adds=(1, 1)),
         warnings=table.warnings,
     )
@@ -82,11 +88,17 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 init_value=constant,
                 why=row.why,
                 tied=len(held[row.name]) > 1,
+                padding=_padding(held[row.name][0][0]),
             )
         )
     if questions:
         raise RoleQuestion(questions)
     return laws
+
+
+def _padding(layer: nn.Module) -> int | None:
+    """Row of a table that is never trained; None if there is none."""
+    return layer.padding_idx if isinstance(layer, nn.Embedding) else None
 
 
 def _constants(task: UserTask) -> dict[str, float]:
@@ -114,7 +126,7 @@ def _constants(task: UserTask) -> dict[str, float]:
 
 def _values(task: UserTask, seed: int) -> Mapping[str, Tensor]:
     module = made(task, task.width, task.depth, seed)
-    return {name: value.detach() for name, value in module.named_parameters()}
+    return {name: value.detach() for name, value in module.named_parameters() if value.requires_grad}
 
 
 def _stacks(task: UserTask, module: ModuleInfo) -> dict[str, int]:
@@ -123,21 +135,15 @@ def _stacks(task: UserTask, module: ModuleInfo) -> dict[str, int]:
         deeper: nn.Module = made(task, task.width, task.depth + 1)
     except InvalidData:
         return {}
-    counts = _entries([law.name for law in module.tensors])
-    grown = _entries([name for name, _ in deeper.named_parameters()])
-    stacks = {name: grown[name] - count for name, count in counts.items() if grown.get(name, count) > count}
-    facts = deepened(module.tensors_at(task.width, task.depth), stacks, 1)
-    predicted = [(fact.name, tuple(fact.shape)) for fact in facts]
-    return stacks if predicted == [(name, tuple(value.shape)) for name, value in deeper.named_parameters()] else {}
-
-
-def _entries(names: list[str]) -> dict[str, int]:
-    """Stack -> index after its last entry."""
-    found: dict[str, int] = {}
-    for name in names:
-        if (where := place(name)) is not None:
-            found[where[0]] = max(found.get(where[0], 0), where[1] + 1)
-    return found
+    ends, grown = module.ends, ends_of(name for name, _ in deeper.named_parameters())
+    stacks = {name: grown[name] - end for name, end in ends.items() if grown.get(name, end) > end}
+    trained = deepened(module.tensors_at(task.width, task.depth), stacks, ends, 1)
+    frozen = deepened(module.frozen_at(task.width, task.depth), stacks, ends, 1)
+    for wants, facts in ((True, trained), (False, frozen)):
+        built = [(name, tuple(value.shape)) for name, value in deeper.named_parameters() if value.requires_grad == wants]
+        if built != [(fact.name, tuple(fact.shape)) for fact in facts]:
+            return {}
+    return stacks
 
 
 def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
@@ -158,7 +164,7 @@ def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
     inputs = example_inputs(info, 1)
     held: list[Tensor] = []
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, give):
-        held.append(module(inputs))
+        held.append(forwarded(module, inputs, info.name))
     return max(1, sum(kept.values())), max(1, int(counter.get_total_flops()) // 2)
 
 
@@ -167,8 +173,8 @@ def check_table(task: UserTask, info: TaskInfo) -> None:
     now = describe(task)
     table = info.module
     assert table is not None
-    if (now.tensors, now.stacks, now.depth) != (table.tensors, table.stacks, table.depth):
-        old, new = ({law.name: law for law in found.tensors} for found in (table, now))
+    if (now.tensors, now.frozen, now.stacks, now.depth) != (table.tensors, table.frozen, table.stacks, table.depth):
+        old, new = ({law.name: law for law in (*found.tensors, *found.frozen)} for found in (table, now))
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         raise InvalidData(
             f"the table of task {task.name!r} is not that of its module any more: {', '.join(changed[:3]) or 'its depth'}",
@@ -176,11 +182,23 @@ def check_table(task: UserTask, info: TaskInfo) -> None:
         )
 
 
-def differences(task: UserTask, width: int, depth: int, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Differences between the tensors of the task's module of that size and those expected; empty: there are none."""
+def differences(
+    task: UserTask, width: int, depth: int, shapes: Mapping[str, tuple[int, ...]], frozen: Collection[str] = ()
+) -> list[str]:
+    """Differences between the tensors of the task's module of that size and those expected; empty: there are none.
+
+    Args:
+        task: brings the module.
+        width: its width.
+        depth: its depth.
+        shapes: name -> expected shape, of trained and frozen parameters.
+        frozen: names of those that are expected to be frozen.
+    """
     module = without_values(lambda size: task.builder()(size, depth), width)
     built = {name: tuple(value.shape) for name, value in module.named_parameters()}
-    return [
+    still = {name for name, value in module.named_parameters() if not value.requires_grad}
+    changed = sorted(name for name in still ^ set(frozen) if name in built and name in shapes)
+    return [f"{name} is {'frozen' if name in still else 'trained'}, and was not in the proxy" for name in changed] + [
         f"{name} is {list(built[name]) if name in built else 'absent'}, expected "
         f"{list(shapes[name]) if name in shapes else 'none'}"
         for name in {**built, **shapes}

@@ -82,6 +82,7 @@ def resolve(
                 l2=_carried(penalty, penalty_rules[fact.name].weight_decay, optimizer, "an L2 penalty under", fact),
                 eps=eps,
                 multiplier=rule.multiplier * (multipliers.get(fact.role) or 1.0),
+                padding=fact.padding,
             )
         )
     return rows

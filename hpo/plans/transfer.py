@@ -113,6 +113,7 @@ def make_plan(
         schedule=tuned_schedule(result),
         roles=role_rows(spec, values, proxy.tensors, rows, moved.formulas),
         tensors=rows,
+        frozen=[] if spec.info.module is None else spec.info.module.frozen_at(target.width, depth),
         parameters=sum(prod(row.shape) for row in rows),
         non_embedding=size.non_embedding,
         compute=size.compute(batch_size * spec.context, steps),

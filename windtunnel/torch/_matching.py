@@ -32,8 +32,15 @@ class MatchedModel:
     """Name in the plan -> name in ``root``."""
     shared: frozenset[str]
     """Names in the plan of parameters that several layers hold (tied weights)."""
+    frozen: frozenset[str]
+    """Names in the plan of tensors that the plan trains and that this model has frozen (``requires_grad=False``)."""
     compiled: bool
     """True if the model is inside ``torch.compile(model)``, or ``compile()`` was called on it or a part of it."""
+
+    @property
+    def trained(self) -> dict[str, Tensor]:
+        """Name in the plan -> parameter, of those that want a gradient."""
+        return {name: parameter for name, parameter in self.parameters.items() if name not in self.frozen}
 
     def owner(self, name: str) -> nn.Module:
         """The layer that holds the tensor of this name in the plan."""
@@ -52,7 +59,7 @@ def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | Non
     plain = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name, _ in held}
     planned = {row.name: row for row in plan.tensors}
     try:
-        mapped = NameMap(names or {}).rename(list(plain.values()), set(planned))
+        mapped = NameMap(names or {}).rename(list(plain.values()), {*planned, *(tensor.name for tensor in plan.frozen)})
     except ValueError as error:
         raise PlanMismatch(str(error)) from error
     own: dict[str, str] = {}
@@ -73,6 +80,7 @@ def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | Non
         parameters={name: parameters[name] for name in planned},
         own=own,
         shared=frozenset(name for targets in tied for name in targets),
+        frozen=frozenset(name for name in planned if not parameters[name].requires_grad),
         compiled=compiled or any(module._compiled_call_impl is not None for module in root.modules()),
     )
 
@@ -104,7 +112,7 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
     Raises:
         PlanMismatch: names or shapes differ, a parameter is on the meta device, or Adam's eps is 0 in its type.
     """
-    shapes = {name: tuple(row.shape) for name, row in planned.items()}
+    shapes = {row.name: tuple(row.shape) for row in (*planned.values(), *plan.frozen)}
     shared = [name for name in shapes if name in parameters]
     differences = {
         "the model lacks": [f"{name} {list(shapes[name])}" for name in shapes if name not in parameters],
@@ -124,6 +132,12 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
             "with names={...} (FullyShardedDataParallel flattens parameters: take fully_shard); or ask for a plan of the "
             "model's size"
         )
+    for tensor in plan.frozen:
+        if parameters[tensor.name].requires_grad:
+            raise PlanMismatch(
+                f"{tensor.name} was frozen in the proxies (requires_grad=False), so the plan has no learning rate for it, and "
+                "the model would train it; call requires_grad_(False) on it, or tune again with it trained"
+            )
     if any(parameters[name].is_meta for name in planned):
         raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")
     for name, row in planned.items():

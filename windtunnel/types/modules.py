@@ -1,9 +1,9 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import log
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
+    padding: int | None = None
+    """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
 
     @property
     def part(self) -> str:
@@ -55,6 +57,22 @@ class TensorLaw(Response):
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
+    padding: int | None = None
+    """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
+
+
+class FrozenTensor(Response):
+    """One parameter with ``requires_grad=False``: it keeps the values that the module gives it, and has no learning rate."""
+
+    name: str
+    shape: list[int]
+
+
+class FrozenLaw(FrozenTensor):
+    """A frozen parameter at two widths; ``shape`` is that at the base width."""
+
+    grown: list[int]
+    """Shape at the delta width."""
 
 
 class PassCost(Response):
@@ -74,7 +92,9 @@ class ModuleInfo(Response):
     depth: int
     """Depth of the module that was described."""
     tensors: list[TensorLaw]
-    """Tensors of the module, in the order of ``named_parameters``."""
+    """Tensors of the module that are trained, in the order of ``named_parameters``."""
+    frozen: list[FrozenLaw] = Field(default_factory=list)
+    """Parameters with ``requires_grad=False``, in the same order."""
     stacks: dict[str, int] = Field(default_factory=dict)
     """Name of a list of layers -> entries that it gains with each further depth. Empty: the depth is fixed."""
     cost: PassCost
@@ -103,9 +123,27 @@ class ModuleInfo(Response):
                     init_std=std,
                     init_value=law.init_value,
                     flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
+                    padding=law.padding,
                 )
             )
-        return deepened(facts, self.stacks, depth - self.depth)
+        return deepened(facts, self.stacks, self.ends, depth - self.depth)
+
+    def frozen_at(self, width: int, depth: int) -> list[FrozenTensor]:
+        """Every frozen parameter of the module of that size; errors as of ``tensors_at``."""
+        self.check_depth(depth)
+        found = [
+            FrozenTensor(
+                name=law.name,
+                shape=[self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)],
+            )
+            for law in self.frozen
+        ]
+        return deepened(found, self.stacks, self.ends, depth - self.depth)
+
+    @property
+    def ends(self) -> dict[str, int]:
+        """Name of each list of layers -> index of its last entry, whether that is trained or frozen."""
+        return ends_of(law.name for law in (*self.tensors, *self.frozen))
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""
@@ -154,18 +192,37 @@ def place(name: str) -> tuple[str, int, str] | None:
     return name[: found.start()], int(found[1]), name[found.end() :]
 
 
-def deepened(facts: list[TensorFacts], stacks: Mapping[str, int], more: int) -> list[TensorFacts]:
-    """The tensors of a module deeper by ``more``: each stack gains its entries per depth, as copies of its last entries."""
+def ends_of(names: Iterable[str]) -> dict[str, int]:
+    """Name of each list of layers -> index of its last entry, from the names of tensors."""
+    found: dict[str, int] = {}
+    for name in names:
+        if (where := place(name)) is not None:
+            found[where[0]] = max(found.get(where[0], 0), where[1])
+    return found
+
+
+Named = TypeVar("Named", TensorFacts, FrozenTensor)
+
+
+def deepened(facts: list[Named], stacks: Mapping[str, int], ends: Mapping[str, int], more: int) -> list[Named]:
+    """The tensors of a module deeper by ``more``: each stack gains its entries per depth, as copies of its last entries.
+
+    Args:
+        facts: some tensors of the module, in its order.
+        stacks: name of a list of layers -> entries that it gains with each further depth.
+        ends: name of a list of layers -> index of its last entry.
+        more: further depth.
+    """
     if more == 0:
         return facts
-    made: list[TensorFacts] = []
+    made: list[Named] = []
     for index, fact in enumerate(facts):
         made.append(fact)
         where = place(fact.name)
         following = place(facts[index + 1].name) if index + 1 < len(facts) else None
         if where is None or where[0] not in stacks or (following is not None and following[0] == where[0]):
             continue
-        stack, last = where[0], where[1]
+        stack, last = where[0], ends[where[0]]
         gain = stacks[stack]
         entries = [(found[1], found[2], item) for item in facts if (found := place(item.name)) and found[0] == stack]
         for round_ in range(1, more + 1):

@@ -9,6 +9,7 @@ from windtunnel.types.base import Response
 from windtunnel.types.families import TaskKind
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
+from windtunnel.types.modules import FrozenTensor
 from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
 from windtunnel.types.responses import RegulariserKnots
@@ -40,6 +41,8 @@ class TensorRow(Response):
     """Epsilon of the update; None for an optimizer without eps."""
     multiplier: float
     """Forward multiplier: the forward pass uses multiplier * tensor."""
+    padding: int | None = None
+    """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
 
 
 class RoleRow(Response):
@@ -161,8 +164,10 @@ class TransferPlan(OfTask, Response):
     schedule: ScheduleSpec
     roles: list[RoleRow]
     tensors: list[TensorRow]
+    frozen: list[FrozenTensor] = Field(default_factory=list)
+    """Parameters with ``requires_grad=False`` in the module that was tuned: they keep the values that the module has."""
     parameters: int
-    """Number of parameters of the target."""
+    """Number of parameters of the target that are trained."""
     non_embedding: int | None = None
     """Parameters N of scaling laws: without embeddings and a language model's readout. None in plans of older versions."""
     compute: float | None = None
