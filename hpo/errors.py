@@ -14,6 +14,11 @@ class HpoError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def advice(self) -> str | None:
+        """What to try next: another name of ``hint``."""
+        return self.hint
+
 
 class Diverged(HpoError):
     """Every training run at a point ended in a non-finite loss."""

@@ -43,7 +43,7 @@ def optax_file(plan: TransferPlan) -> str:
             "TENSORS",
             {
                 row.name: (tuple(row.shape), (drawn_std(row), row.init_value), row.multiplier, names[kinds[row.name]])
-                for row in plan.tensors
+                for row in plan.trained
             },
         ),
         kept="found = " if paddings(plan) else "return ",
@@ -74,7 +74,7 @@ FORMAT = Optax()
 
 def _kinds(plan: TransferPlan) -> dict[str, tuple[float, float, float | None]]:
     """Tensor -> (peak learning rate, decay, eps); tensors with equal values form one group."""
-    return {row.name: (row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
+    return {row.name: (row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.trained}
 
 
 def _group(plan: TransferPlan) -> str:
@@ -99,7 +99,7 @@ def _penalty(plan: TransferPlan) -> str:
     if not penalties(plan):
         return ""
     found = _PENALTY if not followed(plan) else _MOVING_PENALTY
-    labels = {row.name: label_of(plan, row.name, row.role, row.group) for row in plan.tensors if row.l2 > 0}
+    labels = {row.name: label_of(plan, row.name, row.role, row.group) for row in plan.trained if row.l2 > 0}
     moving = {name: label for name, label in labels.items() if label is not None}
     return found.safe_substitute(
         penalties=dictionary("PENALTIES", penalties(plan)), labels=dictionary("PENALTY_FACTORS", moving)

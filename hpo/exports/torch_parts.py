@@ -11,7 +11,7 @@ from windtunnel.types.plans import TransferPlan
 
 def setup_source(plan: TransferPlan) -> str:
     """Source of the sizes of the run, of TENSORS, and of CONSTANTS if a tensor starts at a constant other than 0."""
-    tensors = {row.name: (drawn_std(row), row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
+    tensors = {row.name: (drawn_std(row), row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.trained}
     return _SETUP.substitute(
         steps=plan.steps,
         batch_size=plan.batch_size,

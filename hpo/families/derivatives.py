@@ -1,4 +1,4 @@
-"""Compares every derivative that the engine takes of a module with the module's own in plain torch, and with differences."""
+"""Compares the derivatives that the engine takes of a module with its own in plain torch, and with differences."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -55,7 +55,7 @@ class Trial:
         return self.read(self.module.population(tensors, self.inputs, shared=False)).sum()
 
     def own_gradient(self) -> list[Tensor]:
-        """Gradient of each member by plain torch: weights in the module itself, one backward pass; [members, *shape] each."""
+        """Gradient of each member by one backward pass of the module itself, each [members, *shape]."""
         parameters = list(self.module.parameters())
         rows: list[list[Tensor]] = []
         for row in range(len(self.inputs)):
@@ -80,8 +80,8 @@ class Trial:
         self._equal(
             gradient,
             own,
-            "the gradient of {name} in a population, where every member has inputs of its own, is not that of the module alone",
-            "a hook that changes gradients, or an operation whose rule for torch.func.vmap is wrong; write it in plain torch",
+            "the gradient of {name} in a population, with inputs for each member, is not that of the module alone",
+            "take away hooks that change gradients, and what torch.func.vmap computes wrongly; write plain torch",
         )
         self._compare_with_differences(own)
         self._forward(gradient, product)
@@ -132,7 +132,7 @@ class Trial:
 
         def along_gradient() -> tuple[Tensor, ...]:
             def gradients(*at: Tensor) -> tuple[Tensor, ...]:
-                return grad(lambda each: self.total(each))(at)  # type: ignore[no-any-return]
+                return grad(self.total)(at)  # type: ignore[no-any-return]
 
             def one(direction: tuple[Tensor, ...]) -> Any:
                 return jvp(gradients, tensors, direction)[1]
@@ -176,8 +176,8 @@ class Trial:
             if not self._fits(alone, slopes[index], max(sizes[index], LEAST * largest)):
                 found = float(self._difference(alone, STEPS[0])[0])
                 raise InvalidData(
-                    f"the gradient of parameter {name!r} of task {self.task!r} is not the derivative of the outputs: along a "
-                    f"random direction it gives {float(slopes[index][0]):.6g}, central differences in float64 {found:.6g}",
+                    f"the gradient of parameter {name!r} of task {self.task!r} is not the derivative of the outputs: "
+                    f"along a random direction {float(slopes[index][0]):.6g}, by central differences {found:.6g}",
                     "nothing in forward may be detached, rounded, converted to float32 or given a gradient of its own; "
                     "hooks may not change gradients",
                 )
@@ -187,11 +187,8 @@ class Trial:
         return (gradient * direction).reshape(len(gradient), -1).sum(1)
 
     def _fits(self, directions: Sequence[Tensor], expected: Tensor, size: float) -> bool:
-        """True if the central differences of every member are as expected, to ``LOOSE`` of a size, with one of the steps."""
-        for step in STEPS:
-            if float((self._difference(directions, step) - expected).abs().max()) <= LOOSE * size:
-                return True
-        return False
+        """True if with one of the steps the central differences of every member are as expected, to ``LOOSE`` of a size."""
+        return any(float((self._difference(directions, step) - expected).abs().max()) <= LOOSE * size for step in STEPS)
 
     @torch.no_grad()
     def _difference(self, directions: Sequence[Tensor], step: float) -> Tensor:

@@ -38,7 +38,10 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
     delta = 2 * base if delta is None else delta
     module = made(task, base, depth)
     refuse_untrainable(module, task.name)
-    refuse_unregistered(module, forwarded(module, example_inputs(task, 1), task.name), task.name)
+    inputs = example_inputs(task, 1)
+    if inputs.is_floating_point():
+        inputs = inputs.to(next(value.dtype for value in module.parameters() if value.requires_grad))
+    refuse_unregistered(module, forwarded(module, inputs, task.name), task.name)
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
     table = role_table(pair, base, delta, task.roles)
     tensors = _laws(task, pair, table)
@@ -52,7 +55,7 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
         warnings=table.warnings,
     )
     info = task.info_with(uncosted)
-    low, high = (_cost(UserModule(made(task, width, depth), info), info) for width in (base, delta))
+    low, high = (_cost(UserModule(made(task, width, depth), info).float(), info) for width in (base, delta))
     cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
     return table, uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
 
@@ -174,7 +177,9 @@ def check_table(task: UserTask, info: TaskInfo) -> None:
     table = info.module
     assert table is not None
     if (now.tensors, now.frozen, now.stacks, now.depth) != (table.tensors, table.frozen, table.stacks, table.depth):
-        old, new = ({law.name: law for law in (*found.tensors, *found.frozen)} for found in (table, now))
+        old, new = (
+            {law.name: law for law in found.tensors} | {law.name: law for law in found.frozen} for found in (table, now)
+        )
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         raise InvalidData(
             f"the table of task {task.name!r} is not that of its module any more: {', '.join(changed[:3]) or 'its depth'}",

@@ -56,7 +56,7 @@ def _chosen(module: UserModule, info: TaskInfo, train: Split) -> list[int]:
     rows = list(range(min(BATCH, len(train.labels))))
     labels, inputs = train.labels[:CLASSES], train.inputs[:CLASSES]
     if info.kind == "classification":
-        rows += [int((labels == label).nonzero()[0]) for label in labels.unique()[: MOST - BATCH]]
+        rows += [int((labels == label).nonzero()[0]) for label in torch.unique(labels)[: MOST - BATCH]]
     for layer in module.modules():
         if isinstance(layer, nn.Embedding) and layer.padding_idx is not None and not inputs.is_floating_point():
             rows += (inputs == layer.padding_idx).flatten(1).any(1).nonzero().flatten().tolist()[:1]
@@ -119,17 +119,16 @@ def _alone(
 ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
     """(outputs of each member by itself, outputs of the layers of the last one)."""
     found = []
-    watch = Watch()
     for row in range(MEMBERS):
         place(module, tensors, row)
-        with torch.no_grad(), watched(module) as watch:
-            found.append(forwarded(module, batch.flip(0) if row else batch, info.name))
+        logits, outputs = _outputs(module, batch.flip(0) if row else batch, info)
+        found.append(logits)
     if found[0].dtype != torch.float64:
         raise InvalidData(
             f"the module of task {info.name!r} gives {found[0].dtype} for parameters and inputs in float64",
             "convert no dtype in forward: derivatives are checked in float64",
         )
-    return torch.stack(found), watch.outputs
+    return torch.stack(found), outputs
 
 
 def _check_coupling(module: UserModule, tensors: list[Tensor], batch: Tensor, info: TaskInfo) -> None:
@@ -144,9 +143,9 @@ def _check_coupling(module: UserModule, tensors: list[Tensor], batch: Tensor, in
         pairs = zip(wholes, parts, strict=False)
         odd = next((label for (label, whole), (_, part) in pairs if not _alike(whole, part, len(batch))), None)
         raise InvalidData(
-            f"the module of task {info.name!r} gives an example other logits alone than in a batch of {len(batch)}: it couples "
-            "the examples of a batch" + (f" in layer {odd}" if odd else ""),
-            "compute every example by itself: norms over features (LayerNorm, GroupNorm), no mean or attention over the batch",
+            f"the module of task {info.name!r} gives an example other logits alone than in a batch of {len(batch)}: it "
+            "couples the examples of a batch" + (f" in layer {odd}" if odd else ""),
+            "compute every example by itself: norms over features (LayerNorm, GroupNorm), nothing over the batch",
         )
     module.eval()
     (bare,) = module._alone
@@ -158,8 +157,8 @@ def _check_coupling(module: UserModule, tensors: list[Tensor], batch: Tensor, in
         bare.train()
     if not _close(judged, together):
         raise InvalidData(
-            f"the module of task {info.name!r} gives other logits in evaluation mode than in training mode, and proxies are "
-            "trained and judged in training mode",
+            f"the module of task {info.name!r} gives other logits in evaluation mode than in training mode, and proxies "
+            "are trained and judged in training mode",
             "forward may not depend on self.training",
         )
 
@@ -190,7 +189,8 @@ def _check_population(module: UserModule, tensors: list[Tensor], inputs: Tensor,
         raise
     except Exception as error:
         raise InvalidData(
-            f"no population of the module of task {info.name!r} can be computed{watch.place}: {type(error).__name__}: {error}",
+            f"no population of the module of task {info.name!r} can be computed{watch.place}: "
+            f"{type(error).__name__}: {error}",
             "forward must run under torch.func.vmap: no .item(), no branches on values, no operations in place on what is "
             "the same for all members, no random numbers, no fused recurrent layers, no torch.utils.checkpoint",
         ) from error

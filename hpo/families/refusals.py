@@ -1,4 +1,4 @@
-"""Refuses, by name, the layers and parameters that no population of training runs can train, before anything is computed."""
+"""Refuses by name layers and parameters that no population of training runs can train, before anything is computed."""
 
 from collections.abc import Iterator
 
@@ -103,7 +103,7 @@ def _faults(layer: nn.Module) -> Iterator[tuple[str, str]]:
     changed = _reparametrised(layer)
     if changed is not None and trained:
         yield (
-            f"with a reparametrised {changed}: initial values and learning rates of muP are for the weight, not for its parts",
+            f"with a reparametrised {changed}: muP's starts and learning rates are for the weight, not for its parts",
             "use the plain layer (torch.nn.utils.parametrize.remove_parametrizations), with a norm after it if need be",
         )
     if isinstance(layer, nn.Embedding):
@@ -129,22 +129,23 @@ def _table_faults(layer: nn.Embedding) -> Iterator[tuple[str, str]]:
         )
     if layer.padding_idx is not None and trained and type(layer).forward is not nn.Embedding.forward:
         yield (
-            f"with padding_idx={layer.padding_idx} and a forward of its own, under which the padding row cannot be kept at 0",
+            f"with padding_idx={layer.padding_idx} and a forward of its own, which could not keep the padding row at 0",
             "leave padding_idx out, and multiply the output by (tokens != padding)",
         )
 
 
 def _reparametrised(layer: nn.Module) -> str | None:
     """Name of a tensor of the layer that torch computes from others; None if there is none."""
-    if parametrize.is_parametrized(layer):
-        return next(iter(layer.parametrizations))  # type: ignore[arg-type]
+    held = layer._modules.get("parametrizations")
+    if parametrize.is_parametrized(layer) and isinstance(held, nn.ModuleDict):
+        return str(next(iter(held)))
     hooks = layer._forward_pre_hooks.values()
     old = [hook for hook in hooks if type(hook).__module__.startswith("torch.nn.utils.")]
     return str(getattr(old[0], "name", getattr(old[0], "_tensor_name", "weight"))) if old else None
 
 
 def _refuse_tied_padding(module: nn.Module, task: str) -> None:
-    """Refuse a table with a padding row that another layer uses, too: there the row has a gradient, and would not stay 0."""
+    """Refuse a table with a padding row that another layer uses, too: the row has a gradient there, and does not stay 0."""
     for name, holders in owners(module).items():
         padded = [layer for layer, _ in holders if isinstance(layer, nn.Embedding) and layer.padding_idx is not None]
         if padded and len(holders) > 1 and padded[0].weight.requires_grad:

@@ -45,8 +45,8 @@ class UserModule(Proxy):
         self._alone = (module.train(),)
         self.task = task
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own
-        """Change the type of parameters and buffers; complex buffers stay complex, where torch would drop a part of them."""
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Change the type of parameters and buffers; complex ones stay complex, where torch would drop a part."""
 
         def both(value: Tensor) -> Tensor:
             return torch.complex(fn(value.real), fn(value.imag)) if value.is_complex() else fn(value)

@@ -67,8 +67,8 @@ def forwarded(module: nn.Module, inputs: Tensor, task: str) -> Tensor:
         raise InvalidData(
             f"forward of the module of task {task!r} failed on inputs {list(inputs.shape)} of {inputs.dtype}{watch.place}: "
             f"{type(error).__name__}: {error}",
-            "it is called as module(inputs) with inputs [batch, *input_shape], one example or many; float64 must pass, too: "
-            "convert no dtype, and make constant tensors buffers",
+            "it is called as module(inputs) with inputs [batch, *input_shape], one example or many; float64 must pass, "
+            "too: convert no dtype, and make constant tensors buffers",
         ) from error
     return found
 
@@ -88,8 +88,8 @@ def refuse_unregistered(module: nn.Module, output: Tensor, task: str) -> None:
     place = next((path for path, tensor in _unregistered(module) if tensor is loose), None)
     if place is None:
         raise InvalidData(
-            f"forward of task {task!r} uses a tensor of shape {list(loose.shape)} that wants a gradient and is no parameter "
-            "of the module: no optimizer would train it",
+            f"forward of task {task!r} uses a tensor of shape {list(loose.shape)} that wants a gradient and is no "
+            "parameter of the module: no optimizer would train it",
             "make the layer or the nn.Parameter that holds it an attribute of the module",
         )
     raise InvalidData(

@@ -282,8 +282,8 @@ def _refuse_frozen(found: MatchedModel, plan: TransferPlan) -> None:
     if scaled is not None:
         raise PlanMismatch(
             f"{found.own[scaled.name]} is frozen in the model (requires_grad is False), and the plan gives it forward "
-            f"multiplier {scaled.multiplier:g}, which would change what its values compute; train it, or tune again with it "
-            "frozen"
+            f"multiplier {scaled.multiplier:g}, which would change what its values compute; train it, or tune again with "
+            "it frozen"
         )
 
 

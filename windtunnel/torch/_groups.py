@@ -19,7 +19,7 @@ def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[Par
     """
     moving = followed(plan)
     alike: dict[tuple[float, float, float, float | None, str | None], list[str]] = {}
-    for row in plan.tensors:
+    for row in plan.trained:
         if row.name not in parameters:
             continue
         # torch shrinks by lr * weight_decay; independent decay shrinks by weight_decay times the schedule alone.

@@ -33,7 +33,7 @@ class MatchedModel:
     shared: frozenset[str]
     """Names in the plan of parameters that several layers hold (tied weights)."""
     frozen: frozenset[str]
-    """Names in the plan of tensors that the plan trains and that this model has frozen (``requires_grad=False``)."""
+    """Names in the plan of tensors that this model has frozen (``requires_grad=False``)."""
     compiled: bool
     """True if the model is inside ``torch.compile(model)``, or ``compile()`` was called on it or a part of it."""
 
@@ -59,7 +59,7 @@ def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | Non
     plain = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name, _ in held}
     planned = {row.name: row for row in plan.tensors}
     try:
-        mapped = NameMap(names or {}).rename(list(plain.values()), {*planned, *(tensor.name for tensor in plan.frozen)})
+        mapped = NameMap(names or {}).rename(list(plain.values()), set(planned))
     except ValueError as error:
         raise PlanMismatch(str(error)) from error
     own: dict[str, str] = {}
@@ -112,7 +112,7 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
     Raises:
         PlanMismatch: names or shapes differ, a parameter is on the meta device, or Adam's eps is 0 in its type.
     """
-    shapes = {row.name: tuple(row.shape) for row in (*planned.values(), *plan.frozen)}
+    shapes = {name: tuple(row.shape) for name, row in planned.items()}
     shared = [name for name in shapes if name in parameters]
     differences = {
         "the model lacks": [f"{name} {list(shapes[name])}" for name in shapes if name not in parameters],
@@ -132,11 +132,11 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
             "with names={...} (FullyShardedDataParallel flattens parameters: take fully_shard); or ask for a plan of the "
             "model's size"
         )
-    for tensor in plan.frozen:
-        if parameters[tensor.name].requires_grad:
+    for name, row in planned.items():
+        if row.is_frozen and parameters[name].requires_grad:
             raise PlanMismatch(
-                f"{tensor.name} was frozen in the proxies (requires_grad=False), so the plan has no learning rate for it, and "
-                "the model would train it; call requires_grad_(False) on it, or tune again with it trained"
+                f"{name} was frozen in the proxies (requires_grad=False), so that the plan has no learning rate for it, "
+                "and the model would train it; call requires_grad_(False) on it, or tune again with it trained"
             )
     if any(parameters[name].is_meta for name in planned):
         raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")

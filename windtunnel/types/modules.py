@@ -62,15 +62,17 @@ class TensorLaw(Response):
 
 
 class FrozenTensor(Response):
-    """One parameter with ``requires_grad=False``: it keeps the values that the module gives it, and has no learning rate."""
+    """One parameter with ``requires_grad=False``: it keeps the module's own values, and has no learning rate."""
 
     name: str
     shape: list[int]
 
 
-class FrozenLaw(FrozenTensor):
+class FrozenLaw(Response):
     """A frozen parameter at two widths; ``shape`` is that at the base width."""
 
+    name: str
+    shape: list[int]
     grown: list[int]
     """Shape at the delta width."""
 
@@ -143,7 +145,7 @@ class ModuleInfo(Response):
     @property
     def ends(self) -> dict[str, int]:
         """Name of each list of layers -> index of its last entry, whether that is trained or frozen."""
-        return ends_of(law.name for law in (*self.tensors, *self.frozen))
+        return ends_of([*(law.name for law in self.tensors), *(law.name for law in self.frozen)])
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""

@@ -21,14 +21,18 @@ from windtunnel.types.translations import HorizonFit, NoiseScale
 
 
 class TensorRow(Response):
-    """Initial values, learning rate, decay and multiplier of one parameter tensor of the target."""
+    """Initial values, learning rate, decay and multiplier of one parameter tensor of the target.
+
+    A frozen tensor (``requires_grad=False`` in the module that was tuned) keeps the values that the module gives it: its
+    start is ``kept``, and its learning rate and decay are 0.
+    """
 
     name: str
     shape: list[int]
-    role: Role
+    role: Role | Literal["frozen"]
     group: str | None = None
     """Finer name within the role, such as ``qkv``."""
-    init: Literal["normal", "zeros", "constant"]
+    init: Literal["normal", "zeros", "constant", "kept"]
     init_std: float
     init_value: float = 0.0
     """Initial value of all entries of a constant tensor, such as 1 for the gain of a norm."""
@@ -43,6 +47,26 @@ class TensorRow(Response):
     """Forward multiplier: the forward pass uses multiplier * tensor."""
     padding: int | None = None
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
+
+    @classmethod
+    def of_frozen(cls, tensor: FrozenTensor) -> "TensorRow":
+        """The row of a tensor that is not trained."""
+        return cls(
+            name=tensor.name,
+            shape=tensor.shape,
+            role="frozen",
+            init="kept",
+            init_std=0.0,
+            learning_rate=0.0,
+            weight_decay=0.0,
+            eps=None,
+            multiplier=1.0,
+        )
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the tensor keeps the values that the module gives it."""
+        return self.init == "kept"
 
 
 class RoleRow(Response):
@@ -164,8 +188,6 @@ class TransferPlan(OfTask, Response):
     schedule: ScheduleSpec
     roles: list[RoleRow]
     tensors: list[TensorRow]
-    frozen: list[FrozenTensor] = Field(default_factory=list)
-    """Parameters with ``requires_grad=False`` in the module that was tuned: they keep the values that the module has."""
     parameters: int
     """Number of parameters of the target that are trained."""
     non_embedding: int | None = None
@@ -196,6 +218,11 @@ class TransferPlan(OfTask, Response):
     forced: bool
     """True where the coordinate check did not pass and the request said force."""
     provenance: Provenance
+
+    @property
+    def trained(self) -> list[TensorRow]:
+        """Rows of the tensors that are trained."""
+        return [row for row in self.tensors if not row.is_frozen]
 
     @property
     def optimizer_info(self) -> OptimizerInfo:

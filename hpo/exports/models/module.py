@@ -24,7 +24,7 @@ class GivenModule(ModelSource):
     def build(self, plan: TransferPlan, *, scaled: bool) -> str:
         """Source of ``build_model``, which takes a module and adds the plan's noise to its inputs."""
         noise = _NOISY if plan.regularization.input_noise is not None else ""
-        frozen = {tensor.name for tensor in plan.frozen}
+        frozen = {row.name for row in plan.tensors if row.is_frozen}
         return _BUILD.substitute(
             built=attached("module") if scaled else "module", noise=noise, frozen=pformat(frozen or (), width=1000)
         )
@@ -35,7 +35,7 @@ _BUILD = Template('''def build_model(module):
     frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
     planned = set($frozen)
     if frozen != planned:
-        raise ValueError(f"the module has frozen {sorted(frozen)}; the plan is for one that has frozen {sorted(planned)}")$noise
+        raise ValueError(f"frozen in the module are {sorted(frozen)}; in the plan {sorted(planned)}")$noise
     return $built''')
 
 _NOISY = """
