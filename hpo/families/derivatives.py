@@ -76,7 +76,11 @@ class Trial:
             InvalidData: one cannot be taken, or is not what it should be; the message names the parameter.
         """
         gradient, product = self._reverse()
-        own = self._attempt(self.own_gradient, "has no gradient", "nothing in forward may be detached")
+        own = self._attempt(
+            self.own_gradient,
+            "has no gradient",
+            "nothing in forward may be detached, and no part of it run by torch.utils.checkpoint",
+        )
         self._equal(
             gradient,
             own,
@@ -93,7 +97,11 @@ class Trial:
         def gradient() -> tuple[Tensor, ...]:
             return torch.autograd.grad(self.total(leaves), leaves, create_graph=True, allow_unused=True)
 
-        slopes = self._attempt(gradient, "has no gradient", "nothing in forward may be detached")
+        slopes = self._attempt(
+            gradient,
+            "has no gradient",
+            "nothing in forward may be detached, and no part of it run by torch.utils.checkpoint",
+        )
         unused = [name for name, slope in zip(self.names, slopes, strict=True) if slope is None]
         if unused:
             raise InvalidData(

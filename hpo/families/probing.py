@@ -107,9 +107,9 @@ def _as_function(module: UserModule, tensors: list[Tensor], batch: Tensor, info:
         pairs = zip(outputs, repeated, strict=False)
         odd = next((label for (label, left), (_, right) in pairs if not torch.equal(left, right)), None)
         raise InvalidData(
-            f"the module of task {info.name!r} gives other logits when it is called again: it draws random numbers"
-            + (f" in layer {odd}" if odd else ""),
-            "set every dropout to 0; input_noise of the job is a regulariser that has a derivative",
+            f"the module of task {info.name!r} gives other logits when it is called again: it draws random numbers, "
+            "or keeps something from call to call" + (f"; first seen at layer {odd}" if odd else ""),
+            "set every dropout to 0, for which input_noise of the job stands in, and keep nothing in attributes",
         )
     return alone
 
@@ -144,7 +144,7 @@ def _check_coupling(module: UserModule, tensors: list[Tensor], batch: Tensor, in
         odd = next((label for (label, whole), (_, part) in pairs if not _alike(whole, part, len(batch))), None)
         raise InvalidData(
             f"the module of task {info.name!r} gives an example other logits alone than in a batch of {len(batch)}: it "
-            "couples the examples of a batch" + (f" in layer {odd}" if odd else ""),
+            "couples the examples of a batch" + (f"; first seen at layer {odd}" if odd else ""),
             "compute every example by itself: norms over features (LayerNorm, GroupNorm), nothing over the batch",
         )
     module.eval()

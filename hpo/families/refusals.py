@@ -11,6 +11,7 @@ from hpo.errors import InvalidData
 from hpo.families.owners import BATCH_NORMS, INSTANCE_NORMS, owners
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+BATCHED = (*BATCH_NORMS, nn.SyncBatchNorm)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 TRAINABLE = (torch.float32, torch.float64)
 """Types of a parameter that is trained: proxies train in float32, and are checked in float64."""
@@ -40,8 +41,14 @@ def refuse_untrainable(module: nn.Module, task: str) -> None:
     _refuse_parameters(module, task)
     for name, layer in module.named_modules():
         for fault, advice in _faults(layer):
-            raise InvalidData(f"layer {name!r} of task {task!r} is a {type(layer).__name__} {fault}", advice)
+            raise InvalidData(f"layer {name!r} of task {task!r} is {named(layer)} {fault}", advice)
     _refuse_tied_padding(module, task)
+
+
+def named(layer: nn.Module) -> str:
+    """Name of a layer's class, with its article."""
+    kind = type(layer).__name__
+    return f"an {kind}" if kind.startswith(("A", "E", "I", "O", "LSTM", "RNN")) else f"a {kind}"
 
 
 def _refuse_parameters(module: nn.Module, task: str) -> None:
@@ -73,12 +80,12 @@ def _refuse_parameters(module: nn.Module, task: str) -> None:
 def _faults(layer: nn.Module) -> Iterator[tuple[str, str]]:
     """(what is wrong with a layer, what to do instead), worst first."""
     trained = any(parameter.requires_grad for parameter in layer.parameters())
-    if isinstance(layer, (*BATCH_NORMS, *INSTANCE_NORMS)) and layer.track_running_stats:
+    if isinstance(layer, (*BATCHED, *INSTANCE_NORMS)) and layer.track_running_stats:
         yield (
             "that keeps running statistics: members of a population cannot share them",
             "take GroupNorm or LayerNorm, or InstanceNorm without running statistics",
         )
-    if isinstance(layer, BATCH_NORMS):
+    if isinstance(layer, BATCHED):
         yield (
             "that normalises over the batch: the loss of an example depends on the others of its batch, so that sizes, "
             "noise and batch size mean nothing",

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
-from hpo.families.proxy import Proxy, Record
+from hpo.families.proxy import Proxy, Record, places
 from hpo.families.refusals import refuse_lazy, refuse_untrainable
 from windtunnel.tasks.user import UserTask, user_task
 from windtunnel.types import ModelSpec, TaskInfo
@@ -44,6 +44,7 @@ class UserModule(Proxy):
         self._parameters, self._buffers, self._modules = module._parameters, module._buffers, module._modules
         self._alone = (module.train(),)
         self.task = task
+        self.places = list(places(module).values())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Change the type of parameters and buffers; complex ones stay complex, where torch would drop a part."""
@@ -112,10 +113,10 @@ class UserModule(Proxy):
     ) -> Tensor:
         """Logits of every member of a population, by ``vmap`` over the module; arguments as of ``Proxy.population``."""
         check_dials(dials, self.dials)
-        names = [name for name, _ in self.named_parameters()]
 
         def one(weights: Sequence[Tensor], settings: Dials, random: Noise, features: Tensor) -> Tensor:
-            found: Tensor = functional_call(self, dict(zip(names, weights, strict=True)), (features, settings, random))
+            held = {place: weight for weight, at in zip(weights, self.places, strict=True) for place in at}
+            found: Tensor = functional_call(self, held, (features, settings, random), tie_weights=False)
             return found
 
         in_dims = (0, 0, 0, None if shared else 0)

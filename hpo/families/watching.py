@@ -73,14 +73,18 @@ def forwarded(module: nn.Module, inputs: Tensor, task: str) -> Tensor:
     return found
 
 
-def refuse_unregistered(module: nn.Module, output: Tensor, task: str) -> None:
+def refuse_unregistered(module: nn.Module, output: object, task: str) -> None:
     """Raise InvalidData if a tensor that wants a gradient went into the output and is no parameter of the module.
+
+    An output that is no tensor is left to the check of its shape.
 
     Args:
         module: the module, whose forward gave the output.
         output: the output, with its graph.
         task: name of the task.
     """
+    if not isinstance(output, Tensor):
+        return
     known = {id(parameter) for parameter in module.parameters()}
     loose = next((leaf for leaf in _leaves(output) if id(leaf) not in known), None)
     if loose is None:

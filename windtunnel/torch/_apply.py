@@ -150,7 +150,7 @@ def optimizer(
     if any(row.l2 > 0 for row in plan.tensors):
         built.register_step_pre_hook(penalise_before_step(plan))
     if plan.clip_norm is not None:
-        built.register_step_pre_hook(clip_before_step(list(found.parameters), plan.clip_norm))
+        built.register_step_pre_hook(clip_before_step(list(found.trained), plan.clip_norm))
     if plan.decay in plan.optimizer_info.torch.lacks:
         built.register_step_pre_hook(shrink_before_step)
     follow(built, found.root, plan)
