@@ -13,8 +13,8 @@ from hpo.errors import InvalidData
 from hpo.families.modules import RoleTable, modules_at, role_table, without_values
 from hpo.families.owners import Pair, fan_in, owners
 from hpo.families.refusals import refuse_untrainable
-from hpo.families.user_module import UserModule, example_inputs, made
-from hpo.families.watching import forwarded, refuse_unregistered
+from hpo.families.user_module import UserModule, example_inputs, hold_padding, made
+from hpo.families.watching import PlainLookups, forwarded, refuse_unregistered
 from hpo.mup.roles import RoleQuestion
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
@@ -41,7 +41,10 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
     inputs = example_inputs(task, 1)
     if inputs.is_floating_point():
         inputs = inputs.to(next(value.dtype for value in module.parameters() if value.requires_grad))
-    refuse_unregistered(module, forwarded(module, inputs, task.name), task.name)
+    hold_padding(module)
+    with PlainLookups(module, task.name):
+        logits = forwarded(module, inputs, task.name)
+    refuse_unregistered(module, logits, task.name)
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
     table = role_table(pair, base, delta, task.roles)
     tensors = _laws(task, pair, table)

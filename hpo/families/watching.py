@@ -1,10 +1,14 @@
 """Runs a module and tells which of its layers was running, what each gave, and which tensors it used unregistered."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from hpo.errors import InvalidData
 
@@ -71,6 +75,41 @@ def forwarded(module: nn.Module, inputs: Tensor, task: str) -> Tensor:
             "too: convert no dtype, and make constant tensors buffers",
         ) from error
     return found
+
+
+class PlainLookups(TorchFunctionMode):
+    """Mode that refuses a look-up in a trained table whose gradient is not that of the loss, by ``functional.embedding``.
+
+    Layers of torch's own are refused by their settings, and their padding rows are kept by ``hold_padding``.
+    """
+
+    def __init__(self, module: nn.Module, task: str) -> None:
+        super().__init__()
+        self.names = {id(parameter): f"parameter {name!r}" for name, parameter in module.named_parameters()}
+        self.task = task
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call the function, unless it is such a look-up."""
+        if func is functional.embedding:
+            given = inspect.signature(functional.embedding).bind(*args, **(kwargs or {})).arguments
+            self._check(given["weight"], given.get("padding_idx"), given.get("scale_grad_by_freq"), given.get("sparse"))
+        if func is torch.embedding:
+            weight, padding, by_frequency, sparse = (args[0], *args[2:], -1, False, False)[:4]
+            self._check(weight, padding if padding >= 0 else None, by_frequency, sparse)
+        return func(*args, **(kwargs or {}))
+
+    def _check(self, weight: Tensor, padding: int | None, by_frequency: bool | None, sparse: bool | None) -> None:
+        """Refuse a look-up in a trained table with one of these settings."""
+        faults = {f"padding_idx={padding}": padding is not None, "scale_grad_by_freq": by_frequency, "sparse=True": sparse}
+        fault = next((name for name, is_set in faults.items() if is_set), None)
+        if weight.requires_grad and fault is not None:
+            raise InvalidData(
+                f"{self.names.get(id(weight), 'a table')} of task {self.task!r} is looked up by functional.embedding with "
+                f"{fault}, whose gradient is not that of the loss",
+                "look it up without it; for padding take nn.Embedding(padding_idx=...), or multiply by (tokens != 0)",
+            )
 
 
 def refuse_unregistered(module: nn.Module, output: object, task: str) -> None:
