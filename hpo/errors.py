@@ -16,7 +16,7 @@ class HpoError(Exception):
 
     @property
     def advice(self) -> str | None:
-        """What to try next: another name of ``hint``."""
+        """Sentence about what to try next: another name of ``hint``."""
         return self.hint
 
 

@@ -186,7 +186,7 @@ class Trial:
                 raise InvalidData(
                     f"the gradient of parameter {name!r} of task {self.task!r} is not the derivative of the outputs: "
                     f"along a random direction {float(slopes[index][0]):.6g}, by central differences {found:.6g}",
-                    "nothing in forward may be detached, rounded, converted to float32 or given a gradient of its own; "
+                    "nothing in forward may be detached, rounded, converted to a shorter type or given an own gradient; "
                     "hooks may not change gradients",
                 )
 

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
+from hpo.families.doubles import StayDouble
 from hpo.families.proxy import Proxy, Record, places
 from hpo.families.refusals import refuse_lazy, refuse_untrainable
 from windtunnel.tasks.user import UserTask, user_task
@@ -44,6 +45,7 @@ class UserModule(Proxy):
         self._parameters, self._buffers, self._modules = module._parameters, module._buffers, module._modules
         self._alone = (module.train(),)
         self.task = task
+        self.converts = True
         self.places = list(places(module).values())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -86,8 +88,18 @@ class UserModule(Proxy):
         check_dials(dials, self.dials)
         (module,) = self._alone
         with sdpa_kernel(SDPBackend.MATH):
-            logits = module(noisy(inputs, dials, noise))
+            logits = self._in_double(module, noisy(inputs, dials, noise))
         return self._checked(logits, len(inputs))
+
+    def _in_double(self, module: nn.Module, inputs: Tensor) -> object:
+        """Output of the module; if it is in float64, all of it is computed in float64."""
+        if not self.converts or next(module.parameters()).dtype != torch.float64:
+            return module(inputs)
+        with StayDouble() as mode:
+            found = module(inputs)
+        # The mode costs time at every operation, and most modules have no need of it.
+        self.converts = mode.used
+        return found
 
     def _checked(self, logits: object, batch: int) -> Tensor:
         task = self.task

@@ -108,7 +108,7 @@ class PlainLookups(TorchFunctionMode):
             raise InvalidData(
                 f"{self.names.get(id(weight), 'a table')} of task {self.task!r} is looked up by functional.embedding with "
                 f"{fault}, whose gradient is not that of the loss",
-                "look it up without it; for padding take nn.Embedding(padding_idx=...), or multiply by (tokens != 0)",
+                "leave it out; for padding take nn.Embedding(padding_idx=...), or multiply by (tokens != padding)",
             )
 
 

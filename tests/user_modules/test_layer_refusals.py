@@ -205,7 +205,7 @@ REFUSED: dict[str, tuple[Build, str, str]] = {
     "max_norm": (words(max_norm=1.0), "'table' .* Embedding with max_norm=1", "functional.normalize"),
     "by frequency": (words(scale_grad_by_freq=True), "'table' .* scale_grad_by_freq", "leave scale_grad_by_freq out"),
     "padding by hand": (OwnPadding, "'table.weight' .* looked up .*padding_idx=0", r"tokens != padding"),
-    "frequency by hand": (FrequencyByHand, "a table .* looked up .*scale_grad_by_freq", "without it"),
+    "frequency by hand": (FrequencyByHand, "a table .* looked up .*scale_grad_by_freq", "leave it out"),
     "padding of a class": (own_table, "'table' .* OwnTable with padding_idx=0", r"tokens != padding"),
     "tied padding": (TiedPadding, "'table.weight' .* padding_idx=0 and is tied", r"tokens != padding"),
     "bag": (
@@ -314,12 +314,8 @@ REFUSED: dict[str, tuple[Build, str, str]] = {
     ),
     "whole outputs": (lambda width: nn.Sequential(Net(width), Cast(torch.int64)), "outputs of torch.int64", "no argmax"),
     "two outputs": (lambda width: nn.Sequential(Net(width), Twice()), "gives tuple for 1 examples", r"\[batch, classes\]"),
-    "rounded": (doing(lambda net, h: h.float().to(h.dtype)), "gradient of parameter 'first.*' .* differences", "float32"),
-    "single precision": (
-        lambda width: nn.Sequential(Net(width), Cast(torch.float32)),
-        "float32 for parameters",
-        "no dtype",
-    ),
+    "rounded": (doing(lambda net, h: h.half().to(h.dtype)), "gradient of parameter 'first.*' .* differences", "rounded"),
+    "half precision": (lambda width: nn.Sequential(Net(width), Cast(torch.float16)), "float16 for parameters", "no dtype"),
     "constant": (
         doing(lambda net, h: h @ net.layer, torch.eye),
         r"failed on inputs \[\d, 5\] of torch.float64",
@@ -328,7 +324,7 @@ REFUSED: dict[str, tuple[Build, str, str]] = {
     "straight through": (
         doing(lambda net, h: StraightThrough.apply(4 * h) / 4),
         "gradient of parameter 'first.* is not the derivative",
-        "a gradient of its own",
+        "an own gradient",
     ),
     "half detached": (
         doing(lambda net, h: h * h.detach()),

@@ -142,6 +142,15 @@ def last_padding(width: int) -> nn.Module:
     return Words(width, padding_idx=-1)
 
 
+class InSinglePrecision(Net):
+    """Computes in float32 whatever it is given, as norms and attention of many models do."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.second(torch.cos(self.first(inputs))).float()
+        hidden = hidden * torch.rsqrt(hidden.to(torch.float32).square().mean(-1, keepdim=True) + 1e-3)
+        return self.head(functional.softmax(hidden, -1, dtype=torch.float32).to(inputs.dtype))
+
+
 def frozen_table(width: int) -> nn.Module:
     """A frozen table keeps its padding row whatever it is."""
     module = Words(width)
@@ -372,3 +381,12 @@ def test_a_padding_row_stays_zero_in_the_large_model_and_in_exported_files():
     model = exported["build_model"](Words(16))
     exported["initialise"](model, 0)
     assert not model.table.weight[0].any() and bool(model.table.weight[1:].any(1).all())
+
+
+# Types
+
+
+def test_a_conversion_to_single_precision_does_not_spoil_the_certificate():
+    result = windtunnel.tune(InSinglePrecision, points(), **SMALL)
+    assert result.certificate is not None and all(point.passed for point in result.certificate.points)
+    assert max(point.relative_error for point in result.certificate.points) < 1e-6
