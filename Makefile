@@ -105,12 +105,13 @@ anytime: $(PEERS)/.installed $(VENV)/.dev
 best-response: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.best_response
 
-# chromium, PostgreSQL, Redis and npm for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
+# chromium, PostgreSQL, Redis, nginx and npm for the tests, where a Debian-like machine lets us install them; else the tests say what they miss.
 system:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v nginx >/dev/null || test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -1,4 +1,4 @@
-"""Private PostgreSQL and Redis servers from installed binaries, for measurements and tests that kill them."""
+"""Private PostgreSQL, Redis and nginx servers from installed binaries, for measurements and for tests that kill them."""
 
 import os
 import pwd
@@ -168,4 +168,50 @@ class RedisServer:
         self.client.close()
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        shutil.rmtree(self._folder)
+
+
+class NginxServer:
+    """A private nginx on a free port of the loopback address.
+
+    Args:
+        servers: its ``server`` blocks; ``PORT`` in them stands for the port.
+
+    Raises:
+        NotInstalledError: there is no nginx on this machine.
+    """
+
+    def __init__(self, servers: str) -> None:
+        binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+        if binary is None:
+            raise NotInstalledError("nginx is not installed (apt-get install nginx-light)")
+        self._folder = Path(tempfile.mkdtemp(prefix="windtunnel-nginx-"))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        kept = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        places = " ".join(f"{name}_temp_path {self._folder / name};" for name in kept)
+        user = "user root;" if os.geteuid() == 0 else ""
+        (self._folder / "nginx.conf").write_text(
+            f"{user} daemon off; worker_processes 1; pid {self._folder / 'pid'}; events {{}}\n"
+            f"http {{ access_log off; {places}\n{servers.replace('PORT', str(self.port))}\n}}\n"
+        )
+        self._log = self._folder / "log"
+        command: list[str | Path] = [binary, "-p", self._folder, "-c", self._folder / "nginx.conf", "-e", self._log]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except ConnectionRefusedError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"nginx did not start: {self._log.read_text()}") from None
+                time.sleep(0.02)
+            else:
+                return
+
+    def remove(self) -> None:
+        """Stop the server and delete its files."""
+        self._process.terminate()
+        self._process.wait(timeout=30)
         shutil.rmtree(self._folder)

@@ -9,9 +9,10 @@ from torch import Tensor
 from hpo.errors import Diverged
 from hpo.saving import spec_sha256
 from hpo.schedules import multipliers
-from hpo.training.evaluation import Judged, loss_estimate
+from hpo.training.evaluation import Judged, loss_estimate, mean_and_stderr
 from hpo.training.space import Space
 from windtunnel.types import JobSpec, PointEvaluation, Provenance, ScheduleCurve
+from windtunnel.types.verdicts import Gain
 
 CURVE_POINTS = 201
 PACKAGES = ("windtunnel", "torch", "higher", "numpy", "optuna", "scikit-learn", "mlxtend")
@@ -41,6 +42,15 @@ def evaluation(space: Space, point: Tensor, judged: Judged, row: int) -> PointEv
         validation=loss_estimate(judged.validation[row], judged.accuracy[row]),
         test=loss_estimate(judged.test[row], judged.test_accuracy[row]),
     )
+
+
+def gain(judged: Judged, best: int) -> Gain | None:
+    """Fall of the validation loss from the start, which is row 0, to a row, seed by seed.
+
+    None where fewer than two seeds have a finite loss at both: then there is no error to hold the gain against.
+    """
+    mean, stderr, seeds = mean_and_stderr(judged.validation[0] - judged.validation[best])
+    return Gain(mean=mean, stderr=stderr) if seeds > 1 else None
 
 
 def schedule_curve(spec: JobSpec, space: Space, start: Tensor, best: Tensor) -> ScheduleCurve:

@@ -17,7 +17,7 @@ from hpo.footprint.memory import MOST_PLAIN_MEMBERS, plain_members
 from hpo.footprint.sizes import Sizes
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
-from hpo.report import evaluation, provenance, schedule_curve, winner
+from hpo.report import evaluation, gain, provenance, schedule_curve, winner
 from hpo.saving import StudyState, load_state, save_state
 from hpo.search.account import Account, OnProgress
 from hpo.search.best_response.conclusion import conclude, conclusion_work
@@ -153,6 +153,7 @@ class Study:
             spec=self.spec,
             start=evaluation(self.space, points[0], judged, 0),
             best=evaluation(self.space, points[best], judged, best),
+            gain=gain(judged, best),
             schedule=schedule_curve(self.spec, self.space, points[0], points[best]),
             estimator=self.choice,
             chaos=self._search.readings.chaos(),

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.concurrency import run_in_threadpool
 
 import windtunnel
@@ -27,8 +28,9 @@ from service.pages.routes import router as pages
 from service.pages.signing_in import router as signing_in
 from service.plans.routes import router as plans
 from service.problems import answers
+from service.proxying import Proxied
 from service.rates import Rates
-from service.security import Guard
+from service.security import HEADERS, Guard
 from service.settings import ServiceSettings
 from service.webhooks.routes import router as webhooks
 from service.webhooks.sender import Sender
@@ -127,4 +129,11 @@ def create_app(
         app.include_router(router, dependencies=SIGNED_IN)
     for router in (health, assets, signing_in):
         app.include_router(router)
+    app.add_middleware(
+        Proxied,
+        root_path=settings.root_path,
+        proxies=settings.forwarded_allow_ips,
+        own={(route.path or "/").split("/")[1] for route in iter_route_contexts(app.routes)},
+        headers=HEADERS,
+    )
     return app

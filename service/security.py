@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.proxying import route_of
 from service.settings import is_loopback
 from store.errors import DATABASE_ERRORS
 from windtunnel.types import Problem
@@ -72,7 +73,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        refused = await self._refusal(scope["method"], scope["path"], Headers(scope=scope))
+        refused = await self._refusal(scope["method"], route_of(scope), Headers(scope=scope))
         if refused is not None:
             content = refused.model_dump(mode="json")
             answer = JSONResponse(content, refused.status, HEADERS, media_type="application/problem+json")
@@ -80,7 +81,7 @@ class Guard:
             return
         # HEAD is GET without the body, which the server leaves out by itself.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await self.app(inner, _limited(receive, self._most(scope["path"])), _with_headers(send))
+        await self.app(inner, _limited(receive, self._most(route_of(scope))), _with_headers(send))
 
     def _most(self, path: str) -> int:
         """Most bytes of a body that is sent to this path."""
@@ -135,8 +136,11 @@ def hostname(host: str) -> str:
 def _foreign(headers: Headers, host: str) -> Problem | None:
     """A browser says which page sends a write; only this server's own pages may."""
     origin = headers.get("origin")
-    site = headers.get("sec-fetch-site", "none")
-    if (origin is None or urlsplit(origin).netloc.lower() == host.lower()) and site in ("none", "same-origin"):
+    site = headers.get("sec-fetch-site")
+    # Browsers say it themselves where the page came over TLS or from this machine. Behind a proxy it is the better word:
+    # Host may be the name that the proxy has for this server. Scripts can set neither header.
+    own = site in ("none", "same-origin") if site is not None else origin is None or _netloc(origin) == host.lower()
+    if own:
         return None
     page = "another site's page" if origin is None else f"a page of '{origin}'"
     return Problem(
@@ -145,6 +149,13 @@ def _foreign(headers: Headers, host: str) -> Problem | None:
         status=403,
         detail=f"the request comes from {page}; allowed: pages of '{host}', and programs that send no Origin",
     )
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # http://[
+        return ""
 
 
 def _wrong_content(headers: Headers, allowed: Collection[str]) -> Problem | None:

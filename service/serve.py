@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -96,7 +97,7 @@ def background(app: FastAPI, *, deadline: float = 30.0) -> Iterator[str]:
     """
     listener = listen("127.0.0.1", 0)
     url = address(listener)
-    server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE))
+    server = Server(_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="windtunnel-server")
     thread.start()
     try:
@@ -111,6 +112,11 @@ def background(app: FastAPI, *, deadline: float = 30.0) -> Iterator[str]:
         thread.join(deadline)
     if thread.is_alive():
         raise TimeoutError(f"the server at {url} did not stop within {deadline:g} s")
+
+
+def _config(app: FastAPI, **more: Any) -> uvicorn.Config:
+    # What proxies say is read by the application itself: `service.proxying`.
+    return uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE, proxy_headers=False, **more)
 
 
 def listen(host: str, port: int) -> socket.socket:

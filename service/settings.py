@@ -1,6 +1,7 @@
 """Settings of the server, from the environment (prefix ``WINDTUNNEL_``) or from the command line."""
 
 import ipaddress
+import re
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -9,6 +10,27 @@ from pydantic_settings import NoDecode
 from store.settings import StoreSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SEGMENTS = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+"""Paths under which a proxy may serve. Nothing in one needs quoting: in HTML, in a header, or in a URL."""
+LONGEST = 200
+"""Characters of such a path, at most."""
+
+
+def prefix_of(given: str) -> str:
+    """The path under which a proxy serves, as it is put before paths: ``/tunnel``; empty for the root.
+
+    Raises:
+        ValueError: it is no plain path.
+    """
+    prefix = given.removesuffix("/")
+    plain = SEGMENTS.fullmatch(prefix) and not {".", ".."} & set(prefix.split("/"))
+    if not plain or len(prefix) > LONGEST:
+        raise ValueError(
+            f"{given[:LONGEST]!r} is no path to serve under; allowed: /tunnel, /team/tunnel and such, of letters, digits "
+            f"and . _ ~ -, at most {LONGEST} characters"
+        )
+    return prefix
 
 
 def is_loopback(name: str) -> bool:
@@ -32,6 +54,14 @@ class ServiceSettings(StoreSettings):
         (),
         description="Host names a request may carry besides the loopback names, separated by commas. Without keys, "
         "whoever can reach the server under such a name may do everything.",
+    )
+    root_path: str = Field(
+        "", description="Path under which a proxy serves this server, such as /tunnel; else X-Forwarded-Prefix says it."
+    )
+    forwarded_allow_ips: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (ipaddress.ip_network("127.0.0.1"), ipaddress.ip_network("::1")),
+        description="Addresses and networks of the proxies whose X-Forwarded-Prefix and X-Forwarded-Proto are believed, "
+        "separated by commas.",
     )
     max_jobs: int = Field(1000, ge=1, description="Jobs of one owner that have not ended, at most.")
     requests_per_minute: int = Field(6000, ge=0, description="Of one owner, at most; 0 for any number.")
@@ -67,7 +97,12 @@ class ServiceSettings(StoreSettings):
             raise ValueError("the broker is Redis: redis://host:port/0, rediss:// with TLS, redis+socket:///path")
         return url
 
-    @field_validator("allowed_hosts", "webhook_networks", mode="before")
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, given: str) -> str:
+        return prefix_of(given)
+
+    @field_validator("allowed_hosts", "webhook_networks", "forwarded_allow_ips", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name.strip().lower() for name in value.split(",") if name.strip()) if isinstance(value, str) else value

@@ -21,10 +21,12 @@ from store.tables import idempotency_keys, jobs, plans
 from windtunnel.types import (
     TERMINAL_STATES,
     Attempt,
+    BestPoint,
     Job,
     JobPage,
     JobSpec,
     JobState,
+    PointEvaluation,
     Progress,
     TaskInfo,
     TuneResult,
@@ -268,10 +270,29 @@ def as_jobs(s: Session, rows: Sequence[Row[Any]]) -> list[Job]:
     of_job: dict[str, list[str]] = {job_id: [] for job_id in ids}
     for plan in s.execute(made):
         of_job[plan.job_id].append(plan.id)
-    return [_job(row, of_job[row.id], facts.get(row.task)) for row in rows]
+    judged = _judged(s, rows)
+    return [_job(row, judged.get(row.id, row.best), of_job[row.id], facts.get(row.task)) for row in rows]
 
 
-def _job(row: Row[Any], plan_ids: list[str], facts: TaskInfo | None) -> Job:
+def _judged(s: Session, rows: Sequence[Row[Any]]) -> dict[str, BestPoint]:
+    """Best points by job, on fresh seeds, of jobs that succeeded under a version that kept those of the search."""
+    steps = {
+        row.id: row.progress["outer_step"]
+        for row in rows
+        if row.state == "succeeded" and (row.best or {}).get("judged_on") != "fresh"
+    }
+    if not steps:
+        return {}
+    points = (jobs.c.result["start"].label("start"), jobs.c.result["best"].label("found"))
+    found = s.execute(select(jobs.c.id, *points).where(jobs.c.id.in_(steps), jobs.c.result.is_not(None)))
+    judged = {}
+    for row in found:
+        start, best = PointEvaluation.model_validate(row.start), PointEvaluation.model_validate(row.found)
+        judged[row.id] = BestPoint.judged(best, best.gain_over(start), steps[row.id])
+    return judged
+
+
+def _job(row: Row[Any], best: BestPoint | dict[str, Any] | None, plan_ids: list[str], facts: TaskInfo | None) -> Job:
     spec = JobSpec.model_validate(row.spec)
     return Job(
         id=row.id,
@@ -280,7 +301,7 @@ def _job(row: Row[Any], plan_ids: list[str], facts: TaskInfo | None) -> Job:
         spec=spec if facts is None else spec.knowing(facts),
         progress=row.progress,
         current=row.current,
-        best=row.best,
+        best=best,
         failure=row.failure,
         cancel_requested=row.cancel_requested_at is not None,
         pause_requested=row.state == "running" and row.pause_requested_at is not None,

@@ -15,7 +15,7 @@ from store import events
 from store.dialect import now
 from store.errors import LeaseLost
 from store.tables import attempts, checkpoints, jobs, workers
-from windtunnel.types import CurrentPoint, Failure, Progress, TuneResult
+from windtunnel.types import BestPoint, CurrentPoint, Failure, Progress, TuneResult
 
 MOST_BARREN_CRASHES = 3
 """A job that crashes so often with no new checkpoint in between fails for good."""
@@ -95,14 +95,14 @@ def held(lease: Lease) -> ColumnElement[bool]:
     return and_(jobs.c.id == lease.job_id, jobs.c.epoch == lease.epoch, jobs.c.state == "running")
 
 
-def fence(s: Session, lease: Lease) -> Row[Any, Any, Any]:
+def fence(s: Session, lease: Lease) -> Row[Any, Any, Any, Any]:
     """Hold the job's row until the transaction ends, so that all it writes is written under this lease.
 
     Raises:
         LeaseLost: the job runs under another lease, or not at all.
     """
     asked = (jobs.c.cancel_requested_at, jobs.c.pause_requested_at)
-    found = select(*asked, jobs.c.barren_crashes).where(held(lease)).with_for_update()
+    found = select(*asked, jobs.c.barren_crashes, jobs.c.progress).where(held(lease)).with_for_update()
     row = s.execute(found).first()
     if row is None:
         raise LeaseLost(lease.job_id, lease.epoch)
@@ -124,7 +124,7 @@ def beat(s: Session, lease: Lease, ttl: float) -> Signals:
 
 
 def progress(
-    s: Session, lease: Lease, done: Progress, current: CurrentPoint | None = None, best: CurrentPoint | None = None
+    s: Session, lease: Lease, done: Progress, current: CurrentPoint | None = None, best: BestPoint | None = None
 ) -> Signals:
     """Report how far the job is; a point that is None stays as it was. Raises LeaseLost."""
     values: dict[str, Any] = {"progress": done.model_dump(mode="json")}
@@ -144,8 +144,14 @@ def _write(s: Session, lease: Lease, values: Mapping[str, Any]) -> Signals:
 
 
 def succeed(s: Session, lease: Lease, result: TuneResult) -> None:
-    """running -> succeeded, with its result. Raises LeaseLost."""
-    _leave(s, lease, "succeeded", "succeeded", {"result": result.model_dump(mode="json"), "finished_at": now()})
+    """running -> succeeded, with its result; the best point is from now on the one of fresh seeds. Raises LeaseLost."""
+    last = fence(s, lease).progress
+    values = {
+        "result": result.model_dump(mode="json"),
+        "best": BestPoint.judged(result.best, result.gained, last["outer_step"]).model_dump(mode="json"),
+        "finished_at": now(),
+    }
+    _leave(s, lease, "succeeded", "succeeded", values)
     best = result.best
     data = {"validation": best.validation.model_dump(mode="json"), "test": best.test.model_dump(mode="json")}
     events.append(s, lease.job_id, "succeeded", data)
@@ -180,7 +186,7 @@ def shrink(s: Session, lease: Lease, population: int, reason: str) -> None:
     _let_go(s, lease, job, "released", reason)
 
 
-def _let_go(s: Session, lease: Lease, job: Row[Any, Any, Any], outcome: Outcome, reason: str, **values: Any) -> None:
+def _let_go(s: Session, lease: Lease, job: Row[Any, Any, Any, Any], outcome: Outcome, reason: str, **values: Any) -> None:
     """End the lease of a job that has not ended: where it goes is for its owner to say, and the queue by default."""
     if job.cancel_requested_at is not None:
         mark_cancelled(s, lease)

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import delete, text
 
-from benchmarks.servers import NotInstalledError, PostgresqlServer, RedisServer
+from benchmarks.servers import NginxServer, NotInstalledError, PostgresqlServer, RedisServer
 from store import schema
 from store.database import Database
 from store.tables import metadata
@@ -136,3 +137,61 @@ def redis_server(redis_shared: RedisServer) -> RedisServer:
     """That server, empty."""
     redis_shared.client.flushall()
     return redis_shared
+
+
+PROXIED = """
+location /tunnel/ {
+    proxy_pass UPSTREAM/;
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-Prefix /tunnel;
+    proxy_set_header X-Forwarded-Proto $scheme;
+}
+location /lab/whole/ {
+    proxy_pass UPSTREAM;
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-Prefix /lab/whole/;
+    proxy_set_header X-Forwarded-Proto $scheme;
+}
+location /jobs/ {
+    proxy_pass UPSTREAM/;
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-Prefix /jobs;
+}
+location /bare/ {
+    proxy_pass UPSTREAM/;
+    proxy_set_header X-Forwarded-Prefix /bare;
+    proxy_set_header X-Forwarded-Proto $scheme;
+}
+location /set/ {
+    proxy_pass UPSTREAM/;
+}
+"""
+"""Ways to serve under a path: the path taken off, left, one of our own names, Host left as nginx sets it, nothing said."""
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with key.pem and certificate.pem of 127.0.0.1, signed by itself."""
+    folder = tmp_path_factory.mktemp("certificate")
+    wanted = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    subprocess.run(["openssl", "req", *wanted, *named, *files], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def nginx(certificate: Path) -> Iterator[Callable[..., str]]:
+    """Puts an nginx before a server: (URL of the server, over TLS or not) -> URL of the nginx."""
+    running: list[NginxServer] = []
+
+    def start(upstream: str, *, tls: bool = False) -> str:
+        keys = f"ssl_certificate {certificate}/certificate.pem; ssl_certificate_key {certificate}/key.pem;" if tls else ""
+        listen = f"listen 127.0.0.1:PORT{' ssl' if tls else ''}; {keys}"
+        block = f"server {{ {listen} {PROXIED.replace('UPSTREAM', upstream)} }}"
+        running.append(_started(lambda: NginxServer(block)))
+        return f"http{'s' if tls else ''}://127.0.0.1:{running[-1].port}"
+
+    yield start
+    for server in running:
+        server.remove()

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,13 +14,12 @@ from pydantic import PrivateAttr
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._local import need_to_train
 from windtunnel.client._plan import Plan
-from windtunnel.client._progress import PHASES, JobProgress, standard_error
+from windtunnel.client._progress import JobProgress
 from windtunnel.client._result import Result
 from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo, user_task
-from windtunnel.types import JobSpec, OuterStep, Progress, Target, TuneResult
+from windtunnel.types import JobSpec, OuterStep, Target, TuneResult
 from windtunnel.types.exports import ExportFormat
 from windtunnel.types.families import TaskKind
-from windtunnel.types.jobs import out_of
 from windtunnel.types.modules import InputKind, Role
 
 _NUMBERS = itertools.count(1)
@@ -154,7 +154,8 @@ def tune(
         init_std: name pattern of tensors -> standard deviation of initial values at the proxy's width, where
             it is not sqrt(1 / fan-in).
         threads: torch threads of the tuning; afterwards the former number is set again.
-        progress: show a progress bar; None: only on a terminal or in a notebook.
+        progress: show the progress on standard error: a bar on a terminal or in a notebook, elsewhere a line for each
+            phase and outer step. None: only the bar.
         **fields: other fields of a ``JobSpec``, except its task: ``search=[...]``, ``inner={...}``.
 
     Returns:
@@ -177,20 +178,31 @@ def tune(
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
+    from hpo.families.widths import with_true_sizes
     from hpo.study import Study
 
     number = next(_NUMBERS)
     task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
     task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
-    info = task.info_with(describe(task))
+    table = describe(task)
+    if table.measured:
+        warnings.warn(
+            "sizes of the module are rounded: they do not grow in proportion to the width. Each tensor's own growth is "
+            "used, by its true shapes at every width",
+            UserWarning,
+            stacklevel=2,
+        )
+    info = task.info_with(table)
+    info = task.info_with(with_true_sizes(task, info, table))
     spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
     steps: list[OuterStep] = []
-    with _threads_restored(), _Bar(progress) as bar:
+    with _threads_restored(), JobProgress(progress) as bar:
         study = Study(spec, threads=threads, on_progress=bar.report)
         for step in study:
             steps.append(step)
             bar.point(step)
         result = study.finish()
+        bar.judged(result.verdict)
     return LocalResult.found(result, info, steps, number)
 
 
@@ -222,27 +234,6 @@ def _what(
     if isinstance(model, Mapping) and model.get("width", base_width) != base_width:
         raise InvalidRequest(f"the width is given twice: base_width {base_width} and model.width {model['width']}")
     return build, {**(model if isinstance(model, Mapping) else {}), "width": base_width}
-
-
-class _Bar(JobProgress):
-    """Progress bar of a job that runs in this process."""
-
-    def report(self, progress: Progress) -> None:
-        """Show the progress of the study."""
-        description = PHASES[progress.phase]
-        if progress.phase == "tune":
-            description += f" {out_of(progress.outer_step, progress.outer_steps)}"
-        self.bar.update(
-            self._task,
-            completed=progress.fraction,
-            description=description,
-            cost=f"{progress.run_equivalents:.1f} runs",
-        )
-
-    def point(self, step: OuterStep) -> None:
-        """Show the loss of an outer step."""
-        if step.loss is not None and step.stderr is not None:
-            self.bar.update(self._task, loss=f"loss {standard_error(step.loss, step.stderr)}")
 
 
 def _task(

@@ -16,7 +16,7 @@ from store.checkpoints import Checkpoint
 from store.database import Database
 from store.errors import DATABASE_ERRORS
 from store.leases import Lease
-from windtunnel.types import CurrentPoint, Failure, OuterStep, Progress, TransferPlan, TuneResult
+from windtunnel.types import BestPoint, Failure, OuterStep, Progress, TransferPlan, TuneResult
 from workers import checkpoints as files
 from workers.patience import patiently
 
@@ -172,10 +172,8 @@ def series(step: OuterStep) -> dict[str, float]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _point(step: OuterStep) -> CurrentPoint | None:
+def _point(step: OuterStep) -> BestPoint | None:
     """The point of an outer step; None where every run at it diverged."""
     if step.loss is None:
         return None
-    return CurrentPoint(
-        outer_step=step.outer_step, loss=step.loss, stderr=step.stderr, hyperparameters=step.hyperparameters
-    )
+    return BestPoint(outer_step=step.outer_step, loss=step.loss, stderr=step.stderr, hyperparameters=step.hyperparameters)

@@ -23,6 +23,7 @@ from benchmarks.demo.contenders import PLANNED, Outcome, contenders, judge, trai
 from benchmarks.demo.report import OUTCOME_HEAD, html, outcome_rows
 from hpo.tasks import load
 from windtunnel import Client, ConnectionFailed, Plan, Result
+from windtunnel.types.verdicts import estimate
 
 FOLDER = Path("demo")
 USUAL_PORT = 8000
@@ -97,15 +98,13 @@ def tune(client: Client) -> tuple[Result, Plan]:
         for step in job.follow():
             if step.loss is not None:
                 console.print(
-                    f"  outer step {step.outer_step:2d}/{step.outer_steps}  validation loss {step.loss:.4f} "
-                    f"± {step.stderr:.4f}  after {step.run_equivalents:.0f} runs"
+                    f"  outer step {step.outer_step:2d}/{step.outer_steps}  validation loss "
+                    f"{estimate(step.loss, step.stderr)}  after {step.run_equivalents:.0f} runs"
                 )
         result = job.wait(progress=False)
-    start, best = result.start.validation, result.best.validation
     console.print(
-        f"proxy, width {result.spec.model.width}, fresh seeds: scouted start {start.mean:.4f} ± {start.stderr:.4f}, "
-        f"tuned {best.mean:.4f} ± {best.stderr:.4f}; {result.cost.run_equivalents:.0f} proxy runs, "
-        f"{result.cost.wall_seconds:.0f} s"
+        f"proxy, width {result.spec.model.width}: best loss {result.verdict}; "
+        f"{result.cost.run_equivalents:.0f} proxy runs, {result.cost.wall_seconds:.0f} s"
     )
     (plan_id,) = job.refresh().plans
     return result, client.plans.get(plan_id)

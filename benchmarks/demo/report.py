@@ -15,11 +15,6 @@ TEMPLATES = Environment(
 OUTCOME_HEAD = ["at the target", "validation loss, nats", "test loss, nats", "test accuracy"]
 
 
-def loss(estimate: LossEstimate) -> str:
-    """Mean and standard error of a loss, as text."""
-    return f"{estimate.mean:.4f} ± {estimate.stderr:.4f}"
-
-
 def share(estimate: LossEstimate) -> str:
     """Accuracy in percent, as text."""
     return "" if estimate.accuracy is None else f"{100 * estimate.accuracy:.2f} %"
@@ -27,7 +22,7 @@ def share(estimate: LossEstimate) -> str:
 
 def outcome_rows(outcomes: Mapping[str, Outcome]) -> list[list[str]]:
     """Table rows, one per contender: name, losses, accuracy."""
-    return [[name, loss(found.validation), loss(found.test), share(found.test)] for name, found in outcomes.items()]
+    return [[name, found.validation.words, found.test.words, share(found.test)] for name, found in outcomes.items()]
 
 
 def html(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hpo.mup.resolve import IDLE
+from hpo.mup.resolve import acts
 from hpo.optimizers.rule import OptimizerState
 from hpo.study import Study
 from hpo.training.coefficients import Coefficients
@@ -115,6 +115,6 @@ def build(model: str, optimizer: Optimizer, steps: int = STEPS) -> Run:
         point,
         initial,
         replace(problem.draw([SEED]), noise=flat[None]),
-        tuple(fact.name for fact in study.tensors if fact.role not in IDLE["weight_decay"]),
+        tuple(fact.name for fact in study.tensors if acts("weight_decay", fact)),
         spec.optimizer.default("momentum") or 0.0,
     )

@@ -12,7 +12,7 @@ from hpo.families.dials import NO_NOISE
 from hpo.layout import Layout
 from hpo.seeding import Stream, generator_of
 from hpo.training.coefficients import Tables
-from hpo.training.problem import DIALS, MULTIPLIERS, InnerProblem
+from hpo.training.problem import DIALS, InnerProblem
 from windtunnel.types import TensorFacts
 
 
@@ -111,8 +111,8 @@ class ResponseNetwork:
         """Parts of the response, with its rows multiplied by the multiplier of the tensor that they change."""
         found = list(response)
         for layer in self.layers:
-            fact = self.problem.layout.tensors[self._weights[f"{layer}.weight"]]
-            factor = loss.get(MULTIPLIERS.get(fact.role, ""))
+            name = self.problem.multipliers[self._weights[f"{layer}.weight"]]
+            factor = None if name is None else loss.get(name)
             if factor is not None:
                 place = self._parts[f"{layer}.{ANSWER}"]
                 found[place] = found[place] * factor.view(-1, *[1] * (found[place].dim() - 1))

@@ -9,7 +9,7 @@ from hpo.estimators.tape import Mixed, Tape
 from hpo.families.passes import Passes
 from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients, Tables
-from hpo.training.problem import DIALS, MULTIPLIERS, Batch, Draw, InnerProblem
+from hpo.training.problem import DIALS, Batch, Draw, InnerProblem
 
 IN_THE_FIT = ("label_smoothing", "mixture_weight")
 """Names of the tables that enter the loss after the model's outputs."""
@@ -81,9 +81,8 @@ class HandTape:
     def _by_multiplier(self, turned: Sequence[Tensor], along: Sequence[Tensor]) -> Mixed:
         """Derivative along the direction of <g', w>, with g' the gradient by the multiplied tensors: both factors move."""
         found: Mixed = {}
-        groups = zip(self._problem.layout.tensors, turned, self._parameters, self._gradients, along, strict=True)
-        for fact, bent, weight, slope, direction in groups:
-            name = MULTIPLIERS.get(fact.role)
+        groups = zip(self._problem.multipliers, turned, self._parameters, self._gradients, along, strict=True)
+        for name, bent, weight, slope, direction in groups:
             if name is not None and name in self._wanted:
                 part = (bent * weight).addcmul_(slope, direction).flatten(1).sum(1)
                 found[name] = found[name] + part if name in found else part

@@ -13,14 +13,24 @@ from statistics import fmean, stdev
 
 from hpo.evidence.coordinates.probe import Probe, Trace
 from hpo.evidence.slopes import LARGEST, finite
-from hpo.evidence.verdict import Sizes, exempted, initial_logits_dominate, measured_slope, overall, rises
-from hpo.families.facts.registry import facts
+from hpo.evidence.verdict import (
+    Sizes,
+    excused,
+    exempted,
+    initial_logits_dominate,
+    measured_slope,
+    overall,
+    rises,
+    still,
+    unreached,
+)
+from hpo.families.facts.registry import facts, proxy_tensors
 from hpo.footprint.measurements import CHECK_STEPS, ladder
 from hpo.footprint.sizes import Sizes as JobSizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.problem import OnStep, silent
 from windtunnel.types import CoordinateCheck, JobSpec
-from windtunnel.types.results import CoordinateQuantity, CoordinateSlope
+from windtunnel.types.results import CoordinateQuantity, CoordinateSlope, TensorFacts
 
 READOUT = "readout"
 NETWORK = "network"
@@ -72,11 +82,11 @@ def coordinate_check(
         rate /= 4
         narrowest = probe.trace(widths[0], rate)
     traces = [narrowest, *(probe.trace(width, rate) for width in widths[1:])]
-    slopes = _slopes(widths, steps, traces)
+    slopes = _slopes(widths, steps, traces, proxy_tensors(spec.model, spec.info))
     losses = [trace.losses[-1] for trace in traces]
     gained = fmean(narrowest.losses[0]) - fmean(narrowest.losses[-1])
-    verdict, reasons = overall(slopes, rises(widths, losses, gained))
-
+    never = unreached(widths, {name: [trace.slope[name] for trace in traces] for name in narrowest.slope}, steps)
+    verdict, reasons = overall(slopes, rises(widths, losses, gained), list(never.values()))
     return CoordinateCheck(
         verdict=verdict,
         widths=widths,
@@ -92,6 +102,7 @@ def coordinate_check(
         kernel_change=_means([trace.kernel_change for trace in traces]),
         linearisation_error=_means([trace.linearisation_error for trace in traces]),
         reasons=reasons,
+        unreached=[*never, *still(slopes)],
     )
 
 
@@ -100,21 +111,31 @@ def _means(sizes: Sizes) -> list[float]:
     return [finite(fmean(each)) for each in sizes]
 
 
-def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[CoordinateSlope]:
+def _slopes(
+    widths: Sequence[int], steps: int, traces: Sequence[Trace], tensors: Sequence[TensorFacts]
+) -> list[CoordinateSlope]:
     """Exponents of activations and changes at every step, and of the other quantities after the last step."""
     found: list[CoordinateSlope] = []
+    trained = {READOUT, *(_owner(fact) for fact in tensors)}
+    behind = _behind_random_outputs(traces, tensors)
     for module in traces[0].activation:
         sizes = [[trace.activation[module][step] for trace in traces] for step in range(steps + 1)]
         moves = [[trace.change[module][step] for trace in traces] for step in range(steps)]
         activations = [
             measured_slope(module, "activation", step, widths, size, last=step == steps) for step, size in enumerate(sizes)
         ]
-        if module == READOUT and initial_logits_dominate(sizes, moves):
-            activations = [exempted(slope) for slope in activations]
-        found += activations
-        found += [
+        changes = [
             measured_slope(module, "change", step, widths, move, last=step == steps) for step, move in enumerate(moves, 1)
         ]
+        if (module == READOUT or module in behind) and initial_logits_dominate(sizes, moves):
+            activations = [exempted(slope) for slope in activations]
+        if module in behind:
+            activations, changes = ([excused(slope) for slope in each] for each in (activations, changes))
+        if module not in trained:
+            # What reads the inputs and has nothing to train changes at no width.
+            changes = [exempted(slope) if slope.verdict == "exempt" else slope for slope in changes]
+        found += activations
+        found += changes
     after: list[tuple[str, CoordinateQuantity, Sizes]] = []
     for name in traces[0].weight_norm:
         after.append((name, "weight_norm", [trace.weight_norm[name] for trace in traces]))
@@ -122,6 +143,22 @@ def _slopes(widths: Sequence[int], steps: int, traces: Sequence[Trace]) -> list[
     after.append((NETWORK, "kernel_change", [trace.kernel_change for trace in traces]))
     after.append((NETWORK, "linearisation_error", [trace.linearisation_error for trace in traces]))
     return found + [measured_slope(name, quantity, steps, widths, sizes, last=True) for name, quantity, sizes in after]
+
+
+def _owner(fact: TensorFacts) -> str:
+    return fact.name.rpartition(".")[0] or "module"
+
+
+def _behind_random_outputs(traces: Sequence[Trace], tensors: Sequence[TensorFacts]) -> set[str]:
+    """Layers from the first one on that maps the width to finitely many numbers and starts random, as a bottleneck does.
+
+    Under muP what it starts at is a sum that falls as width^-1/2, as that of a random readout would, and all that is
+    computed from it falls along until training has moved it.
+    """
+    narrow = {_owner(fact) for fact in tensors if fact.role == "output" and fact.random}
+    modules = list(traces[0].activation)
+    first = next((index for index, module in enumerate(modules) if module in narrow), len(modules))
+    return set(modules[first:])
 
 
 def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int) -> None:

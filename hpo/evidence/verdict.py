@@ -5,7 +5,7 @@ is claimed. An estimate counts only if its interval excludes the opposite: a pas
 limits, a failure an interval outside the passing range.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import inf, isfinite
 from statistics import fmean
@@ -26,6 +26,8 @@ DECIDES: frozenset[CoordinateQuantity] = frozenset({"activation", "change", "upd
 """Quantities that decide the verdict, after the last step. The others are only shown: a weight's own norm reaches its
 exponent only if the width is large against the fixed number of features; tangent kernel and linearisation error tell the
 regime, not whether it is the same at every width."""
+LEAST_STEPS = 3
+"""Steps after which a gradient that is still exactly 0 is taken for one that stays there."""
 SMALLEST_RISE = 0.02
 """Least share of the training's gain by which a wider model must be worse to count as worse."""
 WORDS: dict[CoordinateQuantity, str] = {
@@ -129,7 +131,36 @@ def rises(widths: Sequence[int], losses: Sizes, gained: float) -> list[str]:
     return found
 
 
-def overall(slopes: Iterable[CoordinateSlope], wider_is_worse: Sequence[str]) -> tuple[Verdict, list[str]]:
+def unreached(widths: Sequence[int], sizes: Mapping[str, Sizes], steps: int) -> dict[str, str]:
+    """Tensor -> sentence, for those that no gradient reaches in any seed of a width, after the first step.
+
+    With fewer than ``LEAST_STEPS`` steps nothing is said: behind several factors that start at 0 a gradient takes its time.
+
+    Args:
+        widths: rising widths.
+        sizes: tensor -> largest |entry| of its gradient after the first step, [widths][seeds].
+        steps: optimizer updates.
+    """
+    found: dict[str, str] = {}
+    for name, at in sizes.items():
+        dead = [width for width, seeds in zip(widths, at, strict=True) if not any(seeds)]
+        if dead and steps >= LEAST_STEPS:
+            found[name] = (
+                f"{name}: its gradient is exactly 0 in every step after the first at "
+                f"width{'s' if len(dead) > 1 else ''} {', '.join(map(str, dead))}: it never learns."
+            )
+    return found
+
+
+def excused(slope: CoordinateSlope) -> CoordinateSlope:
+    """The exponent, inconclusive where it failed by falling with the width; one that rises still fails."""
+    falls = slope.verdict == "fail" and slope.slope < 0
+    return slope.model_copy(update={"verdict": "inconclusive"}) if falls else slope
+
+
+def overall(
+    slopes: Iterable[CoordinateSlope], wider_is_worse: Sequence[str], never: Sequence[str] = ()
+) -> tuple[Verdict, list[str]]:
     """(worst verdict among the deciding exponents, reasons against a pass).
 
     A loss that rises with the width makes the verdict inconclusive, not a failure: that it falls is an observation about
@@ -138,20 +169,28 @@ def overall(slopes: Iterable[CoordinateSlope], wider_is_worse: Sequence[str]) ->
     Args:
         slopes: exponents of all quantities and steps.
         wider_is_worse: sentences of ``rises``.
+        never: sentences of ``unreached``: each is a failure, as is a layer that the steps change at no width.
     """
     deciding = [slope for slope in slopes if slope.decides]
     failed = [slope for slope in deciding if slope.verdict == "fail"]
     open_ = [slope for slope in deciding if slope.verdict == "inconclusive"]
-    still = [slope for slope in deciding if slope.verdict == "exempt" and slope.quantity == "change"]
+    unmoved = [slope for slope in deciding if slope.verdict == "exempt" and slope.quantity == "change"]
     reasons = [
+        *never,
+        *(f"{slope.module}: {slope.step} steps change nothing at any width." for slope in unmoved),
         *map(_sentence, sorted(failed, key=lambda slope: -abs(slope.slope))),
         *map(_sentence, sorted(open_, key=lambda slope: -abs(slope.slope))),
-        *(f"{slope.module}: {slope.step} steps change nothing at any width." for slope in still),
         *wider_is_worse,
     ]
-    if failed:
+    if failed or never or still(deciding):
         return "fail", reasons
     return "inconclusive" if reasons or not deciding else "pass", reasons
+
+
+def still(slopes: Iterable[CoordinateSlope]) -> list[str]:
+    """Layers whose outputs training changes at no width, although it took enough steps: a failure."""
+    deciding = (slope for slope in slopes if slope.decides and slope.quantity == "change" and slope.verdict == "exempt")
+    return [slope.module for slope in deciding if slope.step >= LEAST_STEPS]
 
 
 def _sentence(slope: CoordinateSlope) -> str:

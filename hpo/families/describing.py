@@ -1,21 +1,22 @@
 """The table of a module of one's own: its tensors as laws of width and depth, how they start, what a pass costs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.errors import InvalidData
 from hpo.families.modules import RoleTable, modules_at, role_table, without_values
-from hpo.families.owners import Pair, fan_in, owners
+from hpo.families.owners import Pair, fan_in, is_matrix, owners
+from hpo.families.pass_cost import pass_cost
 from hpo.families.refusals import refuse_untrainable
+from hpo.families.starts import started
 from hpo.families.user_module import UserModule, example_inputs, hold_padding, made
 from hpo.families.watching import PlainLookups, forwarded, refuse_unregistered
-from hpo.mup.roles import RoleQuestion
+from hpo.families.widths import delta_of, measure, with_rounded_sizes
+from hpo.mup.roles import RoleQuestion, TensorRole
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
 from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, ends_of
@@ -32,11 +33,49 @@ def describe(task: UserTask) -> ModuleInfo:
     return described(task)[1]
 
 
-def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, ModuleInfo]:
-    """The roles for a person to check, and the table; ``delta`` is the second width, twice the task's by default."""
+def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = ()) -> tuple[RoleTable, ModuleInfo]:
+    """The roles for a person to check, and the table.
+
+    Args:
+        task: the task.
+        delta: the second width; by default twice the task's, or more where only that shows every size that grows.
+        widths: widths at which a table of rounded sizes is to have them besides those that it always has.
+    """
     base, depth = task.width, task.depth
-    delta = 2 * base if delta is None else delta
-    module = made(task, base, depth)
+    _refuse(task)
+    if delta is None:
+        delta = delta_of(lambda width: task.builder()(width, depth), base)
+    pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
+    table = role_table(pair, base, delta, task.roles)
+    laws = _laws(task, pair, table)
+    uncosted = ModuleInfo(
+        base=base,
+        delta=delta,
+        depth=depth,
+        tensors=laws,
+        frozen=table.frozen,
+        cost=PassCost(saved=(1, 1), multiply_adds=(1, 1)),
+        warnings=table.warnings,
+    )
+    info = task.info_with(uncosted)
+    module = UserModule(made(task, base, depth), info)
+    tensors = _started(module, info, laws)
+    _ask_for_deviations(tensors, table, pair)
+    table = replace(table, rows=[_told(row, law) for row, law in zip(table.rows, tensors, strict=True)])
+    uncosted = uncosted.model_copy(update={"tensors": tensors, "warnings": [*table.warnings, *_unread(tensors)]})
+    info = task.info_with(uncosted)
+    low, high = (
+        pass_cost(UserModule(made(task, width, depth), info).float(), example_inputs(info, 1)) for width in (base, delta)
+    )
+    cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
+    found = uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
+    found = with_rounded_sizes(task, info, found, widths)
+    return replace(table, warnings=found.warnings), found
+
+
+def _refuse(task: UserTask) -> None:
+    """Raise InvalidData where the module cannot be trained, at the task's width and depth."""
+    module = made(task, task.width, task.depth)
     refuse_untrainable(module, task.name)
     inputs = example_inputs(task, 1)
     if inputs.is_floating_point():
@@ -45,22 +84,21 @@ def described(task: UserTask, delta: int | None = None) -> tuple[RoleTable, Modu
     with PlainLookups(module, task.name):
         logits = forwarded(module, inputs, task.name)
     refuse_unregistered(module, logits, task.name)
-    pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
-    table = role_table(pair, base, delta, task.roles)
-    tensors = _laws(task, pair, table)
-    uncosted = ModuleInfo(
-        base=base,
-        delta=delta,
-        depth=depth,
-        tensors=tensors,
-        frozen=table.frozen,
-        cost=PassCost(saved=(1, 1), multiply_adds=(1, 1)),
-        warnings=table.warnings,
-    )
-    info = task.info_with(uncosted)
-    low, high = (_cost(UserModule(made(task, width, depth), info).float(), info) for width in (base, delta))
-    cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
-    return table, uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
+
+
+def _started(module: UserModule, info: TaskInfo, laws: Sequence[TensorLaw]) -> list[TensorLaw]:
+    """The laws with how the tensors start, as of ``started``; a refusal where the module has no gradient in float64."""
+    inputs = example_inputs(info, 1)
+    forwarded(module.double(), inputs.double() if inputs.is_floating_point() else inputs, info.name)
+    try:
+        return started(module, info, laws)
+    except InvalidData:
+        raise
+    except Exception as error:
+        raise InvalidData(
+            f"the module of task {info.name!r} has no gradient: {type(error).__name__}: {error}",
+            "nothing in forward may be detached, and no part of it run by torch.utils.checkpoint",
+        ) from error
 
 
 def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
@@ -70,19 +108,15 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
     unused = [pattern for pattern in task.init_std if not any(fnmatchcase(name, pattern) for name in low)]
     if unused:
         raise ValueError(f"init_std {unused[0]!r} fits no tensor; the tensors are: {', '.join(low)}")
-    questions: dict[str, str] = {}
     laws: list[TensorLaw] = []
     for row in table.rows:
         given = next((std for pattern, std in task.init_std.items() if fnmatchcase(row.name, pattern)), None)
         constant = constants.get(row.name) if given is None else None
-        fans = fan_in(held[row.name], low[row.name], row.role), fan_in(wide[row.name], high[row.name], row.role)
-        random = constant is None and given is None and row.role in ("input", "hidden")
-        if random and None in fans:
-            questions[row.name] = (
-                f"tensor {row.name!r} of shape {list(row.base)} starts random, and how many numbers an output of it sums "
-                f"over cannot be told. Give the standard deviation of its start at width {table.base}: "
-                f"init_std={{'{row.name}': 0.05}}, for example"
-            )
+        matrix = row.role == "scalar" and is_matrix(held[row.name], low[row.name])
+        fans = [
+            fan_in(layers[row.name], values[row.name], "input" if matrix else row.role)
+            for layers, values in ((held, low), (wide, high))
+        ]
         laws.append(
             TensorLaw(
                 name=row.name,
@@ -95,11 +129,40 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 why=row.why,
                 tied=len(held[row.name]) > 1,
                 padding=_padding(held[row.name][0][0]),
+                matrix=matrix or None,
             )
         )
+    return laws
+
+
+def _ask_for_deviations(laws: list[TensorLaw], table: RoleTable, pair: Pair) -> None:
+    """Raise RoleQuestion where a tensor starts at the deviation of its fan-in, and the fan-in cannot be told."""
+    held, low = owners(pair.base), dict(pair.base.named_parameters())
+    questions = {
+        law.name: f"tensor {law.name!r} of shape {law.shape} starts random, and how many numbers an output of it sums "
+        f"over cannot be told. Give the standard deviation of its start at width {table.base}: "
+        f"init_std={{'{law.name}': 0.05}}, for example"
+        for law in laws
+        if law.at_fan_in and fan_in(held[law.name], low[law.name], "input" if law.matrix else law.role) is None
+    }
     if questions:
         raise RoleQuestion(questions)
-    return laws
+
+
+def _told(row: TensorRole, law: TensorLaw) -> TensorRole:
+    """The row of the table for a person, which also says what makes the outputs."""
+    return replace(row, why=f"{row.why}; makes the outputs") if law.readout else row
+
+
+def _unread(laws: list[TensorLaw]) -> list[str]:
+    """A warning where no tensor makes the outputs alone."""
+    inside = [law.name for law in laws if law.role == "output" or law.matrix]
+    if not inside or any(law.readout for law in laws):
+        return []
+    return [
+        "No matrix makes the outputs by itself: all of them start random, and output_multiplier acts on none. Let the last "
+        "layer be linear, with nothing but a fixed function of single outputs behind it."
+    ]
 
 
 def _padding(layer: nn.Module) -> int | None:
@@ -152,34 +215,13 @@ def _stacks(task: UserTask, module: ModuleInfo) -> dict[str, int]:
     return stacks
 
 
-def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
-    """(floats kept for the backward pass, multiply-adds) of one example."""
-    weights = {value.untyped_storage().data_ptr() for value in module.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes() // 4
-        # An operation that saves its own output would hold itself through it, and nothing would free the pass.
-        return value.detach()
-
-    def give(value: Any) -> Any:
-        return value
-
-    inputs = example_inputs(info, 1)
-    held: list[Tensor] = []
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, give):
-        held.append(forwarded(module, inputs, info.name))
-    return max(1, sum(kept.values())), max(1, int(counter.get_total_flops()) // 2)
-
-
 def check_table(task: UserTask, info: TaskInfo) -> None:
     """Raise InvalidData where the table that a server goes by is not that of the module as it is now."""
     now = describe(task)
     table = info.module
     assert table is not None
-    if (now.tensors, now.frozen, now.stacks, now.depth) != (table.tensors, table.frozen, table.stacks, table.depth):
+    now_at, then = ((found.tensors, found.frozen, found.stacks, found.depth) for found in (now, table))
+    if now_at != then or _moved(task, info, now, table):
         old, new = (
             {law.name: law for law in found.tensors} | {law.name: law for law in found.frozen} for found in (table, now)
         )
@@ -188,6 +230,13 @@ def check_table(task: UserTask, info: TaskInfo) -> None:
             f"the table of task {task.name!r} is not that of its module any more: {', '.join(changed[:3]) or 'its depth'}",
             "write it anew: windtunnel roles PACKAGE.MODULE:TASK --save FILE, and install the package again",
         )
+
+
+def _moved(task: UserTask, info: TaskInfo, now: ModuleInfo, table: ModuleInfo) -> bool:
+    """Whether the table lacks rounded sizes that the module has, or has others."""
+    if bool(now.measured) != bool(table.measured):
+        return True
+    return any(measure(task, info, now, width) != sizes for width, sizes in table.measured.items())
 
 
 def differences(

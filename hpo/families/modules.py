@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from math import isclose
 
 import torch
 from torch import Tensor, nn
@@ -68,9 +69,11 @@ def roles(build: Factory, *, base: int = 64, delta: int = 128, overrides: Mappin
 
     Raises:
         RoleQuestion: some roles cannot be told; it names each tensor and how to answer.
-        ValueError: delta is not above base, the factory makes no module, or the two modules do not differ in width alone.
+        ValueError: delta is not above base, the factory makes no module, the two modules do not differ in width alone, or a
+            rounded size is the same at both widths and grows later.
     """
     pair = modules_at(build, base, delta)
+    _check_wider(build, pair, delta)
     return role_table(pair, base, delta, overrides)
 
 
@@ -142,16 +145,48 @@ def _table(
         known,
     )
     holders = {row.name: held[row.name] for row in rows}
-    return RoleTable(base, delta, rows, warnings_of(pair, holders, {row.name: row.role for row in rows}))
+    warnings = warnings_of(pair, holders, {row.name: row.role for row in rows})
+    return RoleTable(base, delta, rows, [*warnings, *_out_of_proportion(rows, base, delta)])
 
 
-def without_values(build: Factory, width: int) -> nn.Module:
-    """The module of a width, on the meta device; on the CPU where its constructor needs numbers."""
+def _out_of_proportion(rows: list[TensorRole], base: int, delta: int) -> list[str]:
+    """A warning on tensors that grow by another factor than the width."""
+    found = [row for row in rows if any(not isclose(m, delta / base) for m in (row.m_in, row.m_out) if m != 1)]
+    if not found:
+        return []
+    first, more = found[0], f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return [
+        f"Sizes out of proportion to the width: {first.name} {list(first.base)} -> {list(first.delta)}{more}, while "
+        f"the width goes from {base} to {delta}. Each tensor's own growth is used, by its true shapes at every width."
+    ]
+
+
+def _check_wider(build: Factory, pair: Pair, delta: int) -> None:
+    """Raise ValueError where a size is the same at both widths, as a rounded one may be, and grows later."""
+    width = 8 * delta
+    try:
+        wide = dict(without_values(build, width, values=False).named_parameters())
+    except Exception:  # noqa: BLE001 - code of the user, which may not have this width
+        return
+    high = dict(pair.delta.named_parameters())
+    for name, value in pair.base.named_parameters():
+        shapes = [list(value.shape), *(list(of[name].shape) if name in of else [] for of in (high, wide))]
+        if any(len({len(shape) for shape in shapes}) == 1 and a == b != c for a, b, c in zip(*shapes, strict=False)):
+            raise ValueError(
+                f"tensor {name!r} has shape {shapes[0]} at base and {shapes[1]} at delta, but {shapes[2]} at width "
+                f"{width}: its size is rounded, and the two do not show that it grows. Take a wider delta, such as {width}"
+            )
+
+
+def without_values(build: Factory, width: int, *, values: bool = True) -> nn.Module:
+    """The module of a width, on the meta device; on the CPU if its constructor needs numbers and ``values`` allows it."""
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
                 module = build(width)
         except (RuntimeError, NotImplementedError):
+            if not values:
+                raise
             # A constructor that reads values, as of a linspace of drop rates, cannot run on the meta device.
             module = build(width)
     if not isinstance(module, nn.Module):

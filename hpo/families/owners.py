@@ -87,6 +87,15 @@ def fan_in(holders: list[tuple[nn.Module, str]], parameter: Tensor, role: Role) 
     return shape[1] if parameter.dim() == 2 and role == "hidden" else None
 
 
+def is_matrix(holders: list[tuple[nn.Module, str]], parameter: Tensor) -> bool:
+    """Whether a parameter that does not grow is a weight that sums something, and no bias, gain or temperature."""
+    layer, attribute = holders[0]
+    if parameter.dim() < 2 or isinstance(layer, NORMS) or "bias" in attribute:
+        return False
+    known = fan_in(holders, parameter, "input") is not None
+    return known or sum(size > 1 for size in parameter.shape) > 1
+
+
 @dataclass(frozen=True)
 class Pair:
     """A module at the base and at the delta width."""

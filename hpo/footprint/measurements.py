@@ -4,6 +4,8 @@ The measurements (``hpo.evidence``) run by these numbers, and the estimate of a 
 ones.
 """
 
+from math import inf
+
 from hpo.footprint.sizes import Sizes
 
 CHECK_STEPS = 4
@@ -57,6 +59,9 @@ def ladder(sizes: Sizes) -> list[int]:
 
 
 def cost(sizes: Sizes, width: int) -> float:
-    """Share of ``MOST_WORK`` or of ``MOST_PARAMETERS``, whichever is larger, that one width takes."""
-    count, model = sizes.parameters_at(width), sizes.model_at(width)
+    """Share of ``MOST_WORK`` or of ``MOST_PARAMETERS``, whichever is larger, that one width takes; inf: it is not there."""
+    try:
+        count, model = sizes.parameters_at(width), sizes.model_at(width)
+    except ValueError:  # a width that a module of one's own cannot have
+        return inf
     return max(count / MOST_PARAMETERS, sizes.family.check_work(model, sizes.task, count) / MOST_WORK)

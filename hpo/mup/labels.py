@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpo.mup.resolve import IDLE
+from hpo.mup.resolve import acts
 from windtunnel.types import JobSpec, SearchItem, TensorFacts
 
 
@@ -21,10 +21,10 @@ def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> lis
         return list(spec.info.sources)
     if item.name == "knot":
         return spec.knot_keys
-    subject = [tensor for tensor in tensors if tensor.role not in IDLE.get(item.name, frozenset())]
+    subject = [tensor for tensor in tensors if acts(item.name, tensor)]
     match item.scope:
         case "global":
-            return [""]
+            return [""] if subject else []
         case "role":
             return list(dict.fromkeys(tensor.part for tensor in subject))
         case "tensor":

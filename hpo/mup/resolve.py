@@ -6,26 +6,33 @@ Labels: ``learning_rate`` (all tensors), ``learning_rate.hidden`` (a role), ``le
 value of the spec.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal, get_args
 
 from hpo.errors import Refused
 from hpo.mup.growth import counterparts
-from hpo.mup.rules import UNDECAYED, ZERO_INITIALISED, base_init_std, tensor_rules
+from hpo.mup.rules import base_init_std, multiplier_of, tensor_rules
 from windtunnel.types.hyperparameters import LAYERED, REGULARISERS, SCOPED, HyperparameterName
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizers import OptimizerInfo
 from windtunnel.types.plans import PlanRegularization, TensorRow
-from windtunnel.types.results import Role, TensorFacts
+from windtunnel.types.results import TensorFacts
 from windtunnel.types.spec import JobSpec
 
-IDLE: dict[str, frozenset[Role]] = {
-    "weight_decay": UNDECAYED,
-    "l2": UNDECAYED,
-    "init_scale": ZERO_INITIALISED,
+ACTS: dict[str, Callable[[TensorFacts], bool]] = {
+    "weight_decay": lambda fact: fact.decayed,
+    "l2": lambda fact: fact.decayed,
+    "init_scale": lambda fact: fact.random,
+    "output_multiplier": lambda fact: multiplier_of(fact) == "output_multiplier",
+    "embedding_multiplier": lambda fact: multiplier_of(fact) == "embedding_multiplier",
 }
-"""Scoped hyperparameter -> roles on which it does not act. Decays of these roles are 0, whatever matrices have."""
+"""Hyperparameter -> whether it acts on a tensor; those that are left out act on all. Decays of other tensors are 0."""
+
+
+def acts(name: str, fact: TensorFacts) -> bool:
+    """Whether a hyperparameter acts on a tensor."""
+    return name not in ACTS or ACTS[name](fact)
 
 
 def resolve(
@@ -57,10 +64,6 @@ def resolve(
     # The gradient of the penalty goes through the optimizer, as that of L2 decay does, so it has the same rule.
     penalty_rules = carry(decay="l2", base=base, target=target)
     pairs = counterparts(base, target)
-    multipliers = {
-        "output": global_value(spec, hyperparameters, "output_multiplier"),
-        "input": global_value(spec, hyperparameters, "embedding_multiplier"),
-    }
     rows: list[TensorRow] = []
     for fact in target:
         rule, source = rules[fact.name], pairs[fact.name]
@@ -81,11 +84,16 @@ def resolve(
                 weight_decay=_carried(decay, rule.weight_decay, optimizer, "L2 decay inside", fact),
                 l2=_carried(penalty, penalty_rules[fact.name].weight_decay, optimizer, "an L2 penalty under", fact),
                 eps=eps,
-                multiplier=rule.multiplier * (multipliers.get(fact.role) or 1.0),
+                multiplier=rule.multiplier * _searched_multiplier(spec, hyperparameters, source),
                 padding=fact.padding,
             )
         )
     return rows
+
+
+def _searched_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float], source: TensorFacts) -> float:
+    name = multiplier_of(source)
+    return 1.0 if name is None else global_value(spec, hyperparameters, name) or 1.0
 
 
 def _start(source: TensorFacts, init_std: float) -> Literal["normal", "zeros", "constant"]:
@@ -112,13 +120,13 @@ def _carried(value: float, factor: float | None, optimizer: OptimizerInfo, what:
 def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: HyperparameterName, fact: TensorFacts) -> float:
     """Value of a hyperparameter with scopes for one tensor of the proxy.
 
-    Weight decay and L2 of vectors and scalars are 0: shrinking a bias or a gain regularises nothing. An L2 that is switched
-    off is 0.
+    Weight decay and L2 of vectors, and of scalars that are no matrices, are 0: shrinking a bias or a gain regularises
+    nothing. An L2 that is switched off is 0.
 
     Raises:
         ValueError: neither the hyperparameters nor the spec give a value.
     """
-    if name in ("weight_decay", "l2") and fact.role in IDLE[name]:
+    if name in ("weight_decay", "l2") and not acts(name, fact):
         return 0.0
     hyperparameters = with_ends(spec, hyperparameters)
     label = label_for(name, fact, hyperparameters)
@@ -214,6 +222,6 @@ def _scopes(spec: JobSpec, name: str, base: Sequence[TensorFacts]) -> list[str]:
         return list(spec.model.layers)
     if name not in SCOPED:
         return []
-    subject = [fact for fact in base if fact.role not in IDLE.get(name, frozenset())]
+    subject = [fact for fact in base if acts(name, fact)]
     wide = [*(fact.part for fact in subject), *(fact.role for fact in subject)]
     return [*dict.fromkeys(wide), *(fact.name for fact in subject)]

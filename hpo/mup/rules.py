@@ -19,6 +19,7 @@ from hpo.mup.depth import deepened
 from hpo.mup.growth import BranchPart, Growth, branch_part, counterparts, depth_growth, growth_of
 from hpo.mup.roles import EMBEDDINGS
 from hpo.mup.tables import TABLES
+from windtunnel.types.hyperparameters import HyperparameterName
 from windtunnel.types.optimizers import DecayKind, OptimizerInfo
 from windtunnel.types.powers import Power
 from windtunnel.types.results import Role, TensorFacts
@@ -26,10 +27,12 @@ from windtunnel.types.transfer import DecayRule, Parametrization
 
 Quantity = Literal["init_std", "learning_rate", "weight_decay", "eps", "multiplier"]
 
-UNDECAYED: frozenset[Role] = frozenset({"vector", "scalar"})
-"""Roles that are never decayed: their base value is 0, whatever matrices have."""
-ZERO_INITIALISED: frozenset[Role] = frozenset({"output", "vector", "scalar"})
-"""Roles that start at zero, whatever the init scale: biases, and the readout, which muP prefers at zero."""
+
+def multiplier_of(fact: TensorFacts) -> HyperparameterName | None:
+    """The searched multiplier that acts on a tensor: alpha on what makes the outputs, one on inputs; None: none does."""
+    if fact.makes_outputs:
+        return "output_multiplier"
+    return "embedding_multiplier" if fact.role == "input" else None
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,22 @@ class RoleRule:
     eps: Power
     multiplier: Power
 
-    def formulas(self, role: Role) -> dict[Quantity, str]:
-        """Quantity -> formula; eta, lambda, eps, sigma0 and alpha (the output multiplier) stand for the proxy's values."""
+    def formulas(self, role: Role, tensor: TensorFacts | None = None) -> dict[Quantity, str]:
+        """Quantity -> formula; eta, lambda, eps, sigma0 and alpha (the output multiplier) stand for the proxy's values.
+
+        Args:
+            role: the rule's role.
+            tensor: a tensor of that role, for alpha acts on what makes the outputs alone, and of scalars only matrices are
+                decayed; None: the readout of a model whose every output tensor is one, and biases.
+        """
+        tensor = tensor or TensorFacts(name="", shape=[], role=role)
         decay = "no rule" if self.weight_decay is None else self.weight_decay.formula("lambda")
         return {
-            "init_std": "0" if role in ZERO_INITIALISED else self.init_std.formula("sigma0"),
+            "init_std": self.init_std.formula("sigma0") if tensor.random else "0",
             "learning_rate": self.learning_rate.formula("eta"),
-            "weight_decay": "0" if role in UNDECAYED else decay,
+            "weight_decay": decay if tensor.decayed else "0",
             "eps": self.eps.formula("eps"),
-            "multiplier": self.multiplier.formula("alpha" if role == "output" else "1"),
+            "multiplier": self.multiplier.formula("alpha" if tensor.makes_outputs else "1"),
         }
 
 
@@ -179,7 +189,8 @@ NOT_ACTIVATED: frozenset[str] = frozenset({"qkv", "attention-out", "mlp-in"})
 
 
 def base_init_std(fact: TensorFacts, activation: str) -> float:
-    """sigma0 of a tensor at the base width: 0 for readout and biases, 1 for embeddings, else sqrt(gain / fan_in).
+    """sigma0 of a tensor at the base width: 0 for biases and what makes the outputs, 1 for embeddings, else
+    sqrt(gain / fan_in).
 
     A tensor that starts at a constant has 0; a standard deviation in the tensor's facts comes before these rules.
 
@@ -191,12 +202,10 @@ def base_init_std(fact: TensorFacts, activation: str) -> float:
     """
     if activation not in GAIN:
         raise ValueError(f"no init gain for activation {activation!r}; allowed: {', '.join(GAIN)}")
-    if fact.init_value is not None:
+    if not fact.random:
         return 0.0
     if fact.init_std is not None:
         return fact.init_std
-    if fact.role in ZERO_INITIALISED:
-        return 0.0
     if fact.name in EMBEDDINGS:
         return 1.0
     gain = 1.0 if fact.group in NOT_ACTIVATED else GAIN[activation]

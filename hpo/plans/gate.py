@@ -24,7 +24,28 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
             "this job has no coordinate check, so nothing shows that its values carry over to another width",
             "run the job again with the check, or ask with force",
         )
-    fading = vanishing(spec.parametrization, spec.optimizer.info)
+    failed = _failed_check(result, check)
+    if failed is not None:
+        return failed
+    if result.ladder is not None and result.ladder.verdict == "fail":
+        ladders = (result.ladder.learning_rate, result.ladder.weight_decay)
+        worst_ladder = next(each for each in ladders if each is not None and each.verdict == "fail")
+        return Refused(
+            f"the ladder failed: {worst_ladder.sentence}; allowed: {MOST_DRIFT} either way",
+            "tune a wider proxy, whose optimum is nearer to the target's; ask with force to get the plan all the same",
+        )
+    return None
+
+
+def _failed_check(result: TuneResult, check: CoordinateCheck) -> Refused | None:
+    """The refusal for a failed coordinate check; None if it did not fail, or as the parametrization's table lets it."""
+    fading = vanishing(result.spec.parametrization, result.spec.optimizer.info)
+    if check.unreached:
+        return Refused(
+            f"the coordinate check failed: {check.reasons[0].removesuffix('.')}",
+            "find what keeps the gradient from it: a factor that starts at 0, or units that are never on; ask with force "
+            "to get the plan all the same",
+        )
     unexplained = _unexplained(result, check, fading)
     if check.verdict == "fail" and (unexplained or not fading):
         worst = max(unexplained or check.slopes, key=lambda slope: abs(slope.slope))
@@ -37,13 +58,6 @@ def gate(result: TuneResult, target: Target) -> Refused | None:
             f"the coordinate check failed: after {check.steps} steps the {what} goes with the width as "
             f"width^{worst.slope:+.2f} (allowed: an exponent up to {FAILS} either way) over widths {check.widths}",
             "look at the slopes in the job's result; ask with force to get the plan all the same",
-        )
-    if result.ladder is not None and result.ladder.verdict == "fail":
-        ladders = (result.ladder.learning_rate, result.ladder.weight_decay)
-        worst_ladder = next(each for each in ladders if each is not None and each.verdict == "fail")
-        return Refused(
-            f"the ladder failed: {worst_ladder.sentence}; allowed: {MOST_DRIFT} either way",
-            "tune a wider proxy, whose optimum is nearer to the target's; ask with force to get the plan all the same",
         )
     return None
 

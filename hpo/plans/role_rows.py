@@ -57,7 +57,7 @@ def _role_row(
         base_weight_decay=_common([base_value(spec, values, "weight_decay", fact) for fact in proxy]),
         formulas={
             name: _times(text, translated.get(name, ""))
-            for name, text in _formulas(spec, role, rows).items()
+            for name, text in _formulas(spec, role, rows, proxy).items()
             if name not in hidden
         },
     )
@@ -67,33 +67,39 @@ PARTS: dict[BranchPart, str] = {"outside": "", "inside": "in a block: ", "end": 
 """Place of a tensor in a residual block -> words before its formula if the tensors of a role differ in their places."""
 
 
-def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow]) -> dict[str, str]:
-    """Quantity -> formula; if tensors of the role differ by their place in a block, one formula for each place."""
+def _formulas(spec: JobSpec, role: Role, rows: Sequence[TensorRow], proxy: Sequence[TensorFacts]) -> dict[str, str]:
+    """Quantity -> formula; one for each place in a block, and for readout, matrices and biases, where they differ."""
     places = {"outside"} if spec.depth_exponent is None else {branch_part(row.name) for row in rows}
+    kinds = {_kind(fact): fact for fact in proxy}
     found: dict[str, dict[str, str]] = {}
-    for part, words in PARTS.items():
-        if part in places:
-            rule = role_rule(
-                spec.parametrization,
-                spec.optimizer.info,
-                spec.optimizer.decay_kind,
-                role,
-                decay_rule=spec.transfer.decay_rule,
-                depth_exponent=spec.depth_exponent,
-                part=part,
-            )
-            for quantity, text in rule.formulas(role).items():
-                # A formula that several places share is listed once, with the words of the first.
+    for number, part in enumerate(part for part in PARTS if part in places):
+        rule = role_rule(
+            spec.parametrization,
+            spec.optimizer.info,
+            spec.optimizer.decay_kind,
+            role,
+            decay_rule=spec.transfer.decay_rule,
+            depth_exponent=spec.depth_exponent,
+            part=part,
+        )
+        for kind, tensor in kinds.items():
+            words = (f"{kind}: " if len(kinds) > 1 else "") + (PARTS[part] if number else "")
+            for quantity, text in rule.formulas(role, tensor).items():
+                # A formula that several places or kinds share is listed once, with the words of the first.
                 found.setdefault(quantity, {}).setdefault(text, words)
     return {quantity: _listed(texts) for quantity, texts in found.items()}
 
 
+def _kind(fact: TensorFacts) -> str:
+    """Word for a tensor that tells it from others of its role by how it starts, decays and is multiplied."""
+    if fact.makes_outputs:
+        return "random readout" if fact.random else "readout"
+    return ("random" if fact.random else "constant") if fact.decayed else ("random bias" if fact.random else "bias")
+
+
 def _listed(texts: dict[str, str]) -> str:
-    """Formulas (formula -> words before it) as one text; the first one without its words."""
-    if len(texts) == 1:
-        return next(iter(texts))
-    first, *others = texts
-    return "; ".join([first, *(texts[text] + text for text in others)])
+    """Formulas (formula -> words before it) as one text; one alone has no words."""
+    return next(iter(texts)) if len(texts) == 1 else "; ".join(words + text for text, words in texts.items())
 
 
 def _times(formula: str, factor: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hpo.layout import Layout
-from hpo.mup.resolve import IDLE
+from hpo.mup.resolve import acts
 from hpo.schedules import multipliers
 from hpo.training.space import Space
 from windtunnel.types import HyperparameterName, JobSpec
@@ -183,6 +183,6 @@ class _Values:
         for index, item in enumerate(self.space.hyperparameters):
             if item.name == name and item.acts_on(facts):
                 return self.values[:, index]
-        fixed = 0.0 if facts.role in IDLE.get(name, frozenset()) else self.spec.start_value(name)
+        fixed = self.spec.start_value(name) if acts(name, facts) else 0.0
         assert fixed is not None
         return torch.full_like(self.values[:, 0], fixed)

@@ -13,7 +13,8 @@ from hpo.families.passes import Passes
 from hpo.families.proxy import Proxy
 from hpo.families.registry import build
 from hpo.layout import Layout
-from hpo.mup.resolve import IDLE
+from hpo.mup.resolve import acts
+from hpo.mup.rules import multiplier_of
 from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState
 from hpo.seeding import Stream, generator_of, generator_of_step, number_of
@@ -23,15 +24,12 @@ from hpo.training.coefficients import Coefficients, Tables, coefficients, detach
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
 from windtunnel.types import HyperparameterName, JobSpec
-from windtunnel.types.results import Role
 
 OnStep = Callable[[int], None]
 """Called after every inner step with the number of member-steps done; it may raise to stop the run."""
 
 NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
-MULTIPLIERS: dict[Role, HyperparameterName] = {"output": "output_multiplier", "input": "embedding_multiplier"}
-"""Role -> table of the loss that multiplies its tensors."""
 DIALS = ("attention_multiplier", *NOISY)
 """Tables of the loss that act inside the model's forward pass."""
 
@@ -149,7 +147,8 @@ class InnerProblem:
         self.regularisers = moving_tables(spec, layout, dtype)
         noisy = [name for name in NOISY if spec.start_value(name) is not None]
         self.noise_shapes = self.model.noise_shapes(self.batch_size, noisy) if noisy else {}
-        self.penalised = [index for index, fact in enumerate(layout.tensors) if fact.role not in IDLE["l2"]]
+        self.penalised = [index for index, fact in enumerate(layout.tensors) if acts("l2", fact)]
+        self.multipliers = [multiplier_of(fact) for fact in layout.tensors]
 
     def build_module(self) -> Proxy:
         """A module with the layout's tensors; its own initial values are not used."""
@@ -228,10 +227,10 @@ class InnerProblem:
         return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
 
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
-        """Parameters as the forward pass uses them: times the multiplier of their role, if it is searched."""
+        """Parameters as the forward pass uses them: times the multiplier that acts on them, if it is searched."""
         found = []
-        for tensor, fact in zip(tensors, self.layout.tensors, strict=True):
-            factor = loss.get(MULTIPLIERS.get(fact.role, ""))
+        for tensor, name in zip(tensors, self.multipliers, strict=True):
+            factor = None if name is None else loss.get(name)
             found.append(tensor if factor is None else tensor * factor.view(-1, *[1] * (tensor.dim() - 1)))
         return found
 

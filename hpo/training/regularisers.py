@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hpo.errors import Refused
 from hpo.layout import Layout
-from hpo.mup.resolve import IDLE, check_labels, label_for
+from hpo.mup.resolve import acts, check_labels, label_for
 from windtunnel.types import JobSpec
 
 
@@ -33,7 +33,7 @@ def moving_tables(spec: JobSpec, layout: Layout, dtype: torch.dtype) -> dict[str
                 parts = [lines.get(f"dropout.{layer}", lines.get("dropout", off)) for layer in spec.model.layers]
                 found[name] = torch.stack(parts, dim=1)
             case "l2":
-                matrices = [fact.role not in IDLE["l2"] for fact in layout.tensors]
+                matrices = [acts(name, fact) for fact in layout.tensors]
                 labels = [label_for(name, fact, terms.ends) for fact in layout.tensors]
                 pairs = zip(matrices, labels, strict=True)
                 found[name] = torch.stack([lines[label] if acts and label else off for acts, label in pairs], dim=1)

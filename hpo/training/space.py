@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hpo.errors import Refused
 from hpo.mup.labels import keys, label
-from hpo.mup.resolve import IDLE
+from hpo.mup.resolve import acts
 from windtunnel.types import HyperparameterName, JobSpec, Scope, TensorFacts
 from windtunnel.types.hyperparameters import BIJECTIONS, Bijection
 from windtunnel.types.schedules import ShapeName, is_shape
@@ -61,7 +61,7 @@ class Hyperparameter:
 
     def acts_on(self, tensor: TensorFacts) -> bool:
         """True if this coordinate sets the hyperparameter of that tensor."""
-        if tensor.role in IDLE.get(self.name, frozenset()):
+        if not acts(self.name, tensor):
             return False
         match self.scope:
             case "global":

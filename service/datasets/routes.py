@@ -7,6 +7,7 @@ from service.datasets import service
 from service.datasets.receiving import SCHEMA, upload
 from service.dependencies import CallerDependency, DatabaseDependency, DatasetId, SettingsDependency
 from service.problems.answers import PROBLEMS
+from service.proxying import address
 from windtunnel.types import Dataset
 from windtunnel.types.base import Response as ResponseModel
 
@@ -31,7 +32,7 @@ async def create_dataset(
 ) -> Response:
     """Upload a file as a data set. The same content again gives the same data set, with status 200."""
     dataset, fresh = await upload(request, database, settings, caller)
-    headers = {"location": f"/v1/datasets/{dataset.id}"}
+    headers = {"location": address(request, f"/v1/datasets/{dataset.id}")}
     return JSONResponse(dataset.model_dump(mode="json"), 201 if fresh else 200, headers)
 
 

@@ -13,6 +13,7 @@ from service.jobs.events import stream
 from service.jobs.forking import ForkRequest
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery
 from service.problems.answers import PROBLEMS, invalid
+from service.proxying import address
 from store.jobs import LONGEST_KEY
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
 
@@ -32,6 +33,7 @@ IdempotencyKey = Annotated[
 @router.post("", status_code=201, response_model=Job)
 def create_job(
     spec: JobSpec,
+    request: Request,
     response: Response,
     database: DatabaseDependency,
     settings: SettingsDependency,
@@ -40,7 +42,7 @@ def create_job(
 ) -> Job:
     """Submit a job. `{"task": "digits"}` is a complete one."""
     job = service.submit(database, settings, caller, spec, idempotency_key)
-    response.headers["location"] = f"/v1/jobs/{job.id}"
+    response.headers["location"] = address(request, f"/v1/jobs/{job.id}")
     return job
 
 
@@ -48,6 +50,7 @@ def create_job(
 def fork_job(
     job_id: JobId,
     wanted: ForkRequest,
+    request: Request,
     response: Response,
     database: DatabaseDependency,
     settings: SettingsDependency,
@@ -59,7 +62,7 @@ def fork_job(
     No training state is taken over.
     """
     job = service.fork(database, settings, caller, job_id, wanted, idempotency_key)
-    response.headers["location"] = f"/v1/jobs/{job.id}"
+    response.headers["location"] = address(request, f"/v1/jobs/{job.id}")
     return job
 
 

@@ -10,6 +10,7 @@ from service.dependencies import CallerDependency, DatabaseDependency, LawFitId
 from service.laws import service
 from service.laws.schemas import CsvQuery, FitsQuery
 from service.problems.answers import PROBLEMS
+from service.proxying import address
 from windtunnel.types.allocations import AllocationPlan, AllocationRequest
 from windtunnel.types.laws import LawFit, LawFitList
 
@@ -40,7 +41,7 @@ async def create_fit(
     is_csv = request.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/csv"
     make = service.fit_csv if is_csv else service.fit_json
     fit = await run_in_threadpool(make, database, caller, body, query)
-    response.headers["location"] = f"/v1/laws/fits/{fit.id}"
+    response.headers["location"] = address(request, f"/v1/laws/fits/{fit.id}")
     return fit
 
 

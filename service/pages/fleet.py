@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from service.caller import Caller
 from service.dependencies import CallerDependency, DatabaseDependency
 from service.fleet import service
 from service.pages.forms import FormDependency
-from service.pages.rendering import render
+from service.pages.site import Site, SiteDependency
 from store import jobs, measures, workers
 from store.database import Database
 from windtunnel.types import Job, WorkerInfo
@@ -33,19 +33,21 @@ class Line:
 
 
 @router.get("/fleet")
-def fleet_page(database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
+def fleet_page(database: DatabaseDependency, caller: CallerDependency, site: SiteDependency) -> HTMLResponse:
     """Workers and queue."""
-    return _page(database, caller)
+    return _page(site, database, caller)
 
 
 @router.post("/fleet/drain")
-def drain_page(form: FormDependency, database: DatabaseDependency, caller: CallerDependency) -> Response:
+def drain_page(
+    form: FormDependency, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+) -> Response:
     """The button: back to the list, which says that the worker drains."""
     service.drain(database, caller, form.get("worker", ""))
-    return RedirectResponse("/fleet", 303)
+    return site.to("/fleet")
 
 
-def _page(database: Database, caller: Caller) -> HTMLResponse:
+def _page(site: Site, database: Database, caller: Caller) -> HTMLResponse:
     with database.snapshot() as session:
         fleet = workers.listing(session)
         own = jobs.owned(session, [worker.job_id for worker in fleet if worker.job_id], owner=caller.owner)
@@ -55,7 +57,7 @@ def _page(database: Database, caller: Caller) -> HTMLResponse:
         waiting = jobs.page(session, owner=caller.owner, state="queued", limit=SHOWN_WAITING)
     now = datetime.now(UTC)
     lines = [Line(worker, _does(worker, now), held.get(worker.job_id or "")) for worker in fleet]
-    return render(
+    return site.page(
         "fleet.html",
         lines=lines,
         mine=mine,

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, SettingsDependency
 from service.jobs import service
 from service.jobs.forking import ForkRequest, merged
 from service.pages.forms import Form, FormDependency, number
 from service.pages.job_fields import fork_form, plan_form
-from service.pages.rendering import render
+from service.pages.site import SiteDependency
 from service.pages.views import job_view
 from service.plans import service as plan_service
 from service.plans.schemas import PlanRequest
@@ -27,24 +27,24 @@ MORE = "overrides"
 
 
 @router.post("/jobs/{job_id}/cancel")
-def cancel_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
+def cancel_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency) -> Response:
     """The button: back to the job."""
     service.cancel(database, caller, job_id)
-    return _to(f"/jobs/{job_id}")
+    return site.to(f"/jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/pause")
-def pause_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
+def pause_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency) -> Response:
     """The button: back to the job."""
     service.pause(database, caller, job_id)
-    return _to(f"/jobs/{job_id}")
+    return site.to(f"/jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/resume")
-def resume_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
+def resume_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency) -> Response:
     """The button: back to the job."""
     service.resume(database, caller, job_id)
-    return _to(f"/jobs/{job_id}")
+    return site.to(f"/jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/fork")
@@ -55,6 +55,7 @@ def fork_page(
     database: DatabaseDependency,
     settings: SettingsDependency,
     caller: CallerDependency,
+    site: SiteDependency,
 ) -> Response:
     """The form: on to the page of the new job, or back to the form with what is wrong."""
     parent = service.get(database, caller, job_id)
@@ -64,14 +65,14 @@ def fork_page(
         made = service.fork(database, settings, caller, job_id, wanted)
     except (ProblemError, TooManyJobs) as error:
         problem = problem_of(request, error)
-        view = job_view(database, caller, job_id, str(request.base_url)) | {"fork": fork_form(parent, form, problem)}
-        return render("job.html", problem.status, **view)
-    return _to(f"/jobs/{made.id}")
+        view = job_view(database, caller, job_id, site.url) | {"fork": fork_form(parent, form, problem)}
+        return site.page("job.html", problem.status, **view)
+    return site.to(f"/jobs/{made.id}")
 
 
 @router.post("/jobs/{job_id}/plans")
 def plan_page(
-    request: Request, job_id: JobId, form: FormDependency, database: DatabaseDependency, caller: CallerDependency
+    job_id: JobId, form: FormDependency, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
 ) -> Response:
     """The form: on to the page of the plan, or back to the form with what is wrong."""
     job = service.get(database, caller, job_id)
@@ -80,9 +81,9 @@ def plan_page(
         wanted = validated(PlanRequest, size | {"force": "force" in form, "law_fit": form.get("law_fit")})
         plan = plan_service.create(database, caller, job_id, wanted)
     except ProblemError as error:
-        view = job_view(database, caller, job_id, str(request.base_url)) | {"plan": plan_form(job, form, error.problem)}
-        return render("job.html", error.problem.status, **view)
-    return _to(f"/plans/{plan.id}")
+        view = job_view(database, caller, job_id, site.url) | {"plan": plan_form(job, form, error.problem)}
+        return site.page("job.html", error.problem.status, **view)
+    return site.to(f"/plans/{plan.id}")
 
 
 def _overrides(form: Mapping[str, str], blank: Form) -> Any:
@@ -103,7 +104,3 @@ def _overrides(form: Mapping[str, str], blank: Form) -> Any:
             value = {name: value}
         found = merged(found, value)
     return found
-
-
-def _to(address: str) -> RedirectResponse:
-    return RedirectResponse(address, 303)

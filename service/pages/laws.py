@@ -6,14 +6,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from pydantic import model_validator
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from service.caller import Caller
 from service.dependencies import CallerDependency, DatabaseDependency, LawFitId
 from service.laws import service
 from service.laws.schemas import CsvQuery
 from service.pages.forms import FormDependency
-from service.pages.rendering import render
+from service.pages.site import Site, SiteDependency
 from service.problems.answers import ProblemError
 from store import law_fits
 from store.database import Database
@@ -53,14 +53,16 @@ class ThemeQuery(RequestModel):
 
 @router.get("/laws")
 def laws_page(
-    query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, caller: CallerDependency
+    query: Annotated[BudgetQuery, Query()], database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
 ) -> HTMLResponse:
     """Stored fits, the form for another, and a budget spent by each law."""
-    return _page(query, database, caller)
+    return _page(site, query, database, caller)
 
 
 @router.post("/laws")
-def fit_form(form: FormDependency, database: DatabaseDependency, caller: CallerDependency) -> Response:
+def fit_form(
+    form: FormDependency, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+) -> Response:
     """The forms, of a table and of a job's grid: on to the page of the fit, or back to the form with what is wrong."""
     table = form.get("csv", "").replace("\r\n", "\n")
     try:
@@ -69,17 +71,17 @@ def fit_form(form: FormDependency, database: DatabaseDependency, caller: CallerD
         else:
             fit = service.fit_csv(database, caller, table.encode(errors="surrogatepass"), CsvQuery())
     except ProblemError as error:
-        return _page(BudgetQuery(), database, caller, table, error.problem)
-    return RedirectResponse(f"/laws/{fit.id}", 303)
+        return _page(site, BudgetQuery(), database, caller, table, error.problem)
+    return site.to(f"/laws/{fit.id}")
 
 
 def _page(
-    query: BudgetQuery, database: Database, caller: Caller, typed: str = "", problem: Problem | None = None
+    site: Site, query: BudgetQuery, database: Database, caller: Caller, typed: str = "", problem: Problem | None = None
 ) -> HTMLResponse:
     with database.snapshot() as session:
         fits = law_fits.page(session, owner=caller.owner).items
     asked = query.model_dump(exclude={"theme"}, exclude_none=True)
-    return render(
+    return site.page(
         "laws.html",
         200 if problem is None else problem.status,
         fits=fits,
@@ -105,9 +107,11 @@ def budget_figure(
 
 
 @router.get("/laws/{fit_id}")
-def fit_page(fit_id: LawFitId, database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
+def fit_page(
+    fit_id: LawFitId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+) -> HTMLResponse:
     """One fit."""
-    return render("law_fit.html", fit=service.get(database, caller, fit_id))
+    return site.page("law_fit.html", fit=service.get(database, caller, fit_id))
 
 
 @router.get("/laws/{fit_id}/figures/{name}.json")

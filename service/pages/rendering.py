@@ -1,45 +1,20 @@
 """Turns templates into pages: the Jinja environment, how numbers, times and sizes read, and the small lines of a list."""
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
 
 import windtunnel
 from service.pages.assets import asset
 from windtunnel.types import JobSpec, UnknownTask, is_dataset
+from windtunnel.types.verdicts import estimate, number
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 WIDTH, HEIGHT, MARGIN = 96, 26, 3
 """Sizes of a sparkline, in pixels."""
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A value with so many significant digits, as people write it: 0.003, 1.2e-05, 12,345."""
-    if value is None:
-        return "–"
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    if 1e-4 <= abs(value) < 1e6:
-        places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        text = f"{value:,.{places}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{value:.{digits}g}"
-
-
-def estimate(mean: float | None, stderr: float | None) -> str:
-    """A mean and its standard error, rounded to the error's second digit: 0.1234 ± 0.0021."""
-    if mean is None:
-        return "–"
-    if stderr is None or not math.isfinite(stderr) or stderr <= 0:
-        return number(mean)
-    places = min(6, max(0, 1 - math.floor(math.log10(stderr))))
-    return f"{mean:.{places}f} ± {stderr:.{places}f}"
 
 
 def percent(share: float | None, places: int = 1) -> str:
@@ -131,10 +106,5 @@ def _environment() -> Environment:
     return environment
 
 
-_ENVIRONMENT = _environment()
-
-
-def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:
-    """A page. Never cached: it shows where things stand."""
-    body = _ENVIRONMENT.get_template(template).render(**context)
-    return HTMLResponse(body, status, headers={"cache-control": "no-store"})
+ENVIRONMENT = _environment()
+"""Templates of the pages. Each is given ``root``, the path that its addresses begin with."""

@@ -12,8 +12,8 @@ from service.dependencies import CallerDependency, DatabaseDependency, JobId, Pl
 from service.jobs.schemas import JobsQuery
 from service.pages import datasets, fleet, job_forms, keys, submitting
 from service.pages import laws as laws_pages
-from service.pages.rendering import render
 from service.pages.signing_in import sign_in_page
+from service.pages.site import SiteDependency, site_of
 from service.pages.views import job_view, jobs_view, outer_steps, plan_view
 from service.plans import service as plan_service
 from store import jobs
@@ -52,21 +52,24 @@ def jobs_page(
     database: DatabaseDependency,
     settings: SettingsDependency,
     caller: CallerDependency,
+    site: SiteDependency,
 ) -> HTMLResponse:
     """Every job, and the form for another."""
-    return render("jobs.html", **jobs_view(database, settings, query, caller, query.dataset))
+    return site.page("jobs.html", **jobs_view(database, settings, query, caller, query.dataset))
 
 
 @router.get("/jobs/{job_id}")
-def job_page(request: Request, job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
+def job_page(job_id: JobId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency) -> HTMLResponse:
     """One job."""
-    return render("job.html", **job_view(database, caller, job_id, str(request.base_url)))
+    return site.page("job.html", **job_view(database, caller, job_id, site.url))
 
 
 @router.get("/plans/{plan_id}")
-def plan_page(plan_id: PlanId, database: DatabaseDependency, caller: CallerDependency) -> HTMLResponse:
+def plan_page(
+    plan_id: PlanId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+) -> HTMLResponse:
     """One plan."""
-    return render("plan.html", **plan_view(database, caller, plan_id))
+    return site.page("plan.html", **plan_view(database, caller, plan_id))
 
 
 @router.get("/jobs/{job_id}/figures/{name}.json")
@@ -127,7 +130,7 @@ def problem_page(request: Request, problem: Problem) -> HTMLResponse:
     """A problem for people; the form to sign in with where that is what is missing."""
     if problem.status == 401:
         return sign_in_page(request, 401)
-    return render("problem.html", problem.status, problem=problem)
+    return site_of(request).page("problem.html", problem.status, problem=problem)
 
 
 def _json(figure: Any) -> Response:

@@ -1,8 +1,8 @@
 """Sentences for the events of a job's log."""
 
-from service.pages.rendering import estimate, number
 from windtunnel.types import JobEvent, OuterStep
 from windtunnel.types.jobs import out_of
+from windtunnel.types.verdicts import estimate, number
 
 PLAIN = {
     "queued": "waits for a worker",
@@ -36,7 +36,8 @@ def sentence(event: JobEvent) -> str:
         case "crashed":
             text = str(data["failure"]["message"])
         case "succeeded":
-            text = f"test loss {estimate(data['test']['mean'], data['test']['stderr'])}"
+            judged = {part: estimate(data[part]["mean"], data[part]["stderr"]) for part in ("validation", "test")}
+            text = f"best loss {judged['validation']} on fresh seeds, test loss {judged['test']}"
         case _:
             text = ", ".join(f"{name} {value}" for name, value in data.items() if value is not None)
     return text

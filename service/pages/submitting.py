@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from service.caller import Caller
 from service.dependencies import CallerDependency, DatabaseDependency, SettingsDependency
@@ -14,7 +14,8 @@ from service.estimates.service import estimated
 from service.jobs.admission import size_in_words
 from service.jobs.service import submit
 from service.pages.forms import FormDependency
-from service.pages.rendering import duration, number, render
+from service.pages.rendering import duration
+from service.pages.site import Site, SiteDependency
 from service.problems.answers import ProblemError, invalid, problem_of, validated
 from service.problems.fields import allowed_values, locate
 from service.settings import ServiceSettings
@@ -24,6 +25,7 @@ from windtunnel.tasks import TASKS
 from windtunnel.types import SCHEDULES, Dataset, FieldError, JobSpec, Problem, Target
 from windtunnel.types.estimates import Estimate
 from windtunnel.types.families import FAMILIES
+from windtunnel.types.verdicts import number
 
 router = APIRouter(include_in_schema=False)
 
@@ -76,6 +78,7 @@ def submit_page(
     database: DatabaseDependency,
     settings: SettingsDependency,
     caller: CallerDependency,
+    site: SiteDependency,
 ) -> Response:
     """The form: on to the page of the job; or back to the form with an estimate, or with what is wrong.
 
@@ -87,12 +90,12 @@ def submit_page(
         spec = written(text)
         if asked:
             estimate = estimated(database, settings, caller, spec)
-            return _again(text, 200, cost=in_a_sentence(estimate), problem=_misfit(estimate))
+            return _again(site, text, 200, cost=in_a_sentence(estimate), problem=_misfit(estimate))
         job = submit(database, settings, caller, spec)
     except (ProblemError, TooManyJobs) as error:
         problem = problem_of(request, error)
-        return _again(text, 200 if asked else problem.status, problem=problem)
-    return RedirectResponse(f"/jobs/{job.id}", 303)
+        return _again(site, text, 200 if asked else problem.status, problem=problem)
+    return site.to(f"/jobs/{job.id}")
 
 
 def written(text: str) -> JobSpec:
@@ -136,8 +139,8 @@ def _misfit(estimate: Estimate) -> Problem | None:
     return invalid(estimate.changes).problem if estimate.changes else None
 
 
-def _again(text: str, status: int, *, cost: str = "", problem: Problem | None = None) -> Response:
-    return render("new_job.html", status, example=text, help=field_help(), cost=cost, problem=problem)
+def _again(site: Site, text: str, status: int, *, cost: str = "", problem: Problem | None = None) -> Response:
+    return site.page("new_job.html", status, example=text, help=field_help(), cost=cost, problem=problem)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def jobs_view(
     }
 
 
-def job_view(database: Database, caller: Caller, job_id: str, base_url: str) -> dict[str, Any]:
+def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[str, Any]:
     """One job: where it stands, what it found, how to get the same."""
     with database.snapshot() as session:
         job = jobs.get(session, job_id, owner=caller.owner)
@@ -93,7 +93,7 @@ def job_view(database: Database, caller: Caller, job_id: str, base_url: str) -> 
         "attempts": claims,
         "last_seq": log[-1].seq if log else 0,
         "ended": job.state in TERMINAL_STATES,
-        "recipes": _recipes(job, base_url),
+        "recipes": _recipes(job, url),
         "fork": fork_form(job),
         "plan": plan_form(job),
         "figures": JOB_FIGURES,
@@ -191,17 +191,16 @@ def _loss_line(session: Session, caller: Caller, job_id: str) -> str:
     return sparkline(series[0].values) if series else ""
 
 
-def _recipes(job: Job, base_url: str) -> dict[str, str]:
+def _recipes(job: Job, url: str) -> dict[str, str]:
     """Commands that start the same job again and read this one."""
     spec = job.spec.model_dump(mode="json", exclude_defaults=True)
     if "schedule" in spec:  # its name is each kind's default, and says which kind it is
         spec["schedule"]["name"] = job.spec.schedule.name
     body = shlex.quote(json.dumps(spec))
-    root = base_url.rstrip("/")
     return {
-        "curl": f"# this job\ncurl -s {root}/v1/jobs/{job.id}\n\n# the same again\n"
-        f"curl -s {root}/v1/jobs -H 'Content-Type: application/json' \\\n  -d {body}",
+        "curl": f"# this job\ncurl -s {url}/v1/jobs/{job.id}\n\n# the same again\n"
+        f"curl -s {url}/v1/jobs -H 'Content-Type: application/json' \\\n  -d {body}",
         "Python": "from windtunnel import Client\n\n"
-        f'client = Client("{root}")\njob = client.jobs.get("{job.id}")\nresult = job.wait()\n\n'
+        f'client = Client("{url}")\njob = client.jobs.get("{job.id}")\nresult = job.wait()\n\n'
         f"# the same again\njob = client.jobs.create({spec!r})",
     }

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
 from service.plans import service
 from service.plans.schemas import PlanList, PlanQuery, PlanRequest
 from service.problems.answers import PROBLEMS
+from service.proxying import address
 from windtunnel.types import TransferPlan
 from windtunnel.types.exports import EXPORTS
 
@@ -17,11 +18,16 @@ router = APIRouter(prefix="/v1", tags=["plans"], responses=PROBLEMS)
 
 @router.post("/jobs/{job_id}/plans", status_code=201, response_model=TransferPlan)
 def create_plan(
-    job_id: JobId, wanted: PlanRequest, response: Response, database: DatabaseDependency, caller: CallerDependency
+    request: Request,
+    job_id: JobId,
+    wanted: PlanRequest,
+    response: Response,
+    database: DatabaseDependency,
+    caller: CallerDependency,
 ) -> TransferPlan:
     """The config of a large model, from what the job found for the proxy."""
     plan = service.create(database, caller, job_id, wanted)
-    response.headers["location"] = f"/v1/plans/{plan.id}"
+    response.headers["location"] = address(request, f"/v1/plans/{plan.id}")
     return plan
 
 

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from service.problems.problems import field_errors
+from service.proxying import route_of
 from service.security import HEADERS
 from store.errors import (
     DATABASE_ERRORS,
@@ -110,7 +111,7 @@ def _handler(translate: typing.Callable[[Request, Any], ProblemError]) -> Any:
 
 
 def _wants_page(request: Request) -> bool:
-    path = request.url.path
+    path = route_of(request.scope)
     if (
         path.startswith(("/v1/", "/static/"))
         or path.endswith(".json")
@@ -218,7 +219,7 @@ def _http(request: Request, error: HTTPException) -> ProblemError:
 
 def _methods(request: Request) -> str:
     """Methods of every route at the request's path; the router names those of the first one only."""
-    here = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(request.url.path)]
+    here = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(route_of(request.scope))]
     return ", ".join(sorted({method for route in here for method in route.methods or ()}))
 
 

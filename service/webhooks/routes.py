@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from service.dependencies import CallerDependency, DatabaseDependency, SettingsDependency, WebhookId
 from service.problems.answers import PROBLEMS
+from service.proxying import address
 from service.webhooks import service
 from service.webhooks.sender import Sender
 from windtunnel.types import NewWebhook, Webhook, WebhookDelivery, WebhookDetails, WebhookRequest
@@ -32,6 +33,7 @@ class WebhookList(ResponseModel):
 @router.post("", status_code=201, response_model=NewWebhook)
 def create_webhook(
     wanted: WebhookRequest,
+    request: Request,
     response: Response,
     *,
     database: DatabaseDependency,
@@ -40,7 +42,7 @@ def create_webhook(
 ) -> NewWebhook:
     """Have events of your jobs sent to a URL. The secret that signs them is in this answer and nowhere else."""
     made = service.create(database, settings, caller, wanted)
-    response.headers["location"] = f"/v1/webhooks/{made.id}"
+    response.headers["location"] = address(request, f"/v1/webhooks/{made.id}")
     return made
 
 

@@ -57,6 +57,6 @@ def test_a_step_whose_runs_all_diverged_has_a_line_without_a_loss():
         run_equivalents=40.0,
     )
     assert step_line(step) == "step 2/5 every run diverged cost 40.0 learning_rate=0.5"
-    assert step_line(step.model_copy(update={"loss": 0.25})) == "step 2/5 loss 0.2500 ± 0.0000 cost 40.0 learning_rate=0.5"
+    assert step_line(step.model_copy(update={"loss": 0.25})) == "step 2/5 loss 0.25 cost 40.0 learning_rate=0.5"
     several = step.model_copy(update={"starts": 3, "leader": 1})
     assert step_line(several) == "step 2/5 every run diverged cost 40.0 starts 3 leader 1 learning_rate=0.5"

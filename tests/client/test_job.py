@@ -14,7 +14,7 @@ def test_follow_gives_every_outer_step_in_order_and_ends_with_the_job(client, sm
     assert all(isinstance(step, OuterStep) for step in steps)
     assert job.refresh().state == "succeeded"
     assert job.best is not None
-    assert f"loss {job.best.loss:.4f}" in repr(job)
+    assert f"best loss {job.result().best.validation.words} (on fresh seeds, " in repr(job)
 
 
 def test_events_are_dense_and_the_same_when_read_later(client, finished):

@@ -138,7 +138,9 @@ def test_a_plan_at_the_proxys_size_trains_as_the_engine_did(finish, plan_of, fie
     optimizer = windtunnel.torch.optimizer(model, plan)
     schedule = windtunnel.torch.schedule(optimizer, plan)
     start = problem.layout.split(draw.noise)
-    model.load_state_dict({name: part[0] for name, part in zip(problem.layout.names, start, strict=True)}, strict=False)
+    with torch.no_grad():
+        for name, part in zip(problem.layout.names, start, strict=True):
+            model.get_parameter(name).copy_(part[0])
     for step in range(12):
         batch = problem.batch(draw, step)
         optimizer.zero_grad()
@@ -183,7 +185,9 @@ def test_a_plan_with_penalty_smoothing_and_mixture_trains_as_the_engine_did(fini
     shares = dict(zip(plan.mixture_weights, problem.shares.tolist(), strict=True))
     loss = windtunnel.torch.criterion(plan, shares)
     start = problem.layout.split(draw.noise)
-    model.load_state_dict({name: part[0] for name, part in zip(problem.layout.names, start, strict=True)}, strict=False)
+    with torch.no_grad():
+        for name, part in zip(problem.layout.names, start, strict=True):
+            model.get_parameter(name).copy_(part[0])
     for step in range(12):
         batch = problem.batch(draw, step)
         optimizer.zero_grad()
@@ -229,7 +233,9 @@ def test_a_plan_of_every_family_trains_as_the_engine_did(finish, plan_of, family
     optimizer = windtunnel.torch.optimizer(model, plan)
     schedule = windtunnel.torch.schedule(optimizer, plan)
     start = problem.layout.split(draw.noise)
-    model.load_state_dict({name: part[0] for name, part in zip(problem.layout.names, start, strict=True)}, strict=False)
+    with torch.no_grad():
+        for name, part in zip(problem.layout.names, start, strict=True):
+            model.get_parameter(name).copy_(part[0])
     for step in range(6):
         batch = problem.batch(draw, step)
         optimizer.zero_grad()

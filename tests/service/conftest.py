@@ -19,10 +19,10 @@ from store.database import Database
 from store.keys import LOCAL
 from store.leases import Lease
 from windtunnel.types import (
+    BestPoint,
     CoordinateCheck,
     CoordinateSlope,
     Cost,
-    CurrentPoint,
     EstimatorChoice,
     Failure,
     JobSpec,
@@ -127,7 +127,7 @@ class Jobs:
         done = Progress(
             outer_step=number, outer_steps=3, inner_steps=0, phase="tune", fraction=number / 4, run_equivalents=4.0 * number
         )
-        point = CurrentPoint(outer_step=number, loss=step.loss, stderr=step.stderr, hyperparameters=step.hyperparameters)
+        point = BestPoint(outer_step=number, loss=step.loss, stderr=step.stderr, hyperparameters=step.hyperparameters)
         with self.database.transaction() as session:
             leases.progress(session, lease, done, point, point)
             metrics.record(session, lease, number, {"loss": step.loss, "loss_stderr": step.stderr})

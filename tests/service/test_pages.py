@@ -70,7 +70,7 @@ def test_job_list_shows_every_job_with_its_numbers(client, work):
     work.succeeded(name="first flight")
     work.queued(task="synthetic")
     text = page(client, "/").text
-    for words in ("first flight", "succeeded", "0.500 ± 0.010", "queued", "synthetic", "untitled"):
+    for words in ("first flight", "succeeded", "0.250 ± 0.010", "on fresh seeds", "queued", "synthetic", "untitled"):
         assert words in text
 
 

@@ -14,11 +14,12 @@ from store.errors import LeaseLost
 from store.keys import LOCAL
 from store.leases import Lease
 from store.tables import jobs as jobs_table
-from windtunnel.types import CurrentPoint, Failure, Job, JobSpec, Progress, TuneResult
+from windtunnel.types import BestPoint, CurrentPoint, Failure, Job, JobSpec, Progress, TuneResult
 
 CRASH = Failure(type="crashed", message="the job process was killed by SIGSEGV")
 DONE = Progress(outer_step=1, outer_steps=12, inner_steps=3, phase="tune", fraction=0.1, run_equivalents=2.0)
 POINT = CurrentPoint(outer_step=1, loss=0.5, stderr=0.1, hyperparameters={"learning_rate": 0.1})
+BEST = BestPoint(**POINT.model_dump())
 
 
 def job(database: Database, lease: Lease) -> Job:
@@ -243,10 +244,10 @@ def test_a_lost_worker_counts_as_a_crash(database: Database, submitted: str) -> 
 
 def test_progress_keeps_points_that_it_does_not_name(database: Database, lease: Lease) -> None:
     with database.transaction() as s:
-        assert not leases.progress(s, lease, DONE, POINT, POINT).cancel
+        assert not leases.progress(s, lease, DONE, POINT, BEST).cancel
         leases.progress(s, lease, DONE.model_copy(update={"inner_steps": 9}))
     seen = job(database, lease)
-    assert (seen.progress.inner_steps, seen.current, seen.best) == (9, POINT, POINT)
+    assert (seen.progress.inner_steps, seen.current, seen.best) == (9, POINT, BEST)
 
 
 def test_a_failure_comes_back_with_its_reason(database: Database, lease: Lease) -> None:

@@ -120,7 +120,7 @@ def test_two_processes_train_a_sharded_model_as_one_trains_the_whole(make_plan, 
 
 
 def test_weights_that_were_replaced_after_the_optimizer_was_made_are_trained(make_plan) -> None:
-    plan = make_plan(clip_norm=0.1)
+    plan = make_plan((2.0, 0.25, 0.125), clip_norm=0.1)
     trained, twin = Net(plan.width), Net(plan.width)
     first, second = windtunnel.torch.optimizer(trained, plan), windtunnel.torch.optimizer(twin, plan)
     twin.load_state_dict(copy.deepcopy(trained.state_dict()), assign=True)

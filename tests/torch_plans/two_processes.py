@@ -98,7 +98,25 @@ def resumed(
         shard(twin, case)
         other = windtunnel.torch.optimizer(twin, plan, seed=99)
     ticks = windtunnel.torch.schedule(other, plan)
-    set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
+    if "broadcast" in case:
+        # The first process alone has the state; torch copies it into the parameters themselves before it loads them.
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        weights, state = (weights, state) if dist.get_rank() == 0 else ({}, {})
+        set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=options)
+        # What is not in a state dict stays as it is.
+        kept = {"readout.bias": weights["readout.bias"].clone()} if dist.get_rank() == 0 else {}
+        partial = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
+        set_model_state_dict(twin, kept, options=partial)
+    elif "written" in case:
+        # In place, as torch.distributed.checkpoint.load does.
+        shards = get_model_state_dict(twin)
+        set_model_state_dict(source := Net(plan.width), weights, options=WHOLE)
+        for name, value in shards.items():
+            fill(value, source.state_dict()[name])
+        set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
+        twin.state_dict()
+    else:
+        set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
     ticks.load_state_dict(clock.state_dict())
     return twin, other, ticks
 

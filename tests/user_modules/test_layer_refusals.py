@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[Build, str, str]] = {
     ),
     "reentrant checkpoint": (
         doing(lambda net, h: checkpoint(net.layer, h, use_reentrant=True), lambda width: nn.Linear(width, width)),
-        "no population",
+        "no gradient|no population",
         "torch.utils.checkpoint",
     ),
     "LSTM": (doing(recurrent, lambda w: nn.LSTM(w, w, batch_first=True)), "'layer' .* an LSTM which", "plain torch"),

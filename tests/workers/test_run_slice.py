@@ -81,9 +81,12 @@ def test_a_job_runs_to_its_end_and_tells_it_in_order(
         job = jobs.get(s, lease.job_id, owner=LOCAL)
         series = {entry.series: entry for entry in metrics.points(s, lease.job_id, owner=LOCAL)}
         (plan,) = plans.of_job(s, lease.job_id, owner=LOCAL)
+        result = jobs.result(s, lease.job_id, owner=LOCAL)
     assert job.state == "succeeded" and job.progress.fraction == 1.0 and job.progress.phase == "done"
     assert job.current is not None and job.current.outer_step == 3
-    assert job.best is not None and job.best.loss == min(series["loss"].values)
+    assert job.best is not None and result is not None
+    assert (job.best.loss, job.best.judged_on) == (result.best.validation.mean, "fresh")
+    assert job.best.gain == result.gain is not None
     assert series["loss"].steps == [0, 1, 2, 3]
     asked = [event.data["outer_step"] for event in told(sqlite, lease) if event.data.get("arm") == "gradient"]
     assert series["gradient_norm"].steps == asked != []

@@ -68,7 +68,7 @@ def list_jobs(
     if not jobs:
         output.say("no jobs" + (" like that" if state or task or search else ""), style="dim")
         return
-    headings = ("id", "name", "task", "state", "done", "best loss", "runs", "age")
+    headings = ("id", "name", "task", "state", "done", "best loss", "verdict", "runs", "age")
     output.show(output.table(headings, map(_row, jobs), right=("done", "best loss", "runs", "age")))
     if more:
         output.say(f"there are more than {limit}; see more with --limit {4 * limit}", style="dim")
@@ -184,9 +184,9 @@ def _tell(job: WireJob, as_json: bool, asked: str | None) -> None:
 
 
 def _row(job: WireJob) -> tuple[str | Text, ...]:
-    best = "-" if job.best is None else f"{job.best.loss:.4f}"
-    runs = f"{job.progress.run_equivalents:.1f}"
-    return (job.id, job.name, job.spec.task, _state(job), f"{job.progress.fraction:.0%}", best, runs, _age(job.created_at))
+    done, runs = f"{job.progress.fraction:.0%}", f"{job.progress.run_equivalents:.1f}"
+    best = (job.best_loss, job.verdict)
+    return (job.id, job.name, job.spec.task, _state(job), done, *best, runs, _age(job.created_at))
 
 
 def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
@@ -206,6 +206,7 @@ def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
             f"({progress.phase})",
         ),
         ("cost so far", f"{progress.run_equivalents:.1f} runs of the proxy"),
+        *([("best loss", f"{job.best_loss}, {job.verdict}")] if job.best and result is None else []),
         ("created", f"{_age(job.created_at)} ago"),
         *([("worker", job.worker)] if job.worker and job.state == "running" else []),
         *([("attempts", str(job.attempts))] if job.attempts > 1 else []),

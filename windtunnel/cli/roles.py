@@ -75,6 +75,15 @@ def roles(
             show_default=False,
         ),
     ] = None,
+    widths: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--width",
+            min=1,
+            help="With --save: a width that a table of rounded sizes is to have, too. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the muP role of every parameter of a module: input, hidden, output, vector or scalar, and why.
@@ -95,10 +104,12 @@ def roles(
     from hpo.errors import HpoError
 
     given = dict(map(role_override, overrides or []))
+    if widths and save is None:
+        raise typer.BadParameter("widths are those of a table that is written: give --save FILE", param_hint="--width")
     found = modules_of(reference, family, task)
     try:
         if isinstance(found, UserTask):
-            _of_task(found, base, delta, given, save, as_json=as_json)
+            _of_task(found, base, delta, given, save, widths or [], as_json=as_json)
             return
         if save is not None:
             raise typer.BadParameter(
@@ -175,7 +186,14 @@ def _of_family(family: str) -> Callable[[int], Any]:
 
 
 def _of_task(
-    task: UserTask, base: int | None, delta: int | None, given: dict[str, Role], save: Path | None, *, as_json: bool
+    task: UserTask,
+    base: int | None,
+    delta: int | None,
+    given: dict[str, Role],
+    save: Path | None,
+    widths: list[int],
+    *,
+    as_json: bool,
 ) -> None:
     from dataclasses import replace
 
@@ -186,7 +204,7 @@ def _of_task(
     if save is not None and (given or delta or base):
         raise typer.BadParameter("the table follows the task: put roles and width into it", param_hint="--save")
     try:
-        table, info = described(sized, delta)
+        table, info = described(sized, delta, widths)
     except HpoError as error:
         raise SpecError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
     if save is not None:

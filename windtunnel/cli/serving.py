@@ -42,6 +42,14 @@ def serve(
             min=0, max=65_535, help="Port; 0 takes a free one. Default: WINDTUNNEL_PORT, else 8000.", show_default=False
         ),
     ] = None,
+    root_path: Annotated[
+        str | None,
+        typer.Option(
+            help="Path under which a proxy serves this server: /tunnel. Default: WINDTUNNEL_ROOT_PATH, else "
+            "X-Forwarded-Prefix of a proxy on this machine.",
+            show_default=False,
+        ),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     workers: Slots = None,
@@ -63,6 +71,7 @@ def serve(
       windtunnel serve
       windtunnel serve --port 9000 --data-dir /var/lib/windtunnel --workers 2
       windtunnel serve --host 0.0.0.0   (after `windtunnel keys create`)
+      windtunnel serve --root-path /tunnel   (behind https://host/tunnel/)
       windtunnel serve --no-worker --database-url postgresql://user@db/windtunnel
       windtunnel serve --broker-url redis://redis:6379/0 --database-url postgresql://user@db/windtunnel
     """
@@ -80,7 +89,7 @@ def serve(
     from service.settings import ServiceSettings
 
     places = {"data_dir": data_dir, "database_url": database_url, "broker_url": broker_url}
-    settings = _read(ServiceSettings, host=host, port=port, **places)
+    settings = _read(ServiceSettings, host=host, port=port, root_path=root_path, **places)
     _need_driver(settings)
     given = {"slots": workers, "threads": threads, "data_dir": data_dir, "database_url": database_url}
     with _embedded(wanted=not no_worker, broker_url=broker_url, **given) as dispatcher:

@@ -10,9 +10,21 @@ from rich.text import Text
 from windtunnel.cli import output
 from windtunnel.cli.exits import ExitCode
 from windtunnel.client import Job, JobProgress, Result
+from windtunnel.client._events import outer_step
+from windtunnel.client._progress import PHASES
 from windtunnel.types import Job as WireJob
 from windtunnel.types import LossEstimate, OuterStep
 from windtunnel.types.jobs import out_of
+from windtunnel.types.verdicts import estimate
+
+EVENTS = {
+    "queued": PHASES["waiting"],
+    "started": "a worker has taken the job",
+    "finishing": PHASES["finish"],
+    "requeued": "back in the queue",
+    "plan_created": "plan made",
+}
+"""Type of an event -> what happens, where the type does not say it."""
 
 
 def follow_job(job: Job, *, as_json: bool) -> None:
@@ -30,8 +42,7 @@ def follow_job(job: Job, *, as_json: bool) -> None:
     if output.messages().is_terminal:
         _live(job)
     else:
-        for step in job.follow():
-            typer.echo(step_line(step))
+        _lines(job)
     job.refresh()
     print_outcome(job, as_json=False)
 
@@ -42,7 +53,7 @@ def wait_for_end(job: Job, timeout: float | None) -> None:
     Raises:
         WaitTimeout: the job did not end in time.
     """
-    with JobProgress() as bar:
+    with JobProgress(shown=True) as bar:
         for wire in job.watch(timeout):
             bar.show(wire)
 
@@ -84,7 +95,10 @@ def summary(result: Result) -> list[RenderableType]:
     ended = [] if result.early_stopping is None else [Text(f"early stopping: {result.early_stopping.sentence}")]
     grid = [] if result.scaling is None else [Text(f"scaling laws: {result.scaling.sentence}")]
     proof = [] if result.certificate is None else [Text(f"certificate: {result.certificate.sentence}")]
+    check = [] if result.coordinate_check is None else [Text(f"coordinate check: {result.coordinate_check.sentence}")]
     return [
+        Text(f"best loss {result.verdict}"),
+        Text(),
         output.table((unit(result.best.test), "start", "best"), losses, right=("start", "best")),
         Text(),
         output.table(("hyperparameter", "start", "best"), values, right=("start", "best")),
@@ -92,6 +106,7 @@ def summary(result: Result) -> list[RenderableType]:
         *ended,
         *grid,
         *proof,
+        *check,
     ]
 
 
@@ -117,7 +132,7 @@ def points(job: WireJob) -> list[RenderableType]:
         for label, value in job.current.hyperparameters.items()
     ]
     now, best = f"step {job.current.outer_step}", f"best (step {job.best.outer_step})"
-    losses = [f"{point.loss:.4f} ± {point.stderr:.4f}" for point in (job.current, job.best)]
+    losses = (job.current.words, job.best_loss)
     return [output.table(("", now, best), [("validation loss", *losses), *rows], right=(now, best))]
 
 
@@ -130,10 +145,20 @@ def _live(job: Job) -> None:
             live.update(Group(progress.bar, *points(wire)))
 
 
+def _lines(job: Job) -> None:
+    """A line for each outer step on standard output, one for each other event on standard error."""
+    for event in job.events():
+        step = outer_step(event)
+        if step is not None:
+            typer.echo(step_line(step))
+        else:
+            output.say(f"{event.at:%H:%M:%S} {EVENTS.get(event.type, event.type.replace('_', ' '))}", style="dim")
+
+
 def step_line(step: OuterStep) -> str:
     """An outer step in one line, for output that is not a terminal."""
     values = " ".join(f"{label}={value:.4g}" for label, value in step.hyperparameters.items())
-    loss = "every run diverged" if step.loss is None else f"loss {step.loss:.4f} ± {step.stderr:.4f}"
+    loss = "every run diverged" if step.loss is None else f"loss {estimate(step.loss, step.stderr)}"
     ended = f" ended early {step.ended_early}" if step.ended_early else ""
     starts = "" if step.starts is None else f" starts {step.starts} leader {step.leader}"
     return (
@@ -141,9 +166,9 @@ def step_line(step: OuterStep) -> str:
     )
 
 
-def _loss(estimate: LossEstimate) -> str:
-    accuracy = "" if estimate.accuracy is None else f" ({100 * estimate.accuracy:.1f} % right)"
-    return f"{estimate.mean:.4f} ± {estimate.stderr:.4f}{accuracy}"
+def _loss(loss: LossEstimate) -> str:
+    accuracy = "" if loss.accuracy is None else f" ({100 * loss.accuracy:.1f} % right)"
+    return f"{loss.words}{accuracy}"
 
 
 def _exit_like(job: Job) -> None:

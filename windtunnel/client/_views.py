@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from windtunnel.client._progress import standard_error
 from windtunnel.types import (
     TERMINAL_STATES,
+    BestPoint,
     CurrentPoint,
     Failure,
     Job,
     JobSpec,
     JobState,
-    LossEstimate,
     Progress,
     RoleRow,
     TransferPlan,
     TuneResult,
 )
 from windtunnel.types.jobs import out_of
+from windtunnel.types.verdicts import estimate
 
 
 class JobView:
@@ -64,9 +64,18 @@ class JobView:
         return self.wire.current
 
     @property
-    def best(self) -> CurrentPoint | None:
-        """Hyperparameters and loss of the best outer step; None before the first."""
+    def best(self) -> BestPoint | None:
+        """Hyperparameters and loss of the best point; None before the first outer step.
+
+        Once the job has succeeded, the loss is the one on fresh seeds, as in its result; before, the one that the search
+        saw. ``best.judged_on`` says which.
+        """
         return self.wire.best
+
+    @property
+    def verdict(self) -> str:
+        """Words on the best loss: the seeds that judged it, and whether it is lower than at the start beyond noise."""
+        return self.wire.verdict
 
     @property
     def failure(self) -> Failure | None:
@@ -83,9 +92,8 @@ class JobView:
         parts: list[Any] = [wire.id, repr(wire.name) if wire.name else wire.spec.task, wire.state]
         if not self.finished:
             parts.append(f"step {out_of(wire.progress.outer_step, wire.progress.outer_steps)}")
-        point = wire.best or wire.current
-        if point is not None:
-            parts.append(f"loss {standard_error(point.loss, point.stderr)}")
+        if wire.best is not None:
+            parts.append(f"best loss {wire.best_loss} ({wire.verdict})")
         return f"<Job {' '.join(parts)}>"
 
 
@@ -125,8 +133,8 @@ class ResultView(TuneResult):
         lines = [
             f"<Result {self.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
             f"{self.spec.optimizer.name}, {self.cost.run_equivalents:.1f} run-equivalents",
-            f"  validation loss {_loss(self.start.validation)} -> {_loss(self.best.validation)}",
-            f"  test loss       {_loss(self.start.test)} -> {_loss(self.best.test)}",
+            f"  best loss {self.verdict}",
+            f"  test loss {self.best.test.words}, {self.start.test.words} at the start",
         ]
         start = self.start.hyperparameters
         width = max(map(len, self.hyperparameters), default=0)
@@ -134,7 +142,7 @@ class ResultView(TuneResult):
             before = f"{start[label]:.4g} -> " if label in start else ""
             lines.append(f"  {label:<{width}}  {before}{value:.4g}")
         if self.best_response is not None and (compared := self.best_response.comparison) is not None:
-            gain = standard_error(compared.gain_test.mean, compared.gain_test.stderr)
+            gain = estimate(compared.gain_test.mean, compared.gain_test.stderr)
             lines.append(f"  schedule replayed: test loss lower by {gain} than with its last values held")
         if self.scaling is not None:
             lines.append(f"  scaling laws: {self.scaling.sentence}")
@@ -142,13 +150,11 @@ class ResultView(TuneResult):
             lines.append(f"  early stopping: {self.early_stopping.sentence}")
         if self.certificate is not None:
             lines.append(f"  certificate: {self.certificate.sentence}")
+        if self.coordinate_check is not None:
+            lines.append(f"  coordinate check: {self.coordinate_check.sentence}")
         return "\n".join(lines) + ">"
 
     __str__ = __repr__
-
-
-def _loss(estimate: LossEstimate) -> str:
-    return standard_error(estimate.mean, estimate.stderr)
 
 
 def _value(value: float | None) -> str:

@@ -1,15 +1,17 @@
 """``apply``, ``optimizer`` and ``schedule``: apply a plan to a model, in one call each."""
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from windtunnel import schedules
+from windtunnel.torch._effective import effective, holders, place, raw, why_not_folded
 from windtunnel.torch._folding import forget_compiled_code
 from windtunnel.torch._following import follow
 from windtunnel.torch._groups import ParameterGroup, groups
@@ -20,12 +22,23 @@ from windtunnel.torch._hooks import (
     clip_before_step,
     penalise_before_step,
     refuse_closure,
+    see_stepped_weights,
     shrink_before_step,
+    take_up_written_weights,
 )
 from windtunnel.torch._matching import MatchedModel, PlanMismatch, matched
 from windtunnel.torch._multipliers import can_be_scaled, is_scaled, scale
-from windtunnel.torch._saving import keep_record, multiplier_of, record_of, renew_buffer
+from windtunnel.torch._saving import (
+    keep_record,
+    multiplier_of,
+    record_of,
+    renew_buffer,
+    see_weights,
+    take_up_writes,
+    watch_sharing,
+)
 from windtunnel.torch._sharding import fill
+from windtunnel.torch._signs import sign_of_training
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TensorRow, TransferPlan
 
@@ -145,6 +158,8 @@ def optimizer(
     built = _class_of(plan)(groups(found.trained, plan))
     built.register_step_pre_hook(refuse_closure)
     hold(built, found)
+    built.register_step_pre_hook(take_up_written_weights(found.root))
+    built.register_step_post_hook(see_stepped_weights(found.root))
     built.register_step_pre_hook(check_multipliers_stay(found, plan))
     built.register_step_pre_hook(check_that_multipliers_act(found.root))
     if any(row.l2 > 0 for row in plan.tensors):
@@ -197,16 +212,22 @@ def _apply(
         if row.role == "output" or row.multiplier != 1 or _has_earlier(found, row.name)
     }
     _refuse_compiled(found, plan)
+    for layer in owners.values():
+        take_up_writes(layer)
+    if weights is None:
+        weights = _choice(found)
     if weights == "keep":
-        _check_kept(found, plan)
+        _keep(found, plan, owners)
     else:
-        if weights is None:
-            _refuse_to_draw_over(found)
         _refuse_frozen(found, plan)
         _draw(found, plan, generator)
-        _set_multipliers(found, plan, owners)
+    _set_multipliers(found, plan, owners)
     for name in found.parameters:
         keep_record(found.owner(name)).weights = "loaded" if weights == "keep" else "drawn"
+    watch_sharing(found.root)
+    for layer in owners.values():
+        renew_buffer(layer)
+    see_weights(found.root)
     return found
 
 
@@ -224,47 +245,73 @@ def _draw(found: MatchedModel, plan: TransferPlan, generator: torch.Generator) -
         fill(found.parameters[row.name], values)
 
 
+@torch.no_grad()
+def _keep(found: MatchedModel, plan: TransferPlan, owners: Mapping[str, nn.Module]) -> None:
+    """Divide the weights by the multipliers that they are to have, so that the model's outputs stay.
+
+    Raises:
+        PlanMismatch: a multiplier is no factor of its weight, or the model was folded and is still frozen.
+    """
+    held, wanted = holders(found.root), {row.name: row.multiplier for row in plan.tensors}
+    changes: list[tuple[Tensor, Tensor]] = []
+    for name, layer in owners.items():
+        here, weight = multiplier_of(layer), layer._parameters.get("weight")
+        if here == wanted[name]:
+            continue
+        reason = why_not_folded(layer, weight is not None and len(held[place(weight)]) > 1)
+        if reason is not None or weight is None:
+            raise PlanMismatch(
+                f"{found.own[name]} has forward multiplier {here:g} in the model and {wanted[name]:g} in the plan: its "
+                f"weights cannot be kept, for the model's outputs would change: {reason}. To load weights that were "
+                "trained by the plan, apply it to the fresh model, then load the state dict"
+            )
+        record = record_of(layer)
+        if record is not None and record.weights == "folded" and not weight.requires_grad:
+            raise PlanMismatch(
+                f"{found.own[name]} was folded, which froze the model, and would not be trained: call "
+                "model.requires_grad_(True) first"
+            )
+        changes.append((weight, raw(effective(weight, here), wanted[name])))
+    for held_weight, values in changes:
+        held_weight.copy_(values)
+
+
 def _set_multipliers(found: MatchedModel, plan: TransferPlan, owners: Mapping[str, nn.Module]) -> None:
-    """Give the layers the plan's multipliers, as hooks and as buffers."""
+    """Give the layers the plan's multipliers, as hooks."""
     before = {name: multiplier_of(layer) for name, layer in owners.items()}
     for row in plan.tensors:
         if row.name in owners:
             scale(owners[row.name], row.multiplier)
-            renew_buffer(owners[row.name])
     if any(row.multiplier != before[row.name] for row in plan.tensors if row.name in owners):
         forget_compiled_code(found.root)
 
 
-def _refuse_to_draw_over(found: MatchedModel) -> None:
-    """Refuse to draw weights that are plainly not those of a fresh model.
+def _choice(found: MatchedModel) -> Weights:
+    """Whether to draw or to keep the weights of a call that does not say: to draw, if the model looks fresh.
+
+    Warns:
+        UserWarning: no plan was applied to the model, and it was plainly trained; its weights are kept.
 
     Raises:
-        PlanMismatch: they were loaded after a plan was applied, or folded.
+        PlanMismatch: its weights were loaded after a plan was applied, or folded.
     """
-    for name in found.parameters:
-        record = record_of(found.owner(name))
+    records = {name: record_of(found.owner(name)) for name in found.parameters}
+    for name, record in records.items():
         if record is not None and record.weights != "drawn":
             how = "were loaded" if record.weights == "loaded" else "have their forward multipliers folded into them"
             raise PlanMismatch(
                 f"weights of the model {how} after a plan was applied to it, {found.own[name]} among them, and drawing "
                 "initial weights would lose them; weights='keep' keeps them, weights='draw' starts over"
             )
-
-
-def _check_kept(found: MatchedModel, plan: TransferPlan) -> None:
-    """Refuse to keep weights that are used with other multipliers than the plan's: their outputs would change.
-
-    Raises:
-        PlanMismatch: a layer has another multiplier.
-    """
-    for row in plan.tensors:
-        here = multiplier_of(found.owner(row.name)) if found.own[row.name].rpartition(".")[2] == "weight" else 1.0
-        if here != row.multiplier:
-            raise PlanMismatch(
-                f"{found.own[row.name]} has forward multiplier {here:g} in the model and {row.multiplier:g} in the plan: "
-                "its weights cannot be kept, for the model's outputs would change. To load weights that were trained by "
-                "the plan, apply it to the fresh model, then load the state dict"
-            )
+    sign = None if any(records.values()) else sign_of_training(found.root)
+    if sign is None:
+        return "draw"
+    warnings.warn(
+        f"the model's weights are not those of a fresh one ({sign}), so they are kept as they are, and no initial weights "
+        "are drawn; weights='keep' says that this is meant, weights='draw' draws the plan's initial weights over them",
+        stacklevel=4,
+    )
+    return "keep"
 
 
 def _refuse_frozen(found: MatchedModel, plan: TransferPlan) -> None:

@@ -11,7 +11,7 @@ from windtunnel.torch._following import factor, updates_of
 from windtunnel.torch._holding import held
 from windtunnel.torch._matching import MatchedModel, PlanMismatch
 from windtunnel.torch._multipliers import hooks_of
-from windtunnel.torch._saving import multiplier_of
+from windtunnel.torch._saving import multiplier_of, see_weights, take_up_writes
 from windtunnel.torch._sharding import clip, has_gradient
 from windtunnel.types.plans import TransferPlan
 
@@ -88,6 +88,25 @@ def check_multipliers_stay(found: MatchedModel, plan: TransferPlan) -> StepHook:
                 )
 
     return check
+
+
+def take_up_written_weights(model: nn.Module) -> StepHook:
+    """A hook that has the layers take up what was written into the model's state dict since the last step."""
+
+    def take_up(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        for module in model.modules():
+            take_up_writes(module)
+
+    return take_up
+
+
+def see_stepped_weights(model: nn.Module) -> StepHook:
+    """A hook, for after a step, that has the layers remember which weights are the step's."""
+
+    def see(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        see_weights(model)
+
+    return see
 
 
 @torch.no_grad()

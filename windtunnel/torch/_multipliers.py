@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from windtunnel.torch._effective import LAYERS, Handed
 
 
 class ScaleInput:
@@ -15,15 +18,17 @@ class ScaleInput:
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.used = False
+        self.handed = Handed()
 
     def __call__(
         self,
-        module: nn.Module,  # noqa: ARG002 - torch passes it
+        module: nn.Module,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The layer's arguments with its one input scaled, whether positional or by name."""
         self.used = True
+        _take_up(self, module)
         return tuple(value * self.factor for value in args), {key: value * self.factor for key, value in kwargs.items()}
 
 
@@ -33,6 +38,11 @@ class ScaleOutput:
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.used = False
+        self.handed = Handed()
+
+    def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:  # noqa: ARG002 - torch passes them
+        """Take up what was written into a state dict, before the weight is read."""
+        _take_up(self, module)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ARG002
         """The output, scaled."""
@@ -40,12 +50,15 @@ class ScaleOutput:
         return output * self.factor
 
 
-LINEAR_IN_THEIR_INPUT = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+def _take_up(hook: ScaleInput | ScaleOutput, module: nn.Module) -> None:
+    """Take up what was written into the layer's state dict; compiled code leaves that to the next step or state dict."""
+    if not torch.compiler.is_compiling():
+        hook.handed.take_up(module, hook.factor)
 
 
 def can_be_scaled(module: nn.Module) -> bool:
     """True if a multiplier can act on the layer: linear, convolution (by its input) or embedding (by its output)."""
-    return isinstance(module, (*LINEAR_IN_THEIR_INPUT, nn.Embedding))
+    return isinstance(module, LAYERS)
 
 
 def hooks_of(module: nn.Module) -> list[ScaleInput | ScaleOutput]:
@@ -67,9 +80,18 @@ def scale(module: nn.Module, factor: float) -> None:
         module._forward_pre_hooks_with_kwargs.pop(key, None)
     for key in [key for key, hook in module._forward_hooks.items() if isinstance(hook, ScaleOutput)]:
         del module._forward_hooks[key]
+    for key in [key for key, hook in module._forward_pre_hooks.items() if isinstance(_bound_to(hook), ScaleOutput)]:
+        del module._forward_pre_hooks[key]
     if factor == 1:
         return
     if isinstance(module, nn.Embedding):
-        module.register_forward_hook(ScaleOutput(factor))
+        scaling = ScaleOutput(factor)
+        module.register_forward_pre_hook(scaling.before)
+        module.register_forward_hook(scaling)
     else:
         module.register_forward_pre_hook(ScaleInput(factor), with_kwargs=True)
+
+
+def _bound_to(hook: object) -> object:
+    """The object whose method a hook is; None for other hooks."""
+    return getattr(hook, "__self__", None)

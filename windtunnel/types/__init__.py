@@ -29,6 +29,7 @@ from windtunnel.types.hyperparameters import HyperparameterName, Scope
 from windtunnel.types.jobs import (
     TERMINAL_STATES,
     Attempt,
+    BestPoint,
     CurrentPoint,
     Failure,
     FailureType,
@@ -109,6 +110,7 @@ __all__ = [
     "ApiKey",
     "Assumption",
     "Attempt",
+    "BestPoint",
     "BestResponseReport",
     "CancelRequested",
     "Cancelled",

@@ -1,11 +1,13 @@
 """A job as the API shows it."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from windtunnel.types.base import Response
 from windtunnel.types.estimates import MachineSpeed
+from windtunnel.types.results import PointEvaluation
 from windtunnel.types.spec import JobSpec
+from windtunnel.types.verdicts import Gain, estimate
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 TERMINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
@@ -50,6 +52,32 @@ class CurrentPoint(Response):
     stderr: float
     hyperparameters: dict[str, float]
 
+    @property
+    def words(self) -> str:
+        """Loss and standard error as text."""
+        return estimate(self.loss, self.stderr)
+
+
+class BestPoint(CurrentPoint):
+    """The best point of a job: while it runs by the search's own seeds, once it has succeeded by fresh ones."""
+
+    judged_on: Literal["search", "fresh"] = "search"
+    """Seeds of the loss. search: those of its outer step, which luck flatters; fresh: seeds that the search never saw."""
+    gain: Gain | None = None
+    """Fall of the loss since the start of the search, on fresh seeds; None before they have judged."""
+
+    @classmethod
+    def judged(cls, best: PointEvaluation, gain: Gain, outer_step: int) -> Self:
+        """The best point of a result, on fresh seeds; ``outer_step`` is the last of the search."""
+        return cls(
+            outer_step=outer_step,
+            loss=best.validation.mean,
+            stderr=best.validation.stderr,
+            hyperparameters=best.hyperparameters,
+            judged_on="fresh",
+            gain=gain,
+        )
+
 
 class Attempt(Response):
     """One claim of the job by a worker."""
@@ -74,7 +102,7 @@ class Job(Response):
     spec: JobSpec
     progress: Progress
     current: CurrentPoint | None
-    best: CurrentPoint | None
+    best: BestPoint | None
     failure: Failure | None
     cancel_requested: bool
     pause_requested: bool = False
@@ -85,6 +113,20 @@ class Job(Response):
     attempts: int
     plans: list[str]
     """Ids of the transfer plans made from this job, oldest first."""
+
+    @property
+    def best_loss(self) -> str:
+        """The best loss as text; a dash before the first outer step."""
+        return "–" if self.best is None else self.best.words
+
+    @property
+    def verdict(self) -> str:
+        """Words on the best loss: its seeds, and on fresh ones the gain; empty before the first outer step."""
+        if self.best is None:
+            return ""
+        if self.best.judged_on == "search":
+            return f"{'' if self.state in TERMINAL_STATES else 'so far, '}on the search's seeds"
+        return "on fresh seeds" if self.best.gain is None else f"on fresh seeds, {self.best.gain.words}"
 
 
 class JobPage(Response):

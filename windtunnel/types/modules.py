@@ -1,11 +1,11 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import log
 from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from windtunnel.types.base import Response
 
@@ -31,6 +31,32 @@ class TensorFacts(Response):
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
     padding: int | None = None
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
+    readout: bool | None = None
+    """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = None
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether the output multiplier alpha acts on it."""
+        return self.role == "output" if self.readout is None else self.readout
+
+    @property
+    def decayed(self) -> bool:
+        """Whether weight decay and L2 act on it: matrices are decayed, biases, gains and temperatures are not."""
+        return self.role in ("input", "hidden", "output") or (self.role == "scalar" and bool(self.matrix))
+
+    @property
+    def random(self) -> bool:
+        """Whether it starts at random values.
+
+        Biases start at 0. So does what makes the outputs, which muP prefers at zero, unless a deviation is given.
+        """
+        if self.init_value is not None:
+            return False
+        if self.init_std is not None:
+            return self.init_std > 0
+        return self.decayed and not self.makes_outputs
 
     @property
     def part(self) -> str:
@@ -50,7 +76,7 @@ class TensorLaw(Response):
     fan_in: tuple[int, int]
     """Numbers that one output sums over, at the base and at the delta width."""
     init_std: float | None = None
-    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for readouts and biases."""
+    """Standard deviation of the initial values at every proxy width; None: sqrt(1 / fan-in), 0 for biases and ``zero``."""
     init_value: float | None = None
     """Initial value of all entries; None: they start at random values."""
     why: str = ""
@@ -59,6 +85,20 @@ class TensorLaw(Response):
     """Whether several layers share it."""
     padding: int | None = None
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
+    readout: bool | None = None
+    """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
+    matrix: bool | None = None
+    """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+    zero: bool = False
+    """Whether a readout starts at 0."""
+
+    @property
+    def at_fan_in(self) -> bool:
+        """Whether it starts random, with the deviation of its fan-in."""
+        if self.init_value is not None or self.init_std is not None:
+            return False
+        inside = self.readout is not None and (self.role == "output" or bool(self.matrix)) and not self.zero
+        return self.role in ("input", "hidden") or inside
 
 
 class FrozenTensor(Response):
@@ -86,6 +126,23 @@ class PassCost(Response):
     """Multiply-adds of the forward pass."""
 
 
+class MeasuredWidth(Response):
+    """True sizes of a module at one width, tensor by tensor."""
+
+    shapes: list[list[int]]
+    fan_in: list[int]
+    frozen: list[list[int]] = Field(default_factory=list)
+    """Shapes of the parameters that are not trained."""
+    saved: int | None = None
+    """Floats that a training pass of one example keeps; None: by the power law through base and delta width."""
+    multiply_adds: int | None = None
+    """Multiply-adds of the forward pass of one example; None likewise."""
+
+
+Measure = Callable[[int], MeasuredWidth]
+"""Width -> true sizes; raises ValueError for a width that the module cannot have."""
+
+
 class ModuleInfo(Response):
     """The tensors of a module of one's own at every width and depth, as ``windtunnel roles --save`` writes them."""
 
@@ -102,6 +159,16 @@ class ModuleInfo(Response):
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
     """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
+    measured: dict[int, MeasuredWidth] = Field(default_factory=dict)
+    """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
+
+    _measure: Measure | None = PrivateAttr(None)
+
+    def measuring(self, measure: Measure) -> "ModuleInfo":
+        """The table with true sizes at every width, from the module itself, which is in this process."""
+        found = self.model_copy()
+        found._measure = measure
+        return found
 
     def tensors_at(self, width: int, depth: int) -> list[TensorFacts]:
         """Every tensor of the module of that size.
@@ -111,11 +178,11 @@ class ModuleInfo(Response):
         """
         self.check_depth(depth)
         facts: list[TensorFacts] = []
-        for law in self.tensors:
+        at = self.sizes_at(width)
+        for law, sizes, fan_in in zip(self.tensors, at.shapes, at.fan_in, strict=True):
             std = law.init_std
-            if law.init_value is None and std is None and law.role not in ("output", "vector", "scalar"):
-                std = max(1, self._on_line(law.name, *law.fan_in, width)) ** -0.5
-            sizes = [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+            if law.at_fan_in:
+                std = max(1, fan_in) ** -0.5
             still = 1 if law.role == "output" else 0
             facts.append(
                 TensorFacts(
@@ -126,6 +193,8 @@ class ModuleInfo(Response):
                     init_value=law.init_value,
                     flipped=law.role in ("input", "output") and law.shape[still] == law.grown[still],
                     padding=law.padding,
+                    readout=law.readout,
+                    matrix=law.matrix,
                 )
             )
         return deepened(facts, self.stacks, self.ends, depth - self.depth)
@@ -134,11 +203,8 @@ class ModuleInfo(Response):
         """Every frozen parameter of the module of that size; errors as of ``tensors_at``."""
         self.check_depth(depth)
         found = [
-            FrozenTensor(
-                name=law.name,
-                shape=[self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)],
-            )
-            for law in self.frozen
+            FrozenTensor(name=law.name, shape=shape)
+            for law, shape in zip(self.frozen, self.sizes_at(width).frozen, strict=True)
         ]
         return deepened(found, self.stacks, self.ends, depth - self.depth)
 
@@ -146,6 +212,44 @@ class ModuleInfo(Response):
     def ends(self) -> dict[str, int]:
         """Name of each list of layers -> index of its last entry, whether that is trained or frozen."""
         return ends_of([*(law.name for law in self.tensors), *(law.name for law in self.frozen)])
+
+    def sizes_at(self, width: int) -> MeasuredWidth:
+        """Shapes and fan-ins of the tensors at a width.
+
+        Raises:
+            ValueError: the module cannot have that width, or its sizes are rounded and not known there.
+        """
+        if width in self.measured:
+            return self.measured[width]
+        if self._measure is not None:
+            return self._measure(width)
+        if self.measured:
+            raise ValueError(
+                f"width {width}: sizes of this module are rounded, and its table has them at widths "
+                f"{', '.join(map(str, sorted(self.measured)))} only; take one of these, or write the table with that "
+                f"width: windtunnel roles PACKAGE.MODULE:TASK --save FILE --width {width}"
+            )
+        return self.on_lines(width)
+
+    def on_lines(self, width: int) -> MeasuredWidth:
+        """Sizes at a width on the lines through those of the base and the delta width.
+
+        Raises:
+            ValueError: a tensor would have a fraction of a unit.
+        """
+        return MeasuredWidth(
+            shapes=[
+                [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+                for law in self.tensors
+            ],
+            frozen=[
+                [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
+                for law in self.frozen
+            ],
+            fan_in=[
+                self._on_line(law.name, *law.fan_in, width) if law.at_fan_in else law.fan_in[0] for law in self.tensors
+            ],
+        )
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""
@@ -162,11 +266,15 @@ class ModuleInfo(Response):
 
     def saved_at(self, width: int, depth: int) -> int:
         """Floats that a training pass keeps, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.saved, width, depth)
+        return self._scaled(self.sizes_at(width).saved, depth) or self._power(*self.cost.saved, width, depth)
 
     def multiply_adds_at(self, width: int, depth: int) -> int:
         """Multiply-adds of a forward pass, estimated: a power law in the width, proportional to the depth."""
-        return self._power(*self.cost.multiply_adds, width, depth)
+        known = self._scaled(self.sizes_at(width).multiply_adds, depth)
+        return known or self._power(*self.cost.multiply_adds, width, depth)
+
+    def _scaled(self, known: int | None, depth: int) -> int | None:
+        return None if known is None else max(1, round(known * depth / self.depth))
 
     def _on_line(self, name: str, low: int, high: int, width: int) -> int:
         size, rest = divmod((high - low) * (width - self.base), self.delta - self.base)

@@ -11,6 +11,7 @@ from windtunnel.types.responses import BestResponseReport
 from windtunnel.types.scaling import ScalingReport
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.translations import HorizonFit, NoiseScale
+from windtunnel.types.verdicts import Gain, estimate
 
 Role = modules.Role
 TensorFacts = modules.TensorFacts
@@ -25,6 +26,11 @@ class LossEstimate(Response):
     accuracy: float | None = None
     """Share of examples classified correctly, in [0, 1]; none for a regression."""
 
+    @property
+    def words(self) -> str:
+        """Mean and standard error as text."""
+        return estimate(self.mean, self.stderr)
+
 
 class PointEvaluation(Response):
     """One point of the search space judged on fresh seeds."""
@@ -34,6 +40,11 @@ class PointEvaluation(Response):
     validation: LossEstimate
     test: LossEstimate
     """Loss on the held-out test part, which no outer step ever sees."""
+
+    def gain_over(self, start: "PointEvaluation") -> Gain:
+        """Fall of the validation loss from ``start`` to this point, by the errors of both means."""
+        before, after = start.validation, self.validation
+        return Gain.between((before.mean, before.stderr), (after.mean, after.stderr))
 
 
 class Cost(Response):
@@ -196,6 +207,16 @@ class CoordinateCheck(Response):
     """Share of the logits' change that the model linearised at initialisation misses: 0 lazy, 1 feature learning."""
     reasons: list[str] = Field(default_factory=list)
     """Reasons against a pass, the worst first."""
+    unreached: list[str] = Field(default_factory=list)
+    """Tensors whose gradient is exactly 0 in every step after the first, at some width, and layers that the steps change at
+    no width: each is a failure."""
+
+    @property
+    def sentence(self) -> str:
+        """Verdict in one line, with the worst reason against a pass."""
+        more = f" (and {len(self.reasons) - 1} more)" if len(self.reasons) > 1 else ""
+        reason = f": {self.reasons[0]}{more}" if self.reasons else ""
+        return f"{self.verdict} over widths {', '.join(map(str, self.widths))}{reason}"
 
     def last(self, quantity: CoordinateQuantity) -> dict[str, CoordinateSlope]:
         """Module -> exponent of a quantity after the last step."""
@@ -228,6 +249,8 @@ class TuneResult(Response):
     start: PointEvaluation
     """Point at which the outer steps began, after the scout."""
     best: PointEvaluation
+    gain: Gain | None = None
+    """Fall of the validation loss from start to best, seed by seed; None in results of older versions."""
     schedule: ScheduleCurve
     estimator: EstimatorChoice
     chaos: ChaosReading | None
@@ -254,3 +277,14 @@ class TuneResult(Response):
     dropped_members: int
     """Training runs that diverged and were left out of every mean."""
     provenance: Provenance
+
+    @property
+    def gained(self) -> Gain:
+        """Gain of the job, from the errors of both means where the result does not hold it."""
+        return self.gain or self.best.gain_over(self.start)
+
+    @property
+    def verdict(self) -> str:
+        """The best loss in one line: on fresh seeds, and whether it is lower than at the start beyond noise."""
+        start, best = self.start.validation, self.best.validation
+        return f"{best.words} on {best.seeds} fresh seeds, {start.words} at the start: {self.gained.words}"

@@ -50,6 +50,8 @@ class Trace:
     """Share of the change of these examples' logits that the model linearised at initialisation does not predict."""
     losses: list[PerSeed]
     """Training loss in nats before each step 0, 1, ... and after the last."""
+    slope: dict[str, PerSeed]
+    """Tensor -> largest |entry| of its gradient after the first step, in which a readout at 0 stops those of others."""
 
     @classmethod
     def joined(cls, parts: "Sequence[Trace]") -> "Trace":
@@ -70,6 +72,7 @@ class Trace:
             kernel_change=whole(part.kernel_change for part in parts),
             linearisation_error=whole(part.linearisation_error for part in parts),
             losses=by_step([part.losses for part in parts]),
+            slope={name: whole(part.slope[name] for part in parts) for name in first.slope},
         )
 
     @property
@@ -151,6 +154,7 @@ class Probe:
         activation: dict[str, list[PerSeed]] = {}
         change: dict[str, list[PerSeed]] = {}
         losses: list[PerSeed] = []
+        largest = [torch.zeros(self.seeds) for _ in at.layout.names]
         for step in range(self.steps + 1):
             leaves = [tensor.detach().requires_grad_() for tensor in at.layout.split(state[0])]
             # No step follows the last pass: it keeps nothing for a backward one.
@@ -167,12 +171,16 @@ class Probe:
             if step < self.steps:
                 # Members share nothing: the gradient of the sum of their losses holds the gradient of each.
                 gradients = torch.autograd.grad(loss.sum(), leaves)
+                if step:
+                    sizes = zip(largest, gradients, strict=True)
+                    largest = [torch.maximum(most, own.abs().reshape(len(own), -1).amax(1)) for most, own in sizes]
                 state = optimizer.update(state, at.layout.join(gradients), tables, at.layout, step)
                 del gradients
                 self.on_step(self.seeds)
         weight_norm, update_norm = _norms(at, start, state[0])
         kernel_change, error = self._departure(at, start, state, tables, inputs[:KERNEL_EXAMPLES])
-        return Trace(activation, change, weight_norm, update_norm, kernel_change, error, losses)
+        slope = {name: most.tolist() for name, most in zip(at.layout.names, largest, strict=True)}
+        return Trace(activation, change, weight_norm, update_norm, kernel_change, error, losses, slope)
 
     def _at(self, width: int, learning_rate: float) -> _Width:
         values = {**self.hyperparameters, "learning_rate": learning_rate, "weight_decay": 0.0, "l2": 0.0}

@@ -67,7 +67,8 @@ class AsyncJob(JobView):
 
         Args:
             timeout: longest wait in seconds; None: no limit.
-            progress: whether to show a bar on standard error; by default only if that is a terminal or a notebook.
+            progress: whether to show it on standard error: a bar on a terminal or in a notebook, elsewhere a line for each
+                phase and outer step. By default only the bar.
 
         Raises:
             JobFailed, JobCancelled: the job ended without a result.

@@ -1,0 +1,68 @@
+"""Decides how the matrices of a module of one's own start: what makes the outputs at 0, everything else random."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hpo.families.liveness import silent
+from hpo.families.readouts import readouts
+from hpo.families.user_module import UserModule, example_inputs
+from windtunnel.types import TaskInfo, TensorFacts
+from windtunnel.types.modules import TensorLaw
+
+EXAMPLES = 16
+
+
+def started(module: UserModule, info: TaskInfo, laws: Sequence[TensorLaw]) -> list[TensorLaw]:
+    """The laws with what makes the outputs, which starts at 0 if a gradient reaches every tensor all the same.
+
+    Args:
+        module: the module at the table's base width.
+        info: the task.
+        laws: its tensors, in the order of ``named_parameters``.
+
+    Raises:
+        InvalidData: forward fails in float64.
+    """
+    module = module.double()
+    matrices = [law.name for law in laws if law.role in ("input", "hidden", "output") or law.matrix]
+    zeros = {law.name for law in laws if law.init_value == 0}
+    candidates = [law.name for law in laws if law.role == "output" or law.matrix]
+    found = set(readouts(module, info, candidates, matrices, zeros))
+    at_zero, at_random = (
+        [law.model_copy(update={"readout": law.name in found, "zero": zero and _free(law, found)}) for law in laws]
+        for zero in (True, False)
+    )
+    inputs = example_inputs(info, EXAMPLES)
+    inputs = inputs.double() if inputs.is_floating_point() else inputs
+
+    def dead(chosen: Sequence[TensorLaw]) -> list[str]:
+        return silent(module, [_fact(law) for law in chosen], inputs, _distance)
+
+    still = dead(at_zero)
+    # Where random readouts do not help either, what starts at 0 in the module itself is the reason.
+    return at_random if still and len(dead(at_random)) < len(still) else at_zero
+
+
+def _free(law: TensorLaw, found: set[str]) -> bool:
+    return law.name in found and law.init_value is None and law.init_std is None
+
+
+def _fact(law: TensorLaw) -> TensorFacts:
+    std = max(1, law.fan_in[0]) ** -0.5 if law.at_fan_in else law.init_std
+    return TensorFacts(
+        name=law.name,
+        shape=law.shape,
+        role=law.role,
+        init_std=std,
+        init_value=law.init_value,
+        readout=law.readout,
+        matrix=law.matrix,
+    )
+
+
+def _distance(outputs: Tensor) -> Tensor:
+    """Squared distance to random numbers, a loss that every output has a part in."""
+    generator = torch.Generator().manual_seed(0)
+    return (outputs - torch.randn(outputs.shape, generator=generator, dtype=outputs.dtype)).square().mean()
