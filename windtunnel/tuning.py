@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -185,15 +184,7 @@ def tune(
     task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
     task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
     table = describe(task)
-    if table.measured:
-        warnings.warn(
-            "sizes of the module are rounded: they do not grow in proportion to the width. Each tensor's own growth is "
-            "used, by its true shapes at every width",
-            UserWarning,
-            stacklevel=2,
-        )
-    info = task.info_with(table)
-    info = task.info_with(with_true_sizes(task, info, table))
+    info = task.info_with(with_true_sizes(task, task.info_with(table), table))
     spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
     steps: list[OuterStep] = []
     with _threads_restored(), JobProgress(progress) as bar:

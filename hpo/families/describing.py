@@ -151,13 +151,13 @@ def _ask_for_deviations(laws: list[TensorLaw], table: RoleTable, pair: Pair) -> 
 
 def _told(row: TensorRole, law: TensorLaw) -> TensorRole:
     """The row of the table for a person, which also says what makes the outputs."""
-    return replace(row, why=f"{row.why}; makes the outputs") if law.readout else row
+    return replace(row, why=f"{row.why}; makes the outputs") if law.makes_outputs else row
 
 
 def _unread(laws: list[TensorLaw]) -> list[str]:
     """A warning where no tensor makes the outputs alone."""
     inside = [law.name for law in laws if law.role == "output" or law.matrix]
-    if not inside or any(law.readout for law in laws):
+    if not inside or any(law.makes_outputs for law in laws):
         return []
     return [
         "No matrix makes the outputs by itself: all of them start random, and output_multiplier acts on none. Let the last "

@@ -120,11 +120,10 @@ def _is_nothing(difference: Tensor, scale: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a piece of memory was computed from."""
+    """Matrices that a piece of memory was computed from, and whether the inputs were among the rest."""
 
     matrices: frozenset[str] = frozenset()
     data: bool = False
-    """Whether the inputs have a part in it."""
 
 
 class _Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -30,10 +30,7 @@ def started(module: UserModule, info: TaskInfo, laws: Sequence[TensorLaw]) -> li
     zeros = {law.name for law in laws if law.init_value == 0}
     candidates = [law.name for law in laws if law.role == "output" or law.matrix]
     found = set(readouts(module, info, candidates, matrices, zeros))
-    at_zero, at_random = (
-        [law.model_copy(update={"readout": law.name in found, "zero": zero and _free(law, found)}) for law in laws]
-        for zero in (True, False)
-    )
+    at_zero, at_random = ([_decided(law, law.name in found, zero=zero) for law in laws] for zero in (True, False))
     inputs = example_inputs(info, EXAMPLES)
     inputs = inputs.double() if inputs.is_floating_point() else inputs
 
@@ -45,8 +42,13 @@ def started(module: UserModule, info: TaskInfo, laws: Sequence[TensorLaw]) -> li
     return at_random if still and len(dead(at_random)) < len(still) else at_zero
 
 
-def _free(law: TensorLaw, found: set[str]) -> bool:
-    return law.name in found and law.init_value is None and law.init_std is None
+def _decided(law: TensorLaw, makes_outputs: bool, *, zero: bool) -> TensorLaw:
+    """The law with what its role alone does not say; unchanged where it says all."""
+    given = law.init_value is not None or law.init_std is not None
+    usual = law.role == "output" and makes_outputs and (zero or given)
+    if usual or not (law.role == "output" or law.matrix):
+        return law
+    return law.model_copy(update={"readout": makes_outputs, "zero": zero and makes_outputs and not given})
 
 
 def _fact(law: TensorLaw) -> TensorFacts:

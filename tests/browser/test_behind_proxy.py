@@ -19,7 +19,7 @@ PATIENCE = 120_000
 def watch(page: Page) -> list[Response]:
     """The answers that the page gets from now on."""
     answers: list[Response] = []
-    page.on("response", lambda answer: answers.append(answer))
+    page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - playwright cannot wrap a builtin
     return answers
 
 

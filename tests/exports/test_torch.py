@@ -3,8 +3,10 @@
 import ast
 import copy
 import json
+import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +18,7 @@ from torch.nn import functional
 
 import windtunnel.torch
 from hpo.evidence.apply import effective
+from hpo.exports.models.source import ATTACH
 from hpo.exports.registry import export, why_not
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.mlp import MLP
@@ -245,7 +248,9 @@ def test_the_files_model_is_the_familys_own_with_its_noise_and_multipliers(finis
     model = file["build_model"]()
     generator = torch.Generator().manual_seed(0)
     weights = {name: torch.randn(part.shape, generator=generator) / 4 for name, part in model.named_parameters()}
-    model.load_state_dict(weights, strict=False)
+    with torch.no_grad():
+        for name, value in weights.items():
+            model.get_parameter(name).copy_(value)
     inputs = torch.randn(3, task.features, generator=generator)
     if task.kind == "language":
         inputs = torch.randint(task.classes, (3, task.features), generator=generator)
@@ -348,28 +353,68 @@ def test_a_multiplier_that_no_hook_can_give_is_told_when_the_file_is_used(finish
 
 
 @pytest.mark.parametrize("family", ["mlp", "resnet", "transformer"])
-def test_a_state_dict_of_the_files_model_has_its_multipliers_and_the_librarys_loads_it(finish, plan_of, family) -> None:
+def test_a_state_dict_of_the_files_model_is_loaded_by_bare_ones_and_by_the_librarys(finish, plan_of, family) -> None:
     fields = {"mlp": {}, "resnet": FAMILIES["resnet"], "transformer": FAMILIES["transformer"]}[family]
     plan = plan_of(finish(fields, {"output_multiplier": 3.0, "embedding_multiplier": 0.7}), width=64, depth=2)
     file: dict[str, Any] = {"__name__": "plan"}
     exec(compile(export(plan, "torch"), "plan.py", "exec"), file)
-    model, fresh = file["build_model"](), file["build_model"]()
+    model, fresh, bare = file["build_model"](), file["build_model"](), file[file["build_model"]().__class__.__name__]()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / 4)
     inputs = load(plan.task).train.inputs[:4]
     outputs, state = model(inputs), model.state_dict()
-    fresh.load_state_dict(state)
-    assert torch.equal(fresh(inputs), outputs)
-    bare = file[type(model).__name__]()
-    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\) in state_dict: .*readout\.windtunnel_multiplier"):
-        bare.load_state_dict(state)
     windtunnel.torch.apply(planned := copy.deepcopy(bare), plan)
-    planned.load_state_dict(state)
-    torch.testing.assert_close(planned(inputs), outputs)
-    bare.load_state_dict(file["plain_state_dict"](model))
-    torch.testing.assert_close(bare(inputs), outputs, rtol=1e-4, atol=1e-5)
-    state["readout.windtunnel_multiplier"] = torch.tensor(0.5)
-    with pytest.raises(RuntimeError, match=r"readout\.weight was saved with multiplier 0\.5, and here it is"):
+    for each in (bare, fresh, planned):
+        each.load_state_dict(state)
+        torch.testing.assert_close(each(inputs), outputs, rtol=1e-4, atol=1e-5)
+        assert set(each.state_dict()) == set(state)
+        assert all(torch.equal(value, state[name]) for name, value in each.state_dict().items())
+    # As earlier files saved it: raw weights, and the multipliers beside them.
+    earlier = dict(model.named_parameters()) | {
+        name.replace(".weight", ".windtunnel_multiplier"): torch.tensor(factor)
+        for name, factor in file["MULTIPLIERS"].items()
+    }
+    for each in (fresh, planned):
+        each.load_state_dict(earlier)
+        assert all(torch.equal(value, model.get_parameter(name)) for name, value in each.named_parameters())
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\) in state_dict: .*readout\.windtunnel_multiplier"):
+        bare.load_state_dict(earlier)
+    # What is written into a state dict is written into the model, as torch has it.
+    with torch.no_grad():
+        for value in fresh.state_dict().values():
+            value.mul_(0.5)
+    halved = {name: value / 2 for name, value in state.items()}
+    bare.load_state_dict(halved)
+    torch.testing.assert_close(fresh(inputs), bare(inputs), rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(value, halved[name]) for name, value in fresh.state_dict().items())
+
+
+class Bounded(torch.nn.Module):
+    """A multiplier of its embedding is no factor of the weight, whose rows are kept below a norm of 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.readout = torch.nn.Embedding(7, 4, max_norm=1.0), torch.nn.Linear(4, 3)
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.readout(self.words(words))
+        return logits
+
+
+def test_a_multiplier_that_is_no_factor_is_saved_beside_the_weight_by_the_file() -> None:
+    file: dict[str, Any] = {"torch": torch, "nn": torch.nn, "math": math, "partial": partial}
+    exec(f"MULTIPLIERS = {{'words.weight': 0.5, 'readout.weight': 0.3}}\n{ATTACH}", file)
+    model, fresh, words = file["attach_multipliers"](Bounded()), file["attach_multipliers"](Bounded()), torch.arange(7)
+    outputs, state = model(words), model.state_dict()
+    assert set(state) - set(Bounded().state_dict()) == {"words.windtunnel_multiplier"}
+    fresh.load_state_dict(state)
+    torch.testing.assert_close(fresh(words), outputs)
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\) in state_dict: .*words\.windtunnel_multiplier"):
+        Bounded().load_state_dict(state)
+    with pytest.raises(RuntimeError, match=r"words\.weight was saved without a multiplier, and here it is 0\.5"):
+        fresh.load_state_dict(Bounded().state_dict(), strict=False)
+    state["words.windtunnel_multiplier"] = torch.tensor(0.25)
+    with pytest.raises(RuntimeError, match=r"words\.weight was saved with multiplier 0\.25, and here it is 0\.5"):
         fresh.load_state_dict(state, strict=False)

@@ -48,7 +48,9 @@ def test_the_worst_exponent_that_decides_is_the_verdict() -> None:
     assert (still.verdict, moving.verdict, dead.verdict) == ("exempt", "pass", "fail")
     assert overall([moving], [])[0] == "pass"
     verdict, reasons = overall([moving, still], [])
-    assert verdict == "inconclusive" and reasons == ["a: 4 steps change nothing at any width."]
+    assert verdict == "fail" and reasons == ["a: 4 steps change nothing at any width."]
+    early = slope("a", 0.0, 0.0, step=1)
+    assert overall([moving, early], [])[0] == "inconclusive"  # a readout at 0 keeps the others where they are for a step
     assert overall([moving, dead], [])[0] == "fail"
     assert overall([slope("b", 1.0, 9.0, step=3, last=False), moving], [])[0] == "pass"
     assert overall([slope("w", 1.0, 9.0, quantity="weight_norm"), moving], [])[0] == "pass"

@@ -135,6 +135,10 @@ def own_bias(module: nn.Module) -> None:
         nn.init.constant_(module.bias, -4.6)
 
 
+class NormalisedLinear(nn.Linear):
+    """No norm, in spite of its name."""
+
+
 class Many(nn.Module):
     """Layers of torch whose initial values come from its own ``reset_parameters``."""
 
@@ -147,6 +151,7 @@ class Many(nn.Module):
         self.attention = nn.TransformerEncoderLayer(8, 2, 16)
         self.recurrent = nn.LSTM(8, 8)
         self.head = nn.Linear(8, 1)
+        self.cosine = NormalisedLinear(8, 8)
         self.wide = nn.Linear(8, 500)
 
 

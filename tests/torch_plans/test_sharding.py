@@ -40,6 +40,10 @@ CASES: dict[str, dict[str, Any]] = {
     "after, resumed": {},
     "after, resumed, sgd with decoupled decay": SGD,
     "after, resumed, l2": {"l2": 0.3},
+    "before, resumed, broadcast": {},
+    "after, resumed, broadcast": {"clip_norm": 0.05},
+    "before, resumed, written": {},
+    "after, resumed, written": {},
 }
 PROGRAM = Path(__file__).with_name("two_processes.py")
 
@@ -114,9 +118,11 @@ def test_two_processes_train_a_sharded_model_as_one_trains_the_whole(make_plan, 
             # Adam divides by gradients near 0: rounding of a gradient moves a weight by a part of its rate.
             for name, value in weights.items():
                 assert torch.allclose(state[name], value, rtol=1e-3, atol=1e-4), (case, name)
-        whole = Net(plan.width)
+        bare, whole = Net(plan.width), Net(plan.width)
         windtunnel.torch.apply(whole, make_plan())
-        whole.load_state_dict(state)
+        for each in (bare, whole):
+            each.load_state_dict(state)
+        torch.testing.assert_close(bare(torch.ones(2, 6)), whole(torch.ones(2, 6)), rtol=1e-5, atol=1e-6)
 
 
 def test_weights_that_were_replaced_after_the_optimizer_was_made_are_trained(make_plan) -> None:

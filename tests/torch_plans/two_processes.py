@@ -8,13 +8,21 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+    set_state_dict,
+)
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 import windtunnel.torch
+from windtunnel.torch._sharding import fill
 from windtunnel.types import TransferPlan
 
 WHOLE = StateDictOptions(full_state_dict=True)
@@ -99,22 +107,20 @@ def resumed(
         other = windtunnel.torch.optimizer(twin, plan, seed=99)
     ticks = windtunnel.torch.schedule(other, plan)
     if "broadcast" in case:
-        # The first process alone has the state; torch copies it into the parameters themselves before it loads them.
-        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
-        weights, state = (weights, state) if dist.get_rank() == 0 else ({}, {})
-        set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=options)
-        # What is not in a state dict stays as it is.
-        kept = {"readout.bias": weights["readout.bias"].clone()} if dist.get_rank() == 0 else {}
-        partial = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
-        set_model_state_dict(twin, kept, options=partial)
+        # One process has the state; torch copies it into the parts of the parameters, then loads these.
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
+        given = (weights, state) if dist.get_rank() == 0 else ({}, {})
+        part = {"readout.bias": weights["readout.bias"]} if given[0] else {}
+        set_model_state_dict(twin, dict(part), options=options)
+        set_model_state_dict(twin, given[0], options=options)
+        set_optimizer_state_dict(twin, other, given[1], options=options)
+        set_model_state_dict(twin, dict(part), options=options)
     elif "written" in case:
         # In place, as torch.distributed.checkpoint.load does.
-        shards = get_model_state_dict(twin)
-        set_model_state_dict(source := Net(plan.width), weights, options=WHOLE)
-        for name, value in shards.items():
-            fill(value, source.state_dict()[name])
-        set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
+        for name, value in get_model_state_dict(twin).items():
+            fill(value, weights[name])
         twin.state_dict()
+        set_optimizer_state_dict(twin, other, state, options=WHOLE)
     else:
         set_state_dict(twin, other, model_state_dict=weights, optim_state_dict=state, options=WHOLE)
     ticks.load_state_dict(clock.state_dict())

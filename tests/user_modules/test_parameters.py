@@ -369,6 +369,7 @@ def test_a_padding_row_stays_zero_in_the_large_model_and_in_exported_files():
     assert result.certificate is not None and all(point.passed for point in result.certificate.points)
     plan = result.plan(width=16, force=True)
     assert [row.padding for row in plan.tensors if row.name == "table.weight"] == [0]
+    assert [row["padding"] for row in json.loads(plan.to("json"))["tensors"] if "padding" in row] == [0]
     model = Words(16)
     optimizer = windtunnel.torch.optimizer(model, plan)
     inputs, labels = padded()[0]

@@ -240,21 +240,6 @@ def test_calls_that_make_no_sense_are_refused(wrong, message):
         windtunnel.tune(**{"build": Plain, "data": data(), **wrong})
 
 
-def test_a_module_that_grows_out_of_proportion_gets_no_plan():
-    class Kinked(nn.Module):
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.first = nn.Linear(5, width if width <= 16 else 2 * width - 16)
-            self.head = nn.Linear(self.first.out_features, 2)
-
-        def forward(self, inputs: Tensor) -> Tensor:
-            return self.head(torch.tanh(self.first(inputs)))
-
-    result = windtunnel.tune(Kinked, data(), model={"width": 8}, parametrization="standard", **SMALL)
-    with pytest.raises(InvalidRequest, match=r"build\(32, 1\) has other tensors .* first.weight is \[48, 5\]"):
-        result.plan(width=32, force=True)
-
-
 def test_a_study_of_the_same_seed_gives_the_same_bits(installed):
     lean = {**SMALL, "outer": {"steps": 1, "scout": False}, "parametrization": "standard"}
     spec = JobSpec.model_validate({"task": installed, "model": {"width": 8}, **lean})

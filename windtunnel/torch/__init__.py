@@ -16,8 +16,8 @@ lists it.
 ``criterion`` is the plan's loss, ``GaussianDropout``, ``GaussianNoise`` and ``RandomShift`` are its regularisers.
 If the plan's regularisers follow a schedule, the optimizer counts its updates and adjusts those layers and its L2 penalty;
 give it to ``criterion``, too.
-A state dict holds the multipliers, and a model without the plan refuses to load it: apply the plan to the fresh model,
-then load; or ``fold`` the model and save plain weights.
+A state dict has weights times multipliers: a model without the plan loads it and has the same outputs, and a model with
+the plan divides by them. ``fold`` does the same to the model itself.
 """
 
 try:

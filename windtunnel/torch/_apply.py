@@ -65,11 +65,10 @@ def apply(
     (``padding_idx``) starts at 0.
 
     A second call starts over: weights are drawn again, and multipliers are replaced, not multiplied twice. Weights that
-    were loaded after the first call are not drawn again without being told to: see ``weights``. What was loaded before
-    any plan was applied cannot be told from a fresh model and is drawn over; so apply the plan first, then load.
+    were loaded after the first call are not drawn again without being told to: see ``weights``.
 
-    Multipliers are saved with the weights: the state dict of a layer has them as ``windtunnel_multiplier``, and a model
-    without the plan refuses to load it. ``fold`` gives weights for such a model.
+    A state dict of the model has weights times multipliers, which a model without the plan loads; ``load_state_dict`` of
+    this one divides by them. So values that are read from the parameters themselves are not for ``load_state_dict``.
 
     Parameters that are replaced after this call, as ``fully_shard`` does, are not those of the groups any more: shard
     first, or use ``optimizer``, which takes them up.
@@ -86,14 +85,16 @@ def apply(
         generator: CPU generator for the initial weights, instead of a seed. Values are drawn in the order of
             ``plan.tensors``, in float32, for normally distributed tensors only. Each process of a sharded model needs a
             generator in the same state.
-        weights: "draw" draws initial weights whatever the model has. "keep" keeps weights that were trained by this plan:
-            the model must have the plan's multipliers already. By default they are drawn if the model is fresh, and the
-            call is refused if its weights were loaded after a plan was applied, or are folded.
+        weights: "draw" draws initial weights whatever the model has. "keep" keeps those that it has, divided by the
+            plan's multipliers, so that its outputs stay. By default they are drawn if the model is fresh. The call is
+            refused if weights were loaded after a plan was applied, or are folded. Without a plan before, a norm's gains
+            that differ, or biases beyond those of torch's own initial values, show that a model was trained: then weights
+            are kept, with a warning. Nothing else can be seen of weights that were loaded before.
 
     Raises:
         PlanMismatch: names or shapes differ (all differences are listed), the model ties tensors that the plan does not, is
             on the meta device, is compiled (a multiplier would not act; parts of it may be), or has float16 parameters
-            under Adam; its weights are not to be drawn over, or to be kept and without the plan's multipliers; or the
+            under Adam; its weights are not to be drawn over, or cannot be kept, for a multiplier is no factor of them; or the
             plan's decay is one that its optimizer's class lacks, or the plan has an L2 penalty or regularisers that
             follow a schedule. The model is not changed.
         ValueError: both a seed and a generator were given.

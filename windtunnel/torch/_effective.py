@@ -93,10 +93,12 @@ def place(parameter: Tensor) -> object:
 
 
 def version(tensor: Tensor) -> int:
-    """Number of writes into a tensor, or into the part of it on this process."""
+    """Number of writes into a tensor, and, if it is sharded, into the part of it on this process."""
+    if not is_sharded(tensor):
+        return tensor._version
     with torch.no_grad():
-        local: Tensor = tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
-    return local._version
+        part: Tensor = tensor.to_local()  # type: ignore[attr-defined]
+    return tensor._version + part._version  # a write into the whole does not count for its part
 
 
 class Handed:

@@ -1,15 +1,17 @@
 """Signs that a module was trained before any plan was applied to it: values that no fresh module has.
 
 Loading leaves no trace in a module, so that only the values can tell. Signs are few, and hardly a way to draw fresh weights
-has one: a module without any sign may be trained all the same.
+has one: a module without any sign may be trained all the same. Sharded parameters are not looked at: processes that see
+other values would go different ways.
 """
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
-from windtunnel.torch._effective import version
+from windtunnel.torch._sharding import is_sharded
 
 BIASED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 """Layers whose bias torch draws between -1 / sqrt(fan_in) and that; those who draw weights of their own set it to 0."""
@@ -20,13 +22,13 @@ def sign_of_training(model: nn.Module) -> str | None:
     """What shows that a module was trained, with the name of the parameter; None if nothing does."""
     for name, module in model.named_modules():
         for key, parameter in module._parameters.items():
-            # Without a write there is nothing to keep: ``to_empty`` leaves what the memory has happened to hold.
-            if parameter is None or not parameter.is_floating_point() or parameter.numel() < 2 or not version(parameter):
+            if parameter is None or not parameter.is_floating_point() or parameter.numel() < 2 or is_sharded(parameter):
                 continue
-            low, high = _ends(parameter)
+            if parameter._version == 0:
+                continue  # never written: ``to_empty`` leaves what the memory has happened to hold
+            low, high = (end.item() for end in parameter.aminmax())
             kind, told = type(module).__name__, f"{name}.{key}".lstrip(".")
-            # By name, because norms of other libraries are no classes of torch; gain and bias start as constants.
-            if "Norm" in kind and low != high:
+            if _is_norm(module) and low != high:
                 return f"{told} lies between {low:.3g} and {high:.3g}, where that of a fresh {kind} is constant"
             bound = _bound(module) if isinstance(module, BIASED) and key == "bias" and low != high else None
             if bound is not None and max(-low, high) > bound:
@@ -34,11 +36,12 @@ def sign_of_training(model: nn.Module) -> str | None:
     return None
 
 
-def _ends(parameter: Tensor) -> tuple[float, float]:
-    """Least and largest value, over all processes."""
-    low, high = parameter.aminmax() if type(parameter) is nn.Parameter else (parameter.min(), parameter.max())
-    whole = [end.full_tensor() if hasattr(end, "full_tensor") else end for end in (low, high)]
-    return whole[0].item(), whole[1].item()
+def _is_norm(module: nn.Module) -> bool:
+    """True for a norm, whose gain and bias start as constants; those of other libraries are known by name and shape."""
+    if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)):
+        return True
+    held = [parameter for parameter in module._parameters.values() if parameter is not None]
+    return "Norm" in type(module).__name__ and all(parameter.dim() == 1 for parameter in held)
 
 
 def _bound(module: nn.Module) -> float | None:

@@ -1,9 +1,10 @@
 """Facts of tensors: their roles under muP, and the shapes of a module of one's own as functions of width and depth."""
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from math import log
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, PrivateAttr
 
@@ -13,6 +14,16 @@ Role = Literal["input", "hidden", "output", "vector", "scalar"]
 """Role of a tensor under muP. ``input`` maps a fixed number of inputs to the width, ``hidden`` the width to the width,
 ``output`` the width to a fixed number of outputs; a ``vector`` has one number a unit, a ``scalar`` does not grow."""
 ROLES: tuple[Role, ...] = ("input", "hidden", "output", "vector", "scalar")
+
+
+def _left_out(value: Any) -> bool:
+    """Whether a field of few modules is left out of the JSON of all others."""
+    return not value and value is not False
+
+
+def is_none(value: Any) -> bool:
+    """Whether a field that may be 0 has no value."""
+    return value is None
 
 
 class TensorFacts(Response):
@@ -29,11 +40,11 @@ class TensorFacts(Response):
     """Initial value of all its entries, such as 1 for the gain of a norm; None: the entries start at random values."""
     flipped: bool = False
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
-    padding: int | None = None
+    padding: int | None = Field(None, exclude_if=is_none)
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
-    readout: bool | None = None
+    readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
-    matrix: bool | None = None
+    matrix: bool | None = Field(None, exclude_if=_left_out)
     """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
 
     @property
@@ -83,14 +94,19 @@ class TensorLaw(Response):
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
-    padding: int | None = None
+    padding: int | None = Field(None, exclude_if=is_none)
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
-    readout: bool | None = None
+    readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
-    matrix: bool | None = None
+    matrix: bool | None = Field(None, exclude_if=_left_out)
     """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
-    zero: bool = False
-    """Whether a readout starts at 0."""
+    zero: bool = Field(False, exclude_if=operator.not_)
+    """Whether it starts at 0 where ``readout`` is given; where it is not, what makes the outputs does anyway."""
+
+    @property
+    def makes_outputs(self) -> bool:
+        """Whether its output is the module's output."""
+        return self.role == "output" if self.readout is None else self.readout
 
     @property
     def at_fan_in(self) -> bool:
@@ -131,7 +147,7 @@ class MeasuredWidth(Response):
 
     shapes: list[list[int]]
     fan_in: list[int]
-    frozen: list[list[int]] = Field(default_factory=list)
+    frozen: list[list[int]] = Field(default_factory=list, exclude_if=operator.not_)
     """Shapes of the parameters that are not trained."""
     saved: int | None = None
     """Floats that a training pass of one example keeps; None: by the power law through base and delta width."""
@@ -143,7 +159,7 @@ Measure = Callable[[int], MeasuredWidth]
 """Width -> true sizes; raises ValueError for a width that the module cannot have."""
 
 
-class ModuleInfo(Response):
+class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from pydantic
     """The tensors of a module of one's own at every width and depth, as ``windtunnel roles --save`` writes them."""
 
     base: int
@@ -152,17 +168,21 @@ class ModuleInfo(Response):
     """Depth of the module that was described."""
     tensors: list[TensorLaw]
     """Tensors of the module that are trained, in the order of ``named_parameters``."""
-    frozen: list[FrozenLaw] = Field(default_factory=list)
+    frozen: list[FrozenLaw] = Field(default_factory=list, exclude_if=operator.not_)
     """Parameters with ``requires_grad=False``, in the same order."""
     stacks: dict[str, int] = Field(default_factory=dict)
     """Name of a list of layers -> entries that it gains with each further depth. Empty: the depth is fixed."""
     cost: PassCost
     warnings: list[str] = Field(default_factory=list)
     """Sentences about facts that shapes cannot show, and cases in which muP is known to break."""
-    measured: dict[int, MeasuredWidth] = Field(default_factory=dict)
+    measured: dict[int, MeasuredWidth] = Field(default_factory=dict, exclude_if=_left_out)
     """Width -> true sizes, of a module whose sizes are rounded: it has no others. Empty: all lie on the lines."""
 
     _measure: Measure | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the fields are equal: another process has the table without its module."""
+        return isinstance(other, ModuleInfo) and self.__dict__ == other.__dict__
 
     def measuring(self, measure: Measure) -> "ModuleInfo":
         """The table with true sizes at every width, from the module itself, which is in this process."""

@@ -9,7 +9,7 @@ from windtunnel.types.base import Response
 from windtunnel.types.families import TaskKind
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.modules import FrozenTensor
+from windtunnel.types.modules import FrozenTensor, is_none
 from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
 from windtunnel.types.responses import RegulariserKnots
@@ -45,7 +45,7 @@ class TensorRow(Response):
     """Epsilon of the update; None for an optimizer without eps."""
     multiplier: float
     """Forward multiplier: the forward pass uses multiplier * tensor."""
-    padding: int | None = None
+    padding: int | None = Field(None, exclude_if=is_none)
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
 
     @classmethod

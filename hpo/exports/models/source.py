@@ -102,7 +102,10 @@ _NORMALISED = '''def normalised(hidden, dimensions):
     """Mean 0 and variance 1 over the last dimensions of each example, without gain or bias."""
     return functional.layer_norm(hidden, hidden.shape[-dimensions:])'''
 
-ATTACH = '''def scale_input(factor, layer, inputs):
+ATTACH = '''LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+
+
+def scale_input(factor, layer, inputs):
     """Forward pre-hook that multiplies the input of a layer."""
     return (inputs[0] * factor,)
 
@@ -112,37 +115,85 @@ def scale_output(factor, layer, inputs, output):
     return output * factor
 
 
+@torch.no_grad()
+def raw_weight(value, factor):
+    """The weight that times factor is value: bit for bit if there is one, else to rounding."""
+    found = below = above = value / factor
+    for _ in range(2):
+        below = torch.nextafter(below, torch.full_like(below, -math.inf))
+        above = torch.nextafter(above, torch.full_like(above, math.inf))
+        for other in (below, above):
+            found = torch.where((found * factor != value) & (other * factor == value), other, found)
+    return found
+
+
+@torch.no_grad()
+def take_up(factor, layer, *given):
+    """Hook before a layer is called or saved: what was written into its last state dict is written into its weight."""
+    if not torch.compiler.is_compiling():
+        saved = layer.__dict__.pop("saved_weight", None)
+        if saved is not None and saved._version > 0:
+            layer.weight.copy_(raw_weight(saved, factor))
+
+
+def save_effective(factor, layer, state, prefix, metadata):
+    """Hook after a state dict is made: it has the weight times its multiplier, for models without multipliers."""
+    state[f"{prefix}weight"] = state[f"{prefix}weight"] * factor
+    layer.__dict__["saved_weight"] = state[f"{prefix}weight"]
+
+
+def load_effective(factor, layer, state, prefix, metadata, strict, missing, unexpected, errors):
+    """Hook before weights are loaded: divides them by the multiplier. Raw ones have theirs beside them."""
+    value, saved = state.get(f"{prefix}weight"), state.pop(f"{prefix}windtunnel_multiplier", None)
+    if value is None:
+        return take_up(factor, layer)
+    layer.__dict__.pop("saved_weight", None)
+    if value is layer.weight or (saved is not None and saved.item() == torch.tensor(factor, dtype=saved.dtype).item()):
+        return
+    value = value if metadata.get("assign_to_params_buffers") else value.to(layer.weight.dtype)
+    state[f"{prefix}weight"] = raw_weight(value if saved is None else value * saved.item(), factor)
+
+
 def check_multiplier(factor, layer, state, prefix, metadata, strict, missing, unexpected, errors):
-    """Hook before weights are loaded: refuses those that were trained with another multiplier."""
+    """Hook before weights are loaded whose multiplier is no factor of them: they are to have the same one beside them."""
     saved = state.get(f"{prefix}windtunnel_multiplier")
-    if saved is not None and saved.item() != torch.tensor(factor, dtype=saved.dtype).item():
+    if saved is None and f"{prefix}weight" in state:
+        errors.append(f"{prefix}weight was saved without a multiplier, and here it is {factor:g}, which is no factor of it")
+    elif saved is not None and saved.item() != torch.tensor(factor, dtype=saved.dtype).item():
         errors.append(f"{prefix}weight was saved with multiplier {saved.item():g}, and here it is {factor:g}")
+
+
+def is_factor(model, layer):
+    """Whether a layer computes the same without its multiplier if its weight is multiplied by it instead."""
+    holders = [value for _, value in model.named_parameters(remove_duplicate=False) if value is layer.weight]
+    others = {name for name, _ in layer.named_parameters()} - {"weight", "bias"}
+    plain = type(layer).forward in [kind.forward for kind in LAYERS] and getattr(layer, "max_norm", None) is None
+    return plain and len(holders) == 1 and not others
 
 
 def attach_multipliers(model):
     """Scales a layer's input by the multiplier of its weight: that scales the weight's gradient, too, but not a bias.
 
-    The state dict has the multipliers, so that a model without them refuses to load it; see plain_state_dict.
+    A state dict of the model has the weights times their multipliers, so that one without them loads it and computes the
+    same; load_state_dict of this model divides by them. A multiplier that is no factor of its weight (a shared one, an
+    embedding's with max_norm, that of a layer with a forward of its own) is saved beside it, which others refuse to load.
     """
     for name, factor in MULTIPLIERS.items():
         path, _, attribute = name.rpartition(".")
         layer = model.get_submodule(path)
-        if attribute == "weight" and isinstance(layer, nn.Embedding):
-            layer.register_forward_hook(partial(scale_output, factor))
-        elif attribute == "weight" and isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-            layer.register_forward_pre_hook(partial(scale_input, factor))
-        else:
+        if attribute != "weight" or not isinstance(layer, LAYERS):
             raise TypeError(f"{name} has multiplier {factor:g}, which no hook of a {type(layer).__name__} can give it")
-        layer.register_buffer("windtunnel_multiplier", torch.full((), factor, device=layer.weight.device))
-        layer.register_load_state_dict_pre_hook(partial(check_multiplier, factor))
-    return model
-
-
-def plain_state_dict(model):
-    """State dict of the same outputs for a model without multipliers. Not for training on: the rates are for the others."""
-    state = dict(model.state_dict())
-    for name, factor in MULTIPLIERS.items():
-        state[name] = state[name] * factor
-        del state[name.removesuffix("weight") + "windtunnel_multiplier"]
-    return state'''
-"""Source that attaches MULTIPLIERS to a model of these tensor names, and multiplies them into its weights."""
+        if is_factor(model, layer):
+            layer.register_forward_pre_hook(partial(take_up, factor))
+            layer.register_state_dict_pre_hook(partial(take_up, factor))
+            layer._register_state_dict_hook(partial(save_effective, factor))
+            layer.register_load_state_dict_pre_hook(partial(load_effective, factor))
+        else:
+            layer.register_buffer("windtunnel_multiplier", torch.full((), factor, device=layer.weight.device))
+            layer.register_load_state_dict_pre_hook(partial(check_multiplier, factor))
+        if isinstance(layer, nn.Embedding):
+            layer.register_forward_hook(partial(scale_output, factor))
+        else:
+            layer.register_forward_pre_hook(partial(scale_input, factor))
+    return model'''
+"""Source that attaches MULTIPLIERS to a model of these tensor names, in its forward passes and in its state dicts."""
