@@ -2,7 +2,7 @@
 
 
 class HpoError(Exception):
-    """Base of every error of this package.
+    """Base of every error of this package. Its text is the message and the hint; who shows both apart takes the fields.
 
     Args:
         message: what happened, with its numbers.
@@ -18,6 +18,9 @@ class HpoError(Exception):
     def advice(self) -> str | None:
         """Sentence about what to try next: another name of ``hint``."""
         return self.hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class Diverged(HpoError):

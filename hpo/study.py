@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from hpo.certificate.best_response import certify_response
+from hpo.certificate.causes import TooHighRate, explained
 from hpo.certificate.certificate import certificate, certify
+from hpo.errors import CertificateFailed
 from hpo.estimators.choice import choose_estimator
 from hpo.estimators.registry import response_objectives
 from hpo.evidence.gather import gather
@@ -28,11 +30,14 @@ from hpo.tasks import TaskData, data_of
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
 from hpo.training.problem import InnerProblem
+from hpo.training.scales import check_beginning, divergence_explained
 from hpo.training.space import Space
 from windtunnel.types import CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
 
 GIBIBYTE = 2**30
+SCOUTED_RUNS = 40
+"""Full runs that a scout takes, by which the progress of what comes before it is told; a rough guess is enough."""
 
 
 class Study:
@@ -71,7 +76,7 @@ class Study:
         self.spec, self.threads = spec, threads
         self.data = data_of(spec) if data is None else data
         self.tensors = proxy_tensors(spec.model, spec.info)
-        family(spec.model.family).prepare(spec.model, spec.info, self.data.train)
+        family(spec.model.family).prepare(spec, self.data.parts)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)
@@ -95,10 +100,13 @@ class Study:
 
     def __iter__(self) -> Iterator[OuterStep]:
         while not self.is_over:
-            with allocation_failures_named(self.spec):
+            with allocation_failures_named(self.spec), divergence_explained(self.problem):
                 if self.outer_step == 0:
+                    # The share of the job that this takes is small: the whole scout comes after it.
+                    self.account.enter("scout", 0, SCOUTED_RUNS * self.spec.inner.steps)
+                    check_beginning(self.problem, self.space.start())
+                    self._certified = self._certify_start()
                     step = self._search.begin()
-                    self._certified = self._certify(self._search.start, "start")
                 else:
                     step = self._search.advance(self.outer_step)
             self.outer_step += 1
@@ -118,7 +126,7 @@ class Study:
         """
         if not self.is_over:
             raise RuntimeError(f"outer step {self.outer_step} of {self.spec.outer.steps} is still to do")
-        with allocation_failures_named(self.spec):
+        with allocation_failures_named(self.spec), divergence_explained(self.problem):
             return self._finish()
 
     def _finish(self) -> TuneResult:
@@ -147,7 +155,8 @@ class Study:
             on_step=self.account.step,
             data=self.data,
         )
-        certified = [*(self._certified or self._certify(points[0], "start")), *self._certify(points[best], "best")]
+        begun = self._certified or self._certify_start() or self._certify(points[0], "start")
+        certified = [*begun, *self._certify(points[best], "best")]
         wall_seconds, stops = self.account.lap(), self.spec.outer.early_stopping
         result = TuneResult(
             spec=self.spec,
@@ -182,8 +191,47 @@ class Study:
         self.account.enter("done", self.outer_step - 1, 1)
         return result
 
+    def _certify_start(self) -> list[CertificatePoint]:
+        """Certificates at the start that the spec gives, before anything is spent; [] if there is none to certify.
+
+        They are also [] where the rate of that start is all that stands in the way, and the scout chooses another: then the
+        point that it chooses is certified at the end.
+
+        Raises:
+            CertificateFailed: a hypergradient differs from finite differences; the message names the likely cause.
+        """
+        try:
+            return self._certify(self.space.start(), "start")
+        except TooHighRate:
+            if self.spec.outer.scout and self.spec.searches("learning_rate") and not self.spec.method.info.is_best_response:
+                return []
+            raise
+
     def _certify(self, point: Tensor, which: CertifiedPoint) -> list[CertificatePoint]:
         """Certificates of the estimators of the job at a point [k]; [] if it has none to certify.
+
+        Raises:
+            CertificateFailed: a hypergradient differs from finite differences; the message names the likely cause.
+        """
+
+        def passes(problem: InnerProblem, at: Tensor) -> list[CertificatePoint]:
+            return self._compared(problem, at, which)
+
+        try:
+            return passes(self.problem, point)
+        except CertificateFailed as failure:
+            raise explained(
+                failure, self.problem, point, which, functools.partial(self._calmer, point), passes
+            ) from failure
+
+    def _calmer(self, point: Tensor, rate: float) -> tuple[InnerProblem, Tensor]:
+        """(problem, point [k]) with that learning rate, and all else as in the job at a point."""
+        optimizer = self.spec.optimizer.model_copy(update={"learning_rate": rate})
+        calm = self.context.build(self.spec.model_copy(update={"optimizer": optimizer}))
+        return calm, self.space.with_value(point, "learning_rate", rate)
+
+    def _compared(self, problem: InnerProblem, point: Tensor, which: CertifiedPoint) -> list[CertificatePoint]:
+        """Certificates of the estimators of the job for a problem at a point [k].
 
         Raises:
             CertificateFailed: a hypergradient differs from finite differences.
@@ -192,10 +240,10 @@ class Study:
         method = self.spec.method
         # Some optimizers have no hypergradient to certify.
         if not method.info.is_best_response and not self.spec.optimizer.info.pathwise:
-            found.append(certify(self.problem, self.estimator, point, which, self.population, self.account.step))
+            found.append(certify(problem, self.estimator, point, which, self.population, self.account.step))
         if method.response is not None:
             objectives, settings = response_objectives(method.response), method.best_response_settings
-            found.append(certify_response(self.problem, objectives, settings, point, which, self.account.step))
+            found.append(certify_response(problem, objectives, settings, point, which, self.account.step))
         return found
 
     def state_dict(self) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ from windtunnel.client._local import need_to_train
 from windtunnel.client._plan import Plan
 from windtunnel.client._progress import JobProgress
 from windtunnel.client._result import Result
+from windtunnel.handing import input_kind, parts_of, try_module, warn_of_size
 from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo, user_task
 from windtunnel.types import JobSpec, OuterStep, Target, TuneResult
 from windtunnel.types.exports import ExportFormat
@@ -181,32 +182,41 @@ def tune(
     from hpo.study import Study
 
     number = next(_NUMBERS)
-    task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
-    task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
-    table = describe(task)
-    info = task.info_with(with_true_sizes(task, task.info_with(table), table))
-    spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
     steps: list[OuterStep] = []
-    with _threads_restored(), JobProgress(progress) as bar:
-        study = Study(spec, threads=threads, on_progress=bar.report)
-        for step in study:
-            steps.append(step)
-            bar.point(step)
-        result = study.finish()
-        bar.judged(result.verdict)
+    with _settings_of_torch():
+        task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
+        task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
+        table = describe(task)
+        info = task.info_with(with_true_sizes(task, task.info_with(table), table))
+        spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
+        with JobProgress(progress) as bar:
+            study = Study(spec, threads=threads, on_progress=bar.report)
+            for step in study:
+                steps.append(step)
+                bar.point(step)
+            result = study.finish()
+            bar.judged(result.verdict)
     return LocalResult.found(result, info, steps, number)
 
 
 @contextmanager
-def _threads_restored() -> Iterator[None]:
-    """Context that sets torch's number of threads back at its end, also after an error."""
+def _settings_of_torch() -> Iterator[None]:
+    """Context in which new tensors are float32 and on the CPU; at its end, also after an error, the process's settings are
+    back: number of threads, default type, default device."""
     import torch
 
-    before = torch.get_num_threads()
+    threads, kind, device = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
+    torch.set_default_dtype(torch.float32)
+    elsewhere = device.type != "cpu"
+    if elsewhere:
+        torch.set_default_device(None)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(kind)
+        if elsewhere:
+            torch.set_default_device(device)
 
 
 def _what(
@@ -237,31 +247,23 @@ def _task(
     sources: tuple[str, ...],
     model: Any,
 ) -> UserTask:
-    import torch
+    from hpo.families.user_module import made
 
-    try:
-        parts = [tuple(torch.as_tensor(piece) for piece in part) for part in data]
-    except (TypeError, ValueError) as error:
-        raise InvalidRequest(
-            f"data must be (train, validation, test), each (inputs, labels) of numbers: {error}"
-        ) from error
-    if len(parts) != 3 or any(len(part) not in (2, 3) for part in parts):
-        raise InvalidRequest("data must be (train, validation, test), each (inputs, labels) or (inputs, labels, sources)")
-    if any(len(part[0]) == 0 for part in parts):
-        raise InvalidRequest("every part of the data needs at least one example")
+    parts = parts_of(data, kind, classes)
     first = parts[0][0]
-    if inputs is None:
-        inputs = "tokens" if kind == "language" or not first.is_floating_point() else "floats"
+    told = input_kind([part[0] for part in parts], kind, inputs)
+    if told == "floats":
+        warn_of_size(first)
     if classes is None:
         classes = 1 if kind == "regression" else 1 + max(int(part[1].max()) for part in parts)
     builder, takes_depth = _with_depth(build)
     given = model if isinstance(model, Mapping) else {}
     width, depth = given.get("width", 64), given.get("depth", 2)
-    return UserTask(
+    task = UserTask(
         name=name,
         title=getattr(build, "__qualname__", type(build).__name__),
         kind=kind,
-        inputs=inputs,
+        inputs=told,
         input_shape=tuple(first.shape[1:]) or (1,),
         classes=classes,
         examples=(len(parts[0][0]), len(parts[1][0]), len(parts[2][0])),
@@ -273,6 +275,8 @@ def _task(
         depth=depth if takes_depth and isinstance(depth, int) else 1,
         batch_size=16 if kind == "language" else 64,
     )
+    try_module(made(task, task.width, task.depth), first, told, inputs)
+    return task
 
 
 def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], bool]:

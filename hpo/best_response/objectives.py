@@ -11,7 +11,7 @@ from torch.func import jvp
 
 from hpo.best_response.network import ResponseNetwork
 from hpo.tasks import Split
-from hpo.tasks.losses import mixed, per_example
+from hpo.tasks.losses import mean_loss, mixed, per_example
 from hpo.training.coefficients import Tables, loss_tables
 from hpo.training.problem import Batch
 from windtunnel.types.hyperparameters import REGULARISERS
@@ -119,10 +119,11 @@ class Objectives(ABC):
         batch: Batch,
     ) -> Tensor:
         """Mean training loss of each member with the regularisers of each example, [members]."""
-        losses = per_example(self.problem.task, outputs, batch.labels, tables.get("label_smoothing"))
+        task, smoothing = self.problem.task, tables.get("label_smoothing")
         if batch.sources is None:
-            mean = losses.mean(dim=1)
+            mean = mean_loss(task, outputs, batch.labels, smoothing)
         else:
+            losses = per_example(task, outputs, batch.labels, smoothing)
             mean = mixed(losses, batch.sources, tables["mixture_weight"], self.problem.shares)
         if "l2" not in tables:
             return mean
@@ -170,7 +171,7 @@ class Objectives(ABC):
         moved = self.shifted(at[:, None] + log_scales.exp()[:, None] * eps, centre[self.rows])
         many = inputs.expand(members, *inputs.shape)
         outputs = self.network.plain_outputs(own, answers, moved.to(problem.dtype), many, base)
-        return per_example(problem.task, outputs, labels.expand(members, *labels.shape)).mean(dim=1)
+        return mean_loss(problem.task, outputs, labels.expand(members, *labels.shape))
 
     def validation_slope(
         self, weights: Tensor, response: Tensor, centre: Tensor, log_scales: Tensor, eps: Tensor, base: Tables, split: Split

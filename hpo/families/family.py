@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 
 from hpo.families.proxy import Proxy
-from hpo.tasks import Split
+from hpo.tasks.split import Parts
+from windtunnel.types import JobSpec
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.tasks import TaskInfo
 
@@ -23,13 +24,12 @@ class Family(ABC):
             ValueError: a size that the family does not have, or a task that it cannot learn.
         """
 
-    def prepare(self, model: ModelSpec, task: TaskInfo, train: Split) -> None:  # noqa: B027
+    def prepare(self, spec: JobSpec, parts: Parts) -> None:  # noqa: B027
         """Raise where the module of a job could not be trained, before a job is spent on it; by default nothing can fail.
 
         Args:
-            model: size of the proxy.
-            task: task that the module learns.
-            train: training examples; the first few are tried.
+            spec: the job.
+            parts: training, validation and test part of the data.
 
         Raises:
             InvalidData: the module or its loss is not what can be trained.

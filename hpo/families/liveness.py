@@ -13,7 +13,7 @@ from torch.func import functional_call
 from hpo.errors import InvalidData
 from hpo.families.user_module import UserModule, build_module
 from hpo.tasks import Split
-from hpo.tasks.losses import per_example
+from hpo.tasks.losses import mean_loss
 from windtunnel.types import ModelSpec, TaskInfo, TensorFacts
 
 SEEDS = 2
@@ -79,7 +79,7 @@ def check_that_gradients_arrive(model: ModelSpec, info: TaskInfo, facts: Sequenc
     labels = labels.double() if info.kind == "regression" else labels
 
     def loss(outputs: Tensor) -> Tensor:
-        return per_example(info, outputs[None], labels[None]).mean()
+        return mean_loss(info, outputs[None], labels[None]).sum()
 
     dead = silent(module, facts, inputs, loss)
     if dead:

@@ -3,10 +3,12 @@
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.family import Family
 from hpo.families.liveness import check_that_gradients_arrive
+from hpo.families.own_loss import check_loss
 from hpo.families.probing import probe
 from hpo.families.proxy import Proxy
 from hpo.families.user_module import build_module
-from hpo.tasks import Split
+from hpo.tasks.split import Parts
+from windtunnel.types import JobSpec
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.tasks import TaskInfo
 
@@ -18,10 +20,11 @@ class ModuleFamily(Family):
         """Module that the task builds at that width and depth."""
         return build_module(model, task)
 
-    def prepare(self, model: ModelSpec, task: TaskInfo, train: Split) -> None:
-        """Try the module and its loss on a few examples; the checks are those of ``probe`` and ``liveness``."""
-        probe(model, task, train)
-        check_that_gradients_arrive(model, task, proxy_tensors(model, task), train)
+    def prepare(self, spec: JobSpec, parts: Parts) -> None:
+        """Try the module on a few examples, its loss on some of every label, and its first steps: see the three checks."""
+        probe(spec.model, spec.info, parts[0])
+        check_loss(spec, parts)
+        check_that_gradients_arrive(spec.model, spec.info, proxy_tensors(spec.model, spec.info), parts[0])
 
 
 FAMILY = ModuleFamily()

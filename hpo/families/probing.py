@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad, jvp
 
 from hpo.errors import InvalidData
 from hpo.families.derivatives import TOLERANCE, Trial, place
@@ -10,7 +9,6 @@ from hpo.families.describing import check_table
 from hpo.families.user_module import UserModule, build_module, known
 from hpo.families.watching import Watch, forwarded, watched
 from hpo.tasks import Split
-from hpo.tasks.losses import per_example
 from windtunnel.types import ModelSpec, TaskInfo
 
 MEMBERS = 2
@@ -31,8 +29,7 @@ def probe(model: ModelSpec, info: TaskInfo, train: Split) -> None:
         train: training examples; a few of them are tried, of different classes and with the padding that they have.
 
     Raises:
-        InvalidData: the loss of its own is not the mean of what it is for each example, or has no second derivative;
-            the table that the server went by is not that of the module; or the module keeps state, draws random
+        InvalidData: the table that the server went by is not that of the module; or the module keeps state, draws random
             numbers, couples the examples of a batch, or has an operation that no population or no derivative can be taken
             of. The message says which, and names the layer or the parameter.
     """
@@ -46,9 +43,6 @@ def probe(model: ModelSpec, info: TaskInfo, train: Split) -> None:
     inputs = torch.stack([batch, batch.flip(0)])
     _check_population(module, tensors, inputs, alone, info)
     Trial(module, tensors, inputs, alone).check()
-    if info.loss is not None:
-        labels = train.labels[rows]
-        _try_loss(info, alone, labels.double() if info.kind == "regression" else labels)
 
 
 def _chosen(module: UserModule, info: TaskInfo, train: Split) -> list[int]:
@@ -198,56 +192,4 @@ def _check_population(module: UserModule, tensors: list[Tensor], inputs: Tensor,
         raise InvalidData(
             f"members of a population of task {info.name!r} give other logits than the same members alone",
             "the module must be a function of its parameters and inputs: it must not keep results from call to call",
-        )
-
-
-def _try_loss(info: TaskInfo, outputs: Tensor, labels: Tensor) -> None:
-    """Check that a loss of one's own is a mean over examples, and that every derivative of it can be taken.
-
-    Args:
-        info: the task.
-        outputs: outputs for a few examples, [members, batch, ...], float64.
-        labels: labels of those examples, [batch, ...].
-    """
-    own = known(info).criterion()
-    assert own is not None, "the listing of the task names its loss"
-    named = f"loss {info.loss} of task {info.name!r}"
-    given = outputs[0].squeeze(-1) if info.kind == "regression" else outputs[0]
-    shapes = f"outputs {list(given.shape)} of {given.dtype} and labels {list(labels.shape)} of {labels.dtype}"
-    try:
-        whole = own(given, labels)
-    except Exception as error:
-        raise InvalidData(
-            f"{named} failed on {shapes}: {type(error).__name__}: {error}",
-            "it is called as loss(outputs, labels); float64 must pass, too: bring its constants to outputs.dtype",
-        ) from error
-    if not isinstance(whole, Tensor) or tuple(whole.shape) not in ((), (len(labels),)):
-        found = f"shape {list(whole.shape)}" if isinstance(whole, Tensor) else type(whole).__name__
-        raise InvalidData(
-            f"{named} gives {found} for {shapes}",
-            f"give the mean over the batch, [], or the loss of each example, [{len(labels)}]",
-        )
-    together = labels.expand(len(outputs), *labels.shape)
-
-    def total(at: Tensor) -> Tensor:
-        return per_example(info, at, together).sum()
-
-    try:
-        each = per_example(info, outputs, together)[0]
-        leaf = outputs.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(total(leaf), leaf, create_graph=True)
-        if slope.requires_grad:  # a loss that is linear has no second derivative, and needs none
-            torch.autograd.grad(slope.sum(), leaf, allow_unused=True)
-        jvp(grad(total), (outputs,), (torch.ones_like(outputs),))
-    except Exception as error:
-        raise InvalidData(
-            f"{named} cannot be differentiated twice, or not for each example: {type(error).__name__}: {error}",
-            "write it in plain torch, as a function of outputs and labels alone, without branches on values; "
-            "nothing in it may be detached",
-        ) from error
-    if not torch.allclose(whole.mean(), each.mean(), rtol=TOLERANCE, atol=TOLERANCE):
-        raise InvalidData(
-            f"{named} is {float(whole.mean()):.6g} for {len(labels)} examples, and {float(each.mean()):.6g} in the mean "
-            "over each of them alone",
-            "it must be the mean of a loss of each example: no sum over the batch, and nothing that compares examples",
         )

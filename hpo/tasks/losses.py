@@ -11,7 +11,7 @@ from torch.func import vmap
 from torch.nn import functional
 
 from windtunnel.tasks.user import user_task
-from windtunnel.torch._own_loss import of_each
+from windtunnel.torch._own_loss import of_batch, of_each
 from windtunnel.types.families import TaskKind
 from windtunnel.types.tasks import TaskInfo
 
@@ -44,6 +44,25 @@ def per_example(task: TaskInfo, outputs: Tensor, labels: Tensor, smoothing: Tens
         share = smoothing.view(*smoothing.shape, *[1] * (losses.dim() - smoothing.dim()))
         losses = (1 - share) * losses + share * spread
     return losses if losses.dim() == 2 else losses.mean(dim=2)
+
+
+def mean_loss(task: TaskInfo, outputs: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    """Loss of each member's batch, [members]: the mean of ``per_example``, or a loss of the user's own as it is called.
+
+    A mean with class weights divides by the weights in the batch, so it is no mean of losses of single examples.
+
+    Args:
+        task: description of the task.
+        outputs: [members, batch, ...], as of ``per_example``.
+        labels: [members, batch, ...].
+        smoothing: as of ``per_example``.
+    """
+    if task.loss is None:
+        return per_example(task, outputs, labels, smoothing).mean(dim=1)
+    own = user_task(task).criterion()
+    assert own is not None, "the listing of the task names its loss"
+    found: Tensor = vmap(functools.partial(of_batch, own))(_plain(task.kind, outputs), labels)
+    return found
 
 
 def _plain(kind: TaskKind, outputs: Tensor) -> Tensor:

@@ -42,6 +42,11 @@ class TaskData:
     """Digest of inputs and labels after splitting and scaling."""
 
     @property
+    def parts(self) -> Parts:
+        """Training, validation and test part."""
+        return self.train, self.validation, self.test
+
+    @property
     def features(self) -> int:
         """Number of features of an example; for text, of its tokens."""
         return prod(self.train.inputs.shape[1:])

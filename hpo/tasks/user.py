@@ -95,7 +95,10 @@ def _survives(task: UserTask, what: str, values: Tensor) -> None:
 
 def _finite(task: UserTask, what: str, values: Tensor) -> None:
     if not values.isfinite().all():
-        raise _wrong(task, f"{what} have {int((~values.isfinite()).sum())} numbers that are not finite")
+        lost = (~values.isfinite()).nonzero()
+        row, *rest = lost[0].tolist()
+        where = f"row {row}" + (f", column {rest[0]}" if len(rest) == 1 else f", at {rest}" if rest else "")
+        raise _wrong(task, f"{what} have {len(lost)} numbers that are not finite, the first in {where}")
 
 
 def _whole(task: UserTask, what: str, values: Tensor, below: int | None) -> None:

@@ -19,7 +19,7 @@ from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState
 from hpo.seeding import Stream, generator_of, generator_of_step, number_of
 from hpo.tasks import Split, TaskData
-from hpo.tasks.losses import accuracy, mixed, per_example
+from hpo.tasks.losses import accuracy, mean_loss, mixed, per_example
 from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, loss_tables, of_members
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
@@ -252,9 +252,10 @@ class InnerProblem:
 
     def data_loss(self, outputs: Tensor, loss: Tables, batch: Batch) -> Tensor:
         """Training loss of the model's outputs on their labels, [members]: the training loss without the penalty."""
-        losses = per_example(self.task, outputs, batch.labels, loss.get("label_smoothing"))
+        smoothing = loss.get("label_smoothing")
         if batch.sources is None:
-            return losses.mean(dim=1)
+            return mean_loss(self.task, outputs, batch.labels, smoothing)
+        losses = per_example(self.task, outputs, batch.labels, smoothing)
         return mixed(losses, batch.sources, loss["mixture_weight"], self.shares)
 
     def penalty(self, tensors: Sequence[Tensor], l2: Tensor) -> Tensor:
@@ -276,7 +277,7 @@ class InnerProblem:
         labels = split.labels.to(self.dtype) if kind == "regression" else split.labels
         outputs = self.outputs(self.layout.split(parameters), loss, inputs)
         labels = labels.expand(len(outputs), *labels.shape)
-        return per_example(self.task, outputs, labels).mean(dim=1), accuracy(kind, outputs.detach(), labels)
+        return mean_loss(self.task, outputs, labels), accuracy(kind, outputs.detach(), labels)
 
     def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""

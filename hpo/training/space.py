@@ -140,6 +140,12 @@ class Space:
         """Label -> value of one point [k]."""
         return dict(zip(self.labels, self.values(point).tolist(), strict=True))
 
+    def largest(self, point: Tensor, name: HyperparameterName) -> float | None:
+        """Largest value of a hyperparameter over its coordinates at one point [k]; None if it is not searched."""
+        values = self.values(point).tolist()
+        own = [value for item, value in zip(self.hyperparameters, values, strict=True) if item.name == name]
+        return max(own, default=None)
+
     def from_dict(self, values: Mapping[str, float]) -> Tensor:
         """The point [k] of a dictionary label -> value: the inverse of ``as_dict``."""
         return self.coordinates(torch.tensor([values[label] for label in self.labels], dtype=torch.float64))

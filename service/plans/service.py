@@ -39,8 +39,7 @@ def create(database: Database, caller: Caller, job_id: str, wanted: PlanRequest)
     except PydanticCustomError as misfit:
         raise invalid([misfit_error(misfit)]) from misfit
     except Refused as refusal:
-        detail = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
-        raise problem(409, "transfer-refused", "The transfer cannot be trusted", detail) from refusal
+        raise problem(409, "transfer-refused", "The transfer cannot be trusted", str(refusal)) from refusal
     if fit is not None:
         predicted = predicted_loss(plan, fit)
         if predicted is None:

@@ -1,7 +1,10 @@
 """From a problem document to an exception."""
 
+import pickle
+
 import pytest
 
+from hpo.errors import HpoError
 from windtunnel import (
     ApiError,
     Conflict,
@@ -14,7 +17,8 @@ from windtunnel import (
     ValidationFailed,
 )
 from windtunnel.client import DatabaseAway, Forbidden, QuotaExceeded
-from windtunnel.client._errors import api_error
+from windtunnel.client._errors import JobFailed, api_error
+from windtunnel.types import Failure
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,13 @@ def test_the_type_decides_then_the_status(status, kind, expected):
 def test_a_refused_transfer_and_an_unfinished_job_are_conflicts():
     assert issubclass(TransferRefused, Conflict)
     assert issubclass(NotFinished, Conflict)
+
+
+def test_the_text_of_a_failed_job_has_its_hint_once_and_is_one_sentence():
+    said = JobFailed("job_1", Failure(type="diverged", message="every run diverged", hint="lower the rate"))
+    assert str(said) == "job_1 failed (diverged): every run diverged; lower the rate"
+    assert str(JobFailed("job_1", Failure(type="crashed", message="it crashed"))) == "job_1 failed (crashed): it crashed"
+    error = HpoError("the loss is nan", "look at it")
+    assert (str(error), error.message, error.hint) == ("the loss is nan; look at it", "the loss is nan", "look at it")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(HpoError("the loss is nan")) == "the loss is nan"

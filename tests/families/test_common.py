@@ -258,8 +258,9 @@ def test_members_at_once_and_tapes_are_numbers_that_a_run_can_have(name: str, ta
 def test_a_job_of_it_can_be_prepared(name: str, task: TaskInfo) -> None:
     inputs = inputs_of(task, 8)
     labels = inputs.clone() if task.kind == "language" else torch.arange(8) % task.classes
-    model = model_of_size(name, task)
-    family(name).prepare(model, task, Split(inputs, labels, torch.zeros(8, dtype=torch.int64)))
+    spec = JobSpec.of({"task": task.name, "model": {"family": name}}, task)
+    part = Split(inputs, labels, torch.zeros(8, dtype=torch.int64))
+    family(name).prepare(spec, (part, part, part))
 
 
 @pytest.mark.parametrize("name", sorted(answered(hpo.exports.models, "MODEL")))

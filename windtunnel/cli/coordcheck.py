@@ -175,7 +175,7 @@ def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[s
     try:
         return coordinate_check(spec, {}, widths, **settings)
     except HpoError as error:
-        raise SpecError(f"{error.message}; {error.hint}") from error
+        raise SpecError(str(error)) from error
     except ValueError as error:
         raise SpecError(str(error)) from error
 

@@ -206,7 +206,7 @@ def _of_task(
     try:
         table, info = described(sized, delta, widths)
     except HpoError as error:
-        raise SpecError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+        raise SpecError(str(error)) from error
     if save is not None:
         _write(save, info)
     _deliver(table, as_json=as_json)

@@ -185,7 +185,8 @@ class JobFailed(WindtunnelError):
     def __init__(self, job_id: str, failure: Failure) -> None:
         self.job_id = job_id
         self.failure = failure
-        hint = f" {failure.hint}" if failure.hint else ""
+        between = " " if failure.message.endswith((".", ":", "!")) else "; "
+        hint = f"{between}{failure.hint}" if failure.hint else ""
         super().__init__(f"{job_id} failed ({failure.type}): {failure.message}{hint}")
 
 

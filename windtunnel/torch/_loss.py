@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from windtunnel.torch._following import factor, updates_of
 from windtunnel.torch._matching import PlanMismatch
-from windtunnel.torch._own_loss import OwnLoss, of_each
+from windtunnel.torch._own_loss import OwnLoss, of_batch, of_each
 from windtunnel.types.following import followed
 from windtunnel.types.plans import TransferPlan
 
@@ -79,6 +79,8 @@ def criterion(
         return each if each.dim() == 1 else each.mean(1)
 
     def unweighted(outputs: Tensor, labels: Tensor) -> Tensor:
+        if loss is not None:
+            return of_batch(loss, outputs.squeeze(-1) if is_regression else outputs, labels)
         return losses(outputs, labels).mean()
 
     def weighted(outputs: Tensor, labels: Tensor, sources: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Turns a user's own loss of a batch into the loss of each example, which can be weighted and differentiated."""
+"""Calls a user's own loss: on a whole batch, or for each example, which can be weighted and differentiated."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,17 @@ OwnLoss = Callable[[Tensor, Tensor], Tensor]
 
 Outputs are logits [batch, classes]; for text [batch, context, classes], with labels [batch, context]; for a regression
 [batch]."""
+
+
+def of_batch(loss: OwnLoss, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Mean loss of the batch, []: the function's value, averaged where it gives the loss of each example.
+
+    Args:
+        loss: the user's loss of a batch.
+        outputs: outputs of the model [batch, ...], shaped as in ``OwnLoss``.
+        labels: labels [batch, ...].
+    """
+    return loss(outputs, labels).mean()
 
 
 def of_each(loss: OwnLoss, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.tasks import TaskData
-from hpo.tasks.losses import per_example
+from hpo.tasks.losses import mean_loss
 from hpo.training.problem import OnStep
 from windtunnel.types import JobSpec, TensorRow
 
@@ -160,7 +160,7 @@ class Probe:
             # No step follows the last pass: it keeps nothing for a backward one.
             with torch.set_grad_enabled(step < self.steps):
                 found = vmap(at.outputs, in_dims=(0, None))(leaves, inputs)
-                loss = per_example(task, found["readout"], labels).mean(1)
+                loss = mean_loss(task, found["readout"], labels)
             losses.append(loss.tolist())
             for module, output in found.items():
                 activation.setdefault(module, []).append(_sizes(output.detach()))
