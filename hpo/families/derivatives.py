@@ -1,6 +1,7 @@
 """Compares the derivatives that the engine takes of a module with its own in plain torch, and with differences."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any, TypeVar
 
 import torch
@@ -195,8 +196,12 @@ class Trial:
         return (gradient * direction).reshape(len(gradient), -1).sum(1)
 
     def _fits(self, directions: Sequence[Tensor], expected: Tensor, size: float) -> bool:
-        """True if with one of the steps the central differences of every member are as expected, to ``LOOSE`` of a size."""
-        return any(float((self._difference(directions, step) - expected).abs().max()) <= LOOSE * size for step in STEPS)
+        """True if with one of the steps the central differences of every member are as expected, to ``LOOSE`` of a size.
+
+        Numbers that are not finite say nothing about a derivative.
+        """
+        errors = [float((self._difference(directions, step) - expected).abs().max()) for step in STEPS]
+        return any(not isfinite(error) or error <= LOOSE * size for error in errors)
 
     @torch.no_grad()
     def _difference(self, directions: Sequence[Tensor], step: float) -> Tensor:
