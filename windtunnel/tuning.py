@@ -102,7 +102,8 @@ class LocalResult(Result):
             force=force,
         )
         own = user_task(self._task)
-        odd = differences(own, plan.width, plan.depth, {row.name: tuple(row.shape) for row in plan.tensors})
+        shapes = {row.name: tuple(row.shape) for row in plan.tensors}
+        odd = differences(own, plan.width, plan.depth, shapes, [row.name for row in plan.tensors if row.is_frozen])
         if odd:
             raise InvalidRequest(
                 f"build({plan.width}, {plan.depth}) has other tensors than widths {own.width} and "

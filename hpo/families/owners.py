@@ -186,7 +186,7 @@ def warnings_of(pair: Pair, holders: Mapping[str, Holders], roles: Mapping[str, 
     if batch:
         found.append(
             f"BatchNorm ({_some(batch)}) keeps running statistics, which a population cannot train: take GroupNorm or "
-            "LayerNorm, or track_running_stats=False."
+            "LayerNorm."
         )
     changed = [name for name in holders if ".parametrizations." in f".{name}" or name.endswith((".weight_g", ".weight_v"))]
     if changed:
