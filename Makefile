@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint client serve docs reference bench laws peers anytime best-response soak fleet screenshots system clean help
+.PHONY: demo test lint client serve docs reference bench laws peers anytime best-response soak abuse fleet screenshots system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -19,6 +19,7 @@ help:
 	@echo "make peers  hypergradients beside those of other libraries, in an environment of their own (7 minutes)"
 	@echo "make best-response  the last part of bench: regularisers by one run beside searches (half an hour without stored rows)"
 	@echo "make soak   ten minutes of a fleet whose parts are killed at random; counts jobs lost and doubled"
+	@echo "make abuse  large bodies, half-sent requests, races and more against a real server, beside a caller who behaves (a minute)"
 	@echo "make screenshots  the pictures of the status page in docs/images/, from real jobs (2 minutes)"
 	@echo "make fleet  rates and latencies of submitting, ringing, claiming and recovering (5 minutes)"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
@@ -123,6 +124,9 @@ system:
 SECONDS_LONG ?= 600
 soak: $(VENV)/.dev system
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS_LONG) $(if $(SEED),--seed $(SEED))
+
+abuse: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.abuse
 
 fleet: $(VENV)/.dev system
 	$(BIN)/python -m benchmarks.fleet

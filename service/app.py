@@ -18,6 +18,7 @@ from service.fleet.routes import router as fleet
 from service.health.routes import router as health
 from service.jobs.routes import router as jobs
 from service.keys.routes import router as keys
+from service.keys.uses import KeyUses
 from service.laws.routes import router as laws
 from service.listings.routes import router as listings
 from service.metrics.routes import router as metrics
@@ -30,8 +31,10 @@ from service.plans.routes import router as plans
 from service.problems import answers
 from service.proxying import Proxied
 from service.rates import Rates
+from service.retention import Janitor
 from service.security import HEADERS, Guard
 from service.settings import ServiceSettings
+from service.turns import Places, Turns
 from service.webhooks.routes import router as webhooks
 from service.webhooks.sender import Sender
 from store.database import Database
@@ -78,11 +81,15 @@ def create_app(
         if dispatcher is not None:
             await run_in_threadpool(dispatcher.start)
         app.state.sender.start()
+        app.state.key_uses.start()
+        app.state.janitor.start()
         try:
             yield
         finally:
             app.state.stopping.set()
             await run_in_threadpool(app.state.sender.stop)
+            await run_in_threadpool(app.state.key_uses.stop)
+            await run_in_threadpool(app.state.janitor.stop)
             if dispatcher is not None:
                 await run_in_threadpool(dispatcher.stop)
             if database is None:
@@ -101,8 +108,12 @@ def create_app(
     app.state.database = shared
     app.state.dispatcher = dispatcher
     app.state.sender = Sender(shared, settings)
+    app.state.key_uses = KeyUses(shared)
+    app.state.janitor = Janitor(shared, settings)
     app.state.stopping = asyncio.Event()
-    app.state.reading = asyncio.Semaphore(1)  # uploaded files are read one after the other: each takes a lot of memory
+    app.state.reading = Turns()  # uploaded files are read one after the other: each takes a lot of memory
+    app.state.uploads = Places(settings.max_uploads, "uploads")
+    app.state.streams = Places(settings.max_streams, "event streams")
     app.state.problem_page = problem_page
     app.state.keyed = False
     app.state.rates = Rates(settings.requests_per_minute, settings.broker_url)

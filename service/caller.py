@@ -6,12 +6,13 @@ from fastapi import Request
 from starlette.datastructures import State
 
 from service.problems.answers import problem
-from store import keys
+from store import keys, sessions
 from store.database import Database
 from store.keys import LOCAL
+from windtunnel.types import ApiKey
 
-COOKIE = "windtunnel_key"
-"""Name of the cookie that holds the key of a user who has signed in to the status page."""
+COOKIE = "windtunnel_session"
+"""Name of the cookie that holds the session of a user who has signed in to the status page; never the key itself."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +41,30 @@ def check_operator(caller: Caller) -> None:
 
 
 def identify(request: Request, database: Database) -> Caller:
-    """The caller, by the key in ``Authorization: Bearer``, else by that in the cookie of the status page.
+    """The caller, by the key in ``Authorization: Bearer``, else by the session in the cookie of the status page.
 
     Raises:
         ProblemError: 401, no key was sent where one is needed, or one that does not hold.
     """
-    key = _bearer(request) or cookie_of(request)
+    key = _bearer(request)
     if key is None:
-        if not needs_keys(request.app.state, database):
+        # A cookie that another server on this address left behind stands for nobody.
+        caller = signed_in(request, database)
+        if caller is None and not needs_keys(request.app.state, database):
             return ANYBODY
-        raise _unauthorized("this server asks for an API key; send it as `Authorization: Bearer wt_...`")
-    caller = holder(database, key)
+        if caller is None:
+            raise _unauthorized("this server asks for an API key; send it as `Authorization: Bearer wt_...`")
+        return caller
+    caller = holder(request.app.state, database, key)
     if caller is not None:
         return caller
     if not needs_keys(request.app.state, database):
-        if _bearer(request) is None:  # a cookie that another server on this address left behind
-            return ANYBODY
         raise _unauthorized("there is no such API key: none was made on this server; send no key")
     raise _unauthorized("there is no such API key, or it was revoked")
 
 
 def cookie_of(request: Request) -> str | None:
-    """The key in the cookie of the status page.
+    """The id of a session in the cookie of the status page.
 
     Browsers send the cookie of the longest path first: that of this server, where another one of the same host keeps its
     own at the root.
@@ -70,16 +73,28 @@ def cookie_of(request: Request) -> str | None:
     return next((value for name, _, value in pairs if name == COOKIE), None)
 
 
-def holder(database: Database, key: str) -> Caller | None:
+def holder(state: State, database: Database, key: str) -> Caller | None:
     """Caller who holds the key; None where there is no such key or it was revoked."""
     with database.snapshot() as session:
-        found = keys.find(session, key)
+        return _caller(state, keys.find(session, key))
+
+
+def signed_in(request: Request, database: Database) -> Caller | None:
+    """Caller whose browser sent the cookie of a session that has not ended; None where it sent none."""
+    session_id = cookie_of(request)
+    if session_id is None:
+        return None
+    with database.snapshot() as session:
+        return _caller(request.app.state, sessions.find(session, session_id))
+
+
+def _caller(state: State, found: tuple[ApiKey, bool] | None) -> Caller | None:
+    """Caller with a key that was found, whose use is noted aside."""
     if found is None:
         return None
     known, stale = found
     if stale:
-        with database.transaction() as session:
-            keys.used(session, known.id)
+        state.key_uses.note(known.id)
     return Caller(known.owner, known.operator, known.id)
 
 

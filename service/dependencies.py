@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from service.caller import Caller, check_operator, identify
 from service.problems.answers import problem
 from service.settings import ServiceSettings
-from store import identifiers
+from store import identifiers, jobs
 from store.database import Database
 from store.errors import DatasetNotFound, JobNotFound, KeyNotFound, LawFitNotFound, PlanNotFound, WebhookNotFound
 from windtunnel.types import is_dataset
@@ -57,6 +57,20 @@ def _job_id(job_id: str) -> str:
     return job_id
 
 
+JobId = Annotated[str, Depends(_job_id)]
+"""Id of a job in a path. Only its form is checked here, as of every id in this file; the store checks the owner."""
+
+
+def _own_job_id(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> str:
+    with database.snapshot() as session:
+        jobs.check(session, job_id, owner=caller.owner)
+    return job_id
+
+
+OwnJobId = Annotated[str, Depends(_own_job_id)]
+"""Id of a job of the caller in the path of a write with a body: a stranger's is not there, whatever the body says."""
+
+
 def _plan_id(plan_id: str) -> str:
     if not identifiers.PLAN_ID.fullmatch(plan_id):
         raise PlanNotFound(plan_id)
@@ -87,8 +101,6 @@ def _webhook_id(webhook_id: str) -> str:
     return webhook_id
 
 
-JobId = Annotated[str, Depends(_job_id)]
-"""Id of a job in a path. Only its form is checked here, as of every id in this file; the store checks the owner."""
 PlanId = Annotated[str, Depends(_plan_id)]
 """Id of a transfer plan in a path."""
 DatasetId = Annotated[str, Depends(_dataset_id)]

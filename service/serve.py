@@ -7,12 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Generator, Iterator
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from service import connections
 from service.app import Dispatcher, create_app
+from service.connections import ConnectionLimits
 from service.settings import ServiceSettings, is_loopback
 from store import keys
 from store.database import Database
@@ -65,9 +66,14 @@ def run(settings: ServiceSettings, dispatcher: Dispatcher | None = None) -> None
         _check_keys(settings)
     listener = listen(settings.host, settings.port)
     app = create_app(settings, dispatcher=dispatcher)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE, server_header=False)
+    config = connections.config(app, _limits(settings), PATIENCE)
     log.info("Windtunnel listens on %s", address(listener))
     Server(config).run(sockets=[listener])
+
+
+def _limits(settings: ServiceSettings) -> ConnectionLimits:
+    most = connections.fitting(settings.max_connections)
+    return ConnectionLimits(most, settings.header_seconds, settings.body_seconds)
 
 
 def _check_keys(settings: ServiceSettings) -> None:
@@ -97,7 +103,7 @@ def background(app: FastAPI, *, deadline: float = 30.0) -> Iterator[str]:
     """
     listener = listen("127.0.0.1", 0)
     url = address(listener)
-    server = Server(_config(app))
+    server = Server(connections.config(app, _limits(app.state.settings), PATIENCE))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="windtunnel-server")
     thread.start()
     try:
@@ -114,15 +120,12 @@ def background(app: FastAPI, *, deadline: float = 30.0) -> Iterator[str]:
         raise TimeoutError(f"the server at {url} did not stop within {deadline:g} s")
 
 
-def _config(app: FastAPI, **more: Any) -> uvicorn.Config:
-    # What proxies say is read by the application itself: `service.proxying`.
-    return uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE, proxy_headers=False, **more)
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address; port 0 takes a free one."""
-    family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family)
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)[0]
+    # asyncio sends small answers at once (TCP_NODELAY) only where it sees that the protocol is TCP; a socket with the
+    # default protocol 0 waits some 40 ms for each answer of a connection that is kept open.
+    listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(place)

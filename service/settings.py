@@ -65,6 +65,28 @@ class ServiceSettings(StoreSettings):
     )
     max_jobs: int = Field(1000, ge=1, description="Jobs of one owner that have not ended, at most.")
     requests_per_minute: int = Field(6000, ge=0, description="Of one owner, at most; 0 for any number.")
+    max_connections: int = Field(1000, ge=8, description="Connections at the same time; any more are refused with 503.")
+    header_seconds: float = Field(
+        10.0, gt=0, le=600, description="Seconds in which the header of a request must have come, else the answer is 408."
+    )
+    body_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds in which a body must have come, else the answer is 408; each 8 KiB of it give one more.",
+    )
+    max_streams: int = Field(50, ge=1, description="Jobs that one owner may follow live at the same time.")
+    max_uploads: int = Field(4, ge=1, description="Uploads of one owner at the same time; others are refused with 429.")
+    max_plans: int = Field(10_000, ge=0, description="Transfer plans of one owner, at most.")
+    max_fits: int = Field(1000, ge=0, description="Stored scaling-law fits of one owner, at most.")
+    keep_jobs_days: float = Field(
+        0,
+        ge=0,
+        description="Days after which a job that has ended is deleted with its plans and checkpoints; 0 keeps all jobs.",
+    )
+    session_hours: float = Field(
+        24 * 7, gt=0, le=24 * 365, description="Hours after which a browser that has signed in must sign in again."
+    )
     broker_url: str | None = Field(None, description="Redis, which then counts the requests to all servers of a fleet.")
     event_poll: float = Field(0.25, gt=0, le=10, description="Seconds between two looks at a followed job.")
 
@@ -80,6 +102,9 @@ class ServiceSettings(StoreSettings):
     )
     webhook_poll: float = Field(1.0, gt=0, le=60, description="Seconds between two looks for messages to send.")
 
+    least_free_bytes: int = Field(
+        256 * 2**20, ge=0, description="Room on the disk of the data folder below which the server is not ready, in bytes."
+    )
     max_dataset_bytes: int = Field(256 * 2**20, gt=0, description="Size of an uploaded file, at most, in bytes.")
     max_datasets: int = Field(100, ge=0, description="Data sets of one owner, at most.")
     max_datasets_bytes: int = Field(

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.orm import Session
 
-from store.dialect import insert_or_ignore, now
+from store.dialect import insert_or_ignore, now, take_turns
 from store.errors import DatasetInUse, DatasetNotFound, DatasetsTooLarge, TooManyDatasets
 from store.files import path_of
 from store.tables import datasets, jobs
@@ -35,9 +35,9 @@ def keep(s: Session, dataset: Dataset, *, owner: str, limit: int, most_bytes: in
 
     Raises:
         TooManyDatasets: the owner has ``limit`` others.
-        DatasetsTooLarge: with the owner's others it takes more than ``most_bytes``. Two uploads that end at the same moment
-            may each take the last room.
+        DatasetsTooLarge: with the owner's others it takes more than ``most_bytes``.
     """
+    take_turns(s, "datasets", whose=owner)
     facts = dataset.model_dump(mode="json", exclude={"created_at"})
     row = {"id": dataset.id, "owner": owner, "sha256": dataset.sha256, "path": path_of(dataset.id), "facts": facts}
     inserted = insert_or_ignore(s, datasets, {**row, "created_at": now()})

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from store import identifiers
 from store.dialect import now
-from store.errors import WebhookNotFound
+from store.errors import TooManyPings, WebhookNotFound
 from store.tables import webhook_deliveries as outbox
 from store.tables import webhooks
 from windtunnel.types import WebhookDelivery, WebhookMessage
@@ -27,6 +27,9 @@ from windtunnel.types.webhooks import PING
 
 KEPT = 50
 """Ended deliveries of a webhook that stay, the newest."""
+
+MOST_PINGS = 5
+"""Test messages to one webhook that wait, at most."""
 
 SPARE = 16
 """Messages looked at beyond those asked for, in case other servers claim the first ones at this moment."""
@@ -73,11 +76,15 @@ def ping(s: Session, webhook_id: str, *, owner: str) -> WebhookDelivery:
 
     Raises:
         WebhookNotFound: the owner has no such webhook.
+        TooManyPings: as many test messages to it wait as may.
     """
     this = (webhooks.c.id == webhook_id, webhooks.c.owner == owner)
-    found = s.execute(select(webhooks.c.name).where(*this).with_for_update(read=True)).first()
+    found = s.execute(select(webhooks.c.name).where(*this).with_for_update()).first()
     if found is None:
         raise WebhookNotFound(webhook_id)
+    waiting = (outbox.c.webhook_id == webhook_id, outbox.c.type == PING, outbox.c.state == "pending")
+    if (s.scalar(select(func.count()).select_from(outbox).where(*waiting)) or 0) >= MOST_PINGS:
+        raise TooManyPings(MOST_PINGS)
     row = _row(webhook_id, PING, _body(s, PING, {"webhook_id": webhook_id, "name": found.name}))
     made = insert(outbox).values(created_at=now(), next_attempt_at=now(), **row)
     return _delivery(s.execute(made.returning(*outbox.c)).one())

@@ -9,6 +9,12 @@ DATABASE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 """The database is away, restarts, or is too busy: the same may work a moment later. Any other error is a bug."""
 
 
+def is_full(error: BaseException) -> bool:
+    """True where a database refused to write because its disk is full."""
+    original = getattr(error, "orig", error)
+    return "disk is full" in str(original) or getattr(original, "sqlstate", None) == "53100"
+
+
 class StoreError(Exception):
     """Base of every error of this package."""
 
@@ -31,6 +37,36 @@ class JobNotFound(StoreError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"no job {job_id!r}")
         self.job_id = job_id
+
+
+class JobLives(StoreError):
+    """The job has not ended, so it cannot be deleted."""
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"job {job_id} is {state}; cancel it, and delete it when it has ended")
+
+
+class TooManyPlans(StoreError):
+    """The owner has as many transfer plans as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit:,} plans; allowed: {limit:,}; delete one that is no longer needed, or its job")
+
+
+class TooManyFits(StoreError):
+    """The owner has as many stored scaling-law fits as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit:,} fits; allowed: {limit:,}; delete one that is no longer needed")
+
+
+class TooManyPings(StoreError):
+    """The webhook has as many test messages that wait as it may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} test messages to this webhook are still to be sent; allowed: {limit}; wait for one to end"
+        )
 
 
 class PlanNotFound(StoreError):

@@ -11,7 +11,7 @@ from store import deliveries
 from store.dialect import now
 from store.errors import JobNotFound
 from store.tables import events, jobs
-from windtunnel.types import EventType, JobEvent
+from windtunnel.types import TERMINAL_STATES, EventType, JobEvent
 from windtunnel.types.webhooks import JOB_EVENTS
 
 BATCH = 1000
@@ -53,6 +53,12 @@ def after(s: Session, job_id: str, seq: int, limit: int = 1000, *, owner: str) -
         JobEvent(job_id=row.job_id, seq=row.seq, type=row.type, data=row.data, at=datetime.fromtimestamp(row.at, UTC))
         for row in s.execute(found)
     ]
+
+
+def newest(s: Session, *, owner: str) -> dict[str, int]:
+    """Number of the last event of each job of the owner that has not ended, by id."""
+    alive = (jobs.c.owner == owner, jobs.c.state.not_in(TERMINAL_STATES))
+    return {row.id: row.last_seq for row in s.execute(select(jobs.c.id, jobs.c.last_seq).where(*alive))}
 
 
 def history(s: Session, job_id: str, *, owner: str) -> list[JobEvent]:

@@ -1,8 +1,12 @@
 """Files below the data folder: where those of an uploaded data set lie, their digest, and how any file stays written."""
 
 import hashlib
+import logging
 import os
+import shutil
 from pathlib import Path
+
+log = logging.getLogger("windtunnel.store")
 
 FOLDER = "datasets"
 """Name of the folder, below the data folder, that has a folder for each data set, named by its id."""
@@ -24,6 +28,17 @@ def digest(path: Path) -> str:
         while chunk := file.read(CHUNK):
             made.update(chunk)
     return made.hexdigest()
+
+
+def remove_job_files(data_dir: Path, job_id: str) -> None:
+    """Remove the checkpoints of a job that was deleted; what cannot be removed is told in the log and stays."""
+    folder = data_dir / "jobs" / job_id
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("the files of deleted job %s stay in %s: %s", job_id, folder, error)
 
 
 def flush(path: Path) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from store import datasets, events, identifiers
-from store.dialect import insert_or_ignore, now
+from store.dialect import insert_or_ignore, now, take_turns
 from store.errors import IdempotencyConflict, JobNotFound, TooManyJobs
 from store.paging import decode_cursor, encode_cursor, found
 from store.tables import attempts as attempts_table
@@ -51,7 +51,7 @@ def submit(s: Session, spec: JobSpec, *, owner: str, idempotency_key: str | None
 
     Raises:
         IdempotencyConflict: the key was used with another spec.
-        TooManyJobs: the owner has ``most`` of them. Submissions at the same moment may each take the last place.
+        TooManyJobs: the owner has ``most`` of them.
         DatasetNotFound: the task is an uploaded data set that is not there, or not this owner's.
         ValueError: the key is empty or longer than 200 characters.
     """
@@ -63,6 +63,7 @@ def submit(s: Session, spec: JobSpec, *, owner: str, idempotency_key: str | None
         if earlier is not None:
             return get(s, earlier, owner=owner)
     if most is not None:
+        take_turns(s, "jobs", whose=owner)
         _check_quota(s, owner, most)
     if is_dataset(spec.task):
         datasets.hold(s, spec.task, owner=owner)
@@ -109,6 +110,16 @@ def _claim_key(s: Session, spec: JobSpec, owner: str, key: str, new_id: str) -> 
     if earlier.request_sha256 != digest:
         raise IdempotencyConflict(key)
     return str(earlier.job_id)
+
+
+def check(s: Session, job_id: str, *, owner: str) -> None:
+    """Return where the owner has this job.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    if s.scalar(select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.owner == owner)) is None:
+        raise JobNotFound(job_id)
 
 
 def get(s: Session, job_id: str, *, owner: str) -> Job:

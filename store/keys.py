@@ -5,6 +5,7 @@ A digest without salt is enough: nobody can try 2^256 keys. Revoked keys keep th
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, exists, func, insert, or_, select, tr
 from sqlalchemy.orm import Session
 
 from store import identifiers
-from store.dialect import now
+from store.dialect import now, take_turns
 from store.errors import KeyNotFound, TooManyKeys
 from store.tables import api_keys
 from windtunnel.types import ApiKey, NewApiKey
@@ -47,6 +48,7 @@ def create(s: Session, name: str, *, owner: str, operator: int = 0) -> NewApiKey
     Raises:
         TooManyKeys: the owner has 50 that are not revoked.
     """
+    take_turns(s, "keys", whose=owner)
     in_use = select(func.count()).select_from(api_keys).where(api_keys.c.owner == owner, api_keys.c.revoked_at.is_(None))
     if (s.scalar(in_use) or 0) >= MOST:
         raise TooManyKeys(MOST)
@@ -56,35 +58,39 @@ def create(s: Session, name: str, *, owner: str, operator: int = 0) -> NewApiKey
         "owner": owner,
         "name": name,
         "prefix": key[:SHOWN],
-        "sha256": _digest(key),
+        "sha256": digest(key),
         "operator": operator,
         "created_at": now(),
     }
     made = s.execute(insert(api_keys).values(**row).returning(*api_keys.c)).one()
-    return NewApiKey(**_api_key(made).model_dump(), key=key)
+    return NewApiKey(**api_key(made).model_dump(), key=key)
+
+
+def stale() -> ColumnElement[bool]:
+    """Condition, named ``stale``, on a key whose use was not noted of late."""
+    return or_(api_keys.c.used_at.is_(None), api_keys.c.used_at < now() - USE_NOTED).label("stale")
 
 
 def find(s: Session, key: str) -> tuple[ApiKey, bool] | None:
     """The key's record, and whether its use is to be noted; None where there is no such key or it was revoked."""
-    stale = or_(api_keys.c.used_at.is_(None), api_keys.c.used_at < now() - USE_NOTED).label("stale")
-    this = select(*api_keys.c, stale).where(api_keys.c.sha256 == _digest(key), api_keys.c.revoked_at.is_(None))
+    this = select(*api_keys.c, stale()).where(api_keys.c.sha256 == digest(key), api_keys.c.revoked_at.is_(None))
     row = s.execute(this).first()
-    return None if row is None else (_api_key(row), bool(row.stale))
+    return None if row is None else (api_key(row), bool(row.stale))
 
 
-def used(s: Session, key_id: str) -> None:
-    """Note that the key is used now."""
-    s.execute(update(api_keys).where(api_keys.c.id == key_id).values(used_at=now()))
+def used(s: Session, key_ids: Iterable[str]) -> None:
+    """Note that these keys are used now."""
+    s.execute(update(api_keys).where(api_keys.c.id.in_(sorted(key_ids))).values(used_at=now()))
 
 
 def listing(s: Session, *, owner: str) -> list[ApiKey]:
     """Keys of the owner, oldest first; revoked ones too."""
-    return [_api_key(row) for row in s.execute(_OLDEST_FIRST.where(api_keys.c.owner == owner))]
+    return [api_key(row) for row in s.execute(_OLDEST_FIRST.where(api_keys.c.owner == owner))]
 
 
 def everybodys(s: Session) -> list[ApiKey]:
     """Keys of every owner, oldest first; revoked ones too. For commands that work on the database itself."""
-    return [_api_key(row) for row in s.execute(_OLDEST_FIRST)]
+    return [api_key(row) for row in s.execute(_OLDEST_FIRST)]
 
 
 def revoke(s: Session, key_id: str, *, owner: str) -> ApiKey:
@@ -111,7 +117,7 @@ def _revoke(s: Session, key_id: str, whose: ColumnElement[bool]) -> ApiKey:
     row = s.execute(ended.returning(*api_keys.c)).first()
     if row is None:
         raise KeyNotFound(key_id)
-    return _api_key(row)
+    return api_key(row)
 
 
 def any_made(s: Session) -> bool:
@@ -119,12 +125,14 @@ def any_made(s: Session) -> bool:
     return bool(s.scalar(select(exists().where(api_keys.c.id.is_not(None)))))
 
 
-def _digest(key: str) -> str:
+def digest(key: str) -> str:
+    """SHA-256 of a secret."""
     # What is no Unicode is no key either; it must not end in an error of the encoding.
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
-def _api_key(row: Row[*tuple[Any, ...]]) -> ApiKey:
+def api_key(row: Row[*tuple[Any, ...]]) -> ApiKey:
+    """Record of a key, of its row."""
     return ApiKey(
         id=row.id,
         owner=row.owner,

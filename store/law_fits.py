@@ -2,17 +2,25 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from store.dialect import now
-from store.errors import LawFitNotFound
+from store.dialect import now, take_turns
+from store.errors import LawFitNotFound, TooManyFits
 from store.tables import law_fits
 from windtunnel.types.laws import LawFit, LawFitList, LawFitSummary
 
 
-def save(s: Session, fit: LawFit, *, owner: str) -> None:
-    """Keep a fit under its own id."""
+def save(s: Session, fit: LawFit, *, owner: str, most: int | None = None) -> None:
+    """Keep a fit under its own id.
+
+    Raises:
+        TooManyFits: the owner has ``most`` (None: any number are allowed).
+    """
+    if most is not None:
+        take_turns(s, "law_fits", whose=owner)
+        if (s.scalar(select(func.count()).select_from(law_fits).where(law_fits.c.owner == owner)) or 0) >= most:
+            raise TooManyFits(most)
     s.execute(
         insert(law_fits).values(
             id=fit.id,
@@ -24,6 +32,17 @@ def save(s: Session, fit: LawFit, *, owner: str) -> None:
             created_at=now(),
         )
     )
+
+
+def remove(s: Session, fit_id: str, *, owner: str) -> None:
+    """Delete a fit of the owner; plans that it predicted a loss for keep what it predicted.
+
+    Raises:
+        LawFitNotFound: the owner has no such fit.
+    """
+    gone = delete(law_fits).where(law_fits.c.id == fit_id, law_fits.c.owner == owner)
+    if s.scalar(gone.returning(law_fits.c.id)) is None:
+        raise LawFitNotFound(fit_id)
 
 
 def get(s: Session, fit_id: str, *, owner: str) -> LawFit:

@@ -36,7 +36,9 @@ def configure(kind: LogFormat, stream: TextIO | None = None, level: int = loggin
             ]
         case "text":
             # Its colours are for a terminal of one's own; these lines go to files and pagers as well.
-            last = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+            # Tracebacks are plain, too: the renderer's own show local variables, and those hold keys.
+            plain = structlog.dev.plain_traceback
+            last = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=plain)]
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

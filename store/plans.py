@@ -1,23 +1,49 @@
 """Transfer plans: written once, read by id or by job."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from store import datasets
-from store.dialect import now
-from store.errors import JobNotFound, PlanNotFound
+from store.dialect import now, take_turns
+from store.errors import JobNotFound, PlanNotFound, TooManyPlans
 from store.tables import jobs, plans
 from windtunnel.types import TransferPlan
 
 
-def save(s: Session, plan: TransferPlan, *, owner: str) -> None:
+def save(s: Session, plan: TransferPlan, *, owner: str, most: int | None = None) -> None:
     """Keep a plan of the owner's job under its own id.
+
+    Args:
+        s: a session that writes.
+        plan: made from a job of the owner, which is not deleted until the transaction ends.
+        owner: whose job it is.
+        most: plans that the owner may have; None for any number.
 
     Raises:
         JobNotFound: the owner has no such job.
+        TooManyPlans: the owner has ``most``.
     """
-    _check_job(s, plan.job_id, owner)
+    this = select(jobs.c.id).where(jobs.c.id == plan.job_id, jobs.c.owner == owner)
+    if s.scalar(this.with_for_update(read=True, key_share=True)) is None:
+        raise JobNotFound(plan.job_id)
+    if most is not None:
+        take_turns(s, "plans", whose=owner)
+        of_owner = select(func.count()).select_from(plans).join(jobs, jobs.c.id == plans.c.job_id)
+        if (s.scalar(of_owner.where(jobs.c.owner == owner)) or 0) >= most:
+            raise TooManyPlans(most)
     insert_plan(s, plan)
+
+
+def remove(s: Session, plan_id: str, *, owner: str) -> None:
+    """Delete a plan that was made from a job of the owner.
+
+    Raises:
+        PlanNotFound: the owner has no such plan.
+    """
+    own_jobs = select(jobs.c.id).where(jobs.c.owner == owner)
+    gone = delete(plans).where(plans.c.id == plan_id, plans.c.job_id.in_(own_jobs))
+    if s.scalar(gone.returning(plans.c.id)) is None:
+        raise PlanNotFound(plan_id)
 
 
 def insert_plan(s: Session, plan: TransferPlan) -> None:
@@ -49,6 +75,21 @@ def of_job(s: Session, job_id: str, *, owner: str) -> list[TransferPlan]:
     _check_job(s, job_id, owner)
     found = select(plans.c.plan).where(plans.c.job_id == job_id).order_by(plans.c.created_at, plans.c.id)
     return [TransferPlan.model_validate(plan) for plan in s.scalars(found)]
+
+
+def page(
+    s: Session, job_id: str, *, owner: str, limit: int, after: str | None = None
+) -> tuple[list[TransferPlan], str | None]:
+    """Page of up to ``limit`` plans of the owner's job, oldest first, and the id after which the next page begins, if any.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    _check_job(s, job_id, owner)
+    found = select(plans.c.id, plans.c.plan).where(plans.c.job_id == job_id).order_by(plans.c.id).limit(limit + 1)
+    rows = s.execute(found if after is None else found.where(plans.c.id > after)).all()
+    items = [TransferPlan.model_validate(row.plan) for row in rows[:limit]]
+    return items, rows[limit - 1].id if len(rows) > limit else None
 
 
 def _check_job(s: Session, job_id: str, owner: str) -> None:

@@ -212,6 +212,16 @@ api_keys = Table(
     Index(None, "owner", "id"),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the random id that the browser holds
+    Column("key_id", ForeignKey("api_keys.id"), nullable=False, index=True),  # that was signed in with
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "expires_at"),
+)
+
 webhooks = Table(
     "webhooks",
     metadata,

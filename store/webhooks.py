@@ -10,7 +10,7 @@ from sqlalchemy import Row, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from store import identifiers
-from store.dialect import now
+from store.dialect import now, take_turns
 from store.errors import TooManyWebhooks, WebhookNotFound
 from store.tables import webhook_deliveries, webhooks
 from windtunnel.types import NewWebhook, Webhook
@@ -26,6 +26,7 @@ def create(s: Session, *, owner: str, name: str, url: str, events: Sequence[str]
     Raises:
         TooManyWebhooks: the owner has ``most``.
     """
+    take_turns(s, "webhooks", whose=owner)
     owned = s.scalar(select(func.count()).select_from(webhooks).where(webhooks.c.owner == owner)) or 0
     if owned >= most:
         raise TooManyWebhooks(most)

@@ -1,7 +1,7 @@
 """Reads the data that are handed to ``windtunnel.tune``: tensors of the right kind, or a refusal that names the part."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.client._errors import InvalidRequest
@@ -31,6 +31,7 @@ def parts_of(data: Any, kind: TaskKind, classes: int | None) -> "list[tuple[Tens
         InvalidRequest: something is no array of numbers, or has another shape, other labels or other numbers than the task
             needs. The message names it as ``data[part][piece]``.
     """
+    data = list(data) if isinstance(data, Iterator) else data
     if not isinstance(data, (tuple, list)) or len(data) != 3:
         given = f"{len(data)} of them" if isinstance(data, (tuple, list)) else f"a {type(data).__name__}"
         raise InvalidRequest(f"{SHAPE}; it is {given}")

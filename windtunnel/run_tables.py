@@ -8,6 +8,9 @@ from windtunnel.delimited import SAMPLE, Cell, Decimal, UnclearText, decimal_of,
 from windtunnel.types.base import misfit
 from windtunnel.types.laws import COLUMNS, MAX_ROWS, ColumnName, cell_problem
 
+MAX_COLUMNS = 1000
+"""Columns of a file, those that are left aside included."""
+
 ALIASES: dict[str, ColumnName] = {
     "n": "parameters",
     "params": "parameters",
@@ -54,6 +57,8 @@ def read_csv(text: str) -> tuple[dict[ColumnName, list[float]], list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         headings = [cell.strip() for cell in next(filter(_filled, reader), [])]
+        if len(headings) > MAX_COLUMNS:
+            raise misfit("/0", f"the table has {len(headings):,} columns; allowed: at most {MAX_COLUMNS:,}", len(headings))
         places, ignored = _places(headings)
         cells: dict[ColumnName, list[str]] = {name: [] for name in places}
         rows: list[int] = []
@@ -119,9 +124,9 @@ def _places(headings: list[str]) -> tuple[dict[ColumnName, int], list[str]]:
         else:
             places[name] = at
     if not places:
-        near = [match for heading in headings for match in get_close_matches(heading.lower(), known, 1)]
+        near = [match for heading in headings[:20] for match in get_close_matches(heading[:60].lower(), known, 1)]
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        found = f"; found: {', '.join(map(repr, headings[:20]))}." if headings else "."
+        found = f"; found: {', '.join(repr(heading[:60]) for heading in headings[:20])}." if headings else "."
         raise misfit(
             "/0",
             f"no heading is one of {', '.join(COLUMNS)}{hint}{found} The first line must hold the headings",

@@ -96,5 +96,6 @@ def take_back(database: Database) -> None:
         for lease in orphans:
             with contextlib.suppress(LeaseLost):  # another dispatcher of this machine was faster
                 leases.lost(s, lease, f"the process of worker {lease.worker_id} has died")
-        for job_id in leases.reap(s):
-            log.warning("job %s: its lease ran out, it goes back to the queue", job_id)
+        reaped = leases.reap(s)
+    for job_id in reaped:  # only now is it written
+        log.warning("job %s: its lease ran out, it goes back to the queue", job_id)

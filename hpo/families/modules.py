@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hpo.families.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
 from hpo.families.tracing import UsesByName, uses_in_forward
-from hpo.mup.roles import RoleQuestion, TensorRole, tensor_roles
+from hpo.mup.roles import Evidence, RoleQuestion, TensorRole, tensor_roles
 from windtunnel.types.modules import Role
 
 Factory = Callable[[int], nn.Module]
@@ -127,12 +127,25 @@ def role_table(
         known,
     )
     warnings = warnings_of(pair, held, {row.name: row.role for row in rows})
-    return RoleTable(base, delta, rows, [*warnings, *_out_of_proportion(rows, base, delta)])
+    return RoleTable(base, delta, rows, [*warnings, *_doubts(rows, known), *_out_of_proportion(rows, base, delta)])
+
+
+def _doubts(rows: list[TensorRole], known: Mapping[str, Evidence]) -> list[str]:
+    """Warnings about roles that were given against what the module shows."""
+    return [
+        f"{row.name} is given as {row.role}, and the module shows {found.role}: {found.why}. A wrong role misleads a plan."
+        for row in rows
+        if (found := known[row.name]).role not in (None, row.role)
+    ]
 
 
 def _out_of_proportion(rows: list[TensorRole], base: int, delta: int) -> list[str]:
     """A warning on tensors that grow by another factor than the width."""
-    found = [row for row in rows if any(not isclose(m, delta / base) for m in (row.m_in, row.m_out) if m != 1)]
+    found = [
+        row
+        for row in rows
+        if any(a != b and not isclose(b / a, delta / base) for a, b in zip(row.base, row.delta, strict=True))
+    ]
     if not found:
         return []
     first, more = found[0], f" and {len(found) - 1} more" if len(found) > 1 else ""

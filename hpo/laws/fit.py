@@ -1,5 +1,6 @@
 """Fits laws to a table of runs: rows, fit, intervals and held-out run, or a refusal with its reason."""
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -58,13 +59,28 @@ def fit_laws(wanted: LawFitRequest, columns: LawColumns | None = None) -> tuple[
         if name == "critical_batch":
             continue
         try:
-            found.append(fit_law(name, table, delta=wanted.huber_delta, hold_out=wanted.held_out))
+            found.append(_finite(fit_law(name, table, delta=wanted.huber_delta, hold_out=wanted.held_out)))
         except LawRefused as refusal:
             refused.append(refusal.refusal)
             if wanted.laws:
                 raise
     order = list(FORMS)
     return sorted(found, key=lambda each: order.index(each.law)), sorted(refused, key=lambda each: order.index(each.law))
+
+
+def _finite(law: LawResult) -> LawResult:
+    """The law.
+
+    Raises:
+        LawRefused: it has a number that is not finite, such as a bound of an interval beyond double precision.
+    """
+    try:
+        json.dumps(law.model_dump(mode="json"), allow_nan=False)
+    except ValueError as error:
+        message = "the table leaves a constant of the law, or its interval, without any bound"
+        hint = "give runs whose loss changes with the sizes, over more than a decade of each"
+        raise LawRefused(law.law, "unidentified", message, hint) from error
+    return law
 
 
 def _critical_batch(
@@ -75,7 +91,7 @@ def _critical_batch(
     try:
         loss, critical, notes = critical_batches(table)
         own = RunTable({"loss": loss, "critical_batch": critical}, notes)
-        fitted = fit_law("critical_batch", own, delta=wanted.huber_delta, hold_out=wanted.held_out)
+        fitted = _finite(fit_law("critical_batch", own, delta=wanted.huber_delta, hold_out=wanted.held_out))
         found += [fitted] if named else []
     except LawRefused as refusal:
         refused += [refusal.refusal] if named else []

@@ -4,6 +4,7 @@ Standard input has the order as JSON, standard output gets the answer; the file 
 file does to this process, the server goes on.
 """
 
+import errno
 import json
 import os
 import resource
@@ -37,23 +38,39 @@ def limit(memory: int, seconds: int, most_bytes: int) -> None:
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
     """Read, check, write; what is known of the data, or what is wrong with them."""
-    from service.datasets.errors import BadData, TooLarge
-
     try:
         return {"known": _read(order)}
-    except MemoryError:
-        return {"too_large": f"reading the file takes more than the {order['memory']:,} bytes of memory that are allowed"}
-    except TooLarge as error:
-        return {"too_large": error.message}
-    except BadData as error:
-        return {"bad": {"pointer": error.pointer, "message": error.message, "given": error.given}}
     except Exception as error:  # noqa: BLE001 - the boundary of the process: a library stumbled over the file
-        what = f"{type(error).__name__}: {str(error)[:200]}"
-        if "alloc" in what.lower() or "out of memory" in what.lower():
-            return {"too_large": f"reading the file takes more memory than is allowed ({what})"}
-        return {
+        return _told(order, error)
+
+
+def _told(order: dict[str, Any], error: Exception) -> dict[str, Any]:
+    """Answer for a file that was not kept: it is bad, it is too large, or the disk is full."""
+    from service.datasets.errors import BadData, TooLarge
+
+    what = f"{type(error).__name__}: {str(error)[:200]}"
+    told: dict[str, Any]
+    full = [number for number in (errno.ENOSPC, errno.EDQUOT) if _is(error, number)]
+    if full:
+        told = {"no_space": full[0]}
+    elif isinstance(error, TooLarge):
+        told = {"too_large": error.message}
+    elif isinstance(error, BadData):
+        told = {"bad": {"pointer": error.pointer, "message": error.message, "given": error.given}}
+    elif isinstance(error, MemoryError):
+        told = {"too_large": f"reading the file takes more than the {order['memory']:,} bytes of memory that are allowed"}
+    elif "alloc" in what.lower() or "out of memory" in what.lower():
+        told = {"too_large": f"reading the file takes more memory than is allowed ({what})"}
+    else:
+        told = {
             "bad": {"pointer": "/file", "message": f"the file cannot be read as {order['format']}: {what}", "given": None}
         }
+    return told
+
+
+def _is(error: Exception, number: int) -> bool:
+    """True for this error of the operating system, also where a library written in Rust tells of it in words."""
+    return getattr(error, "errno", None) == number or f"(os error {number})" in str(error)
 
 
 def _read(order: dict[str, Any]) -> dict[str, Any]:

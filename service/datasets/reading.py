@@ -57,6 +57,8 @@ def read(upload: Upload, folder: Path, settings: ServiceSettings) -> dict[str, A
     match done:
         case {"known": dict(known)}:
             return known
+        case {"no_space": int(number)}:
+            raise OSError(number, os.strerror(number))
         case {"too_large": str(message)}:
             raise too_large(message)
         case {"bad": {"pointer": str(pointer), "message": str(message), "given": given}}:

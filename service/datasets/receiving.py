@@ -55,15 +55,18 @@ async def received(request: Request) -> AsyncIterator[Upload]:
 
 
 async def upload(request: Request, database: Database, settings: ServiceSettings, caller: Caller) -> tuple[Dataset, bool]:
-    """The data set that a request brings, and whether it was kept anew. Files are read one after the other.
+    """The data set that a request brings, and whether it was kept anew. Files are read one by one, owners in turn.
 
     Raises:
+        ProblemError: 429, the caller has as many uploads at the same time as one may have.
         ProblemError: the form or the file is bad or too large.
         TooManyDatasets: the caller has as many as are allowed.
         DatasetsTooLarge: the caller's data sets would take more room than is allowed.
     """
-    async with received(request) as came, request.app.state.reading:
-        return await run_in_threadpool(storage.store, database, settings, caller.owner, came)
+    state = request.app.state
+    with state.uploads.take(caller.owner):
+        async with received(request) as came, state.reading.take(caller.owner):
+            return await run_in_threadpool(storage.store, database, settings, caller.owner, came)
 
 
 SCHEMA: dict[str, Any] = {

@@ -1,11 +1,14 @@
 """Routes for the operation of the server: whether it is alive, and whether it is ready."""
 
+import shutil
+
 from fastapi import APIRouter, Request
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.dependencies import DatabaseDependency
+from service.dependencies import DatabaseDependency, SettingsDependency
 from service.problems.answers import PROBLEMS, problem
+from service.settings import ServiceSettings
 from store import schema
 from store.database import Database
 from windtunnel.types.base import Response
@@ -27,9 +30,9 @@ def alive() -> Health:
 
 
 @router.get("/readyz", response_model=Health)
-def ready(request: Request, database: DatabaseDependency) -> Health:
-    """Jobs can be taken and run: the database answers with the schema of this version, the embedded dispatcher lives."""
-    checks = {"database": _database(database)}
+def ready(request: Request, database: DatabaseDependency, settings: SettingsDependency) -> Health:
+    """Jobs can be taken and run: the database answers with this version's schema, there is room, the dispatcher lives."""
+    checks = {"database": _database(database), "disk": _disk(settings)}
     dispatcher = request.app.state.dispatcher
     if dispatcher is not None:
         checks["dispatcher"] = "ok" if dispatcher.alive else "stopped; restart the server"
@@ -37,6 +40,14 @@ def ready(request: Request, database: DatabaseDependency) -> Health:
     if wrong:
         raise problem(503, "not-ready", "The server is not ready", "; ".join(wrong))
     return Health(status="ready", checks=checks)
+
+
+def _disk(settings: ServiceSettings) -> str:
+    place = next(each for each in (settings.data_dir.absolute(), *settings.data_dir.absolute().parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    if free >= settings.least_free_bytes:
+        return "ok"
+    return f"{free:,} bytes are left for the data folder, fewer than {settings.least_free_bytes:,}; make room"
 
 
 def _database(database: Database) -> str:

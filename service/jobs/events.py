@@ -6,10 +6,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from service.caller import Caller
+from service.turns import Places
 from store import events, jobs
 from store.database import Database
 from store.errors import DATABASE_ERRORS
@@ -21,6 +23,66 @@ BATCH = 500
 KEEPALIVE_SECONDS = 10.0
 RETRY_MILLISECONDS = 1000
 """Milliseconds that a browser waits before it connects again."""
+
+
+class EventStream(EventSourceResponse):
+    """Answer that takes one of its owner's places from its first byte to its last; 429 where there is none."""
+
+    def __init__(self, body: AsyncIterator[bytes], places: Places, owner: str) -> None:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no", "vary": "accept"}
+        super().__init__(body, headers=headers)
+        self._places, self._owner = places, owner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream, as long as it lasts."""
+        with self._places.take(self._owner):
+            await super().__call__(scope, receive, send)
+
+
+async def changes(
+    database: Database,
+    caller: Caller,
+    *,
+    poll: float,
+    stopping: asyncio.Event,
+    disconnected: Callable[[], Awaitable[bool]],
+) -> AsyncIterator[bytes]:
+    """Stream of ids of the caller's jobs, one each time that one of them begins, has a new event or ends.
+
+    It is for all the tabs of one browser, which has six connections to a server and must not spend one a tab. What it
+    says holds from its beginning on: a reader that comes (again) looks at its jobs once by itself.
+
+    Args:
+        database: where the logs are.
+        caller: whose jobs they are.
+        poll: seconds between two looks.
+        stopping: set when the server shuts down.
+        disconnected: says whether the reader has gone.
+    """
+    yield format_sse_event(retry=RETRY_MILLISECONDS)
+    known: dict[str, int] | None = None
+    spoken = time.monotonic()
+    while not stopping.is_set() and not await disconnected():
+        try:
+            seen = await run_in_threadpool(_newest, database, caller)
+        except DATABASE_ERRORS as error:
+            log.warning("changes of jobs: the database does not answer: %s", error)
+            return
+        before = seen if known is None else known
+        for job_id in sorted(job for job in seen.keys() | before.keys() if seen.get(job) != before.get(job)):
+            spoken = time.monotonic()
+            yield format_sse_event(event="changed", data_str=job_id)
+        known = seen
+        if time.monotonic() - spoken > KEEPALIVE_SECONDS:
+            spoken = time.monotonic()
+            yield KEEPALIVE_COMMENT
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), poll)
+
+
+def _newest(database: Database, caller: Caller) -> dict[str, int]:
+    with database.snapshot() as session:
+        return events.newest(session, owner=caller.owner)
 
 
 async def stream(

@@ -51,8 +51,7 @@ def forked(parent: JobSpec, wanted: ForkRequest) -> JobSpec:
     try:
         return JobSpec.model_validate(merged(spec, overrides))
     except ValidationError as error:
-        found = field_errors(error.errors(), JobSpec)
-        raise invalid([entry.model_copy(update={"pointer": f"/overrides{entry.pointer}"}) for entry in found]) from error
+        raise invalid(field_errors(error.errors(), JobSpec).below("/overrides")) from error
 
 
 def begun_at(spec: JobSpec, best: Mapping[str, float]) -> JobSpec:

@@ -4,12 +4,11 @@ import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.sse import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
-from service.dependencies import CallerDependency, DatabaseDependency, JobId, SettingsDependency
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnJobId, SettingsDependency
 from service.jobs import service
-from service.jobs.events import stream
+from service.jobs.events import EventStream, stream
 from service.jobs.forking import ForkRequest
 from service.jobs.schemas import EventList, EventsQuery, JobsQuery, MetricList, MetricsQuery
 from service.problems.answers import PROBLEMS, invalid
@@ -48,7 +47,7 @@ def create_job(
 
 @router.post("/{job_id}/fork", status_code=201, response_model=Job)
 def fork_job(
-    job_id: JobId,
+    job_id: OwnJobId,
     wanted: ForkRequest,
     request: Request,
     response: Response,
@@ -86,6 +85,12 @@ def get_job(
     if _matches(if_none_match, tag):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete_job(job_id: JobId, database: DatabaseDependency, settings: SettingsDependency, caller: CallerDependency) -> None:
+    """Delete a job that has ended, with its log, metrics, result, checkpoints and plans. Refused while it has not ended."""
+    service.delete(database, settings, caller, job_id)
 
 
 @router.post("/{job_id}/cancel", status_code=202, response_model=Job)
@@ -139,7 +144,7 @@ def follow_job(
         stopping=request.app.state.stopping,
         disconnected=request.is_disconnected,
     )
-    return EventSourceResponse(body, headers={"cache-control": "no-store", "x-accel-buffering": "no", "vary": "accept"})
+    return EventStream(body, request.app.state.streams, caller.owner)
 
 
 @router.get("/{job_id}/metrics", response_model=MetricList)

@@ -8,9 +8,10 @@ from service.jobs.forking import ForkRequest, begun_at, forked
 from service.jobs.schemas import JobsQuery, MetricsQuery, NotFinished
 from service.problems.answers import ProblemError, invalid
 from service.settings import ServiceSettings
-from store import events, jobs, metrics
+from store import events, jobs, metrics, removal
 from store.database import Database
 from store.errors import DatasetNotFound
+from store.files import remove_job_files
 from windtunnel.types import Job, JobEvent, JobPage, JobSpec, MetricPoints, TuneResult
 
 
@@ -86,6 +87,18 @@ def resume(database: Database, caller: Caller, job_id: str) -> Job:
     """Let a paused job of the caller go on. Raises JobNotFound."""
     with database.transaction() as session:
         return jobs.resume(session, job_id, owner=caller.owner)
+
+
+def delete(database: Database, settings: ServiceSettings, caller: Caller, job_id: str) -> None:
+    """Delete a job of the caller that has ended, with all that was recorded of it, its plans and its files.
+
+    Raises:
+        JobNotFound: the caller has no such job.
+        JobLives: it has not ended.
+    """
+    with database.transaction() as session:
+        removal.remove_job(session, job_id, owner=caller.owner)
+    remove_job_files(settings.data_dir, job_id)
 
 
 def events_after(database: Database, caller: Caller, job_id: str, seq: int, limit: int) -> list[JobEvent]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.dependencies import CallerDependency, DatabaseDependency, LawFitId
+from service.dependencies import CallerDependency, DatabaseDependency, LawFitId, SettingsDependency
 from service.laws import service
 from service.laws.schemas import CsvQuery, FitsQuery
 from service.problems.answers import PROBLEMS
@@ -34,13 +34,14 @@ async def create_fit(
     query: Annotated[CsvQuery, Query()],
     response: Response,
     database: DatabaseDependency,
+    settings: SettingsDependency,
     caller: CallerDependency,
 ) -> LawFit:
     """Fit scaling laws to a table of runs: JSON, or CSV with the options in the query."""
     body = await request.body()
     is_csv = request.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/csv"
     make = service.fit_csv if is_csv else service.fit_json
-    fit = await run_in_threadpool(make, database, caller, body, query)
+    fit = await run_in_threadpool(make, database, settings, caller, body, query)
     response.headers["location"] = address(request, f"/v1/laws/fits/{fit.id}")
     return fit
 
@@ -55,6 +56,12 @@ def list_fits(query: Annotated[FitsQuery, Query()], database: DatabaseDependency
 def read_fit(fit_id: LawFitId, database: DatabaseDependency, caller: CallerDependency) -> LawFit:
     """One fit with its laws, intervals and the run held out."""
     return service.get(database, caller, fit_id)
+
+
+@router.delete("/fits/{fit_id}", status_code=204)
+def delete_fit(fit_id: LawFitId, database: DatabaseDependency, caller: CallerDependency) -> None:
+    """Delete a fit. Plans for which it predicted a loss keep what it predicted."""
+    service.delete(database, caller, fit_id)
 
 
 @router.post("/allocations", response_model=AllocationPlan)

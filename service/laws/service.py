@@ -14,8 +14,9 @@ from hpo.laws.refusals import LawRefused
 from service.caller import Caller
 from service.laws.points import columns_of
 from service.laws.schemas import CsvQuery, FitsQuery
-from service.problems.answers import ProblemError, invalid, problem, validated
+from service.problems.answers import ProblemError, invalid, problem, unreadable, validated
 from service.problems.problems import field_errors, misfit_error
+from service.settings import ServiceSettings
 from store import identifiers, law_fits
 from store.database import Database
 from store.errors import LawFitNotFound
@@ -25,31 +26,31 @@ from windtunnel.types.allocations import AllocationPlan, AllocationRequest
 from windtunnel.types.laws import LawColumns, LawFit, LawFitList, LawFitRequest
 
 
-def fit_json(database: Database, caller: Caller, body: bytes, query: CsvQuery) -> LawFit:
+def fit_json(database: Database, settings: ServiceSettings, caller: Caller, body: bytes, query: CsvQuery) -> LawFit:
     """Fit the laws that a request in JSON asks for, and keep the fit.
 
     Raises:
         ProblemError: the body is no such request, an option of a CSV is in the query, or the table answers for no law.
     """
-    return _fit(database, caller, lambda: _from_json(body, query))
+    return _fit(database, settings, caller, lambda: _from_json(body, query))
 
 
-def fit_csv(database: Database, caller: Caller, body: bytes, query: CsvQuery) -> LawFit:
+def fit_csv(database: Database, settings: ServiceSettings, caller: Caller, body: bytes, query: CsvQuery) -> LawFit:
     """Fit the laws that a table in CSV answers for, and keep the fit.
 
     Raises:
         ProblemError: the table is none, or answers for no law.
     """
-    return _fit(database, caller, lambda: _from_csv(body, query))
+    return _fit(database, settings, caller, lambda: _from_csv(body, query))
 
 
-def fit_job(database: Database, caller: Caller, job_id: str) -> LawFit:
+def fit_job(database: Database, settings: ServiceSettings, caller: Caller, job_id: str) -> LawFit:
     """Fit the laws that the grid of a job answers for, and keep the fit.
 
     Raises:
         ProblemError: the caller has no such job, it ran no grid, or the grid answers for no law.
     """
-    return _fit(database, caller, lambda: (validated(LawFitRequest, {"jobs": [job_id]}), []))
+    return _fit(database, settings, caller, lambda: (validated(LawFitRequest, {"jobs": [job_id]}), []))
 
 
 def page(database: Database, caller: Caller, query: FitsQuery) -> LawFitList:
@@ -62,6 +63,12 @@ def get(database: Database, caller: Caller, fit_id: str) -> LawFit:
     """One fit of the caller. Raises LawFitNotFound."""
     with database.snapshot() as session:
         return law_fits.get(session, fit_id, owner=caller.owner)
+
+
+def delete(database: Database, caller: Caller, fit_id: str) -> None:
+    """Delete a fit of the caller. Raises LawFitNotFound."""
+    with database.transaction() as session:
+        law_fits.remove(session, fit_id, owner=caller.owner)
 
 
 def allocated(database: Database, caller: Caller, wanted: AllocationRequest) -> AllocationPlan:
@@ -99,7 +106,9 @@ def _left_aside(headings: list[str]) -> str:
     return f" (left aside: {', '.join(map(repr, headings[:20]))})" if headings else ""
 
 
-def _fit(database: Database, caller: Caller, read: Callable[[], tuple[LawFitRequest, list[str]]]) -> LawFit:
+def _fit(
+    database: Database, settings: ServiceSettings, caller: Caller, read: Callable[[], tuple[LawFitRequest, list[str]]]
+) -> LawFit:
     began = time.monotonic()
     wanted, ignored = read()
     if wanted.jobs:
@@ -128,7 +137,7 @@ def _fit(database: Database, caller: Caller, read: Callable[[], tuple[LawFitRequ
         seconds=time.monotonic() - began,
     )
     with database.transaction() as session:
-        law_fits.save(session, fit, owner=caller.owner)
+        law_fits.save(session, fit, owner=caller.owner, most=settings.max_fits)
     return fit
 
 
@@ -139,6 +148,8 @@ def _from_json(body: bytes, query: CsvQuery) -> tuple[LawFitRequest, list[str]]:
         raise invalid([FieldError(pointer=f"/{name}", message=message)])
     try:
         return LawFitRequest.model_validate_json(body), []
+    except RecursionError as error:
+        raise unreadable(error) from error
     except ValidationError as error:
         errors: list[Any] = error.errors(include_url=False)
         if errors[0]["type"] == "json_invalid":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,8 +19,9 @@ router = APIRouter(tags=["health"], responses=PROBLEMS)
 class Fleet(Collector):
     """Measures of the fleet as Prometheus metrics."""
 
-    def __init__(self, seen: Measures) -> None:
+    def __init__(self, seen: Measures, uses_not_noted: int) -> None:
         self.seen = seen
+        self.uses_not_noted = uses_not_noted
 
     def collect(self) -> Iterator[Metric]:
         """Every metric that docs/how-to/fleet.md lists."""
@@ -38,6 +39,9 @@ class Fleet(Collector):
         yield GaugeMetricFamily("windtunnel_webhook_oldest_seconds", "For how long the oldest has.", seen.oldest_message)
         yield _counter("windtunnel_jobs_failed", "Failed jobs by type.", "type", seen.failures)
         yield _counter("windtunnel_attempts", "Ended attempts by outcome.", "outcome", seen.attempts)
+        yield CounterMetricFamily(
+            "windtunnel_key_uses_not_noted", "Writes of when keys were used that failed here.", self.uses_not_noted
+        )
         buckets = [(str(bound), float(count)) for bound, count in zip(RING_BUCKETS, seen.ring_buckets, strict=True)]
         yield HistogramMetricFamily(
             "windtunnel_ring_to_start_seconds",
@@ -66,10 +70,10 @@ def _counter(name: str, text: str, label: str, values: Mapping[Any, int]) -> Cou
     response_class=Response,
     responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}},
 )
-def prometheus(database: DatabaseDependency, _: OperatorDependency) -> Response:
+def prometheus(request: Request, database: DatabaseDependency, _: OperatorDependency) -> Response:
     """Measures of the fleet, in Prometheus's text format."""
     with database.snapshot() as session:
         seen = measure(session)
     registry = CollectorRegistry()
-    registry.register(Fleet(seen))
+    registry.register(Fleet(seen, request.app.state.key_uses.failures))
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST, "cache-control": "no-store"})

@@ -5,13 +5,19 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 
 from windtunnel.types import Problem
 
+MOST_FIELDS = 100
+"""Fields of a form, at most."""
+
 
 async def _form(request: Request) -> dict[str, str]:
-    fields = parse_qs((await request.body()).decode("latin-1"))
+    try:
+        fields = parse_qs((await request.body()).decode("latin-1"), max_num_fields=MOST_FIELDS)
+    except ValueError as error:
+        raise HTTPException(400, f"the form has more fields than the {MOST_FIELDS} that are allowed") from error
     return {name: values[-1] for name, values in fields.items()}
 
 

@@ -17,7 +17,7 @@ from service.pages.views import job_view
 from service.plans import service as plan_service
 from service.plans.schemas import PlanRequest
 from service.problems.answers import ProblemError, invalid, problem_of, validated
-from store.errors import TooManyJobs
+from store.errors import TooManyJobs, TooManyPlans
 from windtunnel.types import FieldError
 
 router = APIRouter(include_in_schema=False)
@@ -72,17 +72,25 @@ def fork_page(
 
 @router.post("/jobs/{job_id}/plans")
 def plan_page(
-    job_id: JobId, form: FormDependency, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+    request: Request,
+    job_id: JobId,
+    form: FormDependency,
+    *,
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    caller: CallerDependency,
+    site: SiteDependency,
 ) -> Response:
     """The form: on to the page of the plan, or back to the form with what is wrong."""
     job = service.get(database, caller, job_id)
     size = {entry.name: number(form[entry.name]) for entry in plan_form(job).fields if entry.name in form}
     try:
         wanted = validated(PlanRequest, size | {"force": "force" in form, "law_fit": form.get("law_fit")})
-        plan = plan_service.create(database, caller, job_id, wanted)
-    except ProblemError as error:
-        view = job_view(database, caller, job_id, site.url) | {"plan": plan_form(job, form, error.problem)}
-        return site.page("job.html", error.problem.status, **view)
+        plan = plan_service.create(database, settings, caller, job_id, wanted)
+    except (ProblemError, TooManyPlans) as error:
+        problem = problem_of(request, error)
+        view = job_view(database, caller, job_id, site.url) | {"plan": plan_form(job, form, problem)}
+        return site.page("job.html", problem.status, **view)
     return site.to(f"/plans/{plan.id}")
 
 
@@ -90,8 +98,11 @@ def _overrides(form: Mapping[str, str], blank: Form) -> Any:
     """The fields that differ from the parent's, over what was written as JSON."""
     try:
         found = json.loads(form.get(MORE, "{}"))
-    except json.JSONDecodeError as error:
-        message = f"this is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, brackets in brackets
+        at = (
+            f": {error.msg} at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        )
+        message = f"this is not JSON{at}"
         raise invalid([FieldError(pointer="/overrides", message=message, given=form[MORE])]) from error
     if not isinstance(found, dict):  # left to the model, which says what it must be
         return found

@@ -34,7 +34,7 @@ def create_page(
         return _page(site, database, caller, typed=form.get("name", ""), problem=error.problem)
     answer = _page(site, database, caller, made=made)
     if caller.key_id is None:
-        keep(answer, request, made.key)
+        keep(answer, request, database, made.owner, made.id)
     return answer
 
 

@@ -3,20 +3,21 @@
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from service.caller import Caller
-from service.dependencies import CallerDependency, DatabaseDependency, LawFitId
+from service.dependencies import CallerDependency, DatabaseDependency, LawFitId, SettingsDependency
 from service.laws import service
 from service.laws.schemas import CsvQuery
 from service.pages.forms import FormDependency
 from service.pages.site import Site, SiteDependency
-from service.problems.answers import ProblemError
+from service.problems.answers import ProblemError, problem_of
 from store import law_fits
 from store.database import Database
+from store.errors import TooManyFits
 from windtunnel.figures import laws as laws_figure
 from windtunnel.figures.style import Theme
 from windtunnel.types import Problem
@@ -61,17 +62,23 @@ def laws_page(
 
 @router.post("/laws")
 def fit_form(
-    form: FormDependency, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+    request: Request,
+    form: FormDependency,
+    *,
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    caller: CallerDependency,
+    site: SiteDependency,
 ) -> Response:
     """The forms, of a table and of a job's grid: on to the page of the fit, or back to the form with what is wrong."""
     table = form.get("csv", "").replace("\r\n", "\n")
     try:
         if "job" in form:
-            fit = service.fit_job(database, caller, form["job"])
+            fit = service.fit_job(database, settings, caller, form["job"])
         else:
-            fit = service.fit_csv(database, caller, table.encode(errors="surrogatepass"), CsvQuery())
-    except ProblemError as error:
-        return _page(site, BudgetQuery(), database, caller, table, error.problem)
+            fit = service.fit_csv(database, settings, caller, table.encode(errors="surrogatepass"), CsvQuery())
+    except (ProblemError, TooManyFits) as error:
+        return _page(site, BudgetQuery(), database, caller, table, problem_of(request, error))
     return site.to(f"/laws/{fit.id}")
 
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId, SettingsDependency
+from service.jobs.events import EventStream, changes
 from service.jobs.schemas import JobsQuery
 from service.pages import datasets, fleet, job_forms, keys, submitting
 from service.pages import laws as laws_pages
@@ -56,6 +57,18 @@ def jobs_page(
 ) -> HTMLResponse:
     """Every job, and the form for another."""
     return site.page("jobs.html", **jobs_view(database, settings, query, caller, query.dataset))
+
+
+@router.get("/changes")
+def follow_changes(
+    request: Request, database: DatabaseDependency, settings: SettingsDependency, caller: CallerDependency
+) -> Response:
+    """Ids of the viewer's jobs as they change: the one stream that all tabs of a browser share."""
+    state = request.app.state
+    body = changes(
+        database, caller, poll=settings.event_poll, stopping=state.stopping, disconnected=request.is_disconnected
+    )
+    return EventStream(body, state.streams, caller.owner)
 
 
 @router.get("/jobs/{job_id}")

@@ -91,7 +91,6 @@ def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[
         "log": [(event, sentence(event)) for event in log[-LOG_LINES:]][::-1],
         "hidden_lines": max(0, len(log) - LOG_LINES),
         "attempts": claims,
-        "last_seq": log[-1].seq if log else 0,
         "ended": job.state in TERMINAL_STATES,
         "recipes": _recipes(job, url),
         "fork": fork_form(job),

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId
+from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnJobId, PlanId, SettingsDependency
 from service.plans import service
-from service.plans.schemas import PlanList, PlanQuery, PlanRequest
+from service.plans.schemas import PlanList, PlanQuery, PlanRequest, PlansQuery
 from service.problems.answers import PROBLEMS
 from service.proxying import address
 from windtunnel.types import TransferPlan
@@ -19,22 +19,32 @@ router = APIRouter(prefix="/v1", tags=["plans"], responses=PROBLEMS)
 @router.post("/jobs/{job_id}/plans", status_code=201, response_model=TransferPlan)
 def create_plan(
     request: Request,
-    job_id: JobId,
+    job_id: OwnJobId,
     wanted: PlanRequest,
     response: Response,
+    *,
     database: DatabaseDependency,
+    settings: SettingsDependency,
     caller: CallerDependency,
 ) -> TransferPlan:
     """The config of a large model, from what the job found for the proxy."""
-    plan = service.create(database, caller, job_id, wanted)
+    plan = service.create(database, settings, caller, job_id, wanted)
     response.headers["location"] = address(request, f"/v1/plans/{plan.id}")
     return plan
 
 
 @router.get("/jobs/{job_id}/plans", response_model=PlanList)
-def list_plans(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> PlanList:
-    """The plans made from a job, oldest first."""
-    return PlanList(items=service.listing(database, caller, job_id))
+def list_plans(
+    job_id: JobId, query: Annotated[PlansQuery, Query()], database: DatabaseDependency, caller: CallerDependency
+) -> PlanList:
+    """The plans made from a job, oldest first, page by page."""
+    return service.page(database, caller, job_id, query)
+
+
+@router.delete("/plans/{plan_id}", status_code=204)
+def delete_plan(plan_id: PlanId, database: DatabaseDependency, caller: CallerDependency) -> None:
+    """Delete a plan. Its job stays, from which it can be made again."""
+    service.delete(database, caller, plan_id)
 
 
 @router.get(

@@ -24,7 +24,15 @@ class PlanQuery(Request):
     format: ExportFormat = Field(WHOLE, description=" ".join(f"{name}: {info.says}." for name, info in EXPORTS.items()))
 
 
+class PlansQuery(Request):
+    """Query that chooses plans of a job to list."""
+
+    limit: int = Field(50, ge=1, le=200, description="Plans on one page.")
+    cursor: str | None = Field(None, pattern="^plan_[0-9a-z]{26}$", description="next_cursor of the page before.")
+
+
 class PlanList(Response):
     """Transfer plans, oldest first."""
 
     items: list[TransferPlan]
+    next_cursor: str | None = None

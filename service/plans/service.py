@@ -11,20 +11,22 @@ from hpo.plans.transfer import make_plan
 from service.caller import Caller
 from service.jobs import service as job_service
 from service.laws.service import stored_fit
-from service.plans.schemas import PlanRequest
+from service.plans.schemas import PlanList, PlanRequest, PlansQuery
 from service.problems.answers import invalid, problem
 from service.problems.problems import misfit_error
+from service.settings import ServiceSettings
 from store import identifiers, plans
 from store.database import Database
 from windtunnel.types import FieldError, Target, TransferPlan
 from windtunnel.types.exports import ExportFormat
 
 
-def create(database: Database, caller: Caller, job_id: str, wanted: PlanRequest) -> TransferPlan:
+def create(database: Database, settings: ServiceSettings, caller: Caller, job_id: str, wanted: PlanRequest) -> TransferPlan:
     """Make the plan of a large model from the result of a job of the caller, and keep it.
 
     Raises:
         JobNotFound: the caller has no such job.
+        TooManyPlans: the caller has as many as one may have.
         ProblemError: 409, the job has no result, or what it measured speaks against the transfer.
         ProblemError: 422, the target or the law fit does not suit the job.
     """
@@ -47,14 +49,21 @@ def create(database: Database, caller: Caller, job_id: str, wanted: PlanRequest)
             raise invalid([FieldError(pointer="/law_fit", message=message, given=fit.id)])
         plan = plan.model_copy(update={"predicted_loss": predicted})
     with database.transaction() as session:
-        plans.save(session, plan, owner=caller.owner)
+        plans.save(session, plan, owner=caller.owner, most=settings.max_plans)
     return plan
 
 
-def listing(database: Database, caller: Caller, job_id: str) -> list[TransferPlan]:
-    """The plans made from a job of the caller, oldest first. Raises JobNotFound."""
+def page(database: Database, caller: Caller, job_id: str, query: PlansQuery) -> PlanList:
+    """One page of the plans made from a job of the caller, oldest first. Raises JobNotFound."""
     with database.snapshot() as session:
-        return plans.of_job(session, job_id, owner=caller.owner)
+        items, cursor = plans.page(session, job_id, owner=caller.owner, limit=query.limit, after=query.cursor)
+    return PlanList(items=items, next_cursor=cursor)
+
+
+def delete(database: Database, caller: Caller, plan_id: str) -> None:
+    """Delete a plan made from a job of the caller. Raises PlanNotFound."""
+    with database.transaction() as session:
+        plans.remove(session, plan_id, owner=caller.owner)
 
 
 def get(database: Database, caller: Caller, plan_id: str) -> TransferPlan:

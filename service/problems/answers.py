@@ -1,5 +1,6 @@
 """Answers to refusals and failures: application/problem+json (RFC 9457), or a page where a page was asked for."""
 
+import errno
 import inspect
 import logging
 import typing
@@ -14,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from service.problems.problems import field_errors
+from service.problems.problems import FieldErrors, field_errors
 from service.proxying import route_of
 from service.security import HEADERS
 from store.errors import (
@@ -24,13 +25,18 @@ from store.errors import (
     DatasetsTooLarge,
     IdempotencyConflict,
     InvalidCursor,
+    JobLives,
     JobNotFound,
     KeyNotFound,
     LawFitNotFound,
     PlanNotFound,
     TooManyDatasets,
+    TooManyFits,
     TooManyJobs,
+    TooManyPings,
+    TooManyPlans,
     WebhookNotFound,
+    is_full,
 )
 from windtunnel.types import FieldError, Problem
 from windtunnel.types.base import Request as RequestModel
@@ -43,6 +49,9 @@ PROBLEM_TYPE = "application/problem+json"
 
 RETRY_AFTER = "2"
 """Seconds to leave a database alone that did not answer."""
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of the operating system that say that a disk, or what this user may have of it, is full."""
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "What was wrong with the request", "model": Problem},
@@ -66,10 +75,12 @@ def problem(status: int, kind: str, title: str, detail: str, errors: Sequence[Fi
 
 
 def invalid(errors: Sequence[FieldError]) -> ProblemError:
-    """422 that names each bad field."""
-    first = f"{errors[0].pointer or 'body'}: {errors[0].message}"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return problem(422, "invalid-request", "The request is not valid", first + more, errors)
+    """422 that names the bad fields: the first 20, and how many more there are."""
+    told = errors if isinstance(errors, FieldErrors) else FieldErrors.of(errors, 0)
+    first = f"{told[0].pointer or 'body'}: {told[0].message}"
+    count = len(told) + told.untold - 1
+    more = f" (and {count:,} more" + (f"; errors names the first {len(told)})" if told.untold else ")") if count else ""
+    return problem(422, "invalid-request", "The request is not valid", first + more, told)
 
 
 def validated(model: type[Model], content: Any) -> Model:
@@ -164,7 +175,17 @@ def _conflict(request: Request, _: IdempotencyConflict) -> ProblemError:
     )
 
 
-def _quota(_: Request, error: TooManyJobs | DatasetsTooLarge) -> ProblemError:
+def _lives(_: Request, error: JobLives) -> ProblemError:
+    return problem(409, "job-not-ended", "The job has not ended", error.message)
+
+
+def _pings(_: Request, error: TooManyPings) -> ProblemError:
+    refusal = problem(429, "too-many-at-once", "Too many at the same time", error.message)
+    refusal.headers = {"retry-after": RETRY_AFTER}
+    return refusal
+
+
+def _quota(_: Request, error: TooManyJobs | DatasetsTooLarge | TooManyPlans | TooManyFits) -> ProblemError:
     return problem(403, "quota", "You have as many as you may have", error.message)
 
 
@@ -184,10 +205,13 @@ def _validation(request: Request, error: RequestValidationError) -> ProblemError
         return problem(400, "malformed-json", "The body is not JSON", detail)
     models = request_models(request.scope["endpoint"])
     found: list[FieldError] = []
+    untold = 0
     for source in dict.fromkeys(entry["loc"][0] for entry in errors):
         own = [{**entry, "loc": entry["loc"][1:]} for entry in errors if entry["loc"][0] == source]
-        found += field_errors(own, models.get(str(source)))
-    return invalid(found)
+        of_source = field_errors(own, models.get(str(source)))
+        found += of_source
+        untold += of_source.untold
+    return invalid(FieldErrors.of(found, untold))
 
 
 def request_models(endpoint: Any) -> dict[str, type[BaseModel]]:
@@ -212,9 +236,22 @@ def _http(request: Request, error: HTTPException) -> ProblemError:
             answer.headers = {"allow": allowed}
         case 413:
             answer = problem(413, "too-large", "The body is too large", error.detail)
+        case 400 if isinstance(error.__cause__, RecursionError | ValueError):
+            answer = unreadable(error.__cause__)
         case status:
             answer = problem(status, "bad-request", "The request cannot be read", error.detail)
     return answer
+
+
+def unreadable(error: Exception) -> ProblemError:
+    """Problem for a body that Python's reader of JSON gives up on: brackets in brackets, or a number too long for it."""
+    if isinstance(error, UnicodeDecodeError):
+        detail = f"the body is no UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
+    elif isinstance(error, RecursionError):
+        detail = "the body is nested too deeply; nothing that can be sent here has more than ten levels"
+    else:
+        detail = "the body has a number of thousands of digits; allowed: numbers that double precision holds"
+    return problem(400, "malformed-json", "The body is not JSON", detail)
 
 
 def _methods(request: Request) -> str:
@@ -224,11 +261,26 @@ def _methods(request: Request) -> str:
 
 
 def _away(request: Request, error: Exception) -> ProblemError:
+    if is_full(error):
+        return no_space(request, error)
     log.warning("%s %s: the database does not answer: %s", request.method, request.url.path, error)
     detail = "the database does not answer; the server's log says why. Send the request again in a moment"
     answer = problem(503, "database-away", "The database does not answer", detail)
     answer.headers = {"retry-after": RETRY_AFTER}
     return answer
+
+
+def no_space(request: Request, error: Exception) -> ProblemError:
+    """Problem 507 for a request that found no room on the server's disk."""
+    log.error("%s %s: the disk is full: %s", request.method, request.url.path, error)
+    detail = "the server's disk is full, and nothing of this request was kept; its operator has to make room"
+    return problem(507, "disk-full", "The server has no room left", detail)
+
+
+def _unwritten(request: Request, error: OSError) -> ProblemError:
+    if error.errno not in NO_SPACE:
+        raise error
+    return no_space(request, error)
 
 
 def _failed(request: Request, error: Exception) -> ProblemError:
@@ -253,8 +305,13 @@ TRANSLATIONS: dict[type[Exception], Any] = {
     LawFitNotFound: _no_such_fit,
     IdempotencyConflict: _conflict,
     TooManyJobs: _quota,
+    TooManyPlans: _quota,
+    TooManyFits: _quota,
+    TooManyPings: _pings,
+    JobLives: _lives,
     InvalidCursor: _bad_cursor,
     **dict.fromkeys(DATABASE_ERRORS, _away),
+    OSError: _unwritten,
     Exception: _failed,
 }
 """Error that a request can end in -> the problem that it is answered with."""

@@ -15,6 +15,9 @@ from windtunnel.types.kinds import OneOf
 
 Location = tuple[str | int, ...]
 
+LONGEST_NAME = 100
+"""Characters of a given name that are compared with the allowed ones."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -79,7 +82,8 @@ def allowed_values(field: FieldInfo | None) -> str | None:
 
 def nearest(given: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant."""
-    found = difflib.get_close_matches(given, list(names), n=1, cutoff=0.6)
+    # No name is so long; the comparison takes the product of both lengths.
+    found = difflib.get_close_matches(given[:LONGEST_NAME], list(names), n=1, cutoff=0.6)
     return found[0] if found else None
 
 

@@ -1,13 +1,13 @@
 """Turns pydantic's errors into ours: which field, what was given, what is allowed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from service.problems.fields import Place, allowed_fields, allowed_values, locate, nearest, union_models
-from service.problems.values import in_words, presentable
+from service.problems.values import cut, in_words, presentable
 from windtunnel.types import FieldError
 from windtunnel.types.problems import json_pointer
 
@@ -26,29 +26,61 @@ KINDS = {
 COMPLAINTS = frozenset({"type", "parsing", "parsing_size", "from_float", "attributes_type", "number", "unicode"})
 """Second part of a pydantic error type where the value has the wrong type."""
 
+MOST_TOLD = 20
+"""Mistakes of one request that are told; of any others only the number is."""
+LONGEST_MESSAGE = 4000
+"""Characters of a message: enough for every list of allowed names."""
+LONGEST_POINTER = 1000
 
-def field_errors(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None) -> list[FieldError]:
-    """Errors in our words, one a field, in the order of the request.
+
+class FieldErrors(list[FieldError]):
+    """The first mistakes of a request, and the number of those that are not told."""
+
+    untold: int = 0
+
+    @classmethod
+    def of(cls, told: Sequence[FieldError], untold: int) -> Self:
+        """Make it of the mistakes that are told, and the number of the others."""
+        made = cls(told[:MOST_TOLD])
+        made.untold = untold + len(told[MOST_TOLD:])
+        return made
+
+    def below(self, pointer: str) -> Self:
+        """Copy with pointers into a request that holds this one at ``pointer``."""
+        return self.of([each.model_copy(update={"pointer": pointer + each.pointer}) for each in self], self.untold)
+
+
+def field_errors(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None) -> FieldErrors:
+    """Errors in our words, one a field, in the order of the request: the first 20, and how many more there are.
+
+    The time is linear in the number of errors, of which a request of a megabyte can have a hundred thousand.
 
     Args:
         errors: as ``ValidationError.errors()`` gives them, locations relative to ``model``.
         model: the request model that was validated against; None where there is none (a single path parameter).
     """
-    locations = [tuple(error["loc"]) for error in errors]
-    found = []
-    for error, location in zip(errors, locations, strict=True):
-        deeper = any(len(other) > len(location) and other[: len(location)] == location for other in locations)
-        # A list whose item failed is also reported as too short: pydantic counts good items only.
-        if deeper and error["type"] in ("too_short", "too_long"):
-            continue
-        found.append(_field_error(error, locate(model, location)))
-    return found
+    around = {
+        location[:length] for location in (tuple(error["loc"]) for error in errors) for length in range(len(location))
+    }
+    # A list whose item failed is also reported as too short: pydantic counts good items only.
+    mistakes = [
+        each for each in errors if each["type"] not in ("too_short", "too_long") or tuple(each["loc"]) not in around
+    ]
+    told: list[FieldError] = []
+    count = 0
+    for error in mistakes:
+        crowd = error["type"] == "unknown_fields"
+        count += error["ctx"]["count"] if crowd else 1
+        if len(told) < MOST_TOLD:
+            told += _unknown_fields(error, model) if crowd else [_field_error(error, locate(model, tuple(error["loc"])))]
+    told = told[:MOST_TOLD]
+    return FieldErrors.of(told, count - len(told))
 
 
 def misfit_error(error: PydanticCustomError) -> FieldError:
     """A `misfit` raised outside of a validator, its path taken from the root."""
     context = error.context or {}
-    return FieldError(pointer=context["path"], message=error.message(), given=presentable(context["given"]))
+    return _short(FieldError(pointer=context["path"], message=error.message(), given=presentable(context["given"])))
 
 
 def _field_error(error: Mapping[str, Any], place: Place) -> FieldError:
@@ -57,11 +89,8 @@ def _field_error(error: Mapping[str, Any], place: Place) -> FieldError:
     path = place.path
     match kind:
         case "misfit":
-            return FieldError(
-                pointer=json_pointer(path) + context["path"],
-                message=context["message"],
-                given=presentable(context["given"]),
-            )
+            pointer = json_pointer(path) + context["path"]
+            return _short(FieldError(pointer=pointer, message=context["message"], given=presentable(context["given"])))
         case "value_error":
             message = str(context["error"])
         case "extra_forbidden":
@@ -79,7 +108,14 @@ def _field_error(error: Mapping[str, Any], place: Place) -> FieldError:
             message = f"{_name(path)} has {_length(given)}; allowed: {allowed_values(place.field) or _bound(context)}"
         case _:
             message = _wrong_value(kind, error["msg"], given, place)
-    return FieldError(pointer=json_pointer(path), message=message, given=presentable(given))
+    return _short(FieldError(pointer=json_pointer(path), message=message, given=presentable(given)))
+
+
+def _short(error: FieldError) -> FieldError:
+    """The error without the length that names and values of the request give it."""
+    return FieldError(
+        pointer=cut(error.pointer, LONGEST_POINTER), message=cut(error.message, LONGEST_MESSAGE), given=error.given
+    )
 
 
 def _bound(context: Mapping[str, Any]) -> str:
@@ -92,6 +128,13 @@ def _unknown_field(name: str, model: type[BaseModel] | None) -> str:
     meant = nearest(name, allowed)
     parts = [f"unknown field {in_words(name)}", f"did you mean '{meant}'?" if meant else None]
     return "; ".join(part for part in parts if part) + (" " if meant else "; ") + f"allowed: {', '.join(allowed)}"
+
+
+def _unknown_fields(error: Mapping[str, Any], model: type[BaseModel] | None) -> list[FieldError]:
+    """Errors for the first of very many unknown fields of one object."""
+    named: Mapping[str, Any] = error["ctx"]["named"]
+    each = {"type": "extra_forbidden", "ctx": {}}
+    return [_field_error({**each, "input": value}, locate(model, (*error["loc"], name))) for name, value in named.items()]
 
 
 def _missing(path: Sequence[str | int], place: Place) -> str:

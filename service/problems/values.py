@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 LONGEST_TEXT = 200
@@ -26,7 +27,9 @@ def presentable(value: Any, *, depth: int = 3) -> Any:
         case Mapping() | Sequence() if depth == 0:
             shown = "…"
         case Mapping():
-            shown = {_text(str(key)): presentable(item, depth=depth - 1) for key, item in [*value.items()][:LONGEST_LIST]}
+            shown = {
+                _text(str(key)): presentable(item, depth=depth - 1) for key, item in islice(value.items(), LONGEST_LIST)
+            }
             if len(value) > LONGEST_LIST:
                 shown["…"] = f"{len(value) - LONGEST_LIST} more"
         case Sequence():
@@ -63,5 +66,9 @@ def _integer(value: int) -> int | str:
 
 def _text(value: str) -> str:
     """Lone surrogates, which JSON can escape and UTF-8 cannot hold, become question marks."""
-    text = value.encode("utf-8", "replace").decode()
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return cut(value[: LONGEST_TEXT + 1].encode("utf-8", "replace").decode(), LONGEST_TEXT)
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its beginning with an ellipsis where it has more than ``most`` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,9 +1,6 @@
 // Keeps a page current without a reload: an event or a tick fetches the page again, swaps the parts marked data-live,
 // and draws the figures. The server renders everything; this file holds no markup.
 
-const EVENT_TYPES = ["queued", "started", "outer_step", "finishing", "requeued", "crashed", "checkpoint_rejected",
-  "population_reduced", "cancel_requested", "pause_requested", "paused", "resumed", "plan_created", "plan_refused", "succeeded", "failed", "cancelled"];
-const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map();
 let refreshing = false, again = false;
@@ -55,16 +52,35 @@ function swap(fresh) {
   }
 }
 
-function follow(address) {
-  const source = new EventSource(address);
-  for (const type of EVENT_TYPES) {
-    source.addEventListener(type, () => {
-      if (TERMINAL.has(type)) source.close();
-      refresh();
-    });
-  }
+// A browser has six connections to a server, whatever the number of its tabs: a worker that all tabs share holds one
+// stream. Where there are no such workers, only a tab that is seen has a stream.
+function follow(job, worker) {
+  const hear = (said) => { if (said === "all" || said === job) refresh(); };
+  if (!window.SharedWorker) { followAlone(worker, hear); return; }
+  let port = null;
+  const begin = () => {
+    port = new SharedWorker(worker, "windtunnel-follow").port;
+    port.onmessage = (message) => hear(message.data);
+  };
+  // The worker is not told that a tab has gone; a page that comes back from the browser's history begins again.
+  addEventListener("pagehide", () => { port?.postMessage("bye"); port?.close(); port = null; });
+  addEventListener("pageshow", () => { if (!port) { begin(); refresh(); } });
+  begin();
+}
+
+function followAlone(worker, hear) {
+  let source = null;
+  const look = () => {
+    if (document.hidden) { source?.close(); source = null; return; }
+    if (source) return;
+    source = new EventSource(new URL("../changes", new URL(worker, location)));
+    source.onopen = () => hear("all");
+    source.addEventListener("changed", (event) => hear(event.data));
+  };
   // A full reload must not count the open stream as an error.
-  addEventListener("pagehide", () => source.close());
+  addEventListener("pagehide", () => { source?.close(); source = null; });
+  document.addEventListener("visibilitychange", look);
+  look();
 }
 
 // Between two events the progress still moves; a page that nobody sees asks for nothing.
@@ -74,8 +90,8 @@ function tick() {
   setTimeout(async () => { if (!document.hidden) await refresh(); tick(); }, 1000 * seconds);
 }
 
-const followed = document.querySelector("[data-events]");
-if (followed) follow(followed.dataset.events);
+const followed = document.querySelector("[data-follow]");
+if (followed) follow(followed.dataset.follow, followed.dataset.worker);
 dark.addEventListener("change", () => drawAll("[data-figure]"));
 document.addEventListener("windtunnel:changed", refresh);
 tick();

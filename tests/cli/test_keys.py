@@ -40,3 +40,14 @@ def test_what_cannot_be_is_told(run):
     assert unknown.exit_code == ExitCode.USAGE and "windtunnel keys list" in unknown.stderr
     bad = run("create", "laptop", "--owner", " ")
     assert bad.exit_code == ExitCode.USAGE and "1 to 200 printable characters" in bad.stderr
+
+
+def test_a_folder_that_is_not_there_is_refused_rather_than_made(tmp_path, monkeypatch):
+    monkeypatch.delenv("WINDTUNNEL_DATABASE_URL", raising=False)
+    monkeypatch.delenv("WINDTUNNEL_DATA_DIR", raising=False)
+    gone = tmp_path / "gone"
+    for arguments in (["list"], ["create", "laptop"], ["revoke", "key_1"]):
+        for where in (["--data-dir", str(gone)], ["--database-url", f"sqlite:///{gone}/windtunnel.db"]):
+            answer = CliRunner().invoke(app, ["keys", *arguments, *where])
+            assert answer.exit_code == ExitCode.SETUP and str(gone) in answer.stderr and "mkdir" in answer.stderr
+    assert not gone.exists()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from store import schema, workers
+from store import dialect, schema, workers
 from store.database import Database
 from store.settings import PREFIX, StoreSettings
 from workers import healthcheck, identity
@@ -43,10 +43,48 @@ def test_secrets_come_from_the_environment_and_nothing_is_published_to_other_mac
     text = (ROOT / "docker-compose.yml").read_text()
     for name, value in re.findall(r"^ +(\w*PASSWORD\w*): *(.+)$", text, re.MULTILINE):
         assert value.startswith("${"), name
-    assert "windtunnel:${POSTGRES_PASSWORD:?" in text
+    assert SERVICES["server"]["environment"]["PGPASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+    # In an address it would have to be escaped.
+    assert "PASSWORD" not in SERVICES["server"]["environment"]["WINDTUNNEL_DATABASE_URL"]
     assert "PASSWORD" not in (ROOT / "Dockerfile").read_text()
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_container_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"] and service["read_only"] is True and service["mem_limit"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service.get("cap_add", [])) <= {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
+    assert ("cap_add" in service) == (name in ("database", "redis")), "ours run as a user of their own from the start"
+
+
+def test_the_gate_is_started_again_with_the_server_and_ends_where_it_meets_none(tmp_path: Path) -> None:
+    gate = SERVICES["gate"]
+    assert gate["depends_on"]["server"] == {"condition": "service_healthy", "restart": True}
+    (script,) = gate["command"]
+    # socat is there in the image alone: here one stands for it that reaches nobody, and listens for ever.
+    fake = tmp_path / "socat"
+    fake.write_text('#!/bin/sh\ncase "$1" in tcp-listen*) exec sleep 30;; esac\nexit 1\n')
+    (tmp_path / "sleep").write_text('#!/bin/sh\n[ "$1" = 5 ] || exec /bin/sleep "$@"\n')
+    for each in (fake, tmp_path / "sleep"):
+        each.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(["/bin/sh", "-c", script.replace("$$", "$")], env=environment, timeout=20, check=False)
+    assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("password", ["plain", "p@ss/w:rd", "ü%41 #?"])
+def test_any_password_is_taken_as_it_is(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    environment = SERVICES["server"]["environment"]
+    monkeypatch.setenv("PGPASSWORD", password)
+    given = dialect.parse_url(environment["WINDTUNNEL_DATABASE_URL"])
+    assert given.password is None and given.username == "windtunnel"
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect(host="127.0.0.1", port=1, user=given.username, dbname=given.database, connect_timeout=2)
+    assert password not in str(caught.value)
 
 
 def test_only_what_the_dockerfile_copies_is_sent_to_the_builder() -> None:

@@ -17,6 +17,7 @@ LOOP = """
 import json, runpy, sys, warnings
 warnings.simplefilter("ignore")
 import torch
+from safetensors.torch import load_file
 from torch.utils.data import SequentialSampler
 
 torch.set_num_threads(1)
@@ -56,7 +57,12 @@ for name, case in cases.items():
     given = {"shares": shares[0]} if weighted else {}
     training = file["trainer"](own, f"runs_{name}", quiet, train_dataset=dataset, **given)
     training.train()
+    # What a Trainer saves is a model for programs without the plan.
+    training.save_model(f"saved_{name}")
+    bare, some = type(own)(), data["inputs"][:8]
+    bare.load_state_dict(load_file(f"saved_{name}/model.safetensors"))
     found[name] = {
+        "bare": (bare.eval()(some) - own.eval()(some)).abs().max().item(),
         "expected": expected,
         "losses": Recorded.losses,
         "rates": Recorded.rates,
@@ -171,6 +177,7 @@ def test_a_trainer_trains_as_the_torch_file_does(trained, name: str) -> None:
     assert found["losses"] == found["expected"]
     assert len(set(found["losses"])) == STEPS
     assert found["apart"] == 0.0
+    assert found["bare"] < 1e-5
     assert found["given"] == found["asked"]
     assert "an update would have 16 examples" in found["refusal"]
     for rates, multiplier in zip(found["rates"], found["multipliers"], strict=True):

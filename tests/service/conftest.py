@@ -1,5 +1,6 @@
 """The real application on a real database behind a real socket, and jobs in every state without training anything."""
 
+import contextlib
 import queue
 import ssl
 import threading
@@ -254,3 +255,19 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def in_background() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """Runs a function in a thread for as long as a block runs, and waits for its end."""
+
+    @contextlib.contextmanager
+    def run(work: Callable[[], None]) -> Iterator[None]:
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+    return run

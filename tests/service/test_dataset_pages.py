@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
+from store import keys
 from windtunnel.types import JobSpec
 
 GENERATOR = np.random.Generator(np.random.PCG64(0))
@@ -70,6 +71,23 @@ def test_what_is_wrong_is_said_in_the_form(client):
     assert "context says nothing of a file of format csv" in text(send(client, context="8"))
     assert send(client, target="nothing").status_code == 422
     assert client.get("/v1/datasets").json()["items"] == []
+
+
+def test_the_page_shows_the_jobs_of_an_owner_with_a_key_and_of_no_other(client, sqlite):
+    def key(owner):
+        with sqlite.transaction() as session:
+            return {"authorization": f"Bearer {keys.create(session, 'test', owner=owner).key}"}
+
+    ann, bob = key("ann"), key("bob")
+    places = {}
+    for name, who in (("ann", ann), ("bob", bob)):
+        identity = client.post("/v1/datasets", files={"file": ("a.csv", CSV)}, headers=who).json()["id"]
+        made = client.post("/v1/jobs", json={"task": identity, "name": f"of {name}"}, headers=who)
+        assert made.status_code == 201, made.text
+        places[name] = (identity, made.json()["id"])
+    shown = client.get(f"/datasets/{places['ann'][0]}", headers=ann).text
+    assert places["ann"][1] in shown and "of ann" in shown and "of bob" not in shown
+    assert client.get(f"/datasets/{places['ann'][0]}", headers=bob).status_code == 404
 
 
 def test_the_forms_are_for_our_own_pages_only(client):

@@ -13,6 +13,8 @@ from sqlalchemy import text
 from service.app import create_app
 from service.jobs import events as stream_module
 from service.serve import background
+from store import jobs
+from windtunnel.types import JobSpec
 
 SSE = {"accept": "text/event-stream"}
 
@@ -152,3 +154,19 @@ def test_a_stream_ends_in_order_when_the_database_goes_away_and_is_refused_until
         headers = SSE | {"last-event-id": str(seen[-1])}
         with client.stream("GET", f"/v1/jobs/{lease.job_id}/events", headers=headers) as answer:
             assert [int(frame["id"]) for frame in frames(answer.iter_lines())] == [seen[-1] + 1]
+
+
+def test_changes_tell_which_of_the_viewers_jobs_changed_and_of_no_other(client, work, sqlite):
+    other = work.queued()
+    with client.stream("GET", "/changes") as answer:
+        lines = answer.iter_lines()
+        assert "retry: 1000" in lines
+        time.sleep(0.2)  # the first look is what later ones are held against
+        with sqlite.transaction() as session:
+            jobs.submit(session, JobSpec(task="digits"), owner="bob")
+        made = work.queued()
+        client.post(f"/v1/jobs/{other}/pause")
+        told = [next(line for line in lines if line.startswith("data: ")) for _ in range(2)]
+        assert {line.removeprefix("data: ") for line in told} == {made, other}
+        client.post(f"/v1/jobs/{made}/cancel")
+        assert next(line for line in lines if line.startswith("data: ")) == f"data: {made}"

@@ -28,7 +28,7 @@ class Dispatcher:
 
 def test_ready_with_a_current_database(client):
     assert client.get("/healthz").json()["status"] == "alive"
-    assert client.get("/readyz").json() == {"status": "ready", "checks": {"database": "ok"}}
+    assert client.get("/readyz").json() == {"status": "ready", "checks": {"database": "ok", "disk": "ok"}}
 
 
 def test_not_ready_before_the_schema_is_there(settings, tmp_path):
@@ -63,7 +63,7 @@ def test_a_probe_waits_for_no_writer(client, sqlite):
 def test_dispatcher_lives_as_long_as_the_server_and_is_looked_at(sqlite, settings):
     dispatcher = Dispatcher()
     with background(create_app(settings, database=sqlite, dispatcher=dispatcher)) as url:
-        assert httpx.get(f"{url}/readyz").json()["checks"] == {"database": "ok", "dispatcher": "ok"}
+        assert httpx.get(f"{url}/readyz").json()["checks"] == {"database": "ok", "disk": "ok", "dispatcher": "ok"}
         dispatcher.alive = False
         assert httpx.get(f"{url}/readyz").status_code == 503
     assert dispatcher.calls == ["start", "stop"]

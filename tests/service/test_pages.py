@@ -289,7 +289,7 @@ def test_field_help_says_what_each_field_allows():
 
 def test_own_javascript_stays_small_and_plotly_comes_from_its_own_package():
     lines = sum(len(path.read_text().splitlines()) for path in STATIC.glob("*.js"))
-    assert lines < 200
+    assert lines < 250
     assert PLOTLY.stat().st_size > 1_000_000
 
 

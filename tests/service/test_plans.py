@@ -14,7 +14,7 @@ def test_plan_is_made_kept_and_listed(client, work):
     assert answer.headers["location"] == f"/v1/plans/{plan['id']}"
     assert (plan["width"], plan["depth"], plan["steps"], plan["forced"]) == (1024, 2, 500, False)
     assert client.get(answer.headers["location"]).json() == plan
-    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": [plan]}
+    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": [plan], "next_cursor": None}
     assert client.get(f"/v1/jobs/{job_id}").json()["plans"] == [plan["id"]]
 
 
@@ -69,7 +69,7 @@ def test_target_out_of_reach_is_refused_by_field(client, work, target, pointer):
     answer = client.post(f"/v1/jobs/{job_id}/plans", json=target)
     assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
     assert answer.json()["errors"][0]["pointer"] == pointer
-    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": []}
+    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": [], "next_cursor": None}
 
 
 def test_failed_coordinate_check_refuses_the_plan_unless_forced(client, work):
@@ -77,7 +77,7 @@ def test_failed_coordinate_check_refuses_the_plan_unless_forced(client, work):
     refused = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 1024})
     assert (refused.status_code, refused.headers["content-type"]) == (409, PROBLEM)
     assert refused.json()["type"] == "transfer-refused"
-    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": []}
+    assert client.get(f"/v1/jobs/{job_id}/plans").json() == {"items": [], "next_cursor": None}
     forced = client.post(f"/v1/jobs/{job_id}/plans", json={"width": 1024, "force": True})
     assert (forced.status_code, forced.json()["forced"]) == (201, True)
 

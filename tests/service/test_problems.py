@@ -58,7 +58,7 @@ def test_unknown_field_without_a_near_name_lists_the_allowed_ones():
             "no task 'digts'; allowed: breast-cancer, diabetes, digits, mnist5k, python-text, synthetic",
             "digts",
         ),
-        ({"task": 5}, "/task", "task must be a string, got 5", 5),
+        ({"task": 5}, "/task", "task must be a string, got 5; allowed: at most 200 characters", 5),
         ({"name": "x" * 201}, "/name", "name has 201 characters; allowed: at most 200 characters", "x" * 199 + "…"),
         (
             {"name": "\ud800"},

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from store import deliveries, events, jobs, leases, webhooks
 from store.database import Database
 from store.deliveries import Attempt, Outcome
-from store.errors import WebhookNotFound
+from store.errors import TooManyPings, WebhookNotFound
 from store.keys import LOCAL
 from store.leases import Lease
 from store.tables import webhook_deliveries
@@ -174,3 +174,16 @@ def test_deleting_waits_for_who_is_telling_it_something(database: Database) -> N
         assert deliveries.newest_first(s, to, 10, owner="local") == []
         with pytest.raises(WebhookNotFound):
             webhooks.get(s, to, owner="local")
+
+
+def test_so_many_test_messages_to_one_webhook_wait_and_no_more(database: Database) -> None:
+    with database.transaction() as s:
+        full, other = (
+            webhooks.create(s, owner=LOCAL, name="", url="https://example.com/", events=["job.queued"], most=9).id
+            for _ in range(2)
+        )
+        for _ in range(deliveries.MOST_PINGS):
+            deliveries.ping(s, full, owner=LOCAL)
+        with pytest.raises(TooManyPings, match="allowed: 5"):
+            deliveries.ping(s, full, owner=LOCAL)
+        deliveries.ping(s, other, owner=LOCAL)

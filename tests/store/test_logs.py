@@ -27,6 +27,22 @@ def test_json_lines_say_which_attempt_they_are_about_in_their_own_thread_only() 
     assert "ValueError: broken" in third["exception"]
 
 
+def test_no_log_shows_local_variables() -> None:
+    def open_door(api_key: str) -> None:
+        raise ValueError("broken")
+
+    for kind in ("text", "json"):
+        stream = io.StringIO()
+        logs.configure(kind, stream)
+        secret = "wt_" + "s3cret"
+        try:
+            open_door(secret)
+        except ValueError:
+            logging.getLogger("x").exception("an error")
+        assert "ValueError: broken" in stream.getvalue() and "open_door" in stream.getvalue()
+        assert secret not in stream.getvalue()
+
+
 def test_text_lines_are_for_people() -> None:
     stream = io.StringIO()
     logs.configure("text", stream)

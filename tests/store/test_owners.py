@@ -23,6 +23,8 @@ from store import (
     measures,
     metrics,
     plans,
+    removal,
+    sessions,
     webhooks,
 )
 from store.database import Database
@@ -66,6 +68,12 @@ NOT_FOUND: dict[str, tuple[Ask, type[StoreError]]] = {
         ),
         JobNotFound,
     ),
+    "jobs.check": (lambda s, ids, owner: jobs.check(s, ids["job"], owner=owner), JobNotFound),
+    "removal.remove_job": (lambda s, ids, owner: removal.remove_job(s, ids["job"], owner=owner), JobNotFound),
+    "plans.page": (lambda s, ids, owner: plans.page(s, ids["job"], owner=owner, limit=9), JobNotFound),
+    "plans.remove": (lambda s, ids, owner: plans.remove(s, ids["plan"], owner=owner), PlanNotFound),
+    "law_fits.remove": (lambda s, ids, owner: law_fits.remove(s, ids["fit"], owner=owner), LawFitNotFound),
+    "sessions.begin": (lambda s, ids, owner: sessions.begin(s, ids["key"], owner=owner, seconds=9), KeyNotFound),
     "law_fits.get": (lambda s, ids, owner: law_fits.get(s, ids["fit"], owner=owner), LawFitNotFound),
     "datasets.get": (lambda s, ids, owner: datasets.get(s, ids["dataset"], owner=owner), DatasetNotFound),
     "datasets.hold": (lambda s, ids, owner: datasets.hold(s, ids["dataset"], owner=owner), DatasetNotFound),
@@ -79,6 +87,7 @@ NOT_FOUND: dict[str, tuple[Ask, type[StoreError]]] = {
 
 EMPTY: dict[str, Ask] = {
     "jobs.page": lambda s, _, owner: jobs.page(s, owner=owner).items,
+    "events.newest": lambda s, _, owner: events.newest(s, owner=owner),
     "jobs.owned": lambda s, ids, owner: jobs.owned(s, [ids["job"]], owner=owner),
     "law_fits.page": lambda s, _, owner: law_fits.page(s, owner=owner).items,
     "datasets.listing": lambda s, _, owner: datasets.listing(s, owner=owner),
@@ -189,8 +198,9 @@ def test_the_owner_is_answered_by_each_of_them(database: Database, ids: dict[str
     for name, ask_for_all in EMPTY.items():
         with database.transaction() as s:
             assert ask_for_all(s, ids, OWNER), name
-    ending = ("datasets.delete", "webhooks.remove")  # last: nothing is there after them
-    for name in sorted(NOT_FOUND, key=lambda each: each in ending):
+    # Last, and in this order: nothing is there after them, and no session begins with a key that was revoked.
+    ending = ("keys.revoke", "datasets.delete", "webhooks.remove", "law_fits.remove", "plans.remove", "removal.remove_job")
+    for name in sorted(NOT_FOUND, key=lambda each: ending.index(each) if each in ending else -1):
         with database.transaction() as s:
             NOT_FOUND[name][0](s, ids, OWNER)
 

@@ -244,6 +244,29 @@ def test_every_weight_of_a_model_made_on_the_meta_device_is_loaded(make_plan) ->
     torch.testing.assert_close(assigned(INPUTS), model(INPUTS), rtol=1e-5, atol=1e-6)
 
 
+def test_torch_may_swap_the_values_of_parameters_when_it_loads_and_converts(make_plan) -> None:
+    model, fresh, bare = trained(make_plan()), planned(make_plan()), Net()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        for _ in range(2):
+            fresh.load_state_dict(model.state_dict())
+            assert equal(fresh.state_dict(), model.state_dict())
+        bare.load_state_dict(fresh.double().state_dict())
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    torch.testing.assert_close(bare(INPUTS), model(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_dict_is_made_and_loaded_in_inference_mode(make_plan) -> None:
+    model, bare = trained(make_plan()), Net()
+    with torch.inference_mode():
+        state, inner = model.state_dict(), planned(make_plan())
+        inner.load_state_dict(state)
+        torch.testing.assert_close(inner(INPUTS), model(INPUTS), rtol=1e-5, atol=1e-6)
+    bare.load_state_dict(state)
+    torch.testing.assert_close(bare(INPUTS), model(INPUTS), rtol=1e-5, atol=1e-6)
+
+
 def test_a_module_that_is_written_and_read_as_a_whole_has_its_multipliers(make_plan) -> None:
     model = trained(make_plan())
     model.state_dict()
@@ -313,6 +336,25 @@ def test_a_state_dict_that_was_written_into_does_not_undo_what_was_loaded_later(
     state = model.state_dict()
     state["readout.weight"].zero_()
     assert torch.equal(model(INPUTS), model.readout.bias.expand(16, 3))
+
+
+def test_a_state_dict_that_is_kept_stays_the_models_own(make_plan) -> None:
+    """As torch's, whose values are views of the parameters."""
+    plan = make_plan()
+    model, bare = Net(), Net()
+    update = windtunnel.torch.optimizer(model, plan)
+    kept = model.state_dict()
+    for _ in range(3):
+        step(model, update)
+        assert equal(model.state_dict(), kept)
+        for value in kept.values():
+            value.mul_(0.5)
+        bare.load_state_dict(kept)
+        torch.testing.assert_close(model(INPUTS), bare(INPUTS), rtol=1e-5, atol=1e-6)
+        assert equal(model.state_dict(), bare.state_dict())
+    copied = copy.deepcopy(kept)
+    step(model, update)
+    assert not torch.equal(model.state_dict()["readout.weight"], copied["readout.weight"])
 
 
 class Tied(nn.Module):

@@ -84,7 +84,8 @@ def test_memory_that_may_not_be_written_is_copied():
     frozen = np.zeros((4, 5))
     frozen.setflags(write=False)
     part = (frozen, np.arange(4) % 2)
-    assert parts_of([part] * 3, "classification", None)[0][0].shape == (4, 5)
+    for data in ([part] * 3, tuple([part] * 3), iter([part] * 3)):
+        assert parts_of(data, "classification", None)[0][0].shape == (4, 5)
 
 
 def test_what_is_said_about_the_inputs_is_honoured_and_no_setting_of_torch_is_in_the_way():

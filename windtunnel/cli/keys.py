@@ -9,7 +9,7 @@ import typer
 
 from windtunnel.cli import output
 from windtunnel.cli.databases import settings, upgrade
-from windtunnel.cli.exits import SpecError
+from windtunnel.cli.exits import SetupError, SpecError
 from windtunnel.cli.options import AsJson, DatabaseUrl, DataDir
 
 if TYPE_CHECKING:
@@ -143,7 +143,15 @@ def _database(data_dir: Path | None, database_url: str | None) -> Iterator["Data
     """Context with the server's database, created or upgraded first."""
     found = settings("keys", data_dir, database_url)
     from store.database import Database
+    from store.dialect import parse_url
 
+    file = parse_url(found.url)
+    folder = Path(str(file.database)).absolute().parent if file.get_backend_name() == "sqlite" else None
+    if folder is not None and not folder.is_dir():
+        raise SetupError(
+            f"there is no folder {folder}, so no server keeps its database there. Name the server's with --data-dir or "
+            f"WINDTUNNEL_DATA_DIR; if the server is still to be started there, make the folder first: mkdir -p {folder}"
+        )
     upgrade(found.url)
     database = Database(found.url)
     try:

@@ -132,21 +132,27 @@ class Handed:
         return Handed()
 
     def give(self, weight: Tensor, factor: float) -> Tensor:
-        """The effective weight, for a state dict."""
+        """The effective weight, for a state dict: as in torch, the same tensor as long as a program has it."""
         with torch.inference_mode(False), torch.no_grad():
-            product = effective(weight.detach(), factor)
+            product, held = effective(weight.detach(), factor), self._alive()
+            if held is not None and _alike(held, product):
+                held.copy_(product)
+                product = held
         if not product.is_inference():
             # Kept until the next look: a program may write into a state dict that it does not keep.
             self._kept, self._watched, self._version = product, weakref.ref(product), version(product)
         return product
 
+    def _alive(self) -> Tensor | None:
+        return None if self._watched is None else self._watched()
+
     def is_given(self, weight: Tensor | None) -> bool:
         """True if a layer's weight is the effective one now, as in ``functional_call`` with a state dict."""
-        return self._watched is not None and weight is not None and self._watched() is weight
+        return weight is not None and self._alive() is weight
 
     def forget_writes(self) -> None:
         """Ignore what was written until now: the layer's weight is set to something else."""
-        product = None if self._watched is None else self._watched()
+        product = self._alive()
         self._kept, self._version = None, 0 if product is None else version(product)
 
     def take_up(self, module: nn.Module, factor: float) -> None:
@@ -155,7 +161,7 @@ class Handed:
         Raises:
             PlanMismatch: the layer's weight is not sharded now, as it was when the state dict was made.
         """
-        product = None if self._watched is None else self._watched()
+        product = self._alive()
         self._kept, weight = None, module._parameters.get("weight")
         if product is None or weight is product or (now := version(product)) == self._version:
             return
@@ -168,6 +174,12 @@ class Handed:
         self._version = now
         with torch.no_grad():
             weight.copy_(raw(product.to(weight.dtype), factor))
+
+
+def _alike(first: Tensor, second: Tensor) -> bool:
+    """True if two tensors are of one shape, type and place."""
+    facts = ("shape", "dtype", "device", "placements", "device_mesh")
+    return all(getattr(first, fact, None) == getattr(second, fact, None) for fact in facts)
 
 
 def _computes_as_torch_does(module: nn.Module) -> bool:

@@ -30,7 +30,7 @@ class Record:
         """Whether another layer has the same weight."""
         self.root: weakref.ref[nn.Module] | None = None
         """The model that the layer is a part of."""
-        self._seen: tuple[weakref.ref[Tensor], int] | None = None
+        self._seen: tuple[int, int] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Record":
         twin = Record()
@@ -57,6 +57,8 @@ class Record:
         hooks, key = hooks_of(module), f"{prefix}weight"
         if not hooks or BUFFER in module._buffers or not isinstance(state.get(key), Tensor):
             return
+        if hooks[0].handed.is_given(module._parameters.get("weight")):
+            return  # within ``functional_call`` with a state dict
         # The parameter itself is there with keep_vars=True alone; gradients of the product are those of the parameter.
         attached = state[key] is module._parameters.get("weight")
         state[key] = (
@@ -112,8 +114,8 @@ class Record:
     def see(self, module: nn.Module) -> None:
         """Remember which raw weight the layer has now, so that a later write into it can be told."""
         weight = module._parameters.get("weight")
-        seen = weight is not None and not weight.is_inference()
-        self._seen = (weakref.ref(weight), version(weight)) if weight is not None and seen else None
+        # By its id: torch refuses to swap the values of a parameter that has a weak reference.
+        self._seen = None if weight is None or weight.is_inference() else (id(weight), version(weight))
 
     def _is_untouched(self, value: Tensor, own: Tensor | None) -> bool:
         """True if the value to be loaded is the layer's own raw weight.
@@ -125,8 +127,7 @@ class Record:
             return False
         if not is_sharded(own):
             return True
-        here = self._seen is not None and self._seen[0]() is own
-        return version(own) == (self._seen[1] if here and self._seen is not None else 0)
+        return version(own) == (self._seen[1] if self._seen is not None and self._seen[0] == id(own) else 0)
 
 
 def record_of(module: nn.Module) -> Record | None:

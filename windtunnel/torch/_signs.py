@@ -24,7 +24,7 @@ def sign_of_training(model: nn.Module) -> str | None:
         for key, parameter in module._parameters.items():
             if parameter is None or not parameter.is_floating_point() or parameter.numel() < 2 or is_sharded(parameter):
                 continue
-            if parameter._version == 0:
+            if parameter.is_inference() or parameter._version == 0:
                 continue  # never written: ``to_empty`` leaves what the memory has happened to hold
             low, high = (end.item() for end in parameter.aminmax())
             kind, told = type(module).__name__, f"{name}.{key}".lstrip(".")

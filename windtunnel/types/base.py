@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, get_args
 
+from annotated_types import MaxLen
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,10 +20,36 @@ def misfit(path: str, message: str, given: Any) -> PydanticCustomError:
     return PydanticCustomError("misfit", "{message}", {"message": message, "path": path, "given": given})
 
 
+MOST_ITEMS = 1000
+"""Items of a list or an object up to which each is checked by itself, although there are more than are allowed."""
+MOST_UNKNOWN = 100
+"""Unknown fields of an object up to which each is an error by itself."""
+NAMED_UNKNOWN = 20
+"""Unknown fields that are named where there are more."""
+
+
 class Request(BaseModel):
     """Model that is read from a request: an unknown field is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_many_mistakes_at_once(cls, data: Any) -> Any:
+        # A hundred thousand errors, one for each item of a request of a megabyte, take pydantic seconds to build.
+        if not isinstance(data, Mapping):
+            return data
+        if len(data) > len(cls.model_fields) + MOST_UNKNOWN:
+            unknown = [name for name in data if name not in cls.model_fields]
+            named = {str(name): data[name] for name in unknown[:NAMED_UNKNOWN]}
+            raise PydanticCustomError("unknown_fields", "unknown fields", {"named": named, "count": len(unknown)})
+        for name, field in cls.model_fields.items():
+            value = data.get(name)
+            if isinstance(value, list | dict) and len(value) > MOST_ITEMS:
+                most = next((each.max_length for each in field.metadata if isinstance(each, MaxLen)), None)
+                if most is not None and len(value) > most:
+                    raise misfit(f"/{name}", f"{name} has {len(value):,} items; allowed: at most {most:,}", value)
+        return data
 
     @model_validator(mode="before")
     @classmethod

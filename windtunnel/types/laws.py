@@ -30,6 +30,8 @@ MOST_TO_LEAST: tuple[LawName, ...] = (
 ColumnName = Literal["parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps"]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 MAX_ROWS = 200_000
+LONGEST_INTEGER = 1023
+"""Bits of an integer that double precision surely holds."""
 
 UNITS: dict[ColumnName, str] = {
     "parameters": "N, without embeddings",
@@ -87,7 +89,9 @@ class LawColumns(Request):
 def cell_problem(value: Any) -> str | None:
     """Fault of a cell of a table of runs, in words; None where the cell is a positive, finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"is {value!r}, no number"
+        return f"is {str(value)[:60]!r}, no number"
+    if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
+        return f"is an integer of {value.bit_length():,} bits, which no floating-point number holds"
     if not math.isfinite(value):
         return f"is {value}"
     return None if value > 0 else f"is {value:g}, and a logarithm of it is taken"

@@ -29,14 +29,13 @@ class RegularizationSpec(Request):
     )
     schedule: dict[str, tuple[float, ...]] = Field(
         default_factory=dict,
+        max_length=LABELS,
         description="Regularisers that move while a run trains and are not searched: label (dropout, dropout.layers.0, "
         "l2.hidden) -> values at evenly spaced times from the start to the end, with straight lines between.",
     )
 
     @model_validator(mode="after")
     def _sound_schedule(self) -> Self:
-        if len(self.schedule) > LABELS:
-            raise misfit("/schedule", f"a schedule of {len(self.schedule)} lines; allowed: at most {LABELS}", None)
         for label, line in self.schedule.items():
             self._check_line(label, line)
         if len(counts := {len(line) for line in self.schedule.values()}) > 1:

@@ -118,7 +118,9 @@ class JobSpec(OfTask, Request):
     """One tuning request: task, proxy, optimizer, search space, method, budget, optional target."""
 
     name: str = Field("", max_length=200)
-    task: str = Field(description="A task that GET /v1/tasks lists, or the id of a data set that was uploaded.")
+    task: str = Field(
+        max_length=200, description="A task that GET /v1/tasks lists, or the id of a data set that was uploaded."
+    )
     model: ModelSpec = ModelSpec()
     parametrization: Parametrization = "mup"
     transfer: TransferSpec = TransferSpec()
@@ -133,6 +135,7 @@ class JobSpec(OfTask, Request):
     )
     initial: dict[str, float] = Field(
         default_factory=dict,
+        max_length=10_000,
         description="Starts of searched hyperparameters: label (learning_rate.hidden, beta1) -> value. Default: "
         "the values in optimizer, schedule and regularization.",
     )
