@@ -50,6 +50,10 @@ def evidence_of(low: Holders, high: Holders, seen: tuple[Collection[Use], Collec
     by_use = evidence_of_uses(*seen, *shapes)
     if by_use is None:
         return by_layer
+    layer, attribute = low[0]
+    is_weight = attribute == "weight" and isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED))
+    if is_weight and {use.kind for use in seen[0]} == {"added"}:
+        return by_layer  # another weight is added to it, as a low-rank one, before a layer's product takes the sum
     if len(low) > 1 and by_layer.role == "input":
         return by_layer  # a table that is read again as a readout: one role, and a warning
     if by_layer.role == "vector" and by_use.role == "input" and set(by_use.fan_in or ()) == {1}:
