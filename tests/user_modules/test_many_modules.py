@@ -47,7 +47,7 @@ def judged(model: nn.Module, part: Part) -> float:
 
 
 def plain_adam(entry: Entry) -> float:
-    """Validation loss of the module's own start, trained by torch's Adam: the best of two rates, each the mean of all seeds."""
+    """Validation loss of the module by itself, trained by torch's Adam: the better of two rates, over all seeds."""
     train, valid, _ = entry.data()
     losses: dict[float, list[float]] = {0.01: [], 0.03: []}
     for rate, found in losses.items():
