@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 Part = tuple[Tensor, Tensor]
 Data = tuple[Part, Part, Part]
@@ -125,16 +124,16 @@ class Words(nn.Module):
 
 
 class Raw(nn.Module):
-    """Parameters without layers, used as ``x @ W``."""
+    """Parameters without layers, used as ``x @ W``, and a layer as readout."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.enter = nn.Parameter(torch.randn(8, width) / 8**0.5)
         self.through = nn.Parameter(torch.randn(width, 2 * width) / width**0.5)
-        self.leave = nn.Parameter(torch.randn(2 * width, CLASSES) / (2 * width) ** 0.5)
+        self.leave = nn.Linear(2 * width, CLASSES)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return torch.relu(torch.relu(inputs @ self.enter) @ self.through) @ self.leave
+        return self.leave(torch.relu(torch.relu(inputs @ self.enter) @ self.through))
 
 
 class Excited(nn.Module):
@@ -452,8 +451,7 @@ ENTRIES: dict[str, Entry] = {
     "raw": Entry(Raw, points),
     "bilinear": Entry(Paired, points),
     "tempered": Entry(Tempered, points),
-    "frozen": Entry(Frozen, points),
-    "weight-norm": Entry(partial(Between, lambda width: weight_norm(nn.Linear(width, width))), points),
+    "frozen": Entry(Frozen, points, steps=120),
     "unflatten": Entry(
         partial(Between, _stack(lambda width: nn.Unflatten(1, (width // 4, 4)), lambda _: nn.Flatten(), THROUGH)),
         points,
@@ -462,7 +460,7 @@ ENTRIES: dict[str, Entry] = {
     "conv-grouped": Entry(partial(Pictures, lambda width: nn.Conv2d(width, width, 3, padding=1, groups=4)), images),
     "conv-depthwise": Entry(partial(Pictures, lambda width: nn.Conv2d(width, width, 3, padding=1, groups=width)), images),
     "conv-dilated": Entry(partial(Pictures, lambda width: nn.Conv2d(width, width, 3, padding=2, dilation=2)), images),
-    "conv-transposed": Entry(partial(Pictures, Transposed), images),
+    "conv-transposed": Entry(partial(Pictures, Transposed), images, steps=90),
     "conv-excited": Entry(partial(Pictures, Excited), images),
     "conv-pointwise": Entry(partial(Pictures, lambda width: nn.Conv2d(width, width, 1)), images),
     "pooled": Entry(partial(Pictures, lambda width: nn.AvgPool2d(2)), images),
