@@ -26,8 +26,8 @@ class Entry:
     """Fields of ``tune``: roles, init_std, kind, inputs."""
     width: int = 16
     steps: int = 60
-    rate: float = 0.01
-    """Learning rate of the plain Adam that it is compared with."""
+    outer: int = 1
+    """Outer steps of its tuning."""
 
 
 def _parts(inputs: Tensor, labels: Tensor) -> Data:
@@ -451,7 +451,7 @@ ENTRIES: dict[str, Entry] = {
     "raw": Entry(Raw, points),
     "bilinear": Entry(Paired, points),
     "tempered": Entry(Tempered, points),
-    "frozen": Entry(Frozen, points, steps=120),
+    "frozen": Entry(Frozen, points, steps=120, outer=4),
     "unflatten": Entry(
         partial(Between, _stack(lambda width: nn.Unflatten(1, (width // 4, 4)), lambda _: nn.Flatten(), THROUGH)),
         points,

@@ -107,7 +107,7 @@ def test_a_module_learns_by_its_plan_and_is_the_same_after_loading(name: str) ->
         data=entry.data(),
         progress=False,
         inner={"steps": entry.steps, "batch_size": 32, "seeds": 2},
-        outer={"steps": 1},
+        outer={"steps": entry.outer},
         **entry.more,
     )
     assert result.coordinate_check is not None
