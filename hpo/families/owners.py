@@ -50,6 +50,10 @@ def evidence_of(low: Holders, high: Holders, seen: tuple[Collection[Use], Collec
     by_use = evidence_of_uses(*seen, *shapes)
     if by_use is None:
         return by_layer
+    layer, attribute = low[0]
+    is_weight = attribute == "weight" and isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED))
+    if is_weight and {use.kind for use in seen[0]} == {"added"}:
+        return by_layer  # another weight is added to it, as a low-rank one, before a layer's product takes the sum
     if len(low) > 1 and by_layer.role == "input":
         return by_layer  # a table that is read again as a readout: one role, and a warning
     if by_layer.role == "vector" and by_use.role == "input" and set(by_use.fan_in or ()) == {1}:
@@ -186,22 +190,12 @@ def warnings_of(pair: Pair, holders: Mapping[str, Holders], roles: Mapping[str, 
     if batch:
         found.append(
             f"BatchNorm ({_some(batch)}) keeps running statistics, which a population cannot train: take GroupNorm or "
-            "LayerNorm, or track_running_stats=False."
+            "LayerNorm."
         )
     changed = [name for name in holders if ".parametrizations." in f".{name}" or name.endswith((".weight_g", ".weight_v"))]
     if changed:
         found.append(f"Reparametrised weights ({_some(changed)}): the rules are for the weight, not for its parts.")
-    loose = [name for name, role in roles.items() if role == "output" and not _is_scalable(*holders[name][0])]
-    if loose:
-        found.append(
-            f"Readouts outside of a layer ({_some(loose)}): windtunnel.torch cannot attach their multiplier; make each the "
-            "weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers."
-        )
     return found
-
-
-def _is_scalable(layer: nn.Module, attribute: str) -> bool:
-    return attribute == "weight" and (isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)) or is_in_by_out(layer))
 
 
 def _head(name: str, low: nn.MultiheadAttention, wide: nn.Module) -> str:

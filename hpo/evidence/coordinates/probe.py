@@ -15,7 +15,7 @@ from hpo.evidence.coordinates.kernel import linearisation_error, relative_change
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
 from hpo.families.dials import NO_DIALS, Dials
 from hpo.families.facts.registry import facts, proxy_tensors
-from hpo.families.proxy import Proxy
+from hpo.families.proxy import Proxy, places
 from hpo.families.registry import build
 from hpo.footprint.measurements import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.layout import Layout
@@ -108,9 +108,9 @@ class _Width:
     def outputs(self, tensors: Sequence[Tensor], inputs: Tensor) -> dict[str, Tensor]:
         """Module -> its output, for tensors of one seed."""
         named = effective(dict(zip(self.layout.names, tensors, strict=True)), self.rows)
-        found: dict[str, Tensor] = functional_call(
-            self.model, {f"model.{name}": tensor for name, tensor in named.items()}, (inputs,)
-        )
+        held = places(self.model)
+        weights = {place: tensor for name, tensor in named.items() for place in held[f"model.{name}"]}
+        found: dict[str, Tensor] = functional_call(self.model, weights, (inputs,), tie_weights=False)
         return found
 
     def logits(self, tensors: Sequence[Tensor], inputs: Tensor) -> Tensor:
