@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from windtunnel.client import Client
+from windtunnel.client import Client, ValidationFailed
 
 
 def test_two_jobs_are_compared_by_the_ends_of_their_ids(ask, server, finished):
@@ -50,3 +50,22 @@ def test_a_job_is_labelled_and_found_by_its_tag_in_any_order(ask_idle, idle):
             assert ask_idle("label", job.id, *wrong).exit_code == 2
         assert job.label(tags=["x"], notes="").notes == ""
         assert (job.name, job.tags) == ("second", ("x",))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["model.width=-1"], ["allowed: 4 to 8,192"]),
+        (["model.widht=3"], ["did you mean 'width'?"]),
+        (["model.width=-1", "model.depth=0"], ["allowed: 4 to 8,192", "allowed: 1 to 32"]),
+        ([f"model.x{index}=1" for index in range(30)], ["unknown field 'x0'", "names the first 20"]),
+    ],
+)
+def test_each_mistake_is_printed_once_by_the_command_line_and_by_python(ask_idle, idle, settings, said):
+    done = ask_idle("submit", "--task", "digits", *[word for each in settings for word in ("--set", each)])
+    assert done.exit_code == 2
+    assert [done.stderr.count(each) for each in said] == [1] * len(said), done.stderr
+    model = dict(each.removeprefix("model.").split("=") for each in settings)
+    with Client(idle) as client, pytest.raises(ValidationFailed) as caught:
+        client.jobs.create(task="digits", model={name: int(value) for name, value in model.items()})
+    assert [str(caught.value).count(each) for each in said] == [1] * len(said), str(caught.value)
