@@ -64,7 +64,7 @@ def test_figures_are_saved_as_pictures_and_tables_as_csv(site, ids, open_page):
     beginnings = {"PNG": b"\x89PNG", "SVG": b"<svg"}
     for kind, begins in beginnings.items():
         with page.expect_download() as download:
-            page.get_by_role("button", name=f"Loss over cost as {kind}").click()
+            page.get_by_role("button", name=f"{kind} of Loss over cost").click()
         assert download.value.suggested_filename == f"figure-curves.{kind.lower()}"
         assert download.value.path().read_bytes().startswith(begins)
     with page.expect_download() as download:
