@@ -28,12 +28,13 @@ class LawRefused(Refused):
         return LawRefusal(law=self.law, reason=self.reason, message=self.message, hint=self.hint or "")
 
 
-def check_points(form: Form, values: Array) -> None:
-    """Refuse a table with too few rows, or too narrow a range of an input.
+def check_points(form: Form, values: Array, runs: Array | None = None) -> None:
+    """Refuse a table with too few rows or runs, or too narrow a range of an input.
 
     Args:
         form: the law.
         values: inputs, not logarithms, [inputs, rows].
+        runs: label of the run of each row, [rows]; None: each row is a run of its own.
 
     Raises:
         LawRefused: too few rows or sizes, or an input spans one decade or less.
@@ -45,6 +46,15 @@ def check_points(form: Form, values: Array) -> None:
             "too_few_points",
             f"{form.formula} has {len(form.coordinates)} constants, and the table has {values.shape[1]} rows for it",
             f"give at least {least} runs",
+        )
+    several = least if runs is None else len(np.unique(runs))
+    if several <= len(form.coordinates):
+        raise LawRefused(
+            form.name,
+            "too_few_points",
+            f"the {values.shape[1]} rows are points of {several} run{'' if several == 1 else 's'}, and {form.formula} has "
+            f"{len(form.coordinates)} constants: the points of one run share its luck",
+            f"give at least {len(form.coordinates) + 1} runs; leave the column run out if every row is a run of its own",
         )
     for name, column in zip(form.inputs, values, strict=True):
         sizes = len(np.unique(column))

@@ -11,7 +11,7 @@ from windtunnel.client import Client, InvalidRequest, LawRefused, NotFound, Vali
 
 N, D = (column.ravel() for column in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
 LOSS = 1.8172 + 482.01 / N**0.3478 + 2085.43 / D**0.3658
-CSV = "run,N,D,loss\n" + "".join(f"r,{n},{d},{loss}\n" for n, d, loss in zip(N, D, LOSS, strict=True))
+CSV = "note,N,D,loss\n" + "".join(f"r,{n},{d},{loss}\n" for n, d, loss in zip(N, D, LOSS, strict=True))
 
 
 @pytest.fixture

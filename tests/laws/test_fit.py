@@ -79,7 +79,9 @@ def test_a_law_is_predicted_with_an_interval_that_widens_outwards() -> None:
     law = fit_law("loss_parameters", RunTable({"parameters": N, "loss": noisy}))
     near, far = (predict(law, LawPoint(parameters=size)) for size in (3e7, 1e13))
     assert near.low < near.value < near.high
-    assert np.log(far.high / far.low) > 3 * np.log(near.high / near.low)
+    assert np.log(far.high / far.low) > 2 * np.log(near.high / near.low)
+    assert near.run_low is not None and near.run_high is not None
+    assert near.run_low < near.low and near.run_high > near.high
     with pytest.raises(ValueError, match="is asked at parameters"):
         predict(law, LawPoint(tokens=1e9))
 

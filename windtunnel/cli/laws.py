@@ -13,7 +13,7 @@ from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
 from windtunnel.types.allocations import Allocation, AllocationPlan
-from windtunnel.types.laws import LawFit, LawResult
+from windtunnel.types.laws import LawFit, LawPrediction, LawResult
 
 commands = typer.Typer(
     name="laws",
@@ -86,7 +86,7 @@ def fit(
     """Fit scaling laws to runs: constants with 90 % intervals, and the largest run predicted from the smaller ones.
 
     The first line of the file names the columns: parameters (N), tokens (D), loss, batch_size, steps, compute,
-    critical_batch, warmup_steps. Other columns are ignored. Jobs of one task in place of a file: each gives one run; a job
+    critical_batch, warmup_steps, run (the same name for points of one run). Other columns are ignored. Jobs of one task in place of a file: each gives one run; a job
     with transfer.scaling gives its whole grid.
 
     \b
@@ -207,7 +207,8 @@ def _law_parts(law: LawResult) -> list[RenderableType]:
         held, told = law.held_out, law.held_out.prediction
         lines.append(
             f"largest run, held out: {output.number(held.actual)}, predicted {output.number(told.value)} "
-            f"({output.number(told.low)} to {output.number(told.high)}), miss {100 * held.miss:+.2f} %"
+            f"({output.number(told.low)} to {output.number(told.high)}"
+            f"{_of_a_run(told)}), miss {100 * held.miss:+.2f} %"
         )
     elif law.held_out_missing:
         lines.append(f"no run held out: {law.held_out_missing}")
@@ -216,6 +217,12 @@ def _law_parts(law: LawResult) -> list[RenderableType]:
         output.table(heads, rows, right=heads[1:]),
         *map(Text, [*lines, *law.notes]),
     ]
+
+
+def _of_a_run(told: LawPrediction) -> str:
+    if told.run_low is None or told.run_high is None:
+        return ""
+    return f"; a single run {output.number(told.run_low)} to {output.number(told.run_high)}"
 
 
 def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:

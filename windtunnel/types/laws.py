@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, Response, misfit
 
@@ -27,7 +27,9 @@ MOST_TO_LEAST: tuple[LawName, ...] = (
     "loss_tokens",
 )
 """Laws of the loss, sorted by how much of a run they use: the ones that use most come first."""
-ColumnName = Literal["parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps"]
+ColumnName = Literal[
+    "parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps", "run"
+]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 MAX_ROWS = 200_000
 LONGEST_INTEGER = 1023
@@ -42,11 +44,12 @@ UNITS: dict[ColumnName, str] = {
     "compute": "C, floating-point operations",
     "critical_batch": "B_crit, tokens",
     "warmup_steps": "updates of the warmup",
+    "run": "name or number that the points of one training run share",
 }
 
 
 class LawColumns(Request):
-    """A table of runs, one list a column, all of the same length. Every value is a positive, finite number."""
+    """A table of runs, one list a column, all of the same length: positive, finite numbers, and names of runs."""
 
     parameters: list[float] | None = Field(None, description="N: parameters without embeddings.")
     tokens: list[float] | None = Field(None, description="D: tokens trained on; batch_size * steps where left out.")
@@ -56,10 +59,17 @@ class LawColumns(Request):
     compute: list[float] | None = Field(None, description="C: floating-point operations; 6 N D where left out.")
     critical_batch: list[float] | None = Field(None, description="B_crit: measured critical batch size, tokens.")
     warmup_steps: list[float] | None = Field(None, description="Updates of the warmup; a row within it is refused.")
+    run: list[str | float] | None = Field(
+        None,
+        description="Name or number that the rows of one training run share: their errors are taken as one draw. Default: "
+        "every row is a run of its own.",
+    )
 
     @field_validator("*", mode="before")
     @classmethod
-    def _plain_numbers(cls, given: Any) -> Any:
+    def _plain_numbers(cls, given: Any, info: ValidationInfo) -> Any:
+        if info.field_name == "run":
+            return given
         # Thousands of wrong cells are one mistake: the first is named.
         for row, value in enumerate(given if isinstance(given, list) else ()):
             problem = cell_problem(value)
@@ -162,11 +172,14 @@ class LawPoint(Response):
 
 
 class LawPrediction(Response):
-    """Value that a law predicts at a point, with its 90 % interval. Single runs scatter about the value besides."""
+    """Value that a law predicts at a point, with its 90 % interval, and the interval that a single run falls into."""
 
     value: float
     low: float
     high: float
+    run_low: float | None = None
+    """Low end of the 90 % interval of a single run: the law's own error and the scatter of the fitted runs about it."""
+    run_high: float | None = None
 
 
 class HeldOut(Response):
@@ -220,6 +233,8 @@ class LawResult(Response):
     draws: list[list[float]]
     """Coordinates of the resamples, so that any size can be predicted with its interval."""
     widening: float
+    scatter: list[float] = Field(default_factory=list)
+    """Quantiles of the fitted runs' residuals, freed of their leverage: how far a single run lies from the law."""
     smallest: list[float]
     largest: list[float]
     """Range of each input in the table."""
