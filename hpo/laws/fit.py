@@ -15,6 +15,7 @@ from hpo.laws.predicting import banded
 from hpo.laws.published import CriticalBatch
 from hpo.laws.refusals import LawRefused, check_identified, check_points, check_warmup
 from hpo.laws.table import RunTable, critical_batches, run_table, with_minima
+from hpo.laws.trust import broken_floor, warnings_of
 from windtunnel.types.laws import (
     LawColumns,
     LawConstant,
@@ -156,7 +157,7 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         notes.append("the search for the best fit had not settled when it was ended: take the constants with care")
     held, missing = hold_out_largest(form, inputs, target, found.delta, runs) if hold_out else (None, "not asked for")
     shown = np.unique(np.linspace(0, len(y) - 1, min(len(y), SHOWN_POINTS)).round().astype(int))
-    return LawResult(
+    law = LawResult(
         law=name,
         formula=form.formula,
         constants=constants,
@@ -171,6 +172,7 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         centre=_rounded(centre),
         draws=[_rounded(each) for each in resampled.theta],
         widening=resampled.widening,
+        lowest=float(target.min()),
         scatter=_rounded(scatter(resampled.freed)),
         smallest=[float(value) for value in inputs.min(axis=1)],
         largest=[float(value) for value in inputs.max(axis=1)],
@@ -181,6 +183,8 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         actual=[float(target[row]) for row in shown],
         notes=notes,
     )
+    broken = broken_floor(law)
+    return law.model_copy(update={"warnings": [*([broken] if broken else []), *warnings_of(law)]})
 
 
 def _input(law: LawName, table: RunTable, column: str, notes: list[str]) -> Array:

@@ -76,8 +76,7 @@ def draws(form: Form, x: Array, y: Array, found: Estimate, seed: int = 0, runs: 
         # Inside of delta the loss has curvature 1, outside of it none.
         inside = np.abs(residual) <= found.delta
         curvature = derivative[inside].T @ derivative[inside]
-        slope = np.zeros((count, size))
-        np.add.at(slope, run, derivative * (weight * residual)[:, None])
+        slope = _by_run(derivative * (weight * residual)[:, None], run, count)
         steps = np.empty((RESAMPLES, size))
         for index in range(RESAMPLES):
             steps[index] = generator.standard_exponential(count, dtype=np.float32) @ slope
@@ -113,11 +112,16 @@ def _freedom(freed: Array, derivative: Array, run: Labels, count: int) -> float:
     scatter as much as theirs do.
     """
     influence = np.linalg.pinv(derivative).T * freed[:, None]
-    summed = np.zeros((count, derivative.shape[1]))
-    np.add.at(summed, run, influence)
-    squares = summed * summed
+    squares = _by_run(influence, run, count) ** 2
     freedom = 3 * squares.sum(axis=0) ** 2 / np.maximum((squares * squares).sum(axis=0), 1e-300)
     return max(LEAST_FREEDOM, float(freedom.min()))
+
+
+def _by_run(values: Array, run: Labels, count: int) -> Array:
+    """Sums of the rows of values [rows, p] of each run, [runs, p]."""
+    if count == len(values):
+        return values
+    return np.stack([np.bincount(run, column, count) for column in values.T], axis=1)
 
 
 def interval(centre: float, values: Array, widening: float) -> tuple[float, float]:

@@ -1,14 +1,10 @@
 """Refuses laws that a table of runs does not determine, before or after the fit, and says what to do."""
 
-from typing import Literal
-
 import numpy as np
 
 from hpo.errors import Refused
 from hpo.laws.forms import Array, Form
-from windtunnel.types.laws import LawConstant, LawName, LawRefusal
-
-Reason = Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
+from windtunnel.types.laws import LawConstant, LawName, LawRefusal, RefusalReason
 
 SPARE_POINTS = 2
 """Least number of rows beyond the number of constants: with fewer, residuals mean nothing."""
@@ -18,7 +14,7 @@ DECADE = 10.0
 class LawRefused(Refused):
     """The law cannot be fitted to this table; the message says why."""
 
-    def __init__(self, law: LawName, reason: Reason, message: str, hint: str) -> None:
+    def __init__(self, law: LawName, reason: RefusalReason, message: str, hint: str) -> None:
         super().__init__(message, hint)
         self.law, self.reason = law, reason
 

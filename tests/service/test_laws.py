@@ -216,3 +216,25 @@ def test_allocation_of_a_budget_by_both_laws_and_by_a_fit_of_ones_own(client) ->
         assert client.get(missing).status_code == 404
     none = client.post("/v1/laws/allocations", json={})
     assert none.json()["errors"][0]["message"] == "no budget was given; give exactly one of flops, seconds, money"
+
+
+def test_a_floor_above_a_run_is_refused_by_route_page_and_plan(client, work) -> None:
+    spoilt = LOSS.copy()
+    spoilt[3] = 1.5
+    fit = client.post("/v1/laws/fits?laws=hoffmann", content=table(N=N, D=D, loss=spoilt), headers=CSV).json()
+    answer = client.post("/v1/laws/allocations", json={"flops": 1e21, "fit": fit["id"]})
+    assert (answer.status_code, answer.json()["type"]) == (422, "law-refused")
+    assert "its floor" in answer.json()["detail"] and "no run falls below a floor" in answer.json()["detail"]
+    page = client.get(f"/laws?flops=1e21&fit={fit['id']}")
+    assert page.status_code == 422 and "no run falls below a floor" in page.text
+    job_id = work.succeeded()
+    wanted = {"width": 64, "steps": 20, "law_fit": fit["id"], "force": True}
+    plan = client.post(f"/v1/jobs/{job_id}/plans", json=wanted)
+    assert (plan.status_code, plan.json()["type"]) == (422, "law-refused"), plan.text
+    good = client.post("/v1/laws/fits?laws=hoffmann&laws=loss_parameters_tokens", content=RUNS, headers=CSV).json()
+    far = {**wanted, "width": 65536, "steps": 1_000_000, "law_fit": good["id"]}
+    made = client.post(f"/v1/jobs/{job_id}/plans", json=far).json()["predicted_loss"]
+    assert made["residual"] == good["laws"][-1]["residual"] and made["held_out_miss"] is not None
+    # One of the two forms has no floor: far beyond the runs they part.
+    assert made["warnings"][0].startswith("hoffmann and loss_parameters_tokens disagree")
+    assert made["run_low"] <= made["low"] <= made["value"] <= made["high"] <= made["run_high"]

@@ -86,8 +86,8 @@ def fit(
     """Fit scaling laws to runs: constants with 90 % intervals, and the largest run predicted from the smaller ones.
 
     The first line of the file names the columns: parameters (N), tokens (D), loss, batch_size, steps, compute,
-    critical_batch, warmup_steps, run (the same name for points of one run). Other columns are ignored. Jobs of one task in place of a file: each gives one run; a job
-    with transfer.scaling gives its whole grid.
+    critical_batch, warmup_steps, run (the same name for points of one run). Other columns are ignored. Jobs of one task
+    in place of a file: each gives one run; a job with transfer.scaling gives its whole grid.
 
     \b
     Examples:
@@ -215,6 +215,7 @@ def _law_parts(law: LawResult) -> list[RenderableType]:
     return [
         Text(f"\n{law.law}: {law.formula}", style="bold"),
         output.table(heads, rows, right=heads[1:]),
+        *(Text(f"Warning: {warning}", style="bold") for warning in law.warnings),
         *map(Text, [*lines, *law.notes]),
     ]
 
@@ -237,7 +238,9 @@ def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:
 
     rows = [
         row("N, parameters", "parameters", "parameters"),
+        ("  90 % interval", *(_spread(each.parameters_low, each.parameters_high) for each in plan.allocations)),
         row("D, tokens", "tokens", "tokens"),
+        ("  90 % interval", *(_spread(each.tokens_low, each.tokens_high) for each in plan.allocations)),
         row("B, tokens an update", "batch_size", "batch_size"),
         row("S, updates", "steps", "steps"),
         row("S_min", "steps_min"),
@@ -246,8 +249,11 @@ def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:
         row("tokens a parameter", "tokens_per_parameter"),
         row("data against overfitting", "data_against_overfitting"),
         ("loss, nats", *map(_loss, plan.allocations)),
+        ("residual of the fit", *(_percent(each.residual) for each in plan.allocations)),
+        ("held-out miss", *(_percent(each.held_out_miss) for each in plan.allocations)),
     ]
     parts: list[RenderableType] = [
+        *(Text(f"Warning: {warning}", style="bold") for warning in _plan_warnings(plan)),
         Text(f"{plan.budget} ({plan.pf_days:.4g} PF-days)"),
         Text(),
         output.table(("", *names), rows, right=names),
@@ -258,10 +264,22 @@ def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:
     return [*parts, Text("\nWhy they differ", style="bold"), *(Text(f"- {sentence}") for sentence in plan.why)]
 
 
+def _plan_warnings(plan: AllocationPlan) -> list[str]:
+    return [*plan.warnings, *(f"{each.law}: {warning}" for each in plan.allocations for warning in each.warnings)]
+
+
+def _spread(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{output.number(low)} to {output.number(high)}"
+
+
 def _loss(each: Allocation) -> str:
     if each.low is None or each.high is None:
         return output.number(each.loss)
     return f"{output.number(each.loss)} ({output.number(each.low)} to {output.number(each.high)})"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2g} %"
 
 
 def _choices(each: Allocation) -> RenderableType:

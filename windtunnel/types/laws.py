@@ -204,11 +204,22 @@ class LawCurve(Response):
     high: list[float]
 
 
+RefusalReason = Literal[
+    "missing_column",
+    "too_few_points",
+    "too_narrow",
+    "in_warmup",
+    "unidentified",
+    "one_batch_size",
+    "floor_above_runs",
+]
+
+
 class LawRefusal(Response):
-    """Law that cannot be fitted to this table, and why."""
+    """Law that cannot be fitted to this table, or not be used, and why."""
 
     law: LawName
-    reason: Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
+    reason: RefusalReason
     message: str
     hint: str
 
@@ -233,6 +244,8 @@ class LawResult(Response):
     draws: list[list[float]]
     """Coordinates of the resamples, so that any size can be predicted with its interval."""
     widening: float
+    lowest: float | None = None
+    """Lowest measured value of the target; None in fits of older versions."""
     scatter: list[float] = Field(default_factory=list)
     """Quantiles of the fitted runs' residuals, freed of their leverage: how far a single run lies from the law."""
     smallest: list[float]
@@ -248,6 +261,8 @@ class LawResult(Response):
     """Measured value of the target at each of ``points``."""
     notes: list[str] = Field(default_factory=list)
     """Sentences about values that were derived or left out."""
+    warnings: list[str] = Field(default_factory=list)
+    """Sentences on what speaks against the law: scatter, a missed run, a floor above a loss that was seen."""
 
     def constant(self, name: str) -> LawConstant:
         """One constant by name."""
