@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from hpo.laws.batches import batch_fit, critical_batches_of, steps_to
 from hpo.laws.fit import fit_law, fit_laws, frontier
@@ -84,6 +85,23 @@ def test_a_law_is_predicted_with_an_interval_that_widens_outwards() -> None:
     assert near.run_low < near.low and near.run_high > near.high
     with pytest.raises(ValueError, match="is asked at parameters"):
         predict(law, LawPoint(tokens=1e9))
+
+
+def test_a_tiny_huber_delta_is_least_absolute_deviations_and_a_huge_one_least_squares() -> None:
+    """Against linear programming and against the normal equations, on lopsided noise that parts the two."""
+    y = np.log(LOSS) + 0.05 * np.random.default_rng(0).standard_exponential(10)
+    design = np.stack([np.ones(10), np.log(N)], axis=1)
+    # The sum of |r| is the least sum of bounds t with -t <= r <= t.
+    bounds = np.block([[design, -np.eye(10)], [-design, -np.eye(10)]])
+    cost = np.concatenate([np.zeros(2), np.ones(10)])
+    absolute = linprog(cost, A_ub=bounds, b_ub=np.concatenate([y, -y]), bounds=(None, None)).x[1]
+    squares = np.linalg.lstsq(design, y, rcond=None)[0][1]
+    table = RunTable({"parameters": N, "loss": np.exp(y)})
+    found = [
+        fit_law("loss_parameters", table, delta=delta, hold_out=False).constant("alpha_N").value for delta in (1e-5, 10.0)
+    ]
+    assert found == [pytest.approx(-absolute, rel=1e-2), pytest.approx(-squares, rel=1e-6)]
+    assert abs(absolute / squares - 1) > 0.03
 
 
 def test_the_frontier_has_no_run_that_a_cheaper_one_beats() -> None:

@@ -128,7 +128,7 @@ class LawFitOptions(Request):
         gt=0,
         le=10,
         description="Residual of log loss beyond which the Huber loss is linear; default: 1.345 times the residuals' "
-        "scale, at least 1e-3.",
+        "scale, at least 1e-3. Far below the residuals' scale the fit is that of least absolute deviations.",
     )
 
 
