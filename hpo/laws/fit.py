@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from hpo.laws.fitting import GAUSSIAN, Estimate, estimate
 from hpo.laws.forms import FORMS, Array, Form
+from hpo.laws.grouping import groups
 from hpo.laws.holding_out import chosen_rows, hold_out_largest, point_at
 from hpo.laws.intervals import Draws, draws, interval, scatter
 from hpo.laws.predicting import banded
 from hpo.laws.published import CriticalBatch
 from hpo.laws.refusals import LawRefused, check_identified, check_points, check_warmup
 from hpo.laws.table import RunTable, critical_batches, run_table, with_minima
+from hpo.laws.tied import has_two_exponents, tied_form
 from hpo.laws.trust import broken_floor, warnings_of
 from windtunnel.types.laws import (
+    HeldOut,
     LawColumns,
     LawConstant,
     LawCurve,
@@ -60,7 +63,18 @@ def fit_laws(wanted: LawFitRequest, columns: LawColumns | None = None) -> tuple[
         if name == "critical_batch":
             continue
         try:
-            found.append(_finite(fit_law(name, table, delta=wanted.huber_delta, hold_out=wanted.held_out)))
+            two = has_two_exponents(FORMS[name])
+            law = fit_law(
+                name,
+                table,
+                delta=wanted.huber_delta,
+                hold_out=wanted.held_out,
+                allow_narrow=wanted.allow_narrow,
+                tied=wanted.tied_exponents and two,
+            )
+            if wanted.tied_exponents and not two:
+                law = law.model_copy(update={"notes": [*law.notes, "it has one exponent, and nothing to tie it to"]})
+            found.append(_finite(law))
         except LawRefused as refusal:
             refused.append(refusal.refusal)
             if wanted.laws:
@@ -109,7 +123,15 @@ def _critical_batch(
     return CriticalBatch(fitted.constant("B_star").value, fitted.constant("alpha_B").value)
 
 
-def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_out: bool = True) -> LawResult:
+def fit_law(
+    name: LawName,
+    table: RunTable,
+    *,
+    delta: float | None = None,
+    hold_out: bool = True,
+    allow_narrow: bool = False,
+    tied: bool = False,
+) -> LawResult:
     """One law fitted to a table that has its columns.
 
     Args:
@@ -117,11 +139,13 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         table: the runs.
         delta: delta of the Huber loss; None: from the residuals.
         hold_out: whether to fit again without the largest run.
+        allow_narrow: fit in spite of a range of a decade or less, with a warning.
+        tied: one exponent for both sizes, where the law has two.
 
     Raises:
         LawRefused: the table does not determine the law.
     """
-    form = FORMS[name]
+    form = tied_form(FORMS[name]) if tied else FORMS[name]
     target = table.get(name, form.target)
     notes = list(table.derived)
     inputs = np.stack([_input(name, table, column, notes) for column in form.inputs])
@@ -142,7 +166,7 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
             "closer than their noise, luck put them there, and the interval does not count that"
         )
         inputs, target, runs = chosen_rows(rows, inputs, target, runs)
-    check_points(form, inputs, runs)
+    overridden = check_points(form, inputs, runs, allow_narrow=allow_narrow)
     logs = np.log(inputs)
     centre = logs.mean(axis=1)
     x, y = logs - centre[:, None], np.log(target)
@@ -155,7 +179,10 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         notes.append("these runs show no floor: the loss still falls as if E were 0, and far beyond them it will not")
     if not found.converged:
         notes.append("the search for the best fit had not settled when it was ended: take the constants with care")
-    held, missing = hold_out_largest(form, inputs, target, found.delta, runs) if hold_out else (None, "not asked for")
+    held: HeldOut | None = None
+    missing: str | None = "not asked for"
+    if hold_out:
+        held, missing = hold_out_largest(form, inputs, target, found.delta, runs, allow_narrow=allow_narrow)
     shown = np.unique(np.linspace(0, len(y) - 1, min(len(y), SHOWN_POINTS)).round().astype(int))
     law = LawResult(
         law=name,
@@ -168,9 +195,9 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         interval=resampled.method,
         inputs=list(form.inputs),
         target=form.target,
-        theta=_rounded(found.theta),
+        theta=_rounded(form.expanded(found.theta)),
         centre=_rounded(centre),
-        draws=[_rounded(each) for each in resampled.theta],
+        draws=[_rounded(each) for each in form.expanded(resampled.theta)],
         widening=resampled.widening,
         lowest=float(target.min()),
         scatter=_rounded(scatter(resampled.freed)),
@@ -182,6 +209,7 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         points=[point_at(form, inputs[:, row]) for row in shown],
         actual=[float(target[row]) for row in shown],
         notes=notes,
+        overridden=overridden,
     )
     broken = broken_floor(law)
     return law.model_copy(update={"warnings": [*([broken] if broken else []), *warnings_of(law)]})
@@ -216,9 +244,10 @@ def frontier(compute: Array, loss: Array) -> NDArray[np.intp]:
 
 
 def least_of_each(size: Array, loss: Array) -> NDArray[np.intp]:
-    """Index of the row with the least loss of each size, by rising size."""
-    order = np.lexsort((loss, size))
-    return np.asarray(order[np.flatnonzero(np.diff(size[order], prepend=-1.0))])
+    """Index of the row with the least loss of each size, by rising size; sizes within a tolerance are one."""
+    group = groups(size)
+    order = np.lexsort((loss, group))
+    return np.asarray(order[np.flatnonzero(np.diff(group[order], prepend=-1))])
 
 
 def _constants(form: Form, found: Estimate, resampled: Draws, centre: Array) -> list[LawConstant]:

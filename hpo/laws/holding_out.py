@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from hpo.laws.fitting import estimate
 from hpo.laws.forms import Array, Form
+from hpo.laws.grouping import SAME_SIZE
 from hpo.laws.intervals import draws, scatter
 from hpo.laws.predicting import banded
 from hpo.laws.refusals import SPARE_POINTS, LawRefused, check_points
@@ -14,19 +15,23 @@ Rows = NDArray[np.intp] | NDArray[np.bool_]
 
 
 def hold_out_largest(
-    form: Form, inputs: Array, target: Array, delta: float, runs: Array | None
+    form: Form, inputs: Array, target: Array, delta: float, runs: Array | None, *, allow_narrow: bool = False
 ) -> tuple[HeldOut | None, str | None]:
     """Prediction of the largest run by a fit without it, or the reason why there is none.
 
     All runs of the largest first input are left out; for B_crit(L), all runs of the lowest loss.
     """
     first = inputs[0] if form.name != "critical_batch" else -inputs[0]
-    left = first >= first.max() * (1 - 1e-9) if form.name != "critical_batch" else inputs[0] <= inputs[0].min() * (1 + 1e-9)
+    left = (
+        first >= first.max() * (1 - SAME_SIZE)
+        if form.name != "critical_batch"
+        else inputs[0] <= inputs[0].min() * (1 + 1e-9)
+    )
     rows = np.flatnonzero(left)
     largest = int(rows[np.lexsort(inputs[:, rows])[-1]])
     rest, own, runs = chosen_rows(~left, inputs, target, runs)
     try:
-        check_points(form, rest, runs)
+        check_points(form, rest, runs, allow_narrow=allow_narrow)
     except LawRefused as refusal:
         return None, f"without the largest run {refusal.message}"
     if rest.shape[1] < len(form.coordinates) + SPARE_POINTS:

@@ -4,6 +4,7 @@ import numpy as np
 
 from hpo.errors import Refused
 from hpo.laws.forms import Array, Form
+from hpo.laws.grouping import groups
 from windtunnel.types.laws import LawConstant, LawName, LawRefusal, RefusalReason
 
 SPARE_POINTS = 2
@@ -24,13 +25,14 @@ class LawRefused(Refused):
         return LawRefusal(law=self.law, reason=self.reason, message=self.message, hint=self.hint or "")
 
 
-def check_points(form: Form, values: Array, runs: Array | None = None) -> None:
-    """Refuse a table with too few rows or runs, or too narrow a range of an input.
+def check_points(form: Form, values: Array, runs: Array | None = None, *, allow_narrow: bool = False) -> list[str]:
+    """Refuse a table with too few rows or runs, or too narrow a range of an input; return what was overridden.
 
     Args:
         form: the law.
         values: inputs, not logarithms, [inputs, rows].
         runs: label of the run of each row, [rows]; None: each row is a run of its own.
+        allow_narrow: fit in spite of a narrow range, and say so.
 
     Raises:
         LawRefused: too few rows or sizes, or an input spans one decade or less.
@@ -52,8 +54,9 @@ def check_points(form: Form, values: Array, runs: Array | None = None) -> None:
             f"{len(form.coordinates)} constants: the points of one run share its luck",
             f"give at least {len(form.coordinates) + 1} runs; leave the column run out if every row is a run of its own",
         )
+    overridden = []
     for name, column in zip(form.inputs, values, strict=True):
-        sizes = len(np.unique(column))
+        sizes = int(groups(column).max()) + 1
         if sizes < 3:
             raise LawRefused(
                 form.name,
@@ -64,12 +67,19 @@ def check_points(form: Form, values: Array, runs: Array | None = None) -> None:
         span = float(column.max() / column.min())
         # A loss itself never spans a decade; what it spans decides the width of the interval, and so the last check.
         if name != "loss" and span <= DECADE:
+            if allow_narrow:
+                overridden.append(
+                    f"{name} spans a factor {span:.3g} only, and a power law needs more than one decade: fitted all the "
+                    "same, as you asked; outside of that range it is a guess"
+                )
+                continue
             raise LawRefused(
                 form.name,
                 "too_narrow",
                 f"{name} spans a factor {span:.3g}, from {column.min():.4g} to {column.max():.4g}",
-                "a power law needs more than one decade; run smaller or larger ones",
+                "a power law needs more than one decade; run smaller or larger ones, or fit all the same with allow_narrow",
             )
+    return overridden
 
 
 def check_warmup(law: LawName, steps: Array | None, warmup: Array | None) -> None:

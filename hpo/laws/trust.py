@@ -13,7 +13,7 @@ MISS = 0.03
 
 def warnings_of(law: LawResult) -> list[str]:
     """Sentences about what speaks against a law; none for one that fits its runs and predicted its largest."""
-    found = []
+    found = list(law.overridden)
     if law.residual >= SCATTER:
         found.append(
             f"residual {100 * law.residual:.2g} %: the runs scatter this much about {law.law}, and a few per cent of loss "

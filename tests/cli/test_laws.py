@@ -38,6 +38,19 @@ def test_a_fit_is_json_for_programs_and_can_be_shown_again_and_spent(ask_idle, r
     assert [each["law"] for each in plan["allocations"]] == ["Kaplan", "Hoffmann", "yours: hoffmann"]
 
 
+def test_a_narrow_table_is_fitted_on_demand_and_warns_wherever_it_is_used(ask_idle, tmp_path):
+    narrow = "N,D,loss\n" + "".join(f"{n / 1e3},{d},{loss}\n" for n, d, loss in zip(N**0.3 * 1e6, D, LOSS, strict=True))
+    (tmp_path / "narrow.csv").write_text(narrow)
+    refused = ask_idle("laws", "fit", "narrow.csv", "--law", "hoffmann")
+    assert refused.exit_code == 4 and "allow_narrow" in refused.stderr
+    made = ask_idle("laws", "fit", "narrow.csv", "--law", "hoffmann", "--allow-narrow", "--tied-exponents")
+    assert made.exit_code == 0, made.stderr
+    assert "Warning: parameters spans a factor" in made.stdout and "one exponent for both sizes" in made.stdout
+    fit = next(line.split()[1] for line in made.stdout.splitlines() if line.startswith("fit"))
+    plan = ask_idle("laws", "allocate", "--flops", "1e21", "--fit", fit)
+    assert "Warning: yours: hoffmann: parameters spans a factor" in " ".join(plan.stdout.split())
+
+
 def test_an_allocation_shows_both_laws_their_powers_and_why_they_differ(ask_idle):
     done = ask_idle("laws", "allocate", "--money", "1000", "--price-per-hour", "2", "--flops-per-second", "4e14")
     assert done.exit_code == 0, done.stderr

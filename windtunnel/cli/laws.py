@@ -81,6 +81,12 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    allow_narrow: Annotated[
+        bool, typer.Option("--allow-narrow", help="Fit although a size spans a decade or less, with a warning.")
+    ] = False,
+    tied_exponents: Annotated[
+        bool, typer.Option("--tied-exponents", help="One exponent for both sizes, in laws of two sizes.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
@@ -112,6 +118,8 @@ def fit(
                 "held_out": held_out,
                 "warmup_steps": warmup_steps,
                 "huber_delta": huber_delta,
+                "allow_narrow": allow_narrow,
+                "tied_exponents": tied_exponents,
                 "critical_batch": batch,
             }
             found = client.laws.fit(jobs=jobs, **options) if jobs else client.laws.fit(_text(Path(first)), **options)

@@ -123,6 +123,13 @@ class LawFitOptions(Request):
     )
     held_out: bool = Field(True, description="Fit once more without the largest run, and say by how much that misses it.")
     warmup_steps: int = Field(0, ge=0, description="A row of at most so many steps is still in warmup and refused.")
+    allow_narrow: bool = Field(
+        False, description="Fit although a size spans a decade or less; the result and all that uses it carry a warning."
+    )
+    tied_exponents: bool = Field(
+        False,
+        description="One exponent for both sizes (alpha = beta), in laws of two sizes: fewer constants for few runs.",
+    )
     huber_delta: float | None = Field(
         None,
         gt=0,
@@ -259,6 +266,8 @@ class LawResult(Response):
     """Runs of the table, at most 200, for figures."""
     actual: list[float] = Field(default_factory=list)
     """Measured value of the target at each of ``points``."""
+    overridden: list[str] = Field(default_factory=list)
+    """Refusals that the request overrode."""
     notes: list[str] = Field(default_factory=list)
     """Sentences about values that were derived or left out."""
     warnings: list[str] = Field(default_factory=list)
