@@ -51,7 +51,7 @@ def allocate(wanted: AllocationRequest, fit: LawFit | None = None) -> Allocation
         ],
         refusals=refusals,
         allocations=allocations,
-        why=why_they_differ(allocations),
+        why=[*why_they_differ(allocations), *([] if fit is None else _profiles(fit, compute))],
         frontiers=[_frontier(each, compute) for each in laws],
         iso_flops=[_iso(each, compute * part) for each in laws if each.loss is not None for part in ISO_BUDGETS],
     )
@@ -74,6 +74,15 @@ def _usable(fit: LawFit) -> tuple[list[AllocationLaw], list[LawRefusal]]:
     if refused and not usable:
         raise refused[0]
     return usable, [each.refusal for each in refused]
+
+
+def _profiles(fit: LawFit, compute: float) -> list[str]:
+    return [
+        f"Read off your runs by {each.method.replace('_', ' ')} profiles, without a law of the loss: "
+        f"N ~ C^{each.exponent:.2f} ({each.low:.2f} to {each.high:.2f}), {each.at(compute):.3g} parameters here, "
+        f"{compute / 6 / each.at(compute) ** 2:.3g} tokens a parameter."
+        for each in fit.profiles
+    ]
 
 
 def _disagreements(allocations: Sequence[Allocation]) -> list[str]:

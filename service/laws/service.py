@@ -10,7 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from hpo.laws.allocation import allocate
 from hpo.laws.fit import fit_laws
+from hpo.laws.profiles import profiles
 from hpo.laws.refusals import LawRefused
+from hpo.laws.table import run_table
 from service.caller import Caller
 from service.laws.points import columns_of
 from service.laws.schemas import CsvQuery, FitsQuery
@@ -138,6 +140,7 @@ def _fit(
         ignored_columns=ignored,
         laws=laws,
         refusals=refusals,
+        profiles=profiles(run_table(columns, 0).columns)[0],
         seconds=time.monotonic() - began,
     )
     with database.transaction() as session:

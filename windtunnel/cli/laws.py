@@ -30,6 +30,12 @@ commands = typer.Typer(
 )
 
 
+PROFILES = {
+    "iso_flop": "Best sizes by IsoFLOP profiles: a parabola in log N at each budget",
+    "envelope": "Best sizes by the envelope of loss curves: the lowest at each budget",
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands.command("fit")(fit)
@@ -202,6 +208,14 @@ def _fit_parts(found: LawFit) -> list[RenderableType]:
     parts: list[RenderableType] = [output.table(("", ""), facts)]
     for law in found.laws:
         parts += _law_parts(law)
+    for each in found.profiles:
+        heads = ("budget, FLOPs", "best N", "low", "high", "tokens a parameter", "loss")
+        best = [
+            tuple(map(output.number, (p.compute, p.parameters, p.low, p.high, p.tokens / p.parameters, p.loss)))
+            for p in each.points
+        ]
+        told = f"N ~ C^{each.exponent:.3f} ({each.low:.3f} to {each.high:.3f}); {each.left_out}"
+        parts += [Text(f"\n{PROFILES[each.method]}", style="bold"), output.table(heads, best, right=heads), Text(told)]
     if found.refusals:
         rows = [(each.law, each.message, each.hint) for each in found.refusals]
         parts += [Text(), output.table(("not fitted", "why", "what to do"), rows)]

@@ -278,6 +278,36 @@ class LawResult(Response):
         return next(each for each in self.constants if each.name == name)
 
 
+class BestSize(Response):
+    """The best size at one budget, read off the runs, with its 90 % interval."""
+
+    compute: float
+    parameters: float
+    low: float
+    high: float
+    tokens: float
+    loss: float
+
+
+class SizeProfile(Response):
+    """Best sizes read off the runs without a law of the loss, and the line N = k C^a through them."""
+
+    method: Literal["iso_flop", "envelope"]
+    """``iso_flop``: a parabola in log N at each budget (approach 2); ``envelope``: the lowest curve (approach 1)."""
+    points: list[BestSize]
+    exponent: float
+    low: float
+    high: float
+    """90 % interval of the exponent."""
+    log_factor: float
+    """Natural logarithm of k."""
+    left_out: str
+
+    def at(self, compute: float) -> float:
+        """Best number of parameters of a compute, FLOPs."""
+        return math.exp(self.log_factor + self.exponent * math.log(compute))
+
+
 class LawFit(Response):
     """A table of runs, and the laws that were fitted to it."""
 
@@ -289,6 +319,8 @@ class LawFit(Response):
     ignored_columns: list[str] = Field(default_factory=list)
     laws: list[LawResult]
     refusals: list[LawRefusal]
+    profiles: list[SizeProfile] = Field(default_factory=list)
+    """Best sizes by the other two approaches of Hoffmann et al., where the table has several sizes at several budgets."""
     seconds: float
 
     def law(self, name: LawName) -> LawResult | None:
