@@ -133,3 +133,16 @@ def test_the_count_is_a_function_of_the_package():
 
     found = windtunnel.count(lambda width: torch.nn.Linear(width, width), 32)
     assert found.parameters == 33 * 32 and found.compute(100, 10) == found.flops_per_token * 1000
+
+
+def test_a_forecast_is_registered_before_the_run_and_settled_after_it(ask_idle, runs, tmp_path):
+    fit = json.loads(ask_idle("laws", "fit", str(runs), "--law", "hoffmann", "--json").stdout)["id"]
+    sizes = ("--parameters", "1e11", "--tokens", "1e13")
+    made = json.loads(ask_idle("laws", "forecast", "large", "--fit", fit, *sizes, "--json").stdout)
+    assert made["value"] == pytest.approx(1.8172 + 482.01 / 1e11**0.3478 + 2085.43 / 1e13**0.3658, rel=1e-4)
+    assert Path(made["file"]).stem == made["hash"]
+    again = ask_idle("laws", "forecast", "large", "--fit", fit, *sizes)
+    assert again.exit_code == 4 and "has a forecast already" in " ".join(again.stderr.split())
+    settled = ask_idle("laws", "settle", "large", "--loss", "2.5")
+    assert settled.exit_code == 1 and "outside of the 90 % interval" in " ".join(settled.stdout.split())
+    assert ask_idle("laws", "settle", "large").exit_code == 2
