@@ -24,6 +24,7 @@ from hpo.families.entries import (
     transposed_fan_in,
     varies,
 )
+from hpo.families.merging import Merging
 from hpo.mup.uses import Use, UseKind
 
 UsesByName = Mapping[str, frozenset[Use]]
@@ -47,7 +48,10 @@ def uses_in_forward(module: nn.Module, *inputs: Any, weights: Collection[str] = 
     with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), watch:
         module(*inputs)
     found = {name: uses for name, uses in watch.uses.items() if name not in watch.lost}
-    return {name: frozenset(Use(use.kind, use.fan_in, use.over) for use in uses) for name, uses in found.items()}
+    return {
+        name: frozenset(Use(use.kind, use.fan_in, use.over, watch.merging.among.get(name)) for use in uses)
+        for name, uses in found.items()
+    }
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -60,6 +64,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.lost: set[str] = set()
         self.live: set[int] = set()
         self.shadows: dict[int, list[Shadow]] = {}
+        self.merging = Merging(self)
         self.kept: list[Tensor] = []
         self.shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
@@ -98,10 +103,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not func._schema.is_mutable and all(self.place(value) in places for value in results):
             return  # a view, which the storage knows
         is_live = any(place in self.live for place in places)
+        products = self.merging.products(func, given)
         if any(self.held(value) for value in given):
             is_live = self.use(func, args, given, results, is_live=is_live)
         if is_live:
             self.live.update(map(self.place, results))
+        if len(results) == 1:
+            self.merging.note(results[0], products)
 
     def use(
         self, func: OpOverload, args: tuple[Any, ...], given: list[Tensor], results: list[Tensor], *, is_live: bool

@@ -22,6 +22,9 @@ class Use:
     """Numbers that one output sums over."""
     over: tuple[int, ...] = ()
     """Dimensions of the parameter that one output sums over."""
+    among: tuple[int, ...] | None = None
+    """Where it is multiplied with another parameter: its dimensions that activations are summed over with the product, as a
+    low-rank weight's; None: it is not."""
 
 
 def evidence_of_uses(low: Collection[Use], high: Collection[Use], base: Shape, delta: Shape) -> Evidence | None:

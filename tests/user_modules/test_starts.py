@@ -184,7 +184,7 @@ READOUTS: dict[Callable[[int], nn.Module], tuple[set[str], dict[str, int]]] = {
     Gated: ({"head.weight"}, {"gate.weight": WIDTH}),
     Experts: ({f"experts.{index}.weight" for index in range(3)}, {"router.weight": WIDTH}),
     Product: ({"other.weight"}, {"one.weight": WIDTH}),
-    LowRankHead: ({"head.weight", "up.weight"}, {"first.weight": FEATURES}),
+    LowRankHead: ({"head.weight", "up.weight"}, {"first.weight": FEATURES, "down.weight": WIDTH}),
     Capped: ({"head.weight"}, {"first.weight": FEATURES}),
     Scaled: ({"head.weight"}, {"first.weight": FEATURES}),
 }

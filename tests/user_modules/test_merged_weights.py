@@ -1,0 +1,84 @@
+"""Weights that are products of parameters, as merged low-rank ones: roles as if the factors were layers, or a question."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hpo.families.modules import roles
+from hpo.mup.roles import RoleQuestion
+
+BASE, DELTA, RANK = 16, 32, 4
+
+
+class Merged(nn.Module):
+    """``first`` layers of one's own, applied one after the other or merged into one weight."""
+
+    def __init__(self, width: int, sizes: tuple[int, ...], *, merged: bool, beside: bool = False) -> None:
+        super().__init__()
+        sizes = tuple(width * -size if size < 0 else size for size in sizes)
+        self.factors = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes))
+        self.whole = nn.Linear(sizes[0], sizes[-1]) if beside else None
+        self.width, self.merged = sizes[0], merged
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = inputs.repeat(1, self.width // inputs.shape[1])
+        if not self.merged:
+            added = 0 if self.whole is None else self.whole(x)
+            for factor in self.factors:
+                x = factor(x)
+            return x + added
+        weight = self.factors[0].weight
+        for factor in self.factors[1:]:
+            weight = factor.weight @ weight
+        if self.whole is not None:
+            return functional.linear(x, self.whole.weight + 0.5 * weight, self.whole.bias)
+        return functional.linear(x, weight)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("sizes", [(-1, RANK, -1), (-1, RANK, 3), (-1, -4, -1), (-1, RANK, RANK, -1)])
+def test_merged_factors_have_the_roles_and_fans_of_layers(sizes: tuple[int, ...], beside: bool) -> None:
+    found = []
+    for merged in (False, True):
+
+        def build(width: int, merged: bool = merged) -> nn.Module:
+            return Merged(width, sizes, merged=merged, beside=beside)
+
+        rows = roles(build, base=BASE, delta=DELTA, inputs=torch.randn(2, 8)).rows
+        found.append({row.name: (row.role, row.fan_in, row.m_in, row.m_out) for row in rows if "bias" not in row.name})
+    assert found[0] == found[1]
+
+
+class Loose(nn.Module):
+    """A layer's factor merged with a parameter of the module's own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.whole, self.up = nn.Linear(width, width), nn.Linear(RANK, width, bias=False)
+        self.down = nn.Parameter(torch.randn(RANK, width))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = inputs.repeat(1, len(self.up.weight) // inputs.shape[1])
+        return functional.linear(x, self.whole.weight + self.up.weight @ self.down)
+
+
+class Turned(Merged):
+    """A product that is used the other way round than its layers are."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        down, up = self.factors
+        return inputs.repeat(1, self.width // inputs.shape[1]) @ (up.weight @ down.weight)
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [(Loose, "down"), (lambda width: Turned(width, (-1, RANK, -1), merged=True), "factors.0.weight")],
+    ids=["loose", "turned"],
+)
+def test_a_factor_whose_direction_cannot_be_told_is_asked_for_by_name(build, name: str) -> None:
+    with pytest.raises(RoleQuestion, match="multiplied with another parameter") as asked:
+        roles(build, base=BASE, delta=DELTA, inputs=torch.randn(2, 8))
+    assert f"'{name}=output'" in asked.value.questions[name]
