@@ -373,6 +373,28 @@ def test_a_bottleneck_does_not_fail_the_check_because_its_random_start_falls() -
     assert check.verdict != "fail" and not check.unreached
 
 
+class Packed(Net):
+    """Experts, and blocks of a block-diagonal matrix, in one tensor each."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.experts = nn.Parameter(torch.randn(4, width, 2 * width))
+        self.back = nn.Parameter(torch.randn(4, 2 * width, width))
+        self.blocks = nn.Parameter(torch.randn(2, width // 2, width // 2))
+
+    def inside(self, hidden: Tensor) -> Tensor:
+        made = torch.relu(torch.einsum("bi,eio->beo", hidden, self.experts))
+        mixed = torch.einsum("beo,eoi->bi", made, self.back) / 4
+        return hidden + mixed + torch.einsum("bgi,gio->bgo", hidden.unflatten(1, (2, -1)), self.blocks).flatten(1)
+
+
+def test_matrices_packed_in_one_tensor_pass_the_check() -> None:
+    check = coordinate_check(spec_of(Packed), {"learning_rate": 0.01}, [64, 128, 256], seeds=3)
+    assert check.verdict != "fail"
+    packed = [slope for slope in check.slopes if slope.module in ("experts", "blocks") and slope.quantity == "update_norm"]
+    assert len(packed) == 2 and all(abs(slope.slope) < 0.3 for slope in packed)
+
+
 def test_what_sgd_does_before_a_bottleneck_falls_without_a_failure() -> None:
     spec = spec_of(head_of_16, optimizer={"name": "sgd", "learning_rate": 0.1})
     check = coordinate_check(spec, {}, [64, 256, 1024], seeds=3)
