@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hpo.families.describing import describe
 from hpo.families.modules import roles
 from hpo.mup.roles import RoleQuestion
+from windtunnel import UserTask
 
 BASE, DELTA, RANK = 16, 32, 4
 
@@ -82,3 +84,58 @@ def test_a_factor_whose_direction_cannot_be_told_is_asked_for_by_name(build, nam
     with pytest.raises(RoleQuestion, match="multiplied with another parameter") as asked:
         roles(build, base=BASE, delta=DELTA, inputs=torch.randn(2, 8))
     assert f"'{name}=output'" in asked.value.questions[name]
+
+
+class Computed(nn.Module):
+    """A weight that is a function of parameters whose entries are not each its own."""
+
+    def __init__(self, width: int, weight, *sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(8, width), nn.Linear(width, 3)
+        self.parts = nn.ParameterList(torch.randn(*size) for size in sizes)
+        self.weight = weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(torch.relu(self.first(inputs)) @ self.weight(*self.parts))
+
+
+def circulant(row: Tensor) -> Tensor:
+    places = torch.arange(len(row))
+    return row[(places[:, None] - places) % len(row)]
+
+
+SHARED = {
+    "circulant": lambda width: Computed(width, circulant, (width,)),
+    "kronecker": lambda width: Computed(width, torch.kron, (4, 4), (width // 4, width // 4)),
+    "entrywise": lambda width: Computed(width, torch.mul, (width, width), (width, width)),
+}
+
+
+@pytest.mark.parametrize("build", SHARED.values(), ids=SHARED)
+def test_a_weight_whose_entries_are_not_its_own_has_no_fan_in_by_itself(build) -> None:
+    with pytest.raises(RoleQuestion, match="a weight is computed from it, whose entries are not each its own") as asked:
+        roles(build, base=BASE, delta=DELTA, inputs=torch.randn(2, 8))
+    assert all(name.startswith("parts.") for name in asked.value.questions)
+
+
+OWN = {
+    "gain": lambda width: Computed(width, lambda g, v: g * v / v.norm(dim=0), (1, width), (width, width)),
+    "symmetric": lambda width: Computed(width, lambda v: (v + v.T) / 2, (width, width)),
+    "expanded": lambda width: Computed(width, lambda v: v.repeat(1, 2)[:, : v.shape[1]], (width, width)),
+}
+
+
+@pytest.mark.parametrize("build", OWN.values(), ids=OWN)
+def test_a_function_of_single_entries_is_a_weight(build) -> None:
+    rows = {row.name: row for row in roles(build, base=BASE, delta=DELTA, inputs=torch.randn(2, 8)).rows}
+    name = max(name for name in rows if name.startswith("parts."))
+    assert (rows[name].role, rows[name].fan_in) == ("hidden", (BASE, DELTA))
+
+
+def test_an_entrywise_factor_wants_its_deviation_beside_its_role() -> None:
+    """The product of two deviations of 1 / root of the fan-in is the fan-in's root too small."""
+    given = {"input_shape": (8,), "classes": 3, "examples": (2, 2, 2), "width": BASE, "depth": 1, "load": list}
+    build = SHARED["entrywise"]
+    task = UserTask(name="factors", build=lambda width, depth: build(width), roles={"parts.*": "hidden"}, **given)
+    with pytest.raises(RoleQuestion, match=r"init_std=\{'parts\.0'"):
+        describe(task)
