@@ -373,6 +373,29 @@ def test_a_bottleneck_does_not_fail_the_check_because_its_random_start_falls() -
     assert check.verdict != "fail" and not check.unreached
 
 
+class Fading(Neck):
+    """A layer whose inputs fall with the width, before or behind a bottleneck."""
+
+    def __init__(self, width: int, *, before: bool) -> None:
+        super().__init__(width)
+        self.middle, self.factor, self.before = nn.Linear(width, width), (WIDTH / width) ** 0.5, before
+
+    def faded(self, hidden: Tensor) -> Tensor:
+        return torch.relu(self.middle(self.factor * hidden))
+
+    def inside(self, hidden: Tensor) -> Tensor:
+        return super().inside(self.faded(hidden)) if self.before else self.faded(super().inside(hidden))
+
+
+@pytest.mark.parametrize(("name", "before"), [("adamw", True), ("lion", True), ("adamw", False), ("sgd", True)])
+def test_a_bottleneck_excuses_what_it_makes_fall_and_nothing_before_it_under_adam(name: str, before: bool) -> None:
+    """Updates of Adam and Lion have the same size however small the gradient is that comes through the bottleneck."""
+    spec = spec_of(lambda width: Fading(width, before=before), optimizer={"name": name, "learning_rate": 0.01})
+    check = coordinate_check(spec, {}, [32, 128, 512], seeds=3)
+    middle = next(slope for slope in check.last("activation").values() if slope.module == "middle")
+    assert middle.slope < -0.3 and (middle.verdict == "fail") == (before and spec.optimizer.info.normalises)
+
+
 class Packed(Net):
     """Experts, and blocks of a block-diagonal matrix, in one tensor each."""
 
