@@ -178,7 +178,6 @@ def tune(
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
-    from hpo.families.scalable import warn_of_multipliers
     from hpo.families.widths import with_true_sizes
     from hpo.study import Study
 
@@ -190,7 +189,6 @@ def tune(
         table = describe(task)
         info = task.info_with(with_true_sizes(task, task.info_with(table), table))
         spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
-        warn_of_multipliers(spec, task)
         with JobProgress(progress) as bar:
             study = Study(spec, threads=threads, on_progress=bar.report)
             for step in study:

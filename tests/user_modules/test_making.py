@@ -110,33 +110,3 @@ def test_a_forward_of_float64_alone_is_refused_before_anything_is_spent() -> Non
     with pytest.raises(InvalidData, match=r"of torch\.float32 in layer 'first' \(Linear\)") as caught:
         windtunnel.tune(Double, points(), base_width=WIDTH, progress=False)
     assert "convert no dtype" in str(caught.value)
-
-
-class Own(nn.Module):
-    """A readout that is a parameter of the module's own."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first, self.readout = nn.Linear(FEATURES, width), nn.Parameter(torch.randn(width, CLASSES))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return torch.relu(self.first(inputs)) @ self.readout
-
-
-class Read(nn.Module):
-    """A readout whose weight forward reads from its layer."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first, self.head = nn.Linear(FEATURES, width), nn.Linear(width, CLASSES, bias=False)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return nn.functional.linear(torch.relu(self.first(inputs)), self.head.weight)
-
-
-@pytest.mark.parametrize(("build", "name"), [(Own, "readout"), (Read, r"head\.weight")])
-def test_a_readout_without_a_place_for_its_multiplier_is_told_before_anything_is_spent(build, name: str) -> None:
-    fields = {"inner": {"steps": 2, "batch_size": 8, "seeds": 1}, "outer": {"steps": 1, "scout": False}}
-    with pytest.raises(UserWarning, match=rf"gives {name} a forward multiplier"):
-        windtunnel.tune(build, points(), base_width=WIDTH, progress=False, **fields)
-    windtunnel.tune(build, points(), base_width=WIDTH, parametrization="spectral", progress=False, **fields)
