@@ -178,6 +178,9 @@ def tune(
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
+    from hpo.families.loose import refuse_loose_readouts
+    from hpo.families.owners import owners
+    from hpo.families.user_module import made
     from hpo.families.widths import with_true_sizes
     from hpo.study import Study
 
@@ -189,6 +192,8 @@ def tune(
         table = describe(task)
         info = task.info_with(with_true_sizes(task, task.info_with(table), table))
         spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
+        holders = owners(made(task, task.width, task.depth))
+        refuse_loose_readouts(holders, {law.name: law.role for law in table.tensors}, spec)
         with JobProgress(progress) as bar:
             study = Study(spec, threads=threads, on_progress=bar.report)
             for step in study:
@@ -247,6 +252,7 @@ def _task(
     sources: tuple[str, ...],
     model: Any,
 ) -> UserTask:
+    from hpo.families.refusals import refuse_untrainable
     from hpo.families.user_module import made
 
     parts = parts_of(data, kind, classes)
@@ -275,7 +281,9 @@ def _task(
         depth=depth if usual_depth is not None and isinstance(depth, int) else 1,
         batch_size=16 if kind == "language" else 64,
     )
-    try_module(made(task, task.width, task.depth), first, told, inputs)
+    module = made(task, task.width, task.depth)
+    refuse_untrainable(module, task.name)
+    try_module(module, first, told, inputs)
     return task
 
 
