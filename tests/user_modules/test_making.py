@@ -110,3 +110,30 @@ def test_a_forward_of_float64_alone_is_refused_before_anything_is_spent() -> Non
     with pytest.raises(InvalidData, match=r"of torch\.float32 in layer 'first' \(Linear\)") as caught:
         windtunnel.tune(Double, points(), base_width=WIDTH, progress=False)
     assert "convert no dtype" in str(caught.value)
+
+
+class Read(nn.Module):
+    """A readout whose weight forward reads from its layer, alone or with a low-rank part merged in."""
+
+    def __init__(self, width: int, *, merged: bool) -> None:
+        super().__init__()
+        self.first, self.head, self.merged = nn.Linear(FEATURES, width), nn.Linear(width, CLASSES, bias=False), merged
+        if merged:
+            self.down, self.up = nn.Linear(width, 2, bias=False), nn.Linear(2, CLASSES, bias=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden, weight = torch.relu(self.first(inputs)), self.head.weight
+        return nn.functional.linear(hidden, weight + self.up.weight @ self.down.weight if self.merged else weight)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_readout_that_is_read_from_its_layer_is_refused_before_anything_is_spent(merged: bool) -> None:
+    fields = {"inner": {"steps": 2, "batch_size": 8, "seeds": 1}, "outer": {"steps": 1, "scout": False}}
+
+    def build(width: int) -> nn.Module:
+        return Read(width, merged=merged)
+
+    with pytest.raises(InvalidData, match=r"'head\.weight' is a readout, and forward reads it without a call") as caught:
+        windtunnel.tune(build, points(), base_width=WIDTH, progress=False, **fields)
+    assert "spectral" in str(caught.value)
+    windtunnel.tune(build, points(), base_width=WIDTH, parametrization="spectral", progress=False, **fields)
