@@ -11,7 +11,7 @@ from hpo.errors import InvalidData
 from hpo.families.modules import RoleTable, modules_at, role_table, watched, without_values
 from hpo.families.owners import Pair, is_matrix, owners
 from hpo.families.pass_cost import pass_cost
-from hpo.families.refusals import refuse_untrainable
+from hpo.families.refusals import refuse_chance, refuse_untrainable
 from hpo.families.starts import started
 from hpo.families.tracing import UsesByName
 from hpo.families.user_module import UserModule, example_inputs, hold_padding, made
@@ -67,7 +67,8 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
     uncosted = uncosted.model_copy(update={"tensors": tensors, "warnings": [*table.warnings, *_unread(tensors)]})
     info = task.info_with(uncosted)
     low, high = (
-        pass_cost(UserModule(made(task, width, depth), info).float(), example_inputs(info, 1)) for width in (base, delta)
+        pass_cost(_in_float32(UserModule(made(task, width, depth), info), info), example_inputs(info, 1))
+        for width in (base, delta)
     )
     cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
     found = uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
@@ -93,6 +94,13 @@ def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
         ) from error
 
 
+def _in_float32(module: UserModule, info: TaskInfo) -> UserModule:
+    """The module in float32, in which jobs run; a refusal where it has no forward there."""
+    module = module.float()
+    forwarded(module, example_inputs(info, 1), info.name)
+    return module
+
+
 def _inputs(module: nn.Module, task: UserTask, count: int) -> Tensor:
     """Inputs of so many examples; numbers have the dtype of the module's trained parameters."""
     inputs = example_inputs(task, count)
@@ -104,6 +112,7 @@ def _inputs(module: nn.Module, task: UserTask, count: int) -> Tensor:
 def _refuse(task: UserTask) -> None:
     """Raise InvalidData where the module cannot be trained, at the task's width and depth."""
     module = made(task, task.width, task.depth)
+    refuse_chance(module, made(task, task.width, task.depth), task.name)
     refuse_untrainable(module, task.name)
     inputs = _inputs(module, task, 1)
     hold_padding(module)
