@@ -49,9 +49,23 @@ class ApiError(WindtunnelError):
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
         self.problem = problem
         self.retry_after = retry_after
-        lines = [problem.detail or problem.title]
+        lines = [self.headline]
         lines += [f"  {error.pointer or '(request)'}: {error.message}" for error in problem.errors]
         super().__init__("\n".join(lines))
+
+    @property
+    def headline(self) -> str:
+        """Message without the errors of single fields: the detail, or the title where the detail repeats the first error.
+
+        Where there are more errors than the answer names, it says how many.
+        """
+        problem = self.problem
+        detail = problem.detail or problem.title
+        first = f"{problem.errors[0].pointer or 'body'}: {problem.errors[0].message}" if problem.errors else None
+        if first is None or not detail.startswith(first):
+            return detail
+        more = detail.removeprefix(first)
+        return problem.title + (more if "names the first" in more else "")
 
     @property
     def status(self) -> int:
