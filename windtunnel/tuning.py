@@ -249,6 +249,7 @@ def _task(
     sources: tuple[str, ...],
     model: Any,
 ) -> UserTask:
+    from hpo.families.refusals import refuse_untrainable
     from hpo.families.user_module import made
 
     parts = parts_of(data, kind, classes)
@@ -277,7 +278,9 @@ def _task(
         depth=depth if takes_depth and isinstance(depth, int) else 1,
         batch_size=16 if kind == "language" else 64,
     )
-    try_module(made(task, task.width, task.depth), first, told, inputs)
+    module = made(task, task.width, task.depth)
+    refuse_untrainable(module, task.name)
+    try_module(module.float(), first, told, inputs)
     return task
 
 

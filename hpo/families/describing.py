@@ -84,7 +84,7 @@ def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
     module = made(task, width, depth)
     inputs = example_inputs(task, 2)
     try:
-        return watched(module.train(), inputs)
+        return watched(module.train().float(), inputs)
     except Exception as error:
         raise InvalidData(
             f"forward of the module of task {task.name!r} failed on inputs {list(inputs.shape)} of {inputs.dtype} at width "
