@@ -280,7 +280,7 @@ def _task(
     )
     module = made(task, task.width, task.depth)
     refuse_untrainable(module, task.name)
-    try_module(module.float(), first, told, inputs)
+    try_module(module, first, told, inputs)
     return task
 
 

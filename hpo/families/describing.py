@@ -82,9 +82,9 @@ def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
         InvalidData: the module cannot be made, cannot be trained, or cannot be called.
     """
     module = made(task, width, depth)
-    inputs = example_inputs(task, 2)
+    inputs = _inputs(module, task, 2)
     try:
-        return watched(module.train().float(), inputs)
+        return watched(module.train(), inputs)
     except Exception as error:
         raise InvalidData(
             f"forward of the module of task {task.name!r} failed on inputs {list(inputs.shape)} of {inputs.dtype} at width "
@@ -93,13 +93,19 @@ def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
         ) from error
 
 
+def _inputs(module: nn.Module, task: UserTask, count: int) -> Tensor:
+    """Inputs of so many examples; numbers have the dtype of the module's trained parameters."""
+    inputs = example_inputs(task, count)
+    if not inputs.is_floating_point():
+        return inputs
+    return inputs.to(next(value.dtype for value in module.parameters() if value.requires_grad))
+
+
 def _refuse(task: UserTask) -> None:
     """Raise InvalidData where the module cannot be trained, at the task's width and depth."""
     module = made(task, task.width, task.depth)
     refuse_untrainable(module, task.name)
-    inputs = example_inputs(task, 1)
-    if inputs.is_floating_point():
-        inputs = inputs.to(next(value.dtype for value in module.parameters() if value.requires_grad))
+    inputs = _inputs(module, task, 1)
     hold_padding(module)
     with PlainLookups(module, task.name):
         logits = forwarded(module, inputs, task.name)
