@@ -135,6 +135,17 @@ class BrainHalved(Unfit):
         self.bfloat16()
 
 
+class InDouble(Unfit):
+    """Computes in float64 whatever it is given."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.double()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.double())
+
+
 class Recurrent(Unfit):
     def __init__(self, width: int) -> None:
         super().__init__(width)
@@ -151,6 +162,7 @@ class Probable(Unfit):
     [
         (Halved, "parameter 'head.weight' .* is torch.float16; allowed .* build the module in float32"),
         (BrainHalved, "parameter 'head.weight' .* is torch.bfloat16; allowed .* build the module in float32"),
+        (InDouble, "in layer 'first' .* float32 and float64 must pass: convert no dtype"),
         (Recurrent, "layer 'first' .* is a GRU which torch computes by fused code"),
         (Probable, "gives probabilities.*leave the softmax at the end of the module out"),
         (Batched, "layer 'norm' .* is a BatchNorm1d that keeps running statistics"),
