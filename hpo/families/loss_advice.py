@@ -47,13 +47,13 @@ BY_WORDS = {
 
 
 def when_called(error: Exception, kind: TaskKind) -> str:
-    """What to do about a loss that fails when it is called on a batch."""
+    """Advice on a loss that fails when it is called on a batch."""
     said = str(error)
     precise = "scalar type" in said or "same dtype" in said or "dtype" in said
     return PRECISION if precise else CALLED[kind]
 
 
 def when_differentiated(error: Exception) -> str:
-    """What to do about a loss that has no derivative, or none for each example."""
+    """Advice on a loss that has no derivative, or none for each example."""
     said = str(error)
     return next((advice for words, advice in BY_WORDS.items() if words in said), f"{PLAIN}. {SQUARES}")

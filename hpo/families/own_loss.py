@@ -64,6 +64,7 @@ def check_loss(spec: JobSpec, parts: Sequence[Split]) -> None:
         trial.call(by_module)
         trial.call_in_single(by_module)
         trial.finite(by_module)
+        trial.refuse_raw_scores(by_module)
         trial.mean([by_module, *_random(by_module)], mixing=spec.searches("mixture_weight"))
         trial.differentiate(by_module)
 
@@ -185,6 +186,23 @@ class _Trial:
             f"{self.named} cannot be differentiated twice, or not for each example: {type(error).__name__}: {said}",
             when_differentiated(error),
         )
+
+    def refuse_raw_scores(self, outputs: Tensor) -> None:
+        """Raise InvalidData where the loss takes log-probabilities, as NLLLoss does, and the outputs are none: it has no
+        least value then."""
+        if self.info.kind != "classification" or outputs.logsumexp(-1).abs().max() < SINGLE:
+            return
+        shares = []
+        for tried in _random(outputs):
+            picked = -tried.gather(1, self.labels[:, None])[:, 0]
+            shares.append(self._each(tried, self.labels) / picked)
+        if all(torch.allclose(share, shares[0], rtol=TOLERANCE, atol=0.0) for share in shares) and shares[0].min() > 0:
+            total = float(outputs[0].exp().sum())
+            raise InvalidData(
+                f"{self.named} is the negative output at the label, as of log-probabilities, and those of the module are "
+                f"none: the exponentials of its outputs sum to {total:.4g}, not to 1, and no loss is the least",
+                "give nn.CrossEntropyLoss(), which takes logits; or let the module end in log_softmax",
+            )
 
     def _each(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of each example alone, [n]."""
