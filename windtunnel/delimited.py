@@ -124,6 +124,33 @@ def decimal_of(cells: Iterable[Cell], delimiter: str | None) -> Decimal:
     return "," if by_comma else "."
 
 
+def refuse_thousands(cells: Iterable[Cell]) -> None:
+    """Check numbers between semicolons, where a comma would be the decimal sign: their points may be between thousands.
+
+    Args:
+        cells: all cells of a table that should be numbers, each of which ``float`` reads.
+
+    Raises:
+        UnclearText: every one with a point has three digits after it, as ``1.234``, and so tells nothing.
+    """
+    pointed = (cell for cell in cells if "." in cell.text)
+    first = next(pointed, None)
+    if first is None or not _between_thousands(first) or not all(map(_between_thousands, pointed)):
+        return
+    shown = first.text.strip()[:60]
+    raise UnclearText(
+        "decimal",
+        f"{first.where} has '{shown}', and every number with a point has three digits after it; it is "
+        f"{plain(shown, '.')} where the decimal sign is a point and {plain(shown, ',')} where it is a comma; say decimal "
+        "point or decimal comma",
+        shown,
+    )
+
+
+def _between_thousands(cell: Cell) -> bool:
+    return plain(cell.text, ",") is not None
+
+
 def delimiter_of(text: str, *, whole: bool, preferred: Delimiter | None = None) -> Delimiter:
     """The separator with which every row of a sample has as many cells as the first; then that with most numbers.
 
