@@ -18,6 +18,8 @@ SAMPLE_ROWS = 200
 
 _SPACES = " \u00a0\u2009\u202f'\u2019"
 """Signs between groups of three digits that are never a decimal sign."""
+TELLS_SEPARATOR = re.compile("sep=([,;|\t])\r?\n", re.IGNORECASE)
+"""First line by which spreadsheets are told the separator."""
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 _PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}", re.ASCII)
 _WHOLE = re.compile(rf"[+-]?\d+{_EXPONENT}", re.ASCII)

@@ -14,7 +14,7 @@ from service.datasets.headings import check_names, target_column
 from service.datasets.pool import Pool, check_range, check_size, pooled
 from service.datasets.rows import MOST_CELLS, DelimitedTable
 from service.datasets.targets import asks_for_decimal, target_of
-from windtunnel.delimited import SAMPLE, Cell, Decimal, Delimiter, UnclearText, decimal_of, delimiter_of
+from windtunnel.delimited import SAMPLE, TELLS_SEPARATOR, Cell, Decimal, Delimiter, UnclearText, decimal_of, delimiter_of
 
 BATCH = 1 << 14
 """Rows of a parquet file that are read at once."""
@@ -27,8 +27,6 @@ SIGNATURES = {
 }
 """First bytes of a file -> what it is."""
 NUL = "the file has NUL bytes, as text in UTF-16 has; save the table as CSV in UTF-8"
-_TELLS_SEPARATOR = re.compile("sep=([,;|\t])\r?\n", re.IGNORECASE)
-"""First line by which spreadsheets are told the separator."""
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 """Name that pandas gives to row labels that have none."""
 
@@ -62,7 +60,7 @@ def read_csv(
             raise BadData("the file is empty; expected a line of column names and rows of numbers")
         if "\0" in sample:
             raise BadData(NUL)
-        told = _TELLS_SEPARATOR.match(sample)
+        told = TELLS_SEPARATOR.match(sample)
         looked, whole = sample[told.end() :] if told else sample, len(sample) < SAMPLE
         preferred: Any = "\t" if tabs else told[1] if told else None
         sign = delimiter or delimiter_of(looked, whole=whole, preferred=preferred)

@@ -81,6 +81,12 @@ def test_runs_mean_the_same_however_they_are_spelled(delimiter, decimal, group, 
     assert columns["loss"] == [float(f"{loss:.12f}") for loss in LOSS]
 
 
+@pytest.mark.parametrize("sign", [";", "|", "\t"])
+def test_a_line_that_tells_the_separator_is_believed(sign) -> None:
+    found, _ = read_csv(f"\ufeffsep={sign}\r\n" + "N,D,loss\r\n1e6,2e8,3.5\r\n".replace(",", sign))
+    assert found == {"parameters": [1e6], "tokens": [2e8], "loss": [3.5]}
+
+
 def test_the_headings_of_a_published_table_of_runs_are_understood() -> None:
     columns, ignored = read_csv("Training FLOP,Model Size,Training Tokens,loss,x\n6e18,1e8,1e10,3.1,9\n")
     assert columns == {"compute": [6e18], "parameters": [1e8], "tokens": [1e10], "loss": [3.1]} and ignored == ["x"]
