@@ -122,3 +122,9 @@ def test_a_later_report_of_progress_leaves_the_judged_point(work):
     with work.database.snapshot() as session:
         best = jobs.get(session, job_id, owner=LOCAL).best
     assert isinstance(best, BestPoint) and (best.loss, best.outer_step) == (0.4, 1)
+
+
+@pytest.mark.parametrize(("task", "unit"), [("digits", "nats"), ("diabetes", "squared error")])
+def test_losses_on_the_page_have_the_unit_of_their_task(client, work, task, unit):
+    text = client.get(f"/jobs/{work.succeeded(task=task)}").text
+    assert f"Validation loss, {unit}<" in text and (f"Loss, {unit}<" in text) and ("nats<" in text) is (unit == "nats")
