@@ -180,6 +180,9 @@ def tune(
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
+    from hpo.families.loose import refuse_loose_readouts
+    from hpo.families.owners import owners
+    from hpo.families.user_module import made
     from hpo.families.widths import with_true_sizes
     from hpo.study import Study
 
@@ -191,6 +194,8 @@ def tune(
         table = describe(task)
         info = task.info_with(with_true_sizes(task, task.info_with(table), table))
         spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
+        holders = owners(made(task, task.width, task.depth))
+        refuse_loose_readouts(holders, {law.name: law.role for law in table.tensors}, spec)
         with JobProgress(progress) as bar:
             study = Study(spec, threads=threads, on_progress=bar.report)
             for step in study:

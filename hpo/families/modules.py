@@ -8,6 +8,7 @@ from math import isclose
 import torch
 from torch import Tensor, nn
 
+from hpo.families.loose import ADVICE, loose_readouts
 from hpo.families.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
 from hpo.families.refusals import refuse_lazy
 from hpo.families.tracing import UsesByName, uses_in_forward
@@ -187,6 +188,11 @@ def _table(
     )
     holders = {row.name: held[row.name] for row in rows}
     warnings = warnings_of(pair, holders, {row.name: row.role for row in rows})
+    loose = loose_readouts(holders, {row.name: row.role for row in rows})
+    if loose:
+        warnings.append(
+            f"Readouts outside of a layer ({', '.join(loose)}): windtunnel.torch cannot attach their multiplier; {ADVICE}."
+        )
     return RoleTable(base, delta, rows, [*warnings, *_doubts(rows, known), *_out_of_proportion(rows, base, delta)])
 
 

@@ -195,17 +195,7 @@ def warnings_of(pair: Pair, holders: Mapping[str, Holders], roles: Mapping[str, 
     changed = [name for name in holders if ".parametrizations." in f".{name}" or name.endswith((".weight_g", ".weight_v"))]
     if changed:
         found.append(f"Reparametrised weights ({_some(changed)}): the rules are for the weight, not for its parts.")
-    loose = [name for name, role in roles.items() if role == "output" and not _is_scalable(*holders[name][0])]
-    if loose:
-        found.append(
-            f"Readouts outside of a layer ({_some(loose)}): windtunnel.torch cannot attach their multiplier; make each the "
-            "weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers."
-        )
     return found
-
-
-def _is_scalable(layer: nn.Module, attribute: str) -> bool:
-    return attribute == "weight" and (isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)) or is_in_by_out(layer))
 
 
 def _head(name: str, low: nn.MultiheadAttention, wide: nn.Module) -> str:
