@@ -59,10 +59,10 @@ def read_csv(text: str) -> tuple[dict[ColumnName, list[float]], list[str]]:
         PydanticCustomError: the text is not such a table; the error names row and column, its path is ``/row/column``.
     """
     text = text.removeprefix("\ufeff")
-    told = TELLS_SEPARATOR.match(text)
-    text = text[told.end() :] if told else text
+    line = TELLS_SEPARATOR.match(text)
+    text = text[line.end() :] if line else text
     try:
-        delimiter = told[1] if told else delimiter_of(text[:SAMPLE], whole=len(text) <= SAMPLE)
+        delimiter = line[1] if line else delimiter_of(text[:SAMPLE], whole=len(text) <= SAMPLE)
     except UnclearText as error:
         told = error.message.partition("; say delimiter")[0]
         raise misfit("", f"{told}; write the table with commas between its cells", error.given) from error
