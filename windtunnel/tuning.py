@@ -172,6 +172,8 @@ def tune(
     if "task" in fields:
         raise InvalidRequest("tune takes its task from build and data; to tune an installed task, submit a job")
     build, size = _what(build, model, base_width)
+    if isinstance(loss, type):
+        raise InvalidRequest(f"loss is the class {loss.__name__}; give an object of it: {loss.__name__}()")
     if loss is not None and not callable(loss):
         raise InvalidRequest(f"loss is {loss!r}; give a function (outputs, labels) -> loss")
     if data is None:

@@ -66,14 +66,18 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
     table = replace(table, rows=[_told(row, law) for row, law in zip(table.rows, tensors, strict=True)])
     uncosted = uncosted.model_copy(update={"tensors": tensors, "warnings": [*table.warnings, *_unread(tensors)]})
     info = task.info_with(uncosted)
-    low, high = (
-        pass_cost(_in_float32(UserModule(made(task, width, depth), info), info), example_inputs(info, 1))
-        for width in (base, delta)
-    )
+    low, high = (_cost(UserModule(made(task, width, depth), info).float(), info) for width in (base, delta))
     cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
     found = uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
     found = with_rounded_sizes(task, info, found, widths)
     return replace(table, warnings=found.warnings), found
+
+
+def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
+    """Cost of a pass of one example in float32, as of ``pass_cost``; a refusal where the module fails in it."""
+    inputs = example_inputs(info, 1)
+    forwarded(module, inputs, info.name)
+    return pass_cost(module, inputs)
 
 
 def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
@@ -92,13 +96,6 @@ def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
             f"{width}: {type(error).__name__}: {error}",
             "it is called as module(inputs) with inputs [batch, *input_shape]",
         ) from error
-
-
-def _in_float32(module: UserModule, info: TaskInfo) -> UserModule:
-    """The module in float32, in which jobs run; a refusal where it has no forward there."""
-    module = module.float()
-    forwarded(module, example_inputs(info, 1), info.name)
-    return module
 
 
 def _inputs(module: nn.Module, task: UserTask, count: int) -> Tensor:
