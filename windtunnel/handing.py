@@ -1,7 +1,7 @@
 """Reads the data that are handed to ``windtunnel.tune``: tensors of the right kind, or a refusal that names the part."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.client._errors import InvalidRequest
@@ -9,13 +9,19 @@ from windtunnel.types.families import TaskKind
 from windtunnel.types.modules import InputKind
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PARTS = ("training", "validation", "test")
 PIECES = ("inputs", "labels", "sources")
 SHAPE = "data must be (train, validation, test), each (inputs, labels) or (inputs, labels, sources)"
 LARGE = 1e3
 """Size of an input above which there is a warning."""
+IGNORED: dict[TaskKind, str] = {
+    "classification": "leave those examples out of the data",
+    "language": "give padding a token of its own, 0 for example, and a loss that ignores it: loss=lambda outputs, labels: "
+    "F.cross_entropy(outputs.flatten(0, 1), labels.flatten(), ignore_index=0)",
+}
+"""What to do about labels below 0."""
 FLOATS = "floats, such as x.float(); pixels from 0 to 255 as x.float() / 255"
 
 
@@ -73,11 +79,11 @@ def input_kind(inputs: "Sequence[Tensor]", kind: TaskKind, given: InputKind | No
     return told
 
 
-def try_module(forward: "Callable[[Tensor], Any]", first: "Tensor", told: InputKind, given: InputKind | None) -> None:
+def try_module(module: "nn.Module", first: "Tensor", told: InputKind, given: InputKind | None) -> None:
     """Call a module on two examples, as a job does.
 
     Args:
-        forward: the module.
+        module: the module; numbers are handed to it in the dtype of its trained parameters.
         first: inputs of the training part, as they were handed over.
         told: kind of the inputs.
         given: the same where the caller has said it; None: it was told by their type.
@@ -87,10 +93,11 @@ def try_module(forward: "Callable[[Tensor], Any]", first: "Tensor", told: InputK
     """
     import torch
 
-    inputs = first[:2].to(torch.int64 if told == "tokens" else torch.float32)
+    floats = next((value.dtype for value in module.parameters() if value.requires_grad), torch.float32)
+    inputs = first[:2].to(torch.int64 if told == "tokens" else floats)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            forward(inputs)
+            module(inputs)
     except Exception as error:
         said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200].replace('dtype', 'type')}"
         if told == "tokens" and given is None:
@@ -101,7 +108,7 @@ def try_module(forward: "Callable[[Tensor], Any]", first: "Tensor", told: InputK
             ) from error
         raise InvalidRequest(
             f"the module failed on two examples of {_name(0, 0)}, {list(inputs.shape)} of {_type(inputs)} ({said}). It is "
-            "called as module(inputs) with inputs [batch, *shape of an example]: floats are float32, tokens int64"
+            "called as module(inputs) with inputs [batch, *shape of an example]: floats as its parameters are, tokens int64"
         ) from error
 
 
@@ -239,7 +246,7 @@ def _labels(name: str, labels: "Tensor", inputs: "Tensor", kind: TaskKind, class
         row = int((labels < 0).nonzero()[0][0])
         raise InvalidRequest(
             f"{name} are {low} at the least, first below 0 in row {row}; classes and tokens begin at 0. A label that is to "
-            "be ignored (-100) is none: leave those examples out of the data"
+            f"be ignored (-100) is none: {IGNORED[kind]}"
         )
     if classes is not None and high >= classes:
         row = int((labels >= classes).nonzero()[0][0])

@@ -4,7 +4,17 @@ import csv
 import io
 from difflib import get_close_matches
 
-from windtunnel.delimited import SAMPLE, Cell, Decimal, UnclearText, decimal_of, delimiter_of, is_written_number, plain
+from windtunnel.delimited import (
+    SAMPLE,
+    TELLS_SEPARATOR,
+    Cell,
+    Decimal,
+    UnclearText,
+    decimal_of,
+    delimiter_of,
+    is_written_number,
+    plain,
+)
 from windtunnel.types.base import misfit
 from windtunnel.types.laws import COLUMNS, MAX_ROWS, ColumnName, cell_problem
 
@@ -51,8 +61,10 @@ def read_csv(text: str) -> tuple[dict[ColumnName, list[float] | list[str]], list
         PydanticCustomError: the text is not such a table; the error names row and column, its path is ``/row/column``.
     """
     text = text.removeprefix("\ufeff")
+    line = TELLS_SEPARATOR.match(text)
+    text = text[line.end() :] if line else text
     try:
-        delimiter = delimiter_of(text[:SAMPLE], whole=len(text) <= SAMPLE)
+        delimiter = line[1] if line else delimiter_of(text[:SAMPLE], whole=len(text) <= SAMPLE)
     except UnclearText as error:
         told = error.message.partition("; say delimiter")[0]
         raise misfit("", f"{told}; write the table with commas between its cells", error.given) from error
@@ -111,7 +123,7 @@ def _decimal(cells: dict[ColumnName, list[str]], rows: list[int], shown: dict[Co
         return decimal_of(found, delimiter)
     except UnclearText as error:
         told = error.message.replace(
-            "say decimal point or decimal comma", "write the numbers without signs between groups of digits"
+            "say decimal point or decimal comma", "write decimal points, and no signs between groups of digits"
         )
         raise misfit("", told, error.given) from error
 

@@ -114,6 +114,13 @@ def test_the_client_takes_a_file_text_or_columns_and_lists_fits(idle, runs):
             client.laws.fit()
 
 
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    file = tmp_path / "runs.csv"
+    file.write_bytes("größe,loss\n1,2\n".encode("latin-1"))
+    with Client("http://127.0.0.1:9") as client, pytest.raises(InvalidRequest, match=r"runs.csv is no text in UTF-8"):
+        client.laws.fit(file)
+
+
 def test_a_family_and_a_module_of_ones_own_are_counted_with_what_six_n_leaves_out(run, tmp_path):
     made = json.loads(run("laws", "count", "--family", "transformer", "--width", "48", "--depth", "2", "--json").stdout)
     assert made["non_embedding"] == 12 * 2 * 48**2 and made["left_out"].startswith("attention over the context")

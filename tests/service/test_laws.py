@@ -93,6 +93,12 @@ def test_a_column_of_runs_ties_rows_together_and_its_names_may_be_anything(clien
     assert bare["errors"][0]["pointer"] == "/1/run" and "name the run of every row" in bare["errors"][0]["message"]
 
 
+@pytest.mark.parametrize("sign", [";", "|", "\t"])
+def test_a_line_that_tells_the_separator_is_believed(sign) -> None:
+    found, _ = read_csv(f"\ufeffsep={sign}\r\n" + "N,D,loss\r\n1e6,2e8,3.5\r\n".replace(",", sign))
+    assert found == {"parameters": [1e6], "tokens": [2e8], "loss": [3.5]}
+
+
 def test_the_headings_of_a_published_table_of_runs_are_understood() -> None:
     columns, ignored = read_csv("Training FLOP,Model Size,Training Tokens,loss,x\n6e18,1e8,1e10,3.1,9\n")
     assert columns == {"compute": [6e18], "parameters": [1e8], "tokens": [1e10], "loss": [3.1]} and ignored == ["x"]

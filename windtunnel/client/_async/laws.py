@@ -45,13 +45,16 @@ class AsyncLaws:
         Raises:
             ValidationFailed: the table or an option is wrong; ``errors`` names row and column.
             LawRefused: the table does not determine a law that was asked for, or any law.
-            InvalidRequest: not exactly one table was given.
+            InvalidRequest: not exactly one table was given, or the file is no text in UTF-8.
         """
         if sum(each is not None and each != () for each in (csv, columns, jobs)) != 1:
             raise InvalidRequest("give exactly one table: a CSV, columns, or jobs")
         address = path("laws", "fits")
         if csv is not None:
-            text = csv.read_text(encoding="utf-8") if isinstance(csv, Path) else csv
+            try:
+                text = csv.read_text(encoding="utf-8") if isinstance(csv, Path) else csv
+            except UnicodeDecodeError as error:
+                raise InvalidRequest(f"{csv} is no text in UTF-8: {error}; save the table as CSV in UTF-8") from error
             batch = options.pop("critical_batch", None) or {}
             given = {**options, **{f"critical_batch_{name}": value for name, value in dict(batch).items()}}
             response = await self._transport.post_text(address, text, "text/csv", query(given), timeout=FITTING)
