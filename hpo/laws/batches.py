@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hpo.laws.fitting import estimate
 from hpo.laws.forms import Array, StepsForm
-from hpo.laws.grouping import groups
+from hpo.laws.grouping import least_of_group
 from hpo.laws.intervals import draws, interval
 
 LEAST_BATCHES = 3
@@ -93,7 +93,7 @@ def critical_batches_of(
     Rows of one (parameters, batch size) are points of one curve, or single ends at a loss that others reached, too.
     At most ``MOST_SIZES`` model sizes are used, evenly spread.
     """
-    parameters, batch_size = (_least(column) for column in (parameters, batch_size))
+    parameters, batch_size = (least_of_group(column) for column in (parameters, batch_size))
     order = np.lexsort((steps, batch_size, parameters))
     begins = np.flatnonzero(np.diff(parameters[order], prepend=-1.0))
     groups = [rows for rows in np.split(order, begins[1:]) if len(rows) >= LEAST_BATCHES]
@@ -104,14 +104,6 @@ def critical_batches_of(
         curves = np.split(rows, np.flatnonzero(np.diff(batch_size[rows])) + 1)
         found += [(float(parameters[rows[0]]), *pair) for pair in _along_curves(curves, batch_size, steps, loss)]
     return found
-
-
-def _least(size: Array) -> Array:
-    """The least size of the group of each, [rows]."""
-    group = groups(size)
-    least = np.full(int(group.max(initial=-1)) + 1, np.inf)
-    np.minimum.at(least, group, size)
-    return np.asarray(least[group])
 
 
 def _along_curves(

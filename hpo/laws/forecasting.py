@@ -16,7 +16,7 @@ LEAST_HASH = 8
 
 
 def forecast(fit: LawFit, run: str, at: LawPoint, law: LawName | None = None) -> Forecast:
-    """What a law of a fit foretells of a run.
+    """The forecast of a run by a law of a fit.
 
     Args:
         fit: the fit.

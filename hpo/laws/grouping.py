@@ -20,3 +20,11 @@ def groups(size: Array, tolerance: float = SAME_SIZE) -> NDArray[np.intp]:
         found[order[start:end]] = number
         start, number = end, number + 1
     return found
+
+
+def least_of_group(size: Array) -> Array:
+    """The least size of the group of each, [rows]."""
+    group = groups(size)
+    least = np.full(int(group.max(initial=-1)) + 1, np.inf)
+    np.minimum.at(least, group, size)
+    return np.asarray(least[group])
