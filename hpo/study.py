@@ -27,6 +27,7 @@ from hpo.search.choice import search_of
 from hpo.search.protocol import SearchContext
 from hpo.seeding import Purpose
 from hpo.tasks import TaskData, data_of
+from hpo.training.constant import constant_answer
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
 from hpo.training.problem import InnerProblem
@@ -163,6 +164,7 @@ class Study:
             start=evaluation(self.space, points[0], judged, 0),
             best=evaluation(self.space, points[best], judged, best),
             gain=gain(judged, best),
+            constant=constant_answer(self.spec.info, self.data),
             schedule=schedule_curve(self.spec, self.space, points[0], points[best]),
             estimator=self.choice,
             chaos=self._search.readings.chaos(),

@@ -148,7 +148,7 @@ def succeed(s: Session, lease: Lease, result: TuneResult) -> None:
     last = fence(s, lease).progress
     values = {
         "result": result.model_dump(mode="json"),
-        "best": BestPoint.judged(result.best, result.gained, last["outer_step"]).model_dump(mode="json"),
+        "best": BestPoint.judged(result.best, result.gained, last["outer_step"], result.constant).model_dump(mode="json"),
         "finished_at": now(),
     }
     _leave(s, lease, "succeeded", "succeeded", values)

@@ -18,6 +18,8 @@ SAMPLE_ROWS = 200
 
 _SPACES = " \u00a0\u2009\u202f'\u2019"
 """Signs between groups of three digits that are never a decimal sign."""
+TELLS_SEPARATOR = re.compile("sep=([,;|\t])\r?\n", re.IGNORECASE)
+"""First line by which spreadsheets are told the separator."""
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 _PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}", re.ASCII)
 _WHOLE = re.compile(rf"[+-]?\d+{_EXPONENT}", re.ASCII)
@@ -122,6 +124,33 @@ def decimal_of(cells: Iterable[Cell], delimiter: str | None) -> Decimal:
             shown,
         )
     return "," if by_comma else "."
+
+
+def refuse_thousands(cells: Iterable[Cell]) -> None:
+    """Check numbers between semicolons, where a comma would be the decimal sign: their points may be between thousands.
+
+    Args:
+        cells: all cells of a table that should be numbers, each of which ``float`` reads.
+
+    Raises:
+        UnclearText: every one with a point has three digits after it, as ``1.234``, and so tells nothing.
+    """
+    pointed = (cell for cell in cells if "." in cell.text)
+    first = next(pointed, None)
+    if first is None or not _between_thousands(first) or not all(map(_between_thousands, pointed)):
+        return
+    shown = first.text.strip()[:60]
+    raise UnclearText(
+        "decimal",
+        f"{first.where} has '{shown}', and every number with a point has three digits after it; it is "
+        f"{plain(shown, '.')} where the decimal sign is a point and {plain(shown, ',')} where it is a comma; say decimal "
+        "point or decimal comma",
+        shown,
+    )
+
+
+def _between_thousands(cell: Cell) -> bool:
+    return plain(cell.text, ",") is not None
 
 
 def delimiter_of(text: str, *, whole: bool, preferred: Delimiter | None = None) -> Delimiter:

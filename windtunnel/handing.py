@@ -16,6 +16,12 @@ PIECES = ("inputs", "labels", "sources")
 SHAPE = "data must be (train, validation, test), each (inputs, labels) or (inputs, labels, sources)"
 LARGE = 1e3
 """Size of an input above which there is a warning."""
+IGNORED: dict[TaskKind, str] = {
+    "classification": "leave those examples out of the data",
+    "language": "give padding a token of its own, 0 for example, and a loss that ignores it: loss=lambda outputs, labels: "
+    "F.cross_entropy(outputs.flatten(0, 1), labels.flatten(), ignore_index=0)",
+}
+"""What to do about labels below 0."""
 FLOATS = "floats, such as x.float(); pixels from 0 to 255 as x.float() / 255"
 
 
@@ -240,7 +246,7 @@ def _labels(name: str, labels: "Tensor", inputs: "Tensor", kind: TaskKind, class
         row = int((labels < 0).nonzero()[0][0])
         raise InvalidRequest(
             f"{name} are {low} at the least, first below 0 in row {row}; classes and tokens begin at 0. A label that is to "
-            "be ignored (-100) is none: leave those examples out of the data"
+            f"be ignored (-100) is none: {IGNORED[kind]}"
         )
     if classes is not None and high >= classes:
         row = int((labels >= classes).nonzero()[0][0])

@@ -172,15 +172,17 @@ def tune(
     if "task" in fields:
         raise InvalidRequest("tune takes its task from build and data; to tune an installed task, submit a job")
     build, size = _what(build, model, base_width)
+    if isinstance(loss, type):
+        raise InvalidRequest(f"loss is the class {loss.__name__}; give an object of it: {loss.__name__}()")
     if loss is not None and not callable(loss):
         raise InvalidRequest(f"loss is {loss!r}; give a function (outputs, labels) -> loss")
     if data is None:
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
-    from hpo.families.loose import refuse_loose_readouts
+    from hpo.families.loose import refuse_loose_readouts, refuse_unused_layers
     from hpo.families.owners import owners
-    from hpo.families.user_module import made
+    from hpo.families.user_module import example_inputs, made
     from hpo.families.widths import with_true_sizes
     from hpo.study import Study
 
@@ -192,8 +194,9 @@ def tune(
         table = describe(task)
         info = task.info_with(with_true_sizes(task, task.info_with(table), table))
         spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
-        holders = owners(made(task, task.width, task.depth))
-        refuse_loose_readouts(holders, {law.name: law.role for law in table.tensors}, spec)
+        module, table_roles = made(task, task.width, task.depth), {law.name: law.role for law in table.tensors}
+        refuse_loose_readouts(owners(module), table_roles, spec)
+        refuse_unused_layers(module.float(), example_inputs(task, 1), table_roles, spec)
         with JobProgress(progress) as bar:
             study = Study(spec, threads=threads, on_progress=bar.report)
             for step in study:
@@ -262,9 +265,9 @@ def _task(
         warn_of_size(first)
     if classes is None:
         classes = 1 if kind == "regression" else 1 + max(int(part[1].max()) for part in parts)
-    builder, takes_depth = _with_depth(build)
+    builder, usual_depth = _with_depth(build)
     given = model if isinstance(model, Mapping) else {}
-    width, depth = given.get("width", 64), given.get("depth", 2)
+    width, depth = given.get("width", 64), given.get("depth", usual_depth)
     task = UserTask(
         name=name,
         title=getattr(build, "__qualname__", type(build).__name__),
@@ -278,7 +281,7 @@ def _task(
         sources=sources,
         source="given to windtunnel.tune",
         width=width if isinstance(width, int) else 64,
-        depth=depth if takes_depth and isinstance(depth, int) else 1,
+        depth=depth if usual_depth is not None and isinstance(depth, int) else 1,
         batch_size=16 if kind == "language" else 64,
     )
     module = made(task, task.width, task.depth)
@@ -287,18 +290,17 @@ def _task(
     return task
 
 
-def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], bool]:
-    """(the factory as a function of width and depth, whether it takes a depth)."""
+def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], int | None]:
+    """(the factory as a function of width and depth, the depth where the caller gives none; None: it takes no depth)."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     taken = [item for item in inspect.signature(build).parameters.values() if item.kind in kinds]
     needed = [item for item in taken if item.default is inspect.Parameter.empty]
-    if len(taken) >= 2 and len(needed) <= 2 and taken[1].name == "depth":
-        return build, True
-    if len(needed) == 2:
-        return build, True
+    if len(needed) == 2 or (len(taken) >= 2 and len(needed) < 2 and taken[1].name == "depth"):
+        usual = taken[1].default
+        return build, usual if isinstance(usual, int) else 2
     if len(needed) > 2 or not taken:
         raise InvalidRequest("build must take a width, or a width and a depth")
-    return lambda width, depth: build(width), False  # noqa: ARG005
+    return lambda width, depth: build(width), None  # noqa: ARG005
 
 
 __all__ = ["LocalPlan", "LocalResult", "tune"]

@@ -11,7 +11,7 @@ from hpo.errors import InvalidData
 from hpo.families.modules import RoleTable, modules_at, role_table, watched, without_values
 from hpo.families.owners import Pair, is_matrix, owners
 from hpo.families.pass_cost import pass_cost
-from hpo.families.refusals import refuse_untrainable
+from hpo.families.refusals import refuse_chance, refuse_untrainable
 from hpo.families.starts import started
 from hpo.families.tracing import UsesByName
 from hpo.families.user_module import UserModule, example_inputs, hold_padding, made
@@ -66,13 +66,18 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
     table = replace(table, rows=[_told(row, law) for row, law in zip(table.rows, tensors, strict=True)])
     uncosted = uncosted.model_copy(update={"tensors": tensors, "warnings": [*table.warnings, *_unread(tensors)]})
     info = task.info_with(uncosted)
-    low, high = (
-        pass_cost(UserModule(made(task, width, depth), info).float(), example_inputs(info, 1)) for width in (base, delta)
-    )
+    low, high = (_cost(UserModule(made(task, width, depth), info).float(), info) for width in (base, delta))
     cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
     found = uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
     found = with_rounded_sizes(task, info, found, widths)
     return replace(table, warnings=found.warnings), found
+
+
+def _cost(module: UserModule, info: TaskInfo) -> tuple[int, int]:
+    """Cost of a pass of one example in float32, as of ``pass_cost``; a refusal where the module fails in it."""
+    inputs = example_inputs(info, 1)
+    forwarded(module, inputs, info.name)
+    return pass_cost(module, inputs)
 
 
 def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
@@ -104,6 +109,7 @@ def _inputs(module: nn.Module, task: UserTask, count: int) -> Tensor:
 def _refuse(task: UserTask) -> None:
     """Raise InvalidData where the module cannot be trained, at the task's width and depth."""
     module = made(task, task.width, task.depth)
+    refuse_chance(module, made(task, task.width, task.depth), task.name)
     refuse_untrainable(module, task.name)
     inputs = _inputs(module, task, 1)
     hold_padding(module)

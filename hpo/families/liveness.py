@@ -20,6 +20,8 @@ SEEDS = 2
 STEPS = 4
 """Steps until the gradient has passed as many tensors that start at 0, one behind another."""
 RATE = 0.02
+LARGE = 100.0
+"""Size of an input above which it is named as the cause of a gradient that is exactly 0."""
 EXAMPLES = 64
 Loss = Callable[[Tensor], Tensor]
 """Outputs [batch, ...] -> the loss, []."""
@@ -82,6 +84,13 @@ def check_that_gradients_arrive(model: ModelSpec, info: TaskInfo, facts: Sequenc
         return mean_loss(info, outputs[None], labels[None]).sum()
 
     dead = silent(module, facts, inputs, loss)
+    if dead and inputs.is_floating_point() and float(inputs.abs().max()) > LARGE:
+        raise InvalidData(
+            f"parameter {dead[0]!r} of task {info.name!r} never learns: in each of {STEPS} steps its gradient is exactly "
+            f"0, and inputs of the training part run up to {float(inputs.abs().max()):.4g}, which saturates what follows",
+            "scale the inputs: subtract their mean over the training part and divide by their standard deviation, in "
+            "float64, in all three parts",
+        )
     if dead:
         zeros = [fact.name for fact in facts if not fact.random and not fact.init_value]
         freed = [name for name in zeros if len(silent(module, _with_random(facts, name), inputs, loss)) < len(dead)]

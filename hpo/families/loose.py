@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from hpo.errors import InvalidData
-from hpo.families.owners import CONVOLUTIONS, TRANSPOSED, Holders
+from hpo.families.owners import CONVOLUTIONS, TRANSPOSED, Holders, owners
 from hpo.mup.tables import TABLES
 from windtunnel.torch._effective import is_in_by_out
 from windtunnel.types import JobSpec
@@ -34,6 +35,39 @@ def refuse_loose_readouts(holders: Mapping[str, Holders], roles: Mapping[str, Ro
             "its output by a power of the width, and windtunnel.torch can attach that to layers only",
             ADVICE,
         )
+
+
+def refuse_unused_layers(module: nn.Module, inputs: Tensor, roles: Mapping[str, Role], spec: JobSpec) -> None:
+    """Refuse a module whose forward reads a readout's weight from its layer, which a multiplier then never sees.
+
+    Args:
+        module: the module; it is called once.
+        inputs: inputs of an example or more.
+        roles: name -> role of its parameters.
+        spec: the job.
+
+    Raises:
+        InvalidData: the layer of a readout is not called, and the job's parametrization multiplies its output.
+    """
+    if TABLES[spec.parametrization]["output"].multiplier == Power():
+        return
+    held = {name: layers[0][0] for name, layers in owners(module).items() if roles.get(name) == "output"}
+    called: set[int] = set()
+    handles = [each.register_forward_hook(lambda layer, *_: called.add(id(layer))) for each in set(held.values())]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            module(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, layer in held.items():
+        if id(layer) not in called:
+            raise InvalidData(
+                f"parameter {name!r} is a readout, and forward reads it without a call of its layer: parametrization "
+                f"{spec.parametrization!r} multiplies what the layer puts out, so windtunnel.torch would refuse the model",
+                "call the layer (add what low-rank layers put out, in place of merging their weights), or tune with "
+                "parametrization='spectral', which has no multipliers",
+            )
 
 
 def _is_scalable(layer: nn.Module, attribute: str) -> bool:

@@ -2,18 +2,20 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
 from hpo.errors import InvalidData
+from hpo.families.loss_advice import FINITE, MUST, when_called, when_differentiated
 from hpo.families.loss_examples import Chosen, choose
 from hpo.families.user_module import build_module, known
 from hpo.tasks import Split
 from hpo.tasks.losses import mean_loss
 from windtunnel.tasks.user import Loss
-from windtunnel.torch._own_loss import of_each
+from windtunnel.torch._own_loss import called, of_each
 from windtunnel.types import JobSpec, ModelSpec, TaskInfo
 
 SIZES = (0.1, 1.0, 10.0)
@@ -52,15 +54,29 @@ def check_loss(spec: JobSpec, parts: Sequence[Split]) -> None:
     assert own is not None, "the listing of the task names its loss"
     chosen = choose(info, parts)
     labels = chosen.labels.double() if info.kind == "regression" else chosen.labels
-    trial = _Trial(own, f"loss {info.loss} of task {info.name!r}", info, chosen, labels)
+    named = f"loss {info.loss} of task {info.name!r}"
+    _refuse_trained(own, named)
+    trial = _Trial(partial(called, own), named, info, chosen, labels)
     by_module = _outputs(spec.model, info, chosen)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # Such as of the variance of one example: what it gives is judged.
         warnings.simplefilter("ignore")
         trial.call(by_module)
+        trial.call_in_single(by_module)
         trial.finite(by_module)
+        trial.refuse_raw_scores(by_module)
         trial.mean([by_module, *_random(by_module)], mixing=spec.searches("mixture_weight"))
         trial.differentiate(by_module)
+
+
+def _refuse_trained(own: Loss, named: str) -> None:
+    """Raise InvalidData where the loss holds a parameter: no job trains it, nor carries it to another width."""
+    held = [name for name, value in own.named_parameters() if value.requires_grad] if isinstance(own, nn.Module) else []
+    if held:
+        raise InvalidData(
+            f"{named} has a parameter to train, {held[0]!r}; a loss is a function of outputs and labels alone",
+            "move it into the module and give what it makes as outputs; or fix it with requires_grad_(False)",
+        )
 
 
 def _outputs(model: ModelSpec, info: TaskInfo, chosen: Chosen) -> Tensor:
@@ -94,21 +110,20 @@ class _Trial:
     def call(self, outputs: Tensor) -> None:
         """Raise InvalidData where the loss fails on a batch, gives another shape, or changes from call to call."""
         labels, count = self.labels, len(self.labels)
-        shapes = f"outputs {list(outputs.shape)} of {outputs.dtype} and labels {list(labels.shape)} of {labels.dtype}"
-        try:
-            whole = self.own(outputs, labels)
-        except Exception as error:
-            raise InvalidData(
-                f"{self.named} failed on {shapes}: {type(error).__name__}: {error}",
-                "it is called as loss(outputs, labels); float64 must pass, too: bring its constants to outputs.dtype, "
-                "as in F.cross_entropy(outputs, labels, weight=W.to(outputs.dtype))",
-            ) from error
+        shapes = self._shapes(outputs, labels)
+        whole: object = self._tried(outputs, labels)
         if not isinstance(whole, Tensor) or tuple(whole.shape) not in ((), (count,)):
-            found = f"shape {list(whole.shape)}" if isinstance(whole, Tensor) else type(whole).__name__
+            found = f"shape {list(whole.shape)}" if isinstance(whole, Tensor) else f"{_words(whole)}, no tensor,"
             over = "; average over the context, too" if self.info.kind == "language" else ""
             raise InvalidData(
                 f"{self.named} gives {found} for {shapes}",
-                f"give the mean over the batch, [], or the loss of each example, [{count}]{over}",
+                f"give one tensor: the mean over the batch, [], or the loss of each example, [{count}]{over}. No .item(), "
+                "no numpy: it must have a gradient",
+            )
+        if whole.requires_grad:
+            raise InvalidData(
+                f"{self.named} holds a tensor that requires a gradient: a loss is a function of outputs and labels alone",
+                "move what is to be trained into the module and give what it makes as outputs; or detach it",
             )
         if whole.dtype != outputs.dtype:
             raise InvalidData(
@@ -121,6 +136,30 @@ class _Trial:
                 f"{self.named} gives another value when it is called again: it draws random numbers or keeps state",
                 "it must be a function of outputs and labels alone",
             )
+
+    def call_in_single(self, outputs: Tensor) -> None:
+        """Raise InvalidData where the loss fails in float32, in which jobs train."""
+        labels = self.labels.float() if self.info.kind == "regression" else self.labels
+        single = self._tried(outputs.float(), labels)
+        if single.dtype != torch.float32:
+            raise InvalidData(
+                f"{self.named} gives {single.dtype} for {self._shapes(outputs.float(), labels)}",
+                "let it compute in the precision of its outputs: bring its constants to outputs.dtype",
+            )
+
+    def _tried(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Value of the loss, if it is one. Raises InvalidData where it fails."""
+        try:
+            found: Tensor = self.own(outputs, labels)
+        except Exception as error:
+            raise InvalidData(
+                f"{self.named} failed on {self._shapes(outputs, labels)}: {type(error).__name__}: {error}",
+                when_called(error, self.info.kind),
+            ) from error
+        return found
+
+    def _shapes(self, outputs: Tensor, labels: Tensor) -> str:
+        return f"outputs {list(outputs.shape)} of {outputs.dtype} and labels {list(labels.shape)} of {labels.dtype}"
 
     def differentiate(self, outputs: Tensor) -> None:
         """Raise InvalidData where a derivative of the loss of each example cannot be taken."""
@@ -145,10 +184,25 @@ class _Trial:
         said = next(iter(str(error).splitlines()), "")
         return InvalidData(
             f"{self.named} cannot be differentiated twice, or not for each example: {type(error).__name__}: {said}",
-            "write it in plain torch, as a function of outputs and labels alone, without branches on values; nothing in it "
-            "may be detached. Where torch's own loss lacks a derivative (mse_loss, huber_loss), write it out: "
-            "(outputs - labels).square().mean()",
+            when_differentiated(error),
         )
+
+    def refuse_raw_scores(self, outputs: Tensor) -> None:
+        """Raise InvalidData where the loss takes log-probabilities, as NLLLoss does, and the outputs are none: it has no
+        least value then."""
+        if self.info.kind != "classification" or outputs.logsumexp(-1).abs().max() < SINGLE:
+            return
+        shares = []
+        for tried in _random(outputs):
+            picked = -tried.gather(1, self.labels[:, None])[:, 0]
+            shares.append(self._each(tried, self.labels) / picked)
+        if all(torch.allclose(share, shares[0], rtol=TOLERANCE, atol=0.0) for share in shares) and shares[0].min() > 0:
+            total = float(outputs[0].exp().sum())
+            raise InvalidData(
+                f"{self.named} is the negative output at the label, as of log-probabilities, and those of the module are "
+                f"none: the exponentials of its outputs sum to {total:.4g}, not to 1, and no loss is the least",
+                "give nn.CrossEntropyLoss(), which takes logits; or let the module end in log_softmax",
+            )
 
     def _each(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of each example alone, [n]."""
@@ -168,10 +222,7 @@ class _Trial:
             raise InvalidData(
                 f"{self.named} is {float(each[lost[0]]):g} for {self.chosen.words(lost[0])} alone, and {float(whole):.6g} "
                 f"for a batch with it{others}",
-                "it must be finite for every example: a mean that leaves labels out (ignore_index, a class weight of 0, a "
-                'mask) divides by nothing where no other is there. Give the loss of each example, [batch] (reduction="none"'
-                "), in which those count 0, or leave those examples out of the data; compare no examples, and take no "
-                "log or root of what may be 0 or less",
+                FINITE,
             )
         if not whole.isfinite():
             raise InvalidData(
@@ -270,7 +321,6 @@ class _Trial:
         return middle if ((ratios - middle).abs() <= RATIO * middle).all() else None
 
 
-MUST = (
-    "it must be a mean of what it is for each example, which labels may weight: no sum over the batch, no quantile, and "
-    "nothing that compares examples"
-)
+def _words(found: object) -> str:
+    """Type of what a loss gave, for a message."""
+    return f"a tuple of {len(found)}" if isinstance(found, tuple) else type(found).__name__

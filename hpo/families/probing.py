@@ -39,6 +39,7 @@ def probe(model: ModelSpec, info: TaskInfo, train: Split) -> None:
     batch = train.inputs[rows].double() if train.inputs.is_floating_point() else train.inputs[rows]
     tensors = _weights(module)
     alone = _as_function(module, tensors, batch, info)
+    _refuse_probabilities(alone, info)
     _check_coupling(module, tensors, batch, info)
     inputs = torch.stack([batch, batch.flip(0)])
     _check_population(module, tensors, inputs, alone, info)
@@ -106,6 +107,19 @@ def _as_function(module: UserModule, tensors: list[Tensor], batch: Tensor, info:
             "set every dropout to 0, for which input_noise of the job stands in, and keep nothing in attributes",
         )
     return alone
+
+
+def _refuse_probabilities(outputs: Tensor, info: TaskInfo) -> None:
+    """Refuse a module that ends in a softmax where the built-in cross-entropy would take another."""
+    if info.loss is not None or info.kind == "regression" or not outputs.ge(0).all():
+        return
+    if _close(outputs.sum(-1), torch.ones_like(outputs[..., 0])):
+        raise InvalidData(
+            f"the module of task {info.name!r} gives probabilities, which are not negative and sum to 1, and cross-entropy "
+            "takes logits: it would take the softmax of a softmax",
+            "leave the softmax at the end of the module out; or give a loss of probabilities of your own: "
+            "loss=lambda outputs, labels: F.nll_loss(outputs.log(), labels)",
+        )
 
 
 def _alone(

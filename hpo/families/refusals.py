@@ -45,6 +45,18 @@ def refuse_untrainable(module: nn.Module, task: str) -> None:
     _refuse_tied_padding(module, task)
 
 
+def refuse_chance(module: nn.Module, again: nn.Module, task: str) -> None:
+    """Raise InvalidData where what is not trained differs between two modules that were made from the same seed."""
+    twins = {**dict(again.named_parameters()), **dict(again.named_buffers())}
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if not value.requires_grad and name in twins and not torch.equal(value, twins[name]):
+            raise InvalidData(
+                f"{name!r} of task {task!r} is not trained and has other values each time the module is made: a generator "
+                "of its own draws them, and every run would have another model",
+                "draw them by torch, or give the generator a fixed seed: numpy.random.default_rng(0)",
+            )
+
+
 def named(layer: nn.Module) -> str:
     """Name of a layer's class, with its article."""
     kind = type(layer).__name__

@@ -1,10 +1,13 @@
 """A module of one's own as a family: any ``torch.nn.Module`` that a function of width and depth makes."""
 
-from collections.abc import Callable, Collection, Sequence
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from typing import Self
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
@@ -190,14 +193,28 @@ def known(info: TaskInfo) -> UserTask:
         ) from error
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Context with this seed of torch, numpy and Python, whose random numbers are as before afterwards."""
+    ours, theirs = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        numpy.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(ours)
+            numpy.random.set_state(theirs)
+
+
 def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
     """The module with its own initial values; the process's random numbers stay as they were.
 
     Raises:
         InvalidData: the task's build gives none.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(seed)
+    with _seeded(seed), torch.device("cpu"):
         try:
             module = task.builder()(width, depth)
         except Exception as error:

@@ -71,8 +71,8 @@ def forwarded(module: nn.Module, inputs: Tensor, task: str) -> Tensor:
         raise InvalidData(
             f"forward of the module of task {task!r} failed on inputs {list(inputs.shape)} of {inputs.dtype}{watch.place}: "
             f"{type(error).__name__}: {error}",
-            "it is called as module(inputs) with inputs [batch, *input_shape], one example or many; float64 must pass, "
-            "too: convert no dtype, and make constant tensors buffers",
+            "it is called as module(inputs) with inputs [batch, *input_shape], one example or many; float32 and "
+            "float64 must pass: convert no dtype, and make constant tensors buffers",
         ) from error
     return found
 

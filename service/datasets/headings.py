@@ -1,5 +1,6 @@
 """Checks the names of a table's columns, and finds the one that is learned."""
 
+import re
 from collections.abc import Sequence
 
 from service.datasets.errors import BadData
@@ -7,6 +8,8 @@ from service.datasets.pool import LONGEST_NAME, MOST_FEATURES
 from service.datasets.targets import is_number
 
 DEFAULT_TARGET = "target"
+ROW_NUMBERS = "; row numbers that another program wrote, as pandas does without index=False, are no column: leave it out"
+_UNNAMED = re.compile(r"Unnamed: \d+")
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -21,8 +24,12 @@ def check_names(names: Sequence[str]) -> None:
         raise BadData(f"the table has one column, '{names[0][:60]}'; expected a target and at least one feature")
     for index, name in enumerate(names):
         if not name:
-            row_names = "; row numbers that another program wrote, as pandas does without index=False, are no column"
-            raise BadData(f"column {index + 1} has no name in the first line{row_names if index == 0 else ''}")
+            last = "; a line that ends in the separator has one more column" if index == len(names) - 1 else ""
+            raise BadData(f"column {index + 1} has no name in the first line{ROW_NUMBERS if index == 0 else last}")
+        if _UNNAMED.fullmatch(name):
+            raise BadData(
+                f"column {index + 1} is called '{name}', as pandas calls one without a name{ROW_NUMBERS}", given=name
+            )
         if len(name) > LONGEST_NAME or not name.isprintable():
             raise BadData(
                 f"the name of column {index + 1} has {len(name)} characters; allowed: at most {LONGEST_NAME} printable "

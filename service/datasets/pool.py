@@ -18,7 +18,8 @@ MOST_CLASSES = 1000
 LONGEST_NAME = 200
 """Characters of the name of a class or column, at most: names stand in lists, labels and tables."""
 MOST_WHOLE_NUMBERS = 100
-"""Distinct whole numbers up to which a target is recognised as classes, where each stands there five times on average."""
+"""Distinct whole numbers up to which a target is recognised as classes, where each is there ``EACH`` times on average."""
+EACH = 5
 MOST_FEATURES = 16_384
 
 
@@ -157,7 +158,7 @@ def labelled(target: Target, kind: str | None) -> tuple[NDArray[Any], tuple[str,
             "learn; name another target",
             target.pointer,
         )
-    recognised = whole and not target.quantity and distinct <= MOST_WHOLE_NUMBERS and 5 * distinct <= len(values)
+    recognised = whole and not target.quantity and distinct <= MOST_WHOLE_NUMBERS and EACH * distinct <= len(values)
     if kind is None and target.code is not None and not recognised:
         raise BadData(
             f"{target.name} has values with leading zeros such as '{target.code}', which are names of classes or numbers; "

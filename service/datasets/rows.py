@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.datasets.errors import BadData, TooLarge
 from service.datasets.headings import check_names, target_column
 from service.datasets.targets import asks_for_decimal, is_number
-from windtunnel.delimited import NAMES, Cell, Decimal, decimal_of, is_written_number, plain
+from windtunnel.delimited import NAMES, Cell, Decimal, decimal_of, is_written_number, plain, refuse_thousands
 
 MOST_CELLS = 1 << 26
 Numbers = tuple[NDArray[np.float64], list[str], NDArray[np.int64]]
@@ -43,6 +43,8 @@ class DelimitedTable:
             try:
                 found = self._numbers(None)
                 if not asks_for_decimal(set(found[1]), kind):
+                    if self.delimiter == ";":
+                        refuse_thousands(self._cells(kind))
                     return self._finite(found), None
                 del found
             except _WrittenNumber:
@@ -119,10 +121,15 @@ class DelimitedTable:
 
     def _blame_length(self, number: int, cells: Sequence[str]) -> None:
         """Raise BadData for a row that is longer or shorter than the names."""
-        last = cells[-1].strip()[:60]
+        last, sign = cells[-1].strip()[:60], f"the separator, a {NAMES[self.delimiter]},"
+        why = f"a cell that holds {sign} needs quotes"
+        if len(cells) < len(self.names):
+            why = f"from column '{self.names[len(cells)]}' on, cells are missing: write {sign} for each of them"
+        elif not last:
+            why = f"{sign} at its end makes another cell; take it away, or a cell that holds it needs quotes"
         raise BadData(
             f"row {number} has {len(cells)} cells; expected {len(self.names)}, one for each column. Its last cell is "
-            f"'{last}'; a cell that holds the separator, a {NAMES[self.delimiter]}, needs quotes",
+            f"'{last}'; {why}",
             given=last,
         )
 

@@ -9,6 +9,8 @@ LEAST_DEVIATION = 1e-6
 """Deviation of a feature that never changes: it becomes zero."""
 ROUNDING = 2.0**-50
 """Relative spread up to which values in double precision differ by how they were rounded, and by nothing else."""
+FAR = 2.0**-40
+"""Relative spread below which values are so far from zero that the rounding of their mean shows in their deviation."""
 TOLERANCE = 1e-5
 """Most that single precision may move a standardised value."""
 CONSTANT_TOLERANCE = 1e-2
@@ -44,6 +46,10 @@ def scaling(trained: Array, others: tuple[Array, ...], axis: Axis) -> tuple[list
     for at in np.flatnonzero(~constant & (deviation < 1e-100)):  # squares of these are beyond double precision
         values = trained[:, at] if trained.ndim == 2 and axis == 0 else trained
         deviation[at] = (values.astype(np.float64) / (high[at] - low[at])).std() * (high[at] - low[at])
+    far = np.maximum(np.abs(low), np.abs(high)) * FAR > high - low
+    for at in np.flatnonzero(~constant & far):  # the mean of these is rounded, and must not be in their deviation
+        values = trained[:, at] if trained.ndim == 2 and axis == 0 else trained
+        deviation[at] = (values.astype(np.float64) - low[at]).std()
     if constant.any():
         reach = np.max([np.zeros_like(mean), *(_reach(part, mean, axis) for part in (trained, *others))], axis=0)
         known = np.where(reach > 0, np.maximum(reach, np.abs(mean) * 2.0**-30), LEAST_DEVIATION)
@@ -84,7 +90,8 @@ def stored(values: Array, trained: NDArray[np.int64], axis: Axis) -> Array:
 def unresolved(values: Array) -> int | None:
     """The first feature of values [examples, features] whose differences double precision does not hold, or None.
 
-    Whole numbers from 2^53 on that came out equal are among them: what was written may have differed.
+    Whole numbers from 2^53 on that came out equal are among them: what was written may have differed. Those below are
+    exact; where they differ by no more than rounding does in other numbers, they would be taken for a constant.
     """
     low, high = (each.astype(np.float64) for each in (values.min(axis=0), values.max(axis=0)))
     largest, spread = np.maximum(np.abs(low), np.abs(high)), high - low
@@ -92,6 +99,10 @@ def unresolved(values: Array) -> int | None:
         rounding = largest[at] * 2.0**-53
         deviation = float(values[:, at].astype(np.float64).std()) if spread[at] > 0 else 0.0
         noise = spread[at] <= ROUNDING * largest[at]
+        if largest[at] < WHOLE and not np.mod(values[:, at].astype(np.float64), 1).any():
+            if noise and spread[at] > 0:
+                return int(at)
+            continue
         if rounding > MOST_ROUNDING * deviation and (largest[at] >= WHOLE or not noise):
             return int(at)
     return None

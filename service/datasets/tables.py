@@ -14,12 +14,19 @@ from service.datasets.headings import check_names, target_column
 from service.datasets.pool import Pool, check_range, check_size, pooled
 from service.datasets.rows import MOST_CELLS, DelimitedTable
 from service.datasets.targets import asks_for_decimal, target_of
-from windtunnel.delimited import SAMPLE, Cell, Decimal, Delimiter, UnclearText, decimal_of, delimiter_of
+from windtunnel.delimited import SAMPLE, TELLS_SEPARATOR, Cell, Decimal, Delimiter, UnclearText, decimal_of, delimiter_of
 
 BATCH = 1 << 14
 """Rows of a parquet file that are read at once."""
-_TELLS_SEPARATOR = re.compile("sep=([,;|\t])\r?\n", re.IGNORECASE)
-"""First line by which spreadsheets are told the separator."""
+SIGNATURES = {
+    b"\xff\xfe": "in UTF-16",
+    b"\xfe\xff": "in UTF-16",
+    b"PK\x03\x04": "a zip archive, as workbooks (.xlsx, .ods) are",
+    b"\x1f\x8b": "packed by gzip",
+    b"PAR1": "parquet",
+}
+"""First bytes of a file -> what it is."""
+NUL = "the file has NUL bytes, as text in UTF-16 has; save the table as CSV in UTF-8"
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 """Name that pandas gives to row labels that have none."""
 
@@ -51,7 +58,9 @@ def read_csv(
         sample = text.read(SAMPLE)
         if not sample.strip():
             raise BadData("the file is empty; expected a line of column names and rows of numbers")
-        told = _TELLS_SEPARATOR.match(sample)
+        if "\0" in sample:
+            raise BadData(NUL)
+        told = TELLS_SEPARATOR.match(sample)
         looked, whole = sample[told.end() :] if told else sample, len(sample) < SAMPLE
         preferred: Any = "\t" if tabs else told[1] if told else None
         sign = delimiter or delimiter_of(looked, whole=whole, preferred=preferred)
@@ -61,7 +70,31 @@ def read_csv(
     except UnclearText as error:
         raise BadData(error.message, f"/{error.field}", error.given) from error
     except UnicodeDecodeError as error:
-        raise BadData(f"the file is no text in UTF-8 ({error.reason}); save the table as CSV in UTF-8") from error
+        raise _no_text(text.buffer) from error
+
+
+def _no_text(file: BinaryIO) -> BadData:
+    """The refusal of a file that is no text in UTF-8, with the first line that is none."""
+    file.seek(0)
+    begins = file.read(4)
+    known = next((what for signature, what in SIGNATURES.items() if begins.startswith(signature)), None)
+    if known is not None:
+        return BadData(f"the file is {known}, and no CSV in UTF-8; save the table as CSV in UTF-8")
+    file.seek(0)
+    for number, line in enumerate(file, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            if b"\0" in line:
+                break
+            word = max(line[: error.start].rfind(sign) for sign in (b" ", b",", b";", b"\t", b"|", b'"')) + 1
+            shown = line[word : error.end + 20].decode("cp1252", errors="replace").strip()[:40]
+            return BadData(
+                f"the file is no text in UTF-8: row {number} has a byte {line[error.start]:#04x} at '{shown}', if that is "
+                "Windows' or Latin-1's spelling; save the table as CSV in UTF-8",
+                given=shown if shown.isprintable() else None,
+            )
+    return BadData(NUL)
 
 
 def read_parquet(file: BinaryIO, target: str | None, kind: str | None, *, decimal: Decimal | None = None) -> Pool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.datasets.errors import BadData
-from service.datasets.pool import Target
+from service.datasets.pool import EACH, Target
 from service.datasets.scaling import WHOLE
 from windtunnel.delimited import Decimal, is_grouped, is_written_number, plain
 
@@ -97,6 +97,8 @@ def target_of(
             column.refuse_missing(
                 words, "a finite value in every row. If it is the name of a class, say kind classification"
             )
+        if odd and column.is_mostly(known):
+            column.refuse_among_numbers(odd[0])
         if all(cell in known or _is_near_number(cell) for cell in column.first):
             column.refuse_near_number(next(cell for cell in column.first if cell not in known))
     return Target(None, cells, column.where, "/target", rows=rows)
@@ -135,6 +137,20 @@ class _Column:
             f"{self.where}, the target, {shown} in row {self.rows[index]} ({count} rows are like that); allowed: {allowed}",
             "/target",
             cell,
+        )
+
+    def is_mostly(self, known: AbstractSet[str]) -> bool:
+        """Whether at least half of the cells are numbers, so many different ones that they are no classes."""
+        count = sum(cell in known for cell in self.cells)
+        return 2 * count >= len(self.cells) and EACH * len(known) > count
+
+    def refuse_among_numbers(self, cell: str) -> None:
+        """Raise BadData for text in a column of numbers."""
+        raise BadData(
+            f"{self.where}, the target, has '{cell[:LONGEST_SHOWN]}' in row {self.rows[self.first[cell]]} among numbers; "
+            "allowed: a number in every row, or say kind classification if these are names of classes",
+            "/target",
+            cell[:LONGEST_SHOWN],
         )
 
     def refuse_near_number(self, cell: str) -> None:

@@ -71,6 +71,14 @@ def task_name(spec: JobSpec) -> str:
         return spec.task
 
 
+def unit(spec: JobSpec) -> str:
+    """Unit of a job's losses, after a comma; empty where its data set is gone."""
+    try:
+        return f", {spec.info.unit}"
+    except UnknownTask:
+        return ""
+
+
 def sparkline(values: Sequence[float]) -> str:
     """``points`` of an SVG polyline in a box of 96 by 26; empty for less than two values."""
     if len(values) < 2:
@@ -101,6 +109,7 @@ def _environment() -> Environment:
         "duration": duration,
         "words": words,
         "task_name": task_name,
+        "unit": unit,
     }
     environment.globals |= {"estimate": estimate, "asset": asset, "version": windtunnel.__version__}
     return environment

@@ -164,6 +164,23 @@ def test_whole_numbers_past_double_precision_are_refused_by_column(largest):
         npz(x=np.array([[index, largest + index] for index in range(ROWS)], dtype=np.uint64), y=SPREAD)
 
 
+@pytest.mark.parametrize("start", [10**9, 10**15])
+def test_whole_numbers_that_double_precision_holds_are_told_apart(start, tmp_path):
+    numbers = [start + index % 7 for index in range(ROWS)]
+    _, data = standardised(csv({"n": list(map(str, numbers)), "y": [repr(float(each)) for each in SPREAD]}), tmp_path)
+    rows = split_pool(np.zeros(ROWS), 0)[0]
+    right = exactly([Fraction(each) for each in numbers], rows)
+    found = data.train.inputs[:, 0].double().numpy()
+    assert np.allclose(found - found[0], [float(right[row] - right[rows[0]]) for row in rows], atol=1e-5)
+
+
+def test_whole_numbers_that_would_be_taken_for_a_constant_are_refused():
+    ids = [str(9 * 10**15 + index % 7) for index in range(ROWS)]
+    numbers = [repr(float(each)) for each in SPREAD]
+    with pytest.raises(BadData, match=r"column 'id' has numbers such as .* whose differences double"):
+        csv({"id": ids, "x": numbers, "y": numbers})
+
+
 def test_nanoseconds_over_an_hour_are_told_apart(tmp_path):
     ticks = [1_700_000_000_000_000_000 + int(1e9 * time) for time in TIMES]
     _, data = standardised(csv({"t": [str(each) for each in ticks], "y": [repr(float(each)) for each in SPREAD]}), tmp_path)

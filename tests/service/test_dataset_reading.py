@@ -119,7 +119,7 @@ def test_a_bad_cell_is_named(column, row, value, message):
         (b"only\n1\n", "the table has one column"),
         (b"a,%b\n1,2\n" % (b"b" * 201), "the name of column 2 has 201 characters"),
         (b"a,b\n\xff\xfe,1\n", "no text in UTF-8"),
-        (b"\x00\x01", "has one column|no CSV"),
+        (b"\x00\x01", "the file has NUL bytes, as text in UTF-16"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(content, message):

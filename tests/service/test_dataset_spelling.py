@@ -217,6 +217,58 @@ def test_a_refusal_quotes_the_cell_its_row_and_its_column(columns, options, mess
         read("x,y\n" + "\n".join(f"{row['x']},{row['y']}" for row in rows) + "\n", **options)
 
 
+@pytest.mark.parametrize("word", ["<NA>", "NaT", "missing", "n.a.", "#DIV/0!", "(1.5)", "12 kg"])
+def test_a_word_among_numbers_is_quoted_and_makes_no_classes_of_them(word):
+    cells = [word if index == 3 else repr(index / 7) for index in range(ROWS)]
+    with pytest.raises(BadData) as caught:
+        labels_of(cells)
+    assert f"has '{word}' in row 5 among numbers" in caught.value.message and caught.value.pointer == "/target"
+    assert named(labels_of(["1", "2", word]))[:3] == ["1", "2", word]
+
+
+def test_points_between_semicolons_that_may_all_stand_between_thousands_are_asked_about():
+    def prices(more: str) -> str:
+        return "a;y\n" + "".join(f"{more if index == 7 else index};{index + 1}.{index:03d}\n" for index in range(ROWS))
+
+    with pytest.raises(BadData, match=r"column 'y', row 2, has '1\.000', .* 1\.000 where .* and 1000 where") as caught:
+        read(prices("7"))
+    assert caught.value.pointer == "/decimal"
+    assert read(prices("7"), decimal=",").labels[1] == 2001 and read(prices("7"), decimal=".").labels[1] == np.float32(
+        2.001
+    )
+    assert read(prices("0.5")).labels[1] == np.float32(2.001)
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "message"),
+    [
+        ("a,y,", "{0},{0},", "column 3 has no name .* a line that ends in the separator"),
+        ("a,y", "{0},{0},", "row 2 has 3 cells; .* at its end makes another cell"),
+        ("a,b,y", "{0},{0}", "row 2 has 2 cells; .* from column 'y' on, cells are missing"),
+        ("Unnamed: 0,a,y", "{0},{0},{0}", "column 1 is called 'Unnamed: 0', .* leave it out"),
+        (",a,y", "{0},{0},{0}", "column 1 has no name .* leave it out"),
+    ],
+)
+def test_lines_that_other_programs_write_are_named(head, row, message):
+    with pytest.raises(BadData, match=message):
+        read(f"{head}\n" + "".join(row.format(index) + "\n" for index in range(ROWS)))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("latin-1", "row 9 has a byte 0xfc at 'für'"),
+        ("cp1252", "row 9 has a byte 0xfc at 'für'"),
+        ("utf-16", "the file is in UTF-16"),
+        ("utf-16-le", "NUL bytes, as text in UTF-16"),
+    ],
+)
+def test_a_table_in_another_encoding_is_named_with_the_row(encoding, message):
+    text = "x,y\n" + "".join(f"{index},{'für' if index > 6 else 'vor'}\n" for index in range(ROWS))
+    with pytest.raises(BadData, match=f"{message}.*save the table as CSV in UTF-8"):
+        read(text.encode(encoding))
+
+
 @pytest.mark.parametrize("decimal", [".", ","])
 def test_time_to_read_grows_with_the_rows_alone(decimal):
     """A look at every pair of 50,000 different targets would take minutes."""

@@ -1,5 +1,7 @@
 """One best loss, on fresh seeds, in the same words on every page, in the client and on the command line."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import update
 from typer.testing import CliRunner
@@ -11,12 +13,12 @@ from tests.service.conftest import Jobs, tune_result
 from windtunnel import Client
 from windtunnel.cli.app import app
 from windtunnel.types import BestPoint, Failure, TuneResult
-from windtunnel.types.verdicts import Gain
+from windtunnel.types.verdicts import ConstantAnswer, Gain
 
 NONE = "no gain beyond noise"
 
 
-def succeeded(work: Jobs, *, start: tuple[float, float], best: tuple[float, float], gain: Gain | None = None) -> str:
+def succeeded(work: Jobs, *, start: tuple[float, float], best: tuple[float, float], **facts: Any) -> str:
     """A job whose search saw a loss of 0.5 at its best, and whose fresh seeds say something else."""
     lease = work.running()
     with work.database.transaction() as session:
@@ -28,7 +30,7 @@ def succeeded(work: Jobs, *, start: tuple[float, float], best: tuple[float, floa
             )
             for name, (point, mean, stderr) in points.items()
         }
-        leases.succeed(session, lease, whole.model_copy(update={**changed, "gain": gain}))
+        leases.succeed(session, lease, whole.model_copy(update={**changed, **facts}))
     return lease.job_id
 
 
@@ -42,7 +44,7 @@ def places(client, job_id: str) -> dict[str, str]:
             "list": client.get("/").text.split('id="new"')[0],
             "page": client.get(f"/jobs/{job_id}").text,
             "repr": repr(job),
-            "cli list": cli.invoke(app, ["list", "--url", url], env={"COLUMNS": "200"}).stdout,
+            "cli list": cli.invoke(app, ["list", "--url", url], env={"COLUMNS": "400"}).stdout,
             "cli show": cli.invoke(app, ["show", job_id, "--url", url]).stdout,
         }
         if job.state == "succeeded":
@@ -72,6 +74,15 @@ def test_the_best_loss_is_the_one_of_fresh_seeds_everywhere(client, work, start,
         assert verdict in text, place
         assert (NONE in text) is (verdict == NONE), place
         assert "search's seeds" not in text, place
+
+
+@pytest.mark.parametrize("loss", [0.2499, 0.25, 0.2501])
+def test_a_best_loss_that_is_no_better_than_a_constant_answer_is_called_that_everywhere(client, work, loss):
+    constant = ConstantAnswer(answer="the mean of the training targets", loss=loss)
+    job_id = succeeded(work, start=(0.75, 0.01), best=(0.25, 0.01), gain=None, constant=constant)
+    said = f"no better than always answering the mean of the training targets, {loss:g}: nothing was learned"
+    for place, text in places(client, job_id).items():
+        assert (said in " ".join(text.split())) is (loss <= 0.25), place
 
 
 def test_a_job_of_an_older_version_is_judged_by_its_result(client, work):
@@ -111,3 +122,9 @@ def test_a_later_report_of_progress_leaves_the_judged_point(work):
     with work.database.snapshot() as session:
         best = jobs.get(session, job_id, owner=LOCAL).best
     assert isinstance(best, BestPoint) and (best.loss, best.outer_step) == (0.4, 1)
+
+
+@pytest.mark.parametrize(("task", "unit"), [("digits", "nats"), ("diabetes", "squared error")])
+def test_losses_on_the_page_have_the_unit_of_their_task(client, work, task, unit):
+    text = client.get(f"/jobs/{work.succeeded(task=task)}").text
+    assert f"Validation loss, {unit}<" in text and (f"Loss, {unit}<" in text) and ("nats<" in text) is (unit == "nats")

@@ -139,7 +139,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "-100": (
         lambda: one(1, lambda x, y: (x, torch.where(y == 0, -100, y))),
         {},
-        r"\(validation labels\) are -100 at the least",
+        r"\(validation labels\) are -100 at the least.* leave those examples out of the data",
+    ),
+    "-100 in text": (
+        lambda: each(lambda x, y: (x.long().abs(), torch.where(x > 0, -100, 1))),
+        {"kind": "language"},
+        r"\(training labels\) are -100 at the least.* a token of its own.* ignore_index=0",
     ),
     "too many classes": (points, {"classes": 2}, r"have class 2 in row \d+; classes=2 allows 0 to 1"),
     "one class": (lambda: each(lambda x, y: (x, 0 * y)), {}, "nothing to tell apart"),

@@ -157,6 +157,63 @@ def test_a_tune_with_class_weights_differs_from_one_without():
     torch.testing.assert_close(criterion(outputs, labels), weighted(outputs, labels))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_weights_of_a_loss_that_is_a_module_are_taken_in_the_precision_of_the_outputs(dtype):
+    data = points()
+    own = nn.CrossEntropyLoss(weight=WEIGHTS.to(dtype))
+    by_module, by_hand = (windtunnel.tune(Net, data, loss=loss, **LEAN) for loss in (own, weighted))
+    assert by_module.best.validation == by_hand.best.validation
+    assert own.weight.dtype == dtype
+    outputs, labels = torch.randn(64, 3), data[0][1]
+    criterion = windtunnel.torch.criterion(by_module.plan(width=16, force=True), loss=own)
+    torch.testing.assert_close(criterion(outputs, labels), weighted(outputs, labels))
+
+
+class LearnedTemperature(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs / self.temperature, labels)
+
+
+LEARNED = torch.zeros((), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda y, t: functional.cross_entropy(y, t, weight=WEIGHTS), r"float64.*weight=W.to\(outputs.dtype\)"),
+        (lambda y, t: functional.cross_entropy(y, t, weight=WEIGHTS.double()), r"float32.*weight=W.to\(outputs.dtype\)"),
+        (lambda y, t: functional.cross_entropy(y, t) * WEIGHTS.double()[0], "gives torch.float64 for outputs .*float32"),
+        (LearnedTemperature(), "a parameter to train, 'temperature'.* move it into the module"),
+        (lambda y, t: functional.cross_entropy(y, t) * (-LEARNED).exp() + LEARNED, "a tensor that requires a gradient"),
+        (lambda y, t: (functional.cross_entropy(y, t), {}), "gives a tuple of 2, no tensor.* give one tensor"),
+        (lambda y, t: functional.cross_entropy(y, t).detach().numpy(), "gives .*, no tensor.* must have a gradient"),
+        (functional.multi_margin_loss, "no second derivative; write it out"),
+        (lambda y, t: functional.cross_entropy(y.detach(), t), "nothing in it may be detached"),
+        (nn.CrossEntropyLoss(weight=WEIGHTS, label_smoothing=0.1), "class weights together with label smoothing"),
+        (lambda y, t: (y - functional.one_hot(t)).square().mean(), r"F.one_hot\(labels, outputs.shape\[-1\]\)"),
+    ],
+)
+def test_a_loss_that_fails_is_told_what_would_do_in_its_case(loss, message):
+    with pytest.raises(InvalidData, match=f"(?s){message}"):
+        checked(loss, points())
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (nn.CrossEntropyLoss(), r"F.cross_entropy\(outputs.flatten\(0, 1\), labels.flatten\(\)\)"),
+        (lambda y, t: functional.cross_entropy(y[t != 0], t[t != 0]), "multiply by it"),
+    ],
+)
+def test_a_loss_of_text_that_fails_is_told_what_would_do(loss, message):
+    with pytest.raises(InvalidData, match=message):
+        checked(loss, texts(), "language", Reader)
+
+
 def test_weights_of_sources_need_the_loss_of_each_example():
     data = points()
     labels = [(x, y, torch.arange(64) % 2) for x, y in data]

@@ -1,5 +1,6 @@
 """A loss of one's own: the built-in one's numbers where it is the same, central differences where it is not."""
 
+import re
 from typing import Any
 
 import pytest
@@ -163,7 +164,7 @@ def test_a_plan_remembers_the_loss_and_nothing_uses_another_in_silence():
         (lambda outputs, labels: outputs[labels], "failed on outputs|IndexError|gives shape"),
         (lambda outputs, labels: squared_hinge(outputs, labels).mean().item() * outputs.sum(), "differentiated twice"),
         (lambda outputs, labels: squared_hinge(outputs.detach(), labels), "nothing in it may be detached"),
-        (nn.CrossEntropyLoss(weight=torch.ones(2)), "float64 must pass"),
+        (nn.CrossEntropyLoss, r"give an object of it: CrossEntropyLoss\(\)"),
         (
             lambda outputs, labels: functional.cross_entropy(outputs, labels) + (outputs - outputs.mean(0)).square().mean(),
             "nothing that compares examples",
@@ -171,9 +172,9 @@ def test_a_plan_remembers_the_loss_and_nothing_uses_another_in_silence():
     ],
 )
 def test_a_loss_that_cannot_be_used_is_refused_with_what_would_do(loss, message):
-    with pytest.raises(InvalidData) as caught:
+    with pytest.raises((InvalidData, InvalidRequest)) as caught:
         windtunnel.tune(Net, data(), loss=loss, **LEAN)
-    assert any(part in f"{caught.value} {caught.value.hint}" for part in message.split("|"))
+    assert any(part in str(caught.value) or re.search(part, str(caught.value)) for part in message.split("|"))
 
 
 @pytest.mark.parametrize(

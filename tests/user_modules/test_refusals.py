@@ -123,9 +123,48 @@ class Misshapen(Unfit):
         return super().forward(inputs)[:, :1]
 
 
+class Halved(Unfit):
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.half()
+
+
+class BrainHalved(Unfit):
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.bfloat16()
+
+
+class InDouble(Unfit):
+    """Computes in float64 whatever it is given."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.double()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.double())
+
+
+class Recurrent(Unfit):
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.first = nn.GRU(5, width)
+
+
+class Probable(Unfit):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).softmax(-1)
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [
+        (Halved, "parameter 'head.weight' .* is torch.float16; allowed .* build the module in float32"),
+        (BrainHalved, "parameter 'head.weight' .* is torch.bfloat16; allowed .* build the module in float32"),
+        (InDouble, "in layer 'first' .* float32 and float64 must pass: convert no dtype"),
+        (Recurrent, "layer 'first' .* is a GRU which torch computes by fused code"),
+        (Probable, "gives probabilities.*leave the softmax at the end of the module out"),
         (Batched, "layer 'norm' .* is a BatchNorm1d that keeps running statistics"),
         (Dropped, "layer 'drop' .* is a Dropout with dropout 0.1"),
         (Encoded, "dropout 0.1, which draws random numbers"),
@@ -142,6 +181,24 @@ class Misshapen(Unfit):
 def test_what_the_engine_cannot_train_is_refused_with_the_layer_or_the_reason(module, message):
     with pytest.raises(InvalidData, match=message):
         windtunnel.tune(module, data(), **SMALL)
+
+
+def test_a_module_in_float64_is_tuned_as_the_same_in_float32():
+    class Doubled(Unfit):
+        def __init__(self, width: int) -> None:
+            super().__init__(width)
+            self.double()
+
+    lean = {**SMALL, "outer": {"steps": 1, "finish_seeds": 2}, "parametrization": "standard"}
+    double, single = (windtunnel.tune(module, data(), **lean) for module in (Doubled, Unfit))
+    assert double.best == single.best
+
+
+def test_a_module_that_ends_in_a_softmax_may_have_a_loss_of_probabilities():
+    lean = {**SMALL, "outer": {"steps": 1, "finish_seeds": 2}, "parametrization": "standard"}
+    built_in = windtunnel.tune(Unfit, data(), **lean)
+    own = windtunnel.tune(Probable, data(), loss=lambda p, labels: nn.functional.nll_loss(p.log(), labels), **lean)
+    assert own.best.validation.mean == pytest.approx(built_in.best.validation.mean, rel=1e-3)
 
 
 def test_a_start_that_no_plan_can_give_is_refused():

@@ -52,13 +52,17 @@ class SpecError(WindtunnelError):
     """A spec file, an override or a setting cannot be read."""
 
 
+class NotForecast(WindtunnelError):
+    """A forecast that cannot be made, kept or settled."""
+
+
 # The first match decides: subclasses stand before their base classes.
 _CODES: tuple[tuple[tuple[type[WindtunnelError], ...], ExitCode], ...] = (
     ((JobFailed, JobCancelled), ExitCode.NEGATIVE),
     ((ValidationFailed, InvalidRequest, SpecError), ExitCode.USAGE),
     ((ConnectionFailed,), ExitCode.UNREACHABLE),
     ((ServerError, UnexpectedAnswer), ExitCode.SERVER),
-    ((ApiError,), ExitCode.REFUSED),
+    ((ApiError, NotForecast), ExitCode.REFUSED),
     ((WaitTimeout,), ExitCode.TIMEOUT),
 )
 

@@ -124,6 +124,10 @@ class NotFinished(Conflict):
     """The job has no result yet, or ended without one (409, ``not-finished``)."""
 
 
+class JobNotEnded(Conflict):
+    """The job cannot be deleted before it has ended (409, ``job-not-ended``); cancel it first."""
+
+
 class DatasetInUse(Conflict):
     """A job that has not ended uses the data set (409, ``dataset-in-use``)."""
 
@@ -181,6 +185,10 @@ class RateLimited(ApiError):
     """The server got too many requests (429, ``rate-limited``), even after the client waited ``retry_after`` seconds."""
 
 
+class TooManyAtOnce(RateLimited):
+    """The owner has as many event streams, uploads or test messages under way as allowed (429, ``too-many-at-once``)."""
+
+
 class ServerError(ApiError):
     """The server failed (5xx)."""
 
@@ -195,6 +203,10 @@ class DatabaseAway(ServerError):
 
 class NotReady(ServerError):
     """The server cannot take and run jobs (503, ``not-ready``); the message says what is wrong."""
+
+
+class DiskFull(ServerError):
+    """The server has no room left, and kept nothing of the request (507, ``disk-full``)."""
 
 
 class JobFailed(WindtunnelError):
@@ -235,6 +247,7 @@ BY_TYPE: dict[str, type[ApiError]] = {
     "not-found": NotFound,
     "method-not-allowed": MethodNotAllowed,
     "not-finished": NotFinished,
+    "job-not-ended": JobNotEnded,
     "dataset-in-use": DatasetInUse,
     "too-many-datasets": TooManyDatasets,
     "transfer-refused": TransferRefused,
@@ -248,9 +261,11 @@ BY_TYPE: dict[str, type[ApiError]] = {
     "fork-refused": ForkRefused,
     "law-refused": LawRefused,
     "rate-limited": RateLimited,
+    "too-many-at-once": TooManyAtOnce,
     "internal-error": InternalError,
     "database-away": DatabaseAway,
     "not-ready": NotReady,
+    "disk-full": DiskFull,
 }
 """Type of a problem document -> its exception."""
 BY_STATUS: dict[int, type[ApiError]] = {

@@ -15,8 +15,8 @@ NEAR_ONE = frozenset({"momentum", "beta1", "beta2"})
 
 
 def loss(steps: Sequence[OuterStep], *, theme: Theme = "light") -> go.Figure:
-    """Figure of the validation loss (nats) over outer steps, its standard error over seeds, and the cost in plain runs."""
-    figure = _figure(theme, x="outer step", y="validation loss, nats", height=340)
+    """Figure of the validation loss over outer steps, its standard error over seeds, and the cost in plain runs."""
+    figure = _figure(theme, x="outer step", y="validation loss", height=340)
     at = [step.outer_step for step in steps]
     # A step at which every run diverged has no loss: a gap in the line.
     losses = [step.loss for step in steps]
@@ -71,7 +71,7 @@ def scout(step: OuterStep, *, theme: Theme = "light") -> go.Figure:
     if step.sweep is None:
         raise ValueError(f"outer step {step.outer_step} has no scout sweep; only step 0 of a job with outer.scout has one")
     rates, losses = step.sweep["learning_rate"], step.sweep["loss"]
-    figure = _figure(theme, x="learning rate", y="validation loss, nats", height=330)
+    figure = _figure(theme, x="learning rate", y="validation loss", height=330)
     figure.update_xaxes(log_axis(rates))
     figure.add_scatter(x=rates, y=losses, mode="lines+markers", name="sweep", line={"color": ACCENT, "width": 2.2})
     if losses:
@@ -154,7 +154,7 @@ def schedule(curve: ScheduleCurve, *, theme: Theme = "light") -> go.Figure:
     return figure
 
 
-def comparison(losses: Mapping[str, LossEstimate], *, y: str = "test loss, nats", theme: Theme = "light") -> go.Figure:
+def comparison(losses: Mapping[str, LossEstimate], *, y: str = "test loss", theme: Theme = "light") -> go.Figure:
     """Figure of losses as bars with one standard error, such as a plan against the default; the lowest is highlighted."""
     best = min(losses, key=lambda name: losses[name].mean, default=None)
     figure = _figure(theme, x="", y=y, height=340)
@@ -173,7 +173,7 @@ def comparison(losses: Mapping[str, LossEstimate], *, y: str = "test loss, nats"
 
 def tuning(result: TuneResult, *, theme: Theme = "light") -> go.Figure:
     """Figure of a finished job: losses before and after on fresh seeds, and the change of each hyperparameter."""
-    titles = ("loss on fresh seeds, nats", "hyperparameters")
+    titles = ("loss on fresh seeds", "hyperparameters")
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, column_widths=[0.4, 0.6], horizontal_spacing=0.2)
     ends = (("start", result.start, MUTED), ("tuned", result.best, ACCENT))
     for name, point, colour in ends:

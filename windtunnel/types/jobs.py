@@ -7,7 +7,7 @@ from windtunnel.types.base import Response
 from windtunnel.types.estimates import MachineSpeed
 from windtunnel.types.results import PointEvaluation
 from windtunnel.types.spec import JobSpec
-from windtunnel.types.verdicts import Gain, estimate
+from windtunnel.types.verdicts import ConstantAnswer, Gain, estimate
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 JobSort = Literal["created", "name", "task", "state", "loss", "cost"]
@@ -68,9 +68,11 @@ class BestPoint(CurrentPoint):
     """Seeds of the loss. search: those of its outer step, which luck flatters; fresh: seeds that the search never saw."""
     gain: Gain | None = None
     """Fall of the loss since the start of the search, on fresh seeds; None before they have judged."""
+    constant: ConstantAnswer | None = None
+    """A constant answer, which a model that has learned is better than; None before fresh seeds have judged."""
 
     @classmethod
-    def judged(cls, best: PointEvaluation, gain: Gain, outer_step: int) -> Self:
+    def judged(cls, best: PointEvaluation, gain: Gain, outer_step: int, constant: ConstantAnswer | None = None) -> Self:
         """The best point of a result, on fresh seeds; ``outer_step`` is the last of the search."""
         return cls(
             outer_step=outer_step,
@@ -79,6 +81,7 @@ class BestPoint(CurrentPoint):
             hyperparameters=best.hyperparameters,
             judged_on="fresh",
             gain=gain,
+            constant=constant,
         )
 
 
@@ -128,15 +131,18 @@ class Job(Response):
 
     @property
     def verdict(self) -> str:
-        """Words on the best loss: its seeds, and on fresh ones the gain; empty before the first outer step."""
+        """Words on the best loss: its seeds, on fresh ones the gain, and whether it is no better than a constant answer;
+        empty before the first outer step."""
         if self.best is None:
             return ""
         if self.best.judged_on == "search":
             return f"{'' if self.state in TERMINAL_STATES else 'so far, '}on the search's seeds"
-        gain = self.best.gain
+        gain, constant = self.best.gain, self.best.constant
+        unlearned = "" if constant is None or self.best.loss is None else constant.words_on(self.best.loss)
         if gain is None:
-            return "on fresh seeds"
-        return f"on fresh seeds, {gain.words}{' than at the start' if gain.beyond_noise and gain.known else ''}"
+            return f"on fresh seeds{unlearned}"
+        than = " than at the start" if gain.beyond_noise and gain.known else ""
+        return f"on fresh seeds, {gain.words}{than}{unlearned}"
 
 
 class JobPage(Response):

@@ -48,6 +48,8 @@ class TensorFacts(Response):
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
     fan_in: int | None = Field(None, exclude_if=_left_out)
     """Numbers that one output sums over, where a module of one's own tells; None: all dimensions but the first."""
+    over: list[int] | None = Field(None, exclude=True)
+    """Dimensions that one output sums over, where a module of one's own tells; None: not known."""
     padding: int | None = Field(None, exclude_if=is_none)
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
     readout: bool | None = Field(None, exclude_if=_left_out)
@@ -275,6 +277,7 @@ class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from
                     init_std=std,
                     init_value=law.init_value,
                     flipped=law.flipped,
+                    over=law.over,
                     fan_in=fan_in if law.fan_in_fits else None,
                     padding=law.padding,
                     readout=law.readout,

@@ -128,8 +128,17 @@ class PredictedLoss(Response):
     low: float
     high: float
     """Upper end of the 90 % interval of the law's value; ``low`` is the lower end. A single run scatters more."""
+    run_low: float | None = None
+    """Low end of the 90 % interval of a single run."""
+    run_high: float | None = None
     beyond: dict[str, float]
     """Input of the law -> factor by which this run lies beyond the largest that it was fitted to."""
+    residual: float | None = None
+    """Scatter of the fitted runs about the law, in log loss."""
+    held_out_miss: float | None = None
+    """Predicted over actual loss of the largest fitted run, minus 1; None where none was held out."""
+    warnings: list[str] = Field(default_factory=list)
+    """Sentences on what speaks against the law; laws of the fit that disagree come first."""
 
     @property
     def sentence(self) -> str:
@@ -138,7 +147,8 @@ class PredictedLoss(Response):
         far = ", ".join(
             f"{name.replace('_', ' ')} {factor:.3g} times the largest run" for name, factor in self.beyond.items()
         )
-        return f"{told}; extrapolated: {far}" if far else told
+        told = f"{told}; extrapolated: {far}" if far else told
+        return "; ".join([told, *(f"warning: {each}" for each in self.warnings)])
 
 
 class TransferPlan(OfTask, Response):

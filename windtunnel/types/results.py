@@ -11,7 +11,7 @@ from windtunnel.types.responses import BestResponseReport
 from windtunnel.types.scaling import ScalingReport
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.translations import HorizonFit, NoiseScale
-from windtunnel.types.verdicts import Gain, estimate
+from windtunnel.types.verdicts import ConstantAnswer, Gain, estimate
 
 Role = modules.Role
 TensorFacts = modules.TensorFacts
@@ -251,6 +251,9 @@ class TuneResult(Response):
     best: PointEvaluation
     gain: Gain | None = None
     """Fall of the validation loss from start to best, seed by seed; None in results of older versions."""
+    constant: ConstantAnswer | None = None
+    """A constant answer, which a model that has learned is better than; None in results of older versions, and where a loss
+    of one's own has none."""
     schedule: ScheduleCurve
     estimator: EstimatorChoice
     chaos: ChaosReading | None
@@ -285,6 +288,8 @@ class TuneResult(Response):
 
     @property
     def verdict(self) -> str:
-        """The best loss in one line: on fresh seeds, and whether it is lower than at the start beyond noise."""
+        """The best loss in one line: on fresh seeds, whether it is lower than at the start beyond noise, and whether it is
+        no better than a constant answer."""
         start, best = self.start.validation, self.best.validation
-        return f"{best.words} on {best.seeds} fresh seeds, {start.words} at the start: {self.gained.words}"
+        unlearned = "" if self.constant is None else self.constant.words_on(best.mean)
+        return f"{best.words} on {best.seeds} fresh seeds, {start.words} at the start: {self.gained.words}{unlearned}"

@@ -48,6 +48,11 @@ class TaskInfo(Response):
     loss: str | None = None
     """Name of the task's own loss; None: cross-entropy, for a regression the squared error."""
 
+    @property
+    def unit(self) -> str:
+        """Unit of the loss: nats of the cross-entropy, the squared error, or the name of the task's own loss."""
+        return self.loss or ("squared error" if self.kind == "regression" else "nats")
+
 
 class UnknownTask(KeyError):
     """No task of that name is built in or installed here."""

@@ -70,3 +70,17 @@ class Gain(Response):
         if not self.known:
             return "every run diverged at the start"
         return f"lower by {estimate(self.mean, self.stderr)}"
+
+
+class ConstantAnswer(Response):
+    """Validation loss of answering the same whatever the input, by the labels of the training part."""
+
+    answer: str
+    """The answer in words, such as ``the mean of the training targets``."""
+    loss: float
+
+    def words_on(self, loss: float) -> str:
+        """Verdict on a loss that is no better, which begins with a semicolon; nothing on one that is better."""
+        if loss < self.loss:
+            return ""
+        return f"; no better than always answering {self.answer}, {number(self.loss)}: nothing was learned"

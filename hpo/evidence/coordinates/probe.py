@@ -100,8 +100,8 @@ class _Width:
     model: _Activations
     rows: Sequence[TensorRow]
     layout: Layout
-    flipped: frozenset[str]
-    """Names of tensors that are stored as [fan_in, fan_out, ...]."""
+    over: Mapping[str, Sequence[int]]
+    """Name -> dimensions that one output sums over, of tensors that are not stored as [fan_out, fan_in, ...]."""
     tables: frozenset[str]
     """Names of tensors whose rows are looked up or added."""
 
@@ -193,9 +193,9 @@ class Probe:
         dials = self._dials()
         with torch.device("meta"):
             model = _Activations(build(target, task), dials)
-        flipped = frozenset(fact.name for fact in tensors if fact.flipped)
+        over = {fact.name: fact.over or [0, *range(2, len(fact.shape))] for fact in tensors if fact.over or fact.flipped}
         looked_up = frozenset(fact.name for fact in tensors if fact.is_table or fact.name in EMBEDDINGS)
-        return _Width(model, rows, Layout(tensors), flipped, looked_up)
+        return _Width(model, rows, Layout(tensors), over, looked_up)
 
     def _departure(
         self, at: _Width, start: Tensor, state: OptimizerState, tables: Tables, examples: Tensor
@@ -257,11 +257,12 @@ def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], 
         if len(row.shape) < 2 or row.role in ("vector", "scalar"):
             continue
         lookup = row.name in at.tables
-        if row.name in at.flipped and not lookup:
-            first, last = first.transpose(1, 2), last.transpose(1, 2)  # noqa: PLW2901
+        over = [] if lookup else at.over.get(row.name, [])
 
-        def norms(matrices: Tensor, lookup: bool = lookup, multiplier: float = row.multiplier) -> PerSeed:
-            return [multiplier * relative_spectral_norm(matrix, lookup=lookup) for matrix in matrices]
+        def norms(
+            matrices: Tensor, lookup: bool = lookup, over: Sequence[int] = over, multiplier: float = row.multiplier
+        ) -> PerSeed:
+            return [multiplier * relative_spectral_norm(matrix, lookup=lookup, over=over) for matrix in matrices]
 
         weights[row.name], updates[row.name] = norms(last), norms(last - first)
     return weights, updates

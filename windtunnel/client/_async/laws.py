@@ -37,20 +37,24 @@ class AsyncLaws:
         Args:
             csv: a CSV file (a ``Path``) or its text (a ``str``), with a line of headings.
             columns: instead of ``csv``, lists by name: parameters, tokens, loss, batch_size, steps, compute,
-                critical_batch.
+                critical_batch, warmup_steps, run.
             jobs: instead of a table, ids of finished jobs of one task.
-            **options: ``laws``, ``name``, ``held_out``, ``warmup_steps``, ``huber_delta``, ``critical_batch``.
+            **options: ``laws``, ``name``, ``held_out``, ``warmup_steps``, ``huber_delta``, ``critical_batch``,
+                ``allow_narrow``, ``tied_exponents``.
 
         Raises:
             ValidationFailed: the table or an option is wrong; ``errors`` names row and column.
             LawRefused: the table does not determine a law that was asked for, or any law.
-            InvalidRequest: not exactly one table was given.
+            InvalidRequest: not exactly one table was given, or the file is no text in UTF-8.
         """
         if sum(each is not None and each != () for each in (csv, columns, jobs)) != 1:
             raise InvalidRequest("give exactly one table: a CSV, columns, or jobs")
         address = path("laws", "fits")
         if csv is not None:
-            text = csv.read_text(encoding="utf-8") if isinstance(csv, Path) else csv
+            try:
+                text = csv.read_text(encoding="utf-8") if isinstance(csv, Path) else csv
+            except UnicodeDecodeError as error:
+                raise InvalidRequest(f"{csv} is no text in UTF-8: {error}; save the table as CSV in UTF-8") from error
             batch = options.pop("critical_batch", None) or {}
             given = {**options, **{f"critical_batch_{name}": value for name, value in dict(batch).items()}}
             response = await self._transport.post_text(address, text, "text/csv", query(given), timeout=FITTING)
