@@ -21,7 +21,7 @@ IGNORED: dict[TaskKind, str] = {
     "language": "give padding a token of its own, 0 for example, and a loss that ignores it: loss=lambda outputs, labels: "
     "F.cross_entropy(outputs.flatten(0, 1), labels.flatten(), ignore_index=0)",
 }
-"""What to do about labels below 0."""
+"""Advice on labels below 0, by kind of task."""
 FLOATS = "floats, such as x.float(); pixels from 0 to 255 as x.float() / 255"
 
 
