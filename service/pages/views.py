@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from hpo.exports.registry import export, why_not
 from service.caller import Caller
 from service.jobs.schemas import JobsQuery
+from service.pages.findings import asked, hyperparameter_rows, seconds_left, verdict_of
 from service.pages.job_fields import fork_form, plan_form
 from service.pages.rendering import sparkline
 from service.pages.sentences import sentence
@@ -80,6 +81,10 @@ def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[
     return {
         "job": job,
         "result": result,
+        "verdict": verdict_of(result) if result else None,
+        "left": seconds_left(job, log, claims, datetime.now(UTC)),
+        "asked": json.dumps(asked(job.spec), indent=2),
+        "whole": job.spec.model_dump_json(indent=2),
         "steps": steps,
         "quality": quality_rows(result),
         "scaling": result.scaling if result else None,
@@ -174,17 +179,6 @@ def present(fleet: Sequence[WorkerInfo], now: datetime) -> tuple[list[WorkerInfo
     return there, len(fleet) - len(there)
 
 
-def hyperparameter_rows(
-    job: Job, result: TuneResult | None, steps: list[OuterStep]
-) -> list[tuple[str, float | None, float | None, float | None]]:
-    """(label, start, current, best) of each hyperparameter."""
-    start = result.start.hyperparameters if result else steps[0].hyperparameters if steps else {}
-    current = job.current.hyperparameters if job.current else {}
-    best = result.best.hyperparameters if result else job.best.hyperparameters if job.best else {}
-    labels = dict.fromkeys([*start, *current, *best])
-    return [(label, start.get(label), current.get(label), best.get(label)) for label in labels]
-
-
 def _loss_line(session: Session, caller: Caller, job_id: str) -> str:
     series = metrics.points(session, job_id, ["loss"], SPARKLINE_POINTS, owner=caller.owner)
     return sparkline(series[0].values) if series else ""
@@ -192,9 +186,7 @@ def _loss_line(session: Session, caller: Caller, job_id: str) -> str:
 
 def _recipes(job: Job, url: str) -> dict[str, str]:
     """Commands that start the same job again and read this one."""
-    spec = job.spec.model_dump(mode="json", exclude_defaults=True)
-    if "schedule" in spec:  # its name is each kind's default, and says which kind it is
-        spec["schedule"]["name"] = job.spec.schedule.name
+    spec = asked(job.spec)
     body = shlex.quote(json.dumps(spec))
     return {
         "curl": f"# this job\ncurl -s {url}/v1/jobs/{job.id}\n\n# the same again\n"

@@ -242,8 +242,18 @@ def test_dark_screens_get_a_dark_page_and_dark_charts(site, finished, open_page,
     assert lightness("backgroundColor", "body") > 0.9
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 800)])
+def test_the_verdict_and_the_way_to_a_plan_are_seen_before_anything_is_scrolled(site, finished, open_page, width, height):
+    page = open_page(f"{site}/jobs/{finished}", viewport={"width": width, "height": height})
+    expect(page.get_by_role("heading", name="noise")).to_be_in_viewport()
+    page.get_by_role("link", name="Plan a large model").click()
+    expect(page.get_by_role("button", name="Make a plan")).to_be_in_viewport()
+    page.get_by_text("Spec what was asked for").click()
+    expect(page.locator("#spec-asked")).to_contain_text('"task": "digits"')
+
+
 def test_page_reads_without_javascript(site, finished, open_page):
     page = open_page(f"{site}/jobs/{finished}", java_script_enabled=False)
+    expect(page.locator("#progress")).to_contain_text("noise")
     expect(page.locator("#result")).to_contain_text("Test loss")
     expect(page.locator("#values")).to_contain_text("weight_decay.hidden")
-    expect(page.locator("#progress")).to_contain_text("100 %")

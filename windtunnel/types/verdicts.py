@@ -70,3 +70,12 @@ class Gain(Response):
         if not self.known:
             return "every run diverged at the start"
         return f"lower by {estimate(self.mean, self.stderr)}"
+
+    @property
+    def headline(self) -> str:
+        """The verdict as a heading: ``There is no gain beyond noise``, or by how much the loss is lower, beyond noise."""
+        if not self.beyond_noise:
+            return "There is no gain beyond noise"
+        if not self.known:
+            return "Every run diverged at the start; with the values found, training works"
+        return f"The loss is lower by {estimate(self.mean, self.stderr)}, beyond noise"
