@@ -15,7 +15,7 @@ from service.pages.findings import asked, hyperparameter_rows, seconds_left, ver
 from service.pages.job_fields import fork_form, plan_form
 from service.pages.rendering import sparkline
 from service.pages.sentences import sentence
-from service.pages.submitting import cost_of, example, example_text, field_help
+from service.pages.submitting import field_help, first_form
 from service.settings import ServiceSettings
 from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
@@ -62,9 +62,7 @@ def jobs_view(
         "tasks": sorted(TASKS),
         "datasets": mine,
         "chosen": chosen,
-        "example": example_text(begun),
-        "cost": cost_of(database, settings, caller, example(begun)),
-        "problem": None,
+        "form": first_form(database, settings, caller, mine, begun),
         "help": field_help(),
     }
 

@@ -1,6 +1,7 @@
 """The status page in a real browser: submit, watch live, plan, cancel, on a desk and on a phone, light and dark."""
 
 import json
+import re
 import zipfile
 
 import httpx
@@ -9,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from service.pages.rendering import number
 from service.pages.submitting import example_text
+from tests.browser.test_accessibility import findings
 from windtunnel.types import JobSpec
 
 LONG = {
@@ -171,6 +173,60 @@ def test_what_a_job_would_take_is_told_while_its_spec_is_typed(idle, open_page):
     page.get_by_role("button", name="Estimate").click()
     expect(page.locator("#submit-errors")).to_contain_text("/outer/budget budget is 1")
     assert httpx.get(f"{idle}/v1/jobs?search=budget").json()["items"] == []
+
+
+def spec_of(page: Page) -> dict:
+    return json.loads(page.get_by_label("What to tune").input_value())
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}}])
+def test_fields_and_json_stay_in_step_and_a_mistake_is_told_at_its_field_while_it_is_typed(idle, axe, open_page, look):
+    page = open_page(idle, **look)
+    width = page.get_by_label("Width").first
+    width.fill("2")
+    expect(page.locator("#field-model-width-mistake")).to_have_text("width is 2; allowed: 4 to 8,192")
+    expect(width).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#estimate")).to_be_empty()
+    assert spec_of(page)["model"]["width"] == 2
+    width.fill("96")
+    expect(page.locator("#field-model-width-mistake")).to_be_empty()
+    expect(page.locator("#estimate")).to_contain_text("runs of the proxy")
+    assert spec_of(page)["model"]["width"] == 96
+    text = page.get_by_label("What to tune")
+    text.fill(text.input_value().replace('"width": 96', '"width": 40'))
+    expect(width).to_have_value("40")
+    page.get_by_text("More hyperparameters").click()
+    page.get_by_label("beta1", exact=True).check()
+    page.get_by_label("high of beta1").fill("0.95")
+    expect(text).to_have_value(re.compile(r'"beta1", "high": 0.95'))
+    page.get_by_label("low of learning_rate").fill("5")
+    expect(page.locator("#search-learning_rate-mistake")).to_contain_text("low must be below high")
+    assert findings(page, axe) == {}
+    page.get_by_label("low of learning_rate").fill("")
+    expect(page.locator("#search-learning_rate-mistake")).to_be_empty()
+    page.get_by_label("Name", exact=False).first.fill("by the form")
+    page.get_by_role("button", name="Start the job").click()
+    page.wait_for_url("**/jobs/job_*")
+    spec = httpx.get(f"{idle}/v1/jobs/{page.url.rpartition('/')[2]}").json()["spec"]
+    assert (spec["name"], spec["model"]["width"], spec["search"][2]["high"]) == ("by the form", 40, 0.95)
+
+
+def test_the_form_works_without_javascript(idle, open_page):
+    page = open_page(idle, java_script_enabled=False, expected=REFUSED, viewport={"width": 375, "height": 800})
+    page.get_by_label("Width").first.fill("2")
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#field-model-width-mistake")).to_have_text("width is 2; allowed: 4 to 8,192")
+    assert spec_of(page)["model"]["width"] == 2
+    page.get_by_label("Width").first.fill("24")
+    page.get_by_label("weight decay", exact=True).uncheck()
+    page.get_by_label("high of learning_rate").fill("0.5")
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#estimate")).to_contain_text("runs of the proxy")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#progress")).to_contain_text("mlp, 24 wide")
+    spec = httpx.get(f"{idle}/v1/jobs/{page.url.rpartition('/')[2]}").json()["spec"]
+    assert [(item["name"], item["high"]) for item in spec["search"]] == [("learning_rate", 0.5)]
 
 
 def test_a_job_is_paused_forked_and_its_fork_resumed_without_javascript(idle, open_page):
