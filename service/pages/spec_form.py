@@ -18,7 +18,6 @@ from service.problems.fields import allowed_values, choices, locate
 from windtunnel.types import JobSpec, Problem
 from windtunnel.types.hyperparameters import HyperparameterName, scopes_of
 from windtunnel.types.spec import SearchItem
-from windtunnel.types.verdicts import number as rounded
 
 Kind = Literal["text", "numeric", "decimal"]
 
@@ -284,9 +283,7 @@ def _rows(content: Any, spec: JobSpec, typed: Mapping[str, str] | None, mistakes
         found = [mistakes.get(f"{at}/{part}", "") if at else "" for part in PARTS]
         scope, least, most = (
             Entry(f"{part}.{name}", f"{part} of {name}", text, default, "", mistake=mistake)
-            for part, text, default, mistake in zip(
-                PARTS, texts, (scopes[0], rounded(low), rounded(high)), found, strict=True
-            )
+            for part, text, default, mistake in zip(PARTS, texts, (scopes[0], f"{low:g}", f"{high:g}"), found, strict=True)
         )
         scope = replace(scope, options=[(each, each) for each in scopes])
         whole = [mistakes[key] for key in (at, f"{at}/name") if at and key in mistakes]

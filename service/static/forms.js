@@ -39,6 +39,7 @@ async function submit(form, button) {
     if (!answer.ok && !form.querySelector("[data-part]")) button.textContent = "Did not work; try again";
     put(form, page);
     // What comes back with a mistake keeps what was typed: the page around it stays as it is.
+    if (answer.ok) form.closest(".ask")?.removeAttribute("open");
     if (answer.ok) document.dispatchEvent(new Event("windtunnel:changed"));
   } catch (error) {
     const box = form.querySelector(".errors") ?? button;

@@ -97,7 +97,7 @@ def test_keys_are_made_and_revoked_by_keyboard_and_their_pages_have_no_serious_p
     made = page.locator("#made-key").inner_text()
     assert httpx.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {made}"}).status_code == 200
     assert findings(page, axe) == {}
-    page.get_by_role("button", name="Revoke laptop").focus()
+    page.get_by_role("button", name="Revoke the key").last.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Revoked")).to_be_visible()
     assert httpx.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {made}"}).status_code == 401
@@ -142,6 +142,9 @@ def test_main_actions_are_done_by_keyboard_alone(idle, open_page):
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="by hand")).to_be_visible()
     tab_to(page, "Cancel")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert focused(page) == "Cancel the job"
     page.keyboard.press("Enter")
     expect(state).to_have_text("cancelled")
     tab_to(page, "Event log what happened, newest first")

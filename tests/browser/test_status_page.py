@@ -36,6 +36,12 @@ def submit(page: Page, spec: dict | None) -> str:
     return page.url.rpartition("/")[2]
 
 
+def cancel(page: Page) -> None:
+    """Cancel the job of a page, which asks once."""
+    page.locator("summary", has_text="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+
+
 @pytest.mark.slow
 def test_a_job_is_submitted_watched_to_its_end_and_its_plan_opened(site, open_page, tmp_path):
     page = open_page(site)
@@ -51,7 +57,7 @@ def test_a_job_is_submitted_watched_to_its_end_and_its_plan_opened(site, open_pa
     expect(page.locator("#result")).to_contain_text("Test loss")
     expect(page.locator("#values")).to_contain_text("learning_rate.hidden")
     expect(page.locator(f"#figure-schedule {DRAWN}").first).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(page.locator(".ask")).to_have_count(0)
     assert page.evaluate("window.sameDocument"), "the page was loaded again: it did not follow the job live"
     page.screenshot(path=tmp_path / "job.png", full_page=True)
     page.locator("#plans a").first.click()
@@ -66,7 +72,7 @@ def test_running_job_is_cancelled_from_its_page(site, open_page):
     job_id = submit(page, LONG)
     state = page.locator("#state .badge")
     expect(state).to_have_text("running", timeout=PATIENCE)
-    page.get_by_role("button", name="Cancel").click()
+    cancel(page)
     expect(state).to_have_text("cancelled", timeout=PATIENCE)
     assert httpx.get(f"{site}/v1/jobs/{job_id}").json()["state"] == "cancelled"
 
@@ -78,7 +84,24 @@ def test_untouched_form_is_a_job_and_a_waiting_job_is_cancelled(idle, open_page)
     job = httpx.get(page.url.replace("/jobs/", "/v1/jobs/")).json()
     assert job["spec"] == JobSpec.model_validate_json(example_text()).model_dump(mode="json")
     expect(page.locator("#state .badge")).to_have_text("queued")
-    page.get_by_role("button", name="Cancel").click()
+    cancel(page)
+    expect(page.locator("#state .badge")).to_have_text("cancelled")
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}}])
+def test_an_action_that_cannot_be_taken_back_says_what_is_lost_and_waits_for_a_yes(idle, axe, open_page, look):
+    job_id = httpx.post(f"{idle}/v1/jobs", json={"task": "digits"}).json()["id"]
+    page = open_page(f"{idle}/jobs/{job_id}", **look)
+    page.locator("summary", has_text="Cancel").click()
+    expect(page.get_by_text("The job ends for good")).to_be_visible()
+    httpx.post(f"{idle}/v1/jobs/{job_id}/pause")
+    expect(page.locator("#progress")).to_contain_text(
+        "Phasewaiting"
+    )  # the page has followed, and the question is still there
+    expect(page.get_by_role("button", name="Cancel the job")).to_be_visible()
+    assert httpx.get(f"{idle}/v1/jobs/{job_id}").json()["state"] == "paused"
+    assert findings(page, axe) == {}
+    page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator("#state .badge")).to_have_text("cancelled")
 
 
@@ -114,7 +137,7 @@ def test_plan_is_made_from_the_page_and_a_bad_target_is_shown_at_its_field(site,
     page.locator("#plan-batch_size").fill("100000")
     page.get_by_role("button", name="Make a plan").click()
     expect(page.locator("#plan-errors")).to_contain_text("past the critical batch size")
-    page.get_by_label("even if the evidence is against it").check()
+    page.get_by_label("even if a check failed").check()
     page.get_by_role("button", name="Make a plan").click()
     page.wait_for_url("**/plans/plan_*")
     expect(page.get_by_role("heading", name="Plan for width 256")).to_be_visible()
@@ -128,8 +151,8 @@ def test_the_laws_of_a_jobs_grid_are_drawn_kept_and_taken_by_a_plan(site, finish
     page.wait_for_url("**/laws/law_*")
     kept = page.url.rpartition("/")[2]
     page.goto(f"{site}/jobs/{finished}")
-    page.get_by_label("Loss by").select_option(kept)
-    page.get_by_label("even if the evidence is against it").check()
+    page.get_by_label("Predict the loss with").select_option(kept)
+    page.get_by_label("even if a check failed").check()
     page.get_by_role("button", name="Make a plan").click()
     page.wait_for_url("**/plans/plan_*")
     assert httpx.get(f"{site}/v1/plans/{page.url.rpartition('/')[2]}").json()["predicted_loss"]["fit"] == kept
@@ -249,7 +272,7 @@ def test_a_job_is_paused_forked_and_its_fork_resumed_without_javascript(idle, op
     page.get_by_role("button", name="Start the fork").click()
     expect(page.get_by_role("heading", name="wider flight")).to_be_visible()
     expect(page.locator("#progress")).to_contain_text("mlp, 96 wide")
-    page.get_by_role("button", name="Cancel").click()
+    cancel(page)
     expect(state).to_have_text("cancelled")
 
 
