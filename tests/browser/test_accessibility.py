@@ -45,6 +45,7 @@ def addresses(site: str, finished: str) -> dict[str, str]:
     """Name -> path of every page of a server that has something of everything."""
     plan = httpx.get(f"{site}/v1/jobs/{finished}").json()["plans"][0]
     dataset = httpx.post(f"{site}/v1/datasets", files={"file": ("animals.csv", CSV)}).json()["id"]
+    httpx.post(f"{site}/v1/webhooks", json={"url": "https://hooks.example.com/windtunnel", "name": "chat"})
     fit = httpx.post(f"{site}/v1/laws/fits", content=RUNS, headers={"content-type": "text/csv"}).json()["id"]
     return {
         "jobs": "/",
@@ -56,12 +57,13 @@ def addresses(site: str, finished: str) -> dict[str, str]:
         "fit": f"/laws/{fit}",
         "fleet": "/fleet",
         "account": "/sign-in",
+        "webhooks": "/webhooks",
         "problem": "/jobs/nothing",
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["jobs", "job", "plan", "datasets", "dataset", "laws", "fit", "fleet", "account", "problem"]
+    "name", ["jobs", "job", "plan", "datasets", "dataset", "laws", "fit", "fleet", "account", "webhooks", "problem"]
 )
 def test_no_page_has_a_serious_accessibility_problem(site, addresses, axe, open_page, name):
     page = open_page(site + addresses[name], expected=("status of 404",))

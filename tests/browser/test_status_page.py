@@ -331,6 +331,27 @@ def test_the_verdict_and_the_way_to_a_plan_are_seen_before_anything_is_scrolled(
     expect(page.locator("#spec-asked")).to_contain_text('"task": "digits"')
 
 
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}}])
+def test_a_webhook_is_made_tested_and_deleted_from_its_page(idle, axe, open_page, look):
+    page = open_page(f"{idle}/sign-in", expected=REFUSED, **look)
+    page.locator("dl").get_by_role("link", name="yours").last.click()
+    page.get_by_role("button", name="Make a webhook").click()
+    expect(page.get_by_role("alert")).to_contain_text("url is required")
+    page.get_by_label("Address").fill("https://hooks.example.com/windtunnel")
+    page.get_by_label("What it is for").fill("chat")
+    page.get_by_label("paused").check()
+    page.get_by_role("button", name="Make a webhook").click()
+    expect(page.locator("#made-secret")).to_contain_text("whsec_")
+    assert findings(page, axe) == {}
+    page.goto(f"{idle}/webhooks")
+    page.get_by_role("button", name="Test chat").click()
+    expect(page.locator("#hooks")).to_contain_text("ping")
+    page.get_by_label("Delete chat").click()
+    page.get_by_role("button", name="Delete the webhook").click()
+    expect(page.get_by_text("chat")).to_have_count(0)
+    assert httpx.get(f"{idle}/v1/webhooks").json()["items"] == []
+
+
 def test_page_reads_without_javascript(site, finished, open_page):
     page = open_page(f"{site}/jobs/{finished}", java_script_enabled=False)
     expect(page.locator("#progress")).to_contain_text("noise")
