@@ -104,7 +104,7 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     reads = [name for name in names if name.startswith("GET ") and name != "GET /metrics"]
     client.headers["accept"] = JSON
     for name in reads + [name for name in names if name.endswith("/ping")]:
-        keep(name)
+        keep(name, path=f"/v1/jobs/compare?job={job['id']}" if name == "GET /v1/jobs/compare" else None)
     made = keep("POST /v1/keys", requests("POST /v1/keys")["named"])
     ids["key_id"] = client.post("/v1/keys", json={"name": "old"}, headers=bearer(made["key"])).json()["id"]
     client.headers.update(bearer(made["key"]))

@@ -61,6 +61,7 @@ SHOTS = (
     Shot("page-phone", "running", width=375, height=900),
     Shot("page-sensitivity", "running", top="#figure-sensitivity", height=820),
     Shot("page-fork", "job", unfold="Fork", top="details:has(#fork)", height=340),
+    Shot("page-compare", "compare", height=1500),
     Shot("page-plan", "plan", height=1300),
     Shot("page-ladder", "plan", top="#figure-ladder", height=760),
     Shot("page-datasets", "datasets", height=860),
@@ -106,6 +107,8 @@ def furnished(url: str) -> dict[str, str]:
         finished = submitted(client, asked | {"transfer": {"ladder": {"widths": [32, 64, 128]}}})
         print(f"tuning {finished}")
         followed(client, finished, "succeeded", 1)
+        other = submitted(client, asked | {"name": "twice as deep", "model": {"width": 64, "depth": 4}, "target": None})
+        followed(client, other, "succeeded", 1)
         running = submitted(client, {"name": "long haul", "task": "digits", "outer": {"steps": 40}})
         submitted(client, {"name": "flowers at night", "task": dataset})
         paused = submitted(client, {"name": "paused for lunch", "task": "breast-cancer"})
@@ -117,6 +120,7 @@ def furnished(url: str) -> dict[str, str]:
         "mistake": "/#new",
         "job": f"/jobs/{finished}",
         "running": f"/jobs/{running}",
+        "compare": f"/compare?job={finished}&job={other}",
         "plan": f"/plans/{plan}",
         "datasets": "/datasets",
         "laws": "/laws",

@@ -14,6 +14,11 @@ class HpoError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def advice(self) -> str | None:
+        """Sentence about what to try next: another name of ``hint``."""
+        return self.hint
+
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
 

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 import windtunnel
 from service.caller import needs_keys
+from service.comparisons.routes import router as comparisons
 from service.datasets.routes import router as datasets
 from service.dependencies import SIGNED_IN
 from service.estimates.routes import router as estimates
@@ -125,6 +126,7 @@ def create_app(
     )
     answers.install(app)
     for router in (
+        comparisons,  # before the jobs, of which one could be called so
         jobs,
         plans,
         datasets,

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, func, insert, select, update
+from sqlalchemy import Column, ColumnElement, Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from store import datasets, events, identifiers
 from store.dialect import insert_or_ignore, now, take_turns
 from store.errors import IdempotencyConflict, JobNotFound, TooManyJobs
-from store.paging import decode_cursor, encode_cursor, found
+from store.paging import beyond, decode_cursor, decode_place, encode_cursor, encode_place, found, sorted_by
 from store.tables import attempts as attempts_table
 from store.tables import idempotency_keys, jobs, plans
 from windtunnel.types import (
@@ -32,6 +32,8 @@ from windtunnel.types import (
     TuneResult,
     is_dataset,
 )
+from windtunnel.types.jobs import JobSort, SortOrder
+from windtunnel.types.labels import JobLabels
 
 LONGEST_KEY = 200
 
@@ -143,31 +145,78 @@ def page(
     state: JobState | None = None,
     task: str | None = None,
     search: str | None = None,
+    tag: str | None = None,
+    sort: JobSort = "created",
+    order: SortOrder = "desc",
     limit: int = 50,
     cursor: str | None = None,
 ) -> JobPage:
-    """Page of up to ``limit`` jobs of the owner, newest first, from ``cursor`` on. Jobs made meanwhile move no later page.
+    """Page of up to ``limit`` jobs of the owner, from ``cursor`` on. Newest first, jobs made meanwhile move no later page.
 
-    ``search`` is a piece of a name, a task or a data set's name, or the end of an id, in letters of either case.
+    ``search`` is a piece of a name, a task, a tag or a data set's name, or the end of an id, in letters of either case.
 
     Raises:
-        InvalidCursor: the cursor is not the ``next_cursor`` of a page.
+        InvalidCursor: the cursor is not the ``next_cursor`` of a page in this order.
         ValueError: ``limit`` is below 1.
     """
     if limit < 1:
         raise ValueError(f"a page has at least 1 job, got limit {limit}")
-    query = select(*SHOWN).where(jobs.c.owner == owner).order_by(jobs.c.id.desc()).limit(limit + 1)
+    by = sorted_by(sort, order)
+    wanted = [jobs.c.owner == owner, *_narrowed(owner, task, search, tag)]
     if state is not None:
-        query = query.where(jobs.c.state == state)
-    if task is not None:
-        query = query.where(jobs.c.task == task)
-    if search is not None:
-        query = query.where(found(search, owner))
+        wanted.append(jobs.c.state == state)
+    newest = (sort, order) == ("created", "desc")
     if cursor is not None:
-        query = query.where(jobs.c.id < decode_cursor(cursor))
-    rows = s.execute(query).all()
+        wanted.append(
+            jobs.c.id < decode_cursor(cursor) if newest else beyond(by, order, *decode_place(cursor, sort, order))
+        )
+    ways = (by.asc() if order == "asc" else by.desc(), jobs.c.id.desc())
+    query = select(*SHOWN, by.label("sorted_by")).where(*wanted).order_by(*ways).limit(limit + 1)
+    rows: Sequence[Any] = s.execute(query).all()
     items = as_jobs(s, rows[:limit])
-    return JobPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)
+    if len(rows) <= limit:
+        return JobPage(items=items, next_cursor=None)
+    last = rows[limit - 1]
+    return JobPage(
+        items=items,
+        next_cursor=encode_cursor(last.id) if newest else encode_place(sort, order, last.sorted_by, last.id),
+    )
+
+
+def counts(
+    s: Session, *, owner: str, task: str | None = None, search: str | None = None, tag: str | None = None
+) -> dict[JobState, int]:
+    """Number of the owner's jobs in each state that has any, of those that ``page`` would list in any state."""
+    wanted = (jobs.c.owner == owner, *_narrowed(owner, task, search, tag))
+    found = select(jobs.c.state, func.count().label("number")).where(*wanted).group_by(jobs.c.state)
+    return {row.state: row.number for row in s.execute(found)}
+
+
+def _narrowed(owner: str, task: str | None, search: str | None, tag: str | None) -> list[ColumnElement[bool]]:
+    """Conditions on the jobs of a list."""
+    wanted: list[ColumnElement[bool]] = []
+    if task is not None:
+        wanted.append(jobs.c.task == task)
+    if search is not None:
+        wanted.append(found(search, owner))
+    if tag is not None:
+        wanted.append(jobs.c.tags.contains(f" {tag} ", autoescape=True))
+    return wanted
+
+
+def label(s: Session, job_id: str, change: JobLabels, *, owner: str) -> Job:
+    """Change name, tags or notes of a job of the owner; what is None stays.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    _held(s, job_id, owner)
+    values = change.model_dump(exclude_none=True)
+    if "tags" in values:
+        values["tags"] = f" {' '.join(values['tags'])} " if values["tags"] else ""
+    if values:
+        s.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+    return get(s, job_id, owner=owner)
 
 
 def request_cancel(s: Session, job_id: str, *, owner: str) -> Job:
@@ -321,6 +370,8 @@ def _job(row: Row[Any], best: BestPoint | dict[str, Any] | None, plan_ids: list[
         finished_at=_time(row.finished_at),
         worker=row.worker_id,
         attempts=row.epoch,
+        tags=tuple(row.tags.split()),
+        notes=row.notes,
         plans=plan_ids,
     )
 

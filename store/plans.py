@@ -1,5 +1,8 @@
 """Transfer plans: written once, read by id or by job."""
 
+from datetime import UTC, datetime
+from typing import NamedTuple
+
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
@@ -75,6 +78,34 @@ def of_job(s: Session, job_id: str, *, owner: str) -> list[TransferPlan]:
     _check_job(s, job_id, owner)
     found = select(plans.c.plan).where(plans.c.job_id == job_id).order_by(plans.c.created_at, plans.c.id)
     return [TransferPlan.model_validate(plan) for plan in s.scalars(found)]
+
+
+class PlanBrief(NamedTuple):
+    """Size and date of a plan, which tell it from the other plans of its job."""
+
+    id: str
+    width: int
+    depth: int
+    steps: int
+    forced: bool
+    created_at: datetime
+
+
+def briefs(s: Session, job_id: str, *, owner: str) -> list[PlanBrief]:
+    """Size and date of each plan of the owner's job, oldest first.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+    """
+    _check_job(s, job_id, owner)
+    plan = plans.c.plan
+    sizes = [plan[name].as_integer().label(name) for name in ("width", "depth", "steps")]
+    query = select(plans.c.id, *sizes, plan["forced"].as_boolean().label("forced"), plans.c.created_at)
+    found = s.execute(query.where(plans.c.job_id == job_id).order_by(plans.c.created_at, plans.c.id))
+    return [
+        PlanBrief(row.id, row.width, row.depth, row.steps, bool(row.forced), datetime.fromtimestamp(row.created_at, UTC))
+        for row in found
+    ]
 
 
 def page(

@@ -47,6 +47,8 @@ jobs = Table(
     Column("owner", String(200), nullable=False),
     Column("name", String(200), nullable=False),
     Column("task", String(200), nullable=False),
+    Column("tags", String(1000), nullable=False, server_default=""),  # each between spaces: " a b "
+    Column("notes", Text, nullable=False, server_default=""),
     _json("spec", nullable=False),
     Column("state", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),  # fencing token: raised by each claim, so also the number of attempts

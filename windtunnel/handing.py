@@ -1,7 +1,7 @@
 """Reads the data that are handed to ``windtunnel.tune``: tensors of the right kind, or a refusal that names the part."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.client._errors import InvalidRequest
@@ -9,7 +9,7 @@ from windtunnel.types.families import TaskKind
 from windtunnel.types.modules import InputKind
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PARTS = ("training", "validation", "test")
 PIECES = ("inputs", "labels", "sources")
@@ -73,11 +73,11 @@ def input_kind(inputs: "Sequence[Tensor]", kind: TaskKind, given: InputKind | No
     return told
 
 
-def try_module(forward: "Callable[[Tensor], Any]", first: "Tensor", told: InputKind, given: InputKind | None) -> None:
+def try_module(module: "nn.Module", first: "Tensor", told: InputKind, given: InputKind | None) -> None:
     """Call a module on two examples, as a job does.
 
     Args:
-        forward: the module.
+        module: the module; numbers are handed to it in the dtype of its trained parameters.
         first: inputs of the training part, as they were handed over.
         told: kind of the inputs.
         given: the same where the caller has said it; None: it was told by their type.
@@ -87,10 +87,11 @@ def try_module(forward: "Callable[[Tensor], Any]", first: "Tensor", told: InputK
     """
     import torch
 
-    inputs = first[:2].to(torch.int64 if told == "tokens" else torch.float32)
+    floats = next((value.dtype for value in module.parameters() if value.requires_grad), torch.float32)
+    inputs = first[:2].to(torch.int64 if told == "tokens" else floats)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            forward(inputs)
+            module(inputs)
     except Exception as error:
         said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200].replace('dtype', 'type')}"
         if told == "tokens" and given is None:
@@ -101,7 +102,7 @@ def try_module(forward: "Callable[[Tensor], Any]", first: "Tensor", told: InputK
             ) from error
         raise InvalidRequest(
             f"the module failed on two examples of {_name(0, 0)}, {list(inputs.shape)} of {_type(inputs)} ({said}). It is "
-            "called as module(inputs) with inputs [batch, *shape of an example]: floats are float32, tokens int64"
+            "called as module(inputs) with inputs [batch, *shape of an example]: floats as its parameters are, tokens int64"
         ) from error
 
 

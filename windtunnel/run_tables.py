@@ -35,15 +35,17 @@ ALIASES: dict[str, ColumnName] = {
     "training_flop": "compute",
     "training_flops": "compute",
     "b_crit": "critical_batch",
+    "run_id": "run",
+    "run_name": "run",
 }
 """Accepted other heading, in lower case -> the column's name."""
 
 
-def read_csv(text: str) -> tuple[dict[ColumnName, list[float]], list[str]]:
+def read_csv(text: str) -> tuple[dict[ColumnName, list[float] | list[str]], list[str]]:
     """(columns, ignored headings) of a CSV text.
 
     The first line has the headings: names of ``COLUMNS`` or ``ALIASES``. Other columns may hold anything. Separator and
-    decimal sign are recognised.
+    decimal sign are recognised. Names of runs stay text.
 
     Raises:
         PydanticCustomError: the text is not such a table; the error names row and column, its path is ``/row/column``.
@@ -81,11 +83,15 @@ def read_csv(text: str) -> tuple[dict[ColumnName, list[float]], list[str]]:
     if not rows:
         raise misfit("", "the table has headings and no row", None)
     shown = {name: headings[at] for name, at in places.items()}
+    labels = cells.pop("run", None)
     decimal = _decimal(cells, rows, shown, delimiter)
-    return {
-        name: [_number(cell, row, shown[name], decimal) for cell, row in zip(cells[name], rows, strict=True)]
-        for name in places
-    }, ignored
+    columns: dict[ColumnName, list[float] | list[str]] = {
+        name: [_number(cell, row, shown[name], decimal) for cell, row in zip(column, rows, strict=True)]
+        for name, column in cells.items()
+    }
+    if labels is not None:
+        columns["run"] = [_label(cell, row, shown["run"]) for cell, row in zip(labels, rows, strict=True)]
+    return columns, ignored
 
 
 def _filled(cells: list[str]) -> bool:
@@ -133,6 +139,13 @@ def _places(headings: list[str]) -> tuple[dict[ColumnName, int], list[str]]:
             headings[:20],
         )
     return places, ignored
+
+
+def _label(given: str, row: int, heading: str) -> str:
+    if not given:
+        message = f"column {heading!r}, row {row} is empty; name the run of every row, or leave the column out"
+        raise misfit(f"/{row}/{heading}", message, given)
+    return given
 
 
 def _number(given: str, row: int, heading: str, decimal: Decimal) -> float:

@@ -102,7 +102,8 @@ class LocalResult(Result):
             force=force,
         )
         own = user_task(self._task)
-        odd = differences(own, plan.width, plan.depth, {row.name: tuple(row.shape) for row in plan.tensors})
+        shapes = {row.name: tuple(row.shape) for row in plan.tensors}
+        odd = differences(own, plan.width, plan.depth, shapes, [row.name for row in plan.tensors if row.is_frozen])
         if odd:
             raise InvalidRequest(
                 f"build({plan.width}, {plan.depth}) has other tensors than widths {own.width} and "
@@ -177,6 +178,9 @@ def tune(
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
     from hpo.families.describing import describe
+    from hpo.families.loose import refuse_loose_readouts, refuse_unused_layers
+    from hpo.families.owners import owners
+    from hpo.families.user_module import example_inputs, made
     from hpo.families.widths import with_true_sizes
     from hpo.study import Study
 
@@ -188,6 +192,9 @@ def tune(
         table = describe(task)
         info = task.info_with(with_true_sizes(task, task.info_with(table), table))
         spec = JobSpec.of({"task": task.name, **fields} | ({} if size is None else {"model": size}), info)
+        module, table_roles = made(task, task.width, task.depth), {law.name: law.role for law in table.tensors}
+        refuse_loose_readouts(owners(module), table_roles, spec)
+        refuse_unused_layers(module.float(), example_inputs(task, 1), table_roles, spec)
         with JobProgress(progress) as bar:
             study = Study(spec, threads=threads, on_progress=bar.report)
             for step in study:
@@ -246,6 +253,7 @@ def _task(
     sources: tuple[str, ...],
     model: Any,
 ) -> UserTask:
+    from hpo.families.refusals import refuse_untrainable
     from hpo.families.user_module import made
 
     parts = parts_of(data, kind, classes)
@@ -255,9 +263,9 @@ def _task(
         warn_of_size(first)
     if classes is None:
         classes = 1 if kind == "regression" else 1 + max(int(part[1].max()) for part in parts)
-    builder, takes_depth = _with_depth(build)
+    builder, usual_depth = _with_depth(build)
     given = model if isinstance(model, Mapping) else {}
-    width, depth = given.get("width", 64), given.get("depth", 2)
+    width, depth = given.get("width", 64), given.get("depth", usual_depth)
     task = UserTask(
         name=name,
         title=getattr(build, "__qualname__", type(build).__name__),
@@ -271,25 +279,26 @@ def _task(
         sources=sources,
         source="given to windtunnel.tune",
         width=width if isinstance(width, int) else 64,
-        depth=depth if takes_depth and isinstance(depth, int) else 1,
+        depth=depth if usual_depth is not None and isinstance(depth, int) else 1,
         batch_size=16 if kind == "language" else 64,
     )
-    try_module(made(task, task.width, task.depth), first, told, inputs)
+    module = made(task, task.width, task.depth)
+    refuse_untrainable(module, task.name)
+    try_module(module, first, told, inputs)
     return task
 
 
-def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], bool]:
-    """(the factory as a function of width and depth, whether it takes a depth)."""
+def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], int | None]:
+    """(the factory as a function of width and depth, the depth where the caller gives none; None: it takes no depth)."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     taken = [item for item in inspect.signature(build).parameters.values() if item.kind in kinds]
     needed = [item for item in taken if item.default is inspect.Parameter.empty]
-    if len(taken) >= 2 and len(needed) <= 2 and taken[1].name == "depth":
-        return build, True
-    if len(needed) == 2:
-        return build, True
+    if len(needed) == 2 or (len(taken) >= 2 and len(needed) < 2 and taken[1].name == "depth"):
+        usual = taken[1].default
+        return build, usual if isinstance(usual, int) else 2
     if len(needed) > 2 or not taken:
         raise InvalidRequest("build must take a width, or a width and a depth")
-    return lambda width, depth: build(width), False  # noqa: ARG005
+    return lambda width, depth: build(width), None  # noqa: ARG005
 
 
 __all__ = ["LocalPlan", "LocalResult", "tune"]

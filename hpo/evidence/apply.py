@@ -20,12 +20,16 @@ def initialise(
     Values are drawn row by row on the CPU in float32, only for normally distributed rows: one generator gives the same
     parameters here, in ``windtunnel.torch.apply`` and in an exported file.
     """
-    return {
+    found = {
         row.name: (torch.randn(row.shape, generator=generator) * row.init_std).to(dtype)
         if row.init == "normal"
         else torch.full(row.shape, row.init_value, dtype=dtype)
         for row in rows
     }
+    for row in rows:
+        if row.padding is not None:
+            found[row.name][row.padding] = 0
+    return found
 
 
 def effective(parameters: Mapping[str, Tensor], rows: Sequence[TensorRow]) -> dict[str, Tensor]:

@@ -82,7 +82,8 @@ def coordinate_check(
         rate /= 4
         narrowest = probe.trace(widths[0], rate)
     traces = [narrowest, *(probe.trace(width, rate) for width in widths[1:])]
-    slopes = _slopes(widths, steps, traces, proxy_tensors(spec.model, spec.info))
+    normalises = spec.optimizer.info.normalises
+    slopes = _slopes(widths, steps, traces, proxy_tensors(spec.model, spec.info), normalises=normalises)
     losses = [trace.losses[-1] for trace in traces]
     gained = fmean(narrowest.losses[0]) - fmean(narrowest.losses[-1])
     never = unreached(widths, {name: [trace.slope[name] for trace in traces] for name in narrowest.slope}, steps)
@@ -112,9 +113,17 @@ def _means(sizes: Sizes) -> list[float]:
 
 
 def _slopes(
-    widths: Sequence[int], steps: int, traces: Sequence[Trace], tensors: Sequence[TensorFacts]
+    widths: Sequence[int], steps: int, traces: Sequence[Trace], tensors: Sequence[TensorFacts], *, normalises: bool
 ) -> list[CoordinateSlope]:
-    """Exponents of activations and changes at every step, and of the other quantities after the last step."""
+    """Exponents of activations and changes at every step, and of the other quantities after the last step.
+
+    Args:
+        widths: rising widths.
+        steps: optimizer updates.
+        traces: measurements at each width.
+        tensors: those of the proxy.
+        normalises: whether the size of an update does not depend on that of the gradient.
+    """
     found: list[CoordinateSlope] = []
     behind = _behind_random_outputs(traces, tensors)
     trained = {READOUT, *(_owner(fact) for fact in tensors)}
@@ -140,8 +149,10 @@ def _slopes(
     after.append((NETWORK, "kernel_change", [trace.kernel_change for trace in traces]))
     after.append((NETWORK, "linearisation_error", [trace.linearisation_error for trace in traces]))
     found += [measured_slope(name, quantity, steps, widths, sizes, last=True) for name, quantity, sizes in after]
-    # What falls behind such a layer also falls before it: gradients come through it, and SGD's updates have their size.
-    return [excused(slope) for slope in found] if behind else found
+    # Gradients come through such a layer: where updates have their size, what is before it falls, too.
+    owners = {fact.name: _owner(fact) for fact in tensors}
+    excuses = set(owners.values()) | behind if behind and not normalises else behind
+    return [excused(slope) if {slope.module, owners.get(slope.module)} & excuses else slope for slope in found]
 
 
 def _owner(fact: TensorFacts) -> str:

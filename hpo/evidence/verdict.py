@@ -55,7 +55,8 @@ def measured_slope(
 
     A quantity that is exactly 0 at every width has no exponent: it gets 0 and is exempt, as are activations that are 0 at
     any width (the logits of a zero readout before its first update). A change of 0 at only some widths means that the
-    module does not learn there: a tiny size replaces it, and the exponent fails.
+    module does not learn there: a tiny size replaces it, and the exponent fails. In fewer than half of the seeds it is an
+    accident of the start, as of a few units behind a ReLU that are all below 0: the other seeds are judged.
 
     Args:
         module: name of the module or tensor.
@@ -65,8 +66,10 @@ def measured_slope(
         sizes: sizes at each width and seed.
         last: whether this is the step that is judged.
     """
-    values = [size for seeds in sizes for size in seeds]
     decides = last and quantity in DECIDES
+    if quantity != "activation":
+        sizes = _that_move(sizes)
+    values = [size for seeds in sizes for size in seeds]
     exponent = slope_over_seeds(widths, sizes)
     if exponent is None and (quantity == "activation" or not any(values)):
         return CoordinateSlope(module=module, quantity=quantity, step=step, slope=0.0, verdict="exempt", decides=decides)
@@ -86,6 +89,12 @@ def measured_slope(
         verdict=verdict or judge(exponent),
         decides=decides,
     )
+
+
+def _that_move(sizes: Sizes) -> Sizes:
+    """The sizes of the seeds that have no 0 at any width, if they are more than half of all; else all sizes."""
+    moving = [seed for seed, column in enumerate(zip(*sizes, strict=True)) if 0 not in column]
+    return [[row[seed] for seed in moving] for row in sizes] if 2 * len(moving) > len(sizes[0]) else sizes
 
 
 def initial_logits_dominate(activation: Sequence[Sizes], change: Sequence[Sizes]) -> bool:

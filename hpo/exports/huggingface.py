@@ -86,7 +86,7 @@ def _training(plan: TransferPlan, labels: list[str]) -> str:
 
 def _most_of_the_model(plan: TransferPlan) -> TensorRow:
     """The tensor whose values are given where only one value is possible: the first hidden matrix."""
-    return next((row for row in plan.tensors if row.role == "hidden"), plan.tensors[0])
+    return next((row for row in plan.trained if row.role == "hidden"), plan.trained[0])
 
 
 def _about_single(plan: TransferPlan, largest: TensorRow) -> str:

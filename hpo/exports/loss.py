@@ -34,7 +34,7 @@ def _tables(plan: TransferPlan) -> list[str]:
     if moved := followed(plan):
         labels = {
             row.name: label
-            for row in plan.tensors
+            for row in plan.trained
             if row.l2 > 0 and (label := label_of(plan, row.name, row.role, row.group)) is not None
         }
         found.append(_FACTORS.substitute(factors=dictionary("FACTORS", moved)))

@@ -5,7 +5,7 @@ from string import Template
 from hpo.exports.header import header
 from hpo.exports.registry import Format
 from hpo.exports.schedule_source import jax_schedule
-from hpo.exports.tables import dictionary, drawn_std, penalties, torch_decay
+from hpo.exports.tables import dictionary, drawn_std, paddings, penalties, torch_decay
 from windtunnel.types.following import followed, label_of
 from windtunnel.types.plans import TransferPlan
 
@@ -43,9 +43,14 @@ def optax_file(plan: TransferPlan) -> str:
             "TENSORS",
             {
                 row.name: (tuple(row.shape), (drawn_std(row), row.init_value), row.multiplier, names[kinds[row.name]])
-                for row in plan.tensors
+                for row in plan.trained
             },
         ),
+        kept="found = " if paddings(plan) else "return ",
+        padding=_PADDED if paddings(plan) else "",
+        paddings=f"\n\n# Embedding -> row that starts at 0 and has no gradient\n{dictionary('PADDING', paddings(plan))}"
+        if paddings(plan)
+        else "",
         groups=dictionary("GROUPS", {name: setting for setting, name in names.items()}),
         penalty=_factors(plan) + _penalty(plan),
         schedule=jax_schedule(plan),
@@ -69,7 +74,7 @@ FORMAT = Optax()
 
 def _kinds(plan: TransferPlan) -> dict[str, tuple[float, float, float | None]]:
     """Tensor -> (peak learning rate, decay, eps); tensors with equal values form one group."""
-    return {row.name: (row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
+    return {row.name: (row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.trained}
 
 
 def _group(plan: TransferPlan) -> str:
@@ -94,12 +99,17 @@ def _penalty(plan: TransferPlan) -> str:
     if not penalties(plan):
         return ""
     found = _PENALTY if not followed(plan) else _MOVING_PENALTY
-    labels = {row.name: label_of(plan, row.name, row.role, row.group) for row in plan.tensors if row.l2 > 0}
+    labels = {row.name: label_of(plan, row.name, row.role, row.group) for row in plan.trained if row.l2 > 0}
     moving = {name: label for name, label in labels.items() if label is not None}
     return found.safe_substitute(
         penalties=dictionary("PENALTIES", penalties(plan)), labels=dictionary("PENALTY_FACTORS", moving)
     )
 
+
+_PADDED = """
+    for name, row in PADDING.items():
+        found[name] = found[name].at[row].set(0)
+    return found"""
 
 _FACTORS = Template('''
 
@@ -156,7 +166,7 @@ CLIP_NORM = $clip_norm
 SEED = $seed
 
 # Tensor -> (shape, (std, mean) of its initial values, forward multiplier, group)
-$tensors
+$tensors$paddings
 
 # Group of tensors -> (peak learning rate, weight decay, eps); a step shrinks by learning rate * weight decay
 $groups
@@ -165,10 +175,10 @@ $groups
 def initialise(key, dtype=jnp.float32):
     """Initial values by name: normal, or a constant where the standard deviation is 0."""
     keys = jax.random.split(key, len(TENSORS))
-    return {
+    $kept{
         name: mean + std * jax.random.normal(key, shape, dtype)
         for key, (name, (shape, (std, mean), _, _)) in zip(keys, TENSORS.items())
-    }
+    }$padding
 
 
 def effective(params):

@@ -22,17 +22,22 @@ def drawn_std(row: TensorRow) -> float:
 
 def constants(plan: TransferPlan) -> dict[str, float]:
     """Tensor -> initial value of all its entries, for tensors that start at a constant other than 0."""
-    return {row.name: row.init_value for row in plan.tensors if row.init == "constant"}
+    return {row.name: row.init_value for row in plan.trained if row.init == "constant"}
+
+
+def paddings(plan: TransferPlan) -> dict[str, int]:
+    """Embedding -> row that starts at 0, for tables with a ``padding_idx``."""
+    return {row.name: row.padding for row in plan.trained if row.padding is not None}
 
 
 def multipliers(plan: TransferPlan) -> dict[str, float]:
     """Tensor -> forward multiplier, for multipliers other than 1."""
-    return {row.name: row.multiplier for row in plan.tensors if row.multiplier != 1}
+    return {row.name: row.multiplier for row in plan.trained if row.multiplier != 1}
 
 
 def penalties(plan: TransferPlan) -> dict[str, float]:
     """Tensor -> lambda of its L2 penalty, for tensors that have one."""
-    return {row.name: row.l2 for row in plan.tensors if row.l2 > 0}
+    return {row.name: row.l2 for row in plan.trained if row.l2 > 0}
 
 
 def dictionary(name: str, entries: Mapping[str, Any] | Mapping[int, Any]) -> str:

@@ -4,20 +4,20 @@ from string import Template
 
 from hpo.exports.own_optimizer import call, embedded
 from hpo.exports.schedule_source import float_schedule
-from hpo.exports.tables import constants, dictionary, drawn_std, torch_decay
+from hpo.exports.tables import constants, dictionary, drawn_std, paddings, torch_decay
 from windtunnel.types.optimizers.info import GroupValue
 from windtunnel.types.plans import TransferPlan
 
 
 def setup_source(plan: TransferPlan) -> str:
     """Source of the sizes of the run, of TENSORS, and of CONSTANTS if a tensor starts at a constant other than 0."""
-    tensors = {row.name: (drawn_std(row), row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.tensors}
+    tensors = {row.name: (drawn_std(row), row.learning_rate, torch_decay(plan, row), row.eps) for row in plan.trained}
     return _SETUP.substitute(
         steps=plan.steps,
         batch_size=plan.batch_size,
         clip_norm=repr(plan.clip_norm),
         seed=plan.provenance.seed,
-        tensors="\n".join([dictionary("TENSORS", tensors), *_constants(plan)]),
+        tensors="\n".join([dictionary("TENSORS", tensors), *_constants(plan), *_padding(plan)]),
     )
 
 
@@ -31,10 +31,17 @@ def _constants(plan: TransferPlan) -> list[str]:
     )
 
 
+def _padding(plan: TransferPlan) -> list[str]:
+    """Lines of PADDING; [] if no table has a padding row."""
+    found = paddings(plan)
+    return ["", "# Embedding -> row that starts at 0, its padding_idx", dictionary("PADDING", found)] if found else []
+
+
 def initialise_source(plan: TransferPlan) -> str:
     """Source of ``initialise``, which fills the tensors of a model by name."""
     return _INITIALISE.substitute(
-        rest="torch.full(shape, CONSTANTS.get(name, 0.0))" if constants(plan) else "torch.zeros(shape)"
+        rest="torch.full(shape, CONSTANTS.get(name, 0.0))" if constants(plan) else "torch.zeros(shape)",
+        padding="            if name in PADDING:\n                values[PADDING[name]] = 0\n" if paddings(plan) else "",
     )
 
 
@@ -93,7 +100,7 @@ _INITIALISE = Template('''def initialise(model, seed=SEED):
         for name, (std, _, _, _) in TENSORS.items():
             shape = parameters[name].shape
             values = torch.randn(shape, generator=generator) * std if std > 0 else $rest
-            parameters[name].copy_(values)''')
+$padding            parameters[name].copy_(values)''')
 
 _GROUPS = Template('''def parameter_groups(model):
     """One optimizer group for each tensor."""

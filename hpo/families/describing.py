@@ -1,6 +1,6 @@
 """The table of a module of one's own: its tensors as laws of width and depth, how they start, what a pass costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -11,14 +11,16 @@ from hpo.errors import InvalidData
 from hpo.families.modules import RoleTable, modules_at, role_table, watched, without_values
 from hpo.families.owners import Pair, is_matrix, owners
 from hpo.families.pass_cost import pass_cost
+from hpo.families.refusals import refuse_chance, refuse_untrainable
 from hpo.families.starts import started
 from hpo.families.tracing import UsesByName
-from hpo.families.user_module import UserModule, example_inputs, made, refuse_untrainable
+from hpo.families.user_module import UserModule, example_inputs, hold_padding, made
+from hpo.families.watching import PlainLookups, forwarded, refuse_unregistered
 from hpo.families.widths import delta_of, measure, with_rounded_sizes
 from hpo.mup.roles import RoleQuestion, TensorRole
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
-from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, place
+from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, ends_of
 
 
 def describe(task: UserTask) -> ModuleInfo:
@@ -41,6 +43,7 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
         widths: widths at which a table of rounded sizes is to have them besides those that it always has.
     """
     base, depth = task.width, task.depth
+    _refuse(task)
     if delta is None:
         delta = delta_of(lambda width: task.builder()(width, depth), base)
     pair = modules_at(lambda width: task.builder()(width, depth), base, delta)
@@ -52,17 +55,21 @@ def described(task: UserTask, delta: int | None = None, widths: Sequence[int] = 
         delta=delta,
         depth=depth,
         tensors=laws,
+        frozen=table.frozen,
         cost=PassCost(saved=(1, 1), multiply_adds=(1, 1)),
         warnings=table.warnings,
     )
     info = task.info_with(uncosted)
     module = UserModule(made(task, base, depth), info)
-    tensors = started(module, info, laws)
+    tensors = _started(module, info, laws)
     _ask_for_deviations(tensors, table)
     table = replace(table, rows=[_told(row, law) for row, law in zip(table.rows, tensors, strict=True)])
     uncosted = uncosted.model_copy(update={"tensors": tensors, "warnings": [*table.warnings, *_unread(tensors)]})
     info = task.info_with(uncosted)
-    low, high = (pass_cost(UserModule(made(task, width, depth), info), example_inputs(info, 1)) for width in (base, delta))
+    low, high = (
+        pass_cost(_in_float32(UserModule(made(task, width, depth), info), info), example_inputs(info, 1))
+        for width in (base, delta)
+    )
     cost = PassCost(saved=(low[0], high[0]), multiply_adds=(low[1], high[1]))
     found = uncosted.model_copy(update={"cost": cost, "stacks": _stacks(task, uncosted)})
     found = with_rounded_sizes(task, info, found, widths)
@@ -76,8 +83,7 @@ def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
         InvalidData: the module cannot be made, cannot be trained, or cannot be called.
     """
     module = made(task, width, depth)
-    refuse_untrainable(module, task.name)
-    inputs = example_inputs(task, 2)
+    inputs = _inputs(module, task, 2)
     try:
         return watched(module.train(), inputs)
     except Exception as error:
@@ -85,6 +91,48 @@ def _watched(task: UserTask, width: int, depth: int) -> UsesByName:
             f"forward of the module of task {task.name!r} failed on inputs {list(inputs.shape)} of {inputs.dtype} at width "
             f"{width}: {type(error).__name__}: {error}",
             "it is called as module(inputs) with inputs [batch, *input_shape]",
+        ) from error
+
+
+def _in_float32(module: UserModule, info: TaskInfo) -> UserModule:
+    """The module in float32, in which jobs run; a refusal where it has no forward there."""
+    module = module.float()
+    forwarded(module, example_inputs(info, 1), info.name)
+    return module
+
+
+def _inputs(module: nn.Module, task: UserTask, count: int) -> Tensor:
+    """Inputs of so many examples; numbers have the dtype of the module's trained parameters."""
+    inputs = example_inputs(task, count)
+    if not inputs.is_floating_point():
+        return inputs
+    return inputs.to(next(value.dtype for value in module.parameters() if value.requires_grad))
+
+
+def _refuse(task: UserTask) -> None:
+    """Raise InvalidData where the module cannot be trained, at the task's width and depth."""
+    module = made(task, task.width, task.depth)
+    refuse_chance(module, made(task, task.width, task.depth), task.name)
+    refuse_untrainable(module, task.name)
+    inputs = _inputs(module, task, 1)
+    hold_padding(module)
+    with PlainLookups(module, task.name):
+        logits = forwarded(module, inputs, task.name)
+    refuse_unregistered(module, logits, task.name)
+
+
+def _started(module: UserModule, info: TaskInfo, laws: Sequence[TensorLaw]) -> list[TensorLaw]:
+    """The laws with how the tensors start, as of ``started``; a refusal where the module has no gradient in float64."""
+    inputs = example_inputs(info, 1)
+    forwarded(module.double(), inputs.double() if inputs.is_floating_point() else inputs, info.name)
+    try:
+        return started(module, info, laws)
+    except InvalidData:
+        raise
+    except Exception as error:
+        raise InvalidData(
+            f"the module of task {info.name!r} has no gradient: {type(error).__name__}: {error}",
+            "nothing in forward may be detached, and no part of it run by torch.utils.checkpoint",
         ) from error
 
 
@@ -110,6 +158,7 @@ def _laws(task: UserTask, pair: Pair, table: RoleTable) -> list[TensorLaw]:
                 init_value=constant,
                 why=row.why,
                 tied=len(held[row.name]) > 1,
+                padding=_padding(held[row.name][0][0]),
                 matrix=matrix or None,
             )
         )
@@ -153,6 +202,11 @@ def _unread(laws: list[TensorLaw]) -> list[str]:
     ]
 
 
+def _padding(layer: nn.Module) -> int | None:
+    """Row of a table that is never trained; None if there is none."""
+    return layer.padding_idx if isinstance(layer, nn.Embedding) else None
+
+
 def _constants(task: UserTask) -> dict[str, float]:
     """Name -> the one number that all entries of a tensor start at, whatever the seed.
 
@@ -178,7 +232,7 @@ def _constants(task: UserTask) -> dict[str, float]:
 
 def _values(task: UserTask, seed: int) -> Mapping[str, Tensor]:
     module = made(task, task.width, task.depth, seed)
-    return {name: value.detach() for name, value in module.named_parameters()}
+    return {name: value.detach() for name, value in module.named_parameters() if value.requires_grad}
 
 
 def _stacks(task: UserTask, module: ModuleInfo) -> dict[str, int]:
@@ -187,21 +241,15 @@ def _stacks(task: UserTask, module: ModuleInfo) -> dict[str, int]:
         deeper: nn.Module = made(task, task.width, task.depth + 1)
     except InvalidData:
         return {}
-    counts = _entries([law.name for law in module.tensors])
-    grown = _entries([name for name, _ in deeper.named_parameters()])
-    stacks = {name: grown[name] - count for name, count in counts.items() if grown.get(name, count) > count}
-    facts = deepened(module.tensors_at(task.width, task.depth), stacks, 1)
-    predicted = [(fact.name, tuple(fact.shape)) for fact in facts]
-    return stacks if predicted == [(name, tuple(value.shape)) for name, value in deeper.named_parameters()] else {}
-
-
-def _entries(names: list[str]) -> dict[str, int]:
-    """Stack -> index after its last entry."""
-    found: dict[str, int] = {}
-    for name in names:
-        if (where := place(name)) is not None:
-            found[where[0]] = max(found.get(where[0], 0), where[1] + 1)
-    return found
+    ends, grown = module.ends, ends_of(name for name, _ in deeper.named_parameters())
+    stacks = {name: grown[name] - end for name, end in ends.items() if grown.get(name, end) > end}
+    trained = deepened(module.tensors_at(task.width, task.depth), stacks, ends, 1)
+    frozen = deepened(module.frozen_at(task.width, task.depth), stacks, ends, 1)
+    for wants, facts in ((True, trained), (False, frozen)):
+        built = [(name, tuple(value.shape)) for name, value in deeper.named_parameters() if value.requires_grad == wants]
+        if built != [(fact.name, tuple(fact.shape)) for fact in facts]:
+            return {}
+    return stacks
 
 
 def check_table(task: UserTask, info: TaskInfo) -> None:
@@ -209,8 +257,11 @@ def check_table(task: UserTask, info: TaskInfo) -> None:
     now = describe(task)
     table = info.module
     assert table is not None
-    if (now.tensors, now.stacks, now.depth) != (table.tensors, table.stacks, table.depth) or _moved(task, info, now, table):
-        old, new = ({law.name: law for law in found.tensors} for found in (table, now))
+    now_at, then = ((found.tensors, found.frozen, found.stacks, found.depth) for found in (now, table))
+    if now_at != then or _moved(task, info, now, table):
+        old, new = (
+            {law.name: law for law in found.tensors} | {law.name: law for law in found.frozen} for found in (table, now)
+        )
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         raise InvalidData(
             f"the table of task {task.name!r} is not that of its module any more: {', '.join(changed[:3]) or 'its depth'}",
@@ -225,11 +276,23 @@ def _moved(task: UserTask, info: TaskInfo, now: ModuleInfo, table: ModuleInfo) -
     return any(measure(task, info, now, width) != sizes for width, sizes in table.measured.items())
 
 
-def differences(task: UserTask, width: int, depth: int, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Differences between the tensors of the task's module of that size and those expected; empty: there are none."""
+def differences(
+    task: UserTask, width: int, depth: int, shapes: Mapping[str, tuple[int, ...]], frozen: Collection[str] = ()
+) -> list[str]:
+    """Differences between the tensors of the task's module of that size and those expected; empty: there are none.
+
+    Args:
+        task: brings the module.
+        width: its width.
+        depth: its depth.
+        shapes: name -> expected shape, of trained and frozen parameters.
+        frozen: names of those that are expected to be frozen.
+    """
     module = without_values(lambda size: task.builder()(size, depth), width)
     built = {name: tuple(value.shape) for name, value in module.named_parameters()}
-    return [
+    still = {name for name, value in module.named_parameters() if not value.requires_grad}
+    changed = sorted(name for name in still ^ set(frozen) if name in built and name in shapes)
+    return [f"{name} is {'frozen' if name in still else 'trained'}, and was not in the proxy" for name in changed] + [
         f"{name} is {list(built[name]) if name in built else 'absent'}, expected "
         f"{list(shapes[name]) if name in shapes else 'none'}"
         for name in {**built, **shapes}

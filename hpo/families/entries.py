@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import Tensor
 
 from hpo.mup.uses import UseKind
@@ -57,6 +58,8 @@ class Seen:
     kind: UseKind
     fan_in: int = 1
     over: tuple[int, ...] = ()
+    repeats: bool = False
+    """Whether sums share entries, or one has an entry twice."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,23 @@ def transposed_fan_in(shape: Sequence[int], groups: int, stride: Sequence[int]) 
         stride: stride along each axis of the window.
     """
     return shape[0] // groups * prod(-(-window // step) for window, step in zip(shape[2:], stride, strict=True))
+
+
+def repeats(positions: Tensor) -> bool:
+    """Whether different sums [outputs, ..., terms] share entries of a parameter, or one of them has an entry twice.
+
+    So it is in a circulant matrix and in a Kronecker product: the number of terms is not the fan-in of the parameter then.
+    """
+    sums = positions.reshape(-1, positions.shape[-1])
+    keys = torch.randint(2**62, (sums.shape[1],), generator=torch.Generator().manual_seed(0))
+    # Equal sums, as of a matrix that is expanded over a batch, are one; the products wrap around.
+    _, same = torch.unique((sums * keys).sum(1), return_inverse=True)
+    first = torch.zeros(int(same.max()) + 1, dtype=torch.long).scatter_(0, same, torch.arange(len(same)))
+    entries = sums[first]
+    entries = entries[entries >= 0]
+    used = torch.zeros(int(entries.max()) + 1 if len(entries) else 0, dtype=torch.bool)
+    used[entries] = True
+    return len(entries) > int(used.sum())
 
 
 def varies(positions: Tensor, axes: tuple[int, ...]) -> bool:

@@ -91,8 +91,8 @@ def check_that_gradients_arrive(model: ModelSpec, info: TaskInfo, facts: Sequenc
             f"{freed[0]} cuts it off, for it starts at 0 (biases and vectors that the module draws do, too): start it at a "
             f"constant in the module, or random by init_std={{{freed[0]!r}: 0.05}}"
             if freed
-            else "more than one factor that starts at 0 cuts it off, or nothing that it does reaches the loss: start one of "
-            f"them at a constant in the module, or leave {dead[0]!r} out",
+            else "more than one factor that starts at 0 cuts it off, or nothing that it does reaches the loss: start one "
+            f"of them at a constant in the module, or leave {dead[0]!r} out",
         )
 
 

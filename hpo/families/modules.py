@@ -1,16 +1,19 @@
 """Roles of every parameter of any ``nn.Module``, from a factory called at two widths on the meta device."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from math import isclose
 
 import torch
 from torch import Tensor, nn
 
+from hpo.families.loose import ADVICE, loose_readouts
 from hpo.families.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
+from hpo.families.refusals import refuse_lazy
 from hpo.families.tracing import UsesByName, uses_in_forward
 from hpo.mup.roles import Evidence, RoleQuestion, TensorRole, tensor_roles
-from windtunnel.types.modules import Role
+from windtunnel.types.modules import FrozenLaw, Role
 
 Factory = Callable[[int], nn.Module]
 """Width -> module."""
@@ -23,8 +26,11 @@ class RoleTable:
     base: int
     delta: int
     rows: list[TensorRole]
+    """Parameters that are trained."""
     warnings: list[str]
     """Warnings about what shapes cannot show, and about where muP is known to break."""
+    frozen: list[FrozenLaw] = field(default_factory=list)
+    """Parameters with ``requires_grad=False``, which have no role: they keep the values that the module gives them."""
 
     @property
     def roles(self) -> dict[str, Role]:
@@ -33,7 +39,7 @@ class RoleTable:
 
     def __str__(self) -> str:
         headings = ("tensor", f"width {self.base}", f"width {self.delta}", "m_in", "m_out", "role", "why")
-        lines = [headings, *map(cells, self.rows)]
+        lines = [headings, *map(cells, self.rows), *map(frozen_cells, self.frozen)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(headings) - 1)]
         table = [
             "  ".join(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)) + "  " + line[-1]
@@ -46,6 +52,11 @@ def cells(row: TensorRole) -> tuple[str, ...]:
     """A row as text: name, shapes at both widths, m_in, m_out, role, why."""
     shapes = (str(list(row.base)), str(list(row.delta)))
     return (row.name, *shapes, f"{row.m_in:g}", f"{row.m_out:g}", row.role, row.why)
+
+
+def frozen_cells(law: FrozenLaw) -> tuple[str, ...]:
+    """A row of a frozen parameter as text, with the columns of ``cells``."""
+    return (law.name, str(law.shape), str(law.grown), "", "", "frozen", "requires_grad is False: it keeps its values")
 
 
 def roles(
@@ -90,10 +101,17 @@ def watched(module: nn.Module, inputs: Tensor) -> UsesByName:
 
 
 def modules_at(build: Factory, base: int, delta: int) -> Pair:
-    """The modules of two widths."""
+    """The modules of two widths.
+
+    Raises:
+        InvalidData: a layer is lazy, so that its shapes are not known.
+    """
     if not 1 <= base < delta:
         raise ValueError(f"base width {base} and delta width {delta}: allowed: 1 <= base < delta")
-    return Pair(without_values(build, base), without_values(build, delta))
+    pair = Pair(without_values(build, base), without_values(build, delta))
+    for module in (pair.base, pair.delta):
+        refuse_lazy(module)
+    return pair
 
 
 def role_table(
@@ -103,7 +121,7 @@ def role_table(
     overrides: Mapping[str, Role] | None = None,
     seen: tuple[UsesByName, UsesByName] | None = None,
 ) -> RoleTable:
-    """Roles of the parameters of two modules that are built already.
+    """Roles of the trained parameters of two modules that are built already.
 
     Args:
         pair: the modules.
@@ -111,8 +129,50 @@ def role_table(
         delta: width of the second.
         overrides: as of ``roles``.
         seen: uses of the parameters in a forward pass at both widths; None: none was watched.
+
+    Raises:
+        ValueError: all parameters are frozen, the modules differ in what is frozen, or an override names a frozen one.
     """
+    (low, still), (high, wide) = map(_parted, (pair.base, pair.delta))
+    odd = sorted((still.keys() & high.keys()) | (wide.keys() & low.keys()))
+    if odd:
+        raise ValueError(f"{odd[0]!r} is frozen (requires_grad is False) at one of the widths {base} and {delta} only")
+    if still and not low:
+        raise ValueError(f"every parameter is frozen (requires_grad is False): {', '.join(still)}")
+    for pattern in overrides or {}:
+        if any(fnmatchcase(name, pattern) for name in still) and not any(fnmatchcase(name, pattern) for name in low):
+            raise ValueError(f"role override {pattern!r} names a frozen tensor (requires_grad is False), which has no role")
+    table = _table(pair, base, delta, overrides, (low, high), seen)
+    laws = [
+        FrozenLaw(name=name, shape=list(value.shape), grown=list(wide[name].shape))
+        for name, value in still.items()
+        if name in wide
+    ]
+    return replace(table, frozen=laws)
+
+
+def every_role(pair: Pair, base: int, delta: int, overrides: Mapping[str, Role] | None = None) -> RoleTable:
+    """Roles of all parameters, frozen ones as if they were trained; arguments as of ``role_table``."""
     low, high = dict(pair.base.named_parameters()), dict(pair.delta.named_parameters())
+    return _table(pair, base, delta, overrides, (low, high), None)
+
+
+def _parted(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(parameters that are trained, frozen ones), by name."""
+    held = dict(module.named_parameters())
+    trained: dict[str, Tensor] = {name: value for name, value in held.items() if value.requires_grad}
+    return trained, {name: value for name, value in held.items() if name not in trained}
+
+
+def _table(
+    pair: Pair,
+    base: int,
+    delta: int,
+    overrides: Mapping[str, Role] | None,
+    parameters: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
+    seen: tuple[UsesByName, UsesByName] | None,
+) -> RoleTable:
+    low, high = parameters
     held, wide = owners(pair.base), owners(pair.delta)
     uses = seen or ({}, {})
     known = {
@@ -126,14 +186,20 @@ def role_table(
         overrides,
         known,
     )
-    warnings = warnings_of(pair, held, {row.name: row.role for row in rows})
+    holders = {row.name: held[row.name] for row in rows}
+    warnings = warnings_of(pair, holders, {row.name: row.role for row in rows})
+    loose = loose_readouts(holders, {row.name: row.role for row in rows})
+    if loose:
+        warnings.append(
+            f"Readouts outside of a layer ({', '.join(loose)}): windtunnel.torch cannot attach their multiplier; {ADVICE}."
+        )
     return RoleTable(base, delta, rows, [*warnings, *_doubts(rows, known), *_out_of_proportion(rows, base, delta)])
 
 
 def _doubts(rows: list[TensorRole], known: Mapping[str, Evidence]) -> list[str]:
     """Warnings about roles that were given against what the module shows."""
     return [
-        f"{row.name} is given as {row.role}, and the module shows {found.role}: {found.why}. A wrong role is a wrong transfer."
+        f"{row.name} is given as {row.role}, and the module shows {found.role}: {found.why}. A wrong role misleads a plan."
         for row in rows
         if (found := known[row.name]).role not in (None, row.role)
     ]

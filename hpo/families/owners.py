@@ -50,12 +50,41 @@ def evidence_of(low: Holders, high: Holders, seen: tuple[Collection[Use], Collec
     by_use = evidence_of_uses(*seen, *shapes)
     if by_use is None:
         return by_layer
+    layer, attribute = low[0]
+    is_weight = attribute == "weight" and isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED))
+    if is_weight and {use.kind for use in seen[0]} == {"added"}:
+        return by_layer  # another weight is added to it, as a low-rank one, before a layer's product takes the sum
+    among = next((use.among for use in seen[0] if use.among is not None), None)
+    if among is not None and not (len(low) > 1 and by_layer.role == "input"):
+        return _within_a_product(by_layer, by_use, among, *shapes)
     if len(low) > 1 and by_layer.role == "input":
         return by_layer  # a table that is read again as a readout: one role, and a warning
     if by_layer.role == "vector" and by_use.role == "input" and set(by_use.fan_in or ()) == {1}:
         return by_layer
     same = by_layer.role is not None and by_layer.role == by_use.role
     return replace(by_use, why=by_layer.why) if same else by_use
+
+
+def _within_a_product(by_layer: Evidence, by_use: Evidence, among: tuple[int, ...], base: Shape, delta: Shape) -> Evidence:
+    """Evidence of a parameter that is multiplied with another one before activations are.
+
+    The product alone does not tell which of the two takes the place of activations, as learned queries do. A layer's
+    weight is summed over as the layer sums over it, in this product or together with the other, as a low-rank weight is.
+
+    Args:
+        by_layer: what the layer tells.
+        by_use: what the product tells.
+        among: dimensions that activations are summed over with the product.
+        base: shape at the base width.
+        delta: shape at the delta width.
+    """
+    if by_layer.over is not None and by_layer.over in (by_use.over, among):
+        return by_layer
+    grows = any(base[axis] != delta[axis] for axis in among)
+    if (by_layer.over is None and not grows) or (by_layer.role is not None and by_layer.role == by_use.role):
+        return by_use
+    why = "it is multiplied with another parameter before activations are, which does not tell what it sums over"
+    return Evidence(None, why, open=True, ask=True)
 
 
 def _shape(holders: Holders) -> Shape:
@@ -186,22 +215,12 @@ def warnings_of(pair: Pair, holders: Mapping[str, Holders], roles: Mapping[str, 
     if batch:
         found.append(
             f"BatchNorm ({_some(batch)}) keeps running statistics, which a population cannot train: take GroupNorm or "
-            "LayerNorm, or track_running_stats=False."
+            "LayerNorm."
         )
     changed = [name for name in holders if ".parametrizations." in f".{name}" or name.endswith((".weight_g", ".weight_v"))]
     if changed:
         found.append(f"Reparametrised weights ({_some(changed)}): the rules are for the weight, not for its parts.")
-    loose = [name for name, role in roles.items() if role == "output" and not _is_scalable(*holders[name][0])]
-    if loose:
-        found.append(
-            f"Readouts outside of a layer ({_some(loose)}): windtunnel.torch cannot attach their multiplier; make each the "
-            "weight of an nn.Linear, or tune with parametrization 'spectral', which has no multipliers."
-        )
     return found
-
-
-def _is_scalable(layer: nn.Module, attribute: str) -> bool:
-    return attribute == "weight" and (isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)) or is_in_by_out(layer))
 
 
 def _head(name: str, low: nn.MultiheadAttention, wide: nn.Module) -> str:

@@ -13,6 +13,22 @@ Record = Callable[[str, Tensor], None]
 """Told the name of a module and its output before the nonlinearity."""
 
 
+def places(module: nn.Module) -> dict[str, list[str]]:
+    """Name of each parameter -> every place that holds it, one for each layer, whatever number of names the layer has.
+
+    ``functional_call`` needs them all for tied tensors. Left to find them by itself, it takes a layer of two names for two
+    layers, and leaves its call's tensors in the module.
+    """
+    first: dict[int, str] = {}
+    found: dict[str, list[str]] = {}
+    for path, layer in module.named_modules():
+        for attribute, parameter in layer._parameters.items():
+            if parameter is not None:
+                name = f"{path}.{attribute}" if path else attribute
+                found.setdefault(first.setdefault(id(parameter), name), []).append(name)
+    return found
+
+
 class Proxy(ABC, nn.Module):
     """A model whose width and depth can be chosen; its weights are left to the parametrization to initialise.
 

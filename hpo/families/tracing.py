@@ -21,9 +21,11 @@ from hpo.families.entries import (
     TABLES,
     Seen,
     Shadow,
+    repeats,
     transposed_fan_in,
     varies,
 )
+from hpo.families.merging import Merging
 from hpo.mup.uses import Use, UseKind
 
 UsesByName = Mapping[str, frozenset[Use]]
@@ -47,7 +49,13 @@ def uses_in_forward(module: nn.Module, *inputs: Any, weights: Collection[str] = 
     with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), watch:
         module(*inputs)
     found = {name: uses for name, uses in watch.uses.items() if name not in watch.lost}
-    return {name: frozenset(Use(use.kind, use.fan_in, use.over) for use in uses) for name, uses in found.items()}
+    return {
+        name: frozenset(
+            Use(use.kind, use.fan_in, use.over, watch.merging.among.get(name), use.repeats or name in watch.factors)
+            for use in uses
+        )
+        for name, uses in found.items()
+    }
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -60,6 +68,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.lost: set[str] = set()
         self.live: set[int] = set()
         self.shadows: dict[int, list[Shadow]] = {}
+        self.merging = Merging(self)
+        self.factors: set[str] = set()
         self.kept: list[Tensor] = []
         self.shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
@@ -98,10 +108,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not func._schema.is_mutable and all(self.place(value) in places for value in results):
             return  # a view, which the storage knows
         is_live = any(place in self.live for place in places)
+        products = self.merging.products(func, given)
         if any(self.held(value) for value in given):
             is_live = self.use(func, args, given, results, is_live=is_live)
         if is_live:
             self.live.update(map(self.place, results))
+        if len(results) == 1:
+            self.merging.note(results[0], products)
 
     def use(
         self, func: OpOverload, args: tuple[Any, ...], given: list[Tensor], results: list[Tensor], *, is_live: bool
@@ -176,7 +189,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def note_sum(self, shadow: Shadow, positions: Tensor, terms: int) -> None:
         """Note a sum of so many terms; positions of the parameter's entries in them are [outputs, ..., terms]."""
         over = self.dimensions(shadow.parameter, positions)
-        self.uses.setdefault(shadow.parameter, []).append(Seen("summed", terms, over))
+        self.uses.setdefault(shadow.parameter, []).append(Seen("summed", terms, over, repeats(positions)))
 
     def dimensions(self, parameter: str, positions: Tensor) -> tuple[int, ...]:
         """Dimensions of a parameter along which its entries differ within one of the sums [outputs, ..., terms]."""
@@ -219,6 +232,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 positions = shadow.of(value).movedim(axes, tuple(range(-len(axes), 0))).flatten(-len(axes))
                 shadow.product.kind, shadow.product.fan_in = "summed", prod(value.shape[axis] for axis in axes)
                 shadow.product.over = self.dimensions(shadow.parameter, positions)
+                shadow.product.repeats = repeats(positions)
 
     def meet(self, name: str, func: OpOverload, given: list[Tensor], results: list[Tensor]) -> None:
         """Note an operation in which parameters meet activations; what it does with them is known of a few."""
@@ -239,6 +253,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not results:
             return
         result = results[0]
+        matrices = {each.parameter for value in given for each in self.pure(value) if self.is_matrix(each.parameter)}
+        if name in ("mul", "div") and len(matrices) > 1:
+            self.factors |= matrices
         at_places = torch.Tag.pointwise in func.tags or name in SAME_PLACES
         for value in given:
             for shadow in self.pure(value):
@@ -246,6 +263,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     self.cast(shadow.parameter, result, shadow.of(value).expand(result.shape))
                 elif name in MOVES:
                     self.cast(shadow.parameter, result, self.moved(name, func, args, shadow.parameter))
+
+    def is_matrix(self, parameter: str) -> bool:
+        """Whether a parameter has more than one number a unit."""
+        return sum(size > 1 for size in self.shapes[parameter]) > 1
 
     def moved(self, name: str, func: OpOverload, args: tuple[Any, ...], parameter: str) -> Tensor:
         """Positions of a parameter's entries after an operation that copies them, from positions before it."""

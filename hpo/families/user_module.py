@@ -1,35 +1,40 @@
 """A module of one's own as a family: any ``torch.nn.Module`` that a function of width and depth makes."""
 
-from collections.abc import Collection, Sequence
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from math import prod
+from typing import Self
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
-from hpo.families.owners import BATCH_NORMS, INSTANCE_NORMS
-from hpo.families.proxy import Proxy, Record
+from hpo.families.doubles import StayDouble
+from hpo.families.proxy import Proxy, Record, places
+from hpo.families.refusals import refuse_lazy, refuse_untrainable
 from windtunnel.tasks.user import UserTask, user_task
 from windtunnel.types import ModelSpec, TaskInfo
-
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class UserModule(Proxy):
     """The module, with the names of its parameters as they are.
 
     It stays in training mode: the fast paths of evaluation have no derivatives. Fused attention has no double backward, so
-    attention is computed by torch's own plain formula.
+    attention is computed by torch's own plain formula. Parameters with ``requires_grad=False`` are buffers here.
 
     Args:
         module: plain torch; ``forward(inputs)`` gives logits.
         task: task that the module learns.
 
     Raises:
-        InvalidData: the module holds what no population can train: dropout, running statistics.
+        InvalidData: the module holds what no population can train; the checks are those of ``refuse_untrainable``.
     """
 
     dials = ("input_noise",)
@@ -37,10 +42,23 @@ class UserModule(Proxy):
     def __init__(self, module: nn.Module, task: TaskInfo) -> None:
         super().__init__()
         refuse_untrainable(module, task.name)
+        hold_padding(module)
+        freeze(module)
         # Shared, not registered: names are the module's own, and a tensor swapped here is swapped there.
         self._parameters, self._buffers, self._modules = module._parameters, module._buffers, module._modules
         self._alone = (module.train(),)
         self.task = task
+        self.converts = True
+        self.places = list(places(module).values())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Change the type of parameters and buffers; complex ones stay complex, where torch would drop a part."""
+
+        def both(value: Tensor) -> Tensor:
+            return torch.complex(fn(value.real), fn(value.imag)) if value.is_complex() else fn(value)
+
+        found: Self = super()._apply(both, recurse)  # type: ignore[no-untyped-call]
+        return found
 
     def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:
         """Logits [batch, classes], or [batch, context, classes], of inputs [batch, *input_shape].
@@ -73,20 +91,35 @@ class UserModule(Proxy):
         check_dials(dials, self.dials)
         (module,) = self._alone
         with sdpa_kernel(SDPBackend.MATH):
-            logits = module(noisy(inputs, dials, noise))
+            logits = self._in_double(module, noisy(inputs, dials, noise))
         return self._checked(logits, len(inputs))
+
+    def _in_double(self, module: nn.Module, inputs: Tensor) -> object:
+        """Output of the module; if it is in float64, all of it is computed in float64."""
+        if not self.converts or next(module.parameters()).dtype != torch.float64:
+            return module(inputs)
+        with StayDouble() as mode:
+            found = module(inputs)
+        # The mode costs time at every operation, and most modules have no need of it.
+        self.converts = mode.used
+        return found
 
     def _checked(self, logits: object, batch: int) -> Tensor:
         task = self.task
         expected = (batch, *((task.features,) if task.kind == "language" else ()), task.classes)
         if isinstance(logits, Tensor) and task.kind == "regression" and logits.shape == (batch,):
-            return logits[:, None]
+            logits = logits[:, None]
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
             given = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise InvalidData(
                 f"the module of task {task.name!r} gives {given} for {batch} examples; expected {list(expected)}",
                 "forward(inputs) must give logits [batch, classes]; for text [batch, context, classes], for a regression "
                 "[batch, 1] or [batch]",
+            )
+        if not logits.is_floating_point():
+            raise InvalidData(
+                f"the module of task {task.name!r} gives outputs of {logits.dtype}, not real numbers with a gradient",
+                "give real logits: the absolute value or the real part of complex ones, and no argmax",
             )
         return logits
 
@@ -95,10 +128,10 @@ class UserModule(Proxy):
     ) -> Tensor:
         """Logits of every member of a population, by ``vmap`` over the module; arguments as of ``Proxy.population``."""
         check_dials(dials, self.dials)
-        names = [name for name, _ in self.named_parameters()]
 
         def one(weights: Sequence[Tensor], settings: Dials, random: Noise, features: Tensor) -> Tensor:
-            found: Tensor = functional_call(self, dict(zip(names, weights, strict=True)), (features, settings, random))
+            held = {place: weight for weight, at in zip(weights, self.places, strict=True) for place in at}
+            found: Tensor = functional_call(self, held, (features, settings, random), tie_weights=False)
             return found
 
         in_dims = (0, 0, 0, None if shared else 0)
@@ -111,23 +144,30 @@ class UserModule(Proxy):
         return {"input": (batch, *self.task.input_shape)} if "input_noise" in dials else {}
 
 
-def refuse_untrainable(module: nn.Module, task: str) -> None:
-    """Raise InvalidData on layers that keep statistics or draw random numbers, by name."""
-    for name, layer in module.named_modules():
-        kind = type(layer).__name__
-        if isinstance(layer, (*BATCH_NORMS, *INSTANCE_NORMS)) and layer.track_running_stats:
-            raise InvalidData(
-                f"layer {name!r} of task {task!r} is a {kind} that keeps running statistics: members of a population "
-                "cannot share them",
-                "take GroupNorm or LayerNorm, or track_running_stats=False",
-            )
-        rate = layer.p if isinstance(layer, DROPOUTS) else getattr(layer, "dropout", 0.0)
-        if isinstance(rate, float) and rate > 0:
-            raise InvalidData(
-                f"layer {name!r} of task {task!r} is a {kind} with dropout {rate:g}, which draws random numbers that no "
-                "hypergradient can hold fixed",
-                "set its dropout to 0; input_noise of the job is a regulariser that has a derivative",
-            )
+def freeze(module: nn.Module) -> None:
+    """Make every parameter with ``requires_grad=False`` a buffer: a constant that no optimizer knows of."""
+    constants: dict[int, Tensor] = {}
+    for layer in module.modules():
+        for name, parameter in list(layer._parameters.items()):
+            if parameter is not None and not parameter.requires_grad:
+                del layer._parameters[name]
+                layer.register_buffer(name, constants.setdefault(id(parameter), parameter.detach()))
+
+
+def hold_padding(module: nn.Module) -> None:
+    """Keep the padding row of every ``nn.Embedding`` out of the outputs, by a product that every derivative goes through.
+
+    Torch's own rule gives the row no gradient, in reverse mode only and for the first member of a population only. A row
+    that starts at 0 stays there either way.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Embedding) and layer.padding_idx is not None and layer.weight.requires_grad:
+            layer.forward = partial(_padded, layer, layer.padding_idx)  # type: ignore[method-assign]
+
+
+def _padded(layer: nn.Embedding, padding: int, tokens: Tensor) -> Tensor:
+    found = functional.embedding(tokens, layer.weight)
+    return found * (tokens != padding)[..., None].to(found.dtype)
 
 
 def build_module(model: ModelSpec, info: TaskInfo, task: UserTask | None = None) -> UserModule:
@@ -153,14 +193,28 @@ def known(info: TaskInfo) -> UserTask:
         ) from error
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Context with this seed of torch, numpy and Python, whose random numbers are as before afterwards."""
+    ours, theirs = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        numpy.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(ours)
+            numpy.random.set_state(theirs)
+
+
 def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
     """The module with its own initial values; the process's random numbers stay as they were.
 
     Raises:
         InvalidData: the task's build gives none.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(seed)
+    with _seeded(seed), torch.device("cpu"):
         try:
             module = task.builder()(width, depth)
         except Exception as error:
@@ -170,6 +224,7 @@ def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
             ) from error
     if not isinstance(module, nn.Module):
         raise InvalidData(f"build of task {task.name!r} gave {type(module).__name__}", "it must give a torch.nn.Module")
+    refuse_lazy(module, f" of task {task.name!r}")
     return module
 
 

@@ -75,16 +75,18 @@ def measure(task: UserTask, info: TaskInfo, table: ModuleInfo, width: int, *, va
         module = without_values(lambda size: task.builder()(size, table.depth), width, values=values)
     except Exception as error:
         raise ValueError(f"width {width}: build failed at it: {type(error).__name__}: {error}") from error
-    found = dict(module.named_parameters())
-    names = [law.name for law in table.tensors]
-    if list(found) != names:
-        odd = sorted(set(found) ^ set(names)) or names
+    every = dict(module.named_parameters())
+    found = {name: value for name, value in every.items() if value.requires_grad}
+    frozen = {name: value for name, value in every.items() if not value.requires_grad}
+    names, still = [law.name for law in table.tensors], [law.name for law in table.frozen]
+    if [*found, *frozen] != [*names, *still]:
+        odd = sorted({*found, *frozen} ^ {*names, *still}) or sorted(frozen.keys() ^ set(still)) or names
         raise ValueError(f"width {width}: the module has other tensors there than at width {table.base}: {odd[0]}")
-    shapes = [list(found[name].shape) for name in names]
+    shapes, constant = ([list(value.shape) for value in part.values()] for part in (found, frozen))
     for law, shape in zip(table.tensors, shapes, strict=True):
         _check_growth(law, shape)
     fans = [law.fan_in_at(shape) for law, shape in zip(table.tensors, shapes, strict=True)]
-    sizes = MeasuredWidth(shapes=shapes, fan_in=fans)
+    sizes = MeasuredWidth(shapes=shapes, fan_in=fans, frozen=constant)
     if _on_lines(table, width, sizes):
         return sizes
     return sizes.model_copy(update=_cost(module, info))
@@ -111,9 +113,10 @@ def _check_growth(law: TensorLaw, shape: list[int]) -> None:
 
 def _on_lines(table: ModuleInfo, width: int, sizes: MeasuredWidth) -> bool:
     try:
-        return table.on_lines(width).shapes == sizes.shapes
+        lines = table.on_lines(width)
     except ValueError:
         return False
+    return (lines.shapes, lines.frozen) == (sizes.shapes, sizes.frozen)
 
 
 def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: Iterable[int] = ()) -> ModuleInfo:
@@ -137,10 +140,10 @@ def with_rounded_sizes(task: UserTask, info: TaskInfo, table: ModuleInfo, more: 
     known |= _found(task, info, table, KEPT)
     known |= {width: measure(task, info, table, width) for width in more}
     lines = table.model_copy(update={"measured": dict(sorted(known.items()))})
+    names = [*(law.name for law in table.tensors), *(law.name for law in table.frozen)]
+    shapes = [*known[odd].shapes, *known[odd].frozen]
     name, sizes = next(
-        (law.name, shape)
-        for law, shape, line in zip(table.tensors, known[odd].shapes, _lines(table, odd), strict=True)
-        if shape != line
+        (name, shape) for name, shape, line in zip(names, shapes, _lines(table, odd), strict=True) if shape != line
     )
     warning = (
         f"Sizes are rounded: {name} has shape {sizes} at width {odd}, which is not in proportion to those at widths "
@@ -165,9 +168,10 @@ def _step(task: UserTask, info: TaskInfo, table: ModuleInfo) -> int:
 
 def _lines(table: ModuleInfo, width: int) -> list[list[int] | None]:
     try:
-        return list(table.on_lines(width).shapes)
+        lines = table.on_lines(width)
     except ValueError:
-        return [None for _ in table.tensors]
+        return [None for _ in (*table.tensors, *table.frozen)]
+    return [*lines.shapes, *lines.frozen]
 
 
 def _found(task: UserTask, info: TaskInfo, table: ModuleInfo, factors: Iterable[Fraction]) -> dict[int, MeasuredWidth]:

@@ -15,8 +15,10 @@ from hpo.laws.compute_optimal import HOFFMANN, KAPLAN, AllocationLaw, ComputeOpt
 from hpo.laws.predicting import along
 from hpo.laws.published import KAPLAN_OVERFITTING, PF_DAY
 from hpo.laws.reasons import why_they_differ
+from hpo.laws.refusals import LawRefused
+from hpo.laws.trust import check_floor, disagreements, warnings_of
 from windtunnel.types.allocations import Allocation, AllocationPlan, AllocationRequest, BatchChoice, FrontierCurve, IsoFlop
-from windtunnel.types.laws import LawFit
+from windtunnel.types.laws import LawFit, LawRefusal
 
 FRONTIER_POINTS = 25
 FRONTIER_SPAN = 100.0
@@ -29,20 +31,67 @@ FAR = 10.0
 
 
 def allocate(wanted: AllocationRequest, fit: LawFit | None = None) -> AllocationPlan:
-    """The plan that allocates a budget by both published laws and by the laws of a fit."""
+    """The plan that allocates a budget by both published laws and by the laws of a fit.
+
+    Raises:
+        LawRefused: no law of the fit that allocates may be used.
+    """
     compute = wanted.compute
-    laws = [KAPLAN, HOFFMANN, *([] if fit is None else fitted_allocation_laws(fit))]
+    own, refusals = ([], []) if fit is None else _usable(fit)
+    laws = [KAPLAN, HOFFMANN, *own]
     allocations = [allocation_by(each, compute, wanted) for each in laws]
     return AllocationPlan(
         compute=compute,
         pf_days=compute / PF_DAY,
         budget=_budget(wanted),
         fit=None if fit is None else fit.id,
+        warnings=[
+            *(f"yours: {each.law} is not used: {each.message}; {each.hint}" for each in refusals),
+            *_disagreements(allocations),
+        ],
+        refusals=refusals,
         allocations=allocations,
-        why=why_they_differ(allocations),
+        why=[*why_they_differ(allocations), *([] if fit is None else _profiles(fit, compute))],
         frontiers=[_frontier(each, compute) for each in laws],
         iso_flops=[_iso(each, compute * part) for each in laws if each.loss is not None for part in ISO_BUDGETS],
     )
+
+
+def _usable(fit: LawFit) -> tuple[list[AllocationLaw], list[LawRefusal]]:
+    """(laws of a fit that may be used, refusals of the others).
+
+    Raises:
+        LawRefused: all that could allocate are refused.
+    """
+    usable, refused = [], []
+    for law in fitted_allocation_laws(fit):
+        assert law.fitted is not None
+        try:
+            check_floor(law.fitted)
+            usable.append(law)
+        except LawRefused as refusal:
+            refused.append(refusal)
+    if refused and not usable:
+        raise refused[0]
+    return usable, [each.refusal for each in refused]
+
+
+def _profiles(fit: LawFit, compute: float) -> list[str]:
+    return [
+        f"Read off your runs by {each.method.replace('_', ' ')} profiles, without a law of the loss: "
+        f"N ~ C^{each.exponent:.2f} ({each.low:.2f} to {each.high:.2f}), {each.at(compute):.3g} parameters here, "
+        f"{compute / 6 / each.at(compute) ** 2:.3g} tokens a parameter."
+        for each in fit.profiles
+    ]
+
+
+def _disagreements(allocations: Sequence[Allocation]) -> list[str]:
+    sizes = [
+        (each.law, "the best N, parameters", each.parameters, each.parameters_low, each.parameters_high)
+        for each in allocations
+    ]
+    losses = [(each.law, "the loss, nats", each.loss, each.low, each.high) for each in allocations]
+    return disagreements([*sizes, *losses])
 
 
 def compute_min_of(law: AllocationLaw, compute: float, batch_size: float | None) -> float:
@@ -72,15 +121,22 @@ def allocation_by(law: AllocationLaw, compute: float, wanted: AllocationRequest)
     growth = math.log(more.parameters / found.parameters) / math.log(nearby)
     batches = 0.0 if wanted.batch_size else math.log(more.critical_batch / found.critical_batch) / math.log(nearby)
     band = _band(law, found, tokens, steps_min)
+    sizes: tuple[float | None, float | None] = (None, None)
+    if law.sizes is not None:
+        sizes = law.sizes(minimum)
     scale, power = KAPLAN_OVERFITTING
     return Allocation(
         law=law.name,
         source=law.source,
         parameters=found.parameters,
+        parameters_low=sizes[0],
+        parameters_high=sizes[1],
         batch_size=batch,
         steps=steps,
         steps_min=steps_min,
         tokens=tokens,
+        tokens_low=None if sizes[1] is None else compute / (6 * sizes[1]),
+        tokens_high=None if sizes[0] is None else compute / (6 * sizes[0]),
         tokens_per_parameter=tokens / found.parameters,
         compute=compute,
         compute_min=compute / (1 + batch / found.critical_batch),
@@ -92,6 +148,9 @@ def allocation_by(law: AllocationLaw, compute: float, wanted: AllocationRequest)
         data_against_overfitting=scale * found.parameters**power,
         trade_off=trade_off(found.critical_batch, batch, steps, compute, wanted.flops_per_second),
         notes=[*law.notes, *_extrapolation(law, found.parameters, tokens)],
+        residual=None if law.fitted is None else law.fitted.residual,
+        held_out_miss=None if law.fitted is None or law.fitted.held_out is None else law.fitted.held_out.miss,
+        warnings=[] if law.fitted is None else warnings_of(law.fitted),
     )
 
 

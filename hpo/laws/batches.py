@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hpo.laws.fitting import estimate
 from hpo.laws.forms import Array, StepsForm
+from hpo.laws.grouping import groups
 from hpo.laws.intervals import draws, interval
 
 LEAST_BATCHES = 3
@@ -84,12 +85,15 @@ def steps_to(loss: Array, steps: Array, target: float) -> float:
     return float(np.exp(first + share * (second - first)))
 
 
-def critical_batches_of(parameters: Array, batch_size: Array, steps: Array, loss: Array) -> list[tuple[float, float]]:
-    """(loss, B_crit) of every model size that ran at 3 batch sizes or more, at losses that all its runs passed.
+def critical_batches_of(
+    parameters: Array, batch_size: Array, steps: Array, loss: Array
+) -> list[tuple[float, float, float]]:
+    """(N, loss, B_crit) of every model size that ran at 3 batch sizes or more, at losses that all its runs passed.
 
     Rows of one (parameters, batch size) are points of one curve, or single ends at a loss that others reached, too.
     At most ``MOST_SIZES`` model sizes are used, evenly spread.
     """
+    parameters, batch_size = (_least(column) for column in (parameters, batch_size))
     order = np.lexsort((steps, batch_size, parameters))
     begins = np.flatnonzero(np.diff(parameters[order], prepend=-1.0))
     groups = [rows for rows in np.split(order, begins[1:]) if len(rows) >= LEAST_BATCHES]
@@ -98,8 +102,16 @@ def critical_batches_of(parameters: Array, batch_size: Array, steps: Array, loss
     for at in np.unique(np.linspace(0, len(several) - 1, min(len(several), MOST_SIZES)).round().astype(int)):
         rows = several[at]
         curves = np.split(rows, np.flatnonzero(np.diff(batch_size[rows])) + 1)
-        found += _along_curves(curves, batch_size, steps, loss)
+        found += [(float(parameters[rows[0]]), *pair) for pair in _along_curves(curves, batch_size, steps, loss)]
     return found
+
+
+def _least(size: Array) -> Array:
+    """The least size of the group of each, [rows]."""
+    group = groups(size)
+    least = np.full(int(group.max(initial=-1)) + 1, np.inf)
+    np.minimum.at(least, group, size)
+    return np.asarray(least[group])
 
 
 def _along_curves(

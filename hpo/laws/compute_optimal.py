@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpo.laws.forms import FORMS, Array
+from hpo.laws.intervals import interval
 from hpo.laws.published import (
     BESIROGLU,
     HOFFMANN_TOKENS_PER_PARAMETER,
@@ -24,6 +25,8 @@ SMALLEST, LARGEST = 1e2, 1e17
 """Range of model sizes, parameters, in which the best size is searched."""
 GRID, NESTED = 65, 6
 """Sizes of a grid, and number of grids, each between two points of the one before, that search for the least loss."""
+SPAN, NEAR = 12.0, 201
+"""Logarithm of the factor about the best size, and number of sizes, where the best of each resample is looked for."""
 HALVINGS = 60
 
 
@@ -52,6 +55,8 @@ class AllocationLaw:
     notes: tuple[str, ...] = ()
     counts_all_tokens: bool = False
     """True if the law was fitted to runs at ordinary batch sizes: its compute is all that is spent, at any batch size."""
+    sizes: Callable[[float], tuple[float, float]] | None = None
+    """C_min in FLOPs -> 90 % interval of the best number of parameters; None for a published law."""
 
 
 def kaplan_best(compute_min: float) -> ComputeOptimum:
@@ -132,6 +137,15 @@ def _own(law: LawResult, batch: CriticalBatch, note: str) -> AllocationLaw:
         loss = float(losses(np.array([size]), compute)[0])
         return ComputeOptimum(math.exp(size), compute / (6 * math.exp(size)), batch.at(loss), loss)
 
+    def sizes(compute: float) -> tuple[float, float]:
+        """Interval of the best size: that of each resampled law, about the fit's."""
+        middle = math.log(best(compute).parameters)
+        grid = np.linspace(middle - SPAN, middle + SPAN, NEAR)
+        theta, tokens = np.array(law.draws), compute / (6 * np.exp(grid))
+        found = _by_steps(law, batch, grid, tokens, theta) if by_steps else _values(law, grid, np.log(tokens), theta=theta)
+        low, high = interval(middle, _lowest(grid, np.log(found)), law.widening)
+        return _exp(low), _exp(high)
+
     def loss_at(parameters: float, tokens: float) -> float:
         return float(_values(law, np.array([math.log(parameters)]), np.array([math.log(tokens)]))[0])
 
@@ -143,18 +157,26 @@ def _own(law: LawResult, batch: CriticalBatch, note: str) -> AllocationLaw:
         law,
         (note,),
         counts_all_tokens=not by_steps,
+        sizes=sizes,
     )
 
 
-def _values(law: LawResult, *log_inputs: Array) -> Array:
-    """Values of the law, [points], at logarithms of its inputs, without intervals."""
+def _values(law: LawResult, *log_inputs: Array, theta: Array | None = None) -> Array:
+    """Values of the law, [points] or for several coordinates theta [batch, points], at logarithms of its inputs."""
     x = np.stack(log_inputs) - np.array(law.centre)[:, None]
+    if theta is not None:
+        return np.asarray(np.exp(FORMS[law.law].value(theta, x)[0]))
     found: Array = np.exp(FORMS[law.law].value(np.array(law.theta)[None], x)[0][0])
     return found
 
 
-def _by_steps(law: LawResult, batch: CriticalBatch, log_n: Array, tokens: Array) -> Array:
-    """Loss L [sizes] at which S_min = tokens / B_crit(L) gives L itself; by bisection, as both sides are monotone."""
+def _by_steps(law: LawResult, batch: CriticalBatch, log_n: Array, tokens: Array, theta: Array | None = None) -> Array:
+    """Loss L [sizes] at which S_min = tokens / B_crit(L) gives L itself; by bisection, as both sides are monotone.
+
+    With several coordinates theta [batch, p], [batch, sizes].
+    """
+    if theta is not None:
+        return np.stack([_by_steps(law.model_copy(update={"theta": each}), batch, log_n, tokens) for each in theta])
     low, high = np.full_like(log_n, -14.0), np.full_like(log_n, 14.0)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -162,3 +184,17 @@ def _by_steps(law: LawResult, batch: CriticalBatch, log_n: Array, tokens: Array)
         above = np.log(_values(law, log_n, log_steps)) > middle
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return np.exp((low + high) / 2)
+
+
+def _lowest(grid: Array, losses: Array) -> Array:
+    """Place of the least of each row of losses [batch, grid], by the parabola through its neighbours; NaN without."""
+    known = np.where(np.isfinite(losses), losses, np.inf)
+    at = np.clip(known.argmin(axis=1), 1, len(grid) - 2)
+    before, here, after = (known[np.arange(len(known)), at + step] for step in (-1, 0, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        offset = 0.5 * (before - after) / (before - 2 * here + after)
+    return np.asarray(grid[at] + np.clip(offset, -1, 1) * (grid[1] - grid[0]))
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

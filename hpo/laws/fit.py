@@ -5,14 +5,19 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.laws.fitting import GAUSSIAN, Estimate, estimate
 from hpo.laws.forms import FORMS, Array, Form
-from hpo.laws.intervals import Draws, draws, interval
+from hpo.laws.grouping import groups
+from hpo.laws.holding_out import chosen_rows, hold_out_largest, point_at
+from hpo.laws.intervals import Draws, draws, interval, scatter
 from hpo.laws.predicting import banded
 from hpo.laws.published import CriticalBatch
-from hpo.laws.refusals import SPARE_POINTS, LawRefused, check_identified, check_points, check_warmup
+from hpo.laws.refusals import LawRefused, check_identified, check_points, check_warmup
 from hpo.laws.table import RunTable, critical_batches, run_table, with_minima
+from hpo.laws.tied import has_two_exponents, tied_form
+from hpo.laws.trust import broken_floor, warnings_of
 from windtunnel.types.laws import (
     HeldOut,
     LawColumns,
@@ -20,7 +25,6 @@ from windtunnel.types.laws import (
     LawCurve,
     LawFitRequest,
     LawName,
-    LawPoint,
     LawRefusal,
     LawResult,
 )
@@ -59,7 +63,18 @@ def fit_laws(wanted: LawFitRequest, columns: LawColumns | None = None) -> tuple[
         if name == "critical_batch":
             continue
         try:
-            found.append(_finite(fit_law(name, table, delta=wanted.huber_delta, hold_out=wanted.held_out)))
+            two = has_two_exponents(FORMS[name])
+            law = fit_law(
+                name,
+                table,
+                delta=wanted.huber_delta,
+                hold_out=wanted.held_out,
+                allow_narrow=wanted.allow_narrow,
+                tied=wanted.tied_exponents and two,
+            )
+            if wanted.tied_exponents and not two:
+                law = law.model_copy(update={"notes": [*law.notes, "it has one exponent, and nothing to tie it to"]})
+            found.append(_finite(law))
         except LawRefused as refusal:
             refused.append(refusal.refusal)
             if wanted.laws:
@@ -89,8 +104,7 @@ def _critical_batch(
     """B_crit(L) that the request gives, else the one fitted to the table; None without either."""
     fitted = None
     try:
-        loss, critical, notes = critical_batches(table)
-        own = RunTable({"loss": loss, "critical_batch": critical}, notes)
+        own = critical_batches(table)
         fitted = _finite(fit_law("critical_batch", own, delta=wanted.huber_delta, hold_out=wanted.held_out))
         found += [fitted] if named else []
     except LawRefused as refusal:
@@ -105,11 +119,19 @@ def _critical_batch(
         return CriticalBatch(wanted.critical_batch.tokens, wanted.critical_batch.exponent)
     if fitted is None:
         return None
-    table.derived.append("S_min and C_min by the B_crit(L) of this table")
+    table.derived.append("S_min and C_min by the B_crit(L) of this table, whose own error no interval here counts")
     return CriticalBatch(fitted.constant("B_star").value, fitted.constant("alpha_B").value)
 
 
-def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_out: bool = True) -> LawResult:
+def fit_law(
+    name: LawName,
+    table: RunTable,
+    *,
+    delta: float | None = None,
+    hold_out: bool = True,
+    allow_narrow: bool = False,
+    tied: bool = False,
+) -> LawResult:
     """One law fitted to a table that has its columns.
 
     Args:
@@ -117,14 +139,17 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         table: the runs.
         delta: delta of the Huber loss; None: from the residuals.
         hold_out: whether to fit again without the largest run.
+        allow_narrow: fit in spite of a range of a decade or less, with a warning.
+        tied: one exponent for both sizes, where the law has two.
 
     Raises:
         LawRefused: the table does not determine the law.
     """
-    form = FORMS[name]
+    form = tied_form(FORMS[name]) if tied else FORMS[name]
     target = table.get(name, form.target)
     notes = list(table.derived)
     inputs = np.stack([_input(name, table, column, notes) for column in form.inputs])
+    runs = table.columns.get("run")
     if name != "critical_batch":
         check_warmup(name, table.columns.get("steps"), table.columns.get("warmup_steps"))
     if (other := BOUND_BY.get(name)) and other & set(table.columns):
@@ -133,17 +158,20 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
             notes.append(
                 f"the least loss of each of {len(rows)} {form.inputs[0]}: the law is about what nothing else bounds"
             )
-        inputs, target = inputs[:, rows], target[rows]
+        inputs, target, runs = chosen_rows(rows, inputs, target, runs)
     if name == "loss_compute":
         rows = frontier(inputs[0], target)
-        notes.append(f"{len(rows)} of {len(target)} rows are on the frontier: no cheaper run has a lower loss")
-        inputs, target = inputs[:, rows], target[rows]
-    check_points(form, inputs)
+        notes.append(
+            f"{len(rows)} of {len(target)} rows are on the frontier: no cheaper run has a lower loss. Where runs lie "
+            "closer than their noise, luck put them there, and the interval does not count that"
+        )
+        inputs, target, runs = chosen_rows(rows, inputs, target, runs)
+    overridden = check_points(form, inputs, runs, allow_narrow=allow_narrow)
     logs = np.log(inputs)
     centre = logs.mean(axis=1)
     x, y = logs - centre[:, None], np.log(target)
     found = estimate(form, x, y, delta)
-    resampled = draws(form, x, y, found)
+    resampled = draws(form, x, y, found, runs=runs)
     constants = _constants(form, found, resampled, centre)
     check_identified(form, constants)
     residual = np.abs(y - form.value(found.theta[None], x)[0][0])
@@ -151,9 +179,12 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         notes.append("these runs show no floor: the loss still falls as if E were 0, and far beyond them it will not")
     if not found.converged:
         notes.append("the search for the best fit had not settled when it was ended: take the constants with care")
-    held, missing = _hold_out(form, inputs, target, found.delta) if hold_out else (None, "not asked for")
+    held: HeldOut | None = None
+    missing: str | None = "not asked for"
+    if hold_out:
+        held, missing = hold_out_largest(form, inputs, target, found.delta, runs, allow_narrow=allow_narrow)
     shown = np.unique(np.linspace(0, len(y) - 1, min(len(y), SHOWN_POINTS)).round().astype(int))
-    return LawResult(
+    law = LawResult(
         law=name,
         formula=form.formula,
         constants=constants,
@@ -164,19 +195,24 @@ def fit_law(name: LawName, table: RunTable, *, delta: float | None = None, hold_
         interval=resampled.method,
         inputs=list(form.inputs),
         target=form.target,
-        theta=_rounded(found.theta),
+        theta=_rounded(form.expanded(found.theta)),
         centre=_rounded(centre),
-        draws=[_rounded(each) for each in resampled.theta],
+        draws=[_rounded(each) for each in form.expanded(resampled.theta)],
         widening=resampled.widening,
+        lowest=float(target.min()),
+        scatter=_rounded(scatter(resampled.freed)),
         smallest=[float(value) for value in inputs.min(axis=1)],
         largest=[float(value) for value in inputs.max(axis=1)],
         held_out=held,
         held_out_missing=missing,
         curves=_curves(form, found.theta, resampled, centre, inputs),
-        points=[_point(form, inputs[:, row]) for row in shown],
+        points=[point_at(form, inputs[:, row]) for row in shown],
         actual=[float(target[row]) for row in shown],
         notes=notes,
+        overridden=overridden,
     )
+    broken = broken_floor(law)
+    return law.model_copy(update={"warnings": [*([broken] if broken else []), *warnings_of(law)]})
 
 
 def _input(law: LawName, table: RunTable, column: str, notes: list[str]) -> Array:
@@ -200,17 +236,18 @@ def _input(law: LawName, table: RunTable, column: str, notes: list[str]) -> Arra
     return table.get(law, column)
 
 
-def frontier(compute: Array, loss: Array) -> Array:
+def frontier(compute: Array, loss: Array) -> NDArray[np.intp]:
     """Indices of the rows that no run with at most the same compute beats, by rising compute."""
     order = np.lexsort((loss, compute))
     before = np.minimum.accumulate(np.concatenate([[np.inf], loss[order][:-1]]))
     return np.asarray(order[loss[order] < before])
 
 
-def least_of_each(size: Array, loss: Array) -> Array:
-    """Index of the row with the least loss of each size, by rising size."""
-    order = np.lexsort((loss, size))
-    return np.asarray(order[np.flatnonzero(np.diff(size[order], prepend=-1.0))])
+def least_of_each(size: Array, loss: Array) -> NDArray[np.intp]:
+    """Index of the row with the least loss of each size, by rising size; sizes within a tolerance are one."""
+    group = groups(size)
+    order = np.lexsort((loss, group))
+    return np.asarray(order[np.flatnonzero(np.diff(group[order], prepend=-1))])
 
 
 def _constants(form: Form, found: Estimate, resampled: Draws, centre: Array) -> list[LawConstant]:
@@ -224,42 +261,6 @@ def _constants(form: Form, found: Estimate, resampled: Draws, centre: Array) -> 
         ends = [_exp(end) for end in (value, low, high)] if each.kind == "scale" else [value, low, high]
         made.append(LawConstant(name=each.name, kind=each.kind, value=ends[0], low=ends[1], high=ends[2]))
     return made
-
-
-def _hold_out(form: Form, inputs: Array, target: Array, delta: float) -> tuple[HeldOut | None, str | None]:
-    """Prediction of the largest run by a fit without it, or the reason why there is none.
-
-    All runs of the largest first input are left out; for B_crit(L), all runs of the lowest loss.
-    """
-    first = inputs[0] if form.name != "critical_batch" else -inputs[0]
-    left = first >= first.max() * (1 - 1e-9) if form.name != "critical_batch" else inputs[0] <= inputs[0].min() * (1 + 1e-9)
-    rows = np.flatnonzero(left)
-    largest = int(rows[np.lexsort(inputs[:, rows])[-1]])
-    rest, own = inputs[:, ~left], target[~left]
-    try:
-        check_points(form, rest)
-    except LawRefused as refusal:
-        return None, f"without the largest run {refusal.message}"
-    if rest.shape[1] < len(form.coordinates) + SPARE_POINTS:
-        return None, "too few runs are left without the largest"
-    logs = np.log(rest)
-    centre = logs.mean(axis=1)
-    x, y = logs - centre[:, None], np.log(own)
-    found = estimate(form, x, y, delta)
-    resampled = draws(form, x, y, found, seed=1)
-    at = (np.log(inputs[:, [largest]]) - centre[:, None]).reshape(-1, 1)
-    prediction = banded(form, found.theta, resampled.theta, resampled.widening, at)[0]
-    actual = float(target[largest])
-    return (
-        HeldOut(
-            at=_point(form, inputs[:, largest]),
-            rows=len(rows),
-            actual=actual,
-            prediction=prediction,
-            miss=prediction.value / actual - 1,
-        ),
-        None,
-    )
 
 
 def _curves(form: Form, theta: Array, resampled: Draws, centre: Array, inputs: Array) -> list[LawCurve]:
@@ -282,10 +283,6 @@ def _curves(form: Form, theta: Array, resampled: Draws, centre: Array, inputs: A
             )
         )
     return curves
-
-
-def _point(form: Form, values: Array) -> LawPoint:
-    return LawPoint.model_validate({name: float(value) for name, value in zip(form.inputs, values, strict=True)})
 
 
 def _rounded(values: Array) -> list[float]:

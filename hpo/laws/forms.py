@@ -48,6 +48,10 @@ class Form(ABC):
     def value(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """(log of the prediction [batch, rows], its derivative in theta [batch, rows, p]); NaN for an invalid theta."""
 
+    def expanded(self, theta: Array) -> Array:
+        """Coordinates theta [p] or [batch, p] as those of the registered form of this name."""
+        return theta
+
     @abstractmethod
     def starts(self, x: Array, y: Array) -> Array:
         """Coordinates to begin at, [starts, p], for logarithms y [rows] of the target."""

@@ -5,7 +5,7 @@ from math import prod
 
 from torch import Tensor
 
-from hpo.families.modules import Factory, modules_at, role_table
+from hpo.families.modules import Factory, every_role, modules_at
 from hpo.families.owners import EMBEDDINGS as TABLES
 from hpo.families.owners import owners
 from hpo.laws.counting import counted
@@ -44,7 +44,7 @@ def count_module(
         RoleQuestion: a role cannot be told.
     """
     pair = modules_at(build, base or max(1, width // 2), width)
-    table = role_table(pair, base or max(1, width // 2), width, overrides)
+    table = every_role(pair, base or max(1, width // 2), width, overrides)
     tensors = [TensorFacts(name=row.name, shape=list(row.delta), role=row.role) for row in table.rows]
     held = owners(pair.delta)
     looked_up = {name for name, layers in held.items() if any(isinstance(layer, TABLES) for layer, _ in layers)}

@@ -4,6 +4,7 @@ import math
 
 from hpo.laws.predicting import predict
 from hpo.laws.published import CriticalBatch
+from hpo.laws.trust import broken_floor, check_floor, disagreements, warnings_of
 from windtunnel.types.laws import MOST_TO_LEAST, LawFit, LawPoint, LawResult
 from windtunnel.types.plans import PredictedLoss, TransferPlan
 
@@ -12,10 +13,15 @@ def predicted_loss(plan: TransferPlan, fit: LawFit) -> PredictedLoss | None:
     """Predicted loss of a planned run, by the law of the fit that uses most of the run's sizes; None without such a law.
 
     Laws of S_min and C_min are evaluated at the plan's own batch size with the fit's B_crit(L). If the fit has none, a law
-    of S_min is skipped, and a law of C_min is evaluated at the plan's compute.
+    of S_min is skipped, and a law of C_min is evaluated at the plan's compute. The other laws of the loss are evaluated
+    beside it, and where they disagree beyond their intervals the prediction says so first.
+
+    Raises:
+        LawRefused: the floor of the law that predicts is above a loss that was seen.
     """
     assert plan.non_embedding is not None and plan.compute is not None
     tokens = float(plan.tokens_per_step * plan.steps)
+    asked = []
     for name in MOST_TO_LEAST:
         law = fit.law(name)
         if law is None:
@@ -26,11 +32,32 @@ def predicted_loss(plan: TransferPlan, fit: LawFit) -> PredictedLoss | None:
             point = _at_own_batch(law, point, batch, float(plan.tokens_per_step), float(plan.steps))
         elif "steps_min" in law.inputs:
             continue
-        told = predict(law, point)
-        return PredictedLoss(
-            fit=fit.id, law=name, value=told.value, low=told.low, high=told.high, beyond=_beyond(law, point)
-        )
-    return None
+        asked.append((law, point))
+    if not asked:
+        return None
+    law, point = asked[0]
+    check_floor(law)
+    predictions = [predict(each, at) for each, at in asked]
+    told = predictions[0]
+    others = [
+        (each.law, "this run's loss, nats", found.value, found.low, found.high)
+        for (each, _), found in zip(asked, predictions, strict=True)
+        # A law of one size is about what nothing else bounds: it may well be lower.
+        if len(each.inputs) == len(law.inputs) and broken_floor(each) is None
+    ]
+    return PredictedLoss(
+        fit=fit.id,
+        law=law.law,
+        value=told.value,
+        low=told.low,
+        high=told.high,
+        run_low=told.run_low,
+        run_high=told.run_high,
+        beyond=_beyond(law, point),
+        residual=law.residual,
+        held_out_miss=None if law.held_out is None else law.held_out.miss,
+        warnings=[*disagreements(others), *warnings_of(law)],
+    )
 
 
 def _critical_batch(fit: LawFit) -> CriticalBatch | None:

@@ -85,8 +85,10 @@ KAPLAN_OVERFITTING = (5e3, 0.74)
 """(factor, power): D >= 5e3 N**0.74 tokens keep the loss within 0.02 nats of unlimited data, equation 4.4."""
 
 HOFFMANN = Additive(1.69, 406.4, 0.34, 410.7, 0.28)
-"""Constants of Hoffmann et al., as printed."""
+"""Constants of Hoffmann et al., as printed; Huber delta 1e-3, far below the residuals: least absolute deviations."""
 BESIROGLU = Additive(1.8172, 482.01, 0.3478, 2085.43, 0.3658)
-"""Constants of Besiroglu et al.; they agree with Hoffmann's approaches 1 and 2, about 20 tokens per parameter."""
+"""Constants of Besiroglu et al.; they agree with Hoffmann's approaches 1 and 2, about 20 tokens per parameter.
+
+Huber delta 1e-3, too."""
 HOFFMANN_TOKENS_PER_PARAMETER = 20.0
 """Tokens per parameter by approaches 1 and 2, where N and D both grow as C**0.5."""

@@ -1,14 +1,11 @@
 """Refuses laws that a table of runs does not determine, before or after the fit, and says what to do."""
 
-from typing import Literal
-
 import numpy as np
 
 from hpo.errors import Refused
 from hpo.laws.forms import Array, Form
-from windtunnel.types.laws import LawConstant, LawName, LawRefusal
-
-Reason = Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
+from hpo.laws.grouping import groups
+from windtunnel.types.laws import LawConstant, LawName, LawRefusal, RefusalReason
 
 SPARE_POINTS = 2
 """Least number of rows beyond the number of constants: with fewer, residuals mean nothing."""
@@ -18,7 +15,7 @@ DECADE = 10.0
 class LawRefused(Refused):
     """The law cannot be fitted to this table; the message says why."""
 
-    def __init__(self, law: LawName, reason: Reason, message: str, hint: str) -> None:
+    def __init__(self, law: LawName, reason: RefusalReason, message: str, hint: str) -> None:
         super().__init__(message, hint)
         self.law, self.reason = law, reason
 
@@ -28,12 +25,14 @@ class LawRefused(Refused):
         return LawRefusal(law=self.law, reason=self.reason, message=self.message, hint=self.hint or "")
 
 
-def check_points(form: Form, values: Array) -> None:
-    """Refuse a table with too few rows, or too narrow a range of an input.
+def check_points(form: Form, values: Array, runs: Array | None = None, *, allow_narrow: bool = False) -> list[str]:
+    """Refuse a table with too few rows or runs, or too narrow a range of an input; return what was overridden.
 
     Args:
         form: the law.
         values: inputs, not logarithms, [inputs, rows].
+        runs: label of the run of each row, [rows]; None: each row is a run of its own.
+        allow_narrow: fit in spite of a narrow range, and say so.
 
     Raises:
         LawRefused: too few rows or sizes, or an input spans one decade or less.
@@ -46,8 +45,18 @@ def check_points(form: Form, values: Array) -> None:
             f"{form.formula} has {len(form.coordinates)} constants, and the table has {values.shape[1]} rows for it",
             f"give at least {least} runs",
         )
+    several = least if runs is None else len(np.unique(runs))
+    if several <= len(form.coordinates):
+        raise LawRefused(
+            form.name,
+            "too_few_points",
+            f"the {values.shape[1]} rows are points of {several} run{'' if several == 1 else 's'}, and {form.formula} has "
+            f"{len(form.coordinates)} constants: the points of one run share its luck",
+            f"give at least {len(form.coordinates) + 1} runs; leave the column run out if every row is a run of its own",
+        )
+    overridden = []
     for name, column in zip(form.inputs, values, strict=True):
-        sizes = len(np.unique(column))
+        sizes = int(groups(column).max()) + 1
         if sizes < 3:
             raise LawRefused(
                 form.name,
@@ -58,12 +67,19 @@ def check_points(form: Form, values: Array) -> None:
         span = float(column.max() / column.min())
         # A loss itself never spans a decade; what it spans decides the width of the interval, and so the last check.
         if name != "loss" and span <= DECADE:
+            if allow_narrow:
+                overridden.append(
+                    f"{name} spans a factor {span:.3g} only, and a power law needs more than one decade: fitted all the "
+                    "same, as you asked; outside of that range it is a guess"
+                )
+                continue
             raise LawRefused(
                 form.name,
                 "too_narrow",
                 f"{name} spans a factor {span:.3g}, from {column.min():.4g} to {column.max():.4g}",
-                "a power law needs more than one decade; run smaller or larger ones",
+                "a power law needs more than one decade; run smaller or larger ones, or fit all the same with allow_narrow",
             )
+    return overridden
 
 
 def check_warmup(law: LawName, steps: Array | None, warmup: Array | None) -> None:

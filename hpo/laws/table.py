@@ -10,6 +10,9 @@ from hpo.laws.published import CriticalBatch
 from hpo.laws.refusals import LawRefused, check_warmup
 from windtunnel.types.laws import LawColumns, LawName
 
+LEAST_MODELS = 3
+"""Model sizes beyond which the errors of critical batch sizes are told apart by model size."""
+
 
 @dataclass
 class RunTable:
@@ -36,7 +39,11 @@ class RunTable:
 
 def run_table(given: LawColumns, warmup_steps: int) -> RunTable:
     """Arrays of a table given as a wire type, with tokens and compute derived if they are missing."""
-    columns = {name: np.array(values, dtype=np.float64) for name, values in given if values is not None}
+    columns = {name: np.array(values, dtype=np.float64) for name, values in given if values is not None and name != "run"}
+    if given.run is not None:
+        # By their names, so that 1 and "1" are one run.
+        names = [str(label) for label in given.run]
+        columns["run"] = np.unique(names, return_inverse=True)[1].astype(np.float64)
     table = RunTable(columns)
     if warmup_steps and "warmup_steps" not in columns and "steps" in columns:
         columns["warmup_steps"] = np.full(given.rows, float(warmup_steps))
@@ -49,8 +56,10 @@ def run_table(given: LawColumns, warmup_steps: int) -> RunTable:
     return table
 
 
-def critical_batches(table: RunTable) -> tuple[Array, Array, list[str]]:
-    """(losses, critical batch sizes, notes) of a table: as measured, or from runs at several batch sizes.
+def critical_batches(table: RunTable) -> RunTable:
+    """The losses and critical batch sizes of a table: as measured, or from runs at several batch sizes.
+
+    Critical batch sizes of one model size come from the same runs, so that their errors are one draw.
 
     Raises:
         LawRefused: the table has neither.
@@ -59,7 +68,8 @@ def critical_batches(table: RunTable) -> tuple[Array, Array, list[str]]:
     loss = table.get(law, "loss")
     check_warmup(law, table.columns.get("steps"), table.columns.get("warmup_steps"))
     if "critical_batch" in table.columns:
-        return loss, table.columns["critical_batch"], []
+        names = ("loss", "critical_batch", "run")
+        return RunTable({name: table.columns[name] for name in names if name in table.columns})
     if not table.has_batches:
         raise LawRefused(
             law,
@@ -77,8 +87,17 @@ def critical_batches(table: RunTable) -> tuple[Array, Array, list[str]]:
             "run one model size at 3 batch sizes or more and give several points of each curve",
         )
     note = f"critical batch sizes from {len(found)} losses that runs at several batch sizes went through"
-    losses, critical = np.array(found).T
-    return losses, critical, [note]
+    sizes, losses, critical = np.array(found).T
+    made = RunTable({"loss": losses, "critical_batch": critical}, [note])
+    models = len(np.unique(sizes))
+    if models > LEAST_MODELS:
+        made.columns["run"] = sizes
+    else:
+        made.derived.append(
+            f"they come from runs of {models} model size{'s' if models > 1 else ''}, and their errors are taken as "
+            f"independent: the intervals are too narrow; runs of more than {LEAST_MODELS} model sizes tell them apart"
+        )
+    return made
 
 
 def with_minima(table: RunTable, law: CriticalBatch) -> None:

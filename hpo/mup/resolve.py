@@ -85,6 +85,7 @@ def resolve(
                 l2=_carried(penalty, penalty_rules[fact.name].weight_decay, optimizer, "an L2 penalty under", fact),
                 eps=eps,
                 multiplier=rule.multiplier * _searched_multiplier(spec, hyperparameters, source),
+                padding=fact.padding,
             )
         )
     return rows

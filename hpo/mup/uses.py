@@ -22,6 +22,11 @@ class Use:
     """Numbers that one output sums over."""
     over: tuple[int, ...] = ()
     """Dimensions of the parameter that one output sums over."""
+    among: tuple[int, ...] | None = None
+    """Where it is multiplied with another parameter: its dimensions that activations are summed over with the product, as a
+    low-rank weight's; None: it is not."""
+    repeats: bool = False
+    """Whether it is one factor of a weight, or sums share its entries, so that the number of terms is not its fan-in."""
 
 
 def evidence_of_uses(low: Collection[Use], high: Collection[Use], base: Shape, delta: Shape) -> Evidence | None:
@@ -37,6 +42,8 @@ def evidence_of_uses(low: Collection[Use], high: Collection[Use], base: Shape, d
     if not kinds or kinds != {use.kind for use in high} or len(base) != len(delta):
         return None
     growing = tuple(index for index, (small, large) in enumerate(zip(base, delta, strict=True)) if small != large)
+    if any(use.repeats for use in low):
+        return Evidence(None, "a weight is computed from it, whose entries are not each its own", open=True, ask=True)
     if kinds == {"summed"}:
         found = _summed(low, high, base, delta, growing)
         return replace(found, summed=True, over=max(low, key=lambda use: use.fan_in).over)

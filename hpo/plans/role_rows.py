@@ -26,7 +26,7 @@ def role_rows(
         rows: tensors of the target.
         translated: quantity -> factor on the formula of the width, as text, for batch, horizon and data.
     """
-    roles: dict[Role, None] = dict.fromkeys(row.role for row in rows)
+    roles: dict[Role, None] = dict.fromkeys(row.role for row in rows if row.role != "frozen")
     return [_role_row(spec, values, role, base, [row for row in rows if row.role == role], translated) for role in roles]
 
 

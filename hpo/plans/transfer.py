@@ -21,7 +21,8 @@ from hpo.plans.regularisers import follow, regulariser_knots
 from hpo.plans.role_rows import role_rows
 from hpo.plans.translation import translate
 from windtunnel.types.ladders import PredictedPenalty
-from windtunnel.types.plans import TransferPlan
+from windtunnel.types.modules import FrozenTensor
+from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.results import TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
 from windtunnel.types.spec import Target
@@ -76,6 +77,7 @@ def make_plan(
         )
         for row in rows
     ]
+    frozen = [] if spec.info.module is None else spec.info.module.frozen_at(target.width, depth)
     settings = spec.optimizer.info.settings
     size = count(plan_size, spec.info, spec.optimizer.name)
     values, knots = best.hyperparameters, regulariser_knots(result)
@@ -112,7 +114,7 @@ def make_plan(
         attention_multiplier=attention_multiplier(spec, values),
         schedule=tuned_schedule(result),
         roles=role_rows(spec, values, proxy.tensors, rows, moved.formulas),
-        tensors=rows,
+        tensors=[*rows, *map(TensorRow.of_frozen, frozen)],
         parameters=sum(prod(row.shape) for row in rows),
         non_embedding=size.non_embedding,
         compute=size.compute(batch_size * spec.context, steps),
@@ -130,10 +132,20 @@ def make_plan(
         penalties=penalties(result, target),
         noise_scale=result.noise_scale,
         horizon=result.horizon,
-        in_your_loop=[*in_your_loop(spec, values, plan_size), *follow(result, knots)],
+        in_your_loop=[*in_your_loop(spec, values, plan_size), *follow(result, knots), *kept(frozen)],
         forced=bool(objections),
         provenance=result.provenance,
     )
+
+
+def kept(frozen: Sequence[FrozenTensor]) -> list[str]:
+    """Sentence about tensors that are not trained; [] if there is none."""
+    if not frozen:
+        return []
+    names = ", ".join(tensor.name for tensor in frozen)
+    return [
+        f"Keep frozen, as in the proxies, with requires_grad=False and the values that your module gives them: {names}."
+    ]
 
 
 def tuned_schedule(result: TuneResult) -> AnySchedule:

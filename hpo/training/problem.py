@@ -168,6 +168,9 @@ class InnerProblem:
                 torch.randn(size, generator=generator, dtype=torch.float64) * std
                 for size, std in zip(self.layout.sizes, self.init_std, strict=True)
             ]
+            for part, fact in zip(parts, self.layout.tensors, strict=True):
+                if fact.padding is not None:
+                    part.view(fact.shape)[fact.padding] = 0
             noises.append(torch.cat(parts).to(self.dtype))
             order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
             batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))

@@ -44,6 +44,12 @@ REQUESTS: dict[tuple[str, str], dict[str, Example]] = {
         "smallest": Example("A task is enough", {"task": "digits"}),
         "with a target": Example("A small job that makes the plan of a model of width 256 when it ends", _FLIGHT),
     },
+    ("PATCH", "/v1/jobs/{job_id}"): {
+        "all": Example(
+            "Another name, tags and notes", {"name": "second flight", "tags": ["paper"], "notes": "the best so far"}
+        ),
+        "tags": Example("All tags taken away", {"tags": []}),
+    },
     ("POST", "/v1/jobs/{job_id}/fork"): {
         "same again": Example("The same spec once more", {}),
         "other size": Example("With another seed and a wider model", {"overrides": {"seed": 1, "model": {"width": 128}}}),

@@ -15,6 +15,7 @@ from service.problems.answers import PROBLEMS, invalid
 from service.proxying import address
 from store.jobs import LONGEST_KEY
 from windtunnel.types import FieldError, Job, JobPage, JobSpec, TuneResult
+from windtunnel.types.labels import JobLabels
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
 
@@ -67,7 +68,7 @@ def fork_job(
 
 @router.get("", response_model=JobPage)
 def list_jobs(query: Annotated[JobsQuery, Query()], database: DatabaseDependency, caller: CallerDependency) -> JobPage:
-    """Jobs, newest first, page by page."""
+    """Jobs, newest first or in another order, page by page."""
     return service.page(database, caller, query)
 
 
@@ -85,6 +86,12 @@ def get_job(
     if _matches(if_none_match, tag):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
+
+
+@router.patch("/{job_id}", response_model=Job)
+def label_job(job_id: OwnJobId, change: JobLabels, database: DatabaseDependency, caller: CallerDependency) -> Job:
+    """Change the name, the tags or the notes of a job in any state. Its spec keeps the name that it came with."""
+    return service.label(database, caller, job_id, change)
 
 
 @router.delete("/{job_id}", status_code=204)

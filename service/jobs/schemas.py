@@ -7,6 +7,8 @@ from pydantic import Field, StringConstraints, field_validator
 from windtunnel.tasks import TASKS
 from windtunnel.types import JobEvent, JobState, MetricPoints, Problem, is_dataset
 from windtunnel.types.base import Request, Response
+from windtunnel.types.jobs import JobSort, SortOrder
+from windtunnel.types.labels import Tag
 
 SeriesName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=200)]
 
@@ -19,10 +21,20 @@ class JobsQuery(Request):
     state: JobState | None = Field(None, description="Only jobs in this state.")
     task: str | None = Field(None, description="Only jobs of this task, or of this data set.")
     search: SearchText | None = Field(
-        None, description="Only jobs with this in their name, task or data set's name, or at the end of their id."
+        None, description="Only jobs with this in their name, task, tags or data set's name, or at the end of their id."
+    )
+    tag: Tag | None = Field(None, description="Only jobs with this tag.")
+    sort: JobSort = Field("created", description="What to put them in order by: `loss` is the best one, `cost` is in runs.")
+    order: SortOrder | None = Field(
+        None, description="asc or desc; by default the newest first, else the least. A job without a value comes last."
     )
     limit: int = Field(50, ge=1, le=200, description="Jobs on one page.")
     cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
+
+    @property
+    def way(self) -> SortOrder:
+        """Order in force."""
+        return self.order or ("desc" if self.sort == "created" else "asc")
 
     @field_validator("task")
     @classmethod

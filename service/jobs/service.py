@@ -13,6 +13,7 @@ from store.database import Database
 from store.errors import DatasetNotFound
 from store.files import remove_job_files
 from windtunnel.types import Job, JobEvent, JobPage, JobSpec, MetricPoints, TuneResult
+from windtunnel.types.labels import JobLabels
 
 
 def submit(database: Database, settings: ServiceSettings, caller: Caller, spec: JobSpec, key: str | None = None) -> Job:
@@ -60,15 +61,21 @@ def fork(
 
 
 def page(database: Database, caller: Caller, query: JobsQuery) -> JobPage:
-    """One page of the caller's jobs, newest first. Raises InvalidCursor."""
+    """One page of the caller's jobs. Raises InvalidCursor."""
     with database.snapshot() as session:
-        return jobs.page(session, owner=caller.owner, **query.model_dump())
+        return jobs.page(session, owner=caller.owner, **query.model_dump() | {"order": query.way})
 
 
 def get(database: Database, caller: Caller, job_id: str) -> Job:
     """One job of the caller. Raises JobNotFound."""
     with database.snapshot() as session:
         return jobs.get(session, job_id, owner=caller.owner)
+
+
+def label(database: Database, caller: Caller, job_id: str, change: JobLabels) -> Job:
+    """Change name, tags or notes of a job of the caller. Raises JobNotFound."""
+    with database.transaction() as session:
+        return jobs.label(session, job_id, change, owner=caller.owner)
 
 
 def cancel(database: Database, caller: Caller, job_id: str) -> Job:

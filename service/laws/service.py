@@ -1,7 +1,7 @@
 """Scaling laws as their callers see them: fit a table, list and read fits, allocate a budget, for routes and pages."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from hpo.laws.allocation import allocate
 from hpo.laws.fit import fit_laws
+from hpo.laws.profiles import profiles
 from hpo.laws.refusals import LawRefused
+from hpo.laws.table import run_table
 from service.caller import Caller
 from service.laws.points import columns_of
 from service.laws.schemas import CsvQuery, FitsQuery
@@ -75,9 +77,13 @@ def allocated(database: Database, caller: Caller, wanted: AllocationRequest) -> 
     """A budget spent by the published laws, and by those of the caller's fit that the request names.
 
     Raises:
-        ProblemError: 422, the caller has no such fit.
+        ProblemError: 422, the caller has no such fit, or no law of it may be used.
     """
-    return allocate(wanted, None if wanted.fit is None else stored_fit(database, caller, wanted.fit, "/fit"))
+    fit = None if wanted.fit is None else stored_fit(database, caller, wanted.fit, "/fit")
+    try:
+        return allocate(wanted, fit)
+    except LawRefused as refusal:
+        raise law_refused(refusal) from refusal
 
 
 def stored_fit(database: Database, caller: Caller, fit_id: str, pointer: str) -> LawFit:
@@ -95,13 +101,13 @@ def stored_fit(database: Database, caller: Caller, fit_id: str, pointer: str) ->
         raise invalid([FieldError(pointer=pointer, message=message, given=fit_id)]) from error
 
 
-def _law_refused(refusal: LawRefused, ignored: list[str]) -> ProblemError:
-    """Problem 422 for a table that cannot answer for a law that was asked for."""
+def law_refused(refusal: LawRefused, ignored: Sequence[str] = ()) -> ProblemError:
+    """Problem 422 for a table that cannot answer for a law that was asked for, or a law that may not be used."""
     detail = f"{refusal.law}: {refusal.message}; {refusal.hint}{_left_aside(ignored)}"
     return problem(422, "law-refused", "The table cannot answer for this law", detail)
 
 
-def _left_aside(headings: list[str]) -> str:
+def _left_aside(headings: Sequence[str]) -> str:
     """The headings of a CSV that name no column, for one of which a refusal may ask under another name."""
     return f" (left aside: {', '.join(map(repr, headings[:20]))})" if headings else ""
 
@@ -120,7 +126,7 @@ def _fit(
     try:
         laws, refusals = fit_laws(wanted, columns)
     except LawRefused as refusal:
-        raise _law_refused(refusal, ignored) from refusal
+        raise law_refused(refusal, ignored) from refusal
     if not laws:
         told = "; ".join(f"{each.law}: {each.message}" for each in refusals)
         detail = f"no law can be fitted. {told}{_left_aside(ignored)}"
@@ -134,6 +140,7 @@ def _fit(
         ignored_columns=ignored,
         laws=laws,
         refusals=refusals,
+        profiles=profiles(run_table(columns, 0).columns)[0],
         seconds=time.monotonic() - began,
     )
     with database.transaction() as session:

@@ -1,4 +1,4 @@
-"""The fields of the forms on a job's page: differences of another job from this one, and the model that a plan is for."""
+"""The fields of the forms on a job's page: differences of another job from this one, a plan's model, labels."""
 
 from collections.abc import Mapping
 
@@ -19,6 +19,16 @@ def fork_form(job: Job, typed: Mapping[str, str] | None = None, problem: Problem
         Field("seed", "Seed", "/overrides/seed", spec.seed, 0),
     )
     return Form("fork", fields, typed or {}, problem)
+
+
+def labels_form(job: Job, typed: Mapping[str, str] | None = None, problem: Problem | None = None) -> Form:
+    """Form of a job's name, tags and notes, with what they are at first. What was typed holds, empty fields included."""
+    fields = (
+        Field("name", "What it is called", "/name", job.name if typed is None else typed.get("name", "")),
+        Field("tags", "Tags", "/tags", " ".join(job.tags) if typed is None else typed.get("tags", "")),
+        Field("notes", "Notes", "/notes", job.notes if typed is None else typed.get("notes", "")),
+    )
+    return Form("labels", fields, typed or {}, problem)
 
 
 def plan_form(job: Job, typed: Mapping[str, str] | None = None, problem: Problem | None = None) -> Form:

@@ -1,4 +1,4 @@
-"""The forms of a job's page: cancel, pause, resume, fork, plan. They work without JavaScript."""
+"""The forms of a job's page: cancel, pause, resume, fork, labels, plan. They work without JavaScript."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from service.dependencies import CallerDependency, DatabaseDependency, JobId, Se
 from service.jobs import service
 from service.jobs.forking import ForkRequest, merged
 from service.pages.forms import Form, FormDependency, number
-from service.pages.job_fields import fork_form, plan_form
+from service.pages.job_fields import fork_form, labels_form, plan_form
 from service.pages.site import SiteDependency
 from service.pages.views import job_view
 from service.plans import service as plan_service
@@ -19,6 +19,7 @@ from service.plans.schemas import PlanRequest
 from service.problems.answers import ProblemError, invalid, problem_of, validated
 from store.errors import TooManyJobs, TooManyPlans
 from windtunnel.types import FieldError
+from windtunnel.types.labels import JobLabels
 
 router = APIRouter(include_in_schema=False)
 
@@ -68,6 +69,30 @@ def fork_page(
         view = job_view(database, caller, job_id, site.url) | {"fork": fork_form(parent, form, problem)}
         return site.page("job.html", problem.status, **view)
     return site.to(f"/jobs/{made.id}")
+
+
+@router.post("/jobs/{job_id}/labels")
+def label_page(
+    request: Request,
+    job_id: JobId,
+    form: FormDependency,
+    database: DatabaseDependency,
+    caller: CallerDependency,
+    site: SiteDependency,
+) -> Response:
+    """The form: back to the job, or to the form with what is wrong. An empty field empties what it stands for."""
+    job = service.get(database, caller, job_id)
+    tags = form.get("tags", "").replace(",", " ").split()
+    notes = form.get("notes", "").replace("\r\n", "\n")
+    try:
+        service.label(
+            database, caller, job_id, validated(JobLabels, {"name": form.get("name", ""), "tags": tags, "notes": notes})
+        )
+    except ProblemError as error:
+        problem = problem_of(request, error)
+        view = job_view(database, caller, job_id, site.url) | {"labels": labels_form(job, form, problem)}
+        return site.page("job.html", problem.status, **view)
+    return site.to(f"/jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/plans")

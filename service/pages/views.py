@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from hpo.exports.registry import export, why_not
 from service.caller import Caller
 from service.jobs.schemas import JobsQuery
+from service.pages.causes import likely_causes
 from service.pages.findings import asked, hyperparameter_rows, seconds_left, verdict_of
-from service.pages.job_fields import fork_form, plan_form
+from service.pages.job_fields import fork_form, labels_form, plan_form
 from service.pages.rendering import sparkline
 from service.pages.sentences import sentence
 from service.pages.submitting import field_help, first_form
@@ -23,10 +24,23 @@ from store.events import history
 from windtunnel.figures.response import said
 from windtunnel.tasks import TASKS
 from windtunnel.types import TERMINAL_STATES, Job, JobEvent, JobState, OuterStep, TuneResult, WorkerInfo
+from windtunnel.types.comparisons import MOST_COMPARED
 from windtunnel.types.exports import EXPORTS
+from windtunnel.types.jobs import JobSort
 from windtunnel.types.results import ChaosReading
 
 STATES: tuple[JobState, ...] = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
+COLUMNS: tuple[tuple[str, JobSort | None, bool], ...] = (
+    ("Job", "name", False),
+    ("State", "state", False),
+    ("Task", "task", False),
+    ("Progress", None, False),
+    ("Best loss", "loss", True),
+    ("Trend", None, False),
+    ("Cost, runs", "cost", True),
+    ("Created", "created", True),
+)
+"""(heading, order that it leads to, whether its cells are numbers) of each column of the list."""
 SPARKLINE_POINTS = 40
 LOG_LINES = 200
 SHOWN_TENSORS = 60
@@ -39,7 +53,9 @@ def jobs_view(
     with database.snapshot() as session:
         mine = datasets.listing(session, owner=caller.owner)
         begun = None if chosen is None else datasets.get(session, chosen, owner=caller.owner)
-        page = jobs.page(session, owner=caller.owner, **{name: getattr(query, name) for name in JobsQuery.model_fields})
+        asked = {name: getattr(query, name) for name in JobsQuery.model_fields} | {"order": query.way}
+        page = jobs.page(session, owner=caller.owner, **asked)
+        counted = jobs.counts(session, owner=caller.owner, task=query.task, search=query.search, tag=query.tag)
         lines = {job.id: _loss_line(session, caller, job.id) for job in page.items}
         fleet = workers.listing(session)
     there, silent = present(fleet, datetime.now(UTC))
@@ -48,6 +64,9 @@ def jobs_view(
         "state": query.state,
         "task": query.task,
         "search": query.search,
+        "tag": query.tag,
+        "sort": query.sort if query.sort != "created" else None,
+        "order": query.order,
         "limit": query.limit if query.limit != 50 else None,
     }
     return {
@@ -58,7 +77,10 @@ def jobs_view(
         "active": active,
         "query": query,
         "kept": {name: value for name, value in kept.items() if value is not None},
+        "counts": counted,
+        "columns": COLUMNS,
         "states": STATES,
+        "most_compared": MOST_COMPARED,
         "tasks": sorted(TASKS),
         "datasets": mine,
         "chosen": chosen,
@@ -73,6 +95,7 @@ def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[
         job = jobs.get(session, job_id, owner=caller.owner)
         result = jobs.result(session, job_id, owner=caller.owner)
         log = history(session, job_id, owner=caller.owner)
+        made = plans.briefs(session, job_id, owner=caller.owner)
         claims = jobs.attempts(session, job_id, owner=caller.owner)
         fits = law_fits.page(session, owner=caller.owner).items
     steps = outer_steps(log)
@@ -98,6 +121,9 @@ def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[
         "recipes": _recipes(job, url),
         "fork": fork_form(job),
         "plan": plan_form(job),
+        "labels": labels_form(job),
+        "made": made,
+        "causes": likely_causes(job, steps, claims),
         "figures": JOB_FIGURES,
     }
 

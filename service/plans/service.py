@@ -7,10 +7,11 @@ from pydantic_core import PydanticCustomError
 from hpo.errors import Refused
 from hpo.exports.registry import export
 from hpo.laws.planning import predicted_loss
+from hpo.laws.refusals import LawRefused
 from hpo.plans.transfer import make_plan
 from service.caller import Caller
 from service.jobs import service as job_service
-from service.laws.service import stored_fit
+from service.laws.service import law_refused, stored_fit
 from service.plans.schemas import PlanList, PlanRequest, PlansQuery
 from service.problems.answers import invalid, problem
 from service.problems.problems import misfit_error
@@ -43,7 +44,10 @@ def create(database: Database, settings: ServiceSettings, caller: Caller, job_id
     except Refused as refusal:
         raise problem(409, "transfer-refused", "The transfer cannot be trusted", str(refusal)) from refusal
     if fit is not None:
-        predicted = predicted_loss(plan, fit)
+        try:
+            predicted = predicted_loss(plan, fit)
+        except LawRefused as refusal:
+            raise law_refused(refusal) from refusal
         if predicted is None:
             message = f"fit {fit.id} has no law of the loss; it has {', '.join(law.law for law in fit.laws)}"
             raise invalid([FieldError(pointer="/law_fit", message=message, given=fit.id)])

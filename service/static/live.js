@@ -19,6 +19,15 @@ async function draw(figure) {
   await window.Plotly.react(figure.querySelector(".plot"), data, layout, { displayModeBar: false, responsive: true });
 }
 
+// As it is seen, on the page's own ground: light text on nothing could not be read on white paper.
+function save(figure, format) {
+  const { data, layout } = JSON.parse(drawn.get(figure));
+  const { width, height } = figure.querySelector(".plot").getBoundingClientRect();
+  const ground = getComputedStyle(figure).backgroundColor;
+  const size = { width: Math.round(width), height: Math.round(height), scale: 2 };
+  return window.Plotly.downloadImage({ data, layout: { ...layout, paper_bgcolor: ground } }, { ...size, format, filename: figure.id });
+}
+
 function drawAll(selector) {
   return Promise.all([...document.querySelectorAll(selector)].map(draw));
 }
@@ -48,7 +57,12 @@ async function refresh() {
 function swap(fresh) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
-    if (next && next.outerHTML !== part.outerHTML && !busy(part)) part.replaceWith(document.adoptNode(next));
+    if (!next || next.outerHTML === part.outerHTML || busy(part)) continue;
+    for (const box of part.querySelectorAll("[data-choice]:checked")) {
+      const same = next.querySelector(`[data-choice][value="${box.value}"]`);
+      if (same) same.checked = true;
+    }
+    part.replaceWith(document.adoptNode(next));
   }
 }
 
@@ -94,5 +108,9 @@ const followed = document.querySelector("[data-follow]");
 if (followed) follow(followed.dataset.follow, followed.dataset.worker);
 dark.addEventListener("change", () => drawAll("[data-figure]"));
 document.addEventListener("windtunnel:changed", refresh);
+document.addEventListener("click", (event) => {
+  const { save: format } = event.target.dataset;
+  if (format) save(event.target.closest("[data-figure]"), format);
+});
 tick();
 await drawAll("[data-figure]");

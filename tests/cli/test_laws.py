@@ -11,7 +11,7 @@ from windtunnel.client import Client, InvalidRequest, LawRefused, NotFound, Vali
 
 N, D = (column.ravel() for column in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
 LOSS = 1.8172 + 482.01 / N**0.3478 + 2085.43 / D**0.3658
-CSV = "run,N,D,loss\n" + "".join(f"r,{n},{d},{loss}\n" for n, d, loss in zip(N, D, LOSS, strict=True))
+CSV = "note,N,D,loss\n" + "".join(f"r,{n},{d},{loss}\n" for n, d, loss in zip(N, D, LOSS, strict=True))
 
 
 @pytest.fixture
@@ -36,6 +36,34 @@ def test_a_fit_is_json_for_programs_and_can_be_shown_again_and_spent(ask_idle, r
     assert json.loads(again.stdout) == made
     plan = json.loads(ask_idle("laws", "allocate", "--flops", "1e21", "--fit", made["id"], "--json").stdout)
     assert [each["law"] for each in plan["allocations"]] == ["Kaplan", "Hoffmann", "yours: hoffmann"]
+
+
+def test_best_sizes_read_off_the_runs_stand_beside_the_laws_and_the_budget(ask_idle, tmp_path):
+    budgets = np.repeat(np.geomspace(1e18, 1e22, 5), 6)
+    sizes = np.sqrt(budgets / 120) * np.tile(np.geomspace(0.3, 3, 6), 5)
+    loss = 1.8172 + 482.01 / sizes**0.3478 + 2085.43 / (budgets / 6 / sizes) ** 0.3658
+    rows = zip(sizes, budgets / 6 / sizes, loss, strict=True)
+    (tmp_path / "iso.csv").write_text("N,D,loss\n" + "".join(f"{n},{d},{each}\n" for n, d, each in rows))
+    made = json.loads(ask_idle("laws", "fit", "iso.csv", "--law", "hoffmann", "--json").stdout)
+    (profile,) = made["profiles"]
+    assert profile["method"] == "iso_flop" and profile["exponent"] == pytest.approx(0.3658 / 0.7136, abs=0.01)
+    shown = ask_idle("laws", "fit", made["id"]).stdout
+    assert "IsoFLOP profiles" in shown and "tokens a parameter" in shown
+    plan = ask_idle("laws", "allocate", "--flops", "1e21", "--fit", made["id"]).stdout
+    assert "Read off your runs by iso flop profiles" in " ".join(plan.split())
+
+
+def test_a_narrow_table_is_fitted_on_demand_and_warns_wherever_it_is_used(ask_idle, tmp_path):
+    narrow = "N,D,loss\n" + "".join(f"{n / 1e3},{d},{loss}\n" for n, d, loss in zip(N**0.3 * 1e6, D, LOSS, strict=True))
+    (tmp_path / "narrow.csv").write_text(narrow)
+    refused = ask_idle("laws", "fit", "narrow.csv", "--law", "hoffmann")
+    assert refused.exit_code == 4 and "allow_narrow" in refused.stderr
+    made = ask_idle("laws", "fit", "narrow.csv", "--law", "hoffmann", "--allow-narrow", "--tied-exponents")
+    assert made.exit_code == 0, made.stderr
+    assert "Warning: parameters spans a factor" in made.stdout and "one exponent for both sizes" in made.stdout
+    fit = next(line.split()[1] for line in made.stdout.splitlines() if line.startswith("fit"))
+    plan = ask_idle("laws", "allocate", "--flops", "1e21", "--fit", fit)
+    assert "Warning: yours: hoffmann: parameters spans a factor" in " ".join(plan.stdout.split())
 
 
 def test_an_allocation_shows_both_laws_their_powers_and_why_they_differ(ask_idle):

@@ -107,3 +107,28 @@ def test_the_retries_of_one_call_share_a_key_and_two_calls_do_not(script, script
     assert len(keys) == 4
     assert keys[0] == keys[1] == keys[2] != keys[3]
     assert {seen.body for seen in script.requests} == {json.dumps({"task": "digits"}).encode()}
+
+
+def test_a_job_is_found_by_the_end_of_its_id_where_no_other_ends_so(idle, scripted, script):
+    job = cancelled(idle.jobs.create(task="digits", name="lone"))
+    assert idle.jobs.find(job.id).id == idle.jobs.find(job.id[-8:].upper()).id == job.id
+    with pytest.raises(NotFound):
+        idle.jobs.find("zzzz")
+    wire = job.wire.model_dump(mode="json")
+    twins = [{**wire, "id": f"job_{start * 20}abcdef", "name": name} for start, name in (("1", "first"), ("2", "second"))]
+    elsewhere = {**wire, "id": f"job_{'3' * 26}", "name": "abcdef"}  # found by its name, which is no id
+    script.answer(200, {"items": [elsewhere, *twins], "next_cursor": None})
+    with pytest.raises(InvalidRequest, match=r"several jobs end with abcdef: job_1{20}abcdef \(first\), job_2{20}abcdef"):
+        scripted.jobs.find("abcdef")
+    assert scripted.jobs.find("1abcdef").name == "first"
+
+
+def test_jobs_are_compared_by_handle_or_by_id(idle):
+    jobs = [cancelled(idle.jobs.create(task="digits", model={"width": width})) for width in (16, 32)]
+    found = idle.jobs.compare(jobs[0], jobs[1].id)
+    assert [each.job.id for each in found.items] == [job.id for job in jobs]
+    assert [(row.name, row.values) for row in found.spec] == [("model.width", [16, 32])]
+    with pytest.raises(ValidationFailed):
+        idle.jobs.compare()
+    with pytest.raises(NotFound):
+        idle.jobs.compare(jobs[0], "job_" + "0" * 26)

@@ -20,7 +20,7 @@ FILES = (ROOT / "README.md", ROOT / "docs" / "tutorial.md", *sorted((ROOT / "doc
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in FILES}
 BLOCK = re.compile(r"(?:^<!-- not run: ([^>]+) -->\n)?^```([\w-]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN = ("python", "sh")
-NO_CODE = ("json", "yaml", "toml", "ini", "csv", "text")
+NO_CODE = ("json", "yaml", "toml", "ini", "nginx", "csv", "text")
 """Their specs are validated by test_reference.py."""
 
 NOT_RUN = {
@@ -30,7 +30,7 @@ NOT_RUN = {
         "installs",
     ],
     "docs/tutorial.md": ["runs until it is stopped"],
-    "docs/how-to/fleet.md": ["needs Docker", "runs until it is stopped, on several machines"],
+    "docs/how-to/fleet.md": ["needs Docker", "needs Docker", "runs until it is stopped, on several machines"],
     "docs/how-to/operate.md": ["needs the program sqlite3", "runs until it is stopped, on several machines"],
     "docs/how-to/security.md": ["runs until it is stopped, and lets the network in"],
     "docs/how-to/webhooks.md": [*["needs a receiver with a public address"] * 3, "runs until it is stopped"],

@@ -9,7 +9,8 @@ import pytest
 
 from windtunnel import figures
 from windtunnel.figures.style import ROLE_COLOURS, log_axis, step_axis
-from windtunnel.types import CoordinateCheck, CoordinateSlope, LossEstimate, OuterStep, ScheduleCurve
+from windtunnel.types import CoordinateCheck, CoordinateSlope, Job, LossEstimate, OuterStep, ScheduleCurve
+from windtunnel.types.comparisons import ComparedJob, Comparison, Curve, Points
 from windtunnel.types.ladders import Ladder, LadderCertificate, LadderRung
 from windtunnel.types.responses import BestResponseReport, RegulariserSchedule, ResponsePoint
 
@@ -277,3 +278,53 @@ def test_the_response_is_drawn_against_training_again_from_its_own_schedule():
     assert points["customdata"] == ["all +0.1", "all \u22120.1"]
     with pytest.raises(ValueError, match="nothing to compare"):
         figures.response(response_of(0.0))
+
+
+def compared(**columns: list[float]) -> Comparison:
+    """Two queued jobs that have tried the points of the columns, of which the first loses more."""
+    job = Job.model_validate(
+        {
+            "id": "job_" + "0" * 26,
+            "name": "a name of more than thirty-two characters",
+            "state": "queued",
+            "spec": {"task": "digits"},
+            "progress": {
+                "outer_step": 0, "outer_steps": 1, "inner_steps": 0, "phase": "waiting", "fraction": 0, "run_equivalents": 0
+            },
+            "current": None, "best": None, "failure": None, "cancel_requested": False, "created_at": 0,
+            "started_at": None, "finished_at": None, "worker": None, "attempts": 0, "plans": [],
+        }
+    )  # fmt: skip
+    losses: list[float | None] = [float(index) for index in range(len(next(iter(columns.values()))))]
+    points = Points(hyperparameters=columns, losses=losses, complete=True)
+    other = points.model_copy(update={"losses": [None, *losses[1:]], "hyperparameters": {**columns, "dropout": losses}})
+    curve = Curve(cost=[1.0, 2.0], loss=[None, 0.5], best=[None, 0.5])
+    shares = dict.fromkeys(columns, 1 / len(columns))
+    item = ComparedJob(job=job, curve=curve, points=points, importances=shares)
+    return Comparison(items=[item, item.model_copy(update={"points": other, "importances": None})], spec=[], results=[])
+
+
+def test_jobs_of_one_name_are_told_apart_and_long_names_are_cut():
+    names = [trace.name for trace in figures.losses_over_cost(compared(beta1=[0.5])).data]
+    assert names == ["a name of more than thi… 00000000"] * 2  # one id in this test: else the ends would differ
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_parallel_coordinates_lie_between_the_ends_of_each_axis(theme):
+    figure = figures.parallel_coordinates(compared(learning_rate=[0.01, 0.1, 1.0], beta1=[0.9, 0.9, 0.9]), theme=theme)
+    assert figure.layout.xaxis.ticktext == ("learning_rate", "beta1", "dropout", "loss")
+    first = [trace for trace in figure.data if trace.legendgroup == "0"]
+    faint, best = first
+    assert faint.opacity < best.opacity == 1
+    assert best.y == (0.0, 0.5, None, 0.0, None)  # smallest rate, an axis of one value, no dropout, lowest loss
+    assert faint.y[:5] == (1.0, 0.5, None, 1.0, None)  # drawn from the worst on
+    assert faint.y[5] == pytest.approx(0.5)  # in logarithms, 0.1 is half way from 0.01 to 1
+    with pytest.raises(ValueError, match="no"):
+        figures.parallel_coordinates(Comparison(items=[], spec=[], results=[]))
+
+
+def test_importances_are_bars_of_the_jobs_that_have_them():
+    figure = figures.importances(compared(beta1=[0.5], learning_rate=[0.1]))
+    assert len(figure.data) == 1 and figure.data[0].x == (0.5, 0.5)
+    with pytest.raises(ValueError, match="enough points"):
+        figures.importances(Comparison(items=[], spec=[], results=[]))

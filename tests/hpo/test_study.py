@@ -69,6 +69,24 @@ def test_the_portfolio_plays_both_arms_and_never_loses_its_best_point(undisturbe
     assert result.best.validation.mean <= result.start.validation.mean
 
 
+def test_every_point_of_a_full_run_is_reported_once_with_a_loss(undisturbed: Undisturbed) -> None:
+    fields, steps, _ = undisturbed
+    if fields is not PORTFOLIO:
+        assert all(step.tried is None for step in steps)
+        return
+    tried = [step.tried for step in steps if step.tried is not None]
+    assert len(tried) == len(steps)
+    for step, points in zip(steps, tried, strict=True):
+        assert set(points.hyperparameters) == set(step.hyperparameters)
+        assert {len(column) for column in points.hyperparameters.values()} == {len(points.losses)}
+    rows = [row for points in tried for row in zip(*points.hyperparameters.values(), strict=True)]
+    assert len(rows) == len(set(rows)) > len(steps)
+    # Every incumbent is one of them, tried in its own step or before.
+    for index, step in enumerate(steps):
+        so_far = {row for points in tried[: index + 1] for row in zip(*points.hyperparameters.values(), strict=True)}
+        assert tuple(step.hyperparameters.values()) in so_far
+
+
 @pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
 def test_a_study_resumed_after_any_outer_step_ends_bit_for_bit_like_an_undisturbed_one(
     undisturbed: Undisturbed, stop: int

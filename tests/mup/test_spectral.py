@@ -43,6 +43,19 @@ def test_a_convolution_is_the_matrix_of_its_windows() -> None:
     assert relative_spectral_norm(kernel) == pytest.approx(expected)
 
 
+def test_matrices_in_one_tensor_are_the_matrix_of_all_their_outputs() -> None:
+    """[experts, fan_in, fan_out], and a transposed convolution [fan_in, fan_out, window]."""
+    experts, window = draw(3, 8, 5), draw(4, 6, 3)
+    for packed, over, rows in (
+        (experts, [1], torch.cat([each.T for each in experts])),
+        (window, [0, 2], torch.stack([window[:, index].flatten() for index in range(6)])),
+        (experts[0], [0], experts[0].T),
+    ):
+        fan_out, fan_in = rows.shape
+        expected = torch.linalg.matrix_norm(rows, ord=2).item() / math.sqrt(fan_out / fan_in)
+        assert relative_spectral_norm(packed, over=over) == pytest.approx(expected)
+
+
 def test_of_a_table_single_rows_are_put_out() -> None:
     table = torch.tensor([[3.0, 4.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
     assert relative_spectral_norm(table, lookup=True) == pytest.approx(5.0 / 2)

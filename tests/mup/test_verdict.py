@@ -58,6 +58,13 @@ def test_the_worst_exponent_that_decides_is_the_verdict() -> None:
     assert overall([], [])[0] == "inconclusive"
 
 
+@pytest.mark.parametrize(("seeds", "verdict"), [(1, "pass"), (2, "pass"), (3, "fail"), (5, "fail")])
+def test_a_change_of_0_in_a_minority_of_seeds_is_an_accident_of_the_start(seeds: int, verdict: str) -> None:
+    sizes = [[1.0] * 5, [0.0] * seeds + [1.0] * (5 - seeds)]
+    assert measured_slope("a", "change", 4, WIDTHS, sizes, last=True).verdict == verdict
+    assert measured_slope("a", "change", 4, WIDTHS, [row[::-1] for row in sizes], last=True).verdict == verdict
+
+
 def test_reasons_name_the_steepest_first() -> None:
     _, reasons = overall([slope("flat", 1.0, 1.0), slope("steep", 1.0, 2.0), slope("steeper", 1.0, 4.0)], [])
     assert [reason.partition(":")[0] for reason in reasons] == ["steeper", "steep"]

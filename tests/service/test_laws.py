@@ -21,7 +21,7 @@ def table(**columns: object) -> str:
     return "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n"
 
 
-RUNS = table(run=[f"run {row}" for row in range(len(N))], N=N, D=D, loss=LOSS)
+RUNS = table(note=[f"run {row}" for row in range(len(N))], N=N, D=D, loss=LOSS)
 
 
 def test_a_csv_of_runs_becomes_a_fit_that_is_kept_and_listed(either) -> None:
@@ -30,7 +30,7 @@ def test_a_csv_of_runs_becomes_a_fit_that_is_kept_and_listed(either) -> None:
     fit = answer.json()
     assert answer.headers["location"] == f"/v1/laws/fits/{fit['id']}"
     assert either.get(answer.headers["location"]).json() == fit
-    assert (fit["name"], fit["rows"], fit["ignored_columns"]) == ("mine", 30, ["run"])
+    assert (fit["name"], fit["rows"], fit["ignored_columns"]) == ("mine", 30, ["note"])
     assert [law["law"] for law in fit["laws"]] == ["loss_parameters", "hoffmann"]
     constants = {each["name"]: each["value"] for each in fit["laws"][1]["constants"]}
     assert constants["alpha"] == pytest.approx(0.3478, rel=1e-3)
@@ -79,6 +79,18 @@ def test_runs_mean_the_same_however_they_are_spelled(delimiter, decimal, group, 
     assert columns["parameters"] == [float(f"{n:.0f}") for n in N]
     assert columns["tokens"] == [float(f"{d:.0f}") for d in D]
     assert columns["loss"] == [float(f"{loss:.12f}") for loss in LOSS]
+
+
+def test_a_column_of_runs_ties_rows_together_and_its_names_may_be_anything(client) -> None:
+    names = [f"no. {row % 10}, 1.000" for row in range(len(N))]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerows([["run name", "N", "D", "loss"], *zip(names, N, D, LOSS, strict=True)])
+    fit = client.post("/v1/laws/fits?laws=hoffmann", content=text.getvalue(), headers=CSV).json()
+    assert fit["columns"] == ["parameters", "tokens", "loss", "run"] and fit["ignored_columns"] == []
+    assert "10 runs" in fit["laws"][0]["interval"]
+    bare = client.post("/v1/laws/fits?laws=hoffmann", content="run,N,D,loss\n,1,2,3\n", headers=CSV).json()
+    assert bare["errors"][0]["pointer"] == "/1/run" and "name the run of every row" in bare["errors"][0]["message"]
 
 
 def test_the_headings_of_a_published_table_of_runs_are_understood() -> None:
@@ -204,3 +216,25 @@ def test_allocation_of_a_budget_by_both_laws_and_by_a_fit_of_ones_own(client) ->
         assert client.get(missing).status_code == 404
     none = client.post("/v1/laws/allocations", json={})
     assert none.json()["errors"][0]["message"] == "no budget was given; give exactly one of flops, seconds, money"
+
+
+def test_a_floor_above_a_run_is_refused_by_route_page_and_plan(client, work) -> None:
+    spoilt = LOSS.copy()
+    spoilt[3] = 1.5
+    fit = client.post("/v1/laws/fits?laws=hoffmann", content=table(N=N, D=D, loss=spoilt), headers=CSV).json()
+    answer = client.post("/v1/laws/allocations", json={"flops": 1e21, "fit": fit["id"]})
+    assert (answer.status_code, answer.json()["type"]) == (422, "law-refused")
+    assert "its floor" in answer.json()["detail"] and "no run falls below a floor" in answer.json()["detail"]
+    page = client.get(f"/laws?flops=1e21&fit={fit['id']}")
+    assert page.status_code == 422 and "no run falls below a floor" in page.text
+    job_id = work.succeeded()
+    wanted = {"width": 64, "steps": 20, "law_fit": fit["id"], "force": True}
+    plan = client.post(f"/v1/jobs/{job_id}/plans", json=wanted)
+    assert (plan.status_code, plan.json()["type"]) == (422, "law-refused"), plan.text
+    good = client.post("/v1/laws/fits?laws=hoffmann&laws=loss_parameters_tokens", content=RUNS, headers=CSV).json()
+    far = {**wanted, "width": 65536, "steps": 1_000_000, "law_fit": good["id"]}
+    made = client.post(f"/v1/jobs/{job_id}/plans", json=far).json()["predicted_loss"]
+    assert made["residual"] == good["laws"][-1]["residual"] and made["held_out_miss"] is not None
+    # One of the two forms has no floor: far beyond the runs they part.
+    assert made["warnings"][0].startswith("hoffmann and loss_parameters_tokens disagree")
+    assert made["run_low"] <= made["low"] <= made["value"] <= made["high"] <= made["run_high"]

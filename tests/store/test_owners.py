@@ -40,6 +40,7 @@ from store.errors import (
 from store.tables import metadata
 from windtunnel.types import Dataset, JobSpec, TransferPlan, TuneResult
 from windtunnel.types.datasets import Scaling
+from windtunnel.types.labels import JobLabels
 from windtunnel.types.laws import LawFit
 from windtunnel.types.tasks import TaskInfo
 
@@ -56,6 +57,8 @@ NOT_FOUND: dict[str, tuple[Ask, type[StoreError]]] = {
     "jobs.attempts": (lambda s, ids, owner: jobs.attempts(s, ids["job"], owner=owner), JobNotFound),
     "jobs.request_cancel": (lambda s, ids, owner: jobs.request_cancel(s, ids["waiting"], owner=owner), JobNotFound),
     "jobs.request_pause": (lambda s, ids, owner: jobs.request_pause(s, ids["waiting"], owner=owner), JobNotFound),
+    "plans.briefs": (lambda s, ids, owner: plans.briefs(s, ids["job"], owner=owner), JobNotFound),
+    "jobs.label": (lambda s, ids, owner: jobs.label(s, ids["job"], JobLabels(name="x"), owner=owner), JobNotFound),
     "jobs.resume": (lambda s, ids, owner: jobs.resume(s, ids["waiting"], owner=owner), JobNotFound),
     "events.after": (lambda s, ids, owner: events.after(s, ids["job"], 0, owner=owner), JobNotFound),
     "events.history": (lambda s, ids, owner: events.history(s, ids["job"], owner=owner), JobNotFound),
@@ -88,6 +91,7 @@ NOT_FOUND: dict[str, tuple[Ask, type[StoreError]]] = {
 EMPTY: dict[str, Ask] = {
     "jobs.page": lambda s, _, owner: jobs.page(s, owner=owner).items,
     "events.newest": lambda s, _, owner: events.newest(s, owner=owner),
+    "jobs.counts": lambda s, _, owner: jobs.counts(s, owner=owner),
     "jobs.owned": lambda s, ids, owner: jobs.owned(s, [ids["job"]], owner=owner),
     "law_fits.page": lambda s, _, owner: law_fits.page(s, owner=owner).items,
     "datasets.listing": lambda s, _, owner: datasets.listing(s, owner=owner),

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 import windtunnel
 import windtunnel.torch
+from hpo.errors import InvalidData
 from windtunnel.torch import PlanMismatch
 from windtunnel.torch._multipliers import can_be_scaled, scale
 
@@ -104,3 +105,5 @@ def test_a_raw_readout_is_warned_of_before_anything_is_spent():
     table = windtunnel.roles(Raw, base=8, delta=16, inputs=randn(2, 5))
     assert table.roles == {"first": "input", "second": "hidden", "head": "output"}
     assert any("Readouts outside of a layer (head)" in warning for warning in table.warnings)
+    with pytest.raises(InvalidData, match=r"parameter 'head' is a readout outside of a layer.*spectral"):
+        windtunnel.tune(model=Raw, base_width=8, data=data(), **SMALL)

@@ -419,7 +419,7 @@ class Rounded(nn.Module):
         return self.head((torch.sigmoid(gate) * value) @ self.down)
 
 
-@pytest.mark.parametrize("width", [8, 9, 12, 16, 24, 48])
+@pytest.mark.parametrize("width", [8, 12, 16, 24, 48])
 def test_the_fan_in_of_a_rounded_size_is_the_true_one(width):
     facts = {fact.name: fact for fact in rounded().tensors_at(width, 1)}
     inner = Rounded(width).inner

@@ -184,7 +184,7 @@ READOUTS: dict[Callable[[int], nn.Module], tuple[set[str], dict[str, int]]] = {
     Gated: ({"head.weight"}, {"gate.weight": WIDTH}),
     Experts: ({f"experts.{index}.weight" for index in range(3)}, {"router.weight": WIDTH}),
     Product: ({"other.weight"}, {"one.weight": WIDTH}),
-    LowRankHead: ({"head.weight", "up.weight"}, {"down.weight": WIDTH}),
+    LowRankHead: ({"head.weight", "up.weight"}, {"first.weight": FEATURES, "down.weight": WIDTH}),
     Capped: ({"head.weight"}, {"first.weight": FEATURES}),
     Scaled: ({"head.weight"}, {"first.weight": FEATURES}),
 }
@@ -371,6 +371,51 @@ def test_a_coordinate_check_fails_where_no_gradient_reaches_a_tensor_and_names_i
 def test_a_bottleneck_does_not_fail_the_check_because_its_random_start_falls() -> None:
     check = coordinate_check(spec_of(Neck), {"learning_rate": 0.01}, [32, 64, 128], seeds=3)
     assert check.verdict != "fail" and not check.unreached
+
+
+class Fading(Neck):
+    """A layer whose inputs fall with the width, before or behind a bottleneck."""
+
+    def __init__(self, width: int, *, before: bool) -> None:
+        super().__init__(width)
+        self.middle, self.factor, self.before = nn.Linear(width, width), (WIDTH / width) ** 0.5, before
+
+    def faded(self, hidden: Tensor) -> Tensor:
+        return torch.relu(self.middle(self.factor * hidden))
+
+    def inside(self, hidden: Tensor) -> Tensor:
+        return super().inside(self.faded(hidden)) if self.before else self.faded(super().inside(hidden))
+
+
+@pytest.mark.parametrize(("name", "before"), [("adamw", True), ("lion", True), ("adamw", False), ("sgd", True)])
+def test_a_bottleneck_excuses_what_it_makes_fall_and_nothing_before_it_under_adam(name: str, before: bool) -> None:
+    """Updates of Adam and Lion have the same size however small the gradient is that comes through the bottleneck."""
+    spec = spec_of(lambda width: Fading(width, before=before), optimizer={"name": name, "learning_rate": 0.01})
+    check = coordinate_check(spec, {}, [32, 128, 512], seeds=3)
+    middle = next(slope for slope in check.last("activation").values() if slope.module == "middle")
+    assert middle.slope < -0.3 and (middle.verdict == "fail") == (before and spec.optimizer.info.normalises)
+
+
+class Packed(Net):
+    """Experts, and blocks of a block-diagonal matrix, in one tensor each."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.experts = nn.Parameter(torch.randn(4, width, 2 * width))
+        self.back = nn.Parameter(torch.randn(4, 2 * width, width))
+        self.blocks = nn.Parameter(torch.randn(2, width // 2, width // 2))
+
+    def inside(self, hidden: Tensor) -> Tensor:
+        made = torch.relu(torch.einsum("bi,eio->beo", hidden, self.experts))
+        mixed = torch.einsum("beo,eoi->bi", made, self.back) / 4
+        return hidden + mixed + torch.einsum("bgi,gio->bgo", hidden.unflatten(1, (2, -1)), self.blocks).flatten(1)
+
+
+def test_matrices_packed_in_one_tensor_pass_the_check() -> None:
+    check = coordinate_check(spec_of(Packed), {"learning_rate": 0.01}, [64, 128, 256], seeds=3)
+    assert check.verdict != "fail"
+    packed = [slope for slope in check.slopes if slope.module in ("experts", "blocks") and slope.quantity == "update_norm"]
+    assert len(packed) == 2 and all(abs(slope.slope) < 0.3 for slope in packed)
 
 
 def test_what_sgd_does_before_a_bottleneck_falls_without_a_failure() -> None:

@@ -124,7 +124,7 @@ def coordcheck(
 
 def _stored(job_id: str, url: str | None) -> CoordinateCheck:
     with Client(url) as client:
-        check = client.jobs.get(job_id).result().coordinate_check
+        check = client.jobs.find(job_id).result().coordinate_check
     if check is None:
         raise typer.BadParameter(
             f"{job_id} made no coordinate check: its parametrization makes no claim about widths", param_hint="SOURCE"

@@ -1,9 +1,9 @@
-"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``, ``bundle``: commands on the jobs of a server."""
+"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``, ``label``, ``bundle``: commands on a server's jobs."""
 
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -15,7 +15,7 @@ from windtunnel.cli.watching import as_document, ending, follow_job, points, sum
 from windtunnel.client import Client, Result
 from windtunnel.types import TERMINAL_STATES, JobState
 from windtunnel.types import Job as WireJob
-from windtunnel.types.jobs import out_of
+from windtunnel.types.jobs import JobSort, SortOrder, out_of
 
 COLOURS: dict[JobState, str] = {
     "queued": "yellow",
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
+    app.command("label")(label)
     app.command("bundle")(bundle)
 
 
@@ -47,26 +48,33 @@ def list_jobs(
             help="Only jobs with this text in name, task or data set's name, or at the end of the id.", show_default=False
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of jobs at most, newest first.")] = 20,
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.", show_default=False)] = None,
+    sort: Annotated[JobSort, typer.Option(help="What to put them in order by.")] = "created",
+    order: Annotated[
+        SortOrder | None, typer.Option(help="By default the newest first, else the least.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of jobs at most.")] = 20,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """List jobs, newest first.
+    """List jobs, newest first or in another order.
 
     \b
     Examples:
       windtunnel list --state running
       windtunnel list --task digits --limit 100 --json
       windtunnel list --search "first flight"
+      windtunnel list --tag paper --sort loss
     """
+    asked: dict[str, Any] = {"state": state, "task": task, "search": search, "tag": tag, "sort": sort, "order": order}
     with Client(url) as client:
-        jobs = [job.wire for job in islice(client.jobs.list(state=state, task=task, search=search), limit + 1)]
+        jobs = [job.wire for job in islice(client.jobs.list(**asked), limit + 1)]
     more, jobs = len(jobs) > limit, jobs[:limit]
     if as_json:
         output.print_json([job.model_dump(mode="json") for job in jobs])
         return
     if not jobs:
-        output.say("no jobs" + (" like that" if state or task or search else ""), style="dim")
+        output.say("no jobs" + (" like that" if state or task or search or tag else ""), style="dim")
         return
     headings = ("id", "name", "task", "state", "done", "best loss", "verdict", "runs", "age")
     output.show(output.table(headings, map(_row, jobs), right=("done", "best loss", "runs", "age")))
@@ -85,7 +93,7 @@ def show(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel show job_01KAN... --json | jq .result.best.hyperparameters
     """
     with Client(url) as client:
-        job = client.jobs.get(job_id)
+        job = client.jobs.find(job_id)
         result = job.result() if job.state == "succeeded" else None
     if as_json:
         output.print_json(as_document(job, result))
@@ -106,7 +114,7 @@ def follow(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel follow job_01KAN... --json | jq -c 'select(.type == "outer_step") | .data.loss'
     """
     with Client(url) as client:
-        follow_job(client.jobs.get(job_id), as_json=as_json)
+        follow_job(client.jobs.find(job_id), as_json=as_json)
 
 
 def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
@@ -117,7 +125,7 @@ def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel pause job_01KAN...
     """
     with Client(url) as client:
-        job = client.jobs.pause(job_id).wire
+        job = client.jobs.find(job_id).pause().wire
     _tell(
         job, as_json, None if job.state == "paused" else f"was asked to pause; resume it with: windtunnel resume {job.id}"
     )
@@ -131,7 +139,38 @@ def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel resume job_01KAN...
     """
     with Client(url) as client:
-        _tell(client.jobs.resume(job_id).wire, as_json, None)
+        _tell(client.jobs.find(job_id).resume().wire, as_json, None)
+
+
+def label(
+    job_id: JobId,
+    *,
+    name: Annotated[str | None, typer.Option(help="Another name.", show_default=False)] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A tag; repeat it for more. All of the job's tags.", show_default=False)
+    ] = None,
+    untag: Annotated[bool, typer.Option("--untag", help="Take all tags away.")] = False,
+    notes: Annotated[str | None, typer.Option(help="Notes, as plain text.", show_default=False)] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Change the name, the tags or the notes of a job; what is not given stays.
+
+    \b
+    Examples:
+      windtunnel label job_01KAN... --name "second flight" --tag paper --tag figure-2
+      windtunnel label job_01KAN... --notes "diverges above 0.1"
+    """
+    if untag and tag:
+        raise typer.BadParameter("--tag and --untag contradict each other", param_hint="--untag")
+    if not (untag or tag or name is not None or notes is not None):
+        raise typer.BadParameter("say what to change: --name, --tag, --untag or --notes", param_hint="--name")
+    with Client(url) as client:
+        job = client.jobs.find(job_id).label(name=name, tags=[] if untag else tag or None, notes=notes).wire
+    if as_json:
+        output.print_json(job.model_dump(mode="json"))
+    else:
+        output.say(f"{job.id} is {job.name or 'untitled'}{', ' if job.tags else ''}{' '.join(job.tags)}")
 
 
 def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
@@ -142,7 +181,7 @@ def cancel(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
       windtunnel cancel job_01KAN...
     """
     with Client(url) as client:
-        job = client.jobs.cancel(job_id).wire
+        job = client.jobs.find(job_id).cancel().wire
     _tell(job, as_json, f"was asked to stop; watch it end with: windtunnel follow {job.id}")
 
 
@@ -168,9 +207,10 @@ def bundle(
       windtunnel bundle job_01KAN... --json | jq -r .file
     """
     with Client(url) as client:
-        written = client.jobs.get(job_id).bundle(target or Path())
+        job = client.jobs.find(job_id)
+        written = job.bundle(target or Path())
     if as_json:
-        output.print_json({"job_id": job_id, "file": str(written.absolute()), "bytes": written.stat().st_size})
+        output.print_json({"job_id": job.id, "file": str(written.absolute()), "bytes": written.stat().st_size})
     else:
         typer.echo(written)
 
@@ -194,6 +234,8 @@ def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
     facts = [
         ("job", job.id),
         *([("name", job.name)] if job.name else []),
+        *([("tags", " ".join(job.tags))] if job.tags else []),
+        *([("notes", job.notes)] if job.notes else []),
         ("state", _state(job)),
         (
             "what",

@@ -13,7 +13,7 @@ from windtunnel.cli.exits import SetupError
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
 from windtunnel.types.allocations import Allocation, AllocationPlan
-from windtunnel.types.laws import LawFit, LawResult
+from windtunnel.types.laws import LawFit, LawPrediction, LawResult
 
 commands = typer.Typer(
     name="laws",
@@ -28,6 +28,12 @@ commands = typer.Typer(
     """,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+PROFILES = {
+    "iso_flop": "Best sizes by IsoFLOP profiles: a parabola in log N at each budget",
+    "envelope": "Best sizes by the envelope of loss curves: the lowest at each budget",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +73,8 @@ def fit(
         typer.Option(
             "--huber-delta",
             min=0,
-            help="Delta of the Huber loss, in log loss. Default: from the residuals.",
+            help="Delta of the Huber loss, in log loss. Default: from the residuals. 1e-3, as of Hoffmann et al., is least "
+            "absolute deviations.",
             show_default=False,
         ),
     ] = None,
@@ -80,14 +87,20 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    allow_narrow: Annotated[
+        bool, typer.Option("--allow-narrow", help="Fit although a size spans a decade or less, with a warning.")
+    ] = False,
+    tied_exponents: Annotated[
+        bool, typer.Option("--tied-exponents", help="One exponent for both sizes, in laws of two sizes.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Fit scaling laws to runs: constants with 90 % intervals, and the largest run predicted from the smaller ones.
 
     The first line of the file names the columns: parameters (N), tokens (D), loss, batch_size, steps, compute,
-    critical_batch, warmup_steps. Other columns are ignored. Jobs of one task in place of a file: each gives one run; a job
-    with transfer.scaling gives its whole grid.
+    critical_batch, warmup_steps, run (the same name for points of one run). Other columns are ignored. Jobs of one task
+    in place of a file: each gives one run; a job with transfer.scaling gives its whole grid.
 
     \b
     Examples:
@@ -111,6 +124,8 @@ def fit(
                 "held_out": held_out,
                 "warmup_steps": warmup_steps,
                 "huber_delta": huber_delta,
+                "allow_narrow": allow_narrow,
+                "tied_exponents": tied_exponents,
                 "critical_batch": batch,
             }
             found = client.laws.fit(jobs=jobs, **options) if jobs else client.laws.fit(_text(Path(first)), **options)
@@ -193,6 +208,14 @@ def _fit_parts(found: LawFit) -> list[RenderableType]:
     parts: list[RenderableType] = [output.table(("", ""), facts)]
     for law in found.laws:
         parts += _law_parts(law)
+    for each in found.profiles:
+        heads = ("budget, FLOPs", "best N", "low", "high", "tokens a parameter", "loss")
+        best = [
+            tuple(map(output.number, (p.compute, p.parameters, p.low, p.high, p.tokens / p.parameters, p.loss)))
+            for p in each.points
+        ]
+        told = f"N ~ C^{each.exponent:.3f} ({each.low:.3f} to {each.high:.3f}); {each.left_out}"
+        parts += [Text(f"\n{PROFILES[each.method]}", style="bold"), output.table(heads, best, right=heads), Text(told)]
     if found.refusals:
         rows = [(each.law, each.message, each.hint) for each in found.refusals]
         parts += [Text(), output.table(("not fitted", "why", "what to do"), rows)]
@@ -207,15 +230,23 @@ def _law_parts(law: LawResult) -> list[RenderableType]:
         held, told = law.held_out, law.held_out.prediction
         lines.append(
             f"largest run, held out: {output.number(held.actual)}, predicted {output.number(told.value)} "
-            f"({output.number(told.low)} to {output.number(told.high)}), miss {100 * held.miss:+.2f} %"
+            f"({output.number(told.low)} to {output.number(told.high)}"
+            f"{_of_a_run(told)}), miss {100 * held.miss:+.2f} %"
         )
     elif law.held_out_missing:
         lines.append(f"no run held out: {law.held_out_missing}")
     return [
         Text(f"\n{law.law}: {law.formula}", style="bold"),
         output.table(heads, rows, right=heads[1:]),
+        *(Text(f"Warning: {warning}", style="bold") for warning in law.warnings),
         *map(Text, [*lines, *law.notes]),
     ]
+
+
+def _of_a_run(told: LawPrediction) -> str:
+    if told.run_low is None or told.run_high is None:
+        return ""
+    return f"; a single run {output.number(told.run_low)} to {output.number(told.run_high)}"
 
 
 def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:
@@ -230,7 +261,9 @@ def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:
 
     rows = [
         row("N, parameters", "parameters", "parameters"),
+        ("  90 % interval", *(_spread(each.parameters_low, each.parameters_high) for each in plan.allocations)),
         row("D, tokens", "tokens", "tokens"),
+        ("  90 % interval", *(_spread(each.tokens_low, each.tokens_high) for each in plan.allocations)),
         row("B, tokens an update", "batch_size", "batch_size"),
         row("S, updates", "steps", "steps"),
         row("S_min", "steps_min"),
@@ -239,8 +272,11 @@ def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:
         row("tokens a parameter", "tokens_per_parameter"),
         row("data against overfitting", "data_against_overfitting"),
         ("loss, nats", *map(_loss, plan.allocations)),
+        ("residual of the fit", *(_percent(each.residual) for each in plan.allocations)),
+        ("held-out miss", *(_percent(each.held_out_miss) for each in plan.allocations)),
     ]
     parts: list[RenderableType] = [
+        *(Text(f"Warning: {warning}", style="bold") for warning in _plan_warnings(plan)),
         Text(f"{plan.budget} ({plan.pf_days:.4g} PF-days)"),
         Text(),
         output.table(("", *names), rows, right=names),
@@ -251,10 +287,22 @@ def _plan_parts(plan: AllocationPlan) -> list[RenderableType]:
     return [*parts, Text("\nWhy they differ", style="bold"), *(Text(f"- {sentence}") for sentence in plan.why)]
 
 
+def _plan_warnings(plan: AllocationPlan) -> list[str]:
+    return [*plan.warnings, *(f"{each.law}: {warning}" for each in plan.allocations for warning in each.warnings)]
+
+
+def _spread(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{output.number(low)} to {output.number(high)}"
+
+
 def _loss(each: Allocation) -> str:
     if each.low is None or each.high is None:
         return output.number(each.loss)
     return f"{output.number(each.loss)} ({output.number(each.low)} to {output.number(each.high)})"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2g} %"
 
 
 def _choices(each: Allocation) -> RenderableType:

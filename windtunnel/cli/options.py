@@ -19,7 +19,12 @@ Url = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 JobId = Annotated[
     str,
-    typer.Argument(metavar="ID", help="Id of a job, such as job_01KAN...", show_default=False, autocompletion=job_ids),
+    typer.Argument(
+        metavar="ID",
+        help="Id of a job, such as job_01KAN..., or its last 4 characters or more.",
+        show_default=False,
+        autocompletion=job_ids,
+    ),
 ]
 Timeout = Annotated[
     float | None,

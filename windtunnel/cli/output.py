@@ -74,7 +74,7 @@ def table(
 def explain(error: WindtunnelError) -> None:
     """Print an error on standard error; wrong fields as a table of the value given and what is allowed."""
     if isinstance(error, ValidationFailed) and error.errors:
-        say(error.problem.detail or error.problem.title, style="bold red")
+        say(error.headline, style="bold red")
         messages().print(field_table(error.errors))
         return
     say(f"Error: {error}", style="red")

@@ -99,7 +99,7 @@ def plan(
             made = client.plans.get(source)
         elif width is not None:
             others = {name: value for name, value in size.items() if name != "width"}
-            made = client.jobs.get(source).plan(width=width, **others, law_fit=law_fit, force=force)
+            made = client.jobs.find(source).plan(width=width, **others, law_fit=law_fit, force=force)
         else:
             made = _last(client, source)
         _deliver(made, chosen, target)
@@ -114,7 +114,7 @@ def _format(format: Format, target: Path | None, as_json: bool) -> Format:  # no
 
 
 def _last(client: Client, job_id: str) -> Plan:
-    plans = client.jobs.get(job_id).plans
+    plans = client.jobs.find(job_id).plans
     if not plans:
         raise typer.BadParameter(
             f"no plan was made from {job_id} yet; give the width of the large model", param_hint="--width"

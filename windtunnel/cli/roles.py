@@ -101,6 +101,8 @@ def roles(
     if sum(source is not None for source in (reference, family, task)) != 1:
         raise typer.BadParameter("give one of PACKAGE.MODULE:NAME, --family and --task", param_hint="PACKAGE.MODULE:NAME")
     need("roles", "worker")
+    from hpo.errors import HpoError
+
     given = dict(map(role_override, overrides or []))
     if widths and save is None:
         raise typer.BadParameter("widths are those of a table that is written: give --save FILE", param_hint="--width")
@@ -117,6 +119,8 @@ def roles(
 
         first = base or (FAMILIES[family].size.width if family else 64)
         table = inferred(found, base=first, delta=delta or 2 * first, overrides=given)
+    except HpoError as error:
+        raise SpecError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
     except (ValueError, TypeError) as error:
         raise SpecError(str(error)) from error
     _deliver(table, as_json=as_json)
@@ -217,7 +221,7 @@ def _write(file: Path, info: ModuleInfo) -> None:
 
 
 def _deliver(table: "RoleTable", *, as_json: bool) -> None:
-    from hpo.families.modules import cells
+    from hpo.families.modules import cells, frozen_cells
 
     if as_json:
         output.print_json(
@@ -225,9 +229,10 @@ def _deliver(table: "RoleTable", *, as_json: bool) -> None:
                 "base": table.base,
                 "delta": table.delta,
                 "tensors": [dict(row.__dict__) for row in table.rows],
+                "frozen": [law.model_dump() for law in table.frozen],
                 "warnings": table.warnings,
             }
         )
         return
-    parts = [output.table(HEADINGS, map(cells, table.rows), right=("m_in", "m_out"))]
+    parts = [output.table(HEADINGS, [*map(cells, table.rows), *map(frozen_cells, table.frozen)], right=("m_in", "m_out"))]
     output.show(*parts, *(Text(f"! {warning}", style="yellow") for warning in table.warnings))

@@ -105,12 +105,13 @@ def fork(
     """
     _check_ways(follow, wait, timeout)
     with Client(url) as client:
-        parent = client.jobs.get(job_id).spec.model_dump(mode="json")
+        job = client.jobs.find(job_id)
+        parent = job.spec.model_dump(mode="json")
         wanted = copy.deepcopy(parent)
         override(wanted, assignments or [])
         if name is not None:
             wanted["name"] = name
-        forked = client.jobs.fork(job_id, differences(parent, wanted), from_best=from_best)
+        forked = job.fork(differences(parent, wanted), from_best=from_best)
         _hand_over(client, forked, follow=follow, wait=wait, timeout=timeout, as_json=as_json)
 
 

@@ -49,9 +49,23 @@ class ApiError(WindtunnelError):
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
         self.problem = problem
         self.retry_after = retry_after
-        lines = [problem.detail or problem.title]
+        lines = [self.headline]
         lines += [f"  {error.pointer or '(request)'}: {error.message}" for error in problem.errors]
         super().__init__("\n".join(lines))
+
+    @property
+    def headline(self) -> str:
+        """Message without the errors of single fields: the detail, or the title where the detail repeats the first error.
+
+        Where there are more errors than the answer names, it says how many.
+        """
+        problem = self.problem
+        detail = problem.detail or problem.title
+        first = f"{problem.errors[0].pointer or 'body'}: {problem.errors[0].message}" if problem.errors else None
+        if first is None or not detail.startswith(first):
+            return detail
+        more = detail.removeprefix(first)
+        return problem.title + (more if "names the first" in more else "")
 
     @property
     def status(self) -> int:
@@ -108,6 +122,10 @@ class Conflict(ApiError):
 
 class NotFinished(Conflict):
     """The job has no result yet, or ended without one (409, ``not-finished``)."""
+
+
+class JobNotEnded(Conflict):
+    """The job cannot be deleted before it has ended (409, ``job-not-ended``); cancel it first."""
 
 
 class DatasetInUse(Conflict):
@@ -167,6 +185,10 @@ class RateLimited(ApiError):
     """The server got too many requests (429, ``rate-limited``), even after the client waited ``retry_after`` seconds."""
 
 
+class TooManyAtOnce(RateLimited):
+    """The owner has as many event streams, uploads or test messages under way as allowed (429, ``too-many-at-once``)."""
+
+
 class ServerError(ApiError):
     """The server failed (5xx)."""
 
@@ -181,6 +203,10 @@ class DatabaseAway(ServerError):
 
 class NotReady(ServerError):
     """The server cannot take and run jobs (503, ``not-ready``); the message says what is wrong."""
+
+
+class DiskFull(ServerError):
+    """The server has no room left, and kept nothing of the request (507, ``disk-full``)."""
 
 
 class JobFailed(WindtunnelError):
@@ -221,6 +247,7 @@ BY_TYPE: dict[str, type[ApiError]] = {
     "not-found": NotFound,
     "method-not-allowed": MethodNotAllowed,
     "not-finished": NotFinished,
+    "job-not-ended": JobNotEnded,
     "dataset-in-use": DatasetInUse,
     "too-many-datasets": TooManyDatasets,
     "transfer-refused": TransferRefused,
@@ -234,9 +261,11 @@ BY_TYPE: dict[str, type[ApiError]] = {
     "fork-refused": ForkRefused,
     "law-refused": LawRefused,
     "rate-limited": RateLimited,
+    "too-many-at-once": TooManyAtOnce,
     "internal-error": InternalError,
     "database-away": DatabaseAway,
     "not-ready": NotReady,
+    "disk-full": DiskFull,
 }
 """Type of a problem document -> its exception."""
 BY_STATUS: dict[int, type[ApiError]] = {

@@ -3,7 +3,7 @@
 
 import os
 import uuid
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -176,6 +176,21 @@ class Job(JobView):
             InvalidRequest: both ``overrides`` and fields are given, or something that is not JSON.
         """
         return fork_job(self._transport, self.id, overrides, fields, from_best, idempotency_key)
+
+    def label(self, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None) -> Self:
+        """Change the name, the tags or the notes of the job, and return it; what is not given stays.
+
+        Args:
+            name: another name. The spec keeps the one that it came with.
+            tags: all of its tags, at most 20: without spaces or commas, kept in lower case; [] takes them away.
+            notes: plain text; "" takes them away.
+
+        Raises:
+            ValidationFailed: a tag has a space, or something is too long.
+        """
+        change = {"name": name, "tags": None if tags is None else list(tags), "notes": notes}
+        self.wire = parse(WireJob, self._transport.patch(path("jobs", self.id), change))
+        return self
 
     def cancel(self) -> Self:
         """Ask the server to end the job, and return the job. Does nothing if the job has ended."""

@@ -1,22 +1,32 @@
-"""``client.jobs``: submit, fork, find, pause, resume and cancel jobs."""
+"""``client.jobs``: submit, fork, find, compare, pause, resume and cancel jobs."""
 # Written by tools/sync_client.py from _async/jobs.py: change that one.
 
+import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import httpx
 
 from windtunnel.client._answers import parse
+from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._job import Job, fork_job
 from windtunnel.client._requests import path
 from windtunnel.client._specs import request_body
 from windtunnel.client._transport import Transport
 from windtunnel.types import Job as WireJob
 from windtunnel.types import JobPage, JobSpec, JobState
+from windtunnel.types.comparisons import Comparison
+from windtunnel.types.jobs import JobSort, SortOrder
 
 PAGE = 50
 """Number of jobs that ``list`` fetches by one request."""
+SHORTEST = 4
+"""Least number of characters at the end of an id by which ``find`` finds a job."""
+NAMED = 3
+"""Jobs that ``find`` names, at most, where several fit."""
+JOB_ID = re.compile("job_[0-9a-z]{26}")
+"""Pattern of a whole id."""
 
 
 class Jobs:
@@ -54,17 +64,75 @@ class Jobs:
         """
         return self._handle(self._transport.get(path("jobs", job_id)))
 
-    def list(self, *, state: JobState | None = None, task: str | None = None, search: str | None = None) -> Iterator[Job]:
-        """Yield jobs, newest first; pages are fetched as needed.
+    def compare(self, *jobs: str | Job) -> Comparison:
+        """Several jobs side by side: curves over cost, points tried, importances, differences in spec and result.
+
+        ``windtunnel.figures.losses_over_cost`` and its neighbours draw it.
+
+        Args:
+            *jobs: up to 8 jobs, or their ids.
+
+        Raises:
+            NotFound: no such job.
+            ValidationFailed: no job is given, or too many.
+        """
+        ids = [each if isinstance(each, str) else each.id for each in jobs]
+        return self._transport.read(Comparison, path("jobs", "compare"), {"job": ids})
+
+    def find(self, text: str) -> Job:
+        """The job with this id, or the only one whose id ends with this text of 4 characters or more, as pages show it.
+
+        Raises:
+            NotFound: no such job.
+            InvalidRequest: several ids end so; the message names them.
+        """
+        end = text.lower()
+        if len(end) < SHORTEST or JOB_ID.fullmatch(text):
+            return self.get(text)
+        found = []
+        for job in self.list(search=end):
+            if job.id.endswith(end):
+                found.append(job)
+            if len(found) > NAMED:
+                break
+        if not found:
+            return self.get(text)  # the server says that there is none
+        if len(found) > 1:
+            named = ", ".join(f"{job.id} ({job.name or job.spec.task})" for job in found[:NAMED])
+            more = " and more" if len(found) > NAMED else ""
+            raise InvalidRequest(f"the ids of several jobs end with {text}: {named}{more}; give more characters")
+        return found[0]
+
+    def list(
+        self,
+        *,
+        state: JobState | None = None,
+        task: str | None = None,
+        search: str | None = None,
+        tag: str | None = None,
+        sort: JobSort | None = None,
+        order: SortOrder | None = None,
+    ) -> Iterator[Job]:
+        """Yield jobs, newest first or in another order; pages are fetched as needed.
 
         Args:
             state: only jobs in this state.
             task: only jobs of this task or data set.
-            search: only jobs with this text in their name, task or data set's name, or at the end of their id;
+            search: only jobs with this text in their name, task, tags or data set's name, or at the end of their id;
                 upper and lower case count as equal.
+            tag: only jobs with this tag.
+            sort: created (the default), name, task, state, loss (the best one) or cost (in runs).
+            order: asc or desc; by default the newest first, else the least. A job without a value comes last.
         """
-        wanted: dict[str, str | int] = {"limit": PAGE}
-        given = (("state", state), ("task", task), ("search", search))
+        wanted: dict[str, str | int | Sequence[str]] = {"limit": PAGE}
+        given = (
+            ("state", state),
+            ("task", task),
+            ("search", search),
+            ("tag", tag),
+            ("sort", sort),
+            ("order", order),
+        )
         wanted |= {name: value for name, value in given if value is not None}
         while True:
             page = self._transport.read(JobPage, path("jobs"), wanted)

@@ -38,9 +38,10 @@ class Laws:
         Args:
             csv: a CSV file (a ``Path``) or its text (a ``str``), with a line of headings.
             columns: instead of ``csv``, lists by name: parameters, tokens, loss, batch_size, steps, compute,
-                critical_batch.
+                critical_batch, warmup_steps, run.
             jobs: instead of a table, ids of finished jobs of one task.
-            **options: ``laws``, ``name``, ``held_out``, ``warmup_steps``, ``huber_delta``, ``critical_batch``.
+            **options: ``laws``, ``name``, ``held_out``, ``warmup_steps``, ``huber_delta``, ``critical_batch``,
+                ``allow_narrow``, ``tied_exponents``.
 
         Raises:
             ValidationFailed: the table or an option is wrong; ``errors`` names row and column.

@@ -35,8 +35,18 @@ class JobView:
 
     @property
     def name(self) -> str:
-        """Name of the job, as its spec gave it; may be empty."""
+        """Name of the job, as its spec gave it or as it was renamed; may be empty."""
         return self.wire.name
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Tags of the job, in order of the alphabet."""
+        return self.wire.tags
+
+    @property
+    def notes(self) -> str:
+        """Notes on the job; may be empty."""
+        return self.wire.notes
 
     @property
     def state(self) -> JobState:

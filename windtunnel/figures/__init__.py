@@ -3,6 +3,7 @@
 Every function takes wire types and a theme and returns a ``plotly.graph_objects.Figure`` with a transparent background.
 """
 
+from windtunnel.figures.comparing import importances, losses_over_cost, parallel_coordinates
 from windtunnel.figures.coordinate import coordinate_check
 from windtunnel.figures.job import comparison, gradients, hyperparameters, loss, schedule, scout, tuning
 from windtunnel.figures.ladder import ladder
@@ -15,9 +16,12 @@ __all__ = [
     "coordinate_check",
     "gradients",
     "hyperparameters",
+    "importances",
     "ladder",
     "law",
     "loss",
+    "losses_over_cost",
+    "parallel_coordinates",
     "regularisers",
     "response",
     "schedule",

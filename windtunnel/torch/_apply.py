@@ -54,6 +54,9 @@ def apply(
     carries its learning rate, decay, and the optimizer's own settings, so no other argument is needed. Clipping
     (``plan.clip_norm``) and the schedule are left to the loop; ``optimizer`` and ``schedule`` do them as well.
 
+    Parameters with ``requires_grad=False`` keep their values and get no group. The padding row of an ``nn.Embedding``
+    (``padding_idx``) starts at 0.
+
     A second call starts over: weights are drawn again, and multipliers are replaced, not multiplied twice. Weights that
     were loaded after the first call are not drawn again without being told to: see ``weights``.
 
@@ -106,7 +109,7 @@ def apply(
             "counts updates; use windtunnel.torch.optimizer(model, plan), which moves them"
         )
     found = _apply(model, plan, names, _generator(plan, seed, generator), weights)
-    return list(groups(found.parameters, plan))
+    return list(groups(found.trained, plan))
 
 
 def optimizer(
@@ -146,7 +149,7 @@ def optimizer(
         ValueError: both a seed and a generator were given.
     """
     found = _apply(model, plan, names, _generator(plan, seed, generator), weights)
-    built = _class_of(plan)(groups(found.parameters, plan))
+    built = _class_of(plan)(groups(found.trained, plan))
     built.register_step_pre_hook(refuse_closure)
     hold(built, found)
     built.register_step_pre_hook(take_up_written_weights(found.root))
@@ -156,7 +159,7 @@ def optimizer(
     if any(row.l2 > 0 for row in plan.tensors):
         built.register_step_pre_hook(penalise_before_step(plan))
     if plan.clip_norm is not None:
-        built.register_step_pre_hook(clip_before_step(list(found.parameters), plan.clip_norm))
+        built.register_step_pre_hook(clip_before_step(list(found.trained), plan.clip_norm))
     if plan.decay in plan.optimizer_info.torch.lacks:
         built.register_step_pre_hook(shrink_before_step)
     follow(built, found.root, plan)
@@ -206,6 +209,7 @@ def _apply(
     if weights == "keep":
         keep(found, plan, owners)
     else:
+        _refuse_frozen(found, plan)
         _draw(found, plan, generator)
     _set_multipliers(found, plan, owners)
     for name in found.parameters:
@@ -223,6 +227,11 @@ def _draw(found: MatchedModel, plan: TransferPlan, generator: torch.Generator) -
         values = torch.full(row.shape, row.init_value)
         if row.init == "normal":
             values = torch.randn(row.shape, generator=generator) * row.init_std
+        if row.name in found.frozen:
+            continue
+        layer = found.owner(row.name)
+        if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+            values[layer.padding_idx] = 0
         fill(found.parameters[row.name], values)
 
 
@@ -234,6 +243,26 @@ def _set_multipliers(found: MatchedModel, plan: TransferPlan, owners: Mapping[st
             scale(owners[row.name], row.multiplier)
     if any(row.multiplier != before[row.name] for row in plan.tensors if row.name in owners):
         forget_compiled_code(found.root)
+
+
+def _refuse_frozen(found: MatchedModel, plan: TransferPlan) -> None:
+    """Refuse a model with nothing to train, or with a frozen tensor that needs a multiplier.
+
+    Raises:
+        PlanMismatch: every tensor of the plan is frozen in the model, or one with a multiplier other than 1 is.
+    """
+    if not found.trained:
+        raise PlanMismatch(
+            "every parameter of the model is frozen (requires_grad is False), so that nothing is left to train; call "
+            "requires_grad_(True) on what the plan is to train"
+        )
+    scaled = next((row for row in plan.tensors if row.name in found.frozen and row.multiplier != 1), None)
+    if scaled is not None:
+        raise PlanMismatch(
+            f"{found.own[scaled.name]} is frozen in the model (requires_grad is False), and the plan gives it forward "
+            f"multiplier {scaled.multiplier:g}, which would change what its values compute; train it, or tune again with "
+            "it frozen"
+        )
 
 
 def _generator(plan: TransferPlan, seed: int | None, generator: torch.Generator | None) -> torch.Generator:

@@ -13,10 +13,15 @@ ParameterGroup = dict[str, Any]
 
 
 def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[ParameterGroup]:
-    """One group for all tensors with the same settings, in the plan's order; parameters by the plan's names."""
+    """One group for all tensors with the same settings, in the plan's order; parameters by the plan's names.
+
+    Tensors that are not among the parameters are left out.
+    """
     moving = followed(plan)
     alike: dict[tuple[float, float, float, float | None, str | None], list[str]] = {}
-    for row in plan.tensors:
+    for row in plan.trained:
+        if row.name not in parameters:
+            continue
         # torch shrinks by lr * weight_decay; independent decay shrinks by weight_decay times the schedule alone.
         decay = row.weight_decay / row.learning_rate if plan.decay == "independent" else row.weight_decay
         label = label_of(plan, row.name, row.role, row.group) if row.l2 > 0 else None

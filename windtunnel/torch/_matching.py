@@ -32,8 +32,15 @@ class MatchedModel:
     """Name in the plan -> name in ``root``."""
     shared: frozenset[str]
     """Names in the plan of parameters that several layers hold (tied weights)."""
+    frozen: frozenset[str]
+    """Names in the plan of tensors that this model has frozen (``requires_grad=False``)."""
     compiled: bool
     """True if the model is inside ``torch.compile(model)``, or ``compile()`` was called on it or a part of it."""
+
+    @property
+    def trained(self) -> dict[str, Tensor]:
+        """Name in the plan -> parameter, of those that want a gradient."""
+        return {name: parameter for name, parameter in self.parameters.items() if name not in self.frozen}
 
     def owner(self, name: str) -> nn.Module:
         """The layer that holds the tensor of this name in the plan."""
@@ -73,6 +80,7 @@ def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | Non
         parameters={name: parameters[name] for name in planned},
         own=own,
         shared=frozenset(name for targets in tied for name in targets),
+        frozen=frozenset(name for name in planned if not parameters[name].requires_grad),
         compiled=compiled or any(module._compiled_call_impl is not None for module in root.modules()),
     )
 
@@ -124,6 +132,12 @@ def _check(parameters: Mapping[str, Tensor], plan: TransferPlan, planned: Mappin
             "with names={...} (FullyShardedDataParallel flattens parameters: take fully_shard); or ask for a plan of the "
             "model's size"
         )
+    for name, row in planned.items():
+        if row.is_frozen and parameters[name].requires_grad:
+            raise PlanMismatch(
+                f"{name} was frozen in the proxies (requires_grad=False), so that the plan has no learning rate for it, "
+                "and the model would train it; call requires_grad_(False) on it, or tune again with it trained"
+            )
     if any(parameters[name].is_meta for name in planned):
         raise PlanMismatch("the model is on the meta device, which holds no values; call model.to_empty(device=...) first")
     for name, row in planned.items():

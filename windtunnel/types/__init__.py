@@ -24,6 +24,7 @@ from windtunnel.types.events import (
     Resumed,
     Started,
     Succeeded,
+    TriedPoints,
 )
 from windtunnel.types.hyperparameters import HyperparameterName, Scope
 from windtunnel.types.jobs import (
@@ -201,6 +202,7 @@ __all__ = [
     "TensorRow",
     "TransferPlan",
     "TransferSpec",
+    "TriedPoints",
     "TuneResult",
     "UnknownTask",
     "WarmupSchedule",

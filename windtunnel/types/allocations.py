@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, Response, misfit
+from windtunnel.types.laws import LawRefusal
 
 
 class AllocationRequest(Request):
@@ -69,10 +70,15 @@ class Allocation(Response):
     law: str
     source: str
     parameters: float
+    parameters_low: float | None = None
+    """Low end of the 90 % interval of the best size; None for a published law, which has none."""
+    parameters_high: float | None = None
     batch_size: float
     steps: float
     steps_min: float
     tokens: float
+    tokens_low: float | None = None
+    tokens_high: float | None = None
     tokens_per_parameter: float
     compute: float
     compute_min: float
@@ -86,6 +92,12 @@ class Allocation(Response):
     """Kaplan's 5e3 N^0.74: distinct tokens that keep overfitting below 0.02 nats."""
     trade_off: list[BatchChoice]
     notes: list[str]
+    residual: float | None = None
+    """Scatter of the runs about the fitted law, in log loss; None for a published law."""
+    held_out_miss: float | None = None
+    """Predicted over actual loss of the largest run, minus 1, by a fit without it; None where none was held out."""
+    warnings: list[str] = Field(default_factory=list)
+    """Sentences on what speaks against the fitted law."""
 
 
 class FrontierCurve(Response):
@@ -117,6 +129,10 @@ class AllocationPlan(Response):
     budget: str
     """Sentence that derives the compute from the fields of the request."""
     fit: str | None
+    warnings: list[str] = Field(default_factory=list)
+    """First to be read: laws of the fit that disagree beyond their intervals, and laws that were refused."""
+    refusals: list[LawRefusal] = Field(default_factory=list)
+    """Laws of the fit that no budget may be spent by."""
     allocations: list[Allocation]
     why: list[str]
     """Reasons why the laws differ."""

@@ -31,6 +31,14 @@ Arm = Literal["scout", "gradient", "sampler", "response"]
 """Arm of the search that proposed the points of an outer step."""
 
 
+class TriedPoints(Response):
+    """Points that an outer step ran in full for the first time, as columns of equal length, in order."""
+
+    hyperparameters: dict[str, list[float]]
+    losses: list[float | None]
+    """Validation loss of each after the step, nats, corrected for the seeds that it was run with; None: it diverged."""
+
+
 class OuterStep(Response):
     """One outer step: the loss at the point where it began, the gradient there, and the move.
 
@@ -72,6 +80,8 @@ class OuterStep(Response):
     """``auto``: by how much the loss of the incumbent fell, over the seeds that it and its successor were run with."""
     candidates: int | None = None
     """``auto``: points that the arm proposed."""
+    tried: TriedPoints | None = None
+    """``auto``: the points themselves; None from estimators that follow one point, and in rows of older versions."""
     ended_early: int | None = None
     """Early stopping: candidates ended early, because they could not win or diverged; None without early stopping."""
     saved_steps: int | None = None

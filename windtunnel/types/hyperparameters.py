@@ -1,5 +1,6 @@
 """The hyperparameters that can be searched: names, scopes, ranges, and the part of a training run where each acts."""
 
+import math
 from typing import Literal
 
 Scope = Literal["global", "role", "tensor", "layer"]
@@ -144,6 +145,26 @@ BIJECTIONS: dict[HyperparameterName, Bijection] = {
     "decay_fraction": "logit",
     "knot": "log",
 }
+
+_KINDS: dict[str, Bijection] = {str(name): kind for name, kind in BIJECTIONS.items()}
+
+
+def coordinate(label: str, value: float) -> float:
+    """Coordinate of a value that the search moves in, a logarithm or a logit, by label such as ``learning_rate.hidden``.
+
+    It stays finite at the ends of a share. A label of a version that knows more hyperparameters keeps its value.
+    """
+    least = 1e-300
+    match _KINDS.get(label.partition(".")[0]):
+        case "log":
+            return math.log(max(value, least))
+        case "logit":
+            return math.log(max(value, least)) - math.log(max(1 - value, least))
+        case "complement_logit":
+            return math.log(max(1 - value, least)) - math.log(max(value, least))
+        case None:
+            return value
+
 
 SOURCED: dict[HyperparameterName, str] = {"mixture_weight": "data source", "knot": "knot of the schedule"}
 """Global hyperparameter with several values -> the thing that each value belongs to."""

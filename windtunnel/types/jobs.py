@@ -10,6 +10,9 @@ from windtunnel.types.spec import JobSpec
 from windtunnel.types.verdicts import Gain, estimate
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+JobSort = Literal["created", "name", "task", "state", "loss", "cost"]
+"""Property by which a list of jobs is put in order; ``loss`` is the best one's, ``cost`` is in run-equivalents."""
+SortOrder = Literal["asc", "desc"]
 TERMINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 FailureType = Literal[
     "diverged", "out_of_memory", "crashed", "poison", "refused", "invalid_data", "certificate_failed", "quota"
@@ -111,6 +114,10 @@ class Job(Response):
     finished_at: datetime | None
     worker: str | None
     attempts: int
+    tags: tuple[str, ...] = ()
+    """Tags that its owner gave it, in order of the alphabet."""
+    notes: str = ""
+    """Notes of its owner."""
     plans: list[str]
     """Ids of the transfer plans made from this job, oldest first."""
 

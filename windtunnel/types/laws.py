@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, Response, misfit
 
@@ -27,7 +27,9 @@ MOST_TO_LEAST: tuple[LawName, ...] = (
     "loss_tokens",
 )
 """Laws of the loss, sorted by how much of a run they use: the ones that use most come first."""
-ColumnName = Literal["parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps"]
+ColumnName = Literal[
+    "parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps", "run"
+]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 MAX_ROWS = 200_000
 LONGEST_INTEGER = 1023
@@ -42,11 +44,12 @@ UNITS: dict[ColumnName, str] = {
     "compute": "C, floating-point operations",
     "critical_batch": "B_crit, tokens",
     "warmup_steps": "updates of the warmup",
+    "run": "name or number that the points of one training run share",
 }
 
 
 class LawColumns(Request):
-    """A table of runs, one list a column, all of the same length. Every value is a positive, finite number."""
+    """A table of runs, one list a column, all of the same length: positive, finite numbers, and names of runs."""
 
     parameters: list[float] | None = Field(None, description="N: parameters without embeddings.")
     tokens: list[float] | None = Field(None, description="D: tokens trained on; batch_size * steps where left out.")
@@ -56,10 +59,17 @@ class LawColumns(Request):
     compute: list[float] | None = Field(None, description="C: floating-point operations; 6 N D where left out.")
     critical_batch: list[float] | None = Field(None, description="B_crit: measured critical batch size, tokens.")
     warmup_steps: list[float] | None = Field(None, description="Updates of the warmup; a row within it is refused.")
+    run: list[str | float] | None = Field(
+        None,
+        description="Name or number that the rows of one training run share: their errors are taken as one draw. Default: "
+        "every row is a run of its own.",
+    )
 
     @field_validator("*", mode="before")
     @classmethod
-    def _plain_numbers(cls, given: Any) -> Any:
+    def _plain_numbers(cls, given: Any, info: ValidationInfo) -> Any:
+        if info.field_name == "run":
+            return given
         # Thousands of wrong cells are one mistake: the first is named.
         for row, value in enumerate(given if isinstance(given, list) else ()):
             problem = cell_problem(value)
@@ -113,12 +123,19 @@ class LawFitOptions(Request):
     )
     held_out: bool = Field(True, description="Fit once more without the largest run, and say by how much that misses it.")
     warmup_steps: int = Field(0, ge=0, description="A row of at most so many steps is still in warmup and refused.")
+    allow_narrow: bool = Field(
+        False, description="Fit although a size spans a decade or less; the result and all that uses it carry a warning."
+    )
+    tied_exponents: bool = Field(
+        False,
+        description="One exponent for both sizes (alpha = beta), in laws of two sizes: fewer constants for few runs.",
+    )
     huber_delta: float | None = Field(
         None,
         gt=0,
         le=10,
         description="Residual of log loss beyond which the Huber loss is linear; default: 1.345 times the residuals' "
-        "scale, at least 1e-3.",
+        "scale, at least 1e-3. Far below the residuals' scale the fit is that of least absolute deviations.",
     )
 
 
@@ -162,11 +179,14 @@ class LawPoint(Response):
 
 
 class LawPrediction(Response):
-    """Value that a law predicts at a point, with its 90 % interval. Single runs scatter about the value besides."""
+    """Value that a law predicts at a point, with its 90 % interval, and the interval that a single run falls into."""
 
     value: float
     low: float
     high: float
+    run_low: float | None = None
+    """Low end of the 90 % interval of a single run: the law's own error and the scatter of the fitted runs about it."""
+    run_high: float | None = None
 
 
 class HeldOut(Response):
@@ -191,11 +211,22 @@ class LawCurve(Response):
     high: list[float]
 
 
+RefusalReason = Literal[
+    "missing_column",
+    "too_few_points",
+    "too_narrow",
+    "in_warmup",
+    "unidentified",
+    "one_batch_size",
+    "floor_above_runs",
+]
+
+
 class LawRefusal(Response):
-    """Law that cannot be fitted to this table, and why."""
+    """Law that cannot be fitted to this table, or not be used, and why."""
 
     law: LawName
-    reason: Literal["missing_column", "too_few_points", "too_narrow", "in_warmup", "unidentified", "one_batch_size"]
+    reason: RefusalReason
     message: str
     hint: str
 
@@ -220,6 +251,10 @@ class LawResult(Response):
     draws: list[list[float]]
     """Coordinates of the resamples, so that any size can be predicted with its interval."""
     widening: float
+    lowest: float | None = None
+    """Lowest measured value of the target; None in fits of older versions."""
+    scatter: list[float] = Field(default_factory=list)
+    """Quantiles of the fitted runs' residuals, freed of their leverage: how far a single run lies from the law."""
     smallest: list[float]
     largest: list[float]
     """Range of each input in the table."""
@@ -231,12 +266,46 @@ class LawResult(Response):
     """Runs of the table, at most 200, for figures."""
     actual: list[float] = Field(default_factory=list)
     """Measured value of the target at each of ``points``."""
+    overridden: list[str] = Field(default_factory=list)
+    """Refusals that the request overrode."""
     notes: list[str] = Field(default_factory=list)
     """Sentences about values that were derived or left out."""
+    warnings: list[str] = Field(default_factory=list)
+    """Sentences on what speaks against the law: scatter, a missed run, a floor above a loss that was seen."""
 
     def constant(self, name: str) -> LawConstant:
         """One constant by name."""
         return next(each for each in self.constants if each.name == name)
+
+
+class BestSize(Response):
+    """The best size at one budget, read off the runs, with its 90 % interval."""
+
+    compute: float
+    parameters: float
+    low: float
+    high: float
+    tokens: float
+    loss: float
+
+
+class SizeProfile(Response):
+    """Best sizes read off the runs without a law of the loss, and the line N = k C^a through them."""
+
+    method: Literal["iso_flop", "envelope"]
+    """``iso_flop``: a parabola in log N at each budget (approach 2); ``envelope``: the lowest curve (approach 1)."""
+    points: list[BestSize]
+    exponent: float
+    low: float
+    high: float
+    """90 % interval of the exponent."""
+    log_factor: float
+    """Natural logarithm of k."""
+    left_out: str
+
+    def at(self, compute: float) -> float:
+        """Best number of parameters of a compute, FLOPs."""
+        return math.exp(self.log_factor + self.exponent * math.log(compute))
 
 
 class LawFit(Response):
@@ -250,6 +319,8 @@ class LawFit(Response):
     ignored_columns: list[str] = Field(default_factory=list)
     laws: list[LawResult]
     refusals: list[LawRefusal]
+    profiles: list[SizeProfile] = Field(default_factory=list)
+    """Best sizes by the other two approaches of Hoffmann et al., where the table has several sizes at several budgets."""
     seconds: float
 
     def law(self, name: LawName) -> LawResult | None:

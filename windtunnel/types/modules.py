@@ -2,10 +2,10 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from math import log, prod
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, PrivateAttr
 
@@ -27,6 +27,11 @@ def _is_one(value: int) -> bool:
     return value == 1
 
 
+def is_none(value: Any) -> bool:
+    """Whether a field that may be 0 has no value."""
+    return value is None
+
+
 class TensorFacts(Response):
     """One parameter tensor of the proxy."""
 
@@ -43,6 +48,10 @@ class TensorFacts(Response):
     """Whether a module of one's own stores it as [fan_in, fan_out, ...]: a table of rows, a transposed convolution."""
     fan_in: int | None = Field(None, exclude_if=_left_out)
     """Numbers that one output sums over, where a module of one's own tells; None: all dimensions but the first."""
+    over: list[int] | None = Field(None, exclude=True)
+    """Dimensions that one output sums over, where a module of one's own tells; None: not known."""
+    padding: int | None = Field(None, exclude_if=is_none)
+    """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
     readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
     matrix: bool | None = Field(None, exclude_if=_left_out)
@@ -102,6 +111,8 @@ class TensorLaw(Response):
     """Reason for the role."""
     tied: bool = False
     """Whether several layers share it."""
+    padding: int | None = Field(None, exclude_if=is_none)
+    """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
     readout: bool | None = Field(None, exclude_if=_left_out)
     """Whether its output is the module's output, so that alpha multiplies it; None: true of every tensor of role output."""
     matrix: bool | None = Field(None, exclude_if=_left_out)
@@ -169,6 +180,22 @@ class TensorLaw(Response):
         return self.role in ("input", "hidden") or inside
 
 
+class FrozenTensor(Response):
+    """One parameter with ``requires_grad=False``: it keeps the module's own values, and has no learning rate."""
+
+    name: str
+    shape: list[int]
+
+
+class FrozenLaw(Response):
+    """A frozen parameter at two widths; ``shape`` is that at the base width."""
+
+    name: str
+    shape: list[int]
+    grown: list[int]
+    """Shape at the delta width."""
+
+
 class PassCost(Response):
     """Cost of a forward pass of one example, (at the base width, at the delta width)."""
 
@@ -183,6 +210,8 @@ class MeasuredWidth(Response):
 
     shapes: list[list[int]]
     fan_in: list[int]
+    frozen: list[list[int]] = Field(default_factory=list, exclude_if=operator.not_)
+    """Shapes of the parameters that are not trained."""
     saved: int | None = None
     """Floats that a training pass of one example keeps; None: by the power law through base and delta width."""
     multiply_adds: int | None = None
@@ -201,7 +230,9 @@ class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from
     depth: int
     """Depth of the module that was described."""
     tensors: list[TensorLaw]
-    """Tensors of the module, in the order of ``named_parameters``."""
+    """Tensors of the module that are trained, in the order of ``named_parameters``."""
+    frozen: list[FrozenLaw] = Field(default_factory=list, exclude_if=operator.not_)
+    """Parameters with ``requires_grad=False``, in the same order."""
     stacks: dict[str, int] = Field(default_factory=dict)
     """Name of a list of layers -> entries that it gains with each further depth. Empty: the depth is fixed."""
     cost: PassCost
@@ -246,12 +277,28 @@ class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from
                     init_std=std,
                     init_value=law.init_value,
                     flipped=law.flipped,
+                    over=law.over,
                     fan_in=fan_in if law.fan_in_fits else None,
+                    padding=law.padding,
                     readout=law.readout,
                     matrix=law.matrix,
                 )
             )
-        return deepened(facts, self.stacks, depth - self.depth)
+        return deepened(facts, self.stacks, self.ends, depth - self.depth)
+
+    def frozen_at(self, width: int, depth: int) -> list[FrozenTensor]:
+        """Every frozen parameter of the module of that size; errors as of ``tensors_at``."""
+        self.check_depth(depth)
+        found = [
+            FrozenTensor(name=law.name, shape=shape)
+            for law, shape in zip(self.frozen, self.sizes_at(width).frozen, strict=True)
+        ]
+        return deepened(found, self.stacks, self.ends, depth - self.depth)
+
+    @property
+    def ends(self) -> dict[str, int]:
+        """Name of each list of layers -> index of its last entry, whether that is trained or frozen."""
+        return ends_of([*(law.name for law in self.tensors), *(law.name for law in self.frozen)])
 
     def sizes_at(self, width: int) -> MeasuredWidth:
         """Shapes and fan-ins of the tensors at a width.
@@ -282,12 +329,12 @@ class ModuleInfo(Response):  # noqa: PLW1641 - a frozen model gets its hash from
         Raises:
             ValueError: a tensor would have a fraction of a unit.
         """
-        shapes = [
-            [self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)]
-            for law in self.tensors
-        ]
+        shapes, frozen = (
+            [[self._on_line(law.name, *pair, width) for pair in zip(law.shape, law.grown, strict=True)] for law in laws]
+            for laws in (self.tensors, self.frozen)
+        )
         fans = [law.fan_in_at(sizes) for law, sizes in zip(self.tensors, shapes, strict=True)]
-        return MeasuredWidth(shapes=shapes, fan_in=fans)
+        return MeasuredWidth(shapes=shapes, fan_in=fans, frozen=frozen)
 
     def check_width(self, width: int) -> None:
         """Refuse, by ValueError, a width at which a tensor would have a fraction of a unit."""
@@ -340,18 +387,37 @@ def place(name: str) -> tuple[str, int, str] | None:
     return name[: found.start()], int(found[1]), name[found.end() :]
 
 
-def deepened(facts: list[TensorFacts], stacks: Mapping[str, int], more: int) -> list[TensorFacts]:
-    """The tensors of a module deeper by ``more``: each stack gains its entries per depth, as copies of its last entries."""
+def ends_of(names: Iterable[str]) -> dict[str, int]:
+    """Name of each list of layers -> index of its last entry, from the names of tensors."""
+    found: dict[str, int] = {}
+    for name in names:
+        if (where := place(name)) is not None:
+            found[where[0]] = max(found.get(where[0], 0), where[1])
+    return found
+
+
+Named = TypeVar("Named", TensorFacts, FrozenTensor)
+
+
+def deepened(facts: list[Named], stacks: Mapping[str, int], ends: Mapping[str, int], more: int) -> list[Named]:
+    """The tensors of a module deeper by ``more``: each stack gains its entries per depth, as copies of its last entries.
+
+    Args:
+        facts: some tensors of the module, in its order.
+        stacks: name of a list of layers -> entries that it gains with each further depth.
+        ends: name of a list of layers -> index of its last entry.
+        more: further depth.
+    """
     if more == 0:
         return facts
-    made: list[TensorFacts] = []
+    made: list[Named] = []
     for index, fact in enumerate(facts):
         made.append(fact)
         where = place(fact.name)
         following = place(facts[index + 1].name) if index + 1 < len(facts) else None
         if where is None or where[0] not in stacks or (following is not None and following[0] == where[0]):
             continue
-        stack, last = where[0], where[1]
+        stack, last = where[0], ends[where[0]]
         gain = stacks[stack]
         entries = [(found[1], found[2], item) for item in facts if (found := place(item.name)) and found[0] == stack]
         for round_ in range(1, more + 1):

@@ -9,6 +9,7 @@ from windtunnel.types.base import Response
 from windtunnel.types.families import TaskKind
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
+from windtunnel.types.modules import FrozenTensor, is_none
 from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
 from windtunnel.types.responses import RegulariserKnots
@@ -20,14 +21,18 @@ from windtunnel.types.translations import HorizonFit, NoiseScale
 
 
 class TensorRow(Response):
-    """Initial values, learning rate, decay and multiplier of one parameter tensor of the target."""
+    """Initial values, learning rate, decay and multiplier of one parameter tensor of the target.
+
+    A frozen tensor (``requires_grad=False`` in the module that was tuned) keeps the values that the module gives it: its
+    start is ``kept``, and its learning rate and decay are 0.
+    """
 
     name: str
     shape: list[int]
-    role: Role
+    role: Role | Literal["frozen"]
     group: str | None = None
     """Finer name within the role, such as ``qkv``."""
-    init: Literal["normal", "zeros", "constant"]
+    init: Literal["normal", "zeros", "constant", "kept"]
     init_std: float
     init_value: float = 0.0
     """Initial value of all entries of a constant tensor, such as 1 for the gain of a norm."""
@@ -40,6 +45,28 @@ class TensorRow(Response):
     """Epsilon of the update; None for an optimizer without eps."""
     multiplier: float
     """Forward multiplier: the forward pass uses multiplier * tensor."""
+    padding: int | None = Field(None, exclude_if=is_none)
+    """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
+
+    @classmethod
+    def of_frozen(cls, tensor: FrozenTensor) -> "TensorRow":
+        """The row of a tensor that is not trained."""
+        return cls(
+            name=tensor.name,
+            shape=tensor.shape,
+            role="frozen",
+            init="kept",
+            init_std=0.0,
+            learning_rate=0.0,
+            weight_decay=0.0,
+            eps=None,
+            multiplier=1.0,
+        )
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the tensor keeps the values that the module gives it."""
+        return self.init == "kept"
 
 
 class RoleRow(Response):
@@ -101,8 +128,17 @@ class PredictedLoss(Response):
     low: float
     high: float
     """Upper end of the 90 % interval of the law's value; ``low`` is the lower end. A single run scatters more."""
+    run_low: float | None = None
+    """Low end of the 90 % interval of a single run."""
+    run_high: float | None = None
     beyond: dict[str, float]
     """Input of the law -> factor by which this run lies beyond the largest that it was fitted to."""
+    residual: float | None = None
+    """Scatter of the fitted runs about the law, in log loss."""
+    held_out_miss: float | None = None
+    """Predicted over actual loss of the largest fitted run, minus 1; None where none was held out."""
+    warnings: list[str] = Field(default_factory=list)
+    """Sentences on what speaks against the law; laws of the fit that disagree come first."""
 
     @property
     def sentence(self) -> str:
@@ -111,7 +147,8 @@ class PredictedLoss(Response):
         far = ", ".join(
             f"{name.replace('_', ' ')} {factor:.3g} times the largest run" for name, factor in self.beyond.items()
         )
-        return f"{told}; extrapolated: {far}" if far else told
+        told = f"{told}; extrapolated: {far}" if far else told
+        return "; ".join([told, *(f"warning: {each}" for each in self.warnings)])
 
 
 class TransferPlan(OfTask, Response):
@@ -162,7 +199,7 @@ class TransferPlan(OfTask, Response):
     roles: list[RoleRow]
     tensors: list[TensorRow]
     parameters: int
-    """Number of parameters of the target."""
+    """Number of parameters of the target that are trained."""
     non_embedding: int | None = None
     """Parameters N of scaling laws: without embeddings and a language model's readout. None in plans of older versions."""
     compute: float | None = None
@@ -191,6 +228,11 @@ class TransferPlan(OfTask, Response):
     forced: bool
     """True where the coordinate check did not pass and the request said force."""
     provenance: Provenance
+
+    @property
+    def trained(self) -> list[TensorRow]:
+        """Rows of the tensors that are trained."""
+        return [row for row in self.tensors if not row.is_frozen]
 
     @property
     def optimizer_info(self) -> OptimizerInfo:

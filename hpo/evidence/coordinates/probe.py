@@ -15,7 +15,7 @@ from hpo.evidence.coordinates.kernel import linearisation_error, relative_change
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
 from hpo.families.dials import NO_DIALS, Dials
 from hpo.families.facts.registry import facts, proxy_tensors
-from hpo.families.proxy import Proxy
+from hpo.families.proxy import Proxy, places
 from hpo.families.registry import build
 from hpo.footprint.measurements import KERNEL_EXAMPLES, KERNEL_SEEDS, MOST_AT_ONCE
 from hpo.layout import Layout
@@ -100,17 +100,17 @@ class _Width:
     model: _Activations
     rows: Sequence[TensorRow]
     layout: Layout
-    flipped: frozenset[str]
-    """Names of tensors that are stored as [fan_in, fan_out, ...]."""
+    over: Mapping[str, Sequence[int]]
+    """Name -> dimensions that one output sums over, of tensors that are not stored as [fan_out, fan_in, ...]."""
     tables: frozenset[str]
     """Names of tensors whose rows are looked up or added."""
 
     def outputs(self, tensors: Sequence[Tensor], inputs: Tensor) -> dict[str, Tensor]:
         """Module -> its output, for tensors of one seed."""
         named = effective(dict(zip(self.layout.names, tensors, strict=True)), self.rows)
-        found: dict[str, Tensor] = functional_call(
-            self.model, {f"model.{name}": tensor for name, tensor in named.items()}, (inputs,)
-        )
+        held = places(self.model)
+        weights = {place: tensor for name, tensor in named.items() for place in held[f"model.{name}"]}
+        found: dict[str, Tensor] = functional_call(self.model, weights, (inputs,), tie_weights=False)
         return found
 
     def logits(self, tensors: Sequence[Tensor], inputs: Tensor) -> Tensor:
@@ -193,9 +193,9 @@ class Probe:
         dials = self._dials()
         with torch.device("meta"):
             model = _Activations(build(target, task), dials)
-        flipped = frozenset(fact.name for fact in tensors if fact.flipped)
+        over = {fact.name: fact.over or [0, *range(2, len(fact.shape))] for fact in tensors if fact.over or fact.flipped}
         looked_up = frozenset(fact.name for fact in tensors if fact.is_table or fact.name in EMBEDDINGS)
-        return _Width(model, rows, Layout(tensors), flipped, looked_up)
+        return _Width(model, rows, Layout(tensors), over, looked_up)
 
     def _departure(
         self, at: _Width, start: Tensor, state: OptimizerState, tables: Tables, examples: Tensor
@@ -257,11 +257,12 @@ def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], 
         if len(row.shape) < 2 or row.role in ("vector", "scalar"):
             continue
         lookup = row.name in at.tables
-        if row.name in at.flipped and not lookup:
-            first, last = first.transpose(1, 2), last.transpose(1, 2)  # noqa: PLW2901
+        over = [] if lookup else at.over.get(row.name, [])
 
-        def norms(matrices: Tensor, lookup: bool = lookup, multiplier: float = row.multiplier) -> PerSeed:
-            return [multiplier * relative_spectral_norm(matrix, lookup=lookup) for matrix in matrices]
+        def norms(
+            matrices: Tensor, lookup: bool = lookup, over: Sequence[int] = over, multiplier: float = row.multiplier
+        ) -> PerSeed:
+            return [multiplier * relative_spectral_norm(matrix, lookup=lookup, over=over) for matrix in matrices]
 
         weights[row.name], updates[row.name] = norms(last), norms(last - first)
     return weights, updates

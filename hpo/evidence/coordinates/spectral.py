@@ -5,7 +5,8 @@ if ``|W|_2`` and ``|change of W|_2`` are both of the order of sqrt(fan_out / fan
 have exponent 0 in the width.
 """
 
-from math import sqrt
+from collections.abc import Sequence
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
@@ -16,21 +17,26 @@ LANCZOS_STEPS = 40
 """Steps that find the largest of a random matrix's 1024 singular values to 4 digits, and a low-rank change's exactly."""
 
 
-def relative_spectral_norm(matrix: Tensor, *, lookup: bool = False) -> float:
+def relative_spectral_norm(matrix: Tensor, *, lookup: bool = False, over: Sequence[int] = ()) -> float:
     """Spectral norm |W|_2 over sqrt(fan_out / fan_in).
 
-    A convolution is the matrix from its windows to its channels. A lookup table [entries, width] outputs single rows, never
+    A convolution is the matrix from its windows to its channels, and several matrices in one tensor, as of experts, are
+    the matrix of all of their outputs. A lookup table [entries, width] outputs single rows, never
     sums of them, so its norm is that of the longest row over sqrt(width): the operator norm from the 1-norm of inputs to
     the 2-norm of outputs.
 
     Args:
         matrix: [fan_out, fan_in, ...]; [entries, width] for a table.
         lookup: whether the matrix is a lookup table.
+        over: dimensions that one output sums over; by default all but the first.
 
     Returns:
         The norm; infinite if an entry is not finite.
     """
     flat = matrix.detach().flatten(1)
+    if over:
+        terms = prod(matrix.shape[axis] for axis in over)
+        flat = matrix.detach().movedim(tuple(over), tuple(range(-len(over), 0))).reshape(-1, terms)
     if not flat.isfinite().all():
         return float("inf")
     rows, columns = flat.shape

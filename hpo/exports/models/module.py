@@ -1,5 +1,6 @@
 """A user's own module in exported files: ``build_model`` takes it as an argument, and no source is written. No torch."""
 
+from pprint import pformat
 from string import Template
 
 from hpo.exports.models.model import ModelSource, attached
@@ -23,11 +24,18 @@ class GivenModule(ModelSource):
     def build(self, plan: TransferPlan, *, scaled: bool) -> str:
         """Source of ``build_model``, which takes a module and adds the plan's noise to its inputs."""
         noise = _NOISY if plan.regularization.input_noise is not None else ""
-        return _BUILD.substitute(built=attached("module") if scaled else "module", noise=noise)
+        frozen = {row.name for row in plan.tensors if row.is_frozen}
+        return _BUILD.substitute(
+            built=attached("module") if scaled else "module", noise=noise, frozen=pformat(frozen or (), width=1000)
+        )
 
 
 _BUILD = Template('''def build_model(module):
-    """Your module of width WIDTH and depth DEPTH with the plan's multipliers, not yet initialised; call it once."""$noise
+    """Your module of width WIDTH and depth DEPTH with the plan's multipliers, not yet initialised; call it once."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    planned = set($frozen)
+    if frozen != planned:
+        raise ValueError(f"frozen in the module are {sorted(frozen)}; in the plan {sorted(planned)}")$noise
     return $built''')
 
 _NOISY = """

@@ -5,6 +5,7 @@ spite of noise, and there a gradient pays, whatever the number of hyperparameter
 recently gained more for its cost.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -32,7 +33,7 @@ from hpo.search.protocol import SearchContext, SearchState
 from hpo.search.readings import NOTHING_STOPPED, Chaos, Readings
 from hpo.seeding import Purpose, number_of
 from hpo.training.evaluation import SeedPath, diverged_to_infinity, mean_and_stderr
-from windtunnel.types import OuterStep
+from windtunnel.types import OuterStep, TriedPoints
 from windtunnel.types.events import Arm
 
 WIDTH, WIDEST, NARROWEST = 0.8, 2.0, 0.1
@@ -71,6 +72,8 @@ class Portfolio:
         self.tallies: dict[PlayedArm, Tally] = {"gradient": Tally(), "sampler": Tally()}
         self.incumbent_rows: list[int] = []
         """Rows of the incumbents so far, oldest first; a row is not repeated while it stays the incumbent."""
+        self.reported = 0
+        """Points of the full runs that the steps so far have reported: those before this row."""
 
     def _seed_path(self, index: int) -> SeedPath:
         return (self.context.spec.seed, Purpose.PANEL, 0, index)
@@ -219,6 +222,7 @@ class Portfolio:
             reason=pull.reason,
             gain=pull.gain,
             candidates=pull.candidates,
+            tried=self._tried(),
             ended_early=early.stopped + early.diverged if stops else None,
             saved_steps=early.steps if stops else None,
             spent={arm: tally.spent for arm, tally in self.tallies.items()},
@@ -236,6 +240,18 @@ class Portfolio:
             rolled_back=False,
             sweep=pull.sweep,
             run_equivalents=account.run_equivalents,
+        )
+
+    def _tried(self) -> TriedPoints:
+        """The points of full runs that no step has reported yet, without those that a race left unrun."""
+        seen, first = self.full.seen, self.reported
+        self.reported = len(seen)
+        rows = [row for row in range(first, len(seen)) if not bool(seen.losses[row].isnan().all())]
+        levels = seen.levels().tolist()
+        values = [self.context.space.as_dict(seen.points[row]) for row in rows]
+        return TriedPoints(
+            hyperparameters={label: [each[label] for each in values] for label in self.context.space.labels},
+            losses=[levels[row] if math.isfinite(levels[row]) else None for row in rows],
         )
 
     def candidates(self) -> Tensor:
@@ -271,3 +287,4 @@ class Portfolio:
         for name, intensifier, incumbent in zip(("full", "short"), intensifiers, numbers["incumbents"], strict=True):
             parts = {key.removeprefix(f"{name}."): part for key, part in tensors.items() if key.startswith(f"{name}.")}
             intensifier.seen, intensifier.incumbent = Observations.of_state(parts, numbers[name]), incumbent
+        self.reported = len(self.full.seen)  # states are saved after a report

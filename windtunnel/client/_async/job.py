@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -175,6 +175,21 @@ class AsyncJob(JobView):
             InvalidRequest: both ``overrides`` and fields are given, or something that is not JSON.
         """
         return await fork_job(self._transport, self.id, overrides, fields, from_best, idempotency_key)
+
+    async def label(self, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None) -> Self:
+        """Change the name, the tags or the notes of the job, and return it; what is not given stays.
+
+        Args:
+            name: another name. The spec keeps the one that it came with.
+            tags: all of its tags, at most 20: without spaces or commas, kept in lower case; [] takes them away.
+            notes: plain text; "" takes them away.
+
+        Raises:
+            ValidationFailed: a tag has a space, or something is too long.
+        """
+        change = {"name": name, "tags": None if tags is None else list(tags), "notes": notes}
+        self.wire = parse(WireJob, await self._transport.patch(path("jobs", self.id), change))
+        return self
 
     async def cancel(self) -> Self:
         """Ask the server to end the job, and return the job. Does nothing if the job has ended."""

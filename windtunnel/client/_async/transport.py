@@ -46,7 +46,7 @@ class AsyncTransport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> httpx.Response:
+    async def get(self, path: str, params: Mapping[str, str | int | Sequence[str]] | None = None) -> httpx.Response:
         """The answer to a GET request."""
         return await self._exchange(self._request("GET", path, params=params), HARMLESS)
 
@@ -118,7 +118,11 @@ class AsyncTransport:
             await self.pacing.sleep_async(self.pacing.delay(attempt))
             attempt += 1
 
-    async def read(self, model: type[M], path: str, params: Mapping[str, str | int] | None = None) -> M:
+    async def patch(self, path: str, body: Any) -> httpx.Response:
+        """The answer to a PATCH request; a second one does no harm, so it is retried like one that only reads."""
+        return await self._exchange(self._request("PATCH", path, body=body), HARMLESS)
+
+    async def read(self, model: type[M], path: str, params: Mapping[str, str | int | Sequence[str]] | None = None) -> M:
         """The answer to a GET request as a typed model.
 
         Raises:
@@ -131,13 +135,13 @@ class AsyncTransport:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str | int | Sequence[str]] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Request:
         sent = dict(headers or {})
         content = None
-        if method == "POST":
+        if method in ("POST", "PATCH"):
             content = json_bytes(body)
             sent["Content-Type"] = "application/json"
         return self._http.build_request(method, self.base_url + path, params=params, content=content, headers=sent)
