@@ -264,11 +264,11 @@ def test_a_job_is_paused_forked_and_its_fork_resumed_without_javascript(idle, op
     expect(state).to_have_text("queued")
     page.get_by_role("link", name="Fork").click()
     page.get_by_label("Name").fill("wider flight")
-    page.get_by_label("Width").fill("0")
+    page.get_by_label("Width", exact=True).fill("0")
     page.get_by_role("button", name="Start the fork").click()
     expect(page.get_by_role("alert")).to_contain_text("width is 0; allowed: 4 to 8,192")
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    page.get_by_label("Width").fill("96")
+    page.get_by_label("Width", exact=True).fill("96")
     page.get_by_role("button", name="Start the fork").click()
     expect(page.get_by_role("heading", name="wider flight")).to_be_visible()
     expect(page.locator("#progress")).to_contain_text("mlp, 96 wide")
