@@ -55,7 +55,7 @@ class Shot:
 
 SHOTS = (
     Shot("page-jobs", "jobs", height=1340),
-    Shot("page-mistake", "mistake", top="#new", height=760),
+    Shot("page-mistake", "mistake", top="#new", height=1140),
     Shot("page-job", "job", height=1500),
     Shot("page-job-dark", "running", "dark", height=1300),
     Shot("page-phone", "running", width=375, height=900),

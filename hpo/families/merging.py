@@ -14,7 +14,7 @@ Products = Sequence[tuple[str, Tensor]]
 
 
 class Sight(Protocol):
-    """What is known of the tensors of a forward pass."""
+    """Knowledge of the tensors of a forward pass."""
 
     live: set[int]
 

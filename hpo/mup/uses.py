@@ -23,8 +23,8 @@ class Use:
     over: tuple[int, ...] = ()
     """Dimensions of the parameter that one output sums over."""
     among: tuple[int, ...] | None = None
-    """Where it is multiplied with another parameter: its dimensions that activations are summed over with the product, as a
-    low-rank weight's; None: it is not."""
+    """Dimensions that activations are summed over with its product with another parameter, as of a low-rank weight; None:
+    no other parameter is multiplied with it."""
     repeats: bool = False
     """Whether it is one factor of a weight, or sums share its entries, so that the number of terms is not its fan-in."""
 

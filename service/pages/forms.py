@@ -9,7 +9,7 @@ from fastapi import Depends, HTTPException, Request
 
 from windtunnel.types import Problem
 
-MOST_FIELDS = 100
+MOST_FIELDS = 200
 """Fields of a form, at most."""
 
 

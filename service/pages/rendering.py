@@ -56,6 +56,14 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def roughly(seconds: float) -> str:
+    """A time span as nobody would trust to the second: 40 s, 3 min, 2 h 10 min."""
+    if seconds < 55:
+        return f"{max(10, 10 * round(seconds / 10))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60 // 10 * 10} min"
+
+
 def words(name: str) -> str:
     """An identifier as words."""
     return name.replace("_", " ")
@@ -107,6 +115,7 @@ def _environment() -> Environment:
         "clock": clock,
         "ago": ago,
         "duration": duration,
+        "roughly": roughly,
         "words": words,
         "task_name": task_name,
         "unit": unit,

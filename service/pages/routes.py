@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, PlanId, SettingsDependency
 from service.jobs.events import EventStream, changes
 from service.jobs.schemas import JobsQuery
-from service.pages import comparing, datasets, fleet, job_forms, keys, submitting
+from service.pages import comparing, datasets, fleet, job_forms, keys, submitting, webhooks
 from service.pages import laws as laws_pages
 from service.pages.signing_in import sign_in_page
 from service.pages.site import SiteDependency, site_of
@@ -26,7 +26,7 @@ from windtunnel.types.base import Request as RequestModel
 from windtunnel.types.datasets import DATASET_ID
 
 router = APIRouter(include_in_schema=False)
-for part in (comparing, datasets, laws_pages, fleet, keys, submitting, job_forms):
+for part in (comparing, datasets, laws_pages, fleet, keys, webhooks, submitting, job_forms):
     router.include_router(part.router)
 
 

@@ -1,6 +1,7 @@
 """The form for a job: the spec to start from, what its fields mean, an estimate, the start. It works without JavaScript."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,16 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from service.caller import Caller
+from service.datasets.admission import checked
+from service.datasets.service import listing
 from service.dependencies import CallerDependency, DatabaseDependency, SettingsDependency
 from service.estimates.service import estimated
 from service.jobs.admission import size_in_words
 from service.jobs.service import submit
 from service.pages.forms import FormDependency
 from service.pages.rendering import duration
-from service.pages.site import Site, SiteDependency
+from service.pages.site import SiteDependency
+from service.pages.spec_form import SpecForm, in_text, merged, spec_form
 from service.problems.answers import ProblemError, invalid, problem_of, validated
 from service.problems.fields import allowed_values, locate
 from service.settings import ServiceSettings
@@ -86,32 +90,70 @@ def submit_page(
     """
     text = form.get("spec", "").replace("\r\n", "\n")
     asked = form.get("do") == "estimate"
+    tasks = _tasks(listing(database, caller))
+    content: Any = None
     try:
-        spec = written(text)
-        if asked:
-            estimate = estimated(database, settings, caller, spec)
-            return _again(site, text, 200, cost=in_a_sentence(estimate), problem=_misfit(estimate))
-        job = submit(database, settings, caller, spec)
+        content = read(text)
+        content, changed = merged(form, _base(form), content)
+        text = in_text(content) if changed else text
+        spec = validated(JobSpec, content)
+        if not asked:
+            return site.to(f"/jobs/{submit(database, settings, caller, spec).id}")
+        spec = checked(spec, database, caller)
+        estimate = estimated(database, settings, caller, spec)
+        again = spec_form(text, content, spec, tasks, problem=_misfit(estimate), cost=in_a_sentence(estimate))
+        return site.page("new_job.html", form=again, help=field_help())
     except (ProblemError, TooManyJobs) as error:
         problem = problem_of(request, error)
-        return _again(site, text, 200 if asked else problem.status, problem=problem)
-    return site.to(f"/jobs/{job.id}")
+        typed = form if content is None else None
+        shown = _base(form) if content is None else content
+        again = spec_form(text, shown, _sound(database, caller, shown), tasks, typed=typed, problem=problem)
+        return site.page("new_job.html", 200 if asked else problem.status, form=again, help=field_help())
 
 
-def written(text: str) -> JobSpec:
-    """The spec of a text.
+def first_form(
+    database: Database, settings: ServiceSettings, caller: Caller, datasets: Sequence[Dataset], dataset: Dataset | None
+) -> SpecForm:
+    """The form as it begins, on a data set where one is given."""
+    spec, text = example(dataset), example_text(dataset)
+    return spec_form(text, json.loads(text), spec, _tasks(datasets), cost=cost_of(database, settings, caller, spec))
+
+
+def _tasks(datasets: Sequence[Dataset]) -> list[tuple[str, str]]:
+    """(name or id, words) of every task that a job of the caller can have."""
+    return [(name, name) for name in sorted(TASKS)] + [(dataset.id, dataset.name) for dataset in datasets]
+
+
+def _base(form: Mapping[str, str]) -> Any:
+    """The JSON that the fields of the form were made from; None in a form that has JSON alone."""
+    try:
+        return read(form["base"]) if "base" in form else None
+    except ProblemError:
+        return None
+
+
+def _sound(database: Database, caller: Caller, content: Any) -> JobSpec:
+    """A spec with the defaults in force around JSON that has mistakes: those of its task where there is such a task."""
+    task = content.get("task") if isinstance(content, dict) else None
+    try:
+        return checked(validated(JobSpec, {"task": task}), database, caller)
+    except ProblemError:
+        return EXAMPLE
+
+
+def read(text: str) -> Any:
+    """The JSON of a text.
 
     Raises:
-        ProblemError: 422, the text is no JSON, or no spec.
+        ProblemError: 422, the text is no JSON.
     """
     try:
-        content = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, brackets in brackets
         at = (
             f": {error.msg} at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         )
         raise invalid([FieldError(pointer="", message=f"This is not JSON{at}", given=None)]) from error
-    return validated(JobSpec, content)
 
 
 def cost_of(database: Database, settings: ServiceSettings, caller: Caller, spec: JobSpec) -> str:
@@ -125,9 +167,12 @@ def cost_of(database: Database, settings: ServiceSettings, caller: Caller, spec:
 def in_a_sentence(estimate: Estimate) -> str:
     """Sentence that says what a job would take."""
     memory, worker = estimate.memory, estimate.measured_by
+    place = (
+        "a reference core, for no worker has measured its own" if worker is None else f"worker {worker.partition(':')[0]}"
+    )
     return (
         f"About {number(estimate.run_equivalents, 3)} runs of the proxy and {duration(estimate.seconds)} "
-        f"{'on the worker here' if worker else 'on a reference core, for no worker has measured its own'}; "
+        f"on {place}; "
         f"{size_in_words(memory.peak)} of memory, {size_in_words(memory.limit)} allowed; "
         f"{estimate.hyperparameters} hyperparameters, estimator {estimate.estimator}."
         + "".join(f" {note}." for note in estimate.notes)
@@ -137,10 +182,6 @@ def in_a_sentence(estimate: Estimate) -> str:
 def _misfit(estimate: Estimate) -> Problem | None:
     """The changes that would make it fit, where it does not."""
     return invalid(estimate.changes).problem if estimate.changes else None
-
-
-def _again(site: Site, text: str, status: int, *, cost: str = "", problem: Problem | None = None) -> Response:
-    return site.page("new_job.html", status, example=text, help=field_help(), cost=cost, problem=problem)
 
 
 @dataclass(frozen=True)
@@ -161,10 +202,7 @@ def example_text(dataset: Dataset | None = None) -> str:
     """The spec of the job that the form starts with, as text."""
     shown = example(dataset).model_dump(mode="json", include=SHOWN, exclude_none=True)
     shown["search"] = [{name: item[name] for name in ("name", "scope")} for item in shown["search"]]
-    search = shown["search"]
-    lines = [f'  "{name}": {json.dumps(value)}' for name, value in shown.items()]
-    items = ",\n".join(f"    {json.dumps(item)}" for item in search)
-    return "{\n" + ",\n".join(lines).replace(json.dumps(search), f"[\n{items}\n  ]") + "\n}"
+    return in_text(shown)
 
 
 def _on(dataset: Dataset) -> JobSpec:

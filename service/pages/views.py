@@ -12,10 +12,11 @@ from hpo.exports.registry import export, why_not
 from service.caller import Caller
 from service.jobs.schemas import JobsQuery
 from service.pages.causes import likely_causes
+from service.pages.findings import asked, hyperparameter_rows, seconds_left, verdict_of
 from service.pages.job_fields import fork_form, labels_form, plan_form
 from service.pages.rendering import sparkline
 from service.pages.sentences import sentence
-from service.pages.submitting import cost_of, example, example_text, field_help
+from service.pages.submitting import field_help, first_form
 from service.settings import ServiceSettings
 from store import datasets, jobs, law_fits, metrics, plans, workers
 from store.database import Database
@@ -83,9 +84,7 @@ def jobs_view(
         "tasks": sorted(TASKS),
         "datasets": mine,
         "chosen": chosen,
-        "example": example_text(begun),
-        "cost": cost_of(database, settings, caller, example(begun)),
-        "problem": None,
+        "form": first_form(database, settings, caller, mine, begun),
         "help": field_help(),
     }
 
@@ -103,6 +102,10 @@ def job_view(database: Database, caller: Caller, job_id: str, url: str) -> dict[
     return {
         "job": job,
         "result": result,
+        "verdict": verdict_of(result) if result else None,
+        "left": seconds_left(job, log, claims, datetime.now(UTC)),
+        "asked": json.dumps(asked(job.spec), indent=2),
+        "whole": job.spec.model_dump_json(indent=2),
         "steps": steps,
         "quality": quality_rows(result),
         "scaling": result.scaling if result else None,
@@ -200,17 +203,6 @@ def present(fleet: Sequence[WorkerInfo], now: datetime) -> tuple[list[WorkerInfo
     return there, len(fleet) - len(there)
 
 
-def hyperparameter_rows(
-    job: Job, result: TuneResult | None, steps: list[OuterStep]
-) -> list[tuple[str, float | None, float | None, float | None]]:
-    """(label, start, current, best) of each hyperparameter."""
-    start = result.start.hyperparameters if result else steps[0].hyperparameters if steps else {}
-    current = job.current.hyperparameters if job.current else {}
-    best = result.best.hyperparameters if result else job.best.hyperparameters if job.best else {}
-    labels = dict.fromkeys([*start, *current, *best])
-    return [(label, start.get(label), current.get(label), best.get(label)) for label in labels]
-
-
 def _loss_line(session: Session, caller: Caller, job_id: str) -> str:
     series = metrics.points(session, job_id, ["loss"], SPARKLINE_POINTS, owner=caller.owner)
     return sparkline(series[0].values) if series else ""
@@ -218,9 +210,7 @@ def _loss_line(session: Session, caller: Caller, job_id: str) -> str:
 
 def _recipes(job: Job, url: str) -> dict[str, str]:
     """Commands that start the same job again and read this one."""
-    spec = job.spec.model_dump(mode="json", exclude_defaults=True)
-    if "schedule" in spec:  # its name is each kind's default, and says which kind it is
-        spec["schedule"]["name"] = job.spec.schedule.name
+    spec = asked(job.spec)
     body = shlex.quote(json.dumps(spec))
     return {
         "curl": f"# this job\ncurl -s {url}/v1/jobs/{job.id}\n\n# the same again\n"

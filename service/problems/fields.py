@@ -63,10 +63,8 @@ def allowed_values(field: FieldInfo | None) -> str | None:
     """Allowed values of a field in words: a range, a list of names, a length. None where nothing bounds it."""
     if field is None:
         return None
-    table = next((marker.table for marker in field.metadata if isinstance(marker, OneOf)), ())
-    choices = [*table] or _choices(field.annotation)
-    if choices:
-        return ", ".join(choices)
+    if names := choices(field):
+        return ", ".join(names)
     low, high = _bounds(field, Ge, Gt), _bounds(field, Le, Lt)
     if low and high:
         closed = low.startswith("at least") and high.startswith("at most")
@@ -78,6 +76,14 @@ def allowed_values(field: FieldInfo | None) -> str | None:
     if least is not None and most is not None:
         return f"{least} to {most} items"
     return f"at most {most} characters" if most is not None else None
+
+
+def choices(field: FieldInfo | None) -> list[str]:
+    """The names that a field must be one of; empty where it is no name of a table or a list."""
+    if field is None:
+        return []
+    table = next((marker.table for marker in field.metadata if isinstance(marker, OneOf)), ())
+    return [*table] or _choices(field.annotation)
 
 
 def nearest(given: str, names: Iterable[str]) -> str | None:

@@ -8,11 +8,21 @@ async function send(form, fields) {
   return { answer, page: new DOMParser().parseFromString(await answer.text(), "text/html") };
 }
 
-// The parts of the form that say how it stands, and which fields are wrong.
-function put(form, page, parts) {
-  for (const part of form.querySelectorAll(parts)) {
+// The parts of the form that say how it stands, and its fields as the server understands them. The part in which somebody
+// is typing is left alone, but for its mistake; a text that was changed by another field keeps its caret.
+function put(form, page) {
+  const held = document.activeElement;
+  for (const part of form.querySelectorAll("[data-part]")) {
     const next = page.getElementById(part.id);
-    if (next && next.outerHTML !== part.outerHTML) part.replaceWith(document.adoptNode(next));
+    if (!next || next.outerHTML === part.outerHTML) continue;
+    if (part.contains(held)) {
+      for (const old of part.querySelectorAll(".mistake")) old.textContent = page.getElementById(old.id)?.textContent ?? "";
+      const text = held.matches("textarea") && page.getElementById(held.id);
+      if (text && text.value !== held.value) held.setRangeText(text.value, 0, held.value.length, "preserve");
+      continue;
+    }
+    for (const fold of part.querySelectorAll("details[open]")) page.getElementById(fold.id)?.setAttribute("open", "");
+    part.replaceWith(document.adoptNode(next));
   }
   for (const field of form.elements) {
     const next = field.id && page.getElementById(field.id);
@@ -27,8 +37,9 @@ async function submit(form, button) {
     const { answer, page } = await send(form, fields);
     if (answer.redirected && new URL(answer.url).pathname !== location.pathname) { location.assign(answer.url); return; }
     if (!answer.ok && !form.querySelector("[data-part]")) button.textContent = "Did not work; try again";
-    put(form, page, "[data-part]");
+    put(form, page);
     // What comes back with a mistake keeps what was typed: the page around it stays as it is.
+    if (answer.ok) form.closest(".ask")?.removeAttribute("open");
     if (answer.ok) document.dispatchEvent(new Event("windtunnel:changed"));
   } catch (error) {
     const box = form.querySelector(".errors") ?? button;
@@ -46,7 +57,7 @@ async function estimate(form) {
   const mark = {};
   asked.set(form, mark);
   const { page } = await send(form, fields).catch(() => ({}));
-  if (page && asked.get(form) === mark) put(form, page, "#estimate");
+  if (page && asked.get(form) === mark) put(form, page);
 }
 
 // In the text of a spec, select the last name of the pointer.
@@ -71,6 +82,7 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("input", (event) => {
   const form = event.target.closest("[data-estimate]");
   if (!form) return;
+  asked.delete(form);
   clearTimeout(form.pause);
   form.pause = setTimeout(() => estimate(form), 600);
 });

@@ -32,10 +32,10 @@ function drawAll(selector) {
   return Promise.all([...document.querySelectorAll(selector)].map(draw));
 }
 
-// Somebody who is typing or choosing in a part keeps it as it is.
+// Somebody who is typing or choosing in a part, or who is asked whether they are sure, keeps it as it is.
 function busy(part) {
   const held = document.activeElement;
-  return part.contains(held) && held.matches("input, select, textarea");
+  return part.contains(held) && held.matches("input, select, textarea") || part.querySelector(".ask[open]");
 }
 
 async function refresh() {

@@ -45,6 +45,7 @@ def addresses(site: str, finished: str) -> dict[str, str]:
     """Name -> path of every page of a server that has something of everything."""
     plan = httpx.get(f"{site}/v1/jobs/{finished}").json()["plans"][0]
     dataset = httpx.post(f"{site}/v1/datasets", files={"file": ("animals.csv", CSV)}).json()["id"]
+    httpx.post(f"{site}/v1/webhooks", json={"url": "https://hooks.example.com/windtunnel", "name": "chat"})
     fit = httpx.post(f"{site}/v1/laws/fits", content=RUNS, headers={"content-type": "text/csv"}).json()["id"]
     return {
         "jobs": "/",
@@ -56,12 +57,13 @@ def addresses(site: str, finished: str) -> dict[str, str]:
         "fit": f"/laws/{fit}",
         "fleet": "/fleet",
         "account": "/sign-in",
+        "webhooks": "/webhooks",
         "problem": "/jobs/nothing",
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["jobs", "job", "plan", "datasets", "dataset", "laws", "fit", "fleet", "account", "problem"]
+    "name", ["jobs", "job", "plan", "datasets", "dataset", "laws", "fit", "fleet", "account", "webhooks", "problem"]
 )
 def test_no_page_has_a_serious_accessibility_problem(site, addresses, axe, open_page, name):
     page = open_page(site + addresses[name], expected=("status of 404",))
@@ -97,7 +99,7 @@ def test_keys_are_made_and_revoked_by_keyboard_and_their_pages_have_no_serious_p
     made = page.locator("#made-key").inner_text()
     assert httpx.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {made}"}).status_code == 200
     assert findings(page, axe) == {}
-    page.get_by_role("button", name="Revoke laptop").focus()
+    page.get_by_role("button", name="Revoke the key").last.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Revoked")).to_be_visible()
     assert httpx.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {made}"}).status_code == 401
@@ -142,6 +144,9 @@ def test_main_actions_are_done_by_keyboard_alone(idle, open_page):
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="by hand")).to_be_visible()
     tab_to(page, "Cancel")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert focused(page) == "Cancel the job"
     page.keyboard.press("Enter")
     expect(state).to_have_text("cancelled")
     tab_to(page, "Event log what happened, newest first")

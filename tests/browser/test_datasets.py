@@ -36,5 +36,7 @@ def test_a_data_set_from_upload_to_deletion_without_javascript(idle: str, open_p
     page.get_by_role("link", name="Data", exact=True).click()
     page.get_by_role("link", name="animals").click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    page.get_by_role("button", name="Delete").click()
+    page.locator("summary", has_text="Delete").click()
+    expect(page.get_by_text("none of them can be run again")).to_be_visible()
+    page.get_by_role("button", name="Delete the data set").click()
     expect(page.get_by_text("No data set yet")).to_be_visible()

@@ -1,6 +1,7 @@
 """The status page in a real browser: submit, watch live, plan, cancel, on a desk and on a phone, light and dark."""
 
 import json
+import re
 import zipfile
 
 import httpx
@@ -9,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from service.pages.rendering import number
 from service.pages.submitting import example_text
+from tests.browser.test_accessibility import findings
 from windtunnel.types import JobSpec
 
 LONG = {
@@ -34,6 +36,12 @@ def submit(page: Page, spec: dict | None) -> str:
     return page.url.rpartition("/")[2]
 
 
+def cancel(page: Page) -> None:
+    """Cancel the job of a page, which asks once."""
+    page.locator("summary", has_text="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+
+
 @pytest.mark.slow
 def test_a_job_is_submitted_watched_to_its_end_and_its_plan_opened(site, open_page, tmp_path):
     page = open_page(site)
@@ -49,7 +57,7 @@ def test_a_job_is_submitted_watched_to_its_end_and_its_plan_opened(site, open_pa
     expect(page.locator("#result")).to_contain_text("Test loss")
     expect(page.locator("#values")).to_contain_text("learning_rate.hidden")
     expect(page.locator(f"#figure-schedule {DRAWN}").first).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(page.locator(".ask")).to_have_count(0)
     assert page.evaluate("window.sameDocument"), "the page was loaded again: it did not follow the job live"
     page.screenshot(path=tmp_path / "job.png", full_page=True)
     page.locator("#plans a").first.click()
@@ -64,7 +72,7 @@ def test_running_job_is_cancelled_from_its_page(site, open_page):
     job_id = submit(page, LONG)
     state = page.locator("#state .badge")
     expect(state).to_have_text("running", timeout=PATIENCE)
-    page.get_by_role("button", name="Cancel").click()
+    cancel(page)
     expect(state).to_have_text("cancelled", timeout=PATIENCE)
     assert httpx.get(f"{site}/v1/jobs/{job_id}").json()["state"] == "cancelled"
 
@@ -76,7 +84,24 @@ def test_untouched_form_is_a_job_and_a_waiting_job_is_cancelled(idle, open_page)
     job = httpx.get(page.url.replace("/jobs/", "/v1/jobs/")).json()
     assert job["spec"] == JobSpec.model_validate_json(example_text()).model_dump(mode="json")
     expect(page.locator("#state .badge")).to_have_text("queued")
-    page.get_by_role("button", name="Cancel").click()
+    cancel(page)
+    expect(page.locator("#state .badge")).to_have_text("cancelled")
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}}])
+def test_an_action_that_cannot_be_taken_back_says_what_is_lost_and_waits_for_a_yes(idle, axe, open_page, look):
+    job_id = httpx.post(f"{idle}/v1/jobs", json={"task": "digits"}).json()["id"]
+    page = open_page(f"{idle}/jobs/{job_id}", **look)
+    page.locator("summary", has_text="Cancel").click()
+    expect(page.get_by_text("The job ends for good")).to_be_visible()
+    httpx.post(f"{idle}/v1/jobs/{job_id}/pause")
+    expect(page.locator("#progress")).to_contain_text(
+        "Phasewaiting"
+    )  # the page has followed, and the question is still there
+    expect(page.get_by_role("button", name="Cancel the job")).to_be_visible()
+    assert httpx.get(f"{idle}/v1/jobs/{job_id}").json()["state"] == "paused"
+    assert findings(page, axe) == {}
+    page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator("#state .badge")).to_have_text("cancelled")
 
 
@@ -112,7 +137,7 @@ def test_plan_is_made_from_the_page_and_a_bad_target_is_shown_at_its_field(site,
     page.locator("#plan-batch_size").fill("100000")
     page.get_by_role("button", name="Make a plan").click()
     expect(page.locator("#plan-errors")).to_contain_text("past the critical batch size")
-    page.get_by_label("even if the evidence is against it").check()
+    page.get_by_label("even if a check failed").check()
     page.get_by_role("button", name="Make a plan").click()
     page.wait_for_url("**/plans/plan_*")
     expect(page.get_by_role("heading", name="Plan for width 256")).to_be_visible()
@@ -126,8 +151,8 @@ def test_the_laws_of_a_jobs_grid_are_drawn_kept_and_taken_by_a_plan(site, finish
     page.wait_for_url("**/laws/law_*")
     kept = page.url.rpartition("/")[2]
     page.goto(f"{site}/jobs/{finished}")
-    page.get_by_label("Loss by").select_option(kept)
-    page.get_by_label("even if the evidence is against it").check()
+    page.get_by_label("Predict the loss with").select_option(kept)
+    page.get_by_label("even if a check failed").check()
     page.get_by_role("button", name="Make a plan").click()
     page.wait_for_url("**/plans/plan_*")
     assert httpx.get(f"{site}/v1/plans/{page.url.rpartition('/')[2]}").json()["predicted_loss"]["fit"] == kept
@@ -173,6 +198,60 @@ def test_what_a_job_would_take_is_told_while_its_spec_is_typed(idle, open_page):
     assert httpx.get(f"{idle}/v1/jobs?search=budget").json()["items"] == []
 
 
+def spec_of(page: Page) -> dict:
+    return json.loads(page.get_by_label("What to tune").input_value())
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}}])
+def test_fields_and_json_stay_in_step_and_a_mistake_is_told_at_its_field_while_it_is_typed(idle, axe, open_page, look):
+    page = open_page(idle, **look)
+    width = page.get_by_label("Width").first
+    width.fill("2")
+    expect(page.locator("#field-model-width-mistake")).to_have_text("width is 2; allowed: 4 to 8,192")
+    expect(width).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#estimate")).to_be_empty()
+    assert spec_of(page)["model"]["width"] == 2
+    width.fill("96")
+    expect(page.locator("#field-model-width-mistake")).to_be_empty()
+    expect(page.locator("#estimate")).to_contain_text("runs of the proxy")
+    assert spec_of(page)["model"]["width"] == 96
+    text = page.get_by_label("What to tune")
+    text.fill(text.input_value().replace('"width": 96', '"width": 40'))
+    expect(width).to_have_value("40")
+    page.get_by_text("More hyperparameters").click()
+    page.get_by_label("beta1", exact=True).check()
+    page.get_by_label("high of beta1").fill("0.95")
+    expect(text).to_have_value(re.compile(r'"beta1", "high": 0.95'))
+    page.get_by_label("low of learning_rate").fill("5")
+    expect(page.locator("#search-learning_rate-mistake")).to_contain_text("low must be below high")
+    assert findings(page, axe) == {}
+    page.get_by_label("low of learning_rate").fill("")
+    expect(page.locator("#search-learning_rate-mistake")).to_be_empty()
+    page.get_by_label("Name", exact=False).first.fill("by the form")
+    page.get_by_role("button", name="Start the job").click()
+    page.wait_for_url("**/jobs/job_*")
+    spec = httpx.get(f"{idle}/v1/jobs/{page.url.rpartition('/')[2]}").json()["spec"]
+    assert (spec["name"], spec["model"]["width"], spec["search"][2]["high"]) == ("by the form", 40, 0.95)
+
+
+def test_the_form_works_without_javascript(idle, open_page):
+    page = open_page(idle, java_script_enabled=False, expected=REFUSED, viewport={"width": 375, "height": 800})
+    page.get_by_label("Width").first.fill("2")
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#field-model-width-mistake")).to_have_text("width is 2; allowed: 4 to 8,192")
+    assert spec_of(page)["model"]["width"] == 2
+    page.get_by_label("Width").first.fill("24")
+    page.get_by_label("weight decay", exact=True).uncheck()
+    page.get_by_label("high of learning_rate").fill("0.5")
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#estimate")).to_contain_text("runs of the proxy")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#progress")).to_contain_text("mlp, 24 wide")
+    spec = httpx.get(f"{idle}/v1/jobs/{page.url.rpartition('/')[2]}").json()["spec"]
+    assert [(item["name"], item["high"]) for item in spec["search"]] == [("learning_rate", 0.5)]
+
+
 def test_a_job_is_paused_forked_and_its_fork_resumed_without_javascript(idle, open_page):
     page = open_page(idle, java_script_enabled=False, expected=REFUSED, viewport={"width": 375, "height": 800})
     page.get_by_role("button", name="Estimate").click()
@@ -185,15 +264,15 @@ def test_a_job_is_paused_forked_and_its_fork_resumed_without_javascript(idle, op
     expect(state).to_have_text("queued")
     page.get_by_role("link", name="Fork").click()
     page.get_by_label("Name").fill("wider flight")
-    page.get_by_label("Width").fill("0")
+    page.get_by_label("Width", exact=True).fill("0")
     page.get_by_role("button", name="Start the fork").click()
     expect(page.get_by_role("alert")).to_contain_text("width is 0; allowed: 4 to 8,192")
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    page.get_by_label("Width").fill("96")
+    page.get_by_label("Width", exact=True).fill("96")
     page.get_by_role("button", name="Start the fork").click()
     expect(page.get_by_role("heading", name="wider flight")).to_be_visible()
     expect(page.locator("#progress")).to_contain_text("mlp, 96 wide")
-    page.get_by_role("button", name="Cancel").click()
+    cancel(page)
     expect(state).to_have_text("cancelled")
 
 
@@ -242,8 +321,39 @@ def test_dark_screens_get_a_dark_page_and_dark_charts(site, finished, open_page,
     assert lightness("backgroundColor", "body") > 0.9
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 800)])
+def test_the_verdict_and_the_way_to_a_plan_are_seen_before_anything_is_scrolled(site, finished, open_page, width, height):
+    page = open_page(f"{site}/jobs/{finished}", viewport={"width": width, "height": height})
+    expect(page.get_by_role("heading", name="noise")).to_be_in_viewport()
+    page.get_by_role("link", name="Plan a large model").click()
+    expect(page.get_by_role("button", name="Make a plan")).to_be_in_viewport()
+    page.get_by_text("Spec what was asked for").click()
+    expect(page.locator("#spec-asked")).to_contain_text('"task": "digits"')
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}}])
+def test_a_webhook_is_made_tested_and_deleted_from_its_page(idle, axe, open_page, look):
+    page = open_page(f"{idle}/sign-in", expected=REFUSED, **look)
+    page.locator("dl").get_by_role("link", name="yours").last.click()
+    page.get_by_role("button", name="Make a webhook").click()
+    expect(page.get_by_role("alert")).to_contain_text("url is required")
+    page.get_by_label("Address").fill("https://hooks.example.com/windtunnel")
+    page.get_by_label("What it is for").fill("chat")
+    page.get_by_label("paused").check()
+    page.get_by_role("button", name="Make a webhook").click()
+    expect(page.locator("#made-secret")).to_contain_text("whsec_")
+    assert findings(page, axe) == {}
+    page.goto(f"{idle}/webhooks")
+    page.get_by_role("button", name="Test chat").click()
+    expect(page.locator("#hooks")).to_contain_text("ping")
+    page.get_by_label("Delete chat").click()
+    page.get_by_role("button", name="Delete the webhook").click()
+    expect(page.get_by_text("chat")).to_have_count(0)
+    assert httpx.get(f"{idle}/v1/webhooks").json()["items"] == []
+
+
 def test_page_reads_without_javascript(site, finished, open_page):
     page = open_page(f"{site}/jobs/{finished}", java_script_enabled=False)
+    expect(page.locator("#progress")).to_contain_text("noise")
     expect(page.locator("#result")).to_contain_text("Test loss")
     expect(page.locator("#values")).to_contain_text("weight_decay.hidden")
-    expect(page.locator("#progress")).to_contain_text("100 %")

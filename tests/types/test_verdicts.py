@@ -31,12 +31,14 @@ def test_a_gain_is_held_against_the_error_of_the_difference(start, best, beyond)
     assert gain.stderr**2 == pytest.approx(start[1] ** 2 + best[1] ** 2)
     assert gain.beyond_noise is beyond is (gain.mean > max(0.0, STANDARD_ERRORS * gain.stderr))
     assert (gain.words == NONE) is not beyond
+    assert gain.words in gain.headline and ("lower" in gain.headline) is beyond
 
 
 def test_a_start_whose_every_run_diverged_is_told_as_that():
     gain = Gain.between((math.inf, 0.0), (0.25, 0.01))
     assert gain.beyond_noise
-    assert "inf" not in gain.words and "diverged" in gain.words
+    for words in (gain.words, gain.headline):
+        assert "inf" not in words and "diverged" in words
     assert Gain.model_validate_json(gain.model_dump_json()) == gain
 
 

@@ -71,6 +71,15 @@ class Gain(Response):
             return "every run diverged at the start"
         return f"lower by {estimate(self.mean, self.stderr)}"
 
+    @property
+    def headline(self) -> str:
+        """The verdict as a heading: ``There is no gain beyond noise``, or by how much the loss is lower, beyond noise."""
+        if not self.beyond_noise:
+            return "There is no gain beyond noise"
+        if not self.known:
+            return "Every run diverged at the start; with the values found, training works"
+        return f"The loss is lower by {estimate(self.mean, self.stderr)}, beyond noise"
+
 
 class ConstantAnswer(Response):
     """Validation loss of answering the same whatever the input, by the labels of the training part."""
