@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from hpo.estimators.reverse import Reverse
-from hpo.families.describing import describe
 from hpo.families.facts.registry import proxy_tensors
+from hpo.families.own.describing import describe
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
 from hpo.tasks import data_of

@@ -10,7 +10,7 @@ from windtunnel.types.modules import Role
 from windtunnel.types.sizes import ModelCount
 
 if TYPE_CHECKING:
-    from hpo.families.modules import RoleTable
+    from hpo.families.own.modules import RoleTable
 
 
 def roles(
@@ -39,7 +39,7 @@ def roles(
         ValueError: a role cannot be told, and the message asks for it by tensor; or the widths or overrides are wrong.
         ModuleNotFoundError: torch is not installed: pip install 'windtunnel[worker]'.
     """
-    from hpo.families.modules import roles as inferred
+    from hpo.families.own.modules import roles as inferred
 
     return inferred(build, base=base, delta=delta, overrides=overrides, inputs=inputs)
 

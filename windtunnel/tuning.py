@@ -87,7 +87,7 @@ class LocalResult(Result):
             InvalidRequest: the module of that size has other tensors than its table says, or a fit was named.
             PydanticCustomError: the transfer rules cannot reach the size from the proxy.
         """
-        from hpo.families.describing import differences
+        from hpo.families.own.describing import differences
         from hpo.plans.transfer import make_plan
 
         if law_fit is not None:
@@ -179,11 +179,11 @@ def tune(
     if data is None:
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
-    from hpo.families.describing import describe
-    from hpo.families.loose import refuse_loose_readouts, refuse_unused_layers
-    from hpo.families.owners import owners
-    from hpo.families.user_module import example_inputs, made
-    from hpo.families.widths import with_true_sizes
+    from hpo.families.own.describing import describe
+    from hpo.families.own.loose import refuse_loose_readouts, refuse_unused_layers
+    from hpo.families.own.owners import owners
+    from hpo.families.own.user_module import example_inputs, made
+    from hpo.families.own.widths import with_true_sizes
     from hpo.study import Study
 
     number = next(_NUMBERS)
@@ -255,8 +255,8 @@ def _task(
     sources: tuple[str, ...],
     model: Any,
 ) -> UserTask:
-    from hpo.families.refusals import refuse_untrainable
-    from hpo.families.user_module import made
+    from hpo.families.own.refusals import refuse_untrainable
+    from hpo.families.own.user_module import made
 
     parts = parts_of(data, kind, classes)
     first = parts[0][0]

@@ -2,11 +2,11 @@
 
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.family import Family
-from hpo.families.liveness import check_that_gradients_arrive
-from hpo.families.own_loss import check_loss
-from hpo.families.probing import probe
+from hpo.families.own.liveness import check_that_gradients_arrive
+from hpo.families.own.own_loss import check_loss
+from hpo.families.own.probing import probe
+from hpo.families.own.user_module import build_module
 from hpo.families.proxy import Proxy
-from hpo.families.user_module import build_module
 from hpo.tasks.split import Parts
 from windtunnel.types import JobSpec
 from windtunnel.types.model import ModelSpec

@@ -5,9 +5,9 @@ from math import prod
 
 from torch import Tensor
 
-from hpo.families.modules import Factory, every_role, modules_at
-from hpo.families.owners import EMBEDDINGS as TABLES
-from hpo.families.owners import owners
+from hpo.families.own.modules import Factory, every_role, modules_at
+from hpo.families.own.owners import EMBEDDINGS as TABLES
+from hpo.families.own.owners import owners
 from hpo.laws.counting import counted
 from hpo.laws.tracing import trace
 from windtunnel.types.modules import Role

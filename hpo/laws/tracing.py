@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from hpo.families.modules import without_values
+from hpo.families.own.modules import without_values
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Infers the muP role of each parameter tensor from the dimensions that grow with the width. Imports no torch.
 
 Shapes decide most roles. Facts about the layer that owns a tensor, and about what a forward pass does with it, are given
-as ``Evidence``, which ``hpo.families.modules`` collects from a module. If neither decides, the result is a question, never
-a guess.
+as ``Evidence``, which ``hpo.families.own.modules`` collects from a module. If neither decides, the result is a question,
+never a guess.
 """
 
 from collections.abc import Mapping, Sequence

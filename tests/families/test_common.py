@@ -23,11 +23,11 @@ from hpo.errors import Refused
 from hpo.exports.models.registry import model_of, why_no_model
 from hpo.exports.models.source import model_source
 from hpo.exports.registry import why_not
-from hpo.families.describing import describe
 from hpo.families.facts.family import CoordinateCheck, Measured
 from hpo.families.facts.family import parameters as count
 from hpo.families.facts.registry import facts, footprint, proxy_tensors
-from hpo.families.modules import roles
+from hpo.families.own.describing import describe
+from hpo.families.own.modules import roles
 from hpo.families.registry import build, family
 from hpo.footprint.measurements import FEWEST_WIDTHS, ladder
 from hpo.footprint.sizes import Sizes

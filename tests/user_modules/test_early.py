@@ -9,7 +9,7 @@ from torch.nn import functional
 
 import windtunnel
 from hpo.errors import CertificateFailed, Diverged, InvalidData
-from hpo.families.describing import describe
+from hpo.families.own.describing import describe
 from hpo.study import Study
 from windtunnel import UserTask
 from windtunnel.types import JobSpec

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from hpo.families.describing import describe
-from hpo.families.modules import roles
+from hpo.families.own.describing import describe
+from hpo.families.own.modules import roles
 from hpo.mup.growth import growth_of
 from hpo.mup.roles import RoleQuestion
 from hpo.mup.rules import tensor_rules

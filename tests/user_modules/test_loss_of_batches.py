@@ -11,10 +11,10 @@ from torch.nn import functional
 import windtunnel
 import windtunnel.torch
 from hpo.errors import InvalidData
-from hpo.families.describing import describe
 from hpo.families.facts.registry import proxy_tensors
-from hpo.families.loss_examples import choose
-from hpo.families.own_loss import check_loss
+from hpo.families.own.describing import describe
+from hpo.families.own.loss_examples import choose
+from hpo.families.own.own_loss import check_loss
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
 from hpo.tasks import Split, data_of

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import windtunnel
 from hpo.errors import InvalidData
-from hpo.families.describing import describe
-from hpo.families.user_module import made
+from hpo.families.own.describing import describe
+from hpo.families.own.user_module import made
 from windtunnel import UserTask
 
 FEATURES, CLASSES, WIDTH = 8, 3, 16

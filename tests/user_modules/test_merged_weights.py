@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo.families.describing import describe
-from hpo.families.modules import roles
+from hpo.families.own.describing import describe
+from hpo.families.own.modules import roles
 from hpo.mup.roles import RoleQuestion
 from windtunnel import UserTask
 

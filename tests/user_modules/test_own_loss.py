@@ -13,8 +13,8 @@ import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.estimators.forward import Forward
 from hpo.estimators.reverse import Reverse
-from hpo.families.describing import describe
 from hpo.families.facts.registry import proxy_tensors
+from hpo.families.own.describing import describe
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
 from hpo.tasks import data_of

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 import windtunnel
 import windtunnel.torch
-from hpo.families.describing import describe
-from hpo.families.user_module import made
+from hpo.families.own.describing import describe
+from hpo.families.own.user_module import made
 from hpo.study import Study
 from hpo.training.problem import silent
 from windtunnel.tasks import UserTask

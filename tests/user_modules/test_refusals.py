@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import windtunnel
 from hpo.errors import InvalidData
-from hpo.families.describing import describe
+from hpo.families.own.describing import describe
 from hpo.mup.roles import RoleQuestion
 from hpo.tasks.user import user_parts
 from windtunnel.tasks import UserTask

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import windtunnel
 from hpo.families.facts.registry import proxy_tensors
-from hpo.families.modules import roles
+from hpo.families.own.modules import roles
 from hpo.families.registry import build
 from hpo.mup.roles import RoleQuestion, tensor_roles
 from windtunnel.tasks import TASKS

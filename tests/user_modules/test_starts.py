@@ -11,8 +11,8 @@ from torch.nn import functional
 import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.evidence.coordcheck import coordinate_check
-from hpo.families.describing import describe
 from hpo.families.facts.registry import proxy_tensors
+from hpo.families.own.describing import describe
 from hpo.mup.resolve import resolve
 from hpo.study import Study
 from windtunnel import UserTask

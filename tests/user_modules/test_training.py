@@ -11,8 +11,8 @@ import windtunnel
 import windtunnel.torch
 from hpo.errors import InvalidData
 from hpo.estimators.reverse import Reverse
-from hpo.families.describing import check_table, describe
 from hpo.families.facts.registry import proxy_tensors
+from hpo.families.own.describing import check_table, describe
 from hpo.layout import Layout
 from hpo.mup.rules import base_init_std
 from hpo.study import Study

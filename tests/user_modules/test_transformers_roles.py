@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.families.describing import describe
+from hpo.families.own.describing import describe
 from windtunnel.tasks import UserTask
 from windtunnel.types.modules import ModuleInfo, Role, TensorFacts
 

@@ -10,9 +10,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import windtunnel.torch
-from hpo.families.describing import check_table, described
 from hpo.families.facts.registry import proxy_tensors
-from hpo.families.modules import roles
+from hpo.families.own.describing import check_table, described
+from hpo.families.own.modules import roles
 from hpo.mup.resolve import resolve
 from windtunnel import UserTask
 from windtunnel.types import JobSpec

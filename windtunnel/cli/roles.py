@@ -20,7 +20,7 @@ from windtunnel.types.model import with_defaults
 from windtunnel.types.modules import ROLES, ModuleInfo, Role
 
 if TYPE_CHECKING:
-    from hpo.families.modules import RoleTable
+    from hpo.families.own.modules import RoleTable
 
 BUILT_IN: dict[str, str] = {
     family: task.name
@@ -115,7 +115,7 @@ def roles(
             raise typer.BadParameter(
                 "only a UserTask has a table to write; give the UserTask of your package", param_hint="--save"
             )
-        from hpo.families.modules import roles as inferred
+        from hpo.families.own.modules import roles as inferred
 
         first = base or (FAMILIES[family].size.width if family else 64)
         table = inferred(found, base=first, delta=delta or 2 * first, overrides=given)
@@ -198,7 +198,7 @@ def _of_task(
     from dataclasses import replace
 
     from hpo.errors import HpoError
-    from hpo.families.describing import described
+    from hpo.families.own.describing import described
 
     sized = replace(task, width=base or task.width, roles={**given, **task.roles})
     if save is not None and (given or delta or base):
@@ -221,7 +221,7 @@ def _write(file: Path, info: ModuleInfo) -> None:
 
 
 def _deliver(table: "RoleTable", *, as_json: bool) -> None:
-    from hpo.families.modules import cells, frozen_cells
+    from hpo.families.own.modules import cells, frozen_cells
 
     if as_json:
         output.print_json(

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from hpo.errors import InvalidData
-from hpo.families.derivatives import TOLERANCE, Trial, place
-from hpo.families.describing import check_table
-from hpo.families.user_module import UserModule, build_module, known
-from hpo.families.watching import Watch, forwarded, watched
+from hpo.families.own.derivatives import TOLERANCE, Trial, place
+from hpo.families.own.describing import check_table
+from hpo.families.own.user_module import UserModule, build_module, known
+from hpo.families.own.watching import Watch, forwarded, watched
 from hpo.tasks import Split
 from windtunnel.types import ModelSpec, TaskInfo
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from hpo.families.entries import ADDS, SAME_PLACES, SUMMED_AXES, Shadow, varies
+from hpo.families.own.entries import ADDS, SAME_PLACES, SUMMED_AXES, Shadow, varies
 
 Products = Sequence[tuple[str, Tensor]]
 """(parameter, positions of one of its entries that each entry of a tensor is a sum over)."""

@@ -6,7 +6,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from hpo.families.entries import transposed_fan_in
+from hpo.families.own.entries import transposed_fan_in
 from hpo.mup.roles import Evidence, Shape, TensorRole
 from hpo.mup.uses import Use, evidence_of_uses
 from windtunnel.torch._effective import is_in_by_out

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hpo.errors import InvalidData
-from hpo.families.user_module import UserModule, example_inputs
+from hpo.families.own.user_module import UserModule, example_inputs
 from windtunnel.types import TaskInfo
 
 BATCH = 5

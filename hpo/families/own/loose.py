@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hpo.errors import InvalidData
-from hpo.families.owners import CONVOLUTIONS, TRANSPOSED, Holders, owners
+from hpo.families.own.owners import CONVOLUTIONS, TRANSPOSED, Holders, owners
 from hpo.mup.tables import TABLES
 from windtunnel.torch._effective import is_in_by_out
 from windtunnel.types import JobSpec

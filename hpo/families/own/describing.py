@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from hpo.errors import InvalidData
-from hpo.families.modules import RoleTable, modules_at, role_table, watched, without_values
-from hpo.families.owners import Pair, is_matrix, owners
-from hpo.families.pass_cost import pass_cost
-from hpo.families.refusals import refuse_chance, refuse_untrainable
-from hpo.families.starts import started
-from hpo.families.tracing import UsesByName
-from hpo.families.user_module import UserModule, example_inputs, hold_padding, made
-from hpo.families.watching import PlainLookups, forwarded, refuse_unregistered
-from hpo.families.widths import delta_of, measure, with_rounded_sizes
+from hpo.families.own.modules import RoleTable, modules_at, role_table, watched, without_values
+from hpo.families.own.owners import Pair, is_matrix, owners
+from hpo.families.own.pass_cost import pass_cost
+from hpo.families.own.refusals import refuse_chance, refuse_untrainable
+from hpo.families.own.starts import started
+from hpo.families.own.tracing import UsesByName
+from hpo.families.own.user_module import UserModule, example_inputs, hold_padding, made
+from hpo.families.own.watching import PlainLookups, forwarded, refuse_unregistered
+from hpo.families.own.widths import delta_of, measure, with_rounded_sizes
 from hpo.mup.roles import RoleQuestion, TensorRole
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hpo.families.entries import (
+from hpo.families.own.entries import (
     ADDS,
     MOVES,
     NORMALISES,
@@ -25,7 +25,7 @@ from hpo.families.entries import (
     transposed_fan_in,
     varies,
 )
-from hpo.families.merging import Merging
+from hpo.families.own.merging import Merging
 from hpo.mup.uses import Use, UseKind
 
 UsesByName = Mapping[str, frozenset[Use]]

@@ -16,9 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
-from hpo.families.doubles import StayDouble
+from hpo.families.own.doubles import StayDouble
+from hpo.families.own.refusals import refuse_lazy, refuse_untrainable
 from hpo.families.proxy import Proxy, Record, places
-from hpo.families.refusals import refuse_lazy, refuse_untrainable
 from windtunnel.tasks.user import UserTask, user_task
 from windtunnel.types import ModelSpec, TaskInfo
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
 from hpo.errors import InvalidData
-from hpo.families.loss_advice import FINITE, MUST, when_called, when_differentiated
-from hpo.families.loss_examples import Chosen, choose
-from hpo.families.user_module import build_module, known
+from hpo.families.own.loss_advice import FINITE, MUST, when_called, when_differentiated
+from hpo.families.own.loss_examples import Chosen, choose
+from hpo.families.own.user_module import build_module, known
 from hpo.tasks import Split
 from hpo.tasks.losses import mean_loss
 from windtunnel.tasks.user import Loss

@@ -11,9 +11,9 @@ from itertools import count, takewhile
 
 from torch import nn
 
-from hpo.families.modules import without_values
-from hpo.families.pass_cost import pass_cost
-from hpo.families.user_module import UserModule, example_inputs
+from hpo.families.own.modules import without_values
+from hpo.families.own.pass_cost import pass_cost
+from hpo.families.own.user_module import UserModule, example_inputs
 from hpo.mup.growth import growth_of
 from windtunnel.tasks.user import UserTask
 from windtunnel.types.modules import MeasuredWidth, ModuleInfo, TensorLaw

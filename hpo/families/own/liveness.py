@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from hpo.errors import InvalidData
-from hpo.families.user_module import UserModule, build_module
+from hpo.families.own.user_module import UserModule, build_module
 from hpo.tasks import Split
 from hpo.tasks.losses import mean_loss
 from windtunnel.types import ModelSpec, TaskInfo, TensorFacts

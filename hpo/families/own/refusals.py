@@ -8,7 +8,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from hpo.errors import InvalidData
-from hpo.families.owners import BATCH_NORMS, INSTANCE_NORMS, owners
+from hpo.families.own.owners import BATCH_NORMS, INSTANCE_NORMS, owners
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 BATCHED = (*BATCH_NORMS, nn.SyncBatchNorm)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from hpo.families.user_module import UserModule
+from hpo.families.own.user_module import UserModule
 
 
 def pass_cost(module: UserModule, inputs: Tensor) -> tuple[int, int]:

@@ -8,10 +8,10 @@ from math import isclose
 import torch
 from torch import Tensor, nn
 
-from hpo.families.loose import ADVICE, loose_readouts
-from hpo.families.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
-from hpo.families.refusals import refuse_lazy
-from hpo.families.tracing import UsesByName, uses_in_forward
+from hpo.families.own.loose import ADVICE, loose_readouts
+from hpo.families.own.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
+from hpo.families.own.refusals import refuse_lazy
+from hpo.families.own.tracing import UsesByName, uses_in_forward
 from hpo.mup.roles import Evidence, RoleQuestion, TensorRole, tensor_roles
 from windtunnel.types.modules import FrozenLaw, Role
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hpo.families.liveness import silent
-from hpo.families.readouts import readouts
-from hpo.families.user_module import UserModule, example_inputs
+from hpo.families.own.liveness import silent
+from hpo.families.own.readouts import readouts
+from hpo.families.own.user_module import UserModule, example_inputs
 from windtunnel.types import TaskInfo, TensorFacts
 from windtunnel.types.modules import TensorLaw
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from hpo.errors import InvalidData
-from hpo.families.user_module import UserModule
-from hpo.families.watching import Watch, watched
+from hpo.families.own.user_module import UserModule
+from hpo.families.own.watching import Watch, watched
 
 TOLERANCE = 1e-8
 """Largest difference of float64 numbers, relative to their size, where only rounding may differ."""
