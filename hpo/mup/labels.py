@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpo.mup.resolve import acts
+from hpo.mup.resolve import ACTS, acts
 from windtunnel.types import JobSpec, SearchItem, TensorFacts
 
 
@@ -24,7 +24,7 @@ def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> lis
     subject = [tensor for tensor in tensors if acts(item.name, tensor)]
     match item.scope:
         case "global":
-            return [""] if subject else []
+            return [""] if subject or item.name not in ACTS else []
         case "role":
             return list(dict.fromkeys(tensor.part for tensor in subject))
         case "tensor":

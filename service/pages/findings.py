@@ -28,8 +28,9 @@ class Verdict:
 def verdict_of(result: TuneResult) -> Verdict:
     """The verdict of a result; the rule for noise is that of the validation loss, as everywhere."""
     start, best = result.start, result.best
+    nothing = result.constant.words_on(best.validation.mean) if result.constant else ""
     return Verdict(
-        headline=result.gained.headline,
+        headline=result.gained.headline + nothing,
         test=best.test.words,
         test_at_start=_told(start.test),
         validation=best.validation.words,

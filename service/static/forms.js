@@ -32,12 +32,15 @@ function put(form, page) {
 
 async function submit(form, button) {
   const fields = new FormData(form, button);
+  const mark = {};
+  asked.set(form, mark);
   button.disabled = true;
   try {
     const { answer, page } = await send(form, fields);
     if (answer.redirected && new URL(answer.url).pathname !== location.pathname) { location.assign(answer.url); return; }
     if (!answer.ok && !form.querySelector("[data-part]")) button.textContent = "Did not work; try again";
-    put(form, page);
+    // An answer to a text that was changed meanwhile would undo the change.
+    if (asked.get(form) === mark) put(form, page);
     // What comes back with a mistake keeps what was typed: the page around it stays as it is.
     if (answer.ok) form.closest(".ask")?.removeAttribute("open");
     if (answer.ok) document.dispatchEvent(new Event("windtunnel:changed"));

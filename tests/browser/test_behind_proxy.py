@@ -41,7 +41,7 @@ def test_a_job_is_submitted_watched_and_planned_under_a_path(site, nginx, open_p
     expect(page.locator("#state .badge")).to_have_text("succeeded", timeout=PATIENCE)
     assert page.evaluate("window.sameDocument"), "the page was loaded again: it did not follow the job live"
     expect(page.locator("#figure-loss .plot .main-svg").first).to_be_visible()
-    expect(page.locator("#result .verdict")).to_contain_text("fresh seeds")
+    expect(page.locator("#progress")).to_contain_text("fresh seeds")
     for link in page.locator("a[href]").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
         if not link.startswith("#"):
             answer = page.request.get(urljoin(page.url, link))

@@ -20,8 +20,8 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 def test_the_commands_are_there():
     expected = (
-        "serve worker submit fork estimate list show follow pause resume cancel bundle plan coordcheck roles workers drain "
-        "doctor"
+        "serve worker submit fork estimate list show follow pause resume cancel label bundle compare plan coordcheck roles "
+        "workers drain doctor"
     )
     assert expected.split() == COMMANDS
 

@@ -35,6 +35,7 @@ NOT_RUN = {
     "docs/how-to/security.md": ["runs until it is stopped, and lets the network in"],
     "docs/how-to/webhooks.md": [*["needs a receiver with a public address"] * 3, "runs until it is stopped"],
     "docs/how-to/use-a-plan.md": ["needs the plan of a transformer"],
+    "docs/how-to/allocate.md": ["needs the loss of the large run"],
 }
 """All blocks that are not run, in the order of their page."""
 

@@ -36,8 +36,8 @@ def test_the_grid_holds_every_run_fits_laws_and_counts_its_cost() -> None:
         assert point.tokens == 16 * point.steps
     # Every law is there, or says why not.
     assert len(found.laws) + len(found.refusals) == 7
-    law = next(each for each in found.laws if each.law == "loss_tokens")
-    assert law.constant("alpha_D").low > 0
+    law = next(each for each in found.laws if each.law == "loss_parameters")
+    assert law.constant("alpha_N").low > 0
     assert found.run_equivalents > 2 * 4 * (8 + 20 + 50 + 120) / 40
 
 

@@ -47,12 +47,14 @@ def test_a_refusal_says_all_itself_and_success_has_no_cause(client, work):
 
 
 def test_the_bar_of_a_failed_job_is_not_that_of_success(client, work):
-    states = {failed(work, "diverged"): "failed", work.succeeded(): None, work.running().job_id: None}
+    states = {failed(work, "diverged"): "failed", work.running().job_id: None}
     waiting = work.queued()
     client.post(f"/v1/jobs/{waiting}/pause")
     for job_id, state in (states | {waiting: "paused"}).items():
         bars = [attrs.get("class") for tag, attrs in page(client, f"/jobs/{job_id}").tags if tag == "progress"]
         assert bars == [state]
+    # A job that succeeded has its verdict there.
+    assert not [tag for tag, _ in page(client, f"/jobs/{work.succeeded()}").tags if tag == "progress"]
     assert {attrs.get("class") for tag, attrs in page(client, "/").tags if tag == "progress"} == {"failed", "paused", None}
 
 

@@ -170,6 +170,11 @@ class _Trial:
         def total(at: Tensor) -> Tensor:
             return mean_loss(self.info, at, together).sum()
 
+        if not self.own(outputs.clone().requires_grad_(), self.labels).requires_grad:
+            raise InvalidData(
+                f"{self.named} has no gradient",
+                "its value must depend on the outputs: nothing in it may be detached, rounded or counted (argmax, ==)",
+            )
         try:
             leaf = members.clone().requires_grad_()
             (slope,) = torch.autograd.grad(total(leaf), leaf, create_graph=True)

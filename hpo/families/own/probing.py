@@ -14,7 +14,7 @@ from windtunnel.types import ModelSpec, TaskInfo
 MEMBERS = 2
 BATCH = 3
 """Examples of a batch of the probe, at least."""
-MOST = 8
+MOST = 16
 """Examples of a batch of the probe, at most."""
 CLASSES = 10_000
 """Training examples that are looked through for one of every class and for padding."""
