@@ -1,5 +1,6 @@
 """Real worker processes to kill and suspend, and the result that an undisturbed run gives."""
 
+import contextlib
 import os
 import sys
 import time
@@ -169,7 +170,8 @@ class Worker:
         """Whatever it does now, it and its child are gone afterwards."""
         if self.process.poll() is None:
             for child in self.process.children():
-                child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+                    child.kill()
             self.process.kill()
         self.process.wait()
 
