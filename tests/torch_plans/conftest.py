@@ -6,11 +6,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from windtunnel.types import LossEstimate, ModelSpec, Provenance, TensorRow, TransferPlan
 
 FEATURES, WIDTH, CLASSES = 6, 33, 3
 """An odd width, so that two processes hold parts of different sizes."""
+
+
+class Net(nn.Module):
+    """A module that ``plan_of`` fits at its width."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(FEATURES, width), nn.Linear(width, width)])
+        self.readout = nn.Linear(width, CLASSES)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for layer in self.layers:
+            inputs = torch.relu(layer(inputs))
+        logits: Tensor = self.readout(inputs)
+        return logits
 
 
 def plan_of(multipliers: tuple[float, float, float] = (1.7, 0.3, 0.11), **changes: Any) -> TransferPlan:

@@ -6,29 +6,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import windtunnel.torch
+from tests.torch_plans.conftest import Net
 from windtunnel.torch import PlanMismatch
 from windtunnel.types import TransferPlan
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(6, 33), nn.Linear(33, 33)])
-        self.readout = nn.Linear(33, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        for layer in self.layers:
-            inputs = torch.relu(layer(inputs))
-        logits: Tensor = self.readout(inputs)
-        return logits
-
 
 INPUTS = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 WHOLE = StateDictOptions(full_state_dict=True)

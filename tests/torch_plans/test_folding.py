@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 import windtunnel.torch
+from tests.torch_plans.conftest import Net
 from windtunnel.torch import PlanMismatch
 from windtunnel.torch._multipliers import scale
 
@@ -55,19 +56,6 @@ def test_outputs_stay_to_the_rounding_of_the_parameters_type(dtype: torch.dtype)
     after = windtunnel.torch.fold(model)(inputs)
     # A product is rounded once more, and 64 of them are added up twice.
     assert (after - before).norm() <= 4 * torch.finfo(dtype).eps * before.norm()
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(6, 33), nn.Linear(33, 33)])
-        self.readout = nn.Linear(33, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        for layer in self.layers:
-            inputs = torch.relu(layer(inputs))
-        logits: Tensor = self.readout(inputs)
-        return logits
 
 
 def test_a_folded_model_is_saved_plain_and_trained_no_more(make_plan) -> None:

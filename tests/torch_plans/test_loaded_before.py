@@ -9,22 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import windtunnel.torch
+from tests.torch_plans.conftest import Net
 from windtunnel.torch._signs import sign_of_training
 
 INPUTS = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(6, 33), nn.Linear(33, 33)])
-        self.readout = nn.Linear(33, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        for layer in self.layers:
-            inputs = torch.relu(layer(inputs))
-        logits: Tensor = self.readout(inputs)
-        return logits
 
 
 def trained() -> Net:

@@ -13,25 +13,13 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import windtunnel.torch
+from tests.torch_plans.conftest import Net
 from windtunnel.torch import PlanMismatch
 from windtunnel.torch._multipliers import scale
 from windtunnel.types import TransferPlan
 
 POWERS = (2.0, 0.25, 0.125)
 """Multipliers by which no weight is rounded."""
-
-
-class Net(nn.Module):
-    def __init__(self, width: int = 33) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(6, width), nn.Linear(width, width)])
-        self.readout = nn.Linear(width, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        for layer in self.layers:
-            inputs = torch.relu(layer(inputs))
-        logits: Tensor = self.readout(inputs)
-        return logits
 
 
 INPUTS = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
@@ -478,7 +466,7 @@ def test_an_optimizer_does_not_go_on_with_the_multipliers_of_another_plan(make_p
 
 
 def test_kept_weights_keep_their_outputs_whatever_the_multipliers(make_plan) -> None:
-    """Of a bare module, of another plan, of a model that was folded: all train on as the plan's own do."""
+    """State dicts of a bare module, of another plan and of a folded model train on as the plan's own do."""
     model = trained(make_plan(POWERS))
     bare, other, folded = Net(), Net(), windtunnel.torch.fold(copy.deepcopy(model))
     bare.load_state_dict(model.state_dict())

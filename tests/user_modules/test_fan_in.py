@@ -365,7 +365,7 @@ class Layered(nn.Module):
 
 
 class Raw(nn.Module):
-    """The same function of matrices stored as [fan_in, fan_out]."""
+    """Computes what ``nn.Linear`` layers do from matrices stored as [fan_in, fan_out]."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
