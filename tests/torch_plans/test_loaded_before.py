@@ -10,7 +10,8 @@ from torch.nn import functional
 
 import windtunnel.torch
 from tests.torch_plans.conftest import Net
-from windtunnel.torch._signs import sign_of_training
+from windtunnel.torch import PlanMismatch
+from windtunnel.torch._signs import rewritten, sign_of_training
 
 INPUTS = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
 
@@ -32,6 +33,19 @@ def test_a_module_that_loaded_trained_weights_keeps_its_outputs_and_is_told(make
     with pytest.warns(UserWarning, match=r"not those of a fresh one \(.*\.bias reaches .* so they are kept as they are"):
         apply(fresh, make_plan())
     torch.testing.assert_close(fresh(INPUTS), model(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_a_module_that_loaded_weights_without_a_sign_is_not_drawn_over_until_it_is_told(make_plan) -> None:
+    """Weights of a fresh module, loaded into another: no value of theirs shows that they are dear to anybody."""
+    model, fresh = Net(), Net()
+    fresh.load_state_dict(model.state_dict())
+    assert sign_of_training(fresh) is None
+    with pytest.raises(PlanMismatch, match=r"layers\.0\.bias .* written again .*weights='keep'.*weights='draw'"):
+        windtunnel.torch.optimizer(fresh, make_plan())
+    assert torch.equal(fresh(INPUTS), model(INPUTS))
+    windtunnel.torch.apply(fresh, make_plan(), weights="keep")
+    torch.testing.assert_close(fresh(INPUTS), model(INPUTS), rtol=1e-5, atol=1e-6)
+    windtunnel.torch.apply(Net(), make_plan())  # one that nothing was loaded into asks nothing
 
 
 def test_what_is_told_is_done_without_a_warning(make_plan) -> None:
@@ -157,7 +171,7 @@ def test_a_fresh_module_shows_no_sign_whatever_draws_its_weights(own) -> None:
                 value.data = torch.full(value.shape, float(seed)).normal_()  # what the memory happens to hold
         elif own is not None:
             model.apply(own)
-        assert sign_of_training(model) is None
+        assert sign_of_training(model) is None and rewritten(model) is None
 
 
 def test_a_copy_shows_no_sign_so_that_its_weights_are_drawn_over(make_plan) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from windtunnel.torch._effective import effective, holders, place, raw, why_not_folded
 from windtunnel.torch._matching import MatchedModel, PlanMismatch
 from windtunnel.torch._saving import multiplier_of, record_of
-from windtunnel.torch._signs import sign_of_training
+from windtunnel.torch._signs import rewritten, sign_of_training
 from windtunnel.types.plans import TransferPlan
 
 Weights = Literal["draw", "keep"]
@@ -24,7 +24,8 @@ def draw_or_keep(found: MatchedModel) -> Weights:
         UserWarning: no plan was applied to the model, and it was plainly trained; its weights are kept.
 
     Raises:
-        PlanMismatch: its weights were loaded after a plan was applied, or folded.
+        PlanMismatch: its weights were loaded after a plan was applied, or folded; or all of its layers were written again
+            after torch drew them, so that the weights may be loaded ones.
     """
     records = {name: record_of(found.owner(name)) for name in found.parameters}
     for name, record in records.items():
@@ -36,6 +37,13 @@ def draw_or_keep(found: MatchedModel) -> Weights:
             )
     sign = None if any(records.values()) else sign_of_training(found.root)
     if sign is None:
+        bias = None if any(records.values()) or found.synchronised else rewritten(found.root)
+        if bias is not None:
+            raise PlanMismatch(
+                f"{bias} and all layers of the model were written again after torch drew them, as by loading or training, "
+                "and drawing initial weights would lose what is there; weights='keep' keeps them, weights='draw' draws the "
+                "plan's"
+            )
         return "draw"
     warnings.warn(
         f"the model's weights are not those of a fresh one ({sign}), so they are kept as they are, and no initial weights "

@@ -34,6 +34,8 @@ class MatchedModel:
     """Names in the plan of parameters that several layers hold (tied weights)."""
     frozen: frozenset[str]
     """Names in the plan of tensors that this model has frozen (``requires_grad=False``)."""
+    synchronised: bool
+    """True if the model is inside DistributedDataParallel, which writes every parameter when it is made."""
     compiled: bool
     """True if the model is inside ``torch.compile(model)``, or ``compile()`` was called on it or a part of it."""
 
@@ -53,7 +55,7 @@ def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | Non
     Raises:
         PlanMismatch: names, shapes or types differ, or the model has one tensor where the plan has two.
     """
-    root, compiled = _unwrapped(model)
+    root, compiled, synchronised = _unwrapped(model)
     release(root)
     held = list(root.named_parameters(remove_duplicate=False))
     plain = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name, _ in held}
@@ -81,20 +83,23 @@ def matched(model: nn.Module, plan: TransferPlan, names: Mapping[str, str] | Non
         own=own,
         shared=frozenset(name for targets in tied for name in targets),
         frozen=frozenset(name for name in planned if not parameters[name].requires_grad),
+        synchronised=synchronised,
         compiled=compiled or any(module._compiled_call_impl is not None for module in root.modules()),
     )
 
 
-def _unwrapped(model: nn.Module) -> tuple[nn.Module, bool]:
-    """The model inside DistributedDataParallel, DataParallel and torch.compile, and whether it was compiled."""
-    compiled = False
+def _unwrapped(model: nn.Module) -> tuple[nn.Module, bool, bool]:
+    """(model inside DistributedDataParallel, DataParallel and torch.compile, whether it was compiled, whether the first of
+    them held it)."""
+    compiled = synchronised = False
     while True:
         if isinstance(model, (DataParallel, DistributedDataParallel)):
+            synchronised |= isinstance(model, DistributedDataParallel)
             model = model.module
         elif isinstance(inside := model._modules.get(COMPILED), nn.Module):
             model, compiled = inside, True
         else:
-            return model, compiled
+            return model, compiled, synchronised
 
 
 def _refuse_tied(tied: list[list[str]]) -> None:

@@ -36,6 +36,27 @@ def sign_of_training(model: nn.Module) -> str | None:
     return None
 
 
+@torch.no_grad()
+def rewritten(model: nn.Module) -> str | None:
+    """Name of a bias that shows that every layer of torch's own was written again after torch drew it; None if none does.
+
+    Loading and training write so. A module that resets all of its layers once more does, too: values do not tell. One that
+    draws weights of its own leaves norms alone, or sets biases to a constant.
+    """
+    found: str | None = None
+    for name, module in model.named_modules():
+        if not (isinstance(module, (*BIASED, nn.Embedding)) or _is_norm(module)):
+            continue
+        for key, parameter in module._parameters.items():
+            if parameter is None or is_sharded(parameter) or parameter.is_inference():
+                continue
+            if parameter._version < 2:
+                return None
+            if isinstance(module, BIASED) and key == "bias" and parameter.unique().numel() > 1:
+                found = found or f"{name}.{key}".lstrip(".")
+    return found
+
+
 def _is_norm(module: nn.Module) -> bool:
     """True for a norm, whose gain and bias start as constants; those of other libraries are known by name and shape."""
     if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)):
