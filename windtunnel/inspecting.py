@@ -6,8 +6,8 @@ They need torch when they are called.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from windtunnel.types.modules import Role
 from windtunnel.types.sizes import ModelCount
+from windtunnel.types.tensors import Role
 
 if TYPE_CHECKING:
     from hpo.families.own.modules import RoleTable

@@ -20,7 +20,8 @@ from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo, user_task
 from windtunnel.types import JobSpec, OuterStep, Target, TuneResult
 from windtunnel.types.exports import ExportFormat
 from windtunnel.types.families import TaskKind
-from windtunnel.types.modules import InputKind, Role
+from windtunnel.types.modules import InputKind
+from windtunnel.types.tensors import Role
 
 _NUMBERS = itertools.count(1)
 

@@ -10,10 +10,10 @@ from hpo.families.own.owners import EMBEDDINGS as TABLES
 from hpo.families.own.owners import owners
 from hpo.laws.counting import counted
 from hpo.laws.tracing import trace
-from windtunnel.types.modules import Role
 from windtunnel.types.optimizers import optimizer_info
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.sizes import ModelCount
+from windtunnel.types.tensors import Role
 
 
 def count_module(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import isclose, prod
 
-from windtunnel.types.modules import ROLES, Role
+from windtunnel.types.tensors import ROLES, Role
 
 Shape = Sequence[int]
 EMBEDDINGS = ("token_embedding.weight", "position_embedding.weight")

@@ -6,7 +6,7 @@ from math import isclose, prod
 from typing import Literal
 
 from hpo.mup.roles import Evidence, Shape, is_one_a_unit
-from windtunnel.types.modules import Role
+from windtunnel.types.tensors import Role
 
 UseKind = Literal["summed", "looked up", "added", "scaled"]
 

@@ -21,11 +21,11 @@ from hpo.plans.regularisers import follow, regulariser_knots
 from hpo.plans.role_rows import role_rows
 from hpo.plans.translation import translate
 from windtunnel.types.ladders import PredictedPenalty
-from windtunnel.types.modules import FrozenTensor
 from windtunnel.types.plans import TensorRow, TransferPlan
 from windtunnel.types.results import TensorFacts, TuneResult
 from windtunnel.types.schedules import AnySchedule, ShapeName
 from windtunnel.types.spec import Target
+from windtunnel.types.tensors import FrozenTensor
 
 
 def make_plan(

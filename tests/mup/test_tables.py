@@ -19,10 +19,10 @@ from hpo.mup.resolve import resolve
 from hpo.mup.rules import tensor_rules
 from hpo.mup.tables import TABLES, Entry, vanishing
 from windtunnel.types import DecayKind, JobSpec, OptimizerName, Parametrization, TensorRow
-from windtunnel.types.modules import ROLES
 from windtunnel.types.optimizers import OPTIMIZERS
 from windtunnel.types.powers import ONE, Power
 from windtunnel.types.results import Role
+from windtunnel.types.tensors import ROLES
 
 FEATURES, CLASSES, DEPTH = 20, 5, 3
 base, wide = mlp_tensors(FEATURES, CLASSES, 16, DEPTH), mlp_tensors(FEATURES, CLASSES, 128, DEPTH)

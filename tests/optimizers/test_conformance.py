@@ -35,8 +35,8 @@ from service.problems.problems import field_errors
 from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, OptimizerSpec, TensorFacts, TransferPlan
 from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES
-from windtunnel.types.modules import ROLES
 from windtunnel.types.optimizers import BOUNDS, OPTIMIZERS, DecayKind, OptimizerInfo
+from windtunnel.types.tensors import ROLES
 
 NAMES = list(OPTIMIZERS)
 CASES = [(name, decay) for name, info in OPTIMIZERS.items() for decay in info.decays]

@@ -17,7 +17,7 @@ from hpo.mup.resolve import resolve
 from hpo.study import Study
 from windtunnel import UserTask
 from windtunnel.types import JobSpec
-from windtunnel.types.modules import TensorLaw
+from windtunnel.types.tensors import TensorLaw
 
 WIDTH, FEATURES, CLASSES = 16, 8, 3
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from hpo.families.own.describing import describe
 from windtunnel.tasks import UserTask
-from windtunnel.types.modules import ModuleInfo, Role, TensorFacts
+from windtunnel.types.modules import ModuleInfo
+from windtunnel.types.tensors import Role, TensorFacts
 
 transformers = pytest.importorskip("transformers")
 

@@ -17,7 +17,8 @@ from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types import ModelSpec
 from windtunnel.types.families import FAMILIES, built_in
 from windtunnel.types.model import with_defaults
-from windtunnel.types.modules import ROLES, ModuleInfo, Role
+from windtunnel.types.modules import ModuleInfo
+from windtunnel.types.tensors import ROLES, Role
 
 if TYPE_CHECKING:
     from hpo.families.own.modules import RoleTable

@@ -30,8 +30,9 @@ from pydantic import PrivateAttr, ValidationError
 
 from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types.families import TaskKind
-from windtunnel.types.modules import InputKind, ModuleInfo, Role
+from windtunnel.types.modules import InputKind, ModuleInfo
 from windtunnel.types.tasks import TaskInfo
+from windtunnel.types.tensors import Role
 
 Build = Callable[[int, int], Any]
 """(width, depth) -> torch.nn.Module whose forward takes inputs [batch, *input_shape] and gives logits [batch, classes];

@@ -9,13 +9,13 @@ from windtunnel.types.base import Response
 from windtunnel.types.families import TaskKind
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
-from windtunnel.types.modules import FrozenTensor, is_none
 from windtunnel.types.optimizer import OptimizerName
 from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
 from windtunnel.types.tasks import OfTask
+from windtunnel.types.tensors import FrozenTensor, is_none
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization
 from windtunnel.types.translations import HorizonFit, NoiseScale
 

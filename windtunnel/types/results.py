@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from windtunnel.types import modules
+from windtunnel.types import tensors
 from windtunnel.types.base import Response
 from windtunnel.types.ladders import LadderCertificate
 from windtunnel.types.responses import BestResponseReport
@@ -13,8 +13,8 @@ from windtunnel.types.spec import JobSpec
 from windtunnel.types.translations import HorizonFit, NoiseScale
 from windtunnel.types.verdicts import ConstantAnswer, Gain, estimate
 
-Role = modules.Role
-TensorFacts = modules.TensorFacts
+Role = tensors.Role
+TensorFacts = tensors.TensorFacts
 
 
 class LossEstimate(Response):

@@ -20,7 +20,8 @@ from hpo.families.own.widths import delta_of, measure, with_rounded_sizes
 from hpo.mup.roles import RoleQuestion, TensorRole
 from windtunnel.tasks.user import UserTask
 from windtunnel.types import TaskInfo
-from windtunnel.types.modules import ModuleInfo, PassCost, TensorLaw, deepened, ends_of
+from windtunnel.types.modules import ModuleInfo, PassCost, deepened, ends_of
+from windtunnel.types.tensors import TensorLaw
 
 
 def describe(task: UserTask) -> ModuleInfo:

@@ -10,8 +10,8 @@ from hpo.families.own.owners import CONVOLUTIONS, TRANSPOSED, Holders, owners
 from hpo.mup.tables import TABLES
 from windtunnel.torch._effective import is_in_by_out
 from windtunnel.types import JobSpec
-from windtunnel.types.modules import Role
 from windtunnel.types.powers import Power
+from windtunnel.types.tensors import Role
 
 ADVICE = "make it the weight of an nn.Linear, or tune with parametrization='spectral', which has no multipliers"
 

@@ -13,7 +13,7 @@ from hpo.families.own.owners import Pair, evidence_of, owners, warnings_of, weig
 from hpo.families.own.refusals import refuse_lazy
 from hpo.families.own.tracing import UsesByName, uses_in_forward
 from hpo.mup.roles import Evidence, RoleQuestion, TensorRole, tensor_roles
-from windtunnel.types.modules import FrozenLaw, Role
+from windtunnel.types.tensors import FrozenLaw, Role
 
 Factory = Callable[[int], nn.Module]
 """Width -> module."""

@@ -10,7 +10,7 @@ from hpo.families.own.entries import transposed_fan_in
 from hpo.mup.roles import Evidence, Shape, TensorRole
 from hpo.mup.uses import Use, evidence_of_uses
 from windtunnel.torch._effective import is_in_by_out
-from windtunnel.types.modules import Role
+from windtunnel.types.tensors import Role
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

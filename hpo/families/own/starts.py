@@ -9,7 +9,7 @@ from hpo.families.own.liveness import silent
 from hpo.families.own.readouts import readouts
 from hpo.families.own.user_module import UserModule, example_inputs
 from windtunnel.types import TaskInfo, TensorFacts
-from windtunnel.types.modules import TensorLaw
+from windtunnel.types.tensors import TensorLaw
 
 EXAMPLES = 16
 

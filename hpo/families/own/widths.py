@@ -16,9 +16,10 @@ from hpo.families.own.pass_cost import pass_cost
 from hpo.families.own.user_module import UserModule, example_inputs
 from hpo.mup.growth import growth_of
 from windtunnel.tasks.user import UserTask
-from windtunnel.types.modules import MeasuredWidth, ModuleInfo, TensorLaw
+from windtunnel.types.modules import MeasuredWidth, ModuleInfo
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.tasks import TaskInfo
+from windtunnel.types.tensors import TensorLaw
 
 LOOKED = tuple(map(Fraction, (3, 4, 8, 16, 64)))
 """Factors on the base width at which sizes are looked at."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from windtunnel.types.hyperparameters import BIJECTIONS
-from windtunnel.types.modules import Role
 from windtunnel.types.powers import Power
+from windtunnel.types.tensors import Role
 
 DecayKind = Literal["decoupled", "l2", "independent"]
 """Kind of weight decay. decoupled: w -= lr*wd*w. l2: wd*w is added to the gradient. independent: w -= wd*w."""
