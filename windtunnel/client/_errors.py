@@ -61,8 +61,12 @@ class ApiError(WindtunnelError):
         """
         problem = self.problem
         detail = problem.detail or problem.title
-        first = f"{problem.errors[0].pointer or 'body'}: {problem.errors[0].message}" if problem.errors else None
-        if first is None or not detail.startswith(first):
+        if not problem.errors:
+            return detail
+        told = problem.errors[0]
+        firsts = (f"{told.pointer or 'body'}: {told.message}", told.message)
+        first = next((each for each in firsts if detail.startswith(each)), None)
+        if first is None:
             return detail
         more = detail.removeprefix(first)
         return problem.title + (more if "names the first" in more else "")
