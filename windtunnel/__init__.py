@@ -104,6 +104,7 @@ __all__ = [
     "WaitTimeout",
     "WindtunnelError",
     "__version__",
+    "carry",
     "count",
     "roles",
     "tune",
@@ -133,6 +134,7 @@ _WIRE = frozenset(
 
 _ELSEWHERE = {
     "UserTask": "windtunnel.tasks.user",
+    "carry": "windtunnel.carrying",
     "count": "windtunnel.inspecting",
     "roles": "windtunnel.inspecting",
     "tune": "windtunnel.tuning",

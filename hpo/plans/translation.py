@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from math import prod
 
 from hpo.errors import Refused
+from hpo.plans.findings import Findings
 from windtunnel.types.plans import Assumption
-from windtunnel.types.results import TuneResult
 from windtunnel.types.spec import Target
 
 
@@ -35,13 +35,13 @@ class Translation:
     """Refusal of a translation that must not be made unless forced; None: nothing speaks against it."""
 
 
-def translate(result: TuneResult, target: Target) -> Translation:
+def translate(found: Findings, target: Target) -> Translation:
     """Factors from the proxy's batch size, steps and data to the target's; exactly 1 for each that stays."""
-    spec = result.spec
+    spec = found.spec
     batch = (target.batch_size or spec.inner.batch_size) / spec.inner.batch_size
-    parts = [_batch(result, batch), _horizon(result, target)]
+    parts = [_batch(found, batch), _horizon(found, target)]
     rate = prod(part.learning_rate for part in parts)
-    parts.append(_decay(result, target, batch, rate))
+    parts.append(_decay(found, target, batch, rate))
     return Translation(
         learning_rate=rate,
         weight_decay=parts[-1].weight_decay,
@@ -55,9 +55,9 @@ def translate(result: TuneResult, target: Target) -> Translation:
     )
 
 
-def _batch(result: TuneResult, ratio: float) -> Translation:
+def _batch(found: Findings, ratio: float) -> Translation:
     """Translation to a batch size of ``ratio`` times the proxy's."""
-    spec = result.spec
+    spec = found.spec
     size = spec.inner.batch_size
     if ratio == 1:
         known = Assumption(
@@ -79,49 +79,50 @@ def _batch(result: TuneResult, ratio: float) -> Translation:
         quantity="batch_size",
         value=round(size * ratio),
         formula=f"lr * {rule.formula}",
-        assumption=f"both batch sizes are below the critical one ({_critical(result)}); {rule.kept}",
+        assumption=f"both batch sizes are below the critical one ({_critical(found)}); {rule.kept}",
     )
     return Translation(
         learning_rate=rule.factor(ratio),
         formulas={"learning_rate": f" * {rule.formula}"},
         assumptions=[entry],
-        objection=_past_critical(result, max(size, round(size * ratio))),
+        objection=_past_critical(found, max(size, round(size * ratio))),
     )
 
 
-def _critical(result: TuneResult) -> str:
+def _critical(found: Findings) -> str:
     """The estimate of the critical batch size, in words."""
-    scale = result.noise_scale
+    scale = found.noise_scale
     if scale is None:
-        return "no noise scale was measured in this job"
+        return "no noise scale was measured"
     if scale.examples is None:
         return f"gradient noise scale tr(Sigma)/|G|^2 of the proxy above {scale.low:.0f} examples"
     end = "" if scale.high is None else f", 95 % interval {scale.low:.0f} to {scale.high:.0f}"
     return f"gradient noise scale tr(Sigma)/|G|^2 of the proxy {scale.examples:.0f} examples{end}"
 
 
-def _past_critical(result: TuneResult, largest: int) -> Refused | None:
+def _past_critical(found: Findings, largest: int) -> Refused | None:
     """Refusal of a batch size past the critical one, or without an estimate of it; None if it is below."""
-    scale = result.noise_scale
+    scale = found.noise_scale
     if scale is None:
         return Refused(
-            "this job measured no gradient noise scale, so nothing shows up to which batch size the rate may follow",
-            "tune with transfer.noise_scale true, plan with the proxy's batch size, or ask with force",
+            "no gradient noise scale was measured, so nothing shows up to which batch size the rate may follow",
+            f"{'tune with transfer.noise_scale true, ' if found.tuned else ''}plan with the proxy's batch size, or ask with "
+            "force",
         )
     bound = scale.low if scale.examples is None else scale.examples
     if largest <= bound:
         return None
     return Refused(
-        f"batch size {largest} is past the critical batch size, about {bound:.0f} examples ({_critical(result)}): beyond "
+        f"batch size {largest} is past the critical batch size, about {bound:.0f} examples ({_critical(found)}): beyond "
         "it the best learning rate stops to grow with the batch, and no rule carries it",
         f"plan with a batch size up to {int(bound)}, or tune the proxy at the batch size of the large run; force applies "
         "the rule all the same",
     )
 
 
-def _horizon(result: TuneResult, target: Target) -> Translation:
+def _horizon(found: Findings, target: Target) -> Translation:
     """Translation to the target's number of steps."""
-    spec, fit = result.spec, result.horizon
+    spec, fit = found.spec, found.horizon
     steps = target.steps or spec.inner.steps
     ratio = steps / spec.inner.steps
     if ratio == 1:
@@ -161,9 +162,9 @@ def _horizon(result: TuneResult, target: Target) -> Translation:
     )
 
 
-def _decay(result: TuneResult, target: Target, batch: float, rate: float) -> Translation:
+def _decay(found: Findings, target: Target, batch: float, rate: float) -> Translation:
     """Translation of the weight decay, from the ratios of batch size and learning rate, target over proxy."""
-    spec = result.spec
+    spec = found.spec
     own = spec.info.train_examples
     examples = target.examples or own
     data = examples / own

@@ -1,6 +1,6 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -100,7 +100,7 @@ class Target(Request):
     )
 
 
-def _facts(task: str, info: ValidationInfo) -> TaskInfo | None:
+def facts_for(task: str, info: ValidationInfo) -> TaskInfo | None:
     """Facts of a spec's task: as handed over for this validation, else of the built-in or installed task of that name.
 
     None for a data set whose facts were not handed over.
@@ -167,10 +167,21 @@ class JobSpec(OfTask, Request):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_task(cls, data: Any, info: ValidationInfo) -> Any:
+        return cls.with_task_defaults(data, info, ("model", "inner"))
+
+    @staticmethod
+    def with_task_defaults(data: Any, info: ValidationInfo, parts: Collection[str]) -> Any:
+        """A request filled up with the defaults of its task; unchanged where the task is not known.
+
+        Args:
+            data: the request.
+            info: what validation is handed; it may hold the facts of the task.
+            parts: fields to fill up, of ``model`` and ``inner``.
+        """
         # Defaults of the model and the run follow from the task, which the types of model and run do not know.
         name = data.get("task") if isinstance(data, Mapping) else None
         try:
-            task = _facts(name, info) if isinstance(name, str) else None
+            task = facts_for(name, info) if isinstance(name, str) else None
         except UnknownTask:
             return data
         if task is None:
@@ -179,7 +190,8 @@ class JobSpec(OfTask, Request):
         if isinstance(inner, dict):
             inner = {"batch_size": task.batch_size, **inner}
         size = None if task.module is None else {"width": task.width or task.module.base, "depth": task.module.depth}
-        return {**data, "model": with_defaults(data.get("model", {}), task.families, size), "inner": inner}
+        filled = {"model": with_defaults(data.get("model", {}), task.families, size), "inner": inner}
+        return {**data, **{name: filled[name] for name in parts}}
 
     @field_validator("name")
     @classmethod
@@ -193,7 +205,7 @@ class JobSpec(OfTask, Request):
         if self._info is not None and self._info.name == self.task:  # checked before; now the field of another model
             return self
         try:
-            task = _facts(self.task, info)
+            task = facts_for(self.task, info)
         except UnknownTask as unknown:
             if self.model.info.from_task:
                 # A finished job of a task that is installed on the workers, read where it is not: checked when submitted.

@@ -67,8 +67,8 @@ class ScalingSpec(Request):
         return self
 
 
-class TransferSpec(Request):
-    """Rules that carry values to another size, beside the parametrization's table, and measurements for the transfer.
+class TransferRules(Request):
+    """Rules that carry values to another size, beside the parametrization's table.
 
     At the proxy's own size the rules change no value.
     """
@@ -90,6 +90,14 @@ class TransferSpec(Request):
         le=1,
         description="alpha of completep: 1 by default (1/2 under u-mup, as published); 1/2 is depth-muP.",
     )
+
+
+class TransferSpec(TransferRules):
+    """Rules that carry values to another size, beside the parametrization's table, and measurements for the transfer.
+
+    At the proxy's own size the rules change no value.
+    """
+
     noise_scale: bool = Field(
         True,
         description="Measure the gradient noise scale at the best point: the largest batch size that a plan may have.",
