@@ -1,4 +1,4 @@
-"""How ``windtunnel.tune`` and ``windtunnel.carry`` call a function that makes a module, and the settings of torch meanwhile."""
+"""Calls of a function that makes a module, and the settings of torch meanwhile, for ``tune`` and ``carry``."""
 
 import inspect
 import itertools

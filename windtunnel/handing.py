@@ -165,8 +165,8 @@ def shifted(inputs: "Tensor", labels: "Tensor") -> "tuple[Tensor, Tensor]":
     if not alike or not torch.equal(inputs.long(), labels.long()):
         return inputs, labels
     warnings.warn(
-        "the labels are the inputs themselves, as Hugging Face's causal models take them: they are shifted by one token, so "
-        "that each label is the token that follows",
+        "the labels are the inputs themselves, as Hugging Face's causal models take them: they are shifted by one token, "
+        "so that each label is the token that follows",
         stacklevel=5,
     )
     return inputs[:, :-1].contiguous(), labels[:, 1:].contiguous()

@@ -93,7 +93,7 @@ def _critical(found: Findings) -> str:
     """The estimate of the critical batch size, in words."""
     scale = found.noise_scale
     if scale is None:
-        return "no noise scale was measured"
+        return f"no noise scale was measured{' in this job' if found.tuned else ''}"
     if scale.examples is None:
         return f"gradient noise scale tr(Sigma)/|G|^2 of the proxy above {scale.low:.0f} examples"
     end = "" if scale.high is None else f", 95 % interval {scale.low:.0f} to {scale.high:.0f}"
@@ -105,9 +105,10 @@ def _past_critical(found: Findings, largest: int) -> Refused | None:
     scale = found.noise_scale
     if scale is None:
         return Refused(
-            "no gradient noise scale was measured, so nothing shows up to which batch size the rate may follow",
-            f"{'tune with transfer.noise_scale true, ' if found.tuned else ''}plan with the proxy's batch size, or ask with "
-            "force",
+            f"{'this job measured no gradient noise scale' if found.tuned else 'no gradient noise scale was measured'}, so "
+            "nothing shows up to which batch size the rate may follow",
+            f"{'tune with transfer.noise_scale true, ' if found.tuned else ''}plan with the proxy's batch size, or ask "
+            "with force",
         )
     bound = scale.low if scale.examples is None else scale.examples
     if largest <= bound:

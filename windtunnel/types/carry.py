@@ -86,6 +86,10 @@ class CarryRequest(OfTask, Request):
     @model_validator(mode="before")
     @classmethod
     def _family_of_task(cls, data: Any, info: ValidationInfo) -> Any:
+        given = data.get("values") if isinstance(data, Mapping) else None
+        for label, value in given.items() if isinstance(given, Mapping) else ():
+            if isinstance(value, bool):  # to Python, true is the number 1
+                raise misfit(f"/values/{label}", f"{label} must be a number, got {str(value).lower()}", value)
         # The default family of the model follows from the task.
         return JobSpec.with_task_defaults(data, info, ("model",))
 

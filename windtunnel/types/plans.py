@@ -251,3 +251,24 @@ class TransferPlan(OfTask, Response):
     def tokens_per_step(self) -> int:
         """Tokens of one update: batch size times context."""
         return self.batch_size * self.context
+
+
+class PlanBrief(Response):
+    """Size, origin and date of a plan."""
+
+    id: str
+    job_id: str | None
+    """Job that found the values; null for values that were given."""
+    task: str
+    width: int
+    depth: int
+    steps: int
+    forced: bool
+    created_at: datetime
+
+
+class PlanPage(Response):
+    """Plans in short, newest first."""
+
+    items: list[PlanBrief]
+    next_cursor: str | None = None

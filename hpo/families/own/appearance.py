@@ -154,7 +154,20 @@ def own_deviations(task: UserTask, given: Mapping[str, float]) -> dict[str, floa
     modules = [made(task, task.width, task.depth, seed) for seed in range(SEEDS)]
     values = [{name: value.detach() for name, value in module.named_parameters()} for module in modules]
     return {
-        name: float(torch.stack([each[name].double().square().mean() for each in values]).mean().sqrt())
+        name: _short(
+            float(torch.stack([each[name].double().square().mean() for each in values]).mean().sqrt()),
+            SEEDS * values[0][name].numel(),
+        )
         for name in values[0]
         if not torch.equal(values[0][name], values[1][name]) and not any(fnmatchcase(name, each) for each in given)
     }
+
+
+def _short(deviation: float, entries: int) -> float:
+    """A measured standard deviation in as few digits as lie within two standard errors of it, two digits at least."""
+    error = deviation / (2 * entries) ** 0.5
+    for digits in range(2, 17):
+        short = float(f"{deviation:.{digits}g}")
+        if abs(short - deviation) <= 2 * error:
+            return short
+    return deviation

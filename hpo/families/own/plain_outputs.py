@@ -7,7 +7,7 @@ from torch import nn
 
 
 def with_plain_outputs(module: nn.Module) -> nn.Module:
-    """The same module, whose calls give the field ``logits`` of what forward gives, and forward's own tensor otherwise.
+    """Make the calls of a module give the field ``logits`` of what forward gives, if that has one; returns the module.
 
     A module with a setting ``use_cache`` is called without: what it keeps for generating text is no part of training.
     Nothing of the module changes but its hooks: names of parameters stay as they are.
