@@ -87,7 +87,11 @@ def plan_of(
     plan_size = spec.model.model_copy(update={"width": target.width, "depth": depth})
     tensors = proxy_tensors(plan_size, spec.info)
     rows = resolve(spec, values, proxy.tensors, tensors)
-    moved = translate(found, target)
+    settings = spec.optimizer.info.settings
+    averages = {name: global_value(spec, values, name) for name in ("momentum", "beta1", "beta2") if name in settings}
+    betas = {name: value for name, value in averages.items() if value is not None and name in ("beta1", "beta2")}
+    moved = translate(found, target, betas)
+    averages |= moved.betas
     objections = [each for each in (gate(found, target), moved.objection) if each is not None]
     if objections and not force:
         raise objections[0]
@@ -96,12 +100,12 @@ def plan_of(
             update={
                 "learning_rate": row.learning_rate * moved.learning_rate,
                 "weight_decay": row.weight_decay * moved.weight_decay,
+                "eps": None if row.eps is None else row.eps * moved.eps,
             }
         )
         for row in rows
     ]
     frozen = [] if spec.info.module is None else spec.info.module.frozen_at(target.width, depth)
-    settings = spec.optimizer.info.settings
     size = count(plan_size, spec.info, spec.optimizer.name)
     knots = regulariser_knots(found)
     return TransferPlan(
@@ -127,9 +131,9 @@ def plan_of(
         classes=proxy.classes,
         optimizer=spec.optimizer.name,
         decay=spec.optimizer.decay_kind,
-        momentum=global_value(spec, values, "momentum") if "momentum" in settings else None,
-        beta1=global_value(spec, values, "beta1") if "beta1" in settings else None,
-        beta2=global_value(spec, values, "beta2") if "beta2" in settings else None,
+        momentum=averages.get("momentum"),
+        beta1=averages.get("beta1"),
+        beta2=averages.get("beta2"),
         clip_norm=global_value(spec, values, "clip_norm"),
         regularization=regularization(spec, values, plan_size),
         regulariser_schedule=knots,
@@ -145,7 +149,10 @@ def plan_of(
         hyperparameters=dict(values),
         proxy_validation=found.validation,
         tuning_share=tuning_share(found, tensors, steps * batch_size),
-        assumptions=[*assumptions(spec, values, plan_size, steps), *moved.assumptions],
+        assumptions=[
+            *(each for each in assumptions(spec, values, plan_size, steps) if each.quantity not in moved.betas),
+            *moved.assumptions,
+        ],
         not_covered=[
             *found.unmeasured,
             *not_covered(found, plan_size, [objection.message for objection in objections]),

@@ -13,6 +13,7 @@ from windtunnel.types.checks.regularisers import check_regularisers
 from windtunnel.types.checks.transfer import (
     check_measurements,
     check_rules,
+    check_run_rules,
     check_size,
     check_that_rules_carry,
     depth_exponent,
@@ -45,7 +46,7 @@ from windtunnel.types.schedules import (
     is_shape,
 )
 from windtunnel.types.tasks import OfTask, TaskInfo, UnknownTask, named
-from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
+from windtunnel.types.transfer import AveragesRule, DepthRule, HorizonRuleName, Parametrization, TransferSpec
 
 
 class InnerSpec(Request):
@@ -97,6 +98,12 @@ class Target(Request):
     batch_size: int | None = Field(None, ge=1, le=1_073_741_824, description="Examples of an update.")
     examples: int | None = Field(
         None, ge=1, le=10**15, description="Training examples of the large run (for text, windows of the proxy's context)."
+    )
+    horizon_rule: HorizonRuleName | None = Field(
+        None, description="Rule of the learning rate over the length of the run; left out: transfer.horizon_rule."
+    )
+    averages_rule: AveragesRule | None = Field(
+        None, description="Rule of betas and eps over the length of the run; left out: transfer.averages_rule."
     )
 
 
@@ -435,3 +442,4 @@ class JobSpec(OfTask, Request):
                 except ValueError as error:
                     raise misfit(f"{path}/{name}", str(error), size) from error
         check_size(proxy, target.width, depth, path)
+        check_run_rules(target.horizon_rule, target.averages_rule, self.optimizer.info, path)
