@@ -12,6 +12,7 @@ ratio of the examples that a run sees:
 Each is a power of ratios, so carrying there and back changes nothing.
 """
 
+from collections.abc import Mapping
 from math import sqrt
 
 from hpo.errors import Refused
@@ -97,7 +98,7 @@ def _fitted(found: Findings, target: Target) -> Translation:
     )
 
 
-def averages_translation(found: Findings, target: Target, betas: dict[str, float]) -> Translation:
+def averages_translation(found: Findings, target: Target, betas: Mapping[str, float]) -> Translation:
     """Translation of Adam's betas and eps to the target's number of steps, if the rule in force asks for it.
 
     Args:
