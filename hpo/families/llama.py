@@ -206,9 +206,7 @@ class LlamaFamily(Family):
 
     def build(self, model: ModelSpec, task: TaskInfo) -> Proxy:
         """A Llama on the task's tokens."""
-        return Llama(
-            task.features, task.classes, model.width, model.depth, model.head, model.activation, model.options
-        )
+        return Llama(task.features, task.classes, model.width, model.depth, model.head, model.activation, model.options)
 
 
 FAMILY = LlamaFamily()

@@ -175,7 +175,9 @@ def test_query_heads_of_a_group_share_keys_and_values() -> None:
     torch.testing.assert_close(grouped(tokens), apart(tokens), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("width", "multiple", "units"), [(64, 8, 176), (4096, 256, 11008), (8192, 4096, 24576), (12, 1, 32)])
+@pytest.mark.parametrize(
+    ("width", "multiple", "units"), [(64, 8, 176), (4096, 256, 11008), (8192, 4096, 24576), (12, 1, 32)]
+)
 def test_units_of_the_mlp_are_llamas(width: int, multiple: int, units: int) -> None:
     """11008 at 4096 is Llama 7B's; 8/3 of the width, rounded up."""
     assert mlp_units(width, multiple) == units
@@ -184,7 +186,10 @@ def test_units_of_the_mlp_are_llamas(width: int, multiple: int, units: int) -> N
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"family": "transformer", "width": 32, "gqa_ratio": 2}, "gqa_ratio is no setting of family 'transformer'; allowed"),
+        (
+            {"family": "transformer", "width": 32, "gqa_ratio": 2},
+            "gqa_ratio is no setting of family 'transformer'; allowed",
+        ),
         ({**SMALL, "gqa_ratio": 3}, "width 32 is no multiple of d_head 8 times gqa_ratio 3, 24"),
         ({**SMALL, "d_head": 1}, "d_head 1 is odd"),
         ({**SMALL, "multiple_of": 0}, "greater than or equal to 1"),

@@ -35,8 +35,8 @@ class ModelSpec(Request):
         ge=1,
         le=64,
         exclude_if=is_none,
-        description="Query heads that share one head of keys and values (grouped-query attention), the same at every width. "
-        "Default: 1. llama only.",
+        description="Query heads that share a head of keys and values (grouped-query attention), the same at every width. "
+        f"Default: 1. {_ONLY}",
     )
     multiple_of: int | None = Field(
         None,

@@ -24,7 +24,7 @@ class LlamaFacts(FamilyFacts):
     def tensors(self, model: ModelSpec, task: TaskInfo) -> list[TensorFacts]:
         """Tensors in the order of the module's ``named_parameters``; n is ``mlp_units``, r ``gqa_ratio``.
 
-        ``token_embedding.weight`` [classes, width]; of each block ``q.weight`` [width, width], ``k.weight`` and ``v.weight``
+        ``token_embedding.weight`` [classes, width]; of each block ``q.weight`` [width, width], ``k.weight``, ``v.weight``
         [width / r, width], ``o.weight`` [width, width], ``gate.weight`` and ``up.weight`` [n, width], ``down.weight``
         [width, n], with gains also ``attention_norm.weight`` and ``mlp_norm.weight`` [width], and with ``qk_norm``
         ``q_norm.weight`` and ``k_norm.weight`` [d_head]; ``norm.weight`` [width] with gains; ``readout.weight``
