@@ -53,11 +53,6 @@ class ModelSpec(Request):
         exclude_if=is_none,
         description=f"Whether queries and keys are normalised, head by head. Default: false. {_ONLY}",
     )
-    tied_embeddings: bool | None = Field(
-        None,
-        exclude_if=is_none,
-        description=f"Whether the token embedding is the readout, too. Default: false. {_ONLY}",
-    )
     rope_theta: float | None = Field(
         None,
         gt=1,

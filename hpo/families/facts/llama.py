@@ -28,7 +28,7 @@ class LlamaFacts(FamilyFacts):
         [width / r, width], ``o.weight`` [width, width], ``gate.weight`` and ``up.weight`` [n, width], ``down.weight``
         [width, n], with gains also ``attention_norm.weight`` and ``mlp_norm.weight`` [width], and with ``qk_norm``
         ``q_norm.weight`` and ``k_norm.weight`` [d_head]; ``norm.weight`` [width] with gains; ``readout.weight``
-        [classes, width] unless it is tied to the embedding.
+        [classes, width].
 
         Raises:
             ValueError: a size is below 1, or the width cuts a head or a group of heads.
