@@ -49,13 +49,6 @@ SPECS: dict[str, dict[str, Any]] = {
         "outer": {"steps": 1, "finish_seeds": 2, "scout": False},
         "method": {"estimator": "reverse", "checkpointing": "sqrt"},
     },
-    "llama": {
-        "task": "python-text",
-        "model": {"family": "llama", "width": 32, "depth": 1},
-        "inner": {"steps": 10, "batch_size": 32, "seeds": 2},
-        "outer": {"steps": 1, "finish_seeds": 2, "scout": False},
-        "method": {"estimator": "reverse", "checkpointing": "sqrt"},
-    },
     "resnet": {
         "task": "digits",
         "model": {"family": "resnet", "width": 16, "depth": 1},
