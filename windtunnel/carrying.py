@@ -1,6 +1,6 @@
 """``windtunnel.carry``: the plan of a large model from values of one's own, without tuning anything. Needs torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from windtunnel.client._local import need_to_train
 from windtunnel.handing import one_batch
 from windtunnel.local_plan import LocalPlan
 from windtunnel.tasks.user import UserTask, UserTaskInfo
-from windtunnel.types import TransferPlan
+from windtunnel.types import CoordinateCheck, JobSpec, TransferPlan
 from windtunnel.types.carry import CarryRequest
 from windtunnel.types.spec import InnerSpec
 from windtunnel.types.tensors import Role
@@ -161,13 +161,52 @@ def _own(
     return _Own(task, lambda info: replace(known, name=info.name))
 
 
-def _of_module(own: _Own, asked: Mapping[str, Any]) -> LocalPlan:
+def check_module(
+    build: Callable[..., Any],
+    fields: Mapping[str, Any],
+    widths: Sequence[int] | None = None,
+    *,
+    base_width: int | None = None,
+    roles: Mapping[str, Role] | None = None,
+    **settings: Any,
+) -> CoordinateCheck:
+    """Coordinate check of a module of one's own, whose tensors start as the module itself starts them.
+
+    Args:
+        build: (width) or (width, depth) -> torch.nn.Module.
+        fields: fields of a job's spec, such as ``parametrization`` and ``optimizer``.
+        widths: at least two, rising; by default widths that take seconds.
+        base_width: width at which the module's own start is taken; by default 64.
+        roles: name pattern of tensors -> role, where shapes and types of layers do not tell it.
+        **settings: ``seeds``, ``steps`` and ``learning_rate`` of the check.
+
+    Raises:
+        pydantic.ValidationError: a field is wrong.
+        hpo.errors.HpoError: the module cannot be used.
+        ValueError: a role cannot be told, or the widths do not rise.
+    """
+    from hpo.evidence.coordcheck import coordinate_check
+
+    with settings_of_torch():
+        own = _own(build, base_width, None, None, None, roles, None, InnerSpec())
+        info = _described(own.task)
+        size = {"width": own.task.width, "depth": own.task.depth}
+        spec = JobSpec.of({"task": info.name, "model": size, **fields}, info)
+        return coordinate_check(spec, {}, widths, data=own.data(info), **settings)
+
+
+def _described(task: UserTask) -> UserTaskInfo:
+    """Facts of the task, with the table of its module."""
     from hpo.families.own.describing import describe
     from hpo.families.own.widths import with_true_sizes
 
-    task = own.task
     table = describe(task)
-    info = task.info_with(with_true_sizes(task, task.info_with(table), table))
+    return task.info_with(with_true_sizes(task, task.info_with(table), table))
+
+
+def _of_module(own: _Own, asked: Mapping[str, Any]) -> LocalPlan:
+    task = own.task
+    info = _described(task)
     request = CarryRequest.of({"task": task.name, "model": {"width": task.width, "depth": task.depth}, **asked}, info)
     return LocalPlan.fitting(_checked(request, own.data(info)), info)
 
@@ -197,4 +236,4 @@ def _checked(request: CarryRequest, data: "TaskData") -> TransferPlan:
     )
 
 
-__all__ = ["carry"]
+__all__ = ["carry", "check_module"]

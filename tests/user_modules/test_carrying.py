@@ -129,3 +129,22 @@ def test_the_command_carries_values_of_a_file(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "values.yaml").write_text("learning_rat: 1\n")
     wrong = run(app, [*module, "--width", "64"])
     assert wrong.exit_code == 2 and "/values/learning_rat" in wrong.output
+
+
+def test_the_command_checks_a_module_by_its_reference():
+    """muP's table passes no verdict of fail; a module without a rule for its role is asked about by name."""
+    module = "tests.user_modules.test_carrying:Net"
+    run = CliRunner().invoke
+    made = run(app, ["coordcheck", module, "--base", "16", "--widths", "16,32", "--seeds", "2", "--steps", "2", "--json"])
+    assert made.exit_code in (0, 4), made.output
+    assert '"widths"' in made.output and "second.weight" in made.output
+    wrong = run(app, ["coordcheck", module, "--optimizer", "sdg"])
+    assert wrong.exit_code == 2 and "/optimizer/name" in wrong.output
+    absent = run(app, ["coordcheck", "tests.user_modules.test_carrying:Nett"])
+    assert absent.exit_code == 2 and "has no 'Nett'" in absent.output
+
+
+def test_roles_of_a_model_of_transformers_are_told_with_its_inputs():
+    pytest.importorskip("transformers")
+    table = windtunnel.roles(llama, base=16, delta=32, inputs=torch.zeros(2, 8, dtype=torch.int64))
+    assert table.roles["lm_head.weight"] == "output" and table.roles["model.embed_tokens.weight"] == "input"

@@ -18,7 +18,7 @@ DepthRule = Literal["completep", "copy"]
 
 @dataclass(frozen=True)
 class HorizonRule:
-    """How the learning rate goes with the examples that a run sees."""
+    """Power law of the learning rate in the examples that a run sees."""
 
     exponent: float | None
     """Exponent h of lr ~ (batch size x steps)^h beside the rule of the batch; None: as the job fitted it over steps."""
