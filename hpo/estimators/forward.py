@@ -93,7 +93,7 @@ class Forward:
                 on_step(len(points))
 
             def validation(parameters: Tensor, found: Tables) -> Tensor:
-                return problem.evaluate(parameters, found, problem.data.validation)[0]
+                return problem.validation_loss(parameters, found, draw)
 
             value, slopes = pushed_forward(validation, (state[0], loss), (state_tangents[0], loss_tangents))
         return value, slopes

@@ -38,7 +38,7 @@ class Unrolled(ReverseMode):
         form = problem.rule.for_higher()
         if form is None:
             raise Refused(
-                f"estimator 'higher' has no form of optimizer {problem.spec.optimizer.name!r}", "use estimator 'reverse'"
+                f"estimator 'higher' has no form of optimizer {problem.optimizer.name!r}", "use estimator 'reverse'"
             )
         found = [self._one(problem, form, points[row : row + 1], draw.select([row]), on_step) for row in range(len(points))]
         values, gradients = zip(*found, strict=True)
@@ -72,7 +72,7 @@ class Unrolled(ReverseMode):
                 )
                 on_step(1)
             final = [part[None] for part in patched.fast_params]
-            value, _ = problem.evaluate(problem.layout.join(final), tables.loss, problem.data.validation)
+            value = problem.validation_loss(problem.layout.join(final), tables.loss, draw)
             (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient
 

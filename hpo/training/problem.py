@@ -107,6 +107,8 @@ class InnerProblem:
         most: members trained or differentiated as one computation, at most; None: the fastest number.
     """
 
+    ceiling = 1e3
+    """Loss above which a run counts as diverged, even if its loss is finite; nats."""
     by_hand = True
     """True if the training loss is the data loss plus the penalty; False if a subclass defines it anew."""
 
@@ -129,7 +131,7 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.rule = rule(spec.optimizer.name)
+        self.optimizer, self.rule = spec.optimizer.info, rule(spec.optimizer.name)
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
         self.task = spec.info
@@ -204,11 +206,26 @@ class InnerProblem:
     def _noise(self, draw: Draw, step: int) -> dict[str, Tensor]:
         if not self.noise_shapes:
             return {}
-        sizes = [prod(shape) for shape in self.noise_shapes.values()]
+        return self._normal(self.noise_shapes, draw, step)
+
+    def _normal(self, shapes: Mapping[str, tuple[int, ...]], draw: Draw, step: int) -> dict[str, Tensor]:
+        sizes = [prod(shape) for shape in shapes.values()]
         rows = [torch.randn(sum(sizes), generator=generator_of_step(stream, step)) for stream in draw.streams]
         parts = torch.split_with_sizes(torch.stack(rows).to(self.dtype), sizes, dim=1)
-        shapes = self.noise_shapes.items()
-        return {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes, strict=True)}
+        return {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+
+    def spread_batch(self, draw: Draw, examples: int) -> Batch:
+        """Evenly spaced examples of the training set, at most that many, the same for all members; each has its own noise."""
+        total, members = len(self.labels), len(draw.streams)
+        count = min(examples, total)
+        rows = torch.arange(count, device=self.labels.device) * total // count
+        labels = self.labels[rows].expand(members, *self.labels[rows].shape)
+        sources = None if self.sources is None else self.sources[rows].expand(members, -1)
+        noisy = [name for name in NOISY if self.spec.start_value(name) is not None]
+        shapes = self.model.noise_shapes(count, noisy) if noisy else {}
+        # No update has this number: the noise is none that the weights were trained with.
+        noise = self._normal(shapes, draw, self.steps) if shapes else {}
+        return Batch(self.inputs[rows], labels, sources, noise, self.regularisers_at(-1, members))
 
     def outputs(
         self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor] | None = None
@@ -278,6 +295,16 @@ class InnerProblem:
         outputs = self.outputs(self.layout.split(parameters), loss, inputs)
         labels = labels.expand(len(outputs), *labels.shape)
         return mean_loss(self.task, outputs, labels), accuracy(kind, outputs.detach(), labels)
+
+    def validation_loss(self, parameters: Tensor, loss: Tables, draw: Draw, step: int | None = None) -> Tensor:  # noqa: ARG002
+        """Loss [members] that judges the runs of ``draw``: of the validation split, or of its batch number ``step``."""
+        split = self.data.validation
+        return self.evaluate(parameters, loss, split if step is None else split.batch(step, self.batch_size))[0]
+
+    @property
+    def validation_batches(self) -> float:
+        """Size of the validation split, in training batches."""
+        return len(self.data.validation) / self.batch_size
 
     def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""
