@@ -123,12 +123,14 @@ def pushed_forward(function: Callable[..., Any], primals: tuple[Any, ...], tange
     def along(each: tuple[Any, ...]) -> Any:
         return jvp(function, primals, each)
 
-    found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE)(tangents)
+    found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE, randomness="same")(tangents)
     return found
 
 
 class ForwardKind(EstimatorKind):
     """Makes forward mode with the job's settings."""
+
+    makes = Forward
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Forward mode with the job's number of random tangents, or exact."""

@@ -68,6 +68,8 @@ def _slope(problem: InnerProblem, loss: Tables, draw: Draw, step: int, parameter
 class GreedyKind(EstimatorKind):
     """Makes one-step lookahead, which has no settings."""
 
+    makes = Greedy
+
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """One-step lookahead."""
         return Greedy()

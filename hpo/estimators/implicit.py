@@ -130,7 +130,7 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
     """Diagonal that the optimizer's own decay adds to H, [members, P]; None: it adds nothing."""
     if "coupled_decay" in tables.update:
         return problem.layout.expand(tables.update["coupled_decay"])
-    if not problem.optimizer.normalises:
+    if not problem.optimizer.normalises and "shrink" in tables.scheduled:
         rates, shrink = tables.scheduled["learning_rate"], tables.scheduled["shrink"]
         # w <- w - rate g - shrink w stands still where g + (shrink / rate) w = 0, the same ratio at all times.
         place = rates.amax(dim=(1, 2)).argmax()
@@ -140,6 +140,8 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
 
 class ImplicitKind(EstimatorKind):
     """Makes implicit differentiation with the job's settings."""
+
+    makes = Implicit
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Implicit differentiation with the job's solver, its number of steps and its damping."""

@@ -114,6 +114,8 @@ def less_baseline(differences: Tensor) -> Tensor:
 class PersistentKind(EstimatorKind):
     """Makes persistent evolution strategies with the job's settings."""
 
+    makes = PersistentEvolutionStrategies
+
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Persistent evolution strategies with the job's number of pairs, sigma and window."""
         method = sizes.spec.method

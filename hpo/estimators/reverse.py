@@ -245,6 +245,8 @@ def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor
 class ReverseKind(EstimatorKind):
     """Makes reverse mode with the job's settings."""
 
+    makes = Reverse
+
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Reverse mode with the job's storage, adjoint and growth budget."""
         method, storage = sizes.spec.method, storage_in_force(at_once(sizes), limit)

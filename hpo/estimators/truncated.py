@@ -55,6 +55,8 @@ class Truncated:
 class TruncatedKind(EstimatorKind):
     """Makes truncated reverse mode with the job's settings."""
 
+    makes = Truncated
+
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Truncated reverse mode with the job's window."""
         return Truncated(sizes.spec.method.window_steps)

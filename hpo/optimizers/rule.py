@@ -121,7 +121,10 @@ def by_autograd(
     with torch.enable_grad():
         after = rule.update(tuple(inputs[:-1]), inputs[-1], tables, update.layout, update.step)
         leaves = [*inputs, *(tables[name] for name in wanted)]
-        found = torch.autograd.grad(after, leaves, grad_outputs=adjoint, materialize_grads=True)
+        # A part of the state that does not depend on any of them has no graph.
+        moved = [(part, pulled) for part, pulled in zip(after, adjoint, strict=True) if part.requires_grad]
+        heads, cotangents = zip(*moved, strict=True)
+        found = torch.autograd.grad(heads, leaves, grad_outputs=cotangents, materialize_grads=True)
     count = len(inputs)
     return tuple(found[: count - 1]), found[count - 1], dict(zip(wanted, found[count:], strict=True))
 

@@ -215,7 +215,7 @@ class InnerProblem:
         return {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
 
     def spread_batch(self, draw: Draw, examples: int) -> Batch:
-        """Evenly spaced examples of the training set, at most that many, the same for all members; each has its own noise."""
+        """At most that many evenly spaced training examples, the same for all members, with each member's own noise."""
         total, members = len(self.labels), len(draw.streams)
         count = min(examples, total)
         rows = torch.arange(count, device=self.labels.device) * total // count
