@@ -58,6 +58,8 @@ problem = windtunnel.Bilevel(
 uniform = {"logits": torch.zeros(4, dtype=torch.float64)}
 found = windtunnel.solve(problem, uniform, lambda t: torch.optim.Adam(t, lr=0.2), steps=OUTER_STEPS)
 print(found)
+
+# %% The shares
 shares = torch.softmax(found.outer["logits"], 0)
 for name, share in zip(SOURCES, shares.tolist(), strict=True):
     print(f"  {name:20s} {share:.3f}")

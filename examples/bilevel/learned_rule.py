@@ -74,6 +74,8 @@ found = windtunnel.solve(
     problem, begin, lambda t: torch.optim.Adam(t, lr=0.1), steps=OUTER_STEPS, seeds=8, clip=1.0, adjoint="bounded"
 )
 print(found)
+
+# %% The six numbers
 rate, keep, keep_square, power, plain, slower = found.outer["rule"]
 print(
     f"rate {rate.exp():.3f}  keep {keep.sigmoid():.2f}  keep square {keep_square.sigmoid():.3f}  "

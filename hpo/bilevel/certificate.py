@@ -38,7 +38,7 @@ class PlainCertificate:
     steps: int = 0
     """Updates of the short run."""
     why: str = ""
-    """What stood in the way, if it did not pass."""
+    """Reason that it did not pass; empty if it did."""
 
 
 class ShortProblem(PlainProblem):

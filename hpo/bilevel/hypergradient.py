@@ -29,7 +29,7 @@ class Hypergradient:
     gradient: dict[str, Tensor]
     """Mean over the seeds of d outer loss / d variable, in the variable's shape; seeds that diverged are left out."""
     each: dict[str, Tensor]
-    """The same for each seed, [seeds, *shape]."""
+    """Derivative for each seed by itself, [seeds, *shape]."""
     cost: float
     """Training gradients spent, over all seeds; a Hessian-vector product counts as two."""
     stderr: dict[str, Tensor] | None = None
