@@ -211,7 +211,7 @@ class InnerProblem:
         return {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
 
     def spread_batch(self, draw: Draw, examples: int) -> Batch:
-        """Batch of at most that many evenly spaced training examples, the same for all members, with each member's own noise."""
+        """Batch of evenly spaced training examples, at most that many, alike for all members but for their noise."""
         members, count = len(draw.streams), min(examples, len(self.examples))
         rows = self.examples.spread(count)
         inputs, labels = self.examples.take(rows)

@@ -13,7 +13,7 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Smoothness of the answer of runs to a move z -> z + h v -> z + 2 h v of the hyperparameters (Engstrom et al. 2025)."""
+    """Smoothness of runs along a move z -> z + h v -> z + 2 h v of the hyperparameters (Engstrom et al. 2025)."""
 
     curvature: float
     """S = |f(z + 2 h v) - 2 f(z + h v) + f(z)| / h^2 of the validation loss f, nats a squared unit; v has length 1."""
