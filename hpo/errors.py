@@ -41,3 +41,7 @@ class InvalidData(HpoError):
 
 class OutOfMemory(HpoError):
     """The population does not fit in memory."""
+
+
+class NoDevice(HpoError):
+    """The device that should compute is not there."""

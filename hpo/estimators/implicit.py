@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Literal
 
 import torch
@@ -14,8 +13,8 @@ from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
 from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
 from hpo.footprint.sizes import Sizes
-from hpo.seeding import generator_of_step
-from hpo.training.coefficients import Coefficients
+from hpo.training.coefficients import Coefficients, row_of
+from hpo.training.noising import Noise
 from hpo.training.problem import NOISY, Batch, Draw, InnerProblem, OnStep, silent
 
 Solver = Literal["cg", "neumann", "nystrom"]
@@ -72,7 +71,7 @@ class Implicit:
         # The gradient of the system, its products with the Hessian, and one mixed product, over a batch of that size.
         inside = (1 + 2 * (product.count + 1)) * system.size / problem.batch_size
         residual = rest.norm(dim=1) / slope.norm(dim=1)
-        return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual)
+        return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual).on(points.device)
 
     def _solve(self, product: Counted, right: Tensor, draw: Draw) -> Tensor:
         """(H + damping I)^-1 b, [members, P], by the method ``solver``."""
@@ -84,10 +83,10 @@ class Implicit:
             case "cg":
                 return conjugate_gradient(damped, right, self.solver_steps)
             case "neumann":
-                return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right.dtype))
+                return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right))
             case "nystrom":
                 parameters = right.shape[1]
-                directions = perturbations(draw, (parameters, min(self.solver_steps, parameters)), right.dtype)
+                directions = perturbations(draw, (parameters, min(self.solver_steps, parameters)), right)
                 return nystrom(product, right, self.damping, directions)
 
     def member_steps(self, problem: InnerProblem) -> int:
@@ -137,14 +136,8 @@ def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
     sources = None if problem.sources is None else problem.sources[rows].expand(members, -1)
     noisy = [name for name in NOISY if problem.spec.start_value(name) is not None]
     shapes = problem.model.noise_shapes(count, noisy) if noisy else {}
-    noise: dict[str, Tensor] = {}
-    if shapes:
-        sizes = [prod(shape) for shape in shapes.values()]
-        # No update has this number: the noise is none that the weights were trained with.
-        generators = [generator_of_step(stream, problem.steps) for stream in draw.streams]
-        drawn = torch.stack([torch.randn(sum(sizes), generator=generator) for generator in generators]).to(problem.dtype)
-        parts = torch.split_with_sizes(drawn, sizes, dim=1)
-        noise = {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+    # No update has this number: the noise is none that the weights were trained with.
+    noise = Noise(shapes, problem.dtype).at(draw.keys, problem.at_step(problem.steps))
     return Batch(problem.inputs[rows], labels, sources, noise, problem.regularisers_at(-1, members))
 
 
@@ -155,8 +148,8 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
     if not problem.spec.optimizer.info.normalises:
         rates, shrink = tables.scheduled["learning_rate"], tables.scheduled["shrink"]
         # w <- w - rate g - shrink w stands still where g + (shrink / rate) w = 0, the same ratio at all times.
-        place = rates.amax(dim=(1, 2)).argmax()
-        return problem.layout.expand(shrink[place] / rates[place])
+        place = rates.amax(dim=(1, 2)).argmax(keepdim=True)
+        return problem.layout.expand(row_of(shrink, place) / row_of(rates, place))
     return None
 
 

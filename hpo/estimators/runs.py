@@ -30,5 +30,5 @@ def final_losses(
         chunk = slice(start, start + population)
         trained = problem.train(points[chunk], draw.select(rows[chunk]), on_step)
         with torch.no_grad():
-            losses.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0])
+            losses.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0].to(points.device))
     return diverged_to_infinity(torch.cat(losses))

@@ -3,8 +3,10 @@
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+
+import torch
 
 from hpo.errors import InvalidData
 from hpo.tasks import images, synthetic, tables
@@ -45,6 +47,11 @@ class TaskData:
     def parts(self) -> Parts:
         """Training, validation and test part."""
         return self.train, self.validation, self.test
+
+    def on(self, device: torch.device) -> "TaskData":
+        """The data set on a device, where every training run on it takes place."""
+        train, validation, test = (part.on(device) for part in self.parts)
+        return replace(self, train=train, validation=validation, test=test)
 
     @property
     def features(self) -> int:

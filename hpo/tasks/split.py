@@ -20,6 +20,10 @@ class Split:
     def __len__(self) -> int:
         return self.labels.shape[0]
 
+    def on(self, device: torch.device) -> "Split":
+        """The part on a device."""
+        return Split(self.inputs.to(device), self.labels.to(device), self.sources.to(device))
+
     def batch(self, number: int, size: int) -> "Split":
         """Batch ``number`` of ``size`` examples in their own order, starting again at the end; all if there are no more."""
         count = len(self)

@@ -57,9 +57,10 @@ def judge(
         rows = torch.tensor([point for point, _ in chunk])
         trained = problem.train(points[rows], draw.select([seed for _, seed in chunk]), on_step)
         with torch.no_grad():
-            parts.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation))
-            if with_test is not None:
-                tests.append(problem.evaluate(trained.parameters, trained.loss, with_test))
+            for split, found in ((problem.data.validation, parts), (with_test, tests)):
+                if split is not None:
+                    losses, accuracies = problem.evaluate(trained.parameters, trained.loss, split)
+                    found.append((losses.to(points.device), accuracies.to(points.device)))
     shape = (len(points), len(seeds))
     losses, accuracies = (torch.cat(column).double().view(shape) for column in zip(*parts, strict=True))
     if not tests:
