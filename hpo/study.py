@@ -9,12 +9,13 @@ from torch import Tensor
 from hpo.certificate.best_response import certify_response
 from hpo.certificate.causes import TooHighRate, explained
 from hpo.certificate.certificate import certificate, certify
-from hpo.devices import CPU, device_of
+from hpo.devices import CPU, at_once, device_of
 from hpo.errors import CertificateFailed
 from hpo.estimators.choice import choose_estimator
 from hpo.estimators.registry import response_objectives
 from hpo.evidence.gather import gather
 from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import build as build_model
 from hpo.families.registry import family
 from hpo.footprint.memory import MOST_PLAIN_MEMBERS, plain_members
 from hpo.footprint.sizes import Sizes
@@ -31,7 +32,7 @@ from hpo.tasks import TaskData, data_of
 from hpo.training.constant import constant_answer
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
-from hpo.training.problem import InnerProblem
+from hpo.training.problem import InnerProblem, with_buffers_on
 from hpo.training.scales import check_beginning, divergence_explained
 from hpo.training.space import Space
 from windtunnel.types import CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
@@ -83,6 +84,9 @@ class Study:
         self.data = data_of(spec) if data is None else data
         self.tensors = proxy_tensors(spec.model, spec.info)
         family(spec.model.family).prepare(spec, self.data.parts)
+        if not at_once(self.device):
+            model = with_buffers_on(build_model(spec.model, spec.info), torch.device("meta"))
+            family(spec.model.family).follow(model, [tuple(fact.shape) for fact in self.tensors], spec.info)
         self._placed = self.data.on(self.device)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)

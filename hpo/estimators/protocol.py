@@ -46,8 +46,9 @@ class Estimate:
 
     def on(self, device: torch.device) -> "Estimate":
         """Estimate whose tensors are on a device, where the search compares them."""
-        parts: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(self, **{name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)})
+        parts = {item.name: getattr(self, item.name) for item in fields(self)}
+        placed: dict[str, Any] = {name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)}
+        return replace(self, **placed)
 
     def of(self, members: slice) -> "Estimate":
         """Estimate of some of the members, with their share of the cost."""

@@ -53,7 +53,7 @@ class Draw:
     noise: Tensor
     """Initial parameters at unit init scale, [members, P]."""
     batches: Tensor
-    """Indices of training examples, [members, T, batch]."""
+    """Rows of training examples, as their ``TrainingPart`` counts them, [members, T, batch]."""
     streams: tuple[int, ...]
     """Seed of each member's noise during training."""
     keys: Tensor
@@ -139,7 +139,7 @@ class InnerProblem:
         most: int | None = None,
     ) -> None:
         self.spec, self.layout, self.space, self.data, self.dtype = spec, layout, space, data, dtype
-        self.device = data.train.labels.device
+        self.device = data.validation.labels.device
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype, self.device)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
@@ -152,10 +152,8 @@ class InnerProblem:
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
         rows = self.batch_size * (self.together or 1)
         self.tapes = family.tapes_kept(spec.model, self.task, rows) if self.by_hand else 0
-        tokens = not data.train.inputs.is_floating_point()
-        self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
-        self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
-        self.sources = data.train.sources if spec.searches("mixture_weight") else None
+        self.examples = data.train.cast(dtype)
+        self.sources = self.examples.sources if spec.searches("mixture_weight") else None
         if self.sources is not None:
             self.shares = torch.bincount(self.sources, minlength=len(self.task.sources)).to(dtype) / len(self.sources)
         self.regularisers = moved(moving_tables(spec, layout, dtype), self.device)
@@ -171,11 +169,10 @@ class InnerProblem:
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
         """Random numbers of one member for each seed path (job seed, purpose, outer step, index).
 
-        Batches run through a fresh permutation of the training set in every epoch.
+        Batches run through a fresh permutation of the training set in every epoch, or are windows at random places of a
+        stream of tokens.
         """
         noises, batches = [], []
-        examples = len(self.labels)
-        epochs = -(-self.steps * self.batch_size // examples)
         for seed in seeds:
             generator = generator_of(seed)
             parts = [
@@ -186,8 +183,7 @@ class InnerProblem:
                 if fact.padding is not None:
                     part.view(fact.shape)[fact.padding] = 0
             noises.append(torch.cat(parts).to(self.dtype))
-            order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
-            batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))
+            batches.append(self.examples.order(self.steps, self.batch_size, generator))
         streams = tuple(number_of((*seed, Stream.NOISE)) for seed in seeds)
         drawn = (torch.stack(noises), torch.stack(batches), torch.tensor(streams, dtype=torch.int64))
         noise, order, keys = (each.to(self.device, non_blocking=True) for each in drawn)
@@ -212,7 +208,7 @@ class InnerProblem:
         index = row_of(draw.batches, step, dim=1)
         sources = None if self.sources is None else self.sources[index]
         regularisers = self.regularisers_at(step, len(draw.streams))
-        return Batch(self.inputs[index], self.labels[index], sources, self.noise.at(draw.keys, step), regularisers)
+        return Batch(*self.examples.take(index), sources, self.noise.at(draw.keys, step), regularisers)
 
     def at_step(self, step: int) -> Step:
         """A step's number as this problem's device takes it: as a tensor there, if it computes while the host goes on."""
@@ -236,7 +232,7 @@ class InnerProblem:
         """
         wanted: tuple[str, ...] = DIALS if noise is not None else DIALS[:1]
         dials: dict[str, Tensor] = {name: loss[name] for name in wanted if name in loss}
-        scaled, shared = self.multiplied(tensors, loss), inputs.dim() == self.inputs.dim()
+        scaled, shared = self.multiplied(tensors, loss), inputs.dim() == 1 + len(self.examples.shape)
         return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
 
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:

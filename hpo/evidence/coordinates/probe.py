@@ -136,7 +136,7 @@ class Probe:
     @property
     def device(self) -> torch.device:
         """The device that holds the data, and trains."""
-        return self.data.train.labels.device
+        return self.data.validation.labels.device
 
     def trace(self, width: int, learning_rate: float) -> Trace:
         """Measurements of training at one width; the seeds and the rate at the proxy's width are the same at every width.
@@ -227,7 +227,7 @@ class Probe:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """(inputs [batch, ...], the same for all seeds; labels [seeds, batch, ...])."""
-        train, check = self.data.train, facts(self.spec.model.family).check
+        train, check = self.data.train.sample(), facts(self.spec.model.family).check
         inputs, labels = train.inputs[: check.batch], train.labels[: check.batch]
         if check.context is not None:
             inputs, labels = inputs[:, : check.context], labels[:, : check.context]
