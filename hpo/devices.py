@@ -13,7 +13,7 @@ AUTO, CPU = "auto", "cpu"
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """What a computer says of one of its devices."""
+    """Name, model and memory of one device."""
 
     name: str
     """Name by which torch knows it: ``cpu``, ``cuda:0``."""
@@ -40,7 +40,7 @@ def torch_build() -> str:
 
 
 def why_no_gpu() -> str | None:
-    """What is missing for torch to compute on a GPU; None if it can."""
+    """Reason why torch cannot compute on a GPU here; None if it can."""
     if torch.cuda.is_available():
         return None
     if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]

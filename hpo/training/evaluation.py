@@ -57,15 +57,16 @@ def judge(
         rows = torch.tensor([point for point, _ in chunk])
         trained = problem.train(points[rows], draw.select([seed for _, seed in chunk]), on_step)
         with torch.no_grad():
-            for split, found in ((problem.data.validation, parts), (with_test, tests)):
-                if split is not None:
-                    losses, accuracies = problem.evaluate(trained.parameters, trained.loss, split)
-                    found.append((losses.to(points.device), accuracies.to(points.device)))
+            parts.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation))
+            if with_test is not None:
+                tests.append(problem.evaluate(trained.parameters, trained.loss, with_test))
     shape = (len(points), len(seeds))
-    losses, accuracies = (torch.cat(column).double().view(shape) for column in zip(*parts, strict=True))
+    losses, accuracies = (torch.cat(column).to(points.device).double().view(shape) for column in zip(*parts, strict=True))
     if not tests:
         return Judged(diverged_to_infinity(losses), accuracies, None, None)
-    test_losses, test_accuracies = (torch.cat(column).double().view(shape) for column in zip(*tests, strict=True))
+    test_losses, test_accuracies = (
+        torch.cat(column).to(points.device).double().view(shape) for column in zip(*tests, strict=True)
+    )
     return Judged(diverged_to_infinity(losses), accuracies, diverged_to_infinity(test_losses), test_accuracies)
 
 

@@ -57,7 +57,7 @@ class Draw:
     streams: tuple[int, ...]
     """Seed of each member's noise during training."""
     keys: Tensor
-    """The same seeds as int64 on the device that trains, [members]."""
+    """Seeds of ``streams`` as int64 on the device that trains, [members]."""
 
     def of(self, members: slice) -> "Draw":
         """The random numbers of some members."""
