@@ -129,7 +129,7 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.rule = rule(spec.optimizer.name)
+        self.rule = rule(spec.optimizer.name, spec.optimizer.options)
         with torch.device("meta"):
             self.model = self.build_module().to(dtype)
         self.task = spec.info
