@@ -11,6 +11,7 @@ from hpo.errors import InvalidData
 from hpo.search.protocol import SearchState
 from hpo.search.readings import EarlyStopped, Readings
 from windtunnel.types import JobSpec
+from windtunnel.types.base import stated
 
 FORMAT = 3
 TENSORS, NUMBERS = "state.safetensors", "state.json"
@@ -29,8 +30,12 @@ class StudyState:
 
 
 def spec_sha256(spec: JobSpec) -> str:
-    """Hash of the fields that decide the numbers: the spec without its name and its target."""
-    decisive = spec.model_dump(mode="json", exclude={"name", "target"})
+    """Hash of the fields that decide the numbers: those that differ from their defaults, without name and target.
+
+    A version that adds a field with a default reads the states of versions before it. One that changes what a default
+    means must count FORMAT up.
+    """
+    decisive = {field: value for field, value in stated(spec).items() if field not in ("name", "target")}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

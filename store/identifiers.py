@@ -8,6 +8,7 @@ import threading
 import time
 
 from windtunnel.types import JobSpec
+from windtunnel.types.base import stated
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32, in lower case on the wire: no letter that looks like a digit, and it sorts like the number."""
@@ -76,6 +77,6 @@ def message_id() -> str:
 
 
 def request_sha256(spec: JobSpec) -> str:
-    """SHA-256 of the spec with every default filled in, so that two ways to ask for the same job give the same digest."""
-    canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """SHA-256 of the fields that differ from their defaults: two ways to ask for the same job give the same digest."""
+    canonical = json.dumps(stated(spec), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

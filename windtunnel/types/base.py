@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import MaxLen
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -62,6 +62,35 @@ class Request(BaseModel):
                 if wanted <= {int, float}:
                     raise misfit(f"/{name}", f"{name} must be a number, got {str(value).lower()}", value)
         return data
+
+
+def stated(model: BaseModel) -> dict[str, Any]:
+    """JSON of the fields of a model that differ from their defaults, nested models likewise, and of every tag.
+
+    Two models are equal where this is equal. A field that is added later, with a default, changes nothing in it; so a hash
+    of it stays what it was. A tag is a field with one allowed value, such as the name of a kind of schedule.
+    """
+    dumped = model.model_dump(mode="json")
+    said: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if _is_tag(field.annotation) or value != field.get_default(call_default_factory=True, validated_data={}):
+            said[name] = _stated_value(value, dumped[name])
+    return said
+
+
+def _stated_value(value: Any, dumped: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return stated(value)
+    if isinstance(value, list | tuple):
+        return [_stated_value(each, plain) for each, plain in zip(value, dumped, strict=True)]
+    if isinstance(value, Mapping):
+        return {key: _stated_value(each, dumped[key]) for key, each in value.items()}
+    return dumped
+
+
+def _is_tag(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
 
 
 class Response(BaseModel):
