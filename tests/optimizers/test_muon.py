@@ -210,7 +210,7 @@ def test_coordinates_stay_under_mup_and_grow_under_the_standard_parametrization(
 
 def test_the_coordinates_of_a_transformer() -> None:
     model = {"family": "transformer", "width": 16, "depth": 2, "d_head": 8}
-    mup, standard = (checked("python-text", [16, 32, 64], model, name) for name in ("mup", "standard"))
+    mup, standard = (checked("python-text", [16, 32, 64, 128], model, name) for name in ("mup", "standard"))
     assert mup.verdict == "pass", mup.reasons
     assert standard.verdict == "fail"
 

@@ -10,8 +10,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from typer.testing import CliRunner
 
 import windtunnel.torch
+from hpo.families.registry import build
 from windtunnel import Client, ValidationFailed
 from windtunnel.cli.app import app
+from windtunnel.tasks import TASKS
 
 SEARCH = [{"name": "learning_rate", "scope": "role"}, *({"name": name} for name in ("momentum", "beta2", "weight_decay"))]
 OPTIMIZER = {"name": "muon", "weight_decay": 0.1, "adjust_lr_fn": "original", "ns_steps": 4}
@@ -63,7 +65,7 @@ def fly(plan: Any, source: str) -> None:
     assert losses[-1] < losses[0]
 
     def started() -> tuple[torch.nn.Module, torch.optim.Optimizer, LambdaLR]:
-        built = file["build_model"]()
+        built = build(plan.model.model_copy(update={"width": plan.width}), TASKS[plan.task])
         made = windtunnel.torch.optimizer(built, plan)
         return built, made, windtunnel.torch.schedule(made, plan)
 
