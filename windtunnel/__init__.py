@@ -65,6 +65,7 @@ __all__ = [
     "AsyncJob",
     "AsyncPlan",
     "AsyncResult",
+    "Bilevel",
     "Client",
     "Conflict",
     "ConnectionFailed",
@@ -106,7 +107,9 @@ __all__ = [
     "__version__",
     "carry",
     "count",
+    "hypergradient",
     "roles",
+    "solve",
     "tune",
 ]
 
@@ -133,10 +136,13 @@ _WIRE = frozenset(
 
 
 _ELSEWHERE = {
+    "Bilevel": "windtunnel.bilevel",
     "UserTask": "windtunnel.tasks.user",
     "carry": "windtunnel.carrying",
     "count": "windtunnel.inspecting",
+    "hypergradient": "windtunnel.bilevel",
     "roles": "windtunnel.inspecting",
+    "solve": "windtunnel.bilevel",
     "tune": "windtunnel.tuning",
 }
 

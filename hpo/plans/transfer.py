@@ -134,6 +134,7 @@ def plan_of(
         momentum=averages.get("momentum"),
         beta1=averages.get("beta1"),
         beta2=averages.get("beta2"),
+        optimizer_options=spec.optimizer.options,
         clip_norm=global_value(spec, values, "clip_norm"),
         regularization=regularization(spec, values, plan_size),
         regulariser_schedule=knots,
