@@ -56,6 +56,8 @@ class EvolutionStrategies:
 class EvolutionKind(EstimatorKind):
     """Makes evolution strategies with the job's settings."""
 
+    makes = EvolutionStrategies
+
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Evolution strategies with the job's number of pairs and sigma."""
         method = sizes.spec.method

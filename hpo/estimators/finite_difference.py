@@ -52,6 +52,8 @@ class FiniteDifference:
 class DifferenceKind(EstimatorKind):
     """Makes central differences with the job's settings."""
 
+    makes = FiniteDifference
+
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Central differences with the job's sigma."""
         return FiniteDifference(sizes.spec.method.width, population)

@@ -95,7 +95,7 @@ class Forward:
                 on_step(len(points))
 
             def validation(parameters: Tensor, found: Tables) -> Tensor:
-                return problem.evaluate(parameters, found, problem.data.validation)[0]
+                return problem.validation_loss(parameters, found, draw)
 
             value, slopes = pushed_forward(validation, (state[0], loss), (state_tangents[0], loss_tangents))
         return value, slopes
@@ -125,12 +125,14 @@ def pushed_forward(function: Callable[..., Any], primals: tuple[Any, ...], tange
     def along(each: tuple[Any, ...]) -> Any:
         return jvp(function, primals, each)
 
-    found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE)(tangents)
+    found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE, randomness="same")(tangents)
     return found
 
 
 class ForwardKind(EstimatorKind):
     """Makes forward mode with the job's settings."""
+
+    makes = Forward
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Forward mode with the job's number of random tangents, or exact."""

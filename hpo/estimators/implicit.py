@@ -14,8 +14,7 @@ from hpo.estimators.pullback import Pullback
 from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
 from hpo.footprint.sizes import Sizes
 from hpo.training.coefficients import Coefficients, row_of
-from hpo.training.noising import Noise
-from hpo.training.problem import NOISY, Batch, Draw, InnerProblem, OnStep, silent
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 Solver = Literal["cg", "neumann", "nystrom"]
 
@@ -61,7 +60,7 @@ class Implicit:
         fixed, pullback, members = tables.detached(), Pullback(tables), len(points)
         state = tuple(part.detach() for part in initial)
         state = problem.reach(state, fixed, draw, 0, problem.steps, on_step)
-        value, (slope, *_) = pullback.validation_slope(problem, state)
+        value, (slope, *_) = pullback.validation_slope(problem, state, draw)
         system = _System(problem, fixed, draw, state[0], self.examples, on_step)
         product = Counted(system.product)
         solution = self._solve(product, slope, draw)
@@ -105,7 +104,7 @@ class _System:
         self._decay = _decay(problem, tables)
         self._leaves = [part.detach().requires_grad_() for part in problem.layout.split(parameters)]
         self._knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items()}
-        batch = system_batch(problem, draw, examples)
+        batch = problem.spread_batch(draw, examples)
         self.size = batch.labels.shape[1]
         with torch.enable_grad():
             loss = problem.training_loss(self._leaves, self._knobs, batch).sum()
@@ -127,25 +126,11 @@ class _System:
         return torch.autograd.grad(self._slopes, wanted, grad_outputs=parts, retain_graph=True, materialize_grads=True)
 
 
-def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
-    """Evenly spaced examples of the training set, the same for all members, with each member's own noise."""
-    members, count = len(draw.streams), min(examples, len(problem.examples))
-    rows = problem.examples.spread(count)
-    inputs, labels = problem.examples.take(rows)
-    labels = labels.expand(members, *labels.shape)
-    sources = None if problem.sources is None else problem.sources[rows].expand(members, -1)
-    noisy = [name for name in NOISY if problem.spec.start_value(name) is not None]
-    shapes = problem.model.noise_shapes(count, noisy) if noisy else {}
-    # No update has this number: the noise is none that the weights were trained with.
-    noise = Noise(shapes, problem.dtype).at(draw.keys, problem.at_step(problem.steps))
-    return Batch(inputs, labels, sources, noise, problem.regularisers_at(-1, members))
-
-
 def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
     """Diagonal that the optimizer's own decay adds to H, [members, P]; None: it adds nothing."""
     if "coupled_decay" in tables.update:
         return problem.layout.expand(tables.update["coupled_decay"])
-    if not problem.spec.optimizer.info.normalises:
+    if not problem.optimizer.normalises and "shrink" in tables.scheduled:
         rates, shrink = tables.scheduled["learning_rate"], tables.scheduled["shrink"]
         # w <- w - rate g - shrink w stands still where g + (shrink / rate) w = 0, the same ratio at all times.
         place = rates.amax(dim=(1, 2)).argmax(keepdim=True)
@@ -155,6 +140,8 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
 
 class ImplicitKind(EstimatorKind):
     """Makes implicit differentiation with the job's settings."""
+
+    makes = Implicit
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Implicit differentiation with the job's solver, its number of steps and its damping."""

@@ -127,6 +127,6 @@ def refuse_without_derivative(name: str, problem: InnerProblem) -> None:
     Raises:
         Refused: the estimator differentiates through such updates.
     """
-    found = without_derivative(name, problem.spec.optimizer.info)
+    found = without_derivative(name, problem.optimizer)
     if found is not None:
         raise Refused(*found)

@@ -32,12 +32,12 @@ class Pullback:
         """Whether the training gradient itself depends on a coordinate."""
         return bool(self._in_the_loss)
 
-    def validation_slope(self, problem: InnerProblem, state: OptimizerState) -> tuple[Tensor, OptimizerState]:
+    def validation_slope(self, problem: InnerProblem, state: OptimizerState, draw: Draw) -> tuple[Tensor, OptimizerState]:
         """Validation loss [members] and its gradient by the state; adds the direct derivatives by the loss's tables."""
         parameters = state[0].detach().requires_grad_()
         knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
         with torch.enable_grad():
-            value, _ = problem.evaluate(parameters, knobs, problem.data.validation)
+            value = problem.validation_loss(parameters, knobs, draw)
             slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
         self.add(dict(zip(knobs, direct, strict=True)))
         return value.detach(), (slope, *(torch.zeros_like(part) for part in state[1:]))

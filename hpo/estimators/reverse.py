@@ -147,7 +147,7 @@ class _Sweep:
         parameters = end[0].detach().requires_grad_()
         knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items() if name in self.wanted}
         with torch.enable_grad():
-            value, _ = problem.evaluate(parameters, {**self.fixed.loss, **knobs}, problem.data.validation)
+            value = problem.validation_loss(parameters, {**self.fixed.loss, **knobs}, draw)
             slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
         self.cotangents |= dict(zip(knobs, direct, strict=True))
         self.value = value.detach()
@@ -247,6 +247,8 @@ def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor
 
 class ReverseKind(EstimatorKind):
     """Makes reverse mode with the job's settings."""
+
+    makes = Reverse
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Reverse mode with the job's storage, adjoint and growth budget."""

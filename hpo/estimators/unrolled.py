@@ -39,7 +39,7 @@ class Unrolled(ReverseMode):
         form = problem.rule.for_higher()
         if form is None:
             raise Refused(
-                f"estimator 'higher' has no form of optimizer {problem.spec.optimizer.name!r}", "use estimator 'reverse'"
+                f"estimator 'higher' has no form of optimizer {problem.optimizer.name!r}", "use estimator 'reverse'"
             )
         found = [self._one(problem, form, points[row : row + 1], draw.select([row]), on_step) for row in range(len(points))]
         values, gradients = zip(*found, strict=True)
@@ -75,7 +75,7 @@ class Unrolled(ReverseMode):
                 )
                 on_step(1)
             final = [part[None] for part in patched.fast_params]
-            value, _ = problem.evaluate(problem.layout.join(final), tables.loss, problem.data.validation)
+            value = problem.validation_loss(problem.layout.join(final), tables.loss, draw)
             (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient
 
@@ -89,7 +89,7 @@ def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module
     model = with_buffers_on(problem.build_module().to(problem.dtype), problem.device)
     model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)), assign=True)
     named = dict(model.named_parameters())
-    return model, [{"params": [named[name]]} for name in problem.layout.names]
+    return model, [{"params": [named[fact.name]], "role": fact.role} for fact in problem.layout.tensors]
 
 
 def _settings(tables: Coefficients, step: Step, problem: InnerProblem) -> dict[str, list[Any]]:

@@ -120,6 +120,8 @@ class InnerProblem:
         most: members trained or differentiated as one computation, at most; None: the fastest number.
     """
 
+    ceiling = 1e3
+    """Loss above which a run counts as diverged, even if its loss is finite; nats."""
     by_hand = True
     """True if the training loss is the data loss plus the penalty; False if a subclass defines it anew."""
 
@@ -143,7 +145,8 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype, self.device)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.rule = rule(spec.optimizer.name)
+        self.optimizer = spec.optimizer.info
+        self.rule = rule(spec.optimizer.name, spec.optimizer.options)
         with torch.device("meta"):
             self.model = with_buffers_on(self.build_module().to(dtype), self.device)
         self.task = spec.info
@@ -219,6 +222,19 @@ class InnerProblem:
         found = {name: row_of(table, step) for name, table in self.regularisers.items()}
         return {name: row.expand(members, *row.shape) for name, row in found.items()}
 
+    def spread_batch(self, draw: Draw, examples: int) -> Batch:
+        """Batch of evenly spaced training examples, at most that many, alike for all members but for their noise."""
+        members, count = len(draw.streams), min(examples, len(self.examples))
+        rows = self.examples.spread(count)
+        inputs, labels = self.examples.take(rows)
+        labels = labels.expand(members, *labels.shape)
+        sources = None if self.sources is None else self.sources[rows].expand(members, -1)
+        noisy = [name for name in NOISY if self.spec.start_value(name) is not None]
+        shapes = self.model.noise_shapes(count, noisy) if noisy else {}
+        # No update has this number: the noise is none that the weights were trained with.
+        noise = Noise(shapes, self.dtype).at(draw.keys, self.at_step(self.steps))
+        return Batch(inputs, labels, sources, noise, self.regularisers_at(-1, members))
+
     def outputs(
         self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor] | None = None
     ) -> Tensor:
@@ -287,6 +303,16 @@ class InnerProblem:
         outputs = self.outputs(self.layout.split(parameters), loss, inputs)
         labels = labels.expand(len(outputs), *labels.shape)
         return mean_loss(self.task, outputs, labels), accuracy(kind, outputs.detach(), labels)
+
+    def validation_loss(self, parameters: Tensor, loss: Tables, draw: Draw, step: int | None = None) -> Tensor:  # noqa: ARG002
+        """Loss [members] that judges the runs of ``draw``: of the validation split, or of its batch number ``step``."""
+        split = self.data.validation
+        return self.evaluate(parameters, loss, split if step is None else split.batch(step, self.batch_size))[0]
+
+    @property
+    def validation_batches(self) -> float:
+        """Size of the validation split, in training batches."""
+        return len(self.data.validation) / self.batch_size
 
     def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""
