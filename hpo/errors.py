@@ -45,3 +45,7 @@ class OutOfMemory(HpoError):
 
 class InvalidProblem(HpoError, ValueError):
     """A function or value of a bilevel problem cannot be used; the message names it, and what is allowed."""
+
+
+class NoDevice(HpoError):
+    """The device that should compute is not there."""

@@ -14,6 +14,7 @@ from hpo.bilevel.settings import Settings
 from hpo.bilevel.variables import Variables
 from hpo.errors import InvalidProblem
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.rule import OptimizerState
 from hpo.seeding import number_of
 from hpo.training.coefficients import Coefficients, Tables
@@ -119,7 +120,7 @@ class PlainProblem(InnerProblem):
     def draw_of(self, seeds: Sequence[int]) -> Draw:
         """Random numbers of one member for each seed."""
         nothing = torch.zeros(len(seeds), 0)
-        return Draw(nothing, nothing, tuple(seeds))
+        return Draw(nothing, nothing, tuple(seeds), torch.tensor(seeds, dtype=torch.int64))
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Tables of a population at points [members, k]: outer variables as they are, and the optimizer's settings."""
@@ -158,9 +159,9 @@ class PlainProblem(InnerProblem):
             rows.append(torch.cat([part.to(self.dtype).reshape(-1) for part in found.values()]))
         return self.rule.init(torch.stack(rows))
 
-    def batch(self, draw: Draw, step: int) -> Batch:
+    def batch(self, draw: Draw, step: Step) -> Batch:
         """Batch of every member at a step."""
-        return self._batch(self._content(self.stated.batches, draw, step), len(draw.streams))
+        return self._batch(self._content(self.stated.batches, draw, int(step)), len(draw.streams))
 
     def spread_batch(self, draw: Draw, examples: int) -> Batch:  # noqa: ARG002
         """Batch number T, the one after the last update: the linear system of ``implicit`` is made of it."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hpo.errors import InvalidProblem, Refused
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState, Rule, Tables, spread
 from windtunnel.types.hyperparameters import SCOPED
@@ -33,14 +34,14 @@ class OwnRule(Rule):
         """State before the first update: parameters, and a memory of zeros."""
         return parameters, *(torch.zeros_like(parameters) for _ in range(self._memory))
 
-    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> OptimizerState:
+    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> OptimizerState:
         """State after the function was called once.
 
         Raises:
             InvalidProblem: the function returns other shapes than it was given.
         """
         parameters, *memory = state
-        found = self._function(parameters, gradient, tuple(memory), spread(tables, layout), step)
+        found = self._function(parameters, gradient, tuple(memory), spread(tables, layout), int(step))
         if not (isinstance(found, tuple) and len(found) == 2):
             raise InvalidProblem("optimizer['update'] must return a pair (parameters, memory)")
         after = (found[0], *found[1])

@@ -49,7 +49,7 @@ class Greedy:
         value, _ = pullback.validation_slope(problem, state, draw)
         gradient = pullback.to_coordinates(leaf)
         look = min(1.0, problem.validation_batches)
-        return Estimate(value, gradient, cost=members * steps * (1 + look + 2 * pullback.needs_mixed))
+        return Estimate(value, gradient, cost=members * steps * (1 + look + 2 * pullback.needs_mixed)).on(points.device)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """Steps of one member's run: ``problem.steps``."""

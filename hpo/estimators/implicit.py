@@ -13,7 +13,7 @@ from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
 from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
 from hpo.footprint.sizes import Sizes
-from hpo.training.coefficients import Coefficients
+from hpo.training.coefficients import Coefficients, row_of
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 Solver = Literal["cg", "neumann", "nystrom"]
@@ -70,7 +70,7 @@ class Implicit:
         # The gradient of the system, its products with the Hessian, and one mixed product, over a batch of that size.
         inside = (1 + 2 * (product.count + 1)) * system.size / problem.batch_size
         residual = rest.norm(dim=1) / slope.norm(dim=1)
-        return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual)
+        return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual).on(points.device)
 
     def _solve(self, product: Counted, right: Tensor, draw: Draw) -> Tensor:
         """(H + damping I)^-1 b, [members, P], by the method ``solver``."""
@@ -82,10 +82,10 @@ class Implicit:
             case "cg":
                 return conjugate_gradient(damped, right, self.solver_steps)
             case "neumann":
-                return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right.dtype))
+                return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right))
             case "nystrom":
                 parameters = right.shape[1]
-                directions = perturbations(draw, (parameters, min(self.solver_steps, parameters)), right.dtype)
+                directions = perturbations(draw, (parameters, min(self.solver_steps, parameters)), right)
                 return nystrom(product, right, self.damping, directions)
 
     def member_steps(self, problem: InnerProblem) -> int:
@@ -133,8 +133,8 @@ def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
     if not problem.optimizer.normalises and "shrink" in tables.scheduled:
         rates, shrink = tables.scheduled["learning_rate"], tables.scheduled["shrink"]
         # w <- w - rate g - shrink w stands still where g + (shrink / rate) w = 0, the same ratio at all times.
-        place = rates.amax(dim=(1, 2)).argmax()
-        return problem.layout.expand(shrink[place] / rates[place])
+        place = rates.amax(dim=(1, 2)).argmax(keepdim=True)
+        return problem.layout.expand(row_of(shrink, place) / row_of(rates, place))
     return None
 
 

@@ -49,7 +49,7 @@ class PersistentEvolutionStrategies:
         refuse_what_it_cannot("pes", problem.space)
         members, coordinates = points.shape
         windows = -(-problem.steps // self.window)
-        eps = perturbations(draw, (self.samples, windows, coordinates), points.dtype)
+        eps = perturbations(draw, (self.samples, windows, coordinates), points)
         value = final_losses(problem, points, range(members), draw, self.population, on_step)
         rows = [member for member in range(members) for _ in range(self.samples)]
         flat, size = eps.flatten(0, 1), max(1, self.population // 2)
@@ -63,7 +63,7 @@ class PersistentEvolutionStrategies:
         share = problem.validation_batches / 3
         inside = 2 * self.samples * (windows - 1) * share
         cost = members * (self.member_steps(problem) + inside)
-        return Estimate(value.to(points.dtype), gradient, cost, stderr=stderr, diverged=diverged)
+        return Estimate(value.to(points), gradient, cost, stderr=stderr, diverged=diverged)
 
     def _differences(self, problem: InnerProblem, points: Tensor, draw: Draw, eps: Tensor, on_step: OnStep) -> Tensor:
         """D at the end of every window, [pairs, windows], of pairs at points [pairs, k] with eps [pairs, windows, k]."""
@@ -81,7 +81,7 @@ class PersistentEvolutionStrategies:
             state = problem.reach(state, table, both, start, stop, on_step)
             with torch.no_grad():
                 losses = problem.validation_loss(state[0], table.loss, both)
-            losses = diverged_to_infinity(losses.to(points.dtype), problem.ceiling)
+            losses = diverged_to_infinity(losses.to(points), problem.ceiling)
             found.append((losses[: len(points)] - losses[len(points) :]) / (2 * self.sigma))
         return torch.stack(found, dim=1)
 

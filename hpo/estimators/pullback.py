@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from hpo.noise import Step
 from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
@@ -54,9 +55,10 @@ class Pullback:
         with torch.enable_grad():
             parameters = problem.layout.split(leaves[0])
             knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
-            loss = problem.training_loss(parameters, knobs, problem.batch(draw, step)).sum()
+            at = problem.at_step(step)
+            loss = problem.training_loss(parameters, knobs, problem.batch(draw, at)).sum()
             gradient = problem.layout.join(torch.autograd.grad(loss, parameters, create_graph=True))
-            after, now = self._update(problem, tuple(leaves), gradient, step)
+            after, now = self._update(problem, tuple(leaves), gradient, at)
         return self._gather(after, leaves, knobs, now, step, adjoint)
 
     def step_judged(
@@ -70,16 +72,17 @@ class Pullback:
         with torch.enable_grad():
             knobs = {name: self._fixed.loss[name].detach().requires_grad_() for name in self._in_the_loss}
             parameters = [part.requires_grad_() for part in problem.layout.split(given[0].clone())]
-            loss = problem.training_loss(parameters, {**self._fixed.loss, **knobs}, problem.batch(draw, step)).sum()
+            at = problem.at_step(step)
+            loss = problem.training_loss(parameters, {**self._fixed.loss, **knobs}, problem.batch(draw, at)).sum()
             gradient = problem.layout.join(torch.autograd.grad(loss, parameters, create_graph=self.needs_mixed))
-            after, now = self._update(problem, tuple(given), gradient, step)
+            after, now = self._update(problem, tuple(given), gradient, at)
         reached = tuple(part.detach() for part in after)
         adjoint = (judge(reached[0]), *(torch.zeros_like(part) for part in after[1:]))
         self._gather(after, [], knobs, now, step, adjoint)
         return reached
 
     def _update(
-        self, problem: InnerProblem, state: OptimizerState, gradient: Tensor, step: int
+        self, problem: InnerProblem, state: OptimizerState, gradient: Tensor, step: Step
     ) -> tuple[OptimizerState, dict[str, Tensor]]:
         """State after clip and update, with a graph, and the tables of that step as leaves of the graph."""
         now = {name: table.detach().requires_grad_() for name, table in self._fixed.at(step).items()}

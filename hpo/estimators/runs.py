@@ -31,5 +31,5 @@ def final_losses(
         own = draw.select(rows[chunk])
         trained = problem.train(points[chunk], own, on_step)
         with torch.no_grad():
-            losses.append(problem.validation_loss(trained.parameters, trained.loss, own))
+            losses.append(problem.validation_loss(trained.parameters, trained.loss, own).to(points.device))
     return diverged_to_infinity(torch.cat(losses), problem.ceiling)

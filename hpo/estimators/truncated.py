@@ -45,7 +45,7 @@ class Truncated:
             adjoint = pullback.through_step(problem, draw, states.pop(), step, adjoint)
             on_step(members)
         gradient = pullback.to_coordinates(leaf)
-        return Estimate(value, gradient, cost=float(members * (steps + 3 * (steps - first))))
+        return Estimate(value, gradient, cost=float(members * (steps + 3 * (steps - first)))).on(points.device)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """Steps of one member: those of the run, and those of the window once more."""

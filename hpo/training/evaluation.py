@@ -61,10 +61,12 @@ def judge(
             if with_test is not None:
                 tests.append(problem.evaluate(trained.parameters, trained.loss, with_test))
     shape = (len(points), len(seeds))
-    losses, accuracies = (torch.cat(column).double().view(shape) for column in zip(*parts, strict=True))
+    losses, accuracies = (torch.cat(column).to(points.device).double().view(shape) for column in zip(*parts, strict=True))
     if not tests:
         return Judged(diverged_to_infinity(losses), accuracies, None, None)
-    test_losses, test_accuracies = (torch.cat(column).double().view(shape) for column in zip(*tests, strict=True))
+    test_losses, test_accuracies = (
+        torch.cat(column).to(points.device).double().view(shape) for column in zip(*tests, strict=True)
+    )
     return Judged(diverged_to_infinity(losses), accuracies, diverged_to_infinity(test_losses), test_accuracies)
 
 
