@@ -76,6 +76,13 @@ def load_state(files: dict[str, bytes], spec: JobSpec) -> StudyState:
     if numbers["spec_sha256"] != spec_sha256(spec):
         raise InvalidData("the saved state belongs to another spec", "a changed spec is a job of its own: submit it anew")
     said = numbers["readings"]
-    readings = Readings(**{**said, "profile": tuple(said["profile"]), "early": EarlyStopped(**said.get("early", {}))})
+    readings = Readings(
+        **{
+            **said,
+            "profile": tuple(said["profile"]),
+            "direction": tuple(said.get("direction", ())),
+            "early": EarlyStopped(**said.get("early", {})),
+        }
+    )
     search = None if numbers["search"] is None else (tensors, numbers["search"])
     return StudyState(numbers["outer_step"], search, readings, numbers["spent"], numbers["wall_seconds"])

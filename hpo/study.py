@@ -17,6 +17,7 @@ from hpo.evidence.gather import gather
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.registry import build as build_model
 from hpo.families.registry import family
+from hpo.footprint.budget import SMOOTHNESS_RUNS
 from hpo.footprint.memory import MOST_PLAIN_MEMBERS, plain_members
 from hpo.footprint.sizes import Sizes
 from hpo.layout import Layout
@@ -34,11 +35,14 @@ from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
 from hpo.training.problem import InnerProblem, with_buffers_on
 from hpo.training.scales import check_beginning, divergence_explained
+from hpo.training.smoothness import smoothness
 from hpo.training.space import Space
 from windtunnel.types import CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
 from windtunnel.types.results import CertifiedPoint
 
 GIBIBYTE = 2**30
+SMOOTHNESS_MOVE = 0.1
+"""Length of one move of the smoothness, in unconstrained units over all coordinates."""
 SCOUTED_RUNS = 40
 """Full runs that a scout takes, by which the progress of what comes before it is told; a rough guess is enough."""
 
@@ -143,7 +147,9 @@ class Study:
     def _finish(self) -> TuneResult:
         points = self._search.candidates()
         count = self.spec.outer.finish_seeds
-        work = len(points) * count * self.spec.inner.steps
+        direction = self._search.readings.direction
+        smoothing = SMOOTHNESS_RUNS * self.spec.inner.steps if direction else 0
+        work = len(points) * count * self.spec.inner.steps + smoothing
         answer = self._search.answer()
         concluding = 0 if answer is None else conclusion_work(answer, count)
         self.account.enter("finish", self.outer_step - 1, work + concluding)
@@ -156,6 +162,10 @@ class Study:
         self.account.spend(work + concluding)
         best = winner(judged)
         values = self.space.as_dict(points[best])
+        smooth = None
+        if direction:
+            along, seed = torch.tensor(direction, dtype=torch.float64), self.problem.draw(seeds[:1])
+            smooth = smoothness(self.problem, points[best], along, SMOOTHNESS_MOVE, seed, self.account.step)
         evidence = gather(
             self.spec,
             self.problem,
@@ -177,7 +187,7 @@ class Study:
             constant=constant_answer(self.spec.info, self.data),
             schedule=schedule_curve(self.spec, self.space, points[0], points[best]),
             estimator=self.choice,
-            chaos=self._search.readings.chaos(),
+            chaos=self._search.readings.chaos(smooth),
             certificate=certificate(self.estimator, certified) if certified else None,
             cost=Cost(
                 run_equivalents=self.account.run_equivalents,

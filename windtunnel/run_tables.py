@@ -45,6 +45,8 @@ ALIASES: dict[str, ColumnName] = {
     "training_flop": "compute",
     "training_flops": "compute",
     "b_crit": "critical_batch",
+    "u": "unique_tokens",
+    "distinct_tokens": "unique_tokens",
     "run_id": "run",
     "run_name": "run",
 }

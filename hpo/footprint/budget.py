@@ -81,6 +81,8 @@ CERTIFIED_WIDTHS = (1.6e-5, 4e-6, 1e-6)
 """Half widths that the certificate's differences begin with, in unconstrained units."""
 CERTIFYING_RUNS = 2 * len(CERTIFIED_WIDTHS)
 """Runs that the certificate trains as one computation: one to either side at each width."""
+SMOOTHNESS_RUNS = 3
+"""Runs on a line that measure how smoothly training answers to the hyperparameters, once a job."""
 
 
 def short_steps(steps: int) -> int:

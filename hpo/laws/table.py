@@ -8,6 +8,7 @@ from hpo.laws.batches import critical_batches_of
 from hpo.laws.forms import Array
 from hpo.laws.published import CriticalBatch
 from hpo.laws.refusals import LawRefused, check_warmup
+from hpo.laws.repeating import repeated_tokens
 from windtunnel.types.laws import LawColumns, LawName
 
 LEAST_MODELS = 3
@@ -53,6 +54,10 @@ def run_table(given: LawColumns, warmup_steps: int) -> RunTable:
     if "compute" not in columns and {"parameters", "tokens"} <= set(columns):
         columns["compute"] = 6 * columns["parameters"] * columns["tokens"]
         table.derived.append("compute = 6 * parameters * tokens, without attention's context term")
+    if {"tokens", "unique_tokens"} <= set(columns):
+        # Compute was spent on every token, repeated or not: it is derived before.
+        columns["tokens"], said = repeated_tokens(columns["tokens"], columns["unique_tokens"])
+        table.derived += [said] if said else []
     return table
 
 

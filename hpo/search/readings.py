@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.protocol import Estimate
+from hpo.training.smoothness import Smoothness
 from windtunnel.types.results import ChaosReading, EarlyStopping
 
 PARTS = 20
@@ -83,6 +84,8 @@ class Readings:
     exponents: int = 0
     exponent: float = 0.0
     profile: tuple[float, ...] = ()
+    direction: tuple[float, ...] = ()
+    """Last mean hypergradient, one number a coordinate; empty before the first."""
 
     def dropping(self, members: int) -> "Readings":
         """A copy with ``members`` more diverged members."""
@@ -92,12 +95,13 @@ class Readings:
         """A copy with the early stopping of one more outer step added."""
         return replace(self, early=self.early + early)
 
-    def adding(self, chaos: Chaos | None) -> "Readings":
-        """A copy with the chaos of one more outer step added; unchanged for None."""
+    def adding(self, chaos: Chaos | None, gradient: Tensor | None = None) -> "Readings":
+        """A copy with the chaos of one more outer step added, and its mean hypergradient [k] kept; unchanged for None."""
         if chaos is None:
             return self
         found = replace(
             self,
+            direction=self.direction if gradient is None else tuple(gradient.tolist()),
             readings=self.readings + 1,
             bounded_share=self.bounded_share + chaos.bounded_share,
             mean_scale=self.mean_scale + chaos.mean_scale,
@@ -121,8 +125,8 @@ class Readings:
             saved_run_equivalents=early.steps / steps,
         )
 
-    def chaos(self) -> ChaosReading | None:
-        """Mean chaos over outer steps, as a wire type; None if no step had a bounded adjoint."""
+    def chaos(self, smooth: Smoothness | None = None) -> ChaosReading | None:
+        """Mean chaos over outer steps, as a wire type, with the smoothness measured; None if no adjoint was bounded."""
         if self.readings == 0:
             return None
         return ChaosReading(
@@ -130,4 +134,6 @@ class Readings:
             mean_scale=self.mean_scale / self.readings,
             growth_exponent=self.exponent / self.exponents if self.exponents else None,
             bounded_profile=tuple(share / self.readings for share in self.profile),
+            curvature=None if smooth is None else smooth.curvature,
+            sign_agreement=None if smooth is None else smooth.agreement,
         )

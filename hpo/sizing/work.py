@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from hpo.estimators.facts.registry import response_facts
+from hpo.estimators.facts.registry import facts, response_facts
 from hpo.footprint.budget import (
     CERTIFIED_STEPS,
     GRADIENT_SEEDS,
@@ -14,6 +14,7 @@ from hpo.footprint.budget import (
     RACERS,
     SCOUT_FULL_RUNS,
     SCOUT_POINTS,
+    SMOOTHNESS_RUNS,
     STARTS_SPREAD,
     SWEEP,
     SWEEP_FINALISTS,
@@ -36,6 +37,8 @@ LAST_CANDIDATES = 5
 point."""
 CERTIFIED, CERTIFYING = 2, 20
 """Certificate: number of points, and of short runs at each, typically."""
+UNBOUNDED = ("none", "exact")
+"""Adjoints without a chaos reading."""
 RESPONDING = 8
 """Certificate of a best response: cost in short runs of one run and of losses beside its end."""
 
@@ -71,7 +74,8 @@ def phases(sizes: Sizes, limit: int) -> list[Phase]:
         share = min(1.0, left / tune.gradient_evaluations)
         tune = Phase("tune", tune.plain * share, tune.differentiated * share)
     found = [scout, tune]
-    found.append(Phase("finish", _finish(sizes)))
+    smoothing = 0 if facts(spec.method.estimator).adjoint(spec) in UNBOUNDED else SMOOTHNESS_RUNS * steps
+    found.append(Phase("finish", _finish(sizes) + smoothing))
     short = min(steps, CERTIFIED_STEPS)
     runs = (0 if spec.method.info.is_best_response else CERTIFYING + 5) + (RESPONDING if spec.method.response else 0)
     found.append(Phase("certify", CERTIFIED * DOUBLE * runs * short))

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hpo.footprint.budget import SMOOTHNESS_RUNS
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
-
-RUNS = 3
-"""Training runs of one measurement."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ def smoothness(
     if not (size > 0 and size.isfinite()):
         return None
     unit = (direction / size).to(point)
-    offsets = torch.arange(RUNS, dtype=point.dtype, device=point.device) * length
-    own = draw.select([0] * RUNS)
+    offsets = torch.arange(SMOOTHNESS_RUNS, dtype=point.dtype, device=point.device) * length
+    own = draw.select([0] * SMOOTHNESS_RUNS)
     trained = problem.train(point + offsets[:, None] * unit, own, on_step)
     losses = problem.validation_loss(trained.parameters, trained.loss, own).double()
     first, second = trained.parameters.double().diff(dim=0)

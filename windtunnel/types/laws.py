@@ -28,7 +28,16 @@ MOST_TO_LEAST: tuple[LawName, ...] = (
 )
 """Laws of the loss, sorted by how much of a run they use: the ones that use most come first."""
 ColumnName = Literal[
-    "parameters", "tokens", "loss", "batch_size", "steps", "compute", "critical_batch", "warmup_steps", "run"
+    "parameters",
+    "tokens",
+    "loss",
+    "batch_size",
+    "steps",
+    "compute",
+    "critical_batch",
+    "warmup_steps",
+    "unique_tokens",
+    "run",
 ]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 MAX_ROWS = 200_000
@@ -44,6 +53,7 @@ UNITS: dict[ColumnName, str] = {
     "compute": "C, floating-point operations",
     "critical_batch": "B_crit, tokens",
     "warmup_steps": "updates of the warmup",
+    "unique_tokens": "U, distinct tokens of the training data",
     "run": "name or number that the points of one training run share",
 }
 
@@ -59,6 +69,11 @@ class LawColumns(Request):
     compute: list[float] | None = Field(None, description="C: floating-point operations; 6 N D where left out.")
     critical_batch: list[float] | None = Field(None, description="B_crit: measured critical batch size, tokens.")
     warmup_steps: list[float] | None = Field(None, description="Updates of the warmup; a row within it is refused.")
+    unique_tokens: list[float] | None = Field(
+        None,
+        description="U: distinct tokens of the training data. Tokens beyond them are repeats, and count for what they are "
+        "worth in fresh ones. Default: no token is repeated.",
+    )
     run: list[str | float] | None = Field(
         None,
         description="Name or number that the rows of one training run share: their errors are taken as one draw. Default: "

@@ -131,7 +131,9 @@ class Descent:
             context.problem, context.estimator, self.active, seeds, outer_step, context.population, context.account
         )
         self.active, self._leader = done.active, done.leader.number
-        self.readings = self.readings.dropping(done.diverged).adding(done.move.chaos).stopping(done.early)
+        self.readings = (
+            self.readings.dropping(done.diverged).adding(done.move.chaos, done.move.gradient).stopping(done.early)
+        )
         reason = "; ".join(done.dropped) or None
         after = done.leader.state.point
         return self._report(outer_step, done.before, after, done.move, done.diverged, done.early, reason)

@@ -211,7 +211,7 @@ class Portfolio:
         full.dropped = self.short.dropped = 0
         early, full.early = full.early, NOTHING_STOPPED
         stops = full.early_stopping
-        self.readings = self.readings.dropping(dropped).adding(pull.chaos).stopping(early)
+        self.readings = self.readings.dropping(dropped).adding(pull.chaos, pull.gradient).stopping(early)
         mean, stderr, survivors = mean_and_stderr(full.seen.known(full.incumbent))
         gradient = {} if pull.gradient is None else dict(zip(space.labels, pull.gradient.tolist(), strict=True))
         chaos = pull.chaos
