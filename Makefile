@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint client serve docs reference bench laws peers anytime best-response soak abuse fleet screenshots system clean help
+.PHONY: demo test lint gpu client serve docs reference bench laws peers anytime best-response soak abuse fleet screenshots system clean help
 
 help:
 	@echo "make demo   tune a real job on digits, transfer it to width 1024, check it there, write a report"
@@ -22,6 +22,7 @@ help:
 	@echo "make abuse  large bodies, half-sent requests, races and more against a real server, beside a caller who behaves (a minute)"
 	@echo "make screenshots  the pictures of the status page in docs/images/, from real jobs (2 minutes)"
 	@echo "make fleet  rates and latencies of submitting, ringing, claiming and recovering (5 minutes)"
+	@echo "make gpu    on a machine with a GPU: the tests that need one, then measurements as JSON rows in gpu.jsonl"
 	@echo "make anytime  tuning beside other tuners at equal cost (hours; goes on where it stopped)"
 
 # What it takes to run: service, workers, client.
@@ -102,6 +103,11 @@ WORKERS ?= 1
 anytime: $(PEERS)/.installed $(VENV)/.dev
 	$(PEERS)/bin/python -m benchmarks.anytime --workers $(WORKERS)
 	$(BIN)/python -m benchmarks.anytime.figure
+
+gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/gpu tests/hpo/test_devices.py -n 0 -q
+	$(BIN)/python -m benchmarks.gpu > gpu.jsonl
+	cat gpu.jsonl
 
 best-response: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.best_response
