@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hpo.errors import Refused
 from hpo.estimators.protocol import Estimate, ReverseMode, refuse_what_it_cannot, refuse_without_derivative
+from hpo.families.proxy import places
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 
@@ -84,7 +85,9 @@ class Unrolled(ReverseMode):
 def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module, list[dict[str, Any]]]:
     """Module with those weights, and one parameter group for each tensor, in the layout's order."""
     model = problem.build_module().to(problem.dtype)
-    model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)))
+    held = places(model)
+    weights = zip(problem.layout.names, initial, strict=True)
+    model.load_state_dict({place: value for name, value in weights for place in held[name]})
     named = dict(model.named_parameters())
     return model, [{"params": [named[name]]} for name in problem.layout.names]
 

@@ -14,9 +14,7 @@ def spec(model: dict[str, Any], **fields: Any) -> JobSpec:
     return JobSpec.model_validate({"task": "python-text", "model": SMALL | model} | fields)
 
 
-@pytest.mark.parametrize(
-    "model", [{}, {"gqa_ratio": 2, "norm_gains": True, "qk_norm": True}], ids=["plain", "grouped, gains"]
-)
+@pytest.mark.parametrize("model", [{}, {"gqa_ratio": 2, "norm_gains": True, "tied_embeddings": True}], ids=["plain", "all"])
 def test_it_passes_under_mup_and_fails_under_standard_parametrization(model: dict[str, Any]) -> None:
     """Widths are large against the tokens of the batch, or updates of queries, coherent over tokens, still fall."""
     mup = coordinate_check(spec(model), {}, [96, 192, 384])
