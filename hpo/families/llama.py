@@ -118,7 +118,7 @@ class Llama(Proxy):
         ValueError: the width cuts a head or a group of heads.
     """
 
-    dials = ("attention_multiplier", "dropout", "input_noise")
+    dials: tuple[str, ...] = ("attention_multiplier", "dropout", "input_noise")
 
     def __init__(
         self,

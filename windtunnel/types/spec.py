@@ -1,6 +1,6 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -224,7 +224,8 @@ class JobSpec(OfTask, Request):
         if self.model.ties:
             self._check_ties(searched)
         check_regularisers(task, self.model, self.regularization, searched)
-        keys = {"mixture_weight": task.sources, "knot": self.knot_keys, **dict.fromkeys(LAYERED, self.model.layers)}
+        by_layer: dict[str, Sequence[str]] = {name: self.model.layers for name in LAYERED}
+        keys = {"mixture_weight": task.sources, "knot": self.knot_keys, **by_layer}
         check_initial(self.initial, self.search, keys)
         check_best_response(self.method, self.outer, names, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
