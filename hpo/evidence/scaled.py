@@ -58,7 +58,7 @@ class ScaledProblem(InnerProblem):
         scaled = [std * ratio for std, ratio in zip(stds, self.ratios["init_std"], strict=True)]
         super().__init__(wide, Layout(target), scaled, space, data, dtype)
         if "l2" in self.regularisers:
-            self.regularisers["l2"] = self.regularisers["l2"] * self._row("l2")
+            self.regularisers["l2"] = self.regularisers["l2"] * self._row("l2").to(self.device)
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Coefficients of members at points [members, 2]: ln of the factors on learning rates and on decays."""
@@ -79,14 +79,15 @@ class ScaledProblem(InnerProblem):
         def scaled(tables: Tables) -> dict[str, Tensor]:
             return {name: table * factors[name] if name in factors else table for name, table in tables.items()}
 
-        return Coefficients(found.initial, scaled(found.loss), scaled(found.update), scaled(found.scheduled))
+        groups = found.initial, scaled(found.loss), scaled(found.update), scaled(found.scheduled)
+        return Coefficients(*groups).on(self.device)
 
     def plain_dials(self, loss: Tables, members: int) -> dict[str, Tensor]:
         """Dials with the factor of this width on the outputs of an embedding that is the readout, too."""
         found = super().plain_dials(loss, members)
         (ratio,) = set(self.ratios["readout_multiplier"]) - {1.0} or {1.0}
         if ratio != 1:
-            alpha = found.get("output_multiplier", torch.ones(members, dtype=self.dtype))
+            alpha = found.get("output_multiplier", torch.ones(members, dtype=self.dtype, device=self.device))
             found["output_multiplier"] = alpha * ratio
         return found
 

@@ -222,10 +222,10 @@ class JobSpec(OfTask, Request):
             self._check_search_item(index, item, task)
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
         if self.model.ties:
-            self._check_ties(searched)
+            self._check_ties()
         check_regularisers(task, self.model, self.regularization, searched)
-        by_layer: dict[str, Sequence[str]] = {name: self.model.layers for name in LAYERED}
-        keys = {"mixture_weight": task.sources, "knot": self.knot_keys, **by_layer}
+        keys: dict[str, Sequence[str]] = dict.fromkeys(map(str, LAYERED), self.model.layers)
+        keys |= {"mixture_weight": task.sources, "knot": self.knot_keys}
         check_initial(self.initial, self.search, keys)
         check_best_response(self.method, self.outer, names, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
@@ -278,11 +278,12 @@ class JobSpec(OfTask, Request):
         moving = [max(line) for label, line in terms.schedule.items() if label.partition(".")[0] == "l2"]
         return None if self.start_value("l2") is None else max([terms.l2, *moving])
 
-    def _check_ties(self, searched: Mapping[str, str]) -> None:
+    def _check_ties(self) -> None:
         """Refuse what an embedding that is the readout, too, cannot have."""
-        if "embedding_multiplier" in searched:
+        names: list[str] = [item.name for item in self.search]
+        if "embedding_multiplier" in names:
             raise misfit(
-                searched["embedding_multiplier"],
+                f"/search/{names.index('embedding_multiplier')}/name",
                 "embedding_multiplier would act on the readout, too, for model.tied_embeddings is true; leave it out",
                 "embedding_multiplier",
             )
