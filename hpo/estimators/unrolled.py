@@ -95,7 +95,7 @@ def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module
             path, _, attribute = place.rpartition(".")
             setattr(model.get_submodule(path), attribute, weight)
     named = dict(model.named_parameters())
-    return model, [{"params": [named[name]]} for name in problem.layout.names]
+    return model, [{"params": [named[fact.name]], "role": fact.role} for fact in problem.layout.tensors]
 
 
 def _settings(tables: Coefficients, step: Step, problem: InnerProblem) -> dict[str, list[Any]]:
