@@ -12,7 +12,7 @@ from hpo.families.dials import NO_NOISE
 from hpo.layout import Layout
 from hpo.seeding import Stream, generator_of
 from hpo.training.coefficients import Tables
-from hpo.training.problem import DIALS, InnerProblem, with_buffers_on
+from hpo.training.problem import InnerProblem, with_buffers_on
 from windtunnel.types import TensorFacts
 
 
@@ -96,7 +96,7 @@ class ResponseNetwork:
     ) -> Tensor:
         """Outputs of every member under the tables of the loss, with multipliers and dials."""
         own = self.problem.multiplied(weights, loss)
-        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS if name in loss}
+        dials = self.problem.dials(loss, len(moved))
         return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, noise)
 
     def plain_outputs(
@@ -104,7 +104,7 @@ class ResponseNetwork:
     ) -> Tensor:
         """Outputs of every member without regularisers, as a validation loss needs them."""
         own = self.problem.multiplied(weights, loss)
-        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS[:1] if name in loss}
+        dials = self.problem.plain_dials(loss, len(moved))
         return self.outputs(own, self._multiplied(response, loss), moved, inputs, dials, NO_NOISE)
 
     def _multiplied(self, response: Sequence[Tensor], loss: Tables) -> list[Tensor]:

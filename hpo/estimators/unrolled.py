@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hpo.errors import Refused
 from hpo.estimators.protocol import Estimate, ReverseMode, refuse_what_it_cannot, refuse_without_derivative
+from hpo.families.proxy import places
 from hpo.noise import Step
 from hpo.training.coefficients import Coefficients, row_of
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent, with_buffers_on
@@ -87,7 +88,12 @@ class Unrolled(ReverseMode):
 def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module, list[dict[str, Any]]]:
     """Module with those weights, and one parameter group for each tensor, in the layout's order."""
     model = with_buffers_on(problem.build_module().to(problem.dtype), problem.device)
-    model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)), assign=True)
+    held = places(model)
+    for name, value in zip(problem.layout.names, initial, strict=True):
+        weight = nn.Parameter(value)
+        for place in held[name]:
+            path, _, attribute = place.rpartition(".")
+            setattr(model.get_submodule(path), attribute, weight)
     named = dict(model.named_parameters())
     return model, [{"params": [named[fact.name]], "role": fact.role} for fact in problem.layout.tensors]
 

@@ -30,6 +30,7 @@ from hpo.footprint.sizes import Sizes as JobSizes
 from hpo.tasks import TaskData, data_of
 from hpo.training.problem import OnStep, silent
 from windtunnel.types import CoordinateCheck, JobSpec
+from windtunnel.types.hyperparameters import LAYER_FACTORS
 from windtunnel.types.results import CoordinateQuantity, CoordinateSlope, TensorFacts
 
 READOUT = "readout"
@@ -193,5 +194,5 @@ def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int)
 
 
 def _kept(hyperparameters: Mapping[str, float]) -> dict[str, float]:
-    replaced = ("learning_rate", "weight_decay", "l2")
+    replaced = ("learning_rate", "weight_decay", "l2", *LAYER_FACTORS.values())
     return {label: value for label, value in hyperparameters.items() if label.partition(".")[0] not in replaced}

@@ -82,6 +82,15 @@ class ScaledProblem(InnerProblem):
         groups = found.initial, scaled(found.loss), scaled(found.update), scaled(found.scheduled)
         return Coefficients(*groups).on(self.device)
 
+    def plain_dials(self, loss: Tables, members: int) -> dict[str, Tensor]:
+        """Dials with the factor of this width on the outputs of an embedding that is the readout, too."""
+        found = super().plain_dials(loss, members)
+        (ratio,) = set(self.ratios["readout_multiplier"]) - {1.0} or {1.0}
+        if ratio != 1:
+            alpha = found.get("output_multiplier", torch.ones(members, dtype=self.dtype, device=self.device))
+            found["output_multiplier"] = alpha * ratio
+        return found
+
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
         """Parameters as the forward pass uses them, with the forward multipliers of this width."""
         found = super().multiplied(tensors, loss)
@@ -93,7 +102,7 @@ class ScaledProblem(InnerProblem):
         return torch.tensor(self.ratios[quantity], dtype=self.dtype)[None]
 
 
-CARRIED = ("init_std", "learning_rate", "weight_decay", "eps", "l2", "multiplier")
+CARRIED = ("init_std", "learning_rate", "weight_decay", "eps", "l2", "multiplier", "readout_multiplier")
 
 
 def _ratios(quantity: str, pairs: Sequence[tuple[TensorRow, TensorRow]]) -> list[float]:

@@ -102,7 +102,8 @@ class Llama(Proxy):
 
     Logits of attention are multiplier * q.k / d_head. With ``qk_norm`` they are multiplier * q.k / sqrt(d_head): normalised
     queries and keys have a product of at most d_head however long they are trained, and over d_head attention could not
-    choose. Dropout acts on what attention and MLP add to the residual stream, input noise on the embeddings.
+    choose. Where embedding and readout are tied, the output multiplier is a dial. Dropout acts on what attention and MLP
+    add to the residual stream, input noise on the embeddings.
 
     Args:
         context: tokens of one example, at most.
@@ -117,7 +118,7 @@ class Llama(Proxy):
         ValueError: the width cuts a head or a group of heads.
     """
 
-    dials = ("attention_multiplier", "dropout", "input_noise")
+    dials: tuple[str, ...] = ("attention_multiplier", "dropout", "input_noise")
 
     def __init__(
         self,
@@ -136,6 +137,9 @@ class Llama(Proxy):
         self.blocks = nn.ModuleList(Block(width, d_head, options) for _ in range(depth))
         self.norm = Norm(width, gain=options.norm_gains)
         self.readout = nn.Linear(width, classes, bias=False)
+        if options.tied_embeddings:
+            self.readout.weight = self.token_embedding.weight
+            self.dials = (*self.dials, "output_multiplier")
         self.activation = ACTIVATIONS[activation]
 
     def compute(self, inputs: Tensor, dials: Dials, noise: Noise, record: Record) -> Tensor:
@@ -151,7 +155,10 @@ class Llama(Proxy):
             hidden = hidden + dropped(branch, index, f"{place}.attention", dials, noise)
             branch = self._mlp(block, place, hidden, record)
             hidden = hidden + dropped(branch, index, f"{place}.mlp", dials, noise)
-        logits: Tensor = self.readout(self._normal(self.norm, "norm", hidden, record))
+        normal = self._normal(self.norm, "norm", hidden, record)
+        if "output_multiplier" in dials:
+            normal = normal * dials["output_multiplier"]
+        logits: Tensor = self.readout(normal)
         return logits
 
     def _attention(

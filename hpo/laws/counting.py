@@ -67,12 +67,13 @@ def counted(
         traced: whether operations were counted from a pass, attention's included.
     """
     sizes = {fact.name: prod(fact.shape) for fact in tensors}
+    read_out = readout | {fact.name for fact in tensors if fact.tied}
     roles: Counter[str] = Counter()
     for fact in tensors:
         roles[fact.role] += sizes[fact.name]
     total, embedded, out = (sum(sizes[name] for name in names) for names in (sizes, looked_up, readout))
     rest = total - embedded - out
-    matrices = sum(sizes[fact.name] for fact in tensors if fact.name in readout and len(fact.shape) > 1)
+    matrices = sum(sizes[fact.name] for fact in tensors if fact.name in read_out and len(fact.shape) > 1)
     return ModelCount(
         parameters=total,
         embedding=embedded,

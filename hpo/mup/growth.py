@@ -113,6 +113,12 @@ def _last_alike(fact: TensorFacts, base: Sequence[TensorFacts]) -> str:
     return max(alike)[1] if alike else fact.name
 
 
+def layer_of(name: str) -> str | None:
+    """Name of the hidden layer or block that holds a tensor, such as ``blocks.3``; None outside of them."""
+    where = _place(name)
+    return None if where is None else f"{where[0]}.{where[1]}"
+
+
 def branch_part(name: str) -> BranchPart:
     """Place of a tensor in a residual block, by its name: ``blocks.3.mlp_out.weight`` is at the end of a branch."""
     where = _place(name)

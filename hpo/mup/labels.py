@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hpo.mup.resolve import ACTS, subjects
 from windtunnel.types import JobSpec, SearchItem, TensorFacts
+from windtunnel.types.hyperparameters import LAYERED
 
 
 def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> list[str]:
@@ -24,7 +25,8 @@ def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> lis
     subject = subjects(spec, item.name, tensors)
     match item.scope:
         case "global":
-            return [""] if subject or item.name not in ACTS else []
+            none = not subject and item.name in ACTS
+            return [] if none or (item.name in LAYERED and not spec.model.layers) else [""]
         case "role":
             return list(dict.fromkeys(tensor.part for tensor in subject))
         case "tensor":

@@ -2,8 +2,8 @@
 
 Labels: ``learning_rate`` (all tensors), ``learning_rate.hidden`` (a role), ``learning_rate.qkv`` (a group of a role),
 ``learning_rate.layers.1.weight`` (a tensor); every other hyperparameter with scopes has such labels too.
-``dropout.layers.1`` is the dropout of a hidden layer or block. The narrowest label wins. A tensor without a label takes the
-value of the spec.
+``dropout.layers.1`` is the dropout of a hidden layer or block, ``layer_learning_rate.blocks.1`` a factor on its rates.
+The narrowest label wins. A tensor without a label takes the value of the spec.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,9 +11,9 @@ from functools import partial
 from typing import Literal, get_args
 
 from hpo.errors import Refused
-from hpo.mup.growth import counterparts
-from hpo.mup.rules import base_init_std, multiplier_of, tensor_rules
-from windtunnel.types.hyperparameters import LAYERED, REGULARISERS, SCOPED, HyperparameterName
+from hpo.mup.growth import counterparts, growth_of, layer_of
+from hpo.mup.rules import base_init_std, multiplier_of, tensor_rules, tied_multiplier
+from windtunnel.types.hyperparameters import LAYER_FACTORS, LAYERED, REGULARISERS, SCOPED, HyperparameterName
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizers import OptimizerInfo
 from windtunnel.types.plans import PlanRegularization, TensorRow
@@ -24,8 +24,10 @@ ACTS: dict[str, Callable[[TensorFacts], bool]] = {
     "weight_decay": lambda fact: fact.decayed,
     "l2": lambda fact: fact.decayed,
     "init_scale": lambda fact: fact.random,
-    "output_multiplier": lambda fact: multiplier_of(fact) == "output_multiplier",
+    "output_multiplier": lambda fact: fact.tied or multiplier_of(fact) == "output_multiplier",
     "embedding_multiplier": lambda fact: multiplier_of(fact) == "embedding_multiplier",
+    "layer_learning_rate": lambda fact: layer_of(fact.name) is not None,
+    "layer_weight_decay": lambda fact: layer_of(fact.name) is not None and fact.decayed,
 }
 """Hyperparameter -> whether it acts on a tensor; those that are left out act on all. Decays of other tensors are 0."""
 
@@ -91,10 +93,21 @@ def resolve(
                 l2=_carried(penalty, penalty_rules[fact.name].weight_decay, optimizer, "an L2 penalty under", fact),
                 eps=base_value(spec, hyperparameters, "eps", source) * rule.eps if has_eps else None,
                 multiplier=rule.multiplier * _searched_multiplier(spec, hyperparameters, source),
+                readout_multiplier=_readout_multiplier(spec, hyperparameters, source, fact),
                 padding=fact.padding,
             )
         )
     return rows
+
+
+def _readout_multiplier(
+    spec: JobSpec, hyperparameters: Mapping[str, float], source: TensorFacts, fact: TensorFacts
+) -> float | None:
+    """Factor on the outputs of an embedding that is the readout, too, alpha included; None for other tensors."""
+    if not fact.tied:
+        return None
+    alpha = global_value(spec, hyperparameters, "output_multiplier") or 1.0
+    return alpha * tied_multiplier(spec.parametrization, spec.optimizer.info, growth_of(source, fact))
 
 
 def _searched_multiplier(spec: JobSpec, hyperparameters: Mapping[str, float], source: TensorFacts) -> float:
@@ -127,7 +140,7 @@ def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hyperp
     """Value of a hyperparameter with scopes for one tensor of the proxy.
 
     Weight decay and L2 of vectors, and of scalars that are no matrices, are 0: shrinking a bias or a gain regularises
-    nothing. An L2 that is switched off is 0.
+    nothing. An L2 that is switched off is 0. The factor of the tensor's layer is in it.
 
     Raises:
         ValueError: neither the hyperparameters nor the spec give a value.
@@ -141,7 +154,15 @@ def base_value(spec: JobSpec, hyperparameters: Mapping[str, float], name: Hyperp
         return 0.0
     if value is None:
         raise ValueError(f"{name} has no value: it is neither among the hyperparameters nor in the spec")
-    return value
+    return value * layer_factor(hyperparameters, name, fact)
+
+
+def layer_factor(hyperparameters: Mapping[str, float], name: HyperparameterName, fact: TensorFacts) -> float:
+    """Factor on a hyperparameter of a tensor that its hidden layer or block gives it; 1 where none is tuned."""
+    factor = LAYER_FACTORS.get(name)
+    if factor is None or not acts(factor, fact):
+        return 1.0
+    return hyperparameters.get(f"{factor}.{layer_of(fact.name)}", hyperparameters.get(factor, 1.0))
 
 
 def label_for(name: HyperparameterName, fact: TensorFacts, labels: Mapping[str, float]) -> str | None:

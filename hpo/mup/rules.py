@@ -29,7 +29,12 @@ Quantity = Literal["init_std", "learning_rate", "weight_decay", "eps", "multipli
 
 
 def multiplier_of(fact: TensorFacts) -> HyperparameterName | None:
-    """The searched multiplier that acts on a tensor: alpha on what makes the outputs, one on inputs; None: none does."""
+    """The searched multiplier that acts on a tensor: alpha on what makes the outputs, one on inputs; None: none does.
+
+    None does on an embedding that is tied to the readout: alpha multiplies the outputs themselves then.
+    """
+    if fact.tied:
+        return None
     if fact.makes_outputs:
         return "output_multiplier"
     return "embedding_multiplier" if fact.role == "input" else None
@@ -170,6 +175,29 @@ def tensor_rules(
             multiplier=rule.multiplier.at(growth),
         )
     return rules
+
+
+def tied_multiplier(parametrization: Parametrization, optimizer: OptimizerInfo, growth: Growth) -> float:
+    """Factor on the outputs of an embedding that is the readout, too; exactly 1 at the base size.
+
+    Its rates are those of role input. By abc-symmetry a readout is trained alike with its rate divided by theta (theta^2
+    where an update is proportional to the gradient) and its multiplier times theta: the theta that makes the two rates
+    equal gives the multiplier. Under muP both rates are the same law already, and the multiplier is the readout's own, 1/m.
+
+    Args:
+        parametrization: the table.
+        optimizer: the update rule.
+        growth: growth of the embedding, whose fan-out is the readout's fan-in.
+
+    Raises:
+        Refused: the theory has no law for the learning rate of this optimizer.
+    """
+    as_input, as_output = TABLES[parametrization]["input"], TABLES[parametrization]["output"]
+    inward, outward = Growth(fan_in=1.0, fan_out=growth.fan_out), Growth(fan_in=growth.fan_out, fan_out=1.0)
+    rules = [role_rule(parametrization, optimizer, "decoupled", role) for role in ("input", "output")]
+    ratio = rules[1].learning_rate.at(outward) / rules[0].learning_rate.at(inward)
+    theta = ratio if optimizer.normalises else sqrt(ratio)
+    return as_output.multiplier.at(outward) / as_input.multiplier.at(inward) * theta
 
 
 def _decay_factor(power: Power | None, growth: Growth) -> float | None:

@@ -13,7 +13,7 @@ from hpo.plans.premises import (
     depth_premise,
     penalty_formula,
 )
-from windtunnel.types.hyperparameters import HyperparameterName
+from windtunnel.types.hyperparameters import LAYER_FACTORS, HyperparameterName
 from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizers import BOUNDS
@@ -62,6 +62,16 @@ def assumptions(spec: JobSpec, values: Mapping[str, float], target: ModelSpec, s
         found.append(
             Assumption(quantity="dropout", value=None, formula="layers as in the proxy", assumption=CARRIED["dropout"])
         )
+    found += [
+        Assumption(
+            quantity=name,
+            value=None,
+            formula="layers as in the proxy, added ones as its last",
+            assumption="copied: how the layers of a deeper model differ is its own",
+        )
+        for name in LAYER_FACTORS.values()
+        if spec.searches(name)
+    ]
     if mixture_weights(spec, values):
         found.append(
             Assumption(
@@ -158,6 +168,10 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
     An exported torch file does all of this; a user's own model and training loop have to do it themselves.
     """
     terms, found = regularization(spec, values, target), []
+    if spec.model.ties:
+        found.append(
+            "The token embedding is the readout, too: multiply what goes into the readout by the row's readout_multiplier."
+        )
     attention = attention_multiplier(spec, values)
     if attention is not None:
         divisor = spec.model.logits_over

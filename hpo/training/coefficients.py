@@ -12,12 +12,13 @@ from torch import Tensor
 
 from hpo.devices import moved
 from hpo.layout import Layout
+from hpo.mup.growth import layer_of
 from hpo.mup.resolve import acts
 from hpo.noise import Step
 from hpo.schedules import multipliers
 from hpo.training.space import Space
 from windtunnel.types import HyperparameterName, JobSpec
-from windtunnel.types.hyperparameters import SCOPED
+from windtunnel.types.hyperparameters import LAYER_FACTORS, SCOPED
 
 Tables = Mapping[str, Tensor]
 
@@ -178,8 +179,23 @@ class _Values:
         return any(item.name == name and item.scope != "global" for item in self.space.hyperparameters)
 
     def per_tensor(self, name: HyperparameterName) -> Tensor:
-        """Value of a scoped hyperparameter for each tensor, [members, n]; 0 for tensors that it does not act on."""
-        return torch.stack([self._for_tensor(name, tensor) for tensor in range(len(self.layout.tensors))], dim=1)
+        """Value of a scoped hyperparameter for each tensor, [members, n]; 0 for tensors that it does not act on.
+
+        The factors of layers that are searched are in it.
+        """
+        found = torch.stack([self._for_tensor(name, tensor) for tensor in range(len(self.layout.tensors))], dim=1)
+        factor = LAYER_FACTORS.get(name)
+        return found if factor is None or not self.spec.searches(factor) else found * self._layer_factors(factor)
+
+    def _layer_factors(self, name: HyperparameterName) -> Tensor:
+        """Factor of each tensor's layer, [members, n]; 1 for tensors that it does not act on."""
+        by_layer = dict(zip(self.spec.model.layers, self.per_layer(name).unbind(dim=1), strict=True))
+        plain = torch.ones_like(self.values[:, 0])
+        facts = self.layout.tensors
+        return torch.stack(
+            [by_layer[str(layer_of(fact.name))] if acts(name, fact) else plain for fact in facts],
+            dim=1,
+        )
 
     def per_layer(self, name: HyperparameterName) -> Tensor:
         """Value of a hyperparameter for each hidden layer or block, [members, layers]."""

@@ -33,7 +33,9 @@ OnStep = Callable[[int], None]
 NOISY: tuple[HyperparameterName, ...] = ("dropout", "input_noise", "augmentation")
 """Regularisers that need random numbers at every step."""
 DIALS = ("attention_multiplier", *NOISY)
-"""Tables of the loss that act inside the model's forward pass."""
+"""Tables of the loss that act inside the model's forward pass, of every family."""
+PLAIN_DIALS = ("attention_multiplier", "output_multiplier")
+"""Multipliers that act there, of models that have them as dials."""
 
 
 def groups(members: int, together: int | None) -> list[slice]:
@@ -246,10 +248,17 @@ class InnerProblem:
             inputs: [members, batch, features], or [batch, features] for all members.
             noise: random numbers of the regularisers; None: regularisers are off.
         """
-        wanted: tuple[str, ...] = DIALS if noise is not None else DIALS[:1]
-        dials: dict[str, Tensor] = {name: loss[name] for name in wanted if name in loss}
+        dials = self.dials(loss, len(tensors[0])) if noise is not None else self.plain_dials(loss, len(tensors[0]))
         scaled, shared = self.multiplied(tensors, loss), inputs.dim() == 1 + len(self.examples.shape)
         return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
+
+    def dials(self, loss: Tables, members: int) -> dict[str, Tensor]:
+        """Tables of the loss that act inside the model's forward pass, each [members, ...]."""
+        return {name: loss[name] for name in NOISY if name in loss} | self.plain_dials(loss, members)
+
+    def plain_dials(self, loss: Tables, members: int) -> dict[str, Tensor]:  # noqa: ARG002 - for subclasses
+        """Multipliers among the dials, each [members], which stay where the regularisers are off."""
+        return {name: loss[name] for name in PLAIN_DIALS if name in loss and name in self.model.dials}
 
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
         """Parameters as the forward pass uses them: times the multiplier that acts on them, if it is searched."""
@@ -266,7 +275,7 @@ class InnerProblem:
         """
         if not self.by_hand:
             return None
-        dials: dict[str, Tensor] = {name: loss[name] for name in DIALS if name in loss}
+        dials = self.dials(loss, len(tensors[0]))
         return self.model.passes(self.multiplied(tensors, loss), inputs, dials, noise)
 
     def training_loss(self, tensors: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:

@@ -62,7 +62,7 @@ EXPLAINED = {
     "inner.batch_size": "examples in an update",
     "inner.seeds": "runs averaged at each point",
     "search.name": "a hyperparameter to tune",
-    "search.scope": "one value for all, for each role, for each tensor, or (dropout) for each layer",
+    "search.scope": "one value for all, for each role, for each tensor, or (dropout, factors) for each layer",
     "method.estimator": "how the hypergradient is computed",
     "outer.steps": "outer steps",
     "outer.scout": "sweep learning rates first",

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hpo.evidence.scaled import ScaledProblem
 from hpo.exports.models.llama import theirs
 from hpo.exports.models.registry import model_of
 from hpo.exports.models.source import model_source, multipliers_source
@@ -19,6 +20,7 @@ from hpo.families.llama import Llama, rotated, rotations
 from hpo.families.own.doubles import StayDouble
 from hpo.families.registry import build
 from hpo.mup.resolve import resolve
+from hpo.tasks import load
 from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, ModelSpec, TransferPlan
 from windtunnel.types.families import BlockOptions
@@ -32,7 +34,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gelu": {"activation": "gelu", "gqa_ratio": 4},
     "normalised heads": {"qk_norm": True, "gqa_ratio": 2},
     "normalised heads, gains": {"qk_norm": True, "norm_gains": True},
+    "tied": {"tied_embeddings": True, "gqa_ratio": 2},
 }
+READOUT = 0.75
+"""Output multiplier of plans; the tests' models that are not tied leave it out."""
 each_option = pytest.mark.parametrize("name", OPTIONS)
 
 
@@ -44,6 +49,7 @@ def plan_of_size(model: ModelSpec, attention: float | None = None) -> TransferPl
     """Plan at the proxy's own size, as far as sources of models look at it."""
     job = JobSpec.model_validate({"task": "python-text", "model": model.model_dump(exclude_none=True)})
     tensors = proxy_tensors(model, TASK)
+    rows = resolve(job, {"output_multiplier": READOUT}, tensors, tensors)
     return TransferPlan.model_construct(
         model=model,
         width=model.width,
@@ -52,7 +58,7 @@ def plan_of_size(model: ModelSpec, attention: float | None = None) -> TransferPl
         features=TASK.features,
         regularization=PlanRegularization(),
         attention_multiplier=attention,
-        tensors=resolve(job, {}, tensors, tensors),
+        tensors=[row if model.ties else row.model_copy(update={"multiplier": 1.0}) for row in rows],
         regulariser_schedule=None,
         task=TASK.name,
         kind=TASK.kind,
@@ -116,6 +122,7 @@ def test_the_library_twin_has_its_logits_and_gradients(
             parameter.copy_(values[path])
             their.get_parameter(theirs(path)).copy_(values[path])
     dials = {} if attention is None else {"attention_multiplier": torch.tensor(attention, dtype=dtype)}
+    dials |= {"output_multiplier": torch.tensor(READOUT, dtype=dtype)} if model.ties else {}
     mine, own = logits_and_gradients(ours, lambda module, tokens: module(tokens, dials), dtype)
     if dtype == torch.float64:
         # The library's norms and rotations compute in float32 whatever they are given.
@@ -141,10 +148,11 @@ def test_its_source_and_its_facts_are_those_of_its_module(name: str) -> None:
     file = executed(model_source(plan))["build_model"]()
     assert [(path, list(value.shape)) for path, value in file.named_parameters()] == expected
     values = weights(model, torch.float32)
-    file.load_state_dict(values)
-    ours.load_state_dict(values)
+    file.load_state_dict(values, strict=not model.ties)
+    ours.load_state_dict(values, strict=not model.ties)
     tokens = torch.arange(24).view(2, 12) % TASK.classes
     dials = {"attention_multiplier": torch.tensor(1.7)}
+    dials |= {"output_multiplier": torch.tensor(READOUT)} if model.ties else {}
     torch.testing.assert_close(file(tokens), ours(tokens, dials), rtol=1e-4, atol=1e-5)
 
 
@@ -175,6 +183,34 @@ def test_query_heads_of_a_group_share_keys_and_values() -> None:
     torch.testing.assert_close(grouped(tokens), apart(tokens), rtol=1e-12, atol=1e-12)
 
 
+def test_a_tied_embedding_reads_out_with_alpha_over_m_wherever_it_is_computed() -> None:
+    """Row of the plan, and training at another width; tables that write the same limit differently agree."""
+    job = JobSpec.model_validate(
+        {
+            "task": "python-text",
+            "model": SMALL | {"tied_embeddings": True, "depth": 1},
+            "search": [{"name": "output_multiplier"}],
+        }
+    )
+    wide = job.model.model_copy(update={"width": 64})
+    base, target = (proxy_tensors(model, job.info) for model in (job.model, wide))
+    found = {}
+    for table in ("mup", "spectral", "standard"):
+        rows = resolve(job.model_copy(update={"parametrization": table}), {"output_multiplier": 3.0}, base, target)
+        (found[table],) = [row.readout_multiplier for row in rows if row.readout_multiplier is not None]
+        assert rows[0].init_std == 0.1 and rows[0].multiplier == 1.0
+    assert found == {"mup": 1.5, "spectral": 1.5, "standard": 3.0}
+    data = load(job.task)
+    problem = ScaledProblem(job, {"output_multiplier": 3.0}, 64, data, torch.float64)
+    tensors = [torch.full((1, *fact.shape), 0.1, dtype=torch.float64).cumsum(-1).sin() for fact in target]
+    loss = problem.coefficients(torch.zeros(1, 2)).loss
+    outputs = problem.outputs(tensors, loss, data.train.inputs[None, :2])
+    ours = build(wide, job.info).double()
+    ours.load_state_dict({fact.name: value[0] for fact, value in zip(target, tensors, strict=True)}, strict=False)
+    expected = ours(data.train.inputs[:2], {"output_multiplier": torch.tensor(1.5, dtype=torch.float64)})
+    torch.testing.assert_close(outputs[0], expected, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("width", "multiple", "units"), [(64, 8, 176), (4096, 256, 11008), (8192, 4096, 24576), (12, 1, 32)]
 )
@@ -198,3 +234,11 @@ def test_units_of_the_mlp_are_llamas(width: int, multiple: int, units: int) -> N
 def test_settings_that_fit_no_model_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ModelSpec.model_validate(fields)
+
+
+def test_what_a_tied_embedding_cannot_have_is_refused() -> None:
+    job: dict[str, Any] = {"task": "python-text", "model": SMALL | {"tied_embeddings": True}}
+    with pytest.raises(ValidationError, match="embedding_multiplier would act on the readout, too"):
+        JobSpec.model_validate(job | {"search": [{"name": "embedding_multiplier"}]})
+    with pytest.raises(ValidationError, match="two layers would share the embedding; allowed: false"):
+        JobSpec.model_validate(job | {"search": [{"name": "dropout"}], "method": {"estimator": "stn"}})

@@ -4,6 +4,7 @@ import pytest
 
 from hpo.errors import Refused
 from hpo.families.facts.mlp import mlp_tensors
+from hpo.families.facts.registry import proxy_tensors
 from hpo.families.facts.transformer import transformer_tensors
 from hpo.mup.resolve import base_value, check_labels, resolve
 from windtunnel.types import JobSpec, TensorRow
@@ -173,3 +174,22 @@ def test_an_l2_penalty_under_sgd_keeps_lr_times_lambda_and_inside_adam_stays_on_
     given = spec(regularization={"l2": 0.1})
     with pytest.raises(Refused, match="an L2 penalty under adamw has no rule"):
         resolve(given, {}, base, wide)
+
+
+def test_the_factor_of_a_layer_multiplies_what_its_tensors_have_and_added_layers_take_the_last_ones() -> None:
+    """Kind times depth: a rate for each kind of matrix, a factor for each block, at the proxy's size and beyond."""
+    job = JobSpec.model_validate(
+        {"task": "python-text", "model": {"family": "llama", "width": 32, "depth": 2}, "transfer": {"depth_rule": "copy"}}
+    )
+    base = proxy_tensors(job.model, job.info)
+    target = proxy_tensors(job.model.model_copy(update={"width": 64, "depth": 3}), job.info)
+    tuned = {"learning_rate": 0.01, "learning_rate.q": 0.02, "weight_decay": 0.1, "layer_weight_decay": 3.0}
+    factors = {"layer_learning_rate.blocks.0": 0.5, "layer_learning_rate.blocks.1": 4.0}
+    plain, scaled = ({row.name: row for row in resolve(job, values, base, target)} for values in (tuned, tuned | factors))
+    for name, row in scaled.items():
+        factor = {"blocks.0": 0.5, "blocks.1": 4.0, "blocks.2": 4.0}.get(name.rpartition(".")[0].rpartition(".")[0], 1.0)
+        assert row.learning_rate == pytest.approx(factor * plain[name].learning_rate, rel=1e-12)
+    assert plain["blocks.2.q.weight"].learning_rate == pytest.approx(0.02 / 2)
+    assert scaled["blocks.2.gate.weight"].learning_rate == pytest.approx(0.01 / 2 * 4)
+    assert scaled["blocks.0.q.weight"].weight_decay == pytest.approx(0.1 * 3 * 2)
+    assert scaled["token_embedding.weight"].weight_decay == pytest.approx(0.1)

@@ -68,7 +68,7 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
             "dropout has no layer 'layers.7'; allowed: layers.0, layers.1",
         ),
         ({"search": [{"name": "dropout", "scope": "role"}]}, "/scope", "dropout has no scope 'role'; it has global, layer"),
-        ({"search": [{"name": "l2", "scope": "layer"}]}, "/scope", "scope 'layer' is allowed for dropout only"),
+        ({"search": [{"name": "l2", "scope": "layer"}]}, "/scope", "scope 'layer' is allowed for dropout, layer_learning"),
         ({"search": [{"name": "momentum", "scope": "layer"}]}, "/scope", "momentum is global"),
         (
             {"task": "python-text", "search": [{"name": "augmentation"}]},

@@ -36,6 +36,8 @@ class BlockOptions:
     """Whether norms have gains that are trained."""
     qk_norm: bool = False
     """Whether queries and keys are normalised, head by head."""
+    tied_embeddings: bool = False
+    """Whether the token embedding is the readout, too."""
     rope_theta: float = 10_000.0
     """Base of the wavelengths by which positions turn queries and keys."""
 

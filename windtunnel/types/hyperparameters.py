@@ -7,6 +7,8 @@ Scope = Literal["global", "role", "tensor", "layer"]
 HyperparameterName = Literal[
     "learning_rate",
     "weight_decay",
+    "layer_learning_rate",
+    "layer_weight_decay",
     "momentum",
     "beta1",
     "beta2",
@@ -33,6 +35,8 @@ HyperparameterName = Literal[
 DEFAULT_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "learning_rate": (1e-5, 1.0),
     "weight_decay": (1e-5, 10.0),
+    "layer_learning_rate": (0.1, 10.0),
+    "layer_weight_decay": (0.1, 10.0),
     "momentum": (0.1, 0.999),
     "beta1": (0.1, 0.999),
     "beta2": (0.5, 0.99999),
@@ -60,6 +64,8 @@ DEFAULT_RANGES: dict[HyperparameterName, tuple[float, float]] = {
 HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
     "learning_rate": (1e-9, 100.0),
     "weight_decay": (1e-9, 1000.0),
+    "layer_learning_rate": (1e-3, 1e3),
+    "layer_weight_decay": (1e-3, 1e3),
     "momentum": (1e-4, 0.99999),
     "beta1": (1e-4, 0.99999),
     "beta2": (1e-4, 0.9999999),
@@ -87,7 +93,16 @@ HARD_RANGES: dict[HyperparameterName, tuple[float, float]] = {
 SCOPED: frozenset[HyperparameterName] = frozenset({"learning_rate", "weight_decay", "init_scale", "eps", "l2"})
 """Hyperparameters that may have a value for each role or tensor."""
 
-LAYERED: frozenset[HyperparameterName] = frozenset({"dropout"})
+LAYER_FACTORS: dict[HyperparameterName, HyperparameterName] = {
+    "learning_rate": "layer_learning_rate",
+    "weight_decay": "layer_weight_decay",
+}
+"""Hyperparameter of tensors -> factor on it for the tensors of hidden layers or blocks.
+
+With a value for each role and a factor for each block, a tensor's value is a product of two short vectors, kind times depth
+(Complete(d)P, arXiv:2512.22382)."""
+
+LAYERED: frozenset[HyperparameterName] = frozenset({"dropout", *LAYER_FACTORS.values()})
 """Hyperparameters that may have a value for each hidden layer or block of the model."""
 
 
@@ -99,7 +114,14 @@ def scopes_of(name: HyperparameterName) -> tuple[Scope, ...]:
 
 
 MULTIPLIERS: frozenset[HyperparameterName] = frozenset(
-    {"init_scale", "output_multiplier", "embedding_multiplier", "attention_multiplier", "mixture_weight"}
+    {
+        "init_scale",
+        "output_multiplier",
+        "embedding_multiplier",
+        "attention_multiplier",
+        "mixture_weight",
+        *LAYER_FACTORS.values(),
+    }
 )
 """Hyperparameters that are factors: 1 where they are not searched."""
 
@@ -123,6 +145,8 @@ Bijection = Literal["log", "logit", "complement_logit"]
 BIJECTIONS: dict[HyperparameterName, Bijection] = {
     "learning_rate": "log",
     "weight_decay": "log",
+    "layer_learning_rate": "log",
+    "layer_weight_decay": "log",
     "momentum": "complement_logit",
     "beta1": "complement_logit",
     "beta2": "complement_logit",

@@ -53,6 +53,11 @@ class ModelSpec(Request):
         exclude_if=is_none,
         description=f"Whether queries and keys are normalised, head by head. Default: false. {_ONLY}",
     )
+    tied_embeddings: bool | None = Field(
+        None,
+        exclude_if=is_none,
+        description=f"Whether the token embedding is the readout, too. Default: false. {_ONLY}",
+    )
     rope_theta: float | None = Field(
         None,
         gt=1,
@@ -105,6 +110,11 @@ class ModelSpec(Request):
     def info(self) -> FamilyInfo:
         """Record of its family."""
         return FAMILIES[self.family]
+
+    @property
+    def ties(self) -> bool:
+        """Whether its embedding is its readout, too."""
+        return self.info.options is not None and self.options.tied_embeddings
 
     @property
     def head(self) -> int:

@@ -45,6 +45,8 @@ class TensorRow(Response):
     """Epsilon of the update; None for an optimizer without eps, and for a matrix under Muon."""
     multiplier: float
     """Forward multiplier: the forward pass uses multiplier * tensor."""
+    readout_multiplier: float | None = Field(None, exclude_if=is_none)
+    """Factor on the outputs of an embedding that is the readout, too, alpha included; None: it is not."""
     padding: int | None = Field(None, exclude_if=is_none)
     """Row of an embedding that starts at 0 and stays there, its ``padding_idx``; None: no row does."""
 

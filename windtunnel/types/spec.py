@@ -1,6 +1,6 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -23,6 +23,7 @@ from windtunnel.types.datasets import is_dataset
 from windtunnel.types.hyperparameters import (
     DEFAULT_RANGES,
     HARD_RANGES,
+    LAYERED,
     MULTIPLIERS,
     REGULARISERS,
     HyperparameterName,
@@ -240,8 +241,11 @@ class JobSpec(OfTask, Request):
                 raise misfit(f"/search/{index}/name", f"{item.name} is searched twice; give it one item", item.name)
             self._check_search_item(index, item, task)
         searched = {item.name: f"/search/{index}/name" for index, item in enumerate(self.search)}
+        if self.model.ties:
+            self._check_ties()
         check_regularisers(task, self.model, self.regularization, searched)
-        keys = {"mixture_weight": task.sources, "knot": self.knot_keys, "dropout": self.model.layers}
+        keys: dict[str, Sequence[str]] = dict.fromkeys(map(str, LAYERED), self.model.layers)
+        keys |= {"mixture_weight": task.sources, "knot": self.knot_keys}
         check_initial(self.initial, self.search, keys)
         check_best_response(self.method, self.outer, names, self.inner.steps, self.regularization)
         if self.inner.batch_size > task.train_examples:
@@ -295,6 +299,23 @@ class JobSpec(OfTask, Request):
         terms = self.regularization
         moving = [max(line) for label, line in terms.schedule.items() if label.partition(".")[0] == "l2"]
         return None if self.start_value("l2") is None else max([terms.l2, *moving])
+
+    def _check_ties(self) -> None:
+        """Refuse what an embedding that is the readout, too, cannot have."""
+        names: list[str] = [item.name for item in self.search]
+        if "embedding_multiplier" in names:
+            raise misfit(
+                f"/search/{names.index('embedding_multiplier')}/name",
+                "embedding_multiplier would act on the readout, too, for model.tied_embeddings is true; leave it out",
+                "embedding_multiplier",
+            )
+        if self.method.info.is_best_response:
+            raise misfit(
+                "/model/tied_embeddings",
+                f"method.estimator {self.method.estimator!r} answers for each layer by itself, and two layers would share "
+                "the embedding; allowed: false, or another estimator, such as 'auto'",
+                True,
+            )
 
     def _check_module(self, module: ModuleInfo) -> None:
         """Refuse settings that no module of one's own can have, and sizes that this module cannot have."""

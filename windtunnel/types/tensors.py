@@ -50,6 +50,8 @@ class TensorFacts(Response):
     """Whether its output is the model's output, so that alpha multiplies it; None: true of every tensor of role output."""
     matrix: bool | None = Field(None, exclude_if=left_out)
     """Whether a tensor that does not grow is a weight with a fan-in, and no bias or temperature; None: it is none."""
+    tied: bool = Field(False, exclude_if=operator.not_)
+    """Whether an embedding of a built-in family is the readout, too, which has a multiplier of its own then."""
 
     @property
     def makes_outputs(self) -> bool:

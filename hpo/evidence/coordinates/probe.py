@@ -14,7 +14,7 @@ from hpo.devices import moved
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
-from hpo.families.dials import NO_DIALS, Dials
+from hpo.families.dials import Dials
 from hpo.families.facts.registry import facts, proxy_tensors
 from hpo.families.proxy import Proxy, places
 from hpo.families.registry import build
@@ -196,7 +196,7 @@ class Probe:
         target = base.model_copy(update={"width": width})
         tensors = proxy_tensors(target, task)
         rows = resolve(self.spec, values, proxy_tensors(base, task), tensors)
-        dials = self._dials()
+        dials = self._dials(rows)
         with torch.device("meta"):
             model = _Activations(with_buffers_on(build(target, task), self.device), dials)
         over = {fact.name: fact.over or [0, *range(2, len(fact.shape))] for fact in tensors if fact.over or fact.flipped}
@@ -233,10 +233,17 @@ class Probe:
             inputs, labels = inputs[:, : check.context], labels[:, : check.context]
         return inputs, labels.expand(self.seeds, *labels.shape)
 
-    def _dials(self) -> Dials:
-        """Dials of the check: only the multiplier of attention, the same at every width; regularisers are left out."""
+    def _dials(self, rows: Sequence[TensorRow]) -> Dials:
+        """Dials of the check: only multipliers; regularisers are left out.
+
+        That of attention is the same at every width; one on the outputs, where embedding and readout are tied, is not.
+        """
         value = attention_multiplier(self.spec, self.hyperparameters)
-        return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value).to(self.device)}
+        dials = {} if value is None else {"attention_multiplier": torch.tensor(value).to(self.device)}
+        for row in rows:
+            if row.readout_multiplier is not None:
+                dials["output_multiplier"] = torch.tensor(row.readout_multiplier).to(self.device)
+        return dials
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
         """Initial parameters, [seeds, P]."""

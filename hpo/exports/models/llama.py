@@ -28,6 +28,11 @@ THEIRS = {
 """Layer of a plan, or of its block -> layer of ``LlamaForCausalLM`` and of ``Qwen3ForCausalLM``, or of their block."""
 
 
+def readout_multiplier(plan: TransferPlan) -> float:
+    """Factor on the outputs of an embedding that is the readout, too; 1 where none is."""
+    return next((row.readout_multiplier for row in plan.tensors if row.readout_multiplier is not None), 1.0)
+
+
 def theirs(name: str) -> str:
     """Name of a tensor in ``transformers``: ``blocks.3.q.weight`` is ``model.layers.3.self_attn.q_proj.weight``."""
     path = re.fullmatch(r"(?:blocks\.(\d+)\.)?(\w+)\.weight", name)
@@ -51,6 +56,7 @@ class LlamaSource(ModelSource):
             f"{mlp_units(plan.width, chosen.multiple_of)}",
             f"ROPE_THETA, EPSILON, NORM_GAINS = {chosen.rope_theta!r}, {EPSILON!r}, {chosen.norm_gains!r}",
             f"ATTENTION_SCALE = {multiplier!r} / {divisor}",
+            *([f"READOUT_MULTIPLIER = {readout_multiplier(plan)!r}"] if chosen.tied_embeddings else []),
         ]
 
     def source(self, plan: TransferPlan) -> str:
@@ -63,6 +69,8 @@ class LlamaSource(ModelSource):
             mlp=dropped(plan, "mlp(block, block.mlp_norm(hidden))"),
             activation=NONLINEARITY[plan.model.activation],
             norms=_HEAD_NORMS if normalised else "",
+            tie="\n        self.readout.weight = self.token_embedding.weight" if plan.model.ties else "",
+            factor=" * READOUT_MULTIPLIER" if plan.model.ties else "",
             normal="    q, k = block.q_norm(q), block.k_norm(k)\n" if normalised else "",
         )
 
@@ -70,14 +78,16 @@ class LlamaSource(ModelSource):
         """``LlamaForCausalLM``, with ``qk_norm`` ``Qwen3ForCausalLM``, which is a Llama with that.
 
         None where the library's model has no place for something: dropout on branches, noise on embeddings, a schedule of
-        regularisers, or a multiplier of attention beside trained gains of normalised queries.
+        regularisers, or a multiplier beside a trained gain: of attention with normalised queries, or of a tied readout.
 
         The library divides logits of attention by sqrt(d_head). The factor that is missing is a multiplier of the queries'
-        matrix, so that a saved model has it in its weights; of normalised queries it is the constant gain.
+        matrix, so that a saved model has it in its weights; of normalised queries it is the constant gain. The
+        multiplier of a tied readout is the constant gain of the last norm.
         """
         chosen, terms = plan.model.options, plan.regularization
         multiplier = 1.0 if plan.attention_multiplier is None else plan.attention_multiplier
-        trained_gains = chosen.qk_norm and chosen.norm_gains and multiplier != 1
+        read_out = readout_multiplier(plan)
+        trained_gains = chosen.norm_gains and ((chosen.qk_norm and multiplier != 1) or read_out != 1)
         if terms.drops or terms.input_noise is not None or followed(plan) or trained_gains:
             return None
         factor = 1.0 if chosen.qk_norm else multiplier / sqrt(plan.model.head)
@@ -96,6 +106,8 @@ class LlamaSource(ModelSource):
             epsilon=repr(EPSILON),
             theta=repr(chosen.rope_theta),
             queries=_QUERIES.substitute(gain=repr(multiplier)) if chosen.qk_norm and multiplier != 1 else "",
+            readout=_READOUT.substitute(gain=repr(read_out)) if read_out != 1 else "",
+            ties=chosen.tied_embeddings,
             biases="attention_bias=False," if chosen.qk_norm else "attention_bias=False,\n            mlp_bias=False,",
         )
         imports = f"from transformers import {name}Config, {name}ForCausalLM"
@@ -116,6 +128,9 @@ _QUERIES = Template("""
     for layer in model.model.layers:
         torch.nn.init.constant_(layer.self_attn.q_norm.weight, $gain)  # the factor on the logits of attention""")
 
+_READOUT = Template("""
+    torch.nn.init.constant_(model.model.norm.weight, $gain)  # the multiplier of the readout""")
+
 _TWIN = Template('''$sizes
 
 
@@ -135,13 +150,13 @@ def library_model():
             rms_norm_eps=$epsilon,
             rope_parameters={"rope_type": "default", "rope_theta": $theta},
             $biases
-            tie_word_embeddings=False,
+            tie_word_embeddings=$ties,
             use_cache=False,
             pad_token_id=None,
             bos_token_id=None,
             eos_token_id=None,
         )
-    )$queries
+    )$queries$readout
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in TENSORS)
     return model''')
@@ -213,7 +228,7 @@ class Llama(nn.Module):
         self.token_embedding = nn.Embedding(CLASSES, WIDTH)
         self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
         self.norm = Norm(WIDTH)
-        self.readout = nn.Linear(WIDTH, CLASSES, bias=False)
+        self.readout = nn.Linear(WIDTH, CLASSES, bias=False)$tie
 
     def forward(self, inputs):
         """Logits [batch, context, CLASSES] of the token after each of tokens [batch, context]."""
@@ -221,6 +236,6 @@ class Llama(nn.Module):
         for $each:
             hidden = hidden + $attention
             hidden = hidden + $mlp
-        return self.readout(self.norm(hidden))''')
+        return self.readout(self.norm(hidden)$factor)''')
 
 MODEL = LlamaSource()

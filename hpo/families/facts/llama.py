@@ -28,7 +28,8 @@ class LlamaFacts(FamilyFacts):
         [width / r, width], ``o.weight`` [width, width], ``gate.weight`` and ``up.weight`` [n, width], ``down.weight``
         [width, n], with gains also ``attention_norm.weight`` and ``mlp_norm.weight`` [width], and with ``qk_norm``
         ``q_norm.weight`` and ``k_norm.weight`` [d_head]; ``norm.weight`` [width] with gains; ``readout.weight``
-        [classes, width].
+        [classes, width] unless
+        it is tied to the embedding.
 
         Raises:
             ValueError: a size is below 1, or the width cuts a head or a group of heads.
@@ -37,7 +38,7 @@ class LlamaFacts(FamilyFacts):
         check_sizes("a Llama", context=task.features, classes=classes, width=width, depth=model.depth)
         check_width(width, model.head, chosen.gqa_ratio)
         units = mlp_units(width, chosen.multiple_of)
-        tensors = [fact("token_embedding.weight", [classes, width], "input")]
+        tensors = [_embedding(classes, width, tied=chosen.tied_embeddings)]
         keys = [width // chosen.gqa_ratio, width]
         shapes = {
             "q": [width, width],
@@ -55,7 +56,7 @@ class LlamaFacts(FamilyFacts):
             if chosen.norm_gains and chosen.qk_norm:
                 tensors += [_head_gain(f"blocks.{index}.{name}.weight", model.head) for name in ("q_norm", "k_norm")]
         tensors += [_gain("norm.weight", width)] if chosen.norm_gains else []
-        return [*tensors, fact("readout.weight", [classes, width], "output")]
+        return tensors if chosen.tied_embeddings else [*tensors, fact("readout.weight", [classes, width], "output")]
 
     def footprint(self, model: ModelSpec, task: TaskInfo) -> Footprint:
         """Numbers of one forward pass of an example: matrices but the embedding, and the context, count at each token."""
@@ -90,6 +91,22 @@ def check_width(width: int, d_head: int, gqa_ratio: int) -> None:
         raise ValueError(f"width {width} of a Llama is no multiple of d_head {d_head} times gqa_ratio {gqa_ratio}")
 
 
+TIED_STD = 0.1
+"""Largest deviation of the initial values of an embedding that is the readout, too."""
+
+
+def _embedding(classes: int, width: int, *, tied: bool) -> TensorFacts:
+    """The token embedding.
+
+    Tied to the readout it starts at ``TIED_STD``, or 1 / sqrt(width) where that is less, and not at 1: the proxy's first
+    logits are then of order 1 at most, and what training adds soon outgrows them, as it must for a law over widths.
+    """
+    name, shape = "token_embedding.weight", [classes, width]
+    if not tied:
+        return fact(name, shape, "input")
+    return TensorFacts(name=name, shape=shape, role="input", init_std=min(TIED_STD, width**-0.5), tied=True)
+
+
 def _gain(name: str, width: int) -> TensorFacts:
     """Gain of a norm over the width: one number a unit, 1 at the start."""
     return TensorFacts(name=name, shape=[width], role="vector", group=GAIN, init_value=1.0)
@@ -101,7 +118,7 @@ def _head_gain(name: str, d_head: int) -> TensorFacts:
 
 
 FACTS = LlamaFacts(
-    Measured(gradient=1.9, slope=1.7, calls=(80, 110), efficiency=0.3, traffic=16),
+    Measured(gradient=1.2, slope=0.9, calls=(80, 110), efficiency=0.45, traffic=16),
     # Tokens that look alike are coherent where there are many against the width; matrices of keys and values are narrower
     # than the width. So few tokens.
     CoordinateCheck(batch=2, seeds=5, smallest=48, context=8),

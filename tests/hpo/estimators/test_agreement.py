@@ -69,6 +69,22 @@ CASES: dict[str, dict[str, Any]] = {
         inner={"steps": 4, "batch_size": 2, "seeds": 2},
         optimizer={"learning_rate": 0.02, "weight_decay": 0.1, "clip_norm": 0.5, "eps": 1e-4},
     ),
+    "llama, adamw": case(
+        ("learning_rate", "layer_learning_rate", "weight_decay", "layer_weight_decay", "output_multiplier", "dropout"),
+        {"learning_rate": "role", "layer_learning_rate": "layer", "weight_decay": "role", "layer_weight_decay": "layer"},
+        task="python-text",
+        model={
+            "family": "llama",
+            "width": 8,
+            "depth": 2,
+            "d_head": 4,
+            "gqa_ratio": 2,
+            "norm_gains": True,
+            "tied_embeddings": True,
+        },
+        inner={"steps": 4, "batch_size": 2, "seeds": 2},
+        optimizer={"learning_rate": 0.02, "weight_decay": 0.1, "clip_norm": None, "eps": 1e-2},
+    ),
     "resnet, adamw": case(
         ("learning_rate", "weight_decay", "dropout", "input_noise", "output_multiplier"),
         {"learning_rate": "role"},
