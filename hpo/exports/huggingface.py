@@ -47,7 +47,7 @@ def huggingface_file(plan: TransferPlan) -> str:
         training=_training(plan, columns[1:]),
         model=model_source(plan) if twin is None else _twin_source(twin),
         optimizer=optimizer_source(plan),
-        loss=loss_source(plan, f"model(inputs){'' if twin is None else LOGITS}"),
+        loss=loss_source(plan, model_of(plan.model.family).outputs if twin is None else f"model(inputs){LOGITS}"),
         logits="" if twin is None else LOGITS,
         given="".join(f', inputs["{name}"]' for name in columns)
         + (', self.shares.to(inputs["labels"].device)' if weighted else ""),

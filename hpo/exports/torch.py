@@ -41,7 +41,7 @@ def torch_file(plan: TransferPlan) -> str:
         setup=setup_source(plan),
         model=model_source(plan),
         optimizer=optimizer_source(plan),
-        loss=loss_source(plan),
+        loss=loss_source(plan, model_of(plan.model.family).outputs),
         weighted=arguments(plan),
         counted="    UPDATE[0] += 1\n" if followed(plan) else "",
     )

@@ -1,6 +1,8 @@
 """``windtunnel.carry`` with modules of one's own, models of transformers as they are among them; and its command."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,6 +84,13 @@ def test_a_causal_model_of_transformers_is_carried_as_it_is():
     assert plan.kind == "language" and plan.classes == 16 and plan.context == 8
     assert {row.name for row in plan.tensors} == {name for name, _ in llama(16).named_parameters()}
     assert plan.tensors[0].init_std == pytest.approx(0.02, rel=0.1)
+    made: dict[str, Any] = {"__name__": "large_model"}
+    exec(plan.to("torch"), made)
+    model, tokens = made["build_model"](llama(16)), torch.arange(16).view(2, 8)
+    made["initialise"](model, 0)
+    update = made["optimizer"](model)
+    loss = made["train_step"](model, update, made["scheduler"](update), tokens, tokens)
+    assert loss == pytest.approx(math.log(16), abs=0.1)  # from 0.02 on, all tokens are about as likely
 
 
 def test_labels_that_are_the_inputs_are_shifted():

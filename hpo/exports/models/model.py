@@ -35,6 +35,8 @@ class ModelSource(ABC):
     """Whether the model calls ``normalised(hidden, dimensions)``."""
     call = "build_model()"
     """Call by which a user of the file makes the model."""
+    outputs = "model(inputs)"
+    """Source of an expression of ``model`` and ``inputs`` for the model's outputs."""
 
     @abstractmethod
     def constants(self, plan: TransferPlan) -> list[str]:

@@ -12,14 +12,15 @@ class GivenModule(ModelSource):
 
     name = "module"
     call = "build_model(YourModule(WIDTH, DEPTH))"
+    outputs = "logits(model(inputs))"
 
     def constants(self, plan: TransferPlan) -> list[str]:  # noqa: ARG002
         """An empty list: the sizes inside of the module are not known."""
         return []
 
     def source(self, plan: TransferPlan) -> str:  # noqa: ARG002
-        """An empty text: the user has the source of the module."""
-        return ""
+        """Source of ``logits``: a model of Hugging Face answers with a record, and the user has the module's own source."""
+        return _LOGITS
 
     def build(self, plan: TransferPlan, *, scaled: bool) -> str:
         """Source of ``build_model``, which takes a module and adds the plan's noise to its inputs."""
@@ -29,6 +30,10 @@ class GivenModule(ModelSource):
             built=attached("module") if scaled else "module", noise=noise, frozen=pformat(frozen or (), width=1000)
         )
 
+
+_LOGITS = '''def logits(outputs):
+    """What a module gives, or the logits in it where that is a record, as of a model of Hugging Face."""
+    return getattr(outputs, "logits", outputs)'''
 
 _BUILD = Template('''def build_model(module):
     """Your module of width WIDTH and depth DEPTH with the plan's multipliers, not yet initialised; call it once."""
