@@ -13,6 +13,7 @@ with races of candidates. best_response: regularisers are tuned while the one ru
 MethodSetting = Literal[
     "adjoint",
     "checkpointing",
+    "states_in",
     "growth_budget",
     "window",
     "samples",
@@ -109,7 +110,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "as of its parts",
             "as of its parts",
             "",
-            settings=("adjoint", "checkpointing", "growth_budget"),
+            settings=("adjoint", "checkpointing", "states_in", "growth_budget"),
             search="portfolio",
             why_alone="it samples and races points of all that is searched, and a best response moves the regularisers "
             "of a point while it trains",
@@ -117,11 +118,11 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
         EstimatorInfo(
             "reverse",
             "reverse mode by state replay",
-            "4 T c (sqrt: 5 T c)",
-            "sqrt(T) S, T S, or T S / N",
+            "4 T c (sqrt: 5 T c; log: (4 + log8 T) T c)",
+            "sqrt(T) S, T S, log(T) S, or T S / N; nothing in a file",
             "none when exact; bounded: shrinks what chaos inflates",
             "Maclaurin et al. 2015; Franceschi et al. 2017",
-            settings=("adjoint", "checkpointing", "growth_budget"),
+            settings=("adjoint", "checkpointing", "states_in", "growth_budget"),
             through_updates=True,
         ),
         EstimatorInfo(

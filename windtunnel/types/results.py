@@ -71,6 +71,8 @@ class EstimatorChoice(Response):
     engine: str
     adjoint: str
     checkpointing: str
+    states_in: str = "device"
+    """Where the kept states lay: ``device``, ``host`` or ``file``."""
     reason: str
 
 

@@ -3,12 +3,26 @@
 from dataclasses import dataclass
 
 from hpo.estimators.facts.estimator import EstimatorFacts
-from hpo.estimators.facts.storage import Storage, replayed, states_kept, storage_in_force, taken_over
+from hpo.estimators.facts.storage import (
+    BRANCHES,
+    Storage,
+    replayed,
+    states_filed,
+    states_held,
+    storage_in_force,
+    taken_over,
+)
 from hpo.footprint.memory import Memory, at_once, held_together
 from hpo.footprint.sizes import Sizes
 from windtunnel.types.spec import JobSpec
 
 GIBIBYTE = 2**30
+KEPT = {
+    "none": "every optimizer state",
+    "sqrt": "about every sqrt(steps)-th optimizer state",
+    "log": f"the optimizer states of a tree with {BRANCHES} branches",
+}
+PLACES = {"device": "", "host": " in the host's memory", "file": " in a file"}
 
 
 @dataclass(frozen=True)
@@ -21,13 +35,21 @@ class ReverseFacts(EstimatorFacts):
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:
         """Gradient evaluations of one member: four a step (run, gradient, curvature product), and replayed steps."""
-        steps, storage = sizes.spec.inner.steps, storage_in_force(at_once(sizes), limit)
-        return replayed(steps, storage) - taken_over(steps, storage, tapes(sizes)) + 4 * steps
+        steps, states = sizes.spec.inner.steps, storage_in_force(at_once(sizes), limit).states
+        return replayed(steps, states) - taken_over(steps, states, tapes(sizes)) + 4 * steps
 
     def bytes(self, sizes: Sizes, limit: int) -> int:
         """Peak memory in bytes of the members that are computed together: kept states, and one backward step."""
         members = held_together(sizes, self.members(sizes))
-        return members * Memory(sizes).reverse(states_kept(sizes.spec.inner.steps, storage_in_force(sizes, limit)))
+        return members * Memory(sizes).reverse(states_held(sizes.spec.inner.steps, storage_in_force(sizes, limit)))
+
+    def file_bytes(self, sizes: Sizes, limit: int) -> int:
+        """Size of the file of the members that are computed together, bytes; 0 where the states lie in memory."""
+        storage = self.storage(sizes, limit)
+        if storage is None:
+            return 0
+        members = held_together(sizes, self.members(sizes))
+        return members * states_filed(sizes.spec.inner.steps, storage) * Memory(sizes).state
 
     def members(self, sizes: Sizes) -> int:
         """Seeds that one outer step differentiates."""
@@ -44,10 +66,10 @@ class ReverseFacts(EstimatorFacts):
     def why(self, sizes: Sizes, limit: int) -> str:
         """Description for a result: share of the optimizer states that is kept, and the reason."""
         storage = storage_in_force(sizes, limit)
-        every = {"none": "every", "sqrt": "about every sqrt(steps)-th"}.get(str(storage), f"every {storage}-th")
+        every = KEPT.get(str(storage.states), f"every {storage.states}-th optimizer state")
         chosen = sizes.spec.method.checkpointing == "auto"
         memory = f"by {limit / GIBIBYTE:.3g} GiB of memory" if chosen else "as asked for"
-        return f"its cost does not grow with their number; keeps {every} optimizer state, {memory}"
+        return f"its cost does not grow with their number; keeps {every}{PLACES[storage.place]}, {memory}"
 
     def reason(self, sizes: Sizes, limit: int) -> str:
         """Reason for reverse mode, followed by its description ``why``."""
