@@ -64,7 +64,7 @@ class Memory:
     @property
     def order(self) -> int:
         """Bytes of the indices of every step's training examples, and of the tables of coefficients over time."""
-        inner, tensors = self.spec.inner, 20
+        inner, tensors = self.spec.inner, len(self.sizes.tensors)
         return inner.steps * (8 * inner.batch_size + 4 * BYTES * tensors)
 
     def evaluation(self, examples: int) -> int:

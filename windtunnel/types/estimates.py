@@ -56,7 +56,7 @@ class Estimate(Response):
     """States that the reverse pass keeps: ``none`` (every one), ``sqrt``, ``log``, or every N-th. ``-`` for other
     estimators."""
     states_in: str = "-"
-    """Where they lie: ``device``, ``host`` or ``file``. ``-`` for other estimators."""
+    """Place of the kept states: ``device``, ``host`` or ``file``. ``-`` for other estimators."""
     file_bytes: int = 0
     """Room in the folder for temporary files that the states take; 0 unless they lie in a file."""
     parameters: int

@@ -72,7 +72,7 @@ class EstimatorChoice(Response):
     adjoint: str
     checkpointing: str
     states_in: str = "device"
-    """Where the kept states lay: ``device``, ``host`` or ``file``."""
+    """Place of the kept states: ``device``, ``host`` or ``file``."""
     reason: str
 
 

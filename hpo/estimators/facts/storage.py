@@ -12,7 +12,7 @@ from hpo.footprint.sizes import Sizes
 States = Literal["none", "sqrt", "log"] | int
 """States that are kept: "none" every one, "sqrt" every sqrt(steps)-th, "log" those of a tree, N every N-th."""
 Place = Literal["device", "host", "file"]
-"""Where they lie: in the memory of the device that computes, in that of the machine, or in a file."""
+"""Place of the kept states: in the memory of the device that computes, in that of the machine, or in a file."""
 BRANCHES = 8
 """Parts of a node in the tree of "log": it keeps about 7 log_8(T) states of T steps, and computes each log_8(T) times."""
 
