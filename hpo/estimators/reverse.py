@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from hpo.estimators.facts.storage import Place, States, inside, parts, replayed, storage_in_force, taken_over
-from hpo.estimators.hand_tape import HandTape, record
+from hpo.estimators.hand_tape import AnyTape, record
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, ReverseMode, refuse_without_derivative
 from hpo.estimators.states import StateStack, states_in
-from hpo.estimators.tape import Tape
 from hpo.footprint.memory import at_once
 from hpo.footprint.sizes import Sizes
 from hpo.optimizers.rule import Applied, OptimizerState
@@ -83,11 +82,13 @@ class Reverse(ReverseMode):
         """Gradient evaluations of one member: those of its runs, and one curvature product for each backward step.
 
         A Hessian-vector product counts as two. A Gauss-Newton product counts as 4/3: two passes through derivatives, each
-        two thirds of a gradient; mixed derivatives need a Hessian-vector product as well.
+        two thirds of a gradient; mixed derivatives need a Hessian-vector product as well. A step whose batch is gone
+        through in parts takes the gradient of each part twice: the update needs their sum before the first product.
         """
         mixed = any(item.name in IN_THE_LOSS for item in problem.space.hyperparameters)
         product = 2.0 if self.adjoint != "gauss_newton" else 4 / 3 + (2.0 if mixed else 0.0)
-        return self.member_steps(problem) - self._computed_once(problem) + product * problem.steps
+        again = problem.steps if problem.in_parts else 0
+        return self.member_steps(problem) - self._computed_once(problem) + product * problem.steps + again
 
     def _computed_once(self, problem: InnerProblem) -> int:
         """Number of replayed gradients that a backward step reuses: one for each kept tape but a segment's last."""
@@ -136,7 +137,7 @@ class _Way:
     def _back_through(self, state: OptimizerState, start: int, stop: int) -> None:
         """Goes back through steps whose states are all kept, and whose last tapes are, unless the run ends with them."""
         ends, members = stop == self.problem.steps, len(state[0])
-        tapes: dict[int, Tape | HandTape] = {}
+        tapes: dict[int, AnyTape] = {}
         taped = stop if ends else max(start, stop - self.problem.tapes)
         for step in range(start, stop if ends else stop - 1):
             self.stack.push(state)
@@ -176,24 +177,20 @@ class _Sweep:
         self.wanted = tables.live()
         self.in_the_update = [name for name in self.wanted if name in tables.update or name in tables.scheduled]
         self.cotangents = {name: torch.zeros_like(table) for name, table in self.wanted.items()}
-        parameters = end[0].detach().requires_grad_()
-        knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items() if name in self.wanted}
-        with torch.enable_grad():
-            value, _ = problem.evaluate(parameters, {**self.fixed.loss, **knobs}, problem.data.validation)
-            slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
-        self.cotangents |= dict(zip(knobs, direct, strict=True))
-        self.value = value.detach()
+        knobs = {name: table for name, table in tables.loss.items() if name in self.wanted}
+        self.value, slope, direct = problem.validation_slope(end[0], self.fixed.loss, knobs)
+        self.cotangents |= direct
         self.adjoint: OptimizerState = (slope, *(torch.zeros_like(part) for part in end[1:]))
         self.growth = slope.new_zeros(problem.steps, len(slope))
         self.scales = torch.ones_like(self.growth)
 
     @torch.no_grad()
-    def tape(self, state: OptimizerState, step: int) -> Tape | HandTape:
+    def tape(self, state: OptimizerState, step: int) -> AnyTape:
         """Tape of update number ``step`` at ``state``: its gradient, and the means to differentiate it."""
         return record(self.problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
 
     @torch.no_grad()
-    def back(self, tape: Tape | HandTape, state: OptimizerState, step: int) -> None:
+    def back(self, tape: AnyTape, state: OptimizerState, step: int) -> None:
         """Pulls the adjoint back through update number ``step``, from ``state``, on the tape of that update."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
         update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)

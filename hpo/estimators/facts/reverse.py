@@ -34,9 +34,13 @@ class ReverseFacts(EstimatorFacts):
     """Reason that a result gives for the choice of reverse mode."""
 
     def gradient_evaluations(self, sizes: Sizes, limit: int) -> float:
-        """Gradient evaluations of one member: four a step (run, gradient, curvature product), and replayed steps."""
+        """Gradient evaluations of one member: four a step (run, gradient, curvature product), and replayed steps.
+
+        A step whose batch is gone through in parts takes one more: each part is computed again for its product.
+        """
         steps, states = sizes.spec.inner.steps, storage_in_force(at_once(sizes), limit).states
-        return replayed(steps, states) - taken_over(steps, states, tapes(sizes)) + 4 * steps
+        each = 4 if sizes.spec.inner.micro_batches == 1 else 5
+        return replayed(steps, states) - taken_over(steps, states, tapes(sizes)) + each * steps
 
     def bytes(self, sizes: Sizes, limit: int) -> int:
         """Peak memory in bytes of the members that are computed together: kept states, and one backward step."""
@@ -77,7 +81,12 @@ class ReverseFacts(EstimatorFacts):
 
 
 def tapes(sizes: Sizes) -> int:
-    """Number of steps of a replayed segment whose tapes are kept."""
+    """Number of steps of a replayed segment whose tapes are kept; none of batches in parts, none in bf16.
+
+    No pass by hand computes in bf16.
+    """
+    if sizes.spec.inner.precision != "float32" or sizes.spec.inner.micro_batches > 1:
+        return 0
     batch = sizes.spec.inner.batch_size * (sizes.members_together or 1)
     return sizes.family.tapes_kept(sizes.spec.model, sizes.task, batch)
 
