@@ -69,8 +69,8 @@ class ShortRun(InnerProblem):
         if precision is not None:
             spec = spec.model_copy(update={"inner": spec.inner.model_copy(update={"precision": precision})})
         super().__init__(spec, whole.layout, whole.init_std, whole.space, whole.data, dtype)
-        self.rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
-        ends = torch.cat([self.rows, torch.tensor([self.steps])])
+        rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
+        self.rows, ends = rows.to(self.device), torch.cat([rows, torch.tensor([self.steps])]).to(self.device)
         self.regularisers = {name: table[ends] for name, table in self.regularisers.items()}
         self.steps = steps
 
@@ -255,7 +255,7 @@ def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: 
         for chunk in torch.split(points, population):
             trained = run.train(chunk, draw.select([0] * len(chunk)), on_step)
             with torch.no_grad():
-                parts.append(run.evaluate(trained.parameters, trained.loss, run.data.validation)[0])
+                parts.append(run.evaluate(trained.parameters, trained.loss, run.data.validation)[0].to(point.device))
         return torch.cat(parts)
 
     return along

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hpo.estimators.tape import Mixed, Tape
 from hpo.families.passes import Passes
+from hpo.noise import Step
 from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import DIALS, Batch, Draw, InnerProblem, sum_of
@@ -133,7 +134,7 @@ def record(
     wanted: Collection[str],
     draw: Draw,
     state: OptimizerState,
-    step: int,
+    step: Step,
     *,
     gauss_newton: bool,
 ) -> AnyTape:

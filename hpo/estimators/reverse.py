@@ -145,7 +145,7 @@ class _Way:
                 state = self.problem.reach(state, self.fixed, self.draw, step, step + 1, self.on_step)
             else:
                 tapes[step] = self.sweep.tape(state, step)
-                state = self.problem.stepped(state, tapes[step].gradient, self.fixed, step)
+                state = self.problem.stepped(state, tapes[step].gradient, self.fixed, self.problem.at_step(step))
                 self.on_step(members)
         if ends:
             self.sweep = _Sweep(self.problem, self.tables, self.draw, state, self.how)
@@ -178,7 +178,7 @@ class _Sweep:
         self.in_the_update = [name for name in self.wanted if name in tables.update or name in tables.scheduled]
         self.cotangents = {name: torch.zeros_like(table) for name, table in self.wanted.items()}
         knobs = {name: table for name, table in tables.loss.items() if name in self.wanted}
-        self.value, slope, direct = problem.validation_slope(end[0], self.fixed.loss, knobs)
+        self.value, slope, direct = problem.validation_slope(end[0], self.fixed.loss, knobs, draw)
         self.cotangents |= direct
         self.adjoint: OptimizerState = (slope, *(torch.zeros_like(part) for part in end[1:]))
         self.growth = slope.new_zeros(problem.steps, len(slope))
@@ -187,13 +187,15 @@ class _Sweep:
     @torch.no_grad()
     def tape(self, state: OptimizerState, step: int) -> AnyTape:
         """Tape of update number ``step`` at ``state``: its gradient, and the means to differentiate it."""
-        return record(self.problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
+        at = self.problem.at_step(step)
+        return record(self.problem, self.fixed, self.wanted, self.draw, state, at, gauss_newton=self.gauss_newton)
 
     @torch.no_grad()
     def back(self, tape: AnyTape, state: OptimizerState, step: int) -> None:
         """Pulls the adjoint back through update number ``step``, from ``state``, on the tape of that update."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
-        update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
+        at = problem.at_step(step)
+        update = Applied(state, self.after, tape.gradient, self.fixed.at(at), problem.layout, at)
         elementwise, to_gradient, found = problem.rule.pull_back(update, self.adjoint, self.in_the_update)
         curved, mixed = tape.curvature_product(to_gradient)
         whole = elementwise[0] + curved
@@ -217,10 +219,11 @@ class _Sweep:
             cotangents.append(self.adjoint[0])
         (gradient,) = torch.autograd.grad(heads, [leaf], grad_outputs=cotangents)
         if self.limit is None:
-            return Estimate(self.value, gradient, cost, growth=self.growth)
+            return Estimate(self.value, gradient, cost, growth=self.growth).on(leaf.device)
         share = (self.scales < 1).to(self.scales.dtype).mean(dim=0)
         mean = self.scales.mean(dim=0)
-        return Estimate(self.value, gradient, cost, share, mean, growth=self.growth, scales=self.scales)
+        found = Estimate(self.value, gradient, cost, share, mean, growth=self.growth, scales=self.scales)
+        return found.on(leaf.device)
 
 
 def joined(parts: Sequence[Estimate]) -> Estimate:
@@ -273,6 +276,8 @@ def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor
 
 class ReverseKind(EstimatorKind):
     """Makes reverse mode with the job's settings."""
+
+    makes = Reverse
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Reverse mode with the job's storage, adjoint and growth budget."""
