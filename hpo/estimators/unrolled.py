@@ -89,7 +89,7 @@ def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module
     model = with_buffers_on(problem.build_module().to(problem.dtype), problem.device)
     model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)), assign=True)
     named = dict(model.named_parameters())
-    return model, [{"params": [named[name]]} for name in problem.layout.names]
+    return model, [{"params": [named[fact.name]], "role": fact.role} for fact in problem.layout.tensors]
 
 
 def _settings(tables: Coefficients, step: Step, problem: InnerProblem) -> dict[str, list[Any]]:

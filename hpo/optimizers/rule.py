@@ -20,6 +20,7 @@ from hpo.layout import Layout
 from hpo.noise import Step
 from hpo.optimizers.clipping import Clip, clip_by_global_norm, clip_scale
 from windtunnel.types import TensorRow
+from windtunnel.types.optimizers import Options
 
 OptimizerState = tuple[Tensor, ...]
 Tables = Mapping[str, Tensor]
@@ -51,6 +52,10 @@ class Rule(ABC):
     References:
         Each rule names its own; ``windtunnel.types.optimizers`` holds the facts about it that need no tensor.
     """
+
+    def with_options(self, options: Options) -> "Rule":  # noqa: ARG002
+        """The rule under a choice of the optimizer's options; a rule without options is always the same."""
+        return self
 
     @abstractmethod
     def init(self, parameters: Tensor) -> OptimizerState:
@@ -92,7 +97,7 @@ class Rule(ABC):
     def for_higher(self) -> type[DifferentiableOptimizer] | None:
         """The rule as an optimizer of the package ``higher``, one tensor at a time; None: there is none.
 
-        Its parameter groups hold ``lr``, ``shrink``, ``l2``, and the rule's own settings by name, all of them tensors.
+        Its parameter groups hold ``role``, and as tensors ``lr``, ``shrink``, ``l2`` and the rule's own settings by name.
         It shares no code with ``update``, so that each can check the other.
         """
         return None

@@ -9,6 +9,7 @@ from windtunnel.types.base import Request, misfit
 from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can, check_that_estimators_take
 from windtunnel.types.checks.initial import check_initial
 from windtunnel.types.checks.inner import check_micro_batches, check_precision
+from windtunnel.types.checks.matrices import check_that_matrices_are_stored_as_such
 from windtunnel.types.checks.pathwise import check_that_updates_have_derivatives
 from windtunnel.types.checks.regularisers import check_regularisers
 from windtunnel.types.checks.transfer import (
@@ -258,6 +259,8 @@ class JobSpec(OfTask, Request):
         check_that_updates_have_derivatives(self.method, self.optimizer.info)
         check_precision(self.inner.precision, self.method)
         check_micro_batches(self.inner.micro_batch_size, self.inner.batch_size, self.method)
+        if task.module is not None:
+            check_that_matrices_are_stored_as_such(task.module, self.optimizer.info)
         if self.outer.early_stopping and self.method.info.is_best_response:
             raise misfit(
                 "/outer/early_stopping",
@@ -351,7 +354,7 @@ class JobSpec(OfTask, Request):
     def _check_search_item(self, index: int, item: SearchItem, task: TaskInfo) -> None:
         rule, name, path = self.optimizer, item.name, f"/search/{index}/name"
         owners = having(name)
-        if owners and rule.info not in owners:
+        if owners and name not in rule.info.settings:
             averages = rule.info.averages
             instead = f"; it has {listed(averages, 'and')}" if averages and name in owners[0].averages else ""
             raise misfit(

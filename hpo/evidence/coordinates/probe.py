@@ -154,7 +154,7 @@ class Probe:
     def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
         task = self.spec.info
-        optimizer = rule(self.spec.optimizer.name)
+        optimizer = rule(self.spec.optimizer.name, self.spec.optimizer.options)
         start = self._initial(at.rows, at.layout)
         state = optimizer.init(start)
         tables = self._tables(at.rows)
@@ -208,7 +208,7 @@ class Probe:
     ) -> tuple[PerSeed, PerSeed]:
         """(change of the tangent kernel, linearisation error), seed by seed, because they hold gradients of examples."""
         first, last = at.layout.split(start), at.layout.split(state[0])
-        optimizer = rule(self.spec.optimizer.name)
+        optimizer = rule(self.spec.optimizer.name, self.spec.optimizer.options)
         changes: PerSeed = []
         errors: PerSeed = []
         for seed in range(min(self.seeds, KERNEL_SEEDS - self.first)):
@@ -248,10 +248,11 @@ class Probe:
         """Coefficients of every update: rates, and the optimizer's own settings."""
         tables = {"learning_rate": torch.tensor([[row.learning_rate for row in rows]])}
         for name in self.spec.optimizer.info.settings:
-            own = [value for value in (getattr(row, name, None) for row in rows) if value is not None]
+            own = [getattr(row, name, None) for row in rows]
             value = global_value(self.spec, self.hyperparameters, name)
-            assert own or value is not None
-            tables[name] = torch.tensor([own or [value]])
+            by_row = any(each is not None for each in own)
+            assert by_row or value is not None
+            tables[name] = torch.tensor([[each or 0.0 for each in own] if by_row else [value]])
         return moved(tables, self.device)
 
 
