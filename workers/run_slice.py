@@ -155,7 +155,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse, device: str = "cpu"
         database.dispose()
 
 
-SMALLER = "a smaller model.width, inner.batch_size or inner.seeds, or method.checkpointing 'sqrt', needs less memory"
+SMALLER = "a smaller model.width, inner.batch_size or inner.seeds, or method.checkpointing 'log', needs less memory"
 
 
 def _bytes(settings: StoreSettings, spec: JobSpec, lease: Lease, device: str) -> int:
@@ -187,8 +187,10 @@ def _shrink(record: Record, spec: JobSpec, failure: Failure) -> None:
 def _leaner(spec: JobSpec) -> dict[str, Any] | None:
     """The spec of a job whose one member needs less memory: fewer states kept, else half the batch; None past that."""
     smaller: dict[str, Any] = spec.model_dump(mode="json")
-    if spec.method.checkpointing != "sqrt":
+    if spec.method.checkpointing not in ("sqrt", "log"):
         smaller["method"]["checkpointing"] = "sqrt"
+    elif spec.method.checkpointing == "sqrt":
+        smaller["method"]["checkpointing"] = "log"
     elif spec.inner.batch_size > 1:
         smaller["inner"]["batch_size"] = spec.inner.batch_size // 2
     else:

@@ -54,10 +54,21 @@ class ShortRun(InnerProblem):
     Args:
         whole: the job's problem, in any dtype.
         steps: number of updates, at most those of ``whole``.
+        dtype: dtype of weights, states and adjoints.
+        precision: precision of the passes, for float32; None: the job's.
     """
 
-    def __init__(self, whole: InnerProblem, steps: int) -> None:
-        super().__init__(whole.spec, whole.layout, whole.init_std, whole.space, whole.data, torch.float64)
+    def __init__(
+        self,
+        whole: InnerProblem,
+        steps: int,
+        dtype: torch.dtype = torch.float64,
+        precision: Literal["float32", "bf16"] | None = None,
+    ) -> None:
+        spec = whole.spec
+        if precision is not None:
+            spec = spec.model_copy(update={"inner": spec.inner.model_copy(update={"precision": precision})})
+        super().__init__(spec, whole.layout, whole.init_std, whole.space, whole.data, dtype)
         rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
         self.rows, ends = rows.to(self.device), torch.cat([rows, torch.tensor([self.steps])]).to(self.device)
         self.regularisers = {name: table[ends] for name, table in self.regularisers.items()}
@@ -105,13 +116,32 @@ def certify(
 
         return compared(run, which, float(estimate.value[0]), estimate.gradient[0].double(), along)
 
-    return passing(
+    found = passing(
         compare,
         problem,
         "hypergradient",
         "no hypergradient of this job can be trusted. A task or model of your own must be differentiable through every "
         "operation: nothing detached, no random numbers of its own. Otherwise report this spec as a defect",
     )
+    if not problem.bf16:
+        return found
+    return found.model_copy(update={"bf16_cosine": bf16_cosine(problem, estimator, point, on_step)})
+
+
+def bf16_cosine(problem: InnerProblem, estimator: Estimator, point: Tensor, on_step: OnStep = silent) -> float:
+    """Cosine of the hypergradient in bf16 with that in float32, over the certificate's short run of the first member.
+
+    Both are the job's own, with its adjoint, if the estimator is a reverse mode; else exact reverse mode. NaN where one of
+    them is 0 or not finite.
+    """
+    own = estimator if isinstance(estimator, ReverseMode) else exact(estimator)
+    gradients = []
+    for precision in ("bf16", "float32"):
+        run = ShortRun(problem, min(CERTIFIED_STEPS, problem.steps), torch.float32, precision)
+        draw = run.draw([(problem.spec.seed, Purpose.CERTIFICATE, 0)])
+        gradients.append(own.estimate(run, point[None], draw, on_step).gradient[0].double())
+    rounded, single = gradients
+    return float(rounded @ single / (rounded.norm() * single.norm()))
 
 
 def passing(

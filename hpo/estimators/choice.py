@@ -27,7 +27,8 @@ def choose_estimator(spec: JobSpec, max_bytes: int, population: int | None = Non
         estimator=own.in_force(spec),
         engine=own.engine,
         adjoint=own.adjoint(spec),
-        checkpointing=own.kept if storage is None else str(storage),
+        checkpointing=own.kept if storage is None else str(storage.states),
+        states_in="device" if storage is None else storage.place,
         reason=own.reason(together, max_bytes) + _beside(together, max_bytes),
     )
     return made, choice

@@ -1,4 +1,4 @@
-"""Reverse hypergradient by state replay: exact or bounded adjoint, O(T) or O(sqrt T) states.
+"""Reverse hypergradient by state replay: exact or bounded adjoint, O(T), O(sqrt T) or O(log T) states.
 
 The run goes forward without a graph and keeps optimizer states; then it goes back step by step. The adjoint of one
 update needs the vector-Jacobian product of the elementwise update rule and one Hessian-vector product of the training
@@ -8,17 +8,16 @@ loss (Maclaurin et al. 2015; Franceschi et al. 2017, reverse-HG).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from hpo.estimators.facts.storage import storage_in_force
-from hpo.estimators.hand_tape import HandTape, record
+from hpo.estimators.facts.storage import Place, States, inside, parts, replayed, storage_in_force, taken_over
+from hpo.estimators.hand_tape import AnyTape, record
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, ReverseMode, refuse_without_derivative
-from hpo.estimators.tape import Tape
+from hpo.estimators.states import StateStack, states_in
 from hpo.footprint.memory import at_once
 from hpo.footprint.sizes import Sizes
 from hpo.optimizers.rule import Applied, OptimizerState
@@ -32,8 +31,9 @@ class Reverse(ReverseMode):
     """Reverse mode by state replay.
 
     ``checkpointing`` says which optimizer states the forward pass keeps: "none" every one, "sqrt" every sqrt(T)-th, a
-    number N every N-th. The rest are replayed, one segment at a time. The tapes of a segment's last ``problem.tapes`` steps
-    are kept from its replay.
+    number N every N-th, "log" those on the way down a tree (Engstrom et al. 2025, "Optimizing ML training with metagradient
+    descent", REPLAY). The rest are replayed, one segment at a time. The tapes of a segment's last ``problem.tapes`` steps
+    are kept from its replay. ``place`` says where the kept states lie. None of it changes a bit of the result.
 
     The "bounded" adjoint lets the adjoint of the parameters grow by at most ``growth_budget`` over a run: each backward
     step lambda <- a + s h, with a from the update rule and h the Hessian-vector product, takes the largest s in [0, 1]
@@ -42,9 +42,10 @@ class Reverse(ReverseMode):
     of the training loss, which leaves out the curvature of the model.
     """
 
-    checkpointing: Literal["none", "sqrt"] | int = "sqrt"
+    checkpointing: States = "sqrt"
     adjoint: Literal["bounded", "exact", "gauss_newton"] = "bounded"
     growth_budget: float = 10.0
+    place: Place = "device"
 
     engine: ClassVar[Literal["population", "higher"]] = "population"
 
@@ -61,45 +62,17 @@ class Reverse(ReverseMode):
             Refused: the derivative of the optimizer's updates is not that of the run.
         """
         refuse_without_derivative("reverse", problem)
-        parts = groups(len(points), problem.together)
-        if len(parts) > 1:
-            return joined([self.estimate(problem, points[rows], draw.of(rows), on_step) for rows in parts])
+        several = groups(len(points), problem.together)
+        if len(several) > 1:
+            return joined([self.estimate(problem, points[rows], draw.of(rows), on_step) for rows in several])
         leaf = points.detach().clone().requires_grad_()
         with torch.enable_grad():
             tables = problem.coefficients(leaf)
             initial = problem.initial(draw, tables)
-        fixed, steps, starts = tables.detached(), problem.steps, self._starts(problem.steps)
-        kept: list[OptimizerState] = [tuple(part.detach() for part in initial)]
-        for start, following in pairwise(starts):
-            kept.append(problem.reach(kept[-1], fixed, draw, start, following, on_step))
-        states = problem.advance(kept.pop(), fixed, draw, starts[-1], steps, on_step)
-        sweep = _Sweep(problem, tables, draw, states.pop(), self)
-        stop = steps
-        tapes: dict[int, Tape | HandTape] = {}
-        for start in reversed(starts):
-            if start != starts[-1]:
-                taped = max(start, stop - problem.tapes)
-                states = problem.advance(kept.pop(), fixed, draw, start, min(taped, stop - 1), on_step)
-                for step in range(taped, stop - 1):
-                    tapes[step] = sweep.tape(states[-1], step)
-                    states.append(problem.stepped(states[-1], tapes[step].gradient, fixed, problem.at_step(step)))
-                    on_step(len(points))
-            for step in reversed(range(start, stop)):
-                tape = tapes.pop(step) if step in tapes else sweep.tape(states[-1], step)
-                sweep.back(tape, states.pop(), step)
-                on_step(len(points))
-            stop = start
-        return sweep.estimate(initial, leaf, len(points) * self.cost(problem))
-
-    def _starts(self, steps: int) -> range:
-        """Steps before which a state is kept."""
-        match self.checkpointing:
-            case "none":
-                return range(steps)
-            case "sqrt":
-                return range(0, steps, math.isqrt(steps - 1) + 1)
-            case int(every):
-                return range(0, steps, every)
+        with states_in(self.place, leaf.device) as stack:
+            way = _Way(problem, tables, draw, on_step, self, stack)
+            way.back(tuple(part.detach() for part in initial), 0, problem.steps, self.checkpointing)
+        return way.sweep.estimate(initial, leaf, len(points) * self.cost(problem))
 
     def limit(self, steps: int) -> float | None:
         """Largest logarithm tau of the growth in one backward step; None: no bound."""
@@ -109,21 +82,81 @@ class Reverse(ReverseMode):
         """Gradient evaluations of one member: those of its runs, and one curvature product for each backward step.
 
         A Hessian-vector product counts as two. A Gauss-Newton product counts as 4/3: two passes through derivatives, each
-        two thirds of a gradient; mixed derivatives need a Hessian-vector product as well.
+        two thirds of a gradient; mixed derivatives need a Hessian-vector product as well. A step whose batch is gone
+        through in parts takes the gradient of each part twice: the update needs their sum before the first product.
         """
         mixed = any(item.name in IN_THE_LOSS for item in problem.space.hyperparameters)
         product = 2.0 if self.adjoint != "gauss_newton" else 4 / 3 + (2.0 if mixed else 0.0)
-        return self.member_steps(problem) - self._computed_once(problem) + product * problem.steps
+        again = problem.steps if problem.in_parts else 0
+        return self.member_steps(problem) - self._computed_once(problem) + product * problem.steps + again
 
     def _computed_once(self, problem: InnerProblem) -> int:
         """Number of replayed gradients that a backward step reuses: one for each kept tape but a segment's last."""
-        lengths = [stop - start for start, stop in pairwise(self._starts(problem.steps))]
-        return sum(max(0, min(length, problem.tapes) - 1) for length in lengths)
+        return taken_over(problem.steps, self.checkpointing, problem.tapes)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """Steps of one member: forward, backward and replayed ones."""
-        starts = self._starts(problem.steps)
-        return 2 * problem.steps + starts[-1] - (len(starts) - 1)
+        return 2 * problem.steps + replayed(problem.steps, self.checkpointing)
+
+
+class _Way:
+    """Way of a reverse pass through a run: forward to its end, and back part by part, with states kept on a stack.
+
+    Args:
+        problem: inner problem of the run.
+        tables: coefficients of the run, with the graph that leads back to the coordinates.
+        draw: batches and noise of the run.
+        on_step: called after every step.
+        how: settings of the adjoint.
+        stack: empty stack for the kept states.
+    """
+
+    sweep: "_Sweep"
+    """The backward pass; it is there once the run has reached its end."""
+
+    def __init__(
+        self, problem: InnerProblem, tables: Coefficients, draw: Draw, on_step: OnStep, how: Reverse, stack: StateStack
+    ) -> None:
+        self.problem, self.tables, self.fixed, self.draw = problem, tables, tables.detached(), draw
+        self.on_step, self.how, self.stack = on_step, how, stack
+
+    def back(self, state: OptimizerState, start: int, stop: int, states: States) -> None:
+        """Goes back from step ``stop`` to step ``start``, from the state before ``start``: first forward, and then back."""
+        found = parts(start, stop, states)
+        if len(found) == 1:
+            self._back_through(state, start, stop)
+            return
+        self.stack.push(state)
+        for part in found[:-1]:
+            state = self.problem.reach(state, self.fixed, self.draw, part.start, part.stop, self.on_step)
+            self.stack.push(state)
+        del state  # else every level of a tree would hold one state more
+        for part in reversed(found):
+            self.back(self.stack.pop(), part.start, part.stop, inside(states))
+
+    def _back_through(self, state: OptimizerState, start: int, stop: int) -> None:
+        """Goes back through steps whose states are all kept, and whose last tapes are, unless the run ends with them."""
+        ends, members = stop == self.problem.steps, len(state[0])
+        tapes: dict[int, AnyTape] = {}
+        taped = stop if ends else max(start, stop - self.problem.tapes)
+        for step in range(start, stop if ends else stop - 1):
+            self.stack.push(state)
+            if step < taped:
+                state = self.problem.reach(state, self.fixed, self.draw, step, step + 1, self.on_step)
+            else:
+                tapes[step] = self.sweep.tape(state, step)
+                state = self.problem.stepped(state, tapes[step].gradient, self.fixed, self.problem.at_step(step))
+                self.on_step(members)
+        if ends:
+            self.sweep = _Sweep(self.problem, self.tables, self.draw, state, self.how)
+        else:
+            self.stack.push(state)
+        del state
+        for step in reversed(range(start, stop)):
+            before = self.stack.pop()
+            tape = tapes.pop(step) if step in tapes else self.sweep.tape(before, step)
+            self.sweep.back(tape, before, step)
+            self.on_step(members)
 
 
 class _Sweep:
@@ -144,25 +177,21 @@ class _Sweep:
         self.wanted = tables.live()
         self.in_the_update = [name for name in self.wanted if name in tables.update or name in tables.scheduled]
         self.cotangents = {name: torch.zeros_like(table) for name, table in self.wanted.items()}
-        parameters = end[0].detach().requires_grad_()
-        knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items() if name in self.wanted}
-        with torch.enable_grad():
-            value = problem.validation_loss(parameters, {**self.fixed.loss, **knobs}, draw)
-            slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
-        self.cotangents |= dict(zip(knobs, direct, strict=True))
-        self.value = value.detach()
+        knobs = {name: table for name, table in tables.loss.items() if name in self.wanted}
+        self.value, slope, direct = problem.validation_slope(end[0], self.fixed.loss, knobs, draw)
+        self.cotangents |= direct
         self.adjoint: OptimizerState = (slope, *(torch.zeros_like(part) for part in end[1:]))
         self.growth = slope.new_zeros(problem.steps, len(slope))
         self.scales = torch.ones_like(self.growth)
 
     @torch.no_grad()
-    def tape(self, state: OptimizerState, step: int) -> Tape | HandTape:
+    def tape(self, state: OptimizerState, step: int) -> AnyTape:
         """Tape of update number ``step`` at ``state``: its gradient, and the means to differentiate it."""
         at = self.problem.at_step(step)
         return record(self.problem, self.fixed, self.wanted, self.draw, state, at, gauss_newton=self.gauss_newton)
 
     @torch.no_grad()
-    def back(self, tape: Tape | HandTape, state: OptimizerState, step: int) -> None:
+    def back(self, tape: AnyTape, state: OptimizerState, step: int) -> None:
         """Pulls the adjoint back through update number ``step``, from ``state``, on the tape of that update."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
         at = problem.at_step(step)
@@ -253,7 +282,7 @@ class ReverseKind(EstimatorKind):
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Reverse mode with the job's storage, adjoint and growth budget."""
         method, storage = sizes.spec.method, storage_in_force(at_once(sizes), limit)
-        return Reverse(storage, method.adjoint_kind, method.growth_budget)
+        return Reverse(storage.states, method.adjoint_kind, method.growth_budget, storage.place)
 
 
 ESTIMATOR = ReverseKind()

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from hpo.layout import Layout
-from hpo.noise import Step
-from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients
-from hpo.training.problem import Draw, InnerProblem
+from hpo.training.problem import Batch, InnerProblem
 
 Mixed = dict[str, Tensor]
 """Derivative of <gradient, vector> by each wanted table of the loss, in the table's shape."""
@@ -23,8 +21,6 @@ class Tape:
     A tape holds the activations of its step in memory.
     """
 
-    step: Step
-    state: OptimizerState
     gradient: Tensor
     """Training gradient, [members, P]."""
     layout: Layout
@@ -42,17 +38,16 @@ class Tape:
         problem: InnerProblem,
         tables: Coefficients,
         wanted: Collection[str],
-        draw: Draw,
-        state: OptimizerState,
-        step: Step,
+        batch: Batch,
+        parameters: Tensor,
     ) -> "Tape":
-        """Tape of update number ``step`` at ``state``; ``wanted`` names the tables of the loss to differentiate by."""
-        leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
+        """Tape of a step at parameters [members, P]; ``wanted`` names the tables of the loss to differentiate by."""
+        leaves, knobs = problem.layout.leaves(parameters), _knobs(tables, wanted)
         with torch.enable_grad():
-            loss = problem.training_loss(leaves, {**tables.loss, **knobs}, problem.batch(draw, step)).sum()
+            loss = problem.training_loss(leaves, {**tables.loss, **knobs}, batch).sum()
             slopes = torch.autograd.grad(loss, leaves, create_graph=True)
         gradient = problem.layout.join([slope.detach() for slope in slopes])
-        return cls(step, state, gradient, problem.layout, leaves, knobs, slopes)
+        return cls(gradient, problem.layout, leaves, knobs, slopes)
 
     @classmethod
     def record_fit(
@@ -60,13 +55,11 @@ class Tape:
         problem: InnerProblem,
         tables: Coefficients,
         wanted: Collection[str],
-        draw: Draw,
-        state: OptimizerState,
-        step: Step,
+        batch: Batch,
+        parameters: Tensor,
     ) -> "Tape":
         """Tape for Gauss-Newton products: the gradient is taken in two parts, by the outputs and through the model."""
-        leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
-        batch = problem.batch(draw, step)
+        leaves, knobs = problem.layout.leaves(parameters), _knobs(tables, wanted)
         loss = batch.tables({**tables.loss, **knobs})
         with torch.enable_grad():
             outputs = problem.outputs(leaves, loss, batch.inputs, batch.noise)
@@ -80,7 +73,7 @@ class Tape:
                 slopes = [fit + more for fit, more in zip(through_fit, penalty, strict=True)]
         gradient = problem.layout.join([part.detach() for part in slopes])
         fit = OutputSlope(outputs, slope, through_fit, penalty)
-        return cls(step, state, gradient, problem.layout, leaves, knobs, slopes, fit)
+        return cls(gradient, problem.layout, leaves, knobs, slopes, fit)
 
     def curvature_product(self, vector: Tensor) -> tuple[Tensor, Mixed]:
         """Hessian, or Gauss-Newton matrix, of the training loss times a vector [members, P], and mixed derivatives.

@@ -59,17 +59,25 @@ class Memory:
     def saved(self) -> int:
         """Bytes that the forward pass of a training step keeps."""
         each = self.sizes.footprint.saved + self.sizes.shift_floats
-        return BYTES * each * self.spec.inner.batch_size
+        inner = self.spec.inner
+        # Inputs of the whole batch lie there while its parts are gone through.
+        waiting = self.sizes.task.features * (inner.batch_size - inner.at_once)
+        return BYTES * (each * inner.at_once + waiting)
 
     @property
     def order(self) -> int:
         """Bytes of the indices of every step's training examples, and of the tables of coefficients over time."""
-        inner, tensors = self.spec.inner, 20
+        inner, tensors = self.spec.inner, len(self.sizes.tensors)
         return inner.steps * (8 * inner.batch_size + 4 * BYTES * tensors)
 
     def evaluation(self, examples: int) -> int:
         """Bytes of a loss on that number of examples, without a graph."""
-        return BYTES * self.sizes.footprint.live * examples
+        return BYTES * self.sizes.footprint.live * self._examples_at_once(examples)
+
+    def _examples_at_once(self, examples: int) -> int:
+        """Examples of that number which are evaluated at once: all, unless batches are gone through in parts."""
+        inner = self.spec.inner
+        return examples if inner.micro_batches == 1 else min(examples, inner.at_once)
 
     @property
     def plain(self) -> int:
@@ -83,7 +91,7 @@ class Memory:
     def slope(self) -> int:
         """Bytes of the gradient of the validation loss at the end of a run."""
         saved = BYTES * self.sizes.footprint.saved
-        floats = self.sizes.family.measured.slope * saved * self.sizes.task.validation_examples
+        floats = self.sizes.family.measured.slope * saved * self._examples_at_once(self.sizes.task.validation_examples)
         return int(4 * self.parameters + floats)
 
     def reverse(self, states: int) -> int:

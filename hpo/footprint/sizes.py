@@ -74,7 +74,7 @@ class Sizes:
     @property
     def members_together(self) -> int | None:
         """Members that train faster as one computation than one after the other; None: any number."""
-        return self.family.members_together(self.spec.model, self.task, self.spec.inner.batch_size)
+        return self.family.members_together(self.spec.model, self.task, self.spec.inner.at_once)
 
     @property
     def shift_floats(self) -> int:

@@ -49,7 +49,9 @@ def estimate(
     return Estimate(
         task=spec.task,
         estimator=spec.method.estimator,
-        checkpointing="-" if storage is None else str(storage),
+        checkpointing="-" if storage is None else str(storage.states),
+        states_in="-" if storage is None else storage.place,
+        file_bytes=facts(spec.method.estimator).file_bytes(at_once(sizes), limit),
         parameters=sizes.parameters,
         hyperparameters=sizes.coordinates,
         phases=listed,

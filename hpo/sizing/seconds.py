@@ -20,7 +20,8 @@ def step_seconds(sizes: Sizes, speed: MachineSpeed, members: int) -> float:
     """Seconds of a plain member-step in a population of ``members``."""
     arithmetic, moved = _batch_seconds(sizes, speed, sizes.spec.inner.batch_size)
     update = BYTES * UPDATE_TRAFFIC * sizes.parameters / speed.bytes_per_second
-    return _overhead(sizes, speed) / held_together(sizes, members) + PASSES * arithmetic + moved + update
+    calls = sizes.spec.inner.micro_batches * _overhead(sizes, speed)
+    return calls / held_together(sizes, members) + PASSES * arithmetic + moved + update
 
 
 def evaluation_seconds(sizes: Sizes, speed: MachineSpeed, members: int, examples: int) -> float:

@@ -67,6 +67,11 @@ class Split(TrainingPart):
         """Shape of one example; for text (context,)."""
         return tuple(self.inputs.shape[1:])
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, labels and sources, each with the examples in front; sources may be empty."""
+        return self.inputs, self.labels, self.sources
+
     def __len__(self) -> int:
         return self.labels.shape[0]
 

@@ -38,5 +38,5 @@ def allocation_failures_named(spec: JobSpec) -> Iterator[None]:
             f"out of memory with {spec.inner.seeds} seeds{at} of a proxy of width {spec.model.width} and depth "
             f"{spec.model.depth} over {spec.inner.steps} steps",
             f"use fewer {fewer}inner.seeds ({max(1, spec.inner.seeds // 2)} need half of it), a smaller model.width, or "
-            "method.checkpointing 'sqrt'",
+            "method.checkpointing 'log'",
         ) from error

@@ -1,6 +1,6 @@
 """The inner problem: training runs of the proxy, many members as one batched computation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -42,6 +42,15 @@ def groups(members: int, together: int | None) -> list[slice]:
     """Rows of a population in groups of at most ``together`` members, one after another; one group of all for None."""
     size = members if together is None else together
     return [slice(start, min(start + size, members)) for start in range(0, members, size)]
+
+
+def sum_of(parts: Iterable[tuple[float, Sequence[Tensor]]]) -> list[Tensor]:
+    """Sums of several tensors, each times its share, with one part at a time in memory; a single part as it is."""
+    total: list[Tensor] = []
+    for share, found in parts:
+        scaled = [part if share == 1 else share * part for part in found]
+        total = [before.add_(part) for before, part in zip(total, scaled, strict=True)] if total else scaled
+    return total
 
 
 def silent(member_steps: int) -> None:
@@ -91,6 +100,23 @@ class Batch:
         """Tables of the training loss at this step: ``loss`` with the scheduled regularisers' present values."""
         return {**loss, **self.regularisers} if self.regularisers else loss
 
+    def parts(self, size: int) -> list[tuple[float, "Batch"]]:
+        """Parts of ``size`` examples, each with its share of the batch; the last has the rest."""
+        count = self.labels.shape[1]
+        if count <= size:
+            return [(1.0, self)]
+        return [(len(range(*rows.indices(count))) / count, self._of(rows)) for rows in groups(count, size)]
+
+    def _of(self, rows: slice) -> "Batch":
+        """The batch with some of its examples."""
+        return Batch(
+            self.inputs[:, rows],
+            self.labels[:, rows],
+            None if self.sources is None else self.sources[:, rows],
+            {name: part[:, rows] for name, part in self.noise.items()},
+            self.regularisers,
+        )
+
 
 def constants(layout: Layout, dtype: torch.dtype, device: torch.device) -> Tensor | None:
     """Initial values of the tensors that start at a constant (gains of norms), 0 elsewhere, [P]; None if no tensor does."""
@@ -122,6 +148,10 @@ class InnerProblem:
         most: members trained or differentiated as one computation, at most; None: the fastest number.
     """
 
+    at_once: int | None = None
+    """Examples whose activations are in memory at once; None: all of a batch."""
+    bf16 = False
+    """True if the passes of the model are in bf16. Weights, states, gradients and losses are in this problem's dtype."""
     ceiling = 1e3
     """Loss above which a run counts as diverged, even if its loss is finite; nats."""
     by_hand = True
@@ -153,10 +183,14 @@ class InnerProblem:
             self.model = with_buffers_on(self.build_module().to(dtype), self.device)
         self.task = spec.info
         family = facts(spec.model.family)
-        fastest = family.members_together(spec.model, self.task, self.batch_size)
+        self.at_once = spec.inner.at_once
+        fastest = family.members_together(spec.model, self.task, self.at_once)
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
-        rows = self.batch_size * (self.together or 1)
-        self.tapes = family.tapes_kept(spec.model, self.task, rows) if self.by_hand else 0
+        rows = self.at_once * (self.together or 1)
+        self.bf16 = spec.inner.precision == "bf16" and dtype == torch.float32
+        self.tapes = (
+            family.tapes_kept(spec.model, self.task, rows) if self.by_hand and not self.bf16 and not self.in_parts else 0
+        )
         self.examples = data.train.cast(dtype)
         self.sources = self.examples.sources if spec.searches("mixture_weight") else None
         if self.sources is not None:
@@ -242,6 +276,8 @@ class InnerProblem:
     ) -> Tensor:
         """Outputs of the model: [members, batch, classes], for text [members, batch, context, classes].
 
+        They are in this problem's dtype also if the passes of the model are in bf16.
+
         Args:
             tensors: parameters, each [members, *shape].
             loss: tables of the loss, of which the forward pass uses some.
@@ -250,7 +286,12 @@ class InnerProblem:
         """
         dials = self.dials(loss, len(tensors[0])) if noise is not None else self.plain_dials(loss, len(tensors[0]))
         scaled, shared = self.multiplied(tensors, loss), inputs.dim() == 1 + len(self.examples.shape)
-        return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
+        if not self.bf16:
+            return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
+        # Casts are not cached: a cached one would lack the graph, or the tangent, that a later call needs.
+        with torch.autocast(inputs.device.type, torch.bfloat16, cache_enabled=False):
+            found = self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
+        return found.to(self.dtype)
 
     def dials(self, loss: Tables, members: int) -> dict[str, Tensor]:
         """Tables of the loss that act inside the model's forward pass, each [members, ...]."""
@@ -271,9 +312,10 @@ class InnerProblem:
     def passes(self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor]) -> Passes | None:
         """Forward and backward passes by hand, at the tensors times their multipliers; None if the model has none.
 
-        A subclass that defines the training loss anew gets None, and automatic differentiation takes over.
+        A subclass that defines the training loss anew, or a problem in bf16, gets None, and automatic differentiation
+        takes over.
         """
-        if not self.by_hand:
+        if not self.by_hand or self.bf16:
             return None
         dials = self.dials(loss, len(tensors[0]))
         return self.model.passes(self.multiplied(tensors, loss), inputs, dials, noise)
@@ -297,14 +339,65 @@ class InnerProblem:
         squares = [tensors[index].flatten(1).square().sum(dim=1) for index in self.penalised]
         return (l2[:, self.penalised] * torch.stack(squares, dim=1)).sum(dim=1) / 2
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether a batch is gone through in parts, whose gradients and curvature products are summed."""
+        return self.at_once is not None and self.at_once < self.batch_size
+
+    def parts_of(self, split: Split) -> list[tuple[float, Split]]:
+        """Parts of a split that are gone through one by one, each with its share: the whole, if batches are whole, too."""
+        if not self.in_parts or self.at_once is None:
+            return [(1.0, split)]
+        count = len(split)
+        found = [Split(*(part[rows] for part in split.tensors)) for rows in groups(count, self.at_once)]
+        return [(len(part) / count, part) for part in found]
+
     def evaluate(self, parameters: Tensor, loss: Tables, split: Split) -> tuple[Tensor, Tensor]:
         """Mean loss without regularisers and accuracy on a whole split, each [members]; the loss is differentiable.
 
         Nats for classes and text; mean squared error, and accuracy NaN, for regression.
         """
+        parts = self.parts_of(split)
+        if len(parts) == 1:
+            return self._evaluate(parameters, loss, split)
+        losses, accuracies = sum_of((share, self._evaluate(parameters, loss, part)) for share, part in parts)
+        return losses, accuracies
+
+    def validation_slope(
+        self, parameters: Tensor, loss: Tables, knobs: Tables, draw: Draw
+    ) -> tuple[Tensor, Tensor, Tables]:
+        """Loss [members] that judges a run, and its gradients by the parameters [members, P] and by tables of the loss.
+
+        Args:
+            parameters: [members, P].
+            loss: tables of the loss.
+            knobs: those of the tables to differentiate by.
+            draw: random numbers of the run.
+        """
+        leaf = parameters.detach().requires_grad_()
+        leaves = {name: table.detach().requires_grad_() for name, table in knobs.items()}
+        tables = {**loss, **leaves}
+
+        def values() -> Iterator[tuple[float, Tensor]]:
+            if not self.in_parts:
+                yield 1.0, self.validation_loss(leaf, tables, draw)
+                return
+            for share, split in self.parts_of(self.data.validation):
+                yield share, self._evaluate(leaf, tables, split)[0]
+
+        def slopes() -> Iterator[tuple[float, Sequence[Tensor]]]:
+            for share, value in values():
+                found = torch.autograd.grad(value.sum(), [leaf, *leaves.values()], materialize_grads=True)
+                yield share, (value.detach(), *found)
+
+        with torch.enable_grad():
+            value, slope, *direct = sum_of(slopes())
+        return value, slope, dict(zip(leaves, direct, strict=True))
+
+    def _evaluate(self, parameters: Tensor, loss: Tables, split: Split) -> tuple[Tensor, Tensor]:
         parts = groups(len(parameters), self.together)
         if len(parts) > 1:
-            found = [self.evaluate(parameters[rows], of_members(loss, rows), split) for rows in parts]
+            found = [self._evaluate(parameters[rows], of_members(loss, rows), split) for rows in parts]
             return torch.cat([losses for losses, _ in found]), torch.cat([shares for _, shares in found])
         kind = self.task.kind
         inputs = split.inputs.to(self.dtype) if split.inputs.is_floating_point() else split.inputs
@@ -343,7 +436,19 @@ class InnerProblem:
                 found[index] = torch.addcmul(found[index], tensors[index], factor)
         return self.layout.join(found)
 
+    def micro_batches(self, batch: Batch) -> list[tuple[float, Batch]]:
+        """Parts of a batch whose activations are in memory at once, each with its share of the batch."""
+        return [(1.0, batch)] if self.at_once is None else batch.parts(self.at_once)
+
     def _gradient_at(self, leaves: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
+        # The loss is a mean over examples, and the shares sum to 1, so the penalty in every part is one penalty.
+        parts = self.micro_batches(batch)
+        if len(parts) == 1:
+            return self._gradient_of(leaves, loss, batch)
+        (total,) = sum_of((share, (self._gradient_of(leaves, loss, part),)) for share, part in parts)
+        return total
+
+    def _gradient_of(self, leaves: Sequence[Tensor], loss: Tables, batch: Batch) -> Tensor:
         loss = batch.tables(loss)
         passes = self.passes(leaves, loss, batch.inputs, batch.noise)
         if passes is not None:

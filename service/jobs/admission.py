@@ -2,10 +2,11 @@
 moves regularisers of tensors that it does not have."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hpo.estimators.facts.registry import facts
+from hpo.estimators.facts.storage import States
 from hpo.families.facts.registry import proxy_tensors
 from hpo.footprint.memory import at_once
 from hpo.footprint.sizes import Sizes
@@ -16,6 +17,8 @@ from hpo.sizing.peak import peak_bytes
 from store.settings import PREFIX
 from windtunnel.types import FieldError, JobSpec, UnknownTask
 
+LEANER: Mapping[States, tuple[States, ...]] = {"sqrt": ("log",), "log": ()}
+"""Storages of the reverse pass that need less memory than one, the cheapest first; of any other: those named here."""
 MOST_NAMED = 3
 """Fields named in one refusal: the first is the one that helps most."""
 
@@ -220,18 +223,20 @@ def _half(lever: Lever, spec: JobSpec) -> int:
 
 def _storage_error(spec: JobSpec, limit: int) -> FieldError | None:
     """The storage of the reverse pass that would do, where another one than was asked for does."""
-    if facts(spec.method.estimator).storage(at_once(_sizes(spec)), limit) in (None, "sqrt"):
+    storage = facts(spec.method.estimator).storage(at_once(_sizes(spec)), limit)
+    if storage is None:
         return None
-    leaner = spec.model_copy(update={"method": spec.method.model_copy(update={"checkpointing": "sqrt"})})
-    needed, less = peak_bytes(_sizes(spec), limit), peak_bytes(_sizes(leaner), limit)
-    if less > limit:
-        return None
-    given = spec.method.checkpointing
-    message = (
-        f"with checkpointing {given} the population needs {size_in_words(needed)}; allowed: {size_in_words(limit)}; with "
-        f"all else as it is, checkpointing sqrt fits in {size_in_words(less)}"
-    )
-    return FieldError(pointer="/method/checkpointing", message=message, given=given)
+    needed, given = peak_bytes(_sizes(spec), limit), spec.method.checkpointing
+    for leaner in LEANER.get(storage.states, tuple(LEANER)):
+        method = spec.method.model_copy(update={"checkpointing": leaner})
+        less = peak_bytes(_sizes(spec.model_copy(update={"method": method})), limit)
+        if less <= limit:
+            message = (
+                f"with checkpointing {given} the population needs {size_in_words(needed)}; allowed: "
+                f"{size_in_words(limit)}; with all else as it is, checkpointing {leaner} fits in {size_in_words(less)}"
+            )
+            return FieldError(pointer="/method/checkpointing", message=message, given=given)
+    return None
 
 
 _DEFAULT = JobSpec(task="digits")

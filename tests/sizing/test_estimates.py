@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hpo.estimators.facts.storage import replayed, states_kept, storage_in_force
+from hpo.estimators.facts.storage import Storage, replayed, states_kept, storage_in_force
 from hpo.evidence.horizon import horizon_steps
 from hpo.evidence.noise_scale import noise_scale_steps
 from hpo.families.facts.registry import proxy_tensors
@@ -256,7 +256,7 @@ def test_the_checks_of_a_transfer_are_in_the_peak() -> None:
 def test_auto_keeps_every_state_where_an_eighth_of_the_limit_holds_them() -> None:
     spec = JobSpec(task="digits")
     needed = 8 * (spec.inner.steps + 1) * Memory(sized(spec)).state * spec.inner.seeds
-    assert storage_in_force(sized(spec), needed) == "none"
-    assert storage_in_force(sized(spec), needed - 8) == "sqrt"
+    assert storage_in_force(sized(spec), needed) == Storage("none")
+    assert storage_in_force(sized(spec), needed - 8) == Storage("sqrt")
     asked = JobSpec(task="digits", method={"estimator": "reverse", "checkpointing": 7})
-    assert storage_in_force(sized(asked), needed) == 7
+    assert storage_in_force(sized(asked), needed) == Storage(7)

@@ -99,6 +99,31 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
             "starts 4 with method.estimator 'auto', which makes its own starts; allowed: 1",
         ),
         ({"method": {"estimator": "higher", "checkpointing": "sqrt"}}, "/checkpointing", "no setting of 'higher'"),
+        ({"method": {"estimator": "higher", "states_in": "file"}}, "/states_in", "no setting of 'higher'"),
+        (
+            {"inner": {"batch_size": 8, "micro_batch_size": 9}},
+            "/inner/micro_batch_size",
+            "micro_batch_size 9 is larger than batch_size 8; allowed: 1 to 8",
+        ),
+        (
+            {"inner": {"micro_batch_size": 8}, "method": {"estimator": "forward"}},
+            "/inner/micro_batch_size",
+            "micro_batch_size 8 with 'forward', which differentiates a step with the whole batch in one graph; ",
+        ),
+        (
+            {"inner": {"precision": "bf16"}, "method": {"estimator": "finite_difference"}},
+            "/inner/precision",
+            "precision 'bf16' with 'finite_difference', which takes differences of losses that lie closer together",
+        ),
+        (
+            {
+                "inner": {"precision": "bf16"},
+                "method": {"estimator": "reverse", "best_response": "stn"},
+                "search": [{"name": "learning_rate"}, {"name": "l2"}],
+            },
+            "/inner/precision",
+            "with 'stn', which computes its response in layers of its own, in float32; allowed: float32",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_field_to_change(fields: dict[str, Any], path: str, complaint: str) -> None:

@@ -227,6 +227,11 @@ def test_weights_of_sources_need_the_loss_of_each_example():
     windtunnel.tune(Net, labels, loss=each, **fields)
 
 
+def test_parts_of_a_batch_need_a_plain_mean():
+    with pytest.raises(InvalidData, match=r"counts 20 times as much.*inner\.micro_batch_size needs the loss of one"):
+        windtunnel.tune(Net, points(), loss=weighted, **{**LEAN, "inner": {**LEAN["inner"], "micro_batch_size": 4}})
+
+
 def texts(context: int = 6) -> Data:
     """Tokens and those that follow them; token 0 is padding of different lengths, never a whole text."""
     generator = torch.Generator().manual_seed(0)

@@ -45,7 +45,7 @@ def _parts(found: Estimate) -> list[RenderableType]:
     memory = found.memory
     facts = [
         ("proxy", f"{found.parameters:,} parameters, {found.hyperparameters} hyperparameters"),
-        ("estimator", found.estimator + ("" if found.checkpointing == "-" else f", checkpointing {found.checkpointing}")),
+        ("estimator", found.estimator + _kept(found)),
         ("cost", f"{found.run_equivalents:,.0f} runs of the proxy"),
         (
             "time",
@@ -63,3 +63,11 @@ def _parts(found: Estimate) -> list[RenderableType]:
     if found.changes:
         parts += [Text("\nIt does not fit. One of these would do:", style="bold red"), output.field_table(found.changes)]
     return parts
+
+
+def _kept(found: Estimate) -> str:
+    """Words on the states that the reverse pass keeps; empty for an estimator that keeps none."""
+    if found.checkpointing == "-":
+        return ""
+    where = f", states in a file of {found.file_bytes / 2**20:,.0f} MiB" if found.file_bytes else ""
+    return f", checkpointing {found.checkpointing}{where}"

@@ -53,7 +53,12 @@ class Estimate(Response):
     task: str
     estimator: str
     checkpointing: str
-    """States that the reverse pass keeps: ``none`` (every one), ``sqrt``, or every N-th. ``-`` for other estimators."""
+    """States that the reverse pass keeps: ``none`` (every one), ``sqrt``, ``log``, or every N-th. ``-`` for other
+    estimators."""
+    states_in: str = "-"
+    """Place of the kept states: ``device``, ``host`` or ``file``. ``-`` for other estimators."""
+    file_bytes: int = 0
+    """Room in the folder for temporary files that the states take; 0 unless they lie in a file."""
     parameters: int
     """Number of parameters of the proxy."""
     hyperparameters: int

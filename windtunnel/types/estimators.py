@@ -13,6 +13,7 @@ with races of candidates. best_response: regularisers are tuned while the one ru
 MethodSetting = Literal[
     "adjoint",
     "checkpointing",
+    "states_in",
     "growth_budget",
     "window",
     "samples",
@@ -67,6 +68,10 @@ class EstimatorInfo:
     """Whether it differentiates through the updates of the weights, and so needs their derivative to be that of the run."""
     why_alone: str = ""
     """Reason why no best response can tune the regularisers beside it; empty where one can."""
+    why_not_bf16: str = ""
+    """Reason why it does not work in bf16, as the rest of a sentence; empty where it does."""
+    why_whole_batches: str = ""
+    """Reason why it cannot go through a batch in parts, as the rest of a sentence; empty where it can."""
     why_own_models: str = ""
     """Reason why it works with this project's families only, as the rest of a sentence; empty where any module will do."""
     only: frozenset[HyperparameterName] | None = None
@@ -97,6 +102,8 @@ UNANSWERED = (
 )
 
 ITSELF = "it is a best response itself"
+ONE_GRAPH = "differentiates a step with the whole batch in one graph"
+SINGLE_RESPONSE = "computes its response in layers of its own, in float32"
 RESPONDING = "puts its response into the layers of this project's own families ({families}), not into a module of one's own"
 
 ESTIMATORS: Mapping[str, EstimatorInfo] = {
@@ -109,7 +116,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "as of its parts",
             "as of its parts",
             "",
-            settings=("adjoint", "checkpointing", "growth_budget"),
+            settings=("adjoint", "checkpointing", "states_in", "growth_budget"),
             search="portfolio",
             why_alone="it samples and races points of all that is searched, and a best response moves the regularisers "
             "of a point while it trains",
@@ -117,11 +124,11 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
         EstimatorInfo(
             "reverse",
             "reverse mode by state replay",
-            "4 T c (sqrt: 5 T c)",
-            "sqrt(T) S, T S, or T S / N",
+            "4 T c (sqrt: 5 T c; log: (4 + log8 T) T c)",
+            "sqrt(T) S, T S, log(T) S, or T S / N; nothing in a file",
             "none when exact; bounded: shrinks what chaos inflates",
             "Maclaurin et al. 2015; Franceschi et al. 2017",
-            settings=("adjoint", "checkpointing", "growth_budget"),
+            settings=("adjoint", "checkpointing", "states_in", "growth_budget"),
             through_updates=True,
         ),
         EstimatorInfo(
@@ -134,6 +141,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             fixed={"adjoint": "exact"},
             through_updates=True,
             why_own_models="builds models of this project only",
+            why_whole_batches=ONE_GRAPH,
         ),
         EstimatorInfo(
             "forward",
@@ -144,6 +152,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "Franceschi et al. 2017; Shen et al. 2024, (FG)^2U",
             settings=("samples",),
             through_updates=True,
+            why_whole_batches=ONE_GRAPH,
         ),
         EstimatorInfo(
             "truncated",
@@ -156,6 +165,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             never=frozenset({"init_scale"}),
             through_updates=True,
             why="the initial weights lie before the window",
+            why_whole_batches=ONE_GRAPH,
         ),
         EstimatorInfo(
             "greedy",
@@ -167,6 +177,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             never=frozenset({"init_scale"}),
             through_updates=True,
             why="the initial weights are no update's doing",
+            why_whole_batches=ONE_GRAPH,
         ),
         EstimatorInfo(
             "implicit",
@@ -178,6 +189,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             settings=("solver", "solver_steps", "damping"),
             only=IN_THE_LOSS,
             why="a stationary point of the training loss does not depend on how it was reached, so the answer would be 0",
+            why_whole_batches=ONE_GRAPH,
         ),
         EstimatorInfo(
             "es",
@@ -206,6 +218,7 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             "",
             settings=("sigma",),
             defaults={"sigma": 0.01},
+            why_not_bf16="takes differences of losses that lie closer together than bf16 can tell",
         ),
         EstimatorInfo(
             "stn",
@@ -218,6 +231,8 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             search="best_response",
             why_alone=ITSELF,
             why_own_models=RESPONDING,
+            why_not_bf16=SINGLE_RESPONSE,
+            why_whole_batches=ONE_GRAPH,
             only=frozenset(REGULARISERS),
             why=UNANSWERED,
         ),
@@ -232,6 +247,8 @@ ESTIMATORS: Mapping[str, EstimatorInfo] = {
             search="best_response",
             why_alone=ITSELF,
             why_own_models=RESPONDING,
+            why_not_bf16=SINGLE_RESPONSE,
+            why_whole_batches=ONE_GRAPH,
             only=frozenset(REGULARISERS),
             why=UNANSWERED,
         ),

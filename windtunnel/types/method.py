@@ -114,8 +114,15 @@ class MethodSpec(Request):
         description="bounded: the default. exact: the derivative itself, noise near the edge of chaos. "
         "gauss_newton: bounded, with the Gauss-Newton matrix instead of the Hessian.",
     )
-    checkpointing: Literal["auto", "none", "sqrt"] | Every = Field(
-        "auto", description="Optimizer states that the forward pass keeps: every one, every sqrt(steps)-th, or every N-th."
+    checkpointing: Literal["auto", "none", "sqrt", "log"] | Every = Field(
+        "auto",
+        description="Optimizer states that the forward pass keeps: every one, every sqrt(steps)-th, those of a tree (log), "
+        "or every N-th.",
+    )
+    states_in: Literal["auto", "device", "host", "file"] = Field(
+        "auto",
+        description="Where the kept states lie: in the memory of the device that computes, in that of its machine, or in a "
+        "temporary file.",
     )
     growth_budget: float = Field(10.0, gt=1, le=1e6, description="Growth of the bounded adjoint over a whole run.")
     window: int | None = Field(None, ge=1, le=100_000, description="Steps of a window (truncated, pes); 20 by default.")

@@ -71,6 +71,8 @@ class EstimatorChoice(Response):
     engine: str
     adjoint: str
     checkpointing: str
+    states_in: str = "device"
+    """Place of the kept states: ``device``, ``host`` or ``file``."""
     reason: str
 
 
@@ -143,6 +145,8 @@ class CertificatePoint(Response):
     run: the loss after a short run. response: the loss after a short run through a best response, as a function of the
     regularisers and the scales of their perturbations.
     """
+    bf16_cosine: float | None = None
+    """Cosine of the job's hypergradient in bf16 with that in float32 over such a run; null where the job is in float32."""
 
 
 class Certificate(Response):
@@ -161,7 +165,11 @@ class Certificate(Response):
             f"{', through the response' if point.through == 'response' else ''})"
             for point in self.points
         )
-        return f"reverse against finite differences in float64: relative error {errors}; allowed {self.tolerance:.0e}"
+        found = f"reverse against finite differences in float64: relative error {errors}; allowed {self.tolerance:.0e}"
+        cosines = ", ".join(
+            f"{point.bf16_cosine:.4f} at the {point.point}" for point in self.points if point.bf16_cosine is not None
+        )
+        return f"{found}; bf16 against float32: cosine {cosines}" if cosines else found
 
 
 CoordinateQuantity = Literal["activation", "change", "weight_norm", "update_norm", "kernel_change", "linearisation_error"]

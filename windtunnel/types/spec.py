@@ -1,13 +1,14 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from windtunnel.types.base import Request, misfit
 from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can, check_that_estimators_take
 from windtunnel.types.checks.initial import check_initial
+from windtunnel.types.checks.inner import check_micro_batches, check_precision
 from windtunnel.types.checks.matrices import check_that_matrices_are_stored_as_such
 from windtunnel.types.checks.pathwise import check_that_updates_have_derivatives
 from windtunnel.types.checks.regularisers import check_regularisers
@@ -57,6 +58,27 @@ class InnerSpec(Request):
     steps: int = Field(200, ge=2, le=100_000, description="Optimizer updates in a run.")
     batch_size: int = Field(64, ge=1, le=65_536, description="Examples of an update; 16 by default for text.")
     seeds: int = Field(4, ge=1, le=64, description="Runs (initialisation and batch order) averaged at each point.")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32",
+        description="Numbers of the forward and backward passes; weights, optimizer states and adjoints are in float32.",
+    )
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="Examples whose activations are in memory at once; gradients and curvature products are summed over "
+        "the parts of a batch. By default the whole batch.",
+    )
+
+    @property
+    def at_once(self) -> int:
+        """Examples of a batch whose activations are in memory at once."""
+        return self.batch_size if self.micro_batch_size is None else min(self.micro_batch_size, self.batch_size)
+
+    @property
+    def micro_batches(self) -> int:
+        """Parts in which a batch is gone through."""
+        return -(-self.batch_size // self.at_once)
 
 
 class SearchItem(Request):
@@ -258,6 +280,8 @@ class JobSpec(OfTask, Request):
         self._check_that_warmup_ends(task)
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
         check_that_updates_have_derivatives(self.method, self.optimizer.info)
+        check_precision(self.inner.precision, self.method)
+        check_micro_batches(self.inner.micro_batch_size, self.inner.batch_size, self.method)
         if task.module is not None:
             check_that_matrices_are_stored_as_such(task.module, self.optimizer.info)
         if self.outer.early_stopping and self.method.info.is_best_response:

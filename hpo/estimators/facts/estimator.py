@@ -70,3 +70,12 @@ class EstimatorFacts(ABC):
     def storage(self, sizes: Sizes, limit: int) -> Storage | None:  # noqa: ARG002
         """Optimizer states that are kept for the backward pass, if the job can choose them; None: it cannot."""
         return None
+
+    def file_bytes(self, sizes: Sizes, limit: int) -> int:  # noqa: ARG002
+        """Size of the temporary file that the kept states lie in, bytes; 0 where none do.
+
+        Args:
+            sizes: sizes of the job, with one seed for each run that is differentiated at the same time.
+            limit: memory for populations, bytes.
+        """
+        return 0

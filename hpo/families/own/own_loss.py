@@ -65,7 +65,8 @@ def check_loss(spec: JobSpec, parts: Sequence[Split]) -> None:
         trial.call_in_single(by_module)
         trial.finite(by_module)
         trial.refuse_raw_scores(by_module)
-        trial.mean([by_module, *_random(by_module)], mixing=spec.searches("mixture_weight"))
+        mixing, micro = spec.searches("mixture_weight"), spec.inner.micro_batches > 1
+        trial.mean([by_module, *_random(by_module)], mixing=mixing, micro=micro)
         trial.differentiate(by_module)
 
 
@@ -236,12 +237,13 @@ class _Trial:
                 MUST,
             )
 
-    def mean(self, tried: Sequence[Tensor], *, mixing: bool) -> None:
+    def mean(self, tried: Sequence[Tensor], *, mixing: bool, micro: bool = False) -> None:
         """Raise InvalidData where the loss of a batch is no mean, plain or weighted, over its examples, each alone.
 
         Args:
             tried: outputs for the examples, several times.
             mixing: whether the job weights the loss of each example by its source.
+            micro: whether the job goes through a batch in parts, and takes the mean over their losses.
         """
         spread, rows = self.chosen.spread, list(range(len(self.labels)))
         batches = (rows, rows[:spread], rows[:1] * 3 + rows[spread:], rows[:2], [0, spread - 1])
@@ -256,14 +258,16 @@ class _Trial:
         weights = self._weights(tried[0].shape[1:])
         if weights is None or not all(self._is_mean(outputs, batch, weights) for outputs in tried for batch in batches):
             raise self._no_mean(tried, batches, plain)
-        if mixing:
+        if mixing or micro:
+            needing = "mixture_weight" if mixing else "inner.micro_batch_size"
             heavy = max(rows, key=lambda row: max(float(weights[row]), 1 / float(weights[row])))
             raise InvalidData(
                 f"{self.named} is a weighted mean, in which {self.chosen.words(heavy)} counts {float(weights[heavy]):.6g} "
-                f"times as much as {self.chosen.words(0)}: mixture_weight needs the loss of one example alone, which has "
-                "no such weight",
+                f"times as much as {self.chosen.words(0)}: {needing} needs the "
+                "loss of one example alone, which has no such weight",
                 "give the loss of each example, [batch], with its weight: F.cross_entropy(outputs, labels, weight=W, "
-                'reduction="none"), for example; or leave mixture_weight out of search',
+                'reduction="none"), for example; or leave '
+                f"{needing} out{' of search' if mixing else ''}",
             )
 
     def _losses(self, outputs: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor] | None:

@@ -193,14 +193,17 @@ def test_no_hessian_term_needs_no_bound_and_no_adjoint_stays_zero() -> None:
     assert bounded_scale(zero, one, 0.01).item() == 0.0
 
 
-def test_every_nth_state_gives_the_same_bits_and_costs_what_it_replays(build_problem) -> None:
+def test_every_storage_gives_the_same_bits_and_costs_what_it_replays(build_problem) -> None:
     problem = search_problem(build_problem, "adamw")
     draw = problem.draw([(0, 0), (0, 1)])
     points = problem.space.start().expand(2, -1)
     kept = Reverse("none").estimate(problem, points, draw)
     # 20 steps in segments of 1, 3, 7, 20, 50: the last is never played twice, the first step of another is kept.
-    for every, replayed in ((1, 0), (3, 12), (7, 12), (20, 0), (50, 0)):
-        estimator, seen = Reverse(every), []
+    # A tree has segments of 8, 8 and 4; where the states lie changes nothing.
+    counts = ((1, 0), (3, 12), (7, 12), (20, 0), (50, 0), ("log", 14), ("none", 0), ("sqrt", 12))
+    for every, replayed in counts:
+        place = "file" if replayed == 12 or every == "none" else "device"
+        estimator, seen = Reverse(every, place=place), []
         found = estimator.estimate(problem, points, draw, seen.append)
         assert torch.equal(found.gradient, kept.gradient)
         assert sum(seen) == 2 * estimator.member_steps(problem) == 2 * (2 * problem.steps + replayed)

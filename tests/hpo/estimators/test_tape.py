@@ -62,7 +62,7 @@ def prepared(build_proxy, fields: dict[str, Any]):
 def test_a_gauss_newton_product_equals_the_matrix_written_out(build_proxy, name: str) -> None:
     """J^T H_out J v, plus lambda v on the matrices that the penalty acts on."""
     problem, fixed, wanted, draw, state, vector = prepared(build_proxy, CASES[name])
-    found, _ = Tape.record_fit(problem, fixed, wanted, draw, state, 0).curvature_product(vector)
+    found, _ = Tape.record_fit(problem, fixed, wanted, problem.batch(draw, 0), state[0]).curvature_product(vector)
     decay = torch.zeros_like(fixed.loss["l2"])
     decay[:, problem.penalised] = fixed.loss["l2"][:, problem.penalised]
     for member in range(2):
@@ -76,8 +76,8 @@ def test_a_gauss_newton_product_equals_the_matrix_written_out(build_proxy, name:
 @pytest.mark.parametrize("name", CASES)
 def test_both_tapes_have_the_same_gradient_and_mixed_derivatives(build_proxy, name: str) -> None:
     problem, fixed, wanted, draw, state, vector = prepared(build_proxy, CASES[name])
-    whole = Tape.record(problem, fixed, wanted, draw, state, 0)
-    parts = Tape.record_fit(problem, fixed, wanted, draw, state, 0)
+    whole = Tape.record(problem, fixed, wanted, problem.batch(draw, 0), state[0])
+    parts = Tape.record_fit(problem, fixed, wanted, problem.batch(draw, 0), state[0])
     plain = problem.gradient(state[0], fixed, problem.batch(draw, 0))
     torch.testing.assert_close(whole.gradient, plain, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(parts.gradient, plain, rtol=1e-12, atol=1e-14)
@@ -110,7 +110,7 @@ def test_the_tape_by_hand_equals_the_one_by_graph(build_proxy, searched: tuple[s
     state = (state[0] + 0.1 * torch.randn(state[0].shape, generator=torch.Generator().manual_seed(1)), *state[1:])
     mine = record(problem, fixed, wanted, draw, state, 0, gauss_newton=gauss_newton)
     assert isinstance(mine, HandTape)
-    by_graph = (Tape.record_fit if gauss_newton else Tape.record)(problem, fixed, wanted, draw, state, 0)
+    by_graph = (Tape.record_fit if gauss_newton else Tape.record)(problem, fixed, wanted, problem.batch(draw, 0), state[0])
     torch.testing.assert_close(mine.gradient, by_graph.gradient, rtol=1e-10, atol=1e-13)
     torch.testing.assert_close(problem.gradient(state[0], fixed, problem.batch(draw, 0)), mine.gradient, rtol=1e-12, atol=0)
     (found, mixed), (expected, other) = mine.curvature_product(vector), by_graph.curvature_product(vector)
