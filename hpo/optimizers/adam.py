@@ -8,6 +8,7 @@ from higher.optim import DifferentiableOptimizer
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.rule import (
     Applied,
     Cotangents,
@@ -29,7 +30,7 @@ def adam_init(parameters: Tensor) -> OptimizerState:
     return parameters, torch.zeros_like(parameters), torch.zeros_like(parameters)
 
 
-def adam(state: OptimizerState, gradient: Tensor, terms: Tables, step: int) -> OptimizerState:
+def adam(state: OptimizerState, gradient: Tensor, terms: Tables, step: Step) -> OptimizerState:
     """State after update number ``step`` (from 0), equal to torch.optim.Adam and AdamW; differentiable in every tensor.
 
     Args:
@@ -89,11 +90,11 @@ class Adam(Rule):
         """State before the first update: (parameters, first moment, second moment), the moments 0."""
         return adam_init(parameters)
 
-    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> OptimizerState:
+    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> OptimizerState:
         """(parameters, first moment, second moment) after update number ``step``; differentiable in every tensor."""
         return adam(state, gradient, spread(tables, layout), step)
 
-    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> None:
+    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> None:
         """Moves parameters and moments in their own memory as ``update`` does, up to rounding; overwrites the gradient."""
         parameters, first, second = state
         beta1, beta2 = tables["beta1"], tables["beta2"]
