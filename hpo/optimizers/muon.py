@@ -62,7 +62,9 @@ class Muon(Rule):
         """State before the first update: (parameters, momentum or first moment, second moment), the last two 0."""
         return ADAM.init(parameters)
 
-    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> OptimizerState:
+    def update(
+        self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int | Tensor
+    ) -> OptimizerState:
         """State after update number ``step``; differentiable in every tensor, through the iterations."""
         parts, members = parts_of(layout), len(gradient)
         before = [layout.slices(part) for part in state]
@@ -89,7 +91,7 @@ class Muon(Rule):
                 after[0][place], after[1][place] = weights, average
         return tuple(torch.cat(part, dim=1) for part in after)
 
-    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> None:
+    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int | Tensor) -> None:
         """Moves the state in its own memory as ``update`` does, up to rounding; overwrites the gradient."""
         parts, members = parts_of(layout), len(gradient)
         clip_and_couple_(gradient, state[0], tables, layout)

@@ -10,10 +10,7 @@ from torch import Tensor
 
 from hpo.layout import Layout
 from hpo.optimizers.rule import Tables
-from windtunnel.types.optimizers.muon import MATRICES
-
-AT_ONCE = 2**22
-"""Most numbers of matrices that are stacked. More would only take memory: a product of that size fills a device."""
+from windtunnel.types.optimizers.muon import AT_ONCE, MATRICES
 
 
 @dataclass(frozen=True)
