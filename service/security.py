@@ -23,7 +23,7 @@ TABLE_FORM = "/laws"
 MAX_TABLE_BYTES = 16 << 20
 
 FORMS = re.compile(
-    r"/sign-in|/sign-out|/jobs|/jobs/[^/]+/(cancel|pause|resume|fork|plans|labels)|/laws|/fleet/drain|/keys|/keys/[^/]+/revoke"
+    r"/sign-in|/sign-out|/jobs|/jobs/[^/]+/(cancel|pause|resume|fork|plans|labels)|/plans|/laws|/fleet/drain|/keys|/keys/[^/]+/revoke"
     r"|/webhooks|/webhooks/[^/]+/(ping|delete)"
 )
 """Paths of plain forms. Another site's page can send one without asking first: only `_foreign` keeps it out."""

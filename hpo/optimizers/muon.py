@@ -16,6 +16,7 @@ from higher.optim import DifferentiableOptimizer
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.adam import RULE as ADAM
 from hpo.optimizers.adam import DifferentiableAdam, adam, adam_product
 from hpo.optimizers.newton_schulz import LEAST_NORM, A, B, C, Orthogonalised, orthogonalised
@@ -62,9 +63,7 @@ class Muon(Rule):
         """State before the first update: (parameters, momentum or first moment, second moment), the last two 0."""
         return ADAM.init(parameters)
 
-    def update(
-        self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int | Tensor
-    ) -> OptimizerState:
+    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> OptimizerState:
         """State after update number ``step``; differentiable in every tensor, through the iterations."""
         parts, members = parts_of(layout), len(gradient)
         before = [layout.slices(part) for part in state]
@@ -91,7 +90,7 @@ class Muon(Rule):
                 after[0][place], after[1][place] = weights, average
         return tuple(torch.cat(part, dim=1) for part in after)
 
-    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int | Tensor) -> None:
+    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> None:
         """Moves the state in its own memory as ``update`` does, up to rounding; overwrites the gradient."""
         parts, members = parts_of(layout), len(gradient)
         clip_and_couple_(gradient, state[0], tables, layout)

@@ -145,7 +145,8 @@ class InnerProblem:
         self.init_std = tuple(init_std)
         self.constants = constants(layout, dtype, self.device)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.optimizer, self.rule = spec.optimizer.info, rule(spec.optimizer.name, spec.optimizer.options)
+        self.optimizer = spec.optimizer.info
+        self.rule = rule(spec.optimizer.name, spec.optimizer.options)
         with torch.device("meta"):
             self.model = with_buffers_on(self.build_module().to(dtype), self.device)
         self.task = spec.info

@@ -13,6 +13,7 @@ from service.jobs.events import EventStream, changes
 from service.jobs.schemas import JobsQuery
 from service.pages import comparing, datasets, fleet, job_forms, keys, submitting, webhooks
 from service.pages import laws as laws_pages
+from service.pages import plans as plans_pages
 from service.pages.signing_in import sign_in_page
 from service.pages.site import SiteDependency, site_of
 from service.pages.views import job_view, jobs_view, outer_steps, plan_view
@@ -26,7 +27,7 @@ from windtunnel.types.base import Request as RequestModel
 from windtunnel.types.datasets import DATASET_ID
 
 router = APIRouter(include_in_schema=False)
-for part in (comparing, datasets, laws_pages, fleet, keys, webhooks, submitting, job_forms):
+for part in (comparing, datasets, plans_pages, laws_pages, fleet, keys, webhooks, submitting, job_forms):
     router.include_router(part.router)
 
 

@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from windtunnel import __version__
 from windtunnel.cli import (
+    carrying,
     comparing,
     coordcheck,
     datasets,
@@ -79,7 +80,21 @@ def _root(
 
 
 own = (datasets, keys, webhooks, db)
-for module in (serving, submitting, estimating, jobs, comparing, plans, laws, *own, coordcheck, roles, workers, doctor):
+for module in (
+    serving,
+    submitting,
+    estimating,
+    jobs,
+    comparing,
+    plans,
+    carrying,
+    laws,
+    *own,
+    coordcheck,
+    roles,
+    workers,
+    doctor,
+):
     module.register(app)
 
 
