@@ -21,6 +21,8 @@ UPDATE = 10
 """Copies of the parameters that a plain step touches: states before and after, gradient, coefficients, temporaries."""
 RETAINED = 2
 """Copies of the parameters that the allocator keeps after a plain step."""
+STACKED, STACKED_BACK = 10, 20
+"""Copies of the matrices that are orthogonalised together: in an update, and in one step of the reverse pass."""
 BACKWARD_UPDATE = 14
 """Copies of the parameters that one step of the reverse pass touches, with cotangents."""
 SECOND_ORDER = 6.0
@@ -83,7 +85,7 @@ class Memory:
     def plain(self) -> int:
         """Peak of a training run, including the evaluation of its result on the validation and test split."""
         task = self.sizes.task
-        training = UPDATE * self.parameters + self.gradient * self.saved
+        training = UPDATE * self.parameters + STACKED * BYTES * self.sizes.stacked + self.gradient * self.saved
         judging = self.state + self.evaluation(max(task.validation_examples, task.test_examples))
         return int(max(training, judging)) + self.order
 
@@ -96,7 +98,8 @@ class Memory:
 
     def reverse(self, states: int) -> int:
         """Peak of a reverse pass that holds that number of states at the same time."""
-        back = BACKWARD_UPDATE * self.parameters + SECOND_ORDER * self.saved
+        update = BACKWARD_UPDATE * self.parameters + STACKED_BACK * BYTES * self.sizes.stacked
+        back = update + SECOND_ORDER * self.saved
         return int(states * self.state + max(back, self.slope)) + 2 * self.order
 
 

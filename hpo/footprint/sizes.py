@@ -1,5 +1,6 @@
 """Sizes of a job, counted once from its spec and its task, and handed on. Imports no torch."""
 
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from math import prod
@@ -10,6 +11,7 @@ from hpo.families.facts.registry import facts
 from hpo.mup.labels import keys
 from windtunnel.types.hyperparameters import REGULARISERS
 from windtunnel.types.model import ModelSpec
+from windtunnel.types.optimizers.muon import AT_ONCE
 from windtunnel.types.results import TensorFacts
 from windtunnel.types.spec import JobSpec
 from windtunnel.types.tasks import TaskInfo
@@ -60,6 +62,24 @@ class Sizes:
             state_copies=spec.optimizer.info.state,
             item_coordinates=tuple(len(keys(spec, item, tensors)) for item in spec.search),
         )
+
+    @property
+    def matrices(self) -> Counter[tuple[int, int]]:
+        """Number of matrices of each shape that the optimizer moves as such; empty for one that moves all tensors alike."""
+        roles = self.spec.optimizer.info.matrices
+        return Counter((fact.shape[0], prod(fact.shape[1:])) for fact in self.tensors if fact.role in roles)
+
+    @property
+    def update_multiply_adds(self) -> int:
+        """Multiply-adds of matrix products in one update of a member."""
+        each = self.spec.optimizer.info.matrix_multiply_adds
+        return 0 if each is None else sum(count * each(*shape) for shape, count in self.matrices.items())
+
+    @property
+    def stacked(self) -> int:
+        """Largest number of floats of one member's matrices that an update stacks."""
+        found = [(prod(shape), count) for shape, count in self.matrices.items()]
+        return max((min(count * size, max(size, AT_ONCE)) for size, count in found), default=0)
 
     @property
     def coordinates(self) -> int:

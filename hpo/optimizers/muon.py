@@ -20,7 +20,7 @@ from hpo.noise import Step
 from hpo.optimizers.adam import RULE as ADAM
 from hpo.optimizers.adam import DifferentiableAdam, adam, adam_product
 from hpo.optimizers.newton_schulz import LEAST_NORM, A, B, C, Orthogonalised, orthogonalised
-from hpo.optimizers.parts import Shape, groups, parts_of, stack
+from hpo.optimizers.parts import Shape, columns, groups, parts_of, stack
 from hpo.optimizers.rule import (
     Applied,
     Cotangents,
@@ -84,7 +84,7 @@ class Muon(Rule):
             gradients, buffer = stack(seen, group), stack(before[1], group)
             buffer = torch.lerp(gradients, buffer, momentum.expand_as(buffer))
             move = self._orthogonalised(self._looked_ahead(gradients, buffer, momentum), group)
-            rates = tables["learning_rate"][:, list(group.places), None] * self._factor(group)
+            rates = columns(tables["learning_rate"], group.places)[:, :, None] * self._factor(group)
             places = torch.addcmul(stack(kept, group), rates, move, value=-1).unbind(1)
             for place, weights, average in zip(group.places, places, buffer.unbind(1), strict=True):
                 after[0][place], after[1][place] = weights, average
@@ -103,7 +103,7 @@ class Muon(Rule):
             gradients, buffer = stack(seen, group), stack(slices[1], group)
             buffer = torch.lerp(gradients, buffer, momentum.expand_as(buffer))
             move = self._orthogonalised(self._looked_ahead(gradients, buffer, momentum), group)
-            move = move * (tables["learning_rate"][:, list(group.places), None] * self._factor(group))
+            move = move * (columns(tables["learning_rate"], group.places)[:, :, None] * self._factor(group))
             for place, average, each in zip(group.places, buffer.unbind(1), move.unbind(1), strict=True):
                 slices[1][place].copy_(average)
                 moves[place] = each
@@ -179,7 +179,7 @@ class Muon(Rule):
                 group.places, (to_weights * step.result.reshape(given.shape)).sum(2).unbind(1), strict=True
             ):
                 by_rate[place] = each
-            to_move = to_weights.mul_(tables["learning_rate"][:, list(group.places), None]).reshape(-1, *group.shape)
+            to_move = to_weights.mul_(columns(tables["learning_rate"], group.places)[:, :, None]).reshape(-1, *group.shape)
             to_ahead = step.pull_back(to_move).reshape(given.shape)
             to_buffer = stack(back[1], group)
             if self.nesterov:
@@ -214,9 +214,9 @@ class _DifferentiableMuon(DifferentiableAdam):
         momentum = group["momentum"]
         buffer = memory["buffer"] = momentum * memory.get("buffer", 0.0) + (1 - momentum) * gradient
         matrix = ((1 - momentum) * gradient + momentum * buffer if self.rule.nesterov else buffer).flatten(1)
-        if not matrix.any():
-            return torch.zeros_like(gradient)
-        found = matrix / torch.linalg.matrix_norm(matrix).clamp(min=LEAST_NORM)
+        alive = matrix.abs().amax() > 0
+        found = matrix / torch.linalg.matrix_norm(torch.where(alive, matrix, 1.0)).clamp(min=LEAST_NORM)
+        found = torch.where(alive, found, 0.0)
         for _ in range(self.rule.iterations):
             gram = found @ found.T
             found = A * found + B * gram @ found + C * gram @ gram @ found

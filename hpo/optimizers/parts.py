@@ -10,10 +10,7 @@ from torch import Tensor
 
 from hpo.layout import Layout
 from hpo.optimizers.rule import Tables
-from windtunnel.types.optimizers.muon import MATRICES
-
-AT_ONCE = 2**22
-"""Most numbers of matrices that are stacked. More would only take memory: a product of that size fills a device."""
+from windtunnel.types.optimizers.muon import AT_ONCE, MATRICES
 
 
 @dataclass(frozen=True)
@@ -54,15 +51,15 @@ class Parts:
         """Cotangent of a table of all tensors, from that of the table of the rest; 0 for matrices."""
         if cotangent.shape[1] != len(self.rest) or table.shape[1] == 1:
             return cotangent
-        found = cotangent.new_zeros(len(cotangent), table.shape[1])
-        found[:, list(self.rest)] = cotangent
-        return found
+        columns = [cotangent.new_zeros(len(cotangent))] * table.shape[1]
+        for place, column in zip(self.rest, cotangent.unbind(1), strict=True):
+            columns[place] = column
+        return torch.stack(columns, dim=1)
 
     def tables(self, tables: Tables, names: Collection[str]) -> dict[str, Tensor]:
         """Tables of a step for the tensors of the rest, by name; names that it does not have are left out."""
-        rest = list(self.rest)
         found = {name: tables[name] for name in names if name in tables}
-        return {name: table if table.shape[1] == 1 else table[:, rest] for name, table in found.items()}
+        return {name: table if table.shape[1] == 1 else columns(table, self.rest) for name, table in found.items()}
 
 
 @lru_cache(maxsize=8)
@@ -90,3 +87,9 @@ def groups(parts: Parts, members: int) -> Iterator[Shape]:
 def stack(slices: Sequence[Tensor], group: Shape) -> Tensor:
     """The tensors of a group, [members, count, rows * columns], from slices [members, size] of all tensors."""
     return torch.stack([slices[place] for place in group.places], dim=1)
+
+
+def columns(table: Tensor, places: Sequence[int]) -> Tensor:
+    """Those columns of a table [members, tensors]; an index of numbers would be copied to the device at every step."""
+    found = table.unbind(1)
+    return torch.stack([found[place] for place in places], dim=1) if places else table[:, :0]

@@ -20,6 +20,7 @@ def step_seconds(sizes: Sizes, speed: MachineSpeed, members: int) -> float:
     """Seconds of a plain member-step in a population of ``members``."""
     arithmetic, moved = _batch_seconds(sizes, speed, sizes.spec.inner.batch_size)
     update = BYTES * UPDATE_TRAFFIC * sizes.parameters / speed.bytes_per_second
+    update += 2 * sizes.update_multiply_adds / speed.flops_per_second
     calls = sizes.spec.inner.micro_batches * _overhead(sizes, speed)
     return calls / held_together(sizes, members) + PASSES * arithmetic + moved + update
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from hpo.estimators.finite_difference import FiniteDifference
 from hpo.estimators.forward import Forward
@@ -15,13 +16,18 @@ from hpo.estimators.reverse import Reverse
 from hpo.estimators.truncated import Truncated
 from hpo.evidence.coordcheck import coordinate_check
 from hpo.families.facts.registry import proxy_tensors
+from hpo.footprint.memory import Memory
+from hpo.footprint.sizes import Sizes
 from hpo.layout import Layout
 from hpo.mup.resolve import resolve
 from hpo.optimizers import parts
+from hpo.optimizers.newton_schulz import orthogonalised
 from hpo.optimizers.registry import rule
+from hpo.sizing.seconds import step_seconds
 from windtunnel.tasks import TASKS
 from windtunnel.torch.optimizers.muon import Muon
 from windtunnel.types import CoordinateCheck, JobSpec, TensorFacts
+from windtunnel.types.estimates import REFERENCE
 from windtunnel.types.modules import ModuleInfo, PassCost
 from windtunnel.types.tensors import TensorLaw
 
@@ -235,3 +241,26 @@ def test_a_module_that_hides_its_matrices_is_refused_and_windows_are_not() -> No
         with pytest.raises(ValidationError, match=r"Muon moves q as a matrix.*\[2, 16, 8\].*such as adamw"):
             JobSpec.of(job, own)
         assert JobSpec.of({**job, "optimizer": {"name": "adamw"}}, own)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (4, 12), (20, 5)])
+def test_the_work_of_a_step_is_what_torch_counts(shape: tuple[int, int]) -> None:
+    info = JobSpec.model_validate({"task": "digits", "optimizer": {"name": "muon", "ns_steps": 3}}).optimizer.info
+    assert info.matrix_multiply_adds is not None
+    with FlopCounterMode(display=False) as counter:
+        orthogonalised(torch.randn(2, *shape), 3)
+    assert counter.get_total_flops() == 2 * 2 * info.matrix_multiply_adds(*shape)
+
+
+def test_an_estimate_counts_matrices_that_are_stacked() -> None:
+    """Two matrices of 64 x 64 are one stack; a run takes their memory and their time beside AdamW's."""
+    job = {"task": "digits", "model": {"width": 64, "depth": 3}}
+    muon, adamw = (
+        Sizes.of(JobSpec.model_validate({**job, "optimizer": {"name": name}}), TASKS["digits"])
+        for name in ("muon", "adamw")
+    )
+    assert muon.stacked == 2 * 64 * 64 and adamw.stacked == 0 == adamw.update_multiply_adds
+    assert Memory(muon).plain - Memory(adamw).plain == 10 * 4 * muon.stacked
+    assert step_seconds(muon, REFERENCE, 1) - step_seconds(adamw, REFERENCE, 1) == pytest.approx(
+        2 * 2 * 5 * 3 * 64**3 / REFERENCE.flops_per_second
+    )

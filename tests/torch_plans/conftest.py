@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from windtunnel.types import LossEstimate, ModelSpec, Provenance, TensorRow, TransferPlan
+from windtunnel.types.optimizers import OPTIMIZERS
 
 FEATURES, WIDTH, CLASSES = 6, 33, 3
 """An odd width, so that two processes hold parts of different sizes."""
@@ -32,7 +33,7 @@ class Net(nn.Module):
 
 def plan_of(multipliers: tuple[float, float, float] = (1.7, 0.3, 0.11), **changes: Any) -> TransferPlan:
     """A plan of depth 2; multipliers are those of input, hidden layer and readout."""
-    eps = None if changes.get("optimizer") == "sgd" else 1e-9
+    optimizer = OPTIMIZERS[changes.get("optimizer", "adamw")]
     first, second, third = multipliers
     shapes = {
         "layers.0.weight": ("input", [WIDTH, FEATURES], 0.5, 0.02, 0.1, first),
@@ -51,7 +52,7 @@ def plan_of(multipliers: tuple[float, float, float] = (1.7, 0.3, 0.11), **change
             init_std=std,
             learning_rate=rate,
             weight_decay=decay,
-            eps=eps,
+            eps=1e-9 if "eps" in optimizer.settings and role not in optimizer.matrices else None,
             multiplier=multiplier,
         )
         for name, (role, shape, std, rate, decay, multiplier) in shapes.items()

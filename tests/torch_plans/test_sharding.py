@@ -22,6 +22,7 @@ from windtunnel.torch import PlanMismatch
 from windtunnel.types import TransferPlan
 
 SGD = {"optimizer": "sgd", "momentum": 0.9, "decay": "decoupled"}
+MUON = {"optimizer": "muon", "momentum": 0.9}
 CASES: dict[str, dict[str, Any]] = {
     "before": {},
     "after": {},
@@ -42,6 +43,9 @@ CASES: dict[str, dict[str, Any]] = {
     "after, resumed, l2": {"l2": 0.3},
     "before, resumed, broadcast": {},
     "after, resumed, broadcast": {"clip_norm": 0.05},
+    "before, muon, clipped": MUON | {"clip_norm": 0.05},
+    "after, meta, resumed, muon": MUON | {"optimizer_options": {"adjust_lr_fn": "original"}},
+    "before, layers only, muon": MUON,
     "before, resumed, written": {},
     "after, resumed, written": {},
 }

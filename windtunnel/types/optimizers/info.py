@@ -169,6 +169,8 @@ class OptimizerInfo:
     """Option -> its default."""
     matrices: frozenset[Role] = frozenset()
     """Roles of the tensors that move as matrices [first dimension, all others], by another rule than the rest."""
+    matrix_multiply_adds: Callable[[int, int], int] | None = None
+    """(rows, columns) -> multiply-adds of a step of one matrix in products; None: it has none."""
     matrix_state: int = 0
     """Copies of such a tensor in the state of the torch class, the tensor itself included."""
     with_options: Callable[[Options], Mapping[str, object]] | None = None

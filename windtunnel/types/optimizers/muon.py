@@ -51,6 +51,10 @@ ADJUSTMENTS: Mapping[str, Adjustment] = {
 """Name of an adjustment -> its factor. ``match_rms_adamw`` gives a matrix updates as large as AdamW's, so that one rate
 serves both parts of the model (Liu et al. 2025, section 2.2); ``original`` is torch's default."""
 
+AT_ONCE = 2**22
+"""Most numbers of matrices that are orthogonalised together. More would only take memory: a product of that size fills a
+device."""
+
 OPTIONS: Mapping[OptionName, OptionValue] = {"nesterov": True, "ns_steps": 5, "adjust_lr_fn": "match_rms_adamw"}
 """Option -> its default."""
 
@@ -101,5 +105,16 @@ def learning_rate(adjustment: Adjustment) -> RateLaw:
 
 
 def with_options(options: Options) -> dict[str, object]:
-    """Fields of Muon's record under its options: the law of the learning rate."""
-    return {"rate": learning_rate(ADJUSTMENTS[str(options["adjust_lr_fn"])])}
+    """Fields of Muon's record under its options: the law of the learning rate, and the work of a step."""
+    rate = learning_rate(ADJUSTMENTS[str(options["adjust_lr_fn"])])
+    return {"rate": rate, "matrix_multiply_adds": multiply_adds(int(options["ns_steps"]))}
+
+
+def multiply_adds(iterations: int) -> Callable[[int, int], int]:
+    """(rows, columns) -> multiply-adds of that number of iterations: X X^T, its square, and the sum of both times X."""
+
+    def of(rows: int, columns: int) -> int:
+        short, long = sorted((rows, columns))
+        return iterations * (2 * short * short * long + short**3)
+
+    return of

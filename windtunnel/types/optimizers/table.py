@@ -131,6 +131,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             no_decay=("is not what it does: it keeps the direction of a gradient and not its size", "leave decay out"),
             state=3,
             matrices=muon.MATRICES,
+            matrix_multiply_adds=muon.multiply_adds(5),
             matrix_state=2,
             normalises=True,
             rate=muon.learning_rate(muon.ADJUSTMENTS["match_rms_adamw"]),
