@@ -1,0 +1,102 @@
+"""Tokens in one long row, in memory or in a file: parts of a row, and windows at given places of it. Needs numpy."""
+
+import os
+import weakref
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windtunnel.token_files import TokenArray
+
+
+class TokenRow(ABC):
+    """Whole numbers in one row."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def part(self, begin: int, end: int) -> Self:
+        """Tokens ``begin`` ... ``end - 1``, without a copy."""
+
+    @abstractmethod
+    def windows(self, starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+        """Tokens of windows that begin at these positions, [*starts, length].
+
+        Raises:
+            OSError: the file cannot be read, or ends before.
+        """
+
+
+@dataclass(frozen=True)
+class TokensInMemory(TokenRow):
+    """Tokens of an array."""
+
+    array: NDArray[Any]
+    """Whole numbers of any type, [n]."""
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def part(self, begin: int, end: int) -> Self:
+        """Tokens ``begin`` ... ``end - 1``, without a copy."""
+        return replace(self, array=self.array[begin:end])
+
+    def windows(self, starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+        """Tokens of windows that begin at these positions, [*starts, length]."""
+        return self.array[starts[..., None] + np.arange(length)].astype(np.int64)
+
+
+class _Descriptor:
+    """Descriptor of an open file, closed with the last part of a row that reads from it. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.number)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.number, 0, 0, os.POSIX_FADV_RANDOM)
+
+
+class TokensOnDisk(TokenRow):
+    """Tokens of a file, of which each window is read when it is asked for, and nothing else is ever read or kept.
+
+    A mapped file would do the same with less code; but pages that a process looked at count as its memory, with all
+    around them that the system maps at the same time (a gigabyte for a thousand windows was seen), and a file that is cut
+    off meanwhile ends the process. Reading gives an error instead.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, place: TokenArray) -> None:
+        self.path, self.place, self.begin, self.count = path, place, 0, place.count
+        self._file = _Descriptor(path)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def part(self, begin: int, end: int) -> Self:
+        """Tokens ``begin`` ... ``end - 1``; the file stays open until no part is left."""
+        found = object.__new__(type(self))
+        found.__dict__ |= self.__dict__
+        found.begin, found.count = self.begin + begin, end - begin
+        return found
+
+    def windows(self, starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+        """Tokens of windows that begin at these positions, [*starts, length].
+
+        Raises:
+            OSError: the file cannot be read, or ends before.
+        """
+        found = np.empty((starts.size, length), dtype=self.place.dtype)
+        each, row, file = found.itemsize, found.itemsize * length, self._file.number
+        view = memoryview(found.view(np.uint8).reshape(-1))
+        for number, start in enumerate(starts.ravel().tolist()):
+            at = self.place.offset + (self.begin + start) * each
+            if os.preadv(file, [view[number * row : (number + 1) * row]], at) != row:
+                raise OSError(f"{self.path} ends before token {self.begin + start + length:,}: it was cut off")
+        return found.astype(np.int64).reshape(*starts.shape, length)
