@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WaitTimeout,
         WindtunnelError,
     )
+    from windtunnel.streams import TokenStream
     from windtunnel.tasks.user import UserTask
     from windtunnel.types import (
         Dataset,
@@ -94,6 +95,7 @@ __all__ = [
     "ServerError",
     "Target",
     "TaskInfo",
+    "TokenStream",
     "TooLarge",
     "TransferPlan",
     "TransferRefused",
@@ -132,6 +134,7 @@ _WIRE = frozenset(
 
 
 _ELSEWHERE = {
+    "TokenStream": "windtunnel.streams",
     "UserTask": "windtunnel.tasks.user",
     "count": "windtunnel.inspecting",
     "roles": "windtunnel.inspecting",

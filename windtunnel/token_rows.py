@@ -1,8 +1,10 @@
 """Tokens in one long row, in memory or in a file: parts of a row, and windows at given places of it. Needs numpy."""
 
 import os
+import sys
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windtunnel.token_files import TokenArray
+
+PIECE = 2**20
+"""Tokens that are looked at together."""
+WHOLE, PIECES = 2**25, 2**12
+"""Tokens of a file up to which all of them stand for it; number of pieces that stand for a longer one."""
 
 
 class TokenRow(ABC):
@@ -31,6 +38,18 @@ class TokenRow(ABC):
             OSError: the file cannot be read, or ends before.
         """
 
+    @abstractmethod
+    def content(self) -> Iterator[bytes]:
+        """Bytes that stand for the row: all tokens, or of a long file its length and pieces at equal distances."""
+
+    def range(self) -> tuple[int, int]:
+        """(smallest token, largest token), from all of them, a piece at a time."""
+        low, high = sys.maxsize, -sys.maxsize
+        for start in range(0, len(self), PIECE):
+            piece = self.windows(np.array([start]), min(PIECE, len(self) - start))
+            low, high = min(low, int(piece.min())), max(high, int(piece.max()))
+        return low, high
+
 
 @dataclass(frozen=True)
 class TokensInMemory(TokenRow):
@@ -49,6 +68,11 @@ class TokensInMemory(TokenRow):
     def windows(self, starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
         """Tokens of windows that begin at these positions, [*starts, length]."""
         return self.array[starts[..., None] + np.arange(length)].astype(np.int64)
+
+    def content(self) -> Iterator[bytes]:
+        """All tokens, as numbers of eight bytes."""
+        for start in range(0, len(self), PIECE):
+            yield self.array[start : start + PIECE].astype("<i8").tobytes()
 
 
 class _Descriptor:
@@ -100,3 +124,13 @@ class TokensOnDisk(TokenRow):
             if os.preadv(file, [view[number * row : (number + 1) * row]], at) != row:
                 raise OSError(f"{self.path} ends before token {self.begin + start + length:,}: it was cut off")
         return found.astype(np.int64).reshape(*starts.shape, length)
+
+    def content(self) -> Iterator[bytes]:
+        """All tokens as numbers of eight bytes, of up to ``WHOLE``; else their number, and ``PIECES`` pieces."""
+        length = PIECE if self.count <= WHOLE else WHOLE // PIECES
+        starts: Sequence[int] = range(0, self.count, PIECE)
+        if self.count > WHOLE:
+            yield str(self.count).encode()
+            starts = [piece * (self.count - length) // (PIECES - 1) for piece in range(PIECES)]
+        for start in starts:
+            yield self.windows(np.array([start]), min(length, self.count - start)).astype("<i8").tobytes()

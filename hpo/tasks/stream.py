@@ -1,6 +1,6 @@
 """Streams: tokens in one long row, most often of a file; windows at random places train, windows at fixed places judge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -80,6 +80,10 @@ class TokenPart(TrainingPart):
     def cast(self, dtype: torch.dtype) -> Self:  # noqa: ARG002 - a stream has no floats
         """The part itself: tokens are whole numbers."""
         return self
+
+    def content(self) -> Iterator[bytes]:
+        """Bytes of the tokens, or of a long file of its length and pieces of it."""
+        return self.tokens.content()
 
     def sample(self) -> Split:
         """Windows at equal distances over the whole part, ``SAMPLE_TOKENS`` tokens at most."""
