@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from windtunnel.client._errors import InvalidRequest
 from windtunnel.token_files import ENDINGS, BadTokens, TokenType, locate
 from windtunnel.types.streams import MOST_CONTEXT, MOST_VOCABULARY, StreamInfo
 
@@ -37,7 +36,7 @@ class TokenStream:
         dtype: type of the tokens of a ``.bin`` file without a header.
 
     Raises:
-        InvalidRequest: there are no such tokens, or the file says other things of them.
+        ValueError: there are no such tokens, or the file says other things of them.
     """
 
     def __init__(
@@ -49,9 +48,9 @@ class TokenStream:
         dtype: TokenType | None = None,
     ) -> None:
         if not 2 <= context <= MOST_CONTEXT:
-            raise InvalidRequest(f"context is {context}; allowed: 2 to {MOST_CONTEXT:,}")
+            raise ValueError(f"context is {context}; allowed: 2 to {MOST_CONTEXT:,}")
         if vocabulary is not None and not 2 <= vocabulary <= MOST_VOCABULARY:
-            raise InvalidRequest(f"vocabulary is {vocabulary}; allowed: 2 to {MOST_VOCABULARY:,}")
+            raise ValueError(f"vocabulary is {vocabulary}; allowed: 2 to {MOST_VOCABULARY:,}")
         self.row: TokenRow = _row(tokens, dtype)
         self.context = context
         self.vocabulary = _vocabulary(self.row) if vocabulary is None else vocabulary
@@ -65,7 +64,7 @@ def three_of(data: Any) -> "tuple[TokenStream, TokenStream, TokenStream] | None"
     """Training, validation and test stream of one stream or three; None where the data are no streams.
 
     Raises:
-        InvalidRequest: only some of the parts are streams, they have different contexts, or one is too short.
+        ValueError: only some of the parts are streams, they have different contexts, or one is too short.
     """
     if isinstance(data, TokenStream):
         info = StreamInfo.split(len(data))
@@ -75,7 +74,7 @@ def three_of(data: Any) -> "tuple[TokenStream, TokenStream, TokenStream] | None"
         return None
     kinds = [type(part).__name__ for part in data]
     if kinds != ["TokenStream"] * 3:
-        raise InvalidRequest(f"data are {', '.join(kinds)}; give one TokenStream, or three: training, validation and test")
+        raise ValueError(f"data are {', '.join(kinds)}; give one TokenStream, or three: training, validation and test")
     return _checked(data)
 
 
@@ -89,10 +88,10 @@ def _checked(streams: Sequence[TokenStream]) -> "tuple[TokenStream, TokenStream,
     train, validation, test = streams
     contexts, names = [stream.context for stream in streams], ("training", "validation", "test")
     if len(set(contexts)) > 1:
-        raise InvalidRequest(f"the streams have contexts {', '.join(map(str, contexts))}; give all the same")
+        raise ValueError(f"the streams have contexts {', '.join(map(str, contexts))}; give all the same")
     for name, stream in zip(names, streams, strict=True):
         if len(stream) <= stream.context:
-            raise InvalidRequest(
+            raise ValueError(
                 f"the {name} part has {len(stream):,} tokens, and a window of context {stream.context} needs "
                 f"{stream.context + 1:,}; give more tokens, or a shorter context"
             )
@@ -108,20 +107,20 @@ def _row(tokens: Any, dtype: TokenType | None) -> "TokenRow":
         path = Path(tokens)
         kind = ENDINGS.get(path.suffix.lower())
         if kind is None:
-            raise InvalidRequest(f"{path} is no file of tokens; allowed: a name that ends in {', '.join(ENDINGS)}")
+            raise ValueError(f"{path} is no file of tokens; allowed: a name that ends in {', '.join(ENDINGS)}")
         try:
             with path.open("rb") as file:
                 place = locate(file, path.stat().st_size, kind, dtype)
             return TokensOnDisk(path, place)
         except OSError as error:
-            raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
         except BadTokens as error:
-            raise InvalidRequest(f"{path}: {error.message}") from error
+            raise ValueError(f"{path}: {error.message}") from error
     if dtype is not None:
-        raise InvalidRequest(f"dtype {dtype!r} is for a file; a tensor or array has its own type")
+        raise ValueError(f"dtype {dtype!r} is for a file; a tensor or array has its own type")
     array = tokens.detach().cpu().numpy() if hasattr(tokens, "detach") else numpy.asarray(tokens)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
-        raise InvalidRequest(
+        raise ValueError(
             f"tokens are {array.dtype} of shape {list(array.shape)}; allowed: whole numbers in one dimension, at least one"
         )
     return TokensInMemory(array)
@@ -129,13 +128,13 @@ def _row(tokens: Any, dtype: TokenType | None) -> "TokenRow":
 
 def _vocabulary(row: "TokenRow") -> int:
     if len(row) > LOOKED_THROUGH:
-        raise InvalidRequest(
+        raise ValueError(
             f"vocabulary is missing, and {len(row):,} tokens are too many to look through for the largest; give the number "
             "of tokens that the tokenizer has"
         )
     low, high = row.range()
     if low < 0 or high >= MOST_VOCABULARY or low == high:
-        raise InvalidRequest(
+        raise ValueError(
             f"tokens run from {low} to {high}; allowed: at least two different ones, 0 to {MOST_VOCABULARY - 1:,}"
         )
     return high + 1

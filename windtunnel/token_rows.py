@@ -67,7 +67,8 @@ class TokensInMemory(TokenRow):
 
     def windows(self, starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
         """Tokens of windows that begin at these positions, [*starts, length]."""
-        return self.array[starts[..., None] + np.arange(length)].astype(np.int64)
+        found: NDArray[np.int64] = self.array[starts[..., None] + np.arange(length)].astype(np.int64)
+        return found
 
     def content(self) -> Iterator[bytes]:
         """All tokens, as numbers of eight bytes."""
@@ -118,7 +119,7 @@ class TokensOnDisk(TokenRow):
         """
         found = np.empty((starts.size, length), dtype=self.place.dtype)
         each, row, file = found.itemsize, found.itemsize * length, self._file.number
-        view = memoryview(found.view(np.uint8).reshape(-1))
+        view = found.view(np.uint8).reshape(-1).data
         for number, start in enumerate(starts.ravel().tolist()):
             at = self.place.offset + (self.begin + start) * each
             if os.preadv(file, [view[number * row : (number + 1) * row]], at) != row:

@@ -191,7 +191,10 @@ def tune(
     number = next(_NUMBERS)
     steps: list[OuterStep] = []
     with _settings_of_torch():
-        streams = three_of(data)
+        try:
+            streams = three_of(data)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
         task = (
             _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
             if streams is None

@@ -33,7 +33,11 @@ def user_parts(task: UserTask, info: TaskInfo) -> tuple[TrainingPart, Split, Spl
         raise InvalidData(
             f"load of task {task.name!r} failed: {type(error).__name__}: {error}", "see the log of the worker"
         ) from error
-    if (streams := three_of(loaded)) is not None:
+    try:
+        streams = three_of(loaded)
+    except ValueError as error:
+        raise _wrong(task, str(error)) from error
+    if streams is not None:
         return _streamed(task, info, streams)
     if info.stream is not None:
         raise _wrong(task, f"it says how many tokens it has, and load gives {type(loaded).__name__}, no TokenStream")
