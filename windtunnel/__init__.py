@@ -66,6 +66,7 @@ __all__ = [
     "AsyncJob",
     "AsyncPlan",
     "AsyncResult",
+    "Bilevel",
     "Client",
     "Conflict",
     "ConnectionFailed",
@@ -107,7 +108,9 @@ __all__ = [
     "WindtunnelError",
     "__version__",
     "count",
+    "hypergradient",
     "roles",
+    "solve",
     "tune",
 ]
 
@@ -134,10 +137,13 @@ _WIRE = frozenset(
 
 
 _ELSEWHERE = {
+    "Bilevel": "windtunnel.bilevel",
     "TokenStream": "windtunnel.streams",
     "UserTask": "windtunnel.tasks.user",
     "count": "windtunnel.inspecting",
+    "hypergradient": "windtunnel.bilevel",
     "roles": "windtunnel.inspecting",
+    "solve": "windtunnel.bilevel",
     "tune": "windtunnel.tuning",
 }
 

@@ -1,7 +1,7 @@
 """Streams: tokens in one long row, most often of a file; windows at random places train, windows at fixed places judge."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -34,6 +34,8 @@ class TokenPart(TrainingPart):
     name: str
     """Name of the task, for errors."""
     sources: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Device that gets the batches. The positions of its windows come back from there: one wait a batch on a GPU."""
 
     def __post_init__(self) -> None:
         if windows(len(self.tokens), self.context) < 1:
@@ -75,11 +77,16 @@ class TokenPart(TrainingPart):
             raise InvalidData(f"task {self.name!r}: {error}", "write the file again") from error
         self._check(values, starts)
         found = torch.from_numpy(values)
-        return found[..., :-1].contiguous(), found[..., 1:].contiguous()
+        inputs, labels = found[..., :-1].contiguous(), found[..., 1:].contiguous()
+        return inputs.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
     def cast(self, dtype: torch.dtype) -> Self:  # noqa: ARG002 - a stream has no floats
         """The part itself: tokens are whole numbers."""
         return self
+
+    def on(self, device: torch.device) -> Self:
+        """The part with its batches on a device; the tokens stay where they are."""
+        return replace(self, device=device)
 
     def content(self) -> Iterator[bytes]:
         """Bytes of the tokens, or of a long file of its length and pieces of it."""
@@ -88,7 +95,7 @@ class TokenPart(TrainingPart):
     def sample(self) -> Split:
         """Windows at equal distances over the whole part, ``SAMPLE_TOKENS`` tokens at most."""
         count = max(1, min(len(self), SAMPLE_TOKENS // self.context))
-        return Split(*self.take(self.spread(count)), torch.zeros(count, dtype=torch.int64))
+        return Split(*self.take(self.spread(count)), torch.zeros(count, dtype=torch.int64, device=self.device))
 
     def _check(self, values: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
         if values.min() < 0 or values.max() >= self.vocabulary:
