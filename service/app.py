@@ -123,7 +123,7 @@ def create_app(
         Guard,
         allowed_hosts=settings.allowed_hosts,
         needs_keys=lambda: needs_keys(app.state, shared),
-        upload_bytes=settings.max_dataset_bytes,
+        upload_bytes=max(settings.max_dataset_bytes, settings.max_stream_bytes),
     )
     answers.install(app)
     for router in (

@@ -109,6 +109,9 @@ class ServiceSettings(StoreSettings):
         256 * 2**20, ge=0, description="Room on the disk of the data folder below which the server is not ready, in bytes."
     )
     max_dataset_bytes: int = Field(256 * 2**20, gt=0, description="Size of an uploaded file, at most, in bytes.")
+    max_stream_bytes: int = Field(
+        4 * 2**30, gt=0, description="Size of an uploaded file of tokens, which is never held in memory, at most, in bytes."
+    )
     max_datasets: int = Field(100, ge=0, description="Data sets of one owner, at most.")
     max_datasets_bytes: int = Field(
         8 * 2**30, ge=0, description="Room that the data sets of one owner take together, at most, in bytes."

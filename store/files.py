@@ -14,6 +14,8 @@ FILE, MANIFEST = "data.safetensors", "manifest.json"
 """Names of the files in a data set's folder: its arrays, and the description of them."""
 CHUNK = 1 << 20
 """Bytes read at once to make a digest."""
+PIECE, PIECES = 1 << 14, 1 << 12
+"""Bytes of a piece of a large file that stands for the whole, and number of such pieces."""
 
 
 def path_of(dataset_id: str) -> str:
@@ -27,6 +29,24 @@ def digest(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             made.update(chunk)
+    return made.hexdigest()
+
+
+def sampled_digest(path: Path) -> str:
+    """SHA-256 of a file's size and of 4,096 pieces of 16 KiB at equal distances; of up to 64 MiB, it covers every byte.
+
+    It finds a file that was cut off, replaced or lost, in the time of reading 64 MiB.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    made = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(PIECES):
+            start = number * max(size - PIECE, 0) // (PIECES - 1) if size > PIECES * PIECE else number * PIECE
+            file.seek(start)
+            made.update(file.read(PIECE))
     return made.hexdigest()
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WaitTimeout,
         WindtunnelError,
     )
+    from windtunnel.streams import TokenStream
     from windtunnel.tasks.user import UserTask
     from windtunnel.types import (
         Dataset,
@@ -95,6 +96,7 @@ __all__ = [
     "ServerError",
     "Target",
     "TaskInfo",
+    "TokenStream",
     "TooLarge",
     "TransferPlan",
     "TransferRefused",
@@ -137,6 +139,7 @@ _WIRE = frozenset(
 
 _ELSEWHERE = {
     "Bilevel": "windtunnel.bilevel",
+    "TokenStream": "windtunnel.streams",
     "UserTask": "windtunnel.tasks.user",
     "carry": "windtunnel.carrying",
     "count": "windtunnel.inspecting",

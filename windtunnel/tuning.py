@@ -14,6 +14,7 @@ from windtunnel.client._progress import JobProgress
 from windtunnel.client._result import Result
 from windtunnel.handing import input_kind, parts_of, try_module, warn_of_size
 from windtunnel.local_plan import LocalPlan
+from windtunnel.streams import TokenStream, three_of
 from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo
 from windtunnel.types import JobSpec, OuterStep, Target, TuneResult
 from windtunnel.types.families import TaskKind
@@ -114,7 +115,7 @@ def tune(
         build: (width, depth) or (width) -> torch.nn.Module whose ``forward(inputs)`` gives logits [batch, classes]; for
             text [batch, context, classes], for a regression [batch, 1].
         data: (train, validation, test), each (inputs, labels) or (inputs, labels, sources), as arrays or tensors. Inputs
-            are taken as they are: scale them before.
+            are taken as they are: scale them before. Or a ``TokenStream``, or three of them, for the next token.
         model: another name of ``build``; or, beside it, the field of a job: ``model={"width": 32, "depth": 2}``.
         base_width: width of the proxy, which is tuned; the same as ``model={"width": ...}``. By default 64.
         loss: (outputs, labels) of a batch -> its mean loss, or the loss of each example [batch], for training and
@@ -166,7 +167,15 @@ def tune(
     number = next(NUMBERS)
     steps: list[OuterStep] = []
     with settings_of_torch():
-        task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
+        try:
+            streams = three_of(data)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
+        task = (
+            _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
+            if streams is None
+            else _stream_task(build, streams, f"local-{number}", classes, size, fields.get("inner"))
+        )
         task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
         table = describe(task)
         info = task.info_with(with_true_sizes(task, task.info_with(table), table))
@@ -212,9 +221,6 @@ def _task(
     sources: tuple[str, ...],
     model: Any,
 ) -> UserTask:
-    from hpo.families.own.refusals import refuse_untrainable
-    from hpo.families.own.user_module import made
-
     parts = parts_of(data, kind, classes)
     first = parts[0][0]
     told = input_kind([part[0] for part in parts], kind, inputs)
@@ -222,29 +228,71 @@ def _task(
         warn_of_size(first)
     if classes is None:
         classes = 1 if kind == "regression" else 1 + max(int(part[1].max()) for part in parts)
-    builder, usual_depth = with_depth(build)
-    given = model if isinstance(model, Mapping) else {}
-    width, depth = given.get("width", 64), given.get("depth", usual_depth)
     task = UserTask(
-        name=name,
-        title=getattr(build, "__qualname__", type(build).__name__),
         kind=kind,
         inputs=told,
         input_shape=tuple(first.shape[1:]) or (1,),
         classes=classes,
         examples=(len(parts[0][0]), len(parts[1][0]), len(parts[2][0])),
         load=lambda: parts,
-        build=builder,
         sources=sources,
-        source="given to windtunnel.tune",
-        width=width if isinstance(width, int) else 64,
-        depth=depth if usual_depth is not None and isinstance(depth, int) else 1,
         batch_size=16 if kind == "language" else 64,
+        **_of_module(build, name, model),
     )
+    _try(task, first, told, inputs)
+    return task
+
+
+def _stream_task(
+    build: Callable[..., Any],
+    streams: "tuple[TokenStream, TokenStream, TokenStream]",
+    name: str,
+    classes: int | None,
+    model: Any,
+    inner: Any,
+) -> UserTask:
+    """Task of a module on streams, at the context that the job says, else that of the streams."""
+    import torch
+
+    asked = inner.get("context") if isinstance(inner, Mapping) else None
+    context = asked if isinstance(asked, int) and asked >= 1 else streams[0].context
+    task = UserTask(
+        kind="language",
+        inputs="tokens",
+        input_shape=(context,),
+        classes=max(stream.vocabulary for stream in streams) if classes is None else classes,
+        tokens=(len(streams[0]), len(streams[1]), len(streams[2])),
+        load=lambda: streams,
+        batch_size=16,
+        **_of_module(build, name, model),
+    )
+    _try(task, torch.zeros(2, context, dtype=torch.int64), "tokens", "tokens")
+    return task
+
+
+def _of_module(build: Callable[..., Any], name: str, model: Any) -> dict[str, Any]:
+    """Fields of a task that follow from its module alone."""
+    builder, usual_depth = with_depth(build)
+    given = model if isinstance(model, Mapping) else {}
+    width, depth = given.get("width", 64), given.get("depth", usual_depth)
+    return {
+        "name": name,
+        "title": getattr(build, "__qualname__", type(build).__name__),
+        "build": builder,
+        "source": "given to windtunnel.tune",
+        "width": width if isinstance(width, int) else 64,
+        "depth": depth if usual_depth is not None and isinstance(depth, int) else 1,
+    }
+
+
+def _try(task: UserTask, first: Any, told: InputKind, given: InputKind | None) -> None:
+    """Make the module and call it on two examples. Raises InvalidRequest where it cannot be trained."""
+    from hpo.families.own.refusals import refuse_untrainable
+    from hpo.families.own.user_module import made
+
     module = made(task, task.width, task.depth)
     refuse_untrainable(module, task.name)
-    try_module(module, first, told, inputs)
-    return task
+    try_module(module, first, told, given)
 
 
 __all__ = ["LocalPlan", "LocalResult", "tune"]

@@ -26,7 +26,7 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     task = named(order["spec"]["task"]) if dataset is None else dataset.task
     spec = JobSpec.of(order["spec"], task)
     try:
-        data = data_of(spec) if dataset is None else read(dataset, Path(order["data_dir"]))
+        data = data_of(spec) if dataset is None else read(dataset, spec.info, Path(order["data_dir"]))
         check = coordinate_check(spec, order["values"], data=data)
     except HpoError as error:
         return {"refused": str(error)}

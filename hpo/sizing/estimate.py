@@ -66,7 +66,7 @@ def estimate(
             members=members_at_once(sizes),
             fits=peak <= limit,
         ),
-        notes=notes(spec),
+        notes=[*notes(spec), *stream_notes(sizes)],
         changes=list(changes),
         speed=machine,
         measured_by=measured_by,
@@ -88,6 +88,17 @@ def notes(spec: JobSpec) -> list[str]:
         *outdated,
         "outer.early_stopping: an upper bound; every candidate is counted to its end, for how many will be ended is not "
         "known before",
+    ]
+
+
+def stream_notes(sizes: Sizes) -> list[str]:
+    """Remark on the epochs that one run makes over a stream of tokens, whose windows are drawn at random."""
+    spec, stream = sizes.spec, sizes.task.stream
+    if stream is None:
+        return []
+    tokens = spec.tokens_per_step * spec.inner.steps
+    return [
+        f"one run reads {tokens:,} tokens, {tokens / stream.train:.2g} epochs of the {stream.train:,} in the training part"
     ]
 
 

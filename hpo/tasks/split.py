@@ -1,6 +1,7 @@
 """Parts of a data set: how examples are drawn, taken and counted; a part whose examples all lie in memory."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -46,6 +47,10 @@ class TrainingPart(ABC):
     @abstractmethod
     def cast(self, dtype: torch.dtype) -> Self:
         """The part with floats of that type; whole numbers stay what they are."""
+
+    @abstractmethod
+    def content(self) -> Iterator[bytes]:
+        """Bytes whose digest tells this part from others."""
 
     @abstractmethod
     def sample(self) -> "Split":
@@ -108,6 +113,11 @@ class Split(TrainingPart):
     def cast(self, dtype: torch.dtype) -> Self:
         """The part with floats of that type; whole numbers stay what they are."""
         return replace(self, inputs=_cast(self.inputs, dtype), labels=_cast(self.labels, dtype))
+
+    def content(self) -> Iterator[bytes]:
+        """Bytes of all inputs and labels."""
+        yield self.inputs.numpy().tobytes()
+        yield self.labels.numpy().tobytes()
 
     def sample(self) -> "Split":
         """All examples."""

@@ -8,7 +8,9 @@ from torch import Tensor
 from hpo.errors import InvalidData
 from hpo.tasks.registry import TaskData
 from hpo.tasks.split import Split
-from windtunnel.types import Dataset, Scaling
+from hpo.tasks.stream import stream_parts
+from windtunnel.token_rows import TokenRow
+from windtunnel.types import Dataset, Scaling, TaskInfo
 
 
 def uploaded(dataset: Dataset, arrays: Mapping[str, Tensor]) -> TaskData:
@@ -27,6 +29,31 @@ def uploaded(dataset: Dataset, arrays: Mapping[str, Tensor]) -> TaskData:
     sizes = {"train": task.train_examples, "validation": task.validation_examples, "test": task.test_examples}
     train, validation, test = (_part(dataset, arrays, part, size) for part, size in sizes.items())
     return TaskData(task.name, train, validation, test, task.classes, dataset.sha256)
+
+
+def uploaded_stream(dataset: Dataset, info: TaskInfo, tokens: TokenRow) -> TaskData:
+    """The data of a job on an uploaded stream.
+
+    Args:
+        dataset: description of the data set.
+        info: facts of the task as the job has it: it chooses the context.
+        tokens: all tokens of the stream.
+
+    Raises:
+        InvalidData: the tokens differ from the description.
+    """
+    stream = info.stream
+    assert stream is not None
+    if len(tokens) != stream.train + stream.validation + stream.test:
+        raise InvalidData(f"data set {info.name!r} has {len(tokens):,} tokens, others than it had", "upload the file again")
+    first, second = stream.train, stream.train + stream.validation
+    parts = stream_parts(
+        (tokens.part(0, first), tokens.part(first, second), tokens.part(second, len(tokens))),
+        info.features,
+        info.classes,
+        info.name,
+    )
+    return TaskData(info.name, *parts, info.classes, dataset.sha256)
 
 
 def _part(dataset: Dataset, arrays: Mapping[str, Tensor], part: str, size: int) -> Split:

@@ -1,13 +1,17 @@
 """Loads the data of a user's own task: three parts as tensors, checked against the task's description."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hpo.errors import InvalidData
-from hpo.tasks.split import Parts, Split
+from hpo.tasks.split import Split, TrainingPart
+from hpo.tasks.stream import stream_parts
+from windtunnel.streams import TokenStream, three_of
 from windtunnel.tasks.user import UserTask
+from windtunnel.types.streams import StreamInfo
 from windtunnel.types.tasks import TaskInfo
 
 PARTS = ("train", "validation", "test")
@@ -17,7 +21,7 @@ ROUNDING = 2.0**-50
 """Relative spread up to which a feature counts as one that never changes."""
 
 
-def user_parts(task: UserTask, info: TaskInfo) -> Parts:
+def user_parts(task: UserTask, info: TaskInfo) -> tuple[TrainingPart, Split, Split]:
     """The three parts. The task itself must split, shuffle and scale them.
 
     Raises:
@@ -30,6 +34,14 @@ def user_parts(task: UserTask, info: TaskInfo) -> Parts:
             f"load of task {task.name!r} failed: {type(error).__name__}: {error}", "see the log of the worker"
         ) from error
     try:
+        streams = three_of(loaded)
+    except ValueError as error:
+        raise _wrong(task, str(error)) from error
+    if streams is not None:
+        return _streamed(task, info, streams)
+    if info.stream is not None:
+        raise _wrong(task, f"it says how many tokens it has, and load gives {type(loaded).__name__}, no TokenStream")
+    try:
         train, validation, test = loaded
     except (TypeError, ValueError) as error:
         raise _wrong(task, "load() must give (train, validation, test)") from error
@@ -39,6 +51,17 @@ def user_parts(task: UserTask, info: TaskInfo) -> Parts:
         for name, part, size in zip(PARTS, (train, validation, test), sizes, strict=True)
     )
     return first, second, third
+
+
+def _streamed(task: UserTask, info: TaskInfo, streams: Sequence[TokenStream]) -> tuple[TrainingPart, Split, Split]:
+    """The three parts of a stream, at the context of the job."""
+    given, said = StreamInfo(**dict(zip(PARTS, map(len, streams), strict=True))), info.stream
+    if said != given:
+        raise _wrong(task, f"its streams have {list(map(len, streams))} tokens; say so: tokens={tuple(map(len, streams))}")
+    if any(stream.vocabulary > info.classes for stream in streams):
+        most = max(stream.vocabulary for stream in streams)
+        raise _wrong(task, f"the vocabulary of its streams is {most:,}, and classes is {info.classes:,}")
+    return stream_parts([stream.row for stream in streams], info.features, info.classes, task.name)
 
 
 def _split(task: UserTask, info: TaskInfo, name: str, part: Any, size: int) -> Split:

@@ -78,10 +78,11 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
     from service.datasets.pool import Pool
     from service.datasets.tables import read_csv, read_parquet
     from service.datasets.text import Windows, read_text
+    from service.datasets.tokens import Tokens, read_tokens
     from service.datasets.writing import write
 
     with os.fdopen(order["descriptor"], "rb") as file:
-        read: Pool | Windows
+        read: Pool | Windows | Tokens
         match order["format"]:
             case "npz":
                 read = read_npz(file, order["kind"], order["context"], order["most_bytes"])
@@ -96,9 +97,12 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
                 )
             case "parquet":
                 read = read_parquet(file, order["target"], order["kind"], decimal=order["decimal"])
+            case "tokens":
+                read = read_tokens(file, order["tokens"], order["dtype"], order["vocabulary"], order["context"])
             case _:
                 read = read_text(file, order["context"])
-    return write(read, Path(order["folder"]))
+        # Tokens are read again while they are written.
+        return write(read, Path(order["folder"]))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Options of an upload beside the file itself, and the formats that take them."""
 
+import os
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import BinaryIO, Literal, get_args
@@ -8,8 +9,10 @@ from pydantic import Field, field_validator
 
 from service.datasets.errors import BadData
 from windtunnel.delimited import Decimal, Delimiter
+from windtunnel.token_files import TokenType
 from windtunnel.types import DatasetDecimal, DatasetDelimiter, DatasetFormat
 from windtunnel.types.base import Request
+from windtunnel.types.streams import MOST_VOCABULARY
 
 SUFFIXES: dict[str, DatasetFormat] = {
     ".npz": "npz",
@@ -20,6 +23,8 @@ SUFFIXES: dict[str, DatasetFormat] = {
     ".txt": "text",
     ".text": "text",
     ".md": "text",
+    ".bin": "tokens",
+    ".npy": "tokens",
 }
 """Ending of a file's name -> its format."""
 
@@ -28,8 +33,12 @@ TAKEN: dict[DatasetFormat, frozenset[str]] = {
     "csv": frozenset({"kind", "target", "delimiter", "decimal"}),
     "parquet": frozenset({"kind", "target", "decimal"}),
     "text": frozenset({"context"}),
+    "tokens": frozenset({"context", "dtype", "vocabulary"}),
 }
 """Format -> the options that it takes."""
+
+OPTIONS = sorted(frozenset().union(*TAKEN.values()))
+"""Options that not every format takes."""
 
 DELIMITERS: dict[DatasetDelimiter, Delimiter] = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 DECIMALS: dict[DatasetDecimal, Decimal] = {"point": ".", "comma": ","}
@@ -57,7 +66,19 @@ class UploadOptions(Request):
     decimal: DatasetDecimal | None = Field(
         None, description="csv, parquet: the decimal sign of numbers that are text; by default as the numbers tell."
     )
-    context: int | None = Field(None, ge=2, le=4096, description="text, npz of tokens: tokens of an example; 64.")
+    context: int | None = Field(
+        None,
+        ge=2,
+        le=4096,
+        description="text, tokens, npz of tokens: tokens of an example; 64. A job on tokens may choose.",
+    )
+    dtype: TokenType | None = Field(None, description="tokens: their type, in a .bin file without a header.")
+    vocabulary: int | None = Field(
+        None,
+        ge=2,
+        le=MOST_VOCABULARY,
+        description="tokens: how many there are; by default the largest one and all below it.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -78,6 +99,11 @@ class Upload:
     kind: DatasetFormat
     """Format in which to read the file."""
     options: UploadOptions
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self.file.fileno()).st_size
 
 
 def file_name(given: str | None) -> str:
@@ -102,7 +128,7 @@ def format_of(name: str, options: UploadOptions) -> DatasetFormat:
             "/format" if name else "/file",
             name,
         )
-    for option in ("target", "kind", "delimiter", "decimal", "context"):
+    for option in OPTIONS:
         value = getattr(options, option)
         if value is not None and option not in TAKEN[found]:
             taking = ", ".join(name for name, taken in TAKEN.items() if option in taken)

@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from service.datasets.errors import BadData
@@ -14,6 +14,7 @@ from service.problems.answers import ProblemError, problem
 from service.problems.values import presentable
 from service.settings import ServiceSettings
 from store.settings import PREFIX
+from windtunnel.token_files import ENDINGS
 from windtunnel.types import FieldError
 
 log = logging.getLogger("windtunnel.service")
@@ -22,6 +23,10 @@ PACKAGES = Path(__file__).absolute().parents[2]
 """Folder of this package and its neighbours."""
 UNPACKED = 4
 """Bytes of arrays for each byte that a file may have: compression is good for little more on numbers."""
+STREAMED = 2**26
+"""Bytes of a file for which the process that reads it gets one more second: a stream may be as long as its limit allows."""
+HEADER = 2**20
+"""Bytes that the stored form of a file may have beside its content."""
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """Variables that the process gets, so that it starts; the addresses of databases and their passwords are none of them."""
 
@@ -39,6 +44,8 @@ def read(upload: Upload, folder: Path, settings: ServiceSettings) -> dict[str, A
         RuntimeError: no file can be read here.
     """
     upload.file.seek(0)
+    size = upload.size
+    seconds = settings.dataset_seconds + size // STREAMED
     order = {
         "format": upload.kind,
         "target": upload.options.target,
@@ -47,13 +54,16 @@ def read(upload: Upload, folder: Path, settings: ServiceSettings) -> dict[str, A
         "decimal": DECIMALS[upload.options.decimal] if upload.options.decimal else None,
         "tabs": upload.name.lower().endswith(".tsv"),
         "context": upload.options.context,
+        "dtype": upload.options.dtype,
+        "vocabulary": upload.options.vocabulary,
+        "tokens": ENDINGS.get(PurePosixPath(upload.name).suffix.lower(), "bin"),
         "descriptor": upload.file.fileno(),
         "folder": str(folder),
         "memory": settings.dataset_memory,
-        "seconds": settings.dataset_seconds,
-        "most_bytes": UNPACKED * settings.max_dataset_bytes,
+        "seconds": seconds,
+        "most_bytes": max(UNPACKED * settings.max_dataset_bytes, size + HEADER),
     }
-    done = _run(order, settings.dataset_seconds)
+    done = _run(order, seconds)
     match done:
         case {"known": dict(known)}:
             return known

@@ -12,9 +12,9 @@ from starlette.datastructures import UploadFile
 from service.caller import Caller
 from service.datasets import storage
 from service.datasets.errors import BadData
-from service.datasets.options import Upload, UploadOptions, format_of
+from service.datasets.options import TAKEN, Upload, UploadOptions, format_of
 from service.datasets.reading import bad
-from service.problems.answers import invalid
+from service.problems.answers import invalid, problem
 from service.problems.problems import field_errors
 from service.settings import ServiceSettings
 from store.database import Database
@@ -24,7 +24,7 @@ MOST_FIELDS = 16
 
 
 @asynccontextmanager
-async def received(request: Request) -> AsyncIterator[Upload]:
+async def received(request: Request, settings: ServiceSettings) -> AsyncIterator[Upload]:
     """The upload of a request. Its file has no name on the disk: it is gone when it is closed, or when the server dies.
 
     Raises:
@@ -51,7 +51,18 @@ async def received(request: Request) -> AsyncIterator[Upload]:
             raise invalid(field_errors(error.errors(), UploadOptions)) from error
         except BadData as error:
             raise bad(error) from error
-        yield Upload(file.file, name, kind, options)
+        came = Upload(file.file, name, kind, options)
+        _check_size(came, settings)
+        yield came
+
+
+def _check_size(came: Upload, settings: ServiceSettings) -> None:
+    """Raise ProblemError where a file is larger than those of its format may be."""
+    most = settings.max_stream_bytes if came.kind == "tokens" else settings.max_dataset_bytes
+    if came.size > most:
+        more = "; a file of tokens may be larger: say format tokens" if "context" in TAKEN[came.kind] else ""
+        said = f"the file has {came.size:,} bytes; allowed for format {came.kind}: {most:,}{more}"
+        raise problem(413, "too-large", "The file is too large", said, [FieldError(pointer="/file", message=said)])
 
 
 async def upload(request: Request, database: Database, settings: ServiceSettings, caller: Caller) -> tuple[Dataset, bool]:
@@ -65,7 +76,7 @@ async def upload(request: Request, database: Database, settings: ServiceSettings
     """
     state = request.app.state
     with state.uploads.take(caller.owner):
-        async with received(request) as came, state.reading.take(caller.owner):
+        async with received(request, settings) as came, state.reading.take(caller.owner):
             return await run_in_threadpool(storage.store, database, settings, caller.owner, came)
 
 
@@ -82,7 +93,7 @@ SCHEMA: dict[str, Any] = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "npz, csv, parquet or text.",
+                            "description": "npz, csv, parquet, text or tokens (bin, npy).",
                         },
                         **UploadOptions.model_json_schema()["properties"],
                     },

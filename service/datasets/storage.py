@@ -1,7 +1,6 @@
 """Puts data sets into the data folder and takes them out: written aside, renamed into place under the row's lock."""
 
 import contextlib
-import os
 import secrets
 import shutil
 import time
@@ -111,7 +110,7 @@ def _described(known: dict[str, Any], owner: str, upload: Upload) -> Dataset:
             "name": name,
             "file": shown,
             "format": upload.kind,
-            "bytes": os.fstat(upload.file.fileno()).st_size,
+            "bytes": upload.size,
             "task": {**known["task"], "name": identity, "title": name, "source": source},
             "created_at": datetime.now(UTC),
         }

@@ -13,23 +13,58 @@ from service.datasets.pool import Pool
 from service.datasets.scaling import Axis, scaling
 from service.datasets.splitting import PARTS, split_pool, split_windows
 from service.datasets.text import Windows
-from store.files import FILE, MANIFEST, digest, flush
+from service.datasets.token_writing import write_stream
+from service.datasets.tokens import Tokens
+from store.files import FILE, MANIFEST, digest, flush, sampled_digest
 
 BATCH_SIZES = {"language": 16, "classification": 64, "regression": 64}
 
 
-def write(read: Pool | Windows, folder: Path) -> dict[str, Any]:
+def write(read: Pool | Windows | Tokens, folder: Path) -> dict[str, Any]:
     """Write both files, flushed to the disk; what is known, as in the manifest.
 
     The data's SHA-256 is over the file that holds them, which holds what is known of them, too: it stands for the content.
     """
-    known, arrays = _of_pool(read) if isinstance(read, Pool) else _of_windows(read)
-    save_file(arrays, folder / FILE, metadata={"known": json.dumps(known, sort_keys=True, separators=(",", ":"))})
+    if isinstance(read, Tokens):
+        known = _of_tokens(read)
+        write_stream(read, folder / FILE, _metadata(known))
+        known["sample_sha256"] = sampled_digest(folder / FILE)
+    else:
+        known, arrays = _of_pool(read) if isinstance(read, Pool) else _of_windows(read)
+        save_file(arrays, folder / FILE, metadata=_metadata(known))
     manifest = {"sha256": digest(folder / FILE), **known}
     (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
     for path in (folder / FILE, folder / MANIFEST, folder):
         flush(path)
     return manifest
+
+
+def _metadata(known: dict[str, Any]) -> dict[str, str]:
+    return {"known": json.dumps(known, sort_keys=True, separators=(",", ":"))}
+
+
+def _of_tokens(read: Tokens) -> dict[str, Any]:
+    parts = read.parts
+    train, validation, test = parts.examples(read.context)
+    return {
+        "columns": [],
+        "target": None,
+        "scaling": None,
+        "task": {
+            "kind": "language",
+            "features": read.context,
+            "image": None,
+            "classes": read.vocabulary,
+            "sources": ("all",),
+            "families": learners("language", None),
+            "inputs": "tokens",
+            "stream": parts.model_dump(),
+            "train_examples": train,
+            "validation_examples": validation,
+            "test_examples": test,
+            "batch_size": min(BATCH_SIZES["language"], train),
+        },
+    }
 
 
 def _of_pool(pool: Pool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -84,6 +84,7 @@ def _list(
         datasets=service.listing(database, caller),
         problem=problem,
         limit=size_in_words(settings.max_dataset_bytes),
+        stream_limit=size_in_words(settings.max_stream_bytes),
         suffixes=",".join(SUFFIXES),
     )
 

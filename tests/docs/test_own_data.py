@@ -51,7 +51,8 @@ def test_the_page_runs_from_a_csv_to_a_plan(service, tmp_path, monkeypatch, caps
             names["client"].close()
     printed = capsys.readouterr().out
     assert "regression ['area', 'rooms', 'age']" in printed
-    assert float(printed.rsplit("->", 1)[1]) < 0.2
+    assert float(printed.rsplit("->", 1)[1].split()[0]) < 0.2
+    assert "0.24 epochs of the 48,000 in the training part" in printed and "60000 tokens" in printed
     # The house's price by the formula is 416,000; standardised with the scaling, it is within the range of the data.
     assert abs((416_000 - names["scaling"].target_mean) / names["scaling"].target_deviation) < 3
     made: dict[str, Any] = {"__name__": "large_model"}
@@ -65,6 +66,7 @@ def test_formats_fields_and_limits_are_those_of_the_code():
     assert all(f"| `{field}` |" in PAGE for field in UploadOptions.model_fields)
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", PAGE.split("## Limits")[1], re.MULTILINE))
     assert rows["file"].startswith(f"{settings.max_dataset_bytes // 2**20} MiB")
+    assert rows["file of `tokens`"].startswith(f"{settings.max_stream_bytes // 2**30} GiB")
     memory, seconds = settings.dataset_memory // 2**30, settings.dataset_seconds
     assert rows["memory, time to read it"].startswith(f"{memory} GiB, {seconds} s")
     assert UNPACKED == 4 and "four times" in rows["arrays of an npz, unpacked"]

@@ -274,7 +274,7 @@ def test_two_gigabytes_leave_the_server_as_it_was(sqlite, tmp_path, monkeypatch)
         yield b"\r\n--B--\r\n"
 
     headers = {"content-type": "multipart/form-data; boundary=B"}
-    with served(sqlite, tmp_path, max_dataset_bytes=8 * MIB) as client:
+    with served(sqlite, tmp_path, max_dataset_bytes=8 * MIB, max_stream_bytes=8 * MIB) as client:
         client.get("/v1/datasets")
         answer = client.post("/v1/datasets", content=stream(), headers=headers, timeout=60)
         assert (answer.status_code, answer.json()["type"]) == (413, "too-large")
@@ -297,8 +297,8 @@ def test_every_format_is_read_within_the_limits(client):
     for content, file, fields, kind, families in (
         (table.getvalue(), "a.parquet", {}, "classification", ["mlp"]),
         (archive(x=numbers, y=numbers[:, 0]), "a.npz", {}, "regression", ["mlp"]),
-        (archive(tokens=np.arange(2000) % 7), "b.npz", {"context": "8"}, "language", ["transformer"]),
-        (b"abc " * 500, "a.txt", {"context": "8"}, "language", ["transformer"]),
+        (archive(tokens=np.arange(2000) % 7), "b.npz", {"context": "8"}, "language", ["transformer", "llama"]),
+        (b"abc " * 500, "a.txt", {"context": "8"}, "language", ["transformer", "llama"]),
         (CSV, "blob", {"format": "csv", "kind": "classification"}, "classification", ["mlp"]),
     ):
         answer = send(client, content, file, **fields)

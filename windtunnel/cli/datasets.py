@@ -10,7 +10,9 @@ from rich.text import Text
 from windtunnel.cli import output
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
+from windtunnel.token_files import TokenType
 from windtunnel.types import Dataset, DatasetDecimal, DatasetDelimiter, DatasetFormat
+from windtunnel.types.streams import MOST_VOCABULARY
 
 SHOWN_FEATURES = 30
 """Number of features that ``show`` prints at most."""
@@ -31,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def upload(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="npz, csv, parquet or text.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="npz, csv, parquet, text or tokens (bin, npy).", show_default=False)
+    ],
     *,
     name: Annotated[
         str | None, typer.Option(help="Name of the data set. Default: the file's name.", show_default=False)
@@ -64,7 +68,22 @@ def upload(
     ] = None,
     context: Annotated[
         int | None,
-        typer.Option(min=2, max=4096, help="text, npz of tokens: tokens of an example. Default: 64.", show_default=False),
+        typer.Option(
+            min=2, max=4096, help="text, tokens, npz of tokens: tokens of an example. Default: 64.", show_default=False
+        ),
+    ] = None,
+    dtype: Annotated[
+        TokenType | None,
+        typer.Option(help="tokens: their type, in a .bin file without a header.", show_default=False),
+    ] = None,
+    vocabulary: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=MOST_VOCABULARY,
+            help="tokens: how many different ones there are. Default: the largest one and all below it.",
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
@@ -75,6 +94,7 @@ def upload(
     Examples:
       windtunnel datasets upload houses.csv --target price
       windtunnel datasets upload images.npz --name "street signs"
+      windtunnel datasets upload train.bin --dtype uint16 --vocabulary 50257 --context 512
       windtunnel submit --task $(windtunnel datasets upload houses.csv) --follow
     """
     with Client(url) as client:
@@ -87,6 +107,8 @@ def upload(
             delimiter=delimiter,
             decimal=decimal,
             context=context,
+            dtype=dtype,
+            vocabulary=vocabulary,
         )
     if as_json:
         output.print_json(dataset.model_dump(mode="json"))
@@ -151,6 +173,9 @@ def _what(dataset: Dataset) -> str:
     task = dataset.task
     examples = task.train_examples + task.validation_examples + task.test_examples
     match task.kind:
+        case "language" if task.stream is not None:
+            tokens = task.stream.train + task.stream.validation + task.stream.test
+            return f"stream of {tokens:,} tokens of {task.classes:,}, in windows of {task.features} by default"
         case "language":
             return f"text, {examples:,} windows of {task.features} tokens of {task.classes:,}"
         case "classification":

@@ -31,6 +31,7 @@ from pydantic import PrivateAttr, ValidationError
 from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types.families import TaskKind
 from windtunnel.types.modules import InputKind, ModuleInfo
+from windtunnel.types.streams import StreamInfo
 from windtunnel.types.tasks import TaskInfo
 from windtunnel.types.tensors import Role
 
@@ -55,12 +56,14 @@ class UserTask:
     name: str
     input_shape: tuple[int, ...]
     """Shape of one example; for text (context,)."""
-    examples: tuple[int, int, int]
-    """Numbers of examples in the training, validation and test part."""
+    examples: tuple[int, int, int] = (0, 0, 0)
+    """Numbers of examples in the training, validation and test part; those of streams follow from ``tokens``."""
     load: Load | str
-    """Function that gives the data, or a reference to it."""
+    """Function that gives the data, or a reference to it: three parts, or streams (``windtunnel.TokenStream``)."""
     build: Build | str
     """Function that makes the module, or a reference to it."""
+    tokens: tuple[int, int, int] | None = None
+    """Numbers of tokens in the three parts, where ``load`` gives streams; None: it gives examples."""
     loss: Loss | str | None = None
     """Loss of training and evaluation, or a reference to it; None: cross-entropy, for a regression the squared error."""
     classes: int = 1
@@ -85,6 +88,10 @@ class UserTask:
     """Table of the module's tensors, by ``windtunnel roles REFERENCE --save FILE``, or its file: ``package:file.json``."""
 
     def __post_init__(self) -> None:
+        if self.stream is not None and len(self.input_shape) == 1 and self.input_shape[0] > 0:
+            if self.kind != "language":
+                raise ValueError(f"kind of task {self.name!r} is {self.kind!r}; allowed with tokens: 'language'")
+            object.__setattr__(self, "examples", self.stream.examples(*self.input_shape))
         sizes = {"width": self.width, "depth": self.depth, "batch_size": self.batch_size, "classes": self.classes}
         sizes |= {f"examples[{index}]": count for index, count in enumerate(self.examples)}
         sizes |= {f"input_shape[{index}]": size for index, size in enumerate(self.input_shape)}
@@ -103,6 +110,14 @@ class UserTask:
             raise ValueError(f"classes of regression {self.name!r} is {self.classes}; allowed: 1")
         if self.kind == "language" and self.inputs != "tokens":
             raise ValueError(f"inputs of language task {self.name!r} are {self.inputs!r}; allowed: 'tokens'")
+
+    @property
+    def stream(self) -> StreamInfo | None:
+        """Tokens of each part, where the data are streams."""
+        if self.tokens is None:
+            return None
+        train, validation, test = self.tokens
+        return StreamInfo(train=train, validation=validation, test=test)
 
     def builder(self) -> Build:
         """The function that makes the module."""
@@ -146,6 +161,7 @@ class UserTask:
             width=self.width,
             module=table,
             loss=None if self.loss is None else _named(self.loss),
+            stream=self.stream,
         )
         found._brought = self
         return found

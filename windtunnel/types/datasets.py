@@ -9,7 +9,7 @@ from pydantic import Field
 from windtunnel.types.base import Response
 from windtunnel.types.tasks import TaskInfo
 
-DatasetFormat = Literal["npz", "csv", "parquet", "text"]
+DatasetFormat = Literal["npz", "csv", "parquet", "text", "tokens"]
 DatasetDelimiter = Literal["comma", "semicolon", "tab", "bar"]
 DatasetDecimal = Literal["point", "comma"]
 
@@ -52,6 +52,9 @@ class Dataset(Response):
     """Bytes that the server stores of it, which count towards the owner's limit; 0 where an older version stored it."""
     sha256: str
     """SHA-256 of the stored data; the provenance of every job on the data set repeats it."""
+    sample_sha256: str | None = None
+    """SHA-256 of the size of a stream and of 4,096 pieces of 16 KiB spread over it, which workers check before they train;
+    None for other data, of which they check the whole."""
     columns: list[str]
     """Names of the features of a table, in order; empty for anything else, and in lists."""
     ignored_columns: list[str] = Field(default_factory=list)

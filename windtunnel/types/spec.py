@@ -48,6 +48,7 @@ from windtunnel.types.schedules import (
     ScheduleSpec,
     is_shape,
 )
+from windtunnel.types.streams import MOST_CONTEXT
 from windtunnel.types.tasks import OfTask, TaskInfo, UnknownTask, named
 from windtunnel.types.transfer import AveragesRule, DepthRule, HorizonRuleName, Parametrization, TransferSpec
 
@@ -57,6 +58,12 @@ class InnerSpec(Request):
 
     steps: int = Field(200, ge=2, le=100_000, description="Optimizer updates in a run.")
     batch_size: int = Field(64, ge=1, le=65_536, description="Examples of an update; 16 by default for text.")
+    context: int | None = Field(
+        None,
+        ge=2,
+        le=MOST_CONTEXT,
+        description="Tokens of an example, of a stream of tokens; by default that of the data set.",
+    )
     seeds: int = Field(4, ge=1, le=64, description="Runs (initialisation and batch order) averaged at each point.")
     precision: Literal["float32", "bf16"] = Field(
         "float32",
@@ -243,9 +250,21 @@ class JobSpec(OfTask, Request):
                 return self
             raise misfit("/task", str(unknown), self.task) from unknown
         if task is not None:
-            self._info = task
-            self._check_fields(task)
+            try:
+                self._info = self.seen(task)
+            except ValueError as error:
+                raise misfit("/inner/context", str(error), self.inner.context) from error
+            self._check_fields(self._info)
         return self
+
+    def seen(self, task: TaskInfo) -> TaskInfo:
+        """Facts of the task at the context of the job.
+
+        Raises:
+            ValueError: the task does not have that context.
+        """
+        context = self.inner.context
+        return task if context in (None, task.features) else task.with_context(context)
 
     def _check_fields(self, task: TaskInfo) -> None:
         """Raise on the first field that does not fit the task or the other fields."""

@@ -9,6 +9,7 @@ from windtunnel.task_source import find
 from windtunnel.types.base import Response
 from windtunnel.types.families import FamilyName, TaskKind, learners
 from windtunnel.types.modules import InputKind, ModuleInfo
+from windtunnel.types.streams import StreamInfo
 
 
 def _learners(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -47,6 +48,29 @@ class TaskInfo(Response):
     """Tensors of the task's own model; None for a task without a model of its own."""
     loss: str | None = None
     """Name of the task's own loss; None: cross-entropy, for a regression the squared error."""
+    stream: StreamInfo | None = None
+    """Tokens of each part of a stream, whose context a job may choose; None for examples that are listed."""
+
+    def with_context(self, context: int) -> Self:
+        """Facts of a stream's task with examples of another context, [context] tokens each.
+
+        Raises:
+            ValueError: the examples of this task are listed, or a part of it has no window of that context.
+        """
+        if self.stream is None:
+            raise ValueError(
+                f"context {context} is for a stream of tokens; the examples of {self.name!r} are listed, each with "
+                f"{self.features} {'tokens' if self.kind == 'language' else 'features'}; allowed: leave it out"
+            )
+        if context > self.stream.longest:
+            raise ValueError(
+                f"context {context:,} is longer than any window of a part of {self.name!r}; allowed: at most "
+                f"{self.stream.longest:,}"
+            )
+        train, validation, test = self.stream.examples(context)
+        sizes = {"train_examples": train, "validation_examples": validation, "test_examples": test}
+        shape = (context,) if self.input_shape else ()
+        return self.model_copy(update={"features": context, "input_shape": shape, **sizes})
 
     @property
     def unit(self) -> str:
@@ -102,8 +126,12 @@ class OfTask(BaseModel):  # noqa: PLW1641 - a frozen model gets its hash from py
         if task.name != self.task:
             raise ValueError(f"the facts are of task {task.name!r}, and this is of {self.task!r}")
         copy = self.model_copy()
-        copy._info = task
+        copy._info = copy.seen(task)
         return copy
+
+    def seen(self, task: TaskInfo) -> TaskInfo:
+        """Facts of the task as this model has it: with what it chooses of them, such as the context of a stream."""
+        return task
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__

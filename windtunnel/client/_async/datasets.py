@@ -7,6 +7,7 @@ from windtunnel.client._answers import Items, parse
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path
+from windtunnel.token_files import TokenType
 from windtunnel.types import Dataset, DatasetDecimal, DatasetDelimiter, DatasetFormat
 
 
@@ -27,20 +28,24 @@ class AsyncDatasets:
         delimiter: DatasetDelimiter | None = None,
         decimal: DatasetDecimal | None = None,
         context: int | None = None,
+        dtype: TokenType | None = None,
+        vocabulary: int | None = None,
     ) -> Dataset:
         """Upload a file as a data set, which jobs name as their task: ``client.jobs.create(task=dataset)``.
 
         The file is streamed, never held in memory. The same content gives the same data set, so a call may be repeated.
 
         Args:
-            file: npz, csv, parquet or text.
+            file: npz, csv, parquet, text or tokens (bin, npy).
             name: name of the data set; by default the file's name.
             format: format of the file; by default told by the ending of its name.
             target: csv, parquet: the column to predict; by default ``target``, else the last one.
             kind: csv, parquet, npz: ``classification`` or ``regression``; by default told by the values of the target.
             delimiter: csv: what separates the cells; by default what gives every row as many as the first.
             decimal: csv, parquet: decimal sign of numbers that are text, ``point`` or ``comma``; by default as they tell.
-            context: text, npz of tokens: tokens of an example; by default 64.
+            context: text, tokens, npz of tokens: tokens of an example; by default 64. A job on tokens may choose another.
+            dtype: tokens: their type, in a .bin file without a header.
+            vocabulary: tokens: how many different ones there are; by default the largest one and all below it.
 
         Raises:
             ValidationFailed: the file or an option is wrong; ``errors`` names the cell and what is allowed.
@@ -56,6 +61,8 @@ class AsyncDatasets:
             "delimiter": delimiter,
             "decimal": decimal,
             "context": context,
+            "dtype": dtype,
+            "vocabulary": vocabulary,
         }
         fields = {option: str(value) for option, value in options.items() if value is not None}
         source = Path(file)
@@ -63,7 +70,7 @@ class AsyncDatasets:
             opened = source.open("rb")
         except OSError as error:
             raise InvalidRequest(
-                f"cannot read {source}: {error.strerror}; give an npz, csv, parquet or text file"
+                f"cannot read {source}: {error.strerror}; give an npz, csv, parquet, text, bin or npy file"
             ) from error
         with opened:
             answer = await self._transport.upload(path("datasets"), opened, source.name, fields)
