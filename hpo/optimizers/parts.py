@@ -90,6 +90,6 @@ def stack(slices: Sequence[Tensor], group: Shape) -> Tensor:
 
 
 def columns(table: Tensor, places: Sequence[int]) -> Tensor:
-    """Those columns of a table [members, tensors]; an index of numbers would be copied to the device at every step."""
+    """Chosen columns of a table [members, tensors]; an index of numbers would be copied to the device at every step."""
     found = table.unbind(1)
     return torch.stack([found[place] for place in places], dim=1) if places else table[:, :0]
