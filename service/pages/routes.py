@@ -85,6 +85,16 @@ def plan_page(
     return site.page("plan.html", **plan_view(database, caller, plan_id))
 
 
+@router.post("/plans/{plan_id}/delete")
+def delete_plan_page(
+    plan_id: PlanId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+) -> Response:
+    """The button: back to the job that the plan was made from."""
+    job_id = plan_service.get(database, caller, plan_id).job_id
+    plan_service.delete(database, caller, plan_id)
+    return site.to(f"/jobs/{job_id}")
+
+
 @router.get("/jobs/{job_id}/figures/{name}.json")
 def job_figure(
     job_id: JobId,

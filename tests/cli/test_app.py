@@ -20,7 +20,7 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 def test_the_commands_are_there():
     expected = (
-        "serve worker submit fork estimate list show follow pause resume cancel label bundle compare plan coordcheck roles "
+        "serve worker submit fork estimate list show follow pause resume cancel label bundle compare delete plan coordcheck roles "
         "workers drain doctor"
     )
     assert expected.split() == COMMANDS
@@ -52,7 +52,19 @@ def test_every_command_that_answers_can_answer_in_json():
     assert silent == {"serve", "worker"}
 
 
-OF_ONE = ["show", "follow", "pause", "resume", "cancel", "bundle", "fork", "drain", "datasets show", "datasets delete"]
+OF_ONE = [
+    "show",
+    "follow",
+    "pause",
+    "resume",
+    "cancel",
+    "bundle",
+    "fork",
+    "drain",
+    "datasets show",
+    "datasets delete",
+    "delete",
+]
 ASKING = [
     "submit --task digits",
     "estimate --task digits",

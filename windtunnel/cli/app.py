@@ -11,6 +11,7 @@ from windtunnel.cli import (
     coordcheck,
     datasets,
     db,
+    deleting,
     doctor,
     estimating,
     jobs,
@@ -79,7 +80,21 @@ def _root(
 
 
 own = (datasets, keys, webhooks, db)
-for module in (serving, submitting, estimating, jobs, comparing, plans, laws, *own, coordcheck, roles, workers, doctor):
+for module in (
+    serving,
+    submitting,
+    estimating,
+    jobs,
+    comparing,
+    deleting,
+    plans,
+    laws,
+    *own,
+    coordcheck,
+    roles,
+    workers,
+    doctor,
+):
     module.register(app)
 
 

@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 def list_jobs(
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.", show_default=False)] = None,
-    task: Annotated[str | None, typer.Option(help="Only jobs of this task.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task or data set.", show_default=False)] = None,
     search: Annotated[
         str | None,
         typer.Option(
@@ -226,7 +226,7 @@ def _tell(job: WireJob, as_json: bool, asked: str | None) -> None:
 def _row(job: WireJob) -> tuple[str | Text, ...]:
     done, runs = f"{job.progress.fraction:.0%}", f"{job.progress.run_equivalents:.1f}"
     best = (job.best_loss, job.verdict)
-    return (job.id, job.name, job.spec.task, _state(job), done, *best, runs, _age(job.created_at))
+    return (job.id, job.name, job.task_title or job.spec.task, _state(job), done, *best, runs, _age(job.created_at))
 
 
 def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
@@ -239,7 +239,7 @@ def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
         ("state", _state(job)),
         (
             "what",
-            f"{job.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
+            f"{job.task_title or job.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
             f"{job.spec.optimizer.name}, {job.spec.parametrization}",
         ),
         (

@@ -27,7 +27,7 @@ Source = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help=f"Task to tune on: {', '.join(TASKS)}, or the id of a data set. Needs no spec file.",
+        help=f"Task to tune on: {', '.join(TASKS)}, or a data set, by its name or id. Needs no spec file.",
         show_default=False,
         autocompletion=tasks,
     ),

@@ -12,6 +12,7 @@ from windtunnel.client._answers import is_away, parse
 from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
 from windtunnel.client._events import follow_events, outer_step
 from windtunnel.client._files import place_of
+from windtunnel.client._naming import post_spec
 from windtunnel.client._pacing import Patience
 from windtunnel.client._plan import Plan, create_plan
 from windtunnel.client._progress import JobProgress
@@ -204,6 +205,15 @@ class Job(JobView):
         """Resume the paused job from its checkpoint, and return the job. Does nothing in any other state."""
         return self._ask("resume")
 
+    def delete(self) -> None:
+        """Delete the job, which has ended, with its log, metrics, result, checkpoints and plans. They cannot be restored.
+
+        Raises:
+            JobNotEnded: the job has not ended; cancel it first.
+            NotFound: the job was deleted before.
+        """
+        self._transport.delete(path("jobs", self.id))
+
     def _ask(self, what: Literal["cancel", "pause", "resume"]) -> Self:
         self.wire = parse(WireJob, self._transport.post(path("jobs", self.id, what), {}))
         return self
@@ -236,6 +246,7 @@ class Job(JobView):
                 batch size is past the critical one.
             ValidationFailed: the target is not a larger model of the same kind.
             NotFinished: the job has no result.
+            QuotaExceeded: the owner has as many plans as allowed.
         """
         size = {
             "width": width,
@@ -259,4 +270,5 @@ def fork_job(
     """Submit a copy of a job with some fields of its spec overridden, and return the new job."""
     wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-    return Job(transport, parse(WireJob, transport.post(path("jobs", job_id, "fork"), wanted, headers)))
+    answer = post_spec(transport, path("jobs", job_id, "fork"), wanted, headers, "overrides")
+    return Job(transport, parse(WireJob, answer))

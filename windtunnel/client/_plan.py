@@ -1,18 +1,21 @@
 """A transfer plan: the config of the large model, and its exports."""
 # Written by tools/sync_client.py from _async/plan.py: change that one.
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 import httpx
 from pydantic import PrivateAttr
 
-from windtunnel.client._answers import parse
+from windtunnel.client._answers import Page, parse
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path
 from windtunnel.client._transport import Transport
 from windtunnel.client._views import PlanView
 from windtunnel.types.exports import ExportFormat
+
+PAGE = 50
+"""Number of plans that ``list`` fetches by one request."""
 
 
 class Plan(PlanView):
@@ -41,6 +44,17 @@ class Plan(PlanView):
         answer = self._transport.get(path("plans", self.id), {"format": format})
         return answer.text
 
+    def delete(self) -> None:
+        """Delete this plan from the server. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: the plan was deleted before.
+            InvalidRequest: the plan came from a file, not from a client.
+        """
+        if self._transport is None:
+            raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.delete({self.id!r})")
+        self._transport.delete(path("plans", self.id))
+
 
 class Plans:
     """Transfer plans of a server."""
@@ -55,6 +69,30 @@ class Plans:
             NotFound: no such plan.
         """
         return Plan.received(self._transport, self._transport.get(path("plans", plan_id)))
+
+    def list(self, job_id: str) -> Iterator[Plan]:
+        """Yield the plans made from a job, oldest first; pages are fetched as needed.
+
+        Raises:
+            NotFound: no such job.
+        """
+        wanted: dict[str, str | int] = {"limit": PAGE}
+        while True:
+            page = self._transport.read(Page[Plan], path("jobs", job_id, "plans"), wanted)
+            for plan in page.items:
+                plan._transport = self._transport
+                yield plan
+            if page.next_cursor is None:
+                return
+            wanted["cursor"] = page.next_cursor
+
+    def delete(self, plan_id: str) -> None:
+        """Delete a plan. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        self._transport.delete(path("plans", plan_id))
 
 
 def create_plan(transport: Transport, job_id: str, size: Mapping[str, int | str | None], *, force: bool) -> Plan:

@@ -106,6 +106,8 @@ class Job(Response):
     name: str
     state: JobState
     spec: JobSpec
+    task_title: str = ""
+    """Name of the task as people call it: of a data set the name that its owner gave it. Empty from older servers."""
     progress: Progress
     current: CurrentPoint | None
     best: BestPoint | None

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from windtunnel.client._answers import is_away, parse
 from windtunnel.client._async.events import follow_events, outer_step
+from windtunnel.client._async.naming import post_spec
 from windtunnel.client._async.plan import AsyncPlan, create_plan
 from windtunnel.client._async.result import AsyncResult
 from windtunnel.client._async.transport import AsyncTransport
@@ -203,6 +204,15 @@ class AsyncJob(JobView):
         """Resume the paused job from its checkpoint, and return the job. Does nothing in any other state."""
         return await self._ask("resume")
 
+    async def delete(self) -> None:
+        """Delete the job, which has ended, with its log, metrics, result, checkpoints and plans. They cannot be restored.
+
+        Raises:
+            JobNotEnded: the job has not ended; cancel it first.
+            NotFound: the job was deleted before.
+        """
+        await self._transport.delete(path("jobs", self.id))
+
     async def _ask(self, what: Literal["cancel", "pause", "resume"]) -> Self:
         self.wire = parse(WireJob, await self._transport.post(path("jobs", self.id, what), {}))
         return self
@@ -235,6 +245,7 @@ class AsyncJob(JobView):
                 batch size is past the critical one.
             ValidationFailed: the target is not a larger model of the same kind.
             NotFinished: the job has no result.
+            QuotaExceeded: the owner has as many plans as allowed.
         """
         size = {
             "width": width,
@@ -258,4 +269,5 @@ async def fork_job(
     """Submit a copy of a job with some fields of its spec overridden, and return the new job."""
     wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-    return AsyncJob(transport, parse(WireJob, await transport.post(path("jobs", job_id, "fork"), wanted, headers)))
+    answer = await post_spec(transport, path("jobs", job_id, "fork"), wanted, headers, "overrides")
+    return AsyncJob(transport, parse(WireJob, answer))

@@ -1,17 +1,20 @@
 """A transfer plan: the config of the large model, and its exports."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
 import httpx
 from pydantic import PrivateAttr
 
-from windtunnel.client._answers import parse
+from windtunnel.client._answers import Page, parse
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path
 from windtunnel.client._views import PlanView
 from windtunnel.types.exports import ExportFormat
+
+PAGE = 50
+"""Number of plans that ``list`` fetches by one request."""
 
 
 class AsyncPlan(PlanView):
@@ -40,6 +43,17 @@ class AsyncPlan(PlanView):
         answer = await self._transport.get(path("plans", self.id), {"format": format})
         return answer.text
 
+    async def delete(self) -> None:
+        """Delete this plan from the server. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: the plan was deleted before.
+            InvalidRequest: the plan came from a file, not from a client.
+        """
+        if self._transport is None:
+            raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.delete({self.id!r})")
+        await self._transport.delete(path("plans", self.id))
+
 
 class AsyncPlans:
     """Transfer plans of a server."""
@@ -54,6 +68,30 @@ class AsyncPlans:
             NotFound: no such plan.
         """
         return AsyncPlan.received(self._transport, await self._transport.get(path("plans", plan_id)))
+
+    async def list(self, job_id: str) -> AsyncIterator[AsyncPlan]:
+        """Yield the plans made from a job, oldest first; pages are fetched as needed.
+
+        Raises:
+            NotFound: no such job.
+        """
+        wanted: dict[str, str | int] = {"limit": PAGE}
+        while True:
+            page = await self._transport.read(Page[AsyncPlan], path("jobs", job_id, "plans"), wanted)
+            for plan in page.items:
+                plan._transport = self._transport
+                yield plan
+            if page.next_cursor is None:
+                return
+            wanted["cursor"] = page.next_cursor
+
+    async def delete(self, plan_id: str) -> None:
+        """Delete a plan. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        await self._transport.delete(path("plans", plan_id))
 
 
 async def create_plan(
