@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from windtunnel import __version__
 from windtunnel.cli import (
+    agents,
     comparing,
     coordcheck,
     datasets,
@@ -93,6 +94,7 @@ for module in (
     coordcheck,
     roles,
     workers,
+    agents,
     doctor,
 ):
     module.register(app)

@@ -124,8 +124,8 @@ def show(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> Non
 
     \b
     Examples:
-      windtunnel datasets show houses.csv
-      windtunnel datasets show houses.csv --json | jq .scaling
+      windtunnel datasets show houses
+      windtunnel datasets show houses --json | jq .scaling
     """
     with Client(url) as client:
         dataset = client.datasets.find(dataset_id)
@@ -140,7 +140,7 @@ def delete(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> N
 
     \b
     Examples:
-      windtunnel datasets delete houses.csv
+      windtunnel datasets delete houses
     """
     with Client(url) as client:
         dataset = client.datasets.find(dataset_id)

@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``, ``label``, ``bundle``: commands on a server's jobs."""
+"""Commands on a server's jobs: list, show, follow, pause, resume, cancel, label, bundle, report."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("cancel")(cancel)
     app.command("label")(label)
     app.command("bundle")(bundle)
+    app.command("report")(report)
 
 
 def list_jobs(
@@ -209,6 +210,35 @@ def bundle(
     with Client(url) as client:
         job = client.jobs.find(job_id)
         written = job.bundle(target or Path())
+    if as_json:
+        output.print_json({"job_id": job.id, "file": str(written.absolute()), "bytes": written.stat().st_size})
+    else:
+        typer.echo(written)
+
+
+def report(
+    job_id: JobId,
+    *,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File or folder. Default: ID.html in this folder.", show_default=False
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Write a report of a job as one HTML file to send around: verdict, losses, figures, plans, spec.
+
+    The file opens in any browser, without a server and without a network. An existing file is replaced.
+
+    \b
+    Examples:
+      windtunnel report job_01KAN... -o flight.html
+    """
+    with Client(url) as client:
+        job = client.jobs.find(job_id)
+        written = job.report(target or Path())
     if as_json:
         output.print_json({"job_id": job.id, "file": str(written.absolute()), "bytes": written.stat().st_size})
     else:

@@ -108,6 +108,11 @@ class Client:
         """Address of the server."""
         return self._transport.base_url
 
+    @property
+    def pacing(self) -> Pacing:
+        """How often and how long the client tries again, and its clocks."""
+        return self._transport.pacing
+
     def tasks(self) -> list[TaskInfo]:
         """Tasks that a job may name."""
         page = self._transport.read(Items[TaskInfo], path("tasks"))

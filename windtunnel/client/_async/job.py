@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from windtunnel.client._answers import is_away, parse
-from windtunnel.client._async.events import follow_events, outer_step
+from windtunnel.client._async.events import follow_events, outer_step, read_events
 from windtunnel.client._async.naming import post_spec
-from windtunnel.client._async.plan import AsyncPlan, create_plan
+from windtunnel.client._async.plan import AsyncPlan, AsyncPlans, create_plan
 from windtunnel.client._async.result import AsyncResult
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
-from windtunnel.client._files import place_of
+from windtunnel.client._files import place_of, written_aside
 from windtunnel.client._pacing import Patience
 from windtunnel.client._progress import JobProgress
 from windtunnel.client._requests import path
@@ -146,6 +146,33 @@ class AsyncJob(JobView):
         """
         place = place_of(target, f"{self.id}.zip")
         await self._transport.download(path("jobs", self.id, "bundle"), "application/zip", place)
+        return place
+
+    async def report(self, target: str | os.PathLike[str]) -> Path:
+        """Write a report of the job as one HTML file, which opens anywhere, also offline: verdict, figures, plans, spec.
+
+        Args:
+            target: the file to write; or a folder, which then gets ``<id>.html``. An existing file is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            InvalidRequest: the file cannot be written there.
+        """
+        from windtunnel.report import report  # plotly takes most of a second to import
+
+        place = place_of(target, f"{self.id}.html")
+        await self.refresh()
+        result = await self.result() if self.state == "succeeded" else None
+        steps, plans = [], []
+        async for event in read_events(self._transport, self.id):
+            step = outer_step(event)
+            steps += [] if step is None else [step]
+        async for plan in AsyncPlans(self._transport).list(self.id):
+            plans.append(plan)
+        with written_aside(place) as file:
+            file.write(report(self.wire, steps, result, plans).encode())
         return place
 
     async def fork(
