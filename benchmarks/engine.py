@@ -81,8 +81,8 @@ def torch_loop(task: str, steps: int) -> Callable[[], None]:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for rows in order:
             optimizer.zero_grad()
-            logits = model(train.inputs[rows])
-            cross_entropy(logits.flatten(0, -2), train.labels[rows].flatten()).backward()  # type: ignore[no-untyped-call]
+            inputs, labels = train.take(rows)
+            cross_entropy(model(inputs).flatten(0, -2), labels.flatten()).backward()  # type: ignore[no-untyped-call]
             clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()

@@ -102,7 +102,7 @@ def steps_to_target(cell: Cell) -> Iterator[Sequence[object]]:
         state, done, before = problem.initial(draw, table), 0, np.full(len(RATES), np.nan)
         for stop in looks(steps):
             state = problem.reach(state, table, draw, done, stop, lambda _: None)
-            loss = problem.evaluate(state[0], problem.loss_tables(points), study.data.train)[0].double().numpy()
+            loss = problem.evaluate(state[0], problem.loss_tables(points), study.data.parts[0])[0].double().numpy()
             for index in np.flatnonzero((loss <= TARGET) & np.isinf(reached[repeat])):
                 # Between two looks, in the logarithm of the loss.
                 share = 1.0 if done == 0 else math.log(before[index] / TARGET) / math.log(before[index] / loss[index])

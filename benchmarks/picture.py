@@ -104,9 +104,9 @@ def final_loss(result: TuneResult, parametrization: str, width: int, rate: float
         }
     )
     plan = make_plan(changed, Target(width=width), plan_id="sweep", job_id="sweep", created_at=NO_DATE, force=True)
-    model = train(plan, data, seed, lambda: None)
+    model, examples = train(plan, data, seed, lambda: None), data.train.sample()
     with torch.no_grad():
-        return float(torch.nn.functional.cross_entropy(model(data.train.inputs), data.train.labels))
+        return float(torch.nn.functional.cross_entropy(model(examples.inputs), examples.labels))
 
 
 def curve(rows: list[Row]) -> tuple[list[float], list[float], list[float], list[float]]:

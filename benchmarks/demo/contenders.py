@@ -66,8 +66,9 @@ def train(plan: TransferPlan, data: TaskData, seed: int, on_step: Callable[[], o
     epochs = math.ceil(plan.steps * plan.batch_size / examples)
     order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
     for rows in order[: plan.steps * plan.batch_size].view(plan.steps, plan.batch_size):
+        inputs, labels = data.train.take(rows)
         optimizer.zero_grad()
-        cross_entropy(model(data.train.inputs[rows]), data.train.labels[rows]).backward()  # type: ignore[no-untyped-call]
+        cross_entropy(model(inputs), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         on_step()

@@ -71,8 +71,8 @@ class Run:
 
     def batch(self, step: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """Inputs and labels of one step."""
-        rows, train = self.order[step], self.problem.data.train
-        return as_input(train.inputs[rows], dtype), train.labels[rows]
+        inputs, labels = self.problem.data.train.take(self.order[step])
+        return as_input(inputs, dtype), labels
 
     def validation(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """Inputs and labels of the validation split."""

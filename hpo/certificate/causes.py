@@ -83,7 +83,7 @@ def _culprit(problem: InnerProblem, point: Tensor) -> tuple[str, str] | None:
     run = ShortRun(problem, 1)
     tables = run.loss_tables(point[None])
     generator = generator_of((problem.spec.seed, Purpose.CERTIFICATE, 1))
-    few = run.data.train.batch(0, EXAMPLES)
+    few = run.data.train.sample().batch(0, EXAMPLES)
     inputs = few.inputs.to(run.dtype) if few.inputs.is_floating_point() else few.inputs
     labels = (few.labels.to(run.dtype) if run.task.kind == "regression" else few.labels)[None]
     scales = torch.tensor(run.init_std, dtype=torch.float64).repeat_interleave(torch.tensor(run.layout.sizes))

@@ -130,10 +130,10 @@ class _System:
 
 def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
     """Evenly spaced examples of the training set, the same for all members, with each member's own noise."""
-    total, members = len(problem.labels), len(draw.streams)
-    count = min(examples, total)
-    rows = torch.arange(count, device=problem.labels.device) * total // count
-    labels = problem.labels[rows].expand(members, *problem.labels[rows].shape)
+    members, count = len(draw.streams), min(examples, len(problem.examples))
+    rows = problem.examples.spread(count)
+    inputs, labels = problem.examples.take(rows)
+    labels = labels.expand(members, *labels.shape)
     sources = None if problem.sources is None else problem.sources[rows].expand(members, -1)
     noisy = [name for name in NOISY if problem.spec.start_value(name) is not None]
     shapes = problem.model.noise_shapes(count, noisy) if noisy else {}
@@ -145,7 +145,7 @@ def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
         drawn = torch.stack([torch.randn(sum(sizes), generator=generator) for generator in generators]).to(problem.dtype)
         parts = torch.split_with_sizes(drawn, sizes, dim=1)
         noise = {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
-    return Batch(problem.inputs[rows], labels, sources, noise, problem.regularisers_at(-1, members))
+    return Batch(inputs, labels, sources, noise, problem.regularisers_at(-1, members))
 
 
 def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:

@@ -183,10 +183,9 @@ def _by_step(traces: Sequence[Trace], module: str) -> tuple[list[Sizes], list[Si
 def _check_request(spec: JobSpec, widths: Sequence[int], seeds: int, steps: int) -> None:
     if len(widths) < 2 or any(a >= b for a, b in pairwise(widths)) or widths[0] < 1:
         raise ValueError(f"the widths of a coordinate check must rise and be at least two, got {list(widths)}")
-    head = spec.model.width_step
-    cut = [width for width in widths if width % head]
+    cut = [width for width in widths if width % spec.model.width_step]
     if cut:
-        raise ValueError(f"width {cut[0]} is no multiple of d_head {head}, which is the same at every width")
+        raise ValueError(f"width {cut[0]} is no multiple of {spec.model.width_unit}, which is the same at every width")
     if seeds < 2:
         raise ValueError(f"seeds of a coordinate check is {seeds}; allowed: at least 2, or no exponent has an interval")
     if steps < 1:

@@ -61,12 +61,11 @@ def noise_scale(
         done = stop
         total, squares = torch.zeros_like(state[0]), torch.zeros(runs, dtype=torch.float64)
         for _ in range(batches):
-            index = torch.stack(
-                [torch.randint(len(problem.labels), (problem.batch_size,), generator=each) for each in generators]
-            )
+            index = torch.stack([problem.examples.drawn(problem.batch_size, each) for each in generators])
             own = problem.batch(draw, stop - 1)
             sources = None if problem.sources is None else problem.sources[index]
-            batch = replace(own, inputs=problem.inputs[index], labels=problem.labels[index], sources=sources)
+            inputs, labels = problem.examples.take(index)
+            batch = replace(own, inputs=inputs, labels=labels, sources=sources)
             gradient = problem.gradient(state[0], table, batch)
             total += gradient
             squares += gradient.double().square().sum(dim=1)

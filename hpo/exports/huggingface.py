@@ -9,8 +9,9 @@ from typing import Any
 
 from hpo.exports.header import header
 from hpo.exports.loss import loss_source
-from hpo.exports.models.registry import why_no_model
-from hpo.exports.models.source import model_source
+from hpo.exports.models.model import Twin, attached
+from hpo.exports.models.registry import model_of, why_no_model
+from hpo.exports.models.source import model_source, multipliers_source
 from hpo.exports.registry import Format
 from hpo.exports.tables import dictionary, torch_decay
 from hpo.exports.torch import IN_YOUR_LOOP, build_call, torch_imports
@@ -24,12 +25,15 @@ def huggingface_file(plan: TransferPlan) -> str:
     """Source of the file.
 
     It defines everything in the torch file except ``train_step``, and ``training_arguments``, ``PlanTrainer``, ``trainer``.
+    The model is one of the library's own where the family has one that can follow the plan.
     """
+    twin = model_of(plan.model.family).twin(plan)
+    plan = plan if twin is None else twin.plan
     weighted = bool(plan.mixture_weights)
     columns = ["inputs", "labels", *(["sources"] if weighted else [])]
     examples = ", ".join(f'"{name}": ...' for name in columns)
     usage = [
-        f"model = {build_call(plan)}",
+        f"model = {build_call(plan) if twin is None else 'build_model()'}",
         "initialise(model, SEED)",
         f'training = trainer(model, "runs", train_dataset=dataset{", shares=shares" if weighted else ""})',
         "training.train()",
@@ -38,17 +42,25 @@ def huggingface_file(plan: TransferPlan) -> str:
     ]
     return _FILE.substitute(
         header=header(plan, "Model and Trainer", "Needs torch, transformers 5 and accelerate.", usage, IN_YOUR_LOOP),
-        imports=torch_imports(plan),
+        imports=torch_imports(plan) + ("" if twin is None else f"\n{twin.imports}"),
         setup=setup_source(plan),
         training=_training(plan, columns[1:]),
-        model=model_source(plan),
+        model=model_source(plan) if twin is None else _twin_source(twin),
         optimizer=optimizer_source(plan),
-        loss=loss_source(plan),
+        loss=loss_source(plan, f"model(inputs){'' if twin is None else LOGITS}"),
+        logits="" if twin is None else LOGITS,
         given="".join(f', inputs["{name}"]' for name in columns)
         + (', self.shares.to(inputs["labels"].device)' if weighted else ""),
         shares=_SHARES if weighted else "",
         counted="        UPDATE[0] = self.state.global_step\n" if followed(plan) else "",
     )
+
+
+def _twin_source(twin: Twin) -> str:
+    """Source of ``build_model`` for a model of the library, with its multipliers attached."""
+    scaled = multipliers_source(twin.plan)
+    built = _TWIN.substitute(built=attached("library_model()") if scaled else "library_model()")
+    return "\n\n\n".join([twin.source, *([scaled] if scaled else []), built])
 
 
 class HuggingFace(Format):
@@ -123,6 +135,13 @@ def own_schedule(plan: TransferPlan) -> dict[str, Any]:
     return {}
 
 
+LOGITS = ".logits"
+"""Source of the part of a library model's output that the plan's model puts out."""
+
+_TWIN = Template('''def build_model():
+    """The model, not yet initialised."""
+    return $built''')
+
 _SHARES = """    def __init__(self, *args, shares, **kwargs):
         super().__init__(*args, **kwargs)
         self.shares = shares
@@ -168,7 +187,7 @@ class PlanTrainer(Trainer):
 ${shares}    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over the batch, in nats."""
 $counted        loss = training_loss(model$given)
-        return (loss, {"loss": loss, "logits": model(inputs["inputs"])}) if return_outputs else loss
+        return (loss, {"loss": loss, "logits": model(inputs["inputs"])$logits}) if return_outputs else loss
 
 
 def trainer(model, output_dir, changes=None, **given):

@@ -13,9 +13,14 @@ def arguments(plan: TransferPlan) -> str:
     return ", sources, shares" if plan.mixture_weights else ""
 
 
-def loss_source(plan: TransferPlan) -> str:
-    """Source of ``training_loss`` and of the tables that it uses."""
-    lines = [f"def training_loss(model, inputs, labels{arguments(plan)}):", *(_indented(_body(plan)))]
+def loss_source(plan: TransferPlan, outputs: str = "model(inputs)") -> str:
+    """Source of ``training_loss`` and of the tables that it uses.
+
+    Args:
+        plan: the plan.
+        outputs: source of an expression of ``model`` and ``inputs`` for the model's outputs.
+    """
+    lines = [f"def training_loss(model, inputs, labels{arguments(plan)}):", *(_indented(_body(plan, outputs)))]
     return "\n\n\n".join([*_tables(plan), "\n".join(lines)])
 
 
@@ -54,7 +59,7 @@ def _tables(plan: TransferPlan) -> list[str]:
     return found
 
 
-def _body(plan: TransferPlan) -> list[str]:
+def _body(plan: TransferPlan, outputs: str) -> list[str]:
     """Lines of the body of ``training_loss``, not indented."""
     kind = _kind(plan)
     title = "Mean squared error of a batch" if kind == "regression" else "Cross-entropy of a batch in nats"
@@ -66,12 +71,12 @@ def _body(plan: TransferPlan) -> list[str]:
             "",
             "``sources`` [batch] are indices into MIXTURE, ``shares`` [sources] the shares of the training data.",
             '"""',
-            *_losses(plan, "losses"),
+            *_losses(plan, "losses", outputs),
             "weights = torch.tensor(list(MIXTURE.values()), device=losses.device)",
             "loss = (weights[sources] * losses).mean() / (weights * shares).sum()",
         ]
     else:
-        lines = [f'"""{title}."""', *_losses(plan, "loss")]
+        lines = [f'"""{title}."""', *_losses(plan, "loss", outputs)]
     moves = any(label.partition(".")[0] == "l2" for label in followed(plan))
     if penalties(plan):
         lines += [
@@ -87,25 +92,25 @@ def _body(plan: TransferPlan) -> list[str]:
     return [*lines, "return loss"]
 
 
-def _losses(plan: TransferPlan, name: str) -> list[str]:
+def _losses(plan: TransferPlan, name: str, outputs: str) -> list[str]:
     """Lines that compute ``loss``, the mean over the batch, or ``losses``, one for each example, by ``name``."""
     each = name == "losses"
     smoothing = plan.regularization.label_smoothing
     smoothed = f"{smoothing!r}" + ' * factor("label_smoothing")' * ("label_smoothing" in followed(plan))
     options = ', reduction="none"' * each + (f", label_smoothing={smoothed}" if smoothing is not None else "")
-    outputs, labels = "model(inputs)", "labels"
+    labels = "labels"
     if _kind(plan) == "regression":
         # Labels [batch, 1] and outputs [batch] would silently broadcast to [batch, batch].
-        outputs, labels = "model(inputs).squeeze(-1)", "labels.reshape(len(inputs))"
+        outputs, labels = f"{outputs}.squeeze(-1)", "labels.reshape(len(inputs))"
     if plan.loss is not None:
         return [f"{name} = own_loss({outputs}, {labels})" + ("" if each else ".mean()")]
     match _kind(plan):
         case "regression":
             return [f"{name} = ({outputs} - {labels}).square()" + ("" if each else ".mean()")]
         case "classification":
-            return [f"{name} = functional.cross_entropy(model(inputs), labels{options})"]
+            return [f"{name} = functional.cross_entropy({outputs}, labels{options})"]
         case "language":
-            call = f"functional.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(){options})"
+            call = f"functional.cross_entropy({outputs}.flatten(0, 1), labels.flatten(){options})"
             return [f"{name} = {call}" + (".view(labels.shape).mean(1)" if each else "")]
 
 

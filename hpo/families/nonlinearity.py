@@ -10,6 +10,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
     "tanh": torch.tanh,
+    "silu": functional.silu,
 }
 
 
@@ -20,3 +21,13 @@ def normalised(hidden: Tensor, dimensions: int) -> Tensor:
     over widths.
     """
     return functional.layer_norm(hidden, hidden.shape[-dimensions:])
+
+
+def root_mean_square_normalised(hidden: Tensor, epsilon: float) -> Tensor:
+    """Mean square 1 over the last axis (Zhang & Sennrich 2019, RMSNorm), without gain.
+
+    Args:
+        hidden: any shape.
+        epsilon: number added to the mean square.
+    """
+    return hidden * (hidden.square().mean(-1, keepdim=True) + epsilon).rsqrt()

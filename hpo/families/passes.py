@@ -151,10 +151,23 @@ def _relu_slope(inputs: Tensor, outputs: Tensor) -> Tensor:  # noqa: ARG001
     return outputs.sign()
 
 
+def _silu_slope(inputs: Tensor, outputs: Tensor) -> Tensor:
+    """s + y (1 - s) with s = sigmoid(x), y = x s."""
+    share = inputs.sigmoid()
+    return share.addcmul(outputs, 1 - share)
+
+
+def _silu_bend(inputs: Tensor, outputs: Tensor) -> Tensor:
+    """s (1 - s) (2 + x (1 - 2 s))."""
+    share = inputs.sigmoid()
+    return share * (1 - share) * (2 + inputs - 2 * outputs)
+
+
 CURVES: dict[str, tuple[Callable[[Tensor], Tensor], Derivatives, Derivatives | None]] = {
     "relu": (functional.relu, _relu_slope, None),
     "gelu": (functional.gelu, _gelu_slope, _gelu_bend),
     "tanh": (torch.tanh, _tanh_slope, _tanh_bend),
+    "silu": (functional.silu, _silu_slope, _silu_bend),
 }
 """Name of an activation -> itself, its first and its second derivative; None where that is 0."""
 

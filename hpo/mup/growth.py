@@ -11,7 +11,7 @@ from windtunnel.types.results import TensorFacts
 BranchPart = Literal["outside", "inside", "end"]
 """Place of a tensor: outside of residual blocks, inside of a branch, or in the last layer of a branch."""
 
-BRANCH_ENDS = ("second", "attention_out", "mlp_out")
+BRANCH_ENDS = ("second", "attention_out", "mlp_out", "o", "down")
 """Layers of a block whose output is added to the residual stream unchanged: a branch is linear in their weight."""
 
 

@@ -179,12 +179,12 @@ def _decay_factor(power: Power | None, growth: Growth) -> float | None:
     return 1.0 if growth == Growth(1.0, 1.0) else None
 
 
-GAIN = {"relu": 2.0, "gelu": 2.0, "tanh": 1.0}
+GAIN = {"relu": 2.0, "gelu": 2.0, "tanh": 1.0, "silu": 2.8}
 """Activation -> variance times fan-in that keeps a layer's output at the size of its input (He et al. 2015; LeCun et al.
-1998 for tanh)."""
+1998 for tanh; 1 / E[silu(z)^2] of a standard normal z)."""
 
 
-NOT_ACTIVATED: frozenset[str] = frozenset({"qkv", "attention-out", "mlp-in"})
+NOT_ACTIVATED: frozenset[str] = frozenset({"qkv", "attention-out", "mlp-in", "q", "k", "v", "o", "gate", "up"})
 """Groups whose inputs are normalised values or averages of them, without an activation before: gain 1."""
 
 

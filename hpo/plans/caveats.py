@@ -160,9 +160,10 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
     terms, found = regularization(spec, values, target), []
     attention = attention_multiplier(spec, values)
     if attention is not None:
+        divisor = spec.model.logits_over
+        why = "divided by d_head, not by its root" if divisor == "d_head" else "q and k are normalised, head by head"
         found.append(
-            f"Attention logits are {attention:.6g} * q.k / d_head with d_head {spec.model.head} at every width: divided by "
-            "d_head, not by its root."
+            f"Attention logits are {attention:.6g} * q.k / {divisor} with d_head {spec.model.head} at every width: {why}."
         )
     if terms.dropout is not None:
         rate = terms.dropout

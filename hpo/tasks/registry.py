@@ -10,7 +10,7 @@ from hpo.errors import InvalidData
 from hpo.tasks import images, synthetic, tables
 from hpo.tasks.pooled import Pooled
 from hpo.tasks.python_text import python_text
-from hpo.tasks.split import Parts, Split
+from hpo.tasks.split import Parts, Split, TrainingPart
 from hpo.tasks.user import user_parts
 from windtunnel.tasks import TASKS
 from windtunnel.tasks.user import user_task
@@ -34,7 +34,7 @@ class TaskData:
     """A data set in three parts that share no example."""
 
     name: str
-    train: Split
+    train: TrainingPart
     validation: Split
     test: Split
     classes: int
@@ -43,13 +43,13 @@ class TaskData:
 
     @property
     def parts(self) -> Parts:
-        """Training, validation and test part."""
-        return self.train, self.validation, self.test
+        """Training, validation and test part in memory, to look at: of a training part that is large, a sample."""
+        return self.train.sample(), self.validation, self.test
 
     @property
     def features(self) -> int:
         """Number of features of an example; for text, of its tokens."""
-        return prod(self.train.inputs.shape[1:])
+        return prod(self.train.shape)
 
 
 def data_of(spec: JobSpec) -> TaskData:

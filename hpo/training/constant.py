@@ -16,7 +16,7 @@ def constant_answer(info: TaskInfo, data: TaskData) -> ConstantAnswer | None:
     """The constant answer that the training labels suggest, with its loss on the validation part.
 
     For a regression it is the mean of the targets; for classes and tokens their shares, each counted once more so that
-    none is 0.
+    none is 0. Of a training part that is too large to count, the labels of a sample tell.
 
     Args:
         info: the task.
@@ -25,7 +25,7 @@ def constant_answer(info: TaskInfo, data: TaskData) -> ConstantAnswer | None:
     Returns:
         None where a loss of one's own is not finite for it, or the validation part is too large to try it.
     """
-    train, validation = data.train.labels, data.validation.labels
+    train, validation = data.train.sample().labels, data.validation.labels
     if info.kind == "regression":
         said, outputs = "the mean of the training targets", train.double().mean()[None]
         validation = validation.double()

@@ -51,7 +51,7 @@ class Draw:
     noise: Tensor
     """Initial parameters at unit init scale, [members, P]."""
     batches: Tensor
-    """Indices of training examples, [members, T, batch]."""
+    """Rows of training examples, as their ``TrainingPart`` counts them, [members, T, batch]."""
     streams: tuple[int, ...]
     """Seed of each member's noise during training."""
 
@@ -138,10 +138,8 @@ class InnerProblem:
         self.together = min((limit for limit in (fastest, most) if limit is not None), default=None)
         rows = self.batch_size * (self.together or 1)
         self.tapes = family.tapes_kept(spec.model, self.task, rows) if self.by_hand else 0
-        tokens = not data.train.inputs.is_floating_point()
-        self.inputs = data.train.inputs if tokens else data.train.inputs.to(dtype)
-        self.labels = data.train.labels.to(dtype) if self.task.kind == "regression" else data.train.labels
-        self.sources = data.train.sources if spec.searches("mixture_weight") else None
+        self.examples = data.train.cast(dtype)
+        self.sources = self.examples.sources if spec.searches("mixture_weight") else None
         if self.sources is not None:
             self.shares = torch.bincount(self.sources, minlength=len(self.task.sources)).to(dtype) / len(self.sources)
         self.regularisers = moving_tables(spec, layout, dtype)
@@ -157,11 +155,10 @@ class InnerProblem:
     def draw(self, seeds: Sequence[tuple[int, ...]]) -> Draw:
         """Random numbers of one member for each seed path (job seed, purpose, outer step, index).
 
-        Batches run through a fresh permutation of the training set in every epoch.
+        Batches run through a fresh permutation of the training set in every epoch, or are windows at random places of a
+        stream of tokens.
         """
         noises, batches = [], []
-        examples = len(self.labels)
-        epochs = -(-self.steps * self.batch_size // examples)
         for seed in seeds:
             generator = generator_of(seed)
             parts = [
@@ -172,8 +169,7 @@ class InnerProblem:
                 if fact.padding is not None:
                     part.view(fact.shape)[fact.padding] = 0
             noises.append(torch.cat(parts).to(self.dtype))
-            order = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
-            batches.append(order[: self.steps * self.batch_size].view(self.steps, self.batch_size))
+            batches.append(self.examples.order(self.steps, self.batch_size, generator))
         return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, Stream.NOISE)) for seed in seeds))
 
     def coefficients(self, points: Tensor) -> Coefficients:
@@ -195,7 +191,7 @@ class InnerProblem:
         index = draw.batches[:, step]
         sources = None if self.sources is None else self.sources[index]
         regularisers = self.regularisers_at(step, len(draw.streams))
-        return Batch(self.inputs[index], self.labels[index], sources, self._noise(draw, step), regularisers)
+        return Batch(*self.examples.take(index), sources, self._noise(draw, step), regularisers)
 
     def regularisers_at(self, step: int, members: int) -> dict[str, Tensor]:
         """Tables of the regularisers that follow a schedule, before update ``step``; -1: after the last."""
@@ -223,7 +219,7 @@ class InnerProblem:
         """
         wanted: tuple[str, ...] = DIALS if noise is not None else DIALS[:1]
         dials: dict[str, Tensor] = {name: loss[name] for name in wanted if name in loss}
-        scaled, shared = self.multiplied(tensors, loss), inputs.dim() == self.inputs.dim()
+        scaled, shared = self.multiplied(tensors, loss), inputs.dim() == 1 + len(self.examples.shape)
         return self.model.population(scaled, inputs, shared=shared, dials=dials, noise=noise or NO_NOISE)
 
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:

@@ -26,7 +26,7 @@ Cause = tuple[str, str]
 
 def too_large(problem: InnerProblem) -> Cause | None:
     """Inputs or targets of the training part that are too large to train on; None if neither are."""
-    train = problem.data.train
+    train = problem.data.train.sample()
     if problem.task.kind == "regression" and float(train.labels.abs().max()) > LARGE:
         low, high = float(train.labels.min()), float(train.labels.max())
         said = f"targets of the train part run from {low:.6g} to {high:.6g}"
@@ -97,7 +97,7 @@ def check_beginning(problem: InnerProblem, point: Tensor) -> None:
 
 def _few(problem: InnerProblem) -> list[tuple[str, Split]]:
     """The first examples of the training and the validation part, by name."""
-    return [(name, getattr(problem.data, name).batch(0, EXAMPLES)) for name in ("train", "validation")]
+    return [(name, getattr(problem.data, name).sample().batch(0, EXAMPLES)) for name in ("train", "validation")]
 
 
 def _draw(problem: InnerProblem) -> Draw:

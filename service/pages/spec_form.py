@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from service.pages.forms import number
 from service.problems.fields import allowed_values, choices, locate
 from windtunnel.types import JobSpec, Problem
+from windtunnel.types.families import OPTIONS
 from windtunnel.types.hyperparameters import HyperparameterName, scopes_of
 from windtunnel.types.spec import SearchItem
 
@@ -45,7 +46,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ),
 )
 """Title of a group of fields -> (path in the spec, label) of each."""
-SIZES = ("model.width", "model.depth", "model.activation", "model.d_head")
+SIZES = ("model.width", "model.depth", "model.activation", "model.d_head", *(f"model.{name}" for name in OPTIONS))
 FOLLOWERS = {
     "task": ("model.family", *SIZES, "inner.batch_size"),
     "model.family": SIZES,

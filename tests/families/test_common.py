@@ -295,4 +295,7 @@ def test_a_family_without_a_source_is_refused_by_the_exports_that_write_models(m
     plan = TransferPlan.model_construct(model=ModelSpec())
     for name in ("torch", "huggingface"):
         reason = why_not(plan, name)
-        assert reason is not None and "no source of a model of family 'mlp'; allowed: resnet, transformer, module" in reason
+        assert (
+            reason is not None
+            and "no source of a model of family 'mlp'; allowed: resnet, transformer, llama, module" in reason
+        )

@@ -58,6 +58,12 @@ CASES: dict[str, tuple[ModelSpec, TaskInfo]] = {
         ModelSpec(family="transformer", width=8, depth=2, activation="gelu", d_head=4),
         task("language"),
     ),
+    "llama": (
+        ModelSpec(
+            family="llama", width=8, depth=2, activation="silu", d_head=2, gqa_ratio=2, norm_gains=True, qk_norm=True
+        ),
+        task("language"),
+    ),
 }
 each_family = pytest.mark.parametrize("name", CASES)
 
@@ -261,6 +267,7 @@ def test_it_learns_from_the_initialisation_of_the_rules(name: str) -> None:
     weights = {
         fact.name: torch.randn(MEMBERS, *fact.shape, generator=generator, dtype=torch.float64)
         * base_init_std(fact, model.activation)
+        + (fact.init_value or 0.0)
         for fact in proxy_tensors(model, info)
     }
     step = vmap(torch.func.grad_and_value(loss_of(name)), in_dims=(0, 0, 0))

@@ -77,7 +77,7 @@ def test_a_diverged_member_leaves_the_others_untouched(build_problem) -> None:
 def test_batches_run_through_every_example_before_any_comes_again(build_problem) -> None:
     problem = build_problem(inner={"steps": 40, "batch_size": 64, "seeds": 2})
     order = problem.draw([(0, 0)]).batches.flatten()
-    epoch = len(problem.labels)
+    epoch = len(problem.examples.sample().labels)
     assert sorted(order[:epoch].tolist()) == list(range(epoch))
     assert len(set(order[epoch : 2 * epoch].tolist())) == len(order[epoch : 2 * epoch])
 

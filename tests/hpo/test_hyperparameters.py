@@ -264,7 +264,7 @@ def test_multipliers_scale_the_tensors_of_their_role_and_nothing_else() -> None:
     generator = torch.Generator().manual_seed(1)
     weights = torch.randn(draw.noise.shape, generator=generator, dtype=torch.float64)
     tables = {"output_multiplier": torch.tensor([3.0]).double(), "embedding_multiplier": torch.tensor([0.5]).double()}
-    inputs = problem.inputs[:4]
+    inputs = problem.examples.sample().inputs[:4]
     scaled = problem.outputs(problem.layout.split(weights), tables, inputs)
     by_hand = dict(zip(problem.layout.names, (part.clone() for part in problem.layout.split(weights)), strict=True))
     by_hand["readout.weight"] *= 3

@@ -104,7 +104,7 @@ def test_the_library_the_torch_package_and_the_file_train_alike_along_a_schedule
                 model.get_parameter(name).copy_(value[0])
     for step in range(STEPS):
         index = draw.batches[0, step]
-        inputs, labels = problem.inputs[index], problem.labels[index]
+        inputs, labels = problem.examples.sample().inputs[index], problem.examples.sample().labels[index]
         file["train_step"](theirs, update, clocks[0], inputs, labels)
         optimizer.zero_grad()
         criterion(ours(inputs), labels).backward()

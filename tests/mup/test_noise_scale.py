@@ -28,7 +28,7 @@ def study(**fields: object) -> Study:
 
 def exact(found: Study, steps: int, runs: int) -> float:
     """tr(Sigma) / |G|^2 from the gradient of every training example, averaged over the runs as the estimate is."""
-    problem = found.problem
+    problem, data = found.problem, found.problem.examples.sample()
     draw = problem.draw([(found.spec.seed, Purpose.NOISE_SCALE, 0, index) for index in range(runs)])
     trained = problem.train(found.space.from_dict(POINT).expand(runs, -1), draw, steps=steps)
     model = build(found.spec.model, TASKS["digits"]).double()
@@ -40,7 +40,7 @@ def exact(found: Study, steps: int, runs: int) -> float:
         def loss(parameters, example, label):
             return cross_entropy(functional_call(model, parameters, (example[None],)), label[None])
 
-        each = vmap(grad(loss), in_dims=(None, 0, 0))(named, problem.inputs, problem.labels)
+        each = vmap(grad(loss), in_dims=(None, 0, 0))(named, data.inputs, data.labels)
         rows = torch.cat([part.flatten(1) for part in each.values()], dim=1)
         noise += float(rows.var(dim=0, unbiased=False).sum())
         signal += float(rows.mean(dim=0).square().sum())

@@ -226,9 +226,9 @@ def test_a_population_is_trained_as_torch_trains_the_bare_module(build, parts):
         update = torch.optim.SGD(trained.values(), lr=0.3)
         for step in range(STEPS):
             rows = draw.batches[member, step]
-            inputs = problem.inputs[rows]
+            inputs = problem.examples.sample().inputs[rows]
             update.zero_grad()
-            functional.cross_entropy(module(inputs), problem.labels[rows]).backward()
+            functional.cross_entropy(module(inputs), problem.examples.sample().labels[rows]).backward()
             update.step()
         moved = 0.0
         for name, (value, end) in zip(trained, zip(trained.values(), ends, strict=True), strict=True):

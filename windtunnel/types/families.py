@@ -1,14 +1,14 @@
 """The model families: what the wire has to know of each, one record a family."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from windtunnel.types.kinds import OneOf
 
 TaskKind = Literal["classification", "regression", "language"]
 """Kinds of task, by what is learned: a class, a number, or the next token."""
-Activation = Literal["relu", "gelu", "tanh"]
+Activation = Literal["relu", "gelu", "tanh", "silu"]
 Dial = Literal["attention_multiplier", "dropout", "input_noise", "augmentation"]
 """A hyperparameter that acts inside the forward pass, and that not every family has."""
 
@@ -22,6 +22,26 @@ class FamilySize:
     activation: Activation = "relu"
     d_head: int | None = None
     """Width of an attention head; None: the family has no heads."""
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """Choices that a family of blocks leaves open beside its size; each has the name of its field in a model's spec."""
+
+    gqa_ratio: int = 1
+    """Query heads that share one head of keys and values, the same at every width; 1: each has its own."""
+    multiple_of: int = 8
+    """Units of the MLP are rounded up to a multiple of this."""
+    norm_gains: bool = False
+    """Whether norms have gains that are trained."""
+    qk_norm: bool = False
+    """Whether queries and keys are normalised, head by head."""
+    rope_theta: float = 10_000.0
+    """Base of the wavelengths by which positions turn queries and keys."""
+
+
+OPTIONS: tuple[str, ...] = tuple(field.name for field in fields(BlockOptions))
+"""Names of the options that a family may have."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,8 @@ class FamilyInfo:
     """Whether its examples must be images."""
     embeds: bool = False
     """Whether its inputs are tokens, which it looks up in tables."""
+    options: BlockOptions | None = None
+    """Choices that a request may make beside the size, with their defaults; None: it has none."""
     hidden_from: int = 1
     """Least depth with a tensor between input and readout."""
     from_task: bool = False
@@ -117,6 +139,20 @@ FAMILIES: Mapping[str, FamilyInfo] = {
         why_no_completep="",
         dropout_place="on what attention and MLP add to the residual stream",
         embeds=True,
+    ),
+    "llama": FamilyInfo(
+        title="A Llama",
+        size=FamilySize(width=48, activation="silu", d_head=16),
+        layer="block",
+        stack="blocks",
+        dials=("attention_multiplier", "dropout", "input_noise"),
+        learns=("language",),
+        deeper=_BRANCHES,
+        completep="measured for pre-norm transformers under AdamW",
+        why_no_completep="",
+        dropout_place="on what attention and MLP add to the residual stream",
+        embeds=True,
+        options=BlockOptions(),
     ),
     "module": FamilyInfo(
         title="A module of your own",

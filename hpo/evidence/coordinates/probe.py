@@ -221,7 +221,7 @@ class Probe:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """(inputs [batch, ...], the same for all seeds; labels [seeds, batch, ...])."""
-        train, check = self.data.train, facts(self.spec.model.family).check
+        train, check = self.data.train.sample(), facts(self.spec.model.family).check
         inputs, labels = train.inputs[: check.batch], train.labels[: check.batch]
         if check.context is not None:
             inputs, labels = inputs[:, : check.context], labels[:, : check.context]

@@ -1,12 +1,25 @@
 """The interface by which a family's model is written into an exported file, and the pieces that models share."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from string import Template
 
 from windtunnel.types.plans import TransferPlan
 
-NONLINEARITY = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "torch.tanh"}
+NONLINEARITY = {"relu": "functional.relu", "gelu": "functional.gelu", "tanh": "torch.tanh", "silu": "functional.silu"}
 """Activation -> source of the function."""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A model of the library ``transformers`` that computes what a plan's model does."""
+
+    plan: TransferPlan
+    """The plan with the twin's names of tensors, and with the multipliers that the twin needs."""
+    imports: str
+    """Import statements."""
+    source: str
+    """Source of the model's constants and of ``build_model``, which leaves out the multipliers."""
 
 
 class ModelSource(ABC):
@@ -30,6 +43,10 @@ class ModelSource(ABC):
     @abstractmethod
     def source(self, plan: TransferPlan) -> str:
         """Source of the model's classes, with the plan's regularisers and multipliers in them."""
+
+    def twin(self, plan: TransferPlan) -> Twin | None:  # noqa: ARG002
+        """The model in the library ``transformers``; None, the default: it has none that can follow this plan."""
+        return None
 
     def build(self, plan: TransferPlan, *, scaled: bool) -> str:  # noqa: ARG002
         """Source of ``build_model``.

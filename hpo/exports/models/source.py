@@ -39,11 +39,15 @@ def model_source(plan: TransferPlan) -> str:
         )
     parts += [_NORMALISED] if model.normalises else []
     parts += [source] if (source := model.source(plan)) else []
+    scaled = multipliers_source(plan)
+    return "\n\n\n".join([*parts, *([scaled] if scaled else []), model.build(plan, scaled=bool(scaled))])
+
+
+def multipliers_source(plan: TransferPlan) -> str:
+    """Source of MULTIPLIERS and of ``attach_multipliers``; empty if every multiplier is 1."""
     scaled = multipliers(plan)
-    if scaled:
-        told = "# Tensor -> factor on it in the forward pass, if it is not 1\n"
-        parts.append(f"{told}{dictionary('MULTIPLIERS', scaled)}\n\n\n{ATTACH}")
-    return "\n\n\n".join([*parts, model.build(plan, scaled=bool(scaled))])
+    told = "# Tensor -> factor on it in the forward pass, if it is not 1\n"
+    return f"{told}{dictionary('MULTIPLIERS', scaled)}\n\n\n{ATTACH}" if scaled else ""
 
 
 def _moved(plan: TransferPlan, argument: str, label: str) -> str:

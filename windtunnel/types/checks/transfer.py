@@ -202,7 +202,7 @@ def _check_widths(
         if width % proxy.width_step:
             raise misfit(
                 f"/transfer/{name}/widths",
-                f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
+                f"width {width} is no multiple of {proxy.width_unit}, which is the same at every width",
                 width,
             )
 
@@ -218,7 +218,7 @@ def check_size(proxy: ModelSpec, width: int, depth: int, path: str) -> None:
     if width % proxy.width_step:
         raise misfit(
             f"{path}/width",
-            f"width {width} is no multiple of d_head {proxy.head}, which is the same at every width",
+            f"width {width} is no multiple of {proxy.width_unit}, which is the same at every width",
             width,
         )
     if depth < proxy.depth:
