@@ -285,6 +285,8 @@ def test_a_data_set_comes_and_goes(drive, tmp_path):
     fork = drive(job.fork(task=dataset.id[-5:], seed=1))
     drive(fork.cancel())
     listed = [each.id for each in drive.each(drive.client.jobs.list(task="table"))]
+    counted = drive(drive.client.jobs.counts(task="table"))
+    assert sum(counted.values()) == len(listed) and set(counted) <= {"running", "cancelled"}
     assert listed[:2] == [fork.id, job.id]  # the other twin had the same before
     for left in (fork, job):
         with pytest.raises(JobCancelled):

@@ -144,6 +144,12 @@ class Jobs:
                 return
             wanted["cursor"] = page.next_cursor
 
+    def counts(self, *, task: str | None = None, search: str | None = None, tag: str | None = None) -> dict[JobState, int]:
+        """Number of jobs in each state that has any, of those that ``list`` would yield with the same arguments."""
+        given = {"task": task, "search": search, "tag": tag}
+        page = self._page({"limit": 1, **{name: value for name, value in given.items() if value is not None}})
+        return page.counts
+
     def fork(
         self,
         job_id: str,

@@ -109,7 +109,7 @@ class AsyncClient:
 
     @property
     def pacing(self) -> Pacing:
-        """How often and how long the client tries again, and its clocks."""
+        """Pacing of the client: how often and how long it tries again, and its clocks."""
         return self._transport.pacing
 
     async def tasks(self) -> list[TaskInfo]:

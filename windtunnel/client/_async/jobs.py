@@ -143,6 +143,14 @@ class AsyncJobs:
                 return
             wanted["cursor"] = page.next_cursor
 
+    async def counts(
+        self, *, task: str | None = None, search: str | None = None, tag: str | None = None
+    ) -> dict[JobState, int]:
+        """Number of jobs in each state that has any, of those that ``list`` would yield with the same arguments."""
+        given = {"task": task, "search": search, "tag": tag}
+        page = await self._page({"limit": 1, **{name: value for name, value in given.items() if value is not None}})
+        return page.counts
+
     async def fork(
         self,
         job_id: str,
