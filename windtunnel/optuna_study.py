@@ -48,7 +48,12 @@ def write_study(compared: ComparedJob, storage: str, name: str | None = None) ->
     called = name or job.id
     try:
         study = optuna.create_study(storage=storage, study_name=called, direction="minimize")
-        about = {"job": job.id, "name": job.name, "task": job.task_title or job.spec.task, "state": job.state}
+        about: dict[str, object] = {
+            "job": job.id,
+            "name": job.name,
+            "task": job.task_title or job.spec.task,
+            "state": job.state,
+        }
         about |= {"spec": job.spec.model_dump_json(), "every point": points.complete, "loss": "validation loss, nats"}
         for key, value in about.items():
             study.set_user_attr(f"{ATTRIBUTE} {key}", value)
