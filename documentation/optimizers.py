@@ -1,5 +1,7 @@
 """The table of optimizers, from their entries in the code."""
 
+import json
+
 from windtunnel.types.optimizers import OPTIMIZERS, OptimizerInfo
 
 HEAD = """\
@@ -13,7 +15,8 @@ def catalogue() -> str:
 
 
 def _row(info: OptimizerInfo) -> str:
-    settings = ", ".join(f"`{name}`: {value:g}" for name, value in info.settings.items())
+    options = [f"`{name}`: {json.dumps(value)}" for name, value in info.options.items()]
+    settings = ", ".join([*(f"`{name}`: {value:g}" for name, value in info.settings.items()), *options])
     cells = (
         f"`{info.name}`",
         f"{info.label}: {info.formula}",

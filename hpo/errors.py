@@ -41,3 +41,11 @@ class InvalidData(HpoError):
 
 class OutOfMemory(HpoError):
     """The population does not fit in memory."""
+
+
+class InvalidProblem(HpoError, ValueError):
+    """A function or value of a bilevel problem cannot be used; the message names it, and what is allowed."""
+
+
+class NoDevice(HpoError):
+    """The device that should compute is not there."""

@@ -54,20 +54,20 @@ class Layout:
         """
         if per_tensor.shape[1] == 1:
             return flat.mul_(per_tensor)
-        torch._foreach_mul_(self._slices(flat), per_tensor.tensor_split(per_tensor.shape[1], dim=1))
+        torch._foreach_mul_(self.slices(flat), per_tensor.tensor_split(per_tensor.shape[1], dim=1))
         return flat
 
     def add_(self, flat: Tensor, per_tensor: Tensor) -> Tensor:
         """Adds to each tensor of a flat [members, P] its value of [members, tensors], or to all [members, 1]; in place."""
         if per_tensor.shape[1] == 1:
             return flat.add_(per_tensor)
-        torch._foreach_add_(self._slices(flat), per_tensor.tensor_split(per_tensor.shape[1], dim=1))
+        torch._foreach_add_(self.slices(flat), per_tensor.tensor_split(per_tensor.shape[1], dim=1))
         return flat
 
     def sums(self, flat: Tensor) -> Tensor:
         """Sum over each tensor of a flat [members, P], [members, tensors]: the transpose of ``expand``."""
-        return torch.cat([part.sum(dim=1, keepdim=True) for part in self._slices(flat)], dim=1)
+        return torch.cat([part.sum(dim=1, keepdim=True) for part in self.slices(flat)], dim=1)
 
-    def _slices(self, flat: Tensor) -> tuple[Tensor, ...]:
+    def slices(self, flat: Tensor) -> tuple[Tensor, ...]:
         """Views [members, size] of each tensor of a flat [members, P], in order."""
         return torch.split_with_sizes(flat, self.sizes, dim=1)

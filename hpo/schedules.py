@@ -25,7 +25,7 @@ def multipliers(
     time = torch.arange(1, steps + 1, dtype=like.dtype, device=like.device)[:, None]
     given = schedule.arguments(steps, tokens_per_step)
     for name in schedule.shape:
-        fixed = torch.tensor(given[FIELDS[name]], dtype=like.dtype, device=like.device)
+        fixed = torch.tensor(given[FIELDS[name]], dtype=like.dtype).to(like.device)
         given[FIELDS[name]] = shape[name] if name in shape else fixed.expand(like.shape[0], *fixed.shape)
     found: Tensor = FORMULAS[schedule.name](_Tensors(like), time, steps, **given)
     return found.expand(steps, like.shape[0])

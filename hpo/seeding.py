@@ -66,12 +66,3 @@ def number_of(path: Sequence[int]) -> int:
 def generator_of(path: Sequence[int]) -> torch.Generator:
     """CPU generator seeded by the hash of a path."""
     return torch.Generator().manual_seed(number_of(path))
-
-
-def generator_of_step(stream: int, step: int) -> torch.Generator:
-    """Generator of one member's noise at one inner step; a replay of that step gets an equal generator.
-
-    The stream is mixed with the step by an odd multiplier modulo 2^63, cheaper than a hash at every step.
-    """
-    mixed = (stream + (step + 1) * 0x5851F42D4C957F2D) % 2**63
-    return torch.Generator().manual_seed(mixed)

@@ -9,11 +9,13 @@ from torch import Tensor
 from hpo.certificate.best_response import certify_response
 from hpo.certificate.causes import TooHighRate, explained
 from hpo.certificate.certificate import certificate, certify
+from hpo.devices import CPU, at_once, device_of
 from hpo.errors import CertificateFailed
 from hpo.estimators.choice import choose_estimator
 from hpo.estimators.registry import response_objectives
 from hpo.evidence.gather import gather
 from hpo.families.facts.registry import proxy_tensors
+from hpo.families.registry import build as build_model
 from hpo.families.registry import family
 from hpo.footprint.memory import MOST_PLAIN_MEMBERS, plain_members
 from hpo.footprint.sizes import Sizes
@@ -30,7 +32,7 @@ from hpo.tasks import TaskData, data_of
 from hpo.training.constant import constant_answer
 from hpo.training.evaluation import judge
 from hpo.training.memory import allocation_failures_named
-from hpo.training.problem import InnerProblem
+from hpo.training.problem import InnerProblem, with_buffers_on
 from hpo.training.scales import check_beginning, divergence_explained
 from hpo.training.space import Space
 from windtunnel.types import CertificatePoint, Cost, JobSpec, OuterStep, ProxyFacts, TuneResult
@@ -56,8 +58,11 @@ class Study:
         on_progress: called after every inner step; an exception that it raises stops the study and passes through.
         data: the task's data; None: loaded by the task's facts.
         dtype: float32, or float64 for exact comparisons.
+        device: device that trains and differentiates: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``, the first GPU if there is
+            one. Seeds give the same numbers on each, up to rounding.
 
     Raises:
+        NoDevice: the device is not there.
         Refused: the search acts on no tensor of this proxy.
         CertificateFailed: while iterating, at outer step 0: the hypergradient at the start is wrong.
     """
@@ -72,12 +77,17 @@ class Study:
         on_progress: OnProgress = lambda _: None,
         data: TaskData | None = None,
         dtype: torch.dtype = torch.float32,
+        device: str = CPU,
     ) -> None:
         torch.set_num_threads(threads)
-        self.spec, self.threads = spec, threads
+        self.spec, self.threads, self.device = spec, threads, device_of(device)
         self.data = data_of(spec) if data is None else data
         self.tensors = proxy_tensors(spec.model, spec.info)
         family(spec.model.family).prepare(spec, self.data.parts)
+        if not at_once(self.device):
+            model = with_buffers_on(build_model(spec.model, spec.info), torch.device("meta"))
+            family(spec.model.family).follow(model, [tuple(fact.shape) for fact in self.tensors], spec.info)
+        self._placed = self.data.on(self.device)
         self.space = Space.from_spec(spec, self.tensors)
         build = functools.partial(self._problem, dtype=dtype, most=population)
         self.problem = build(spec)
@@ -92,7 +102,7 @@ class Study:
 
     def _problem(self, spec: JobSpec, dtype: torch.dtype, most: int | None) -> InnerProblem:
         std = [base_init_std(tensor, spec.model.activation) for tensor in self.tensors]
-        return InnerProblem(spec, Layout(self.tensors), std, self.space, self.data, dtype, most)
+        return InnerProblem(spec, Layout(self.tensors), std, self.space, self._placed, dtype, most)
 
     @property
     def is_over(self) -> bool:
@@ -138,7 +148,7 @@ class Study:
         concluding = 0 if answer is None else conclusion_work(answer, count)
         self.account.enter("finish", self.outer_step - 1, work + concluding)
         seeds = self.context.seeds(Purpose.FINISH, 0, count)
-        judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self.data.test)
+        judged = judge(self.problem, points, seeds, self.population, self.account.step, with_test=self._placed.test)
         report = None
         if answer is not None:
             (row, *_) = [row for row, point in enumerate(points) if torch.equal(point, answer.standing.point)]
@@ -154,7 +164,7 @@ class Study:
             population=self.population,
             enter=lambda steps: self.account.enter("check", self.outer_step - 1, steps),
             on_step=self.account.step,
-            data=self.data,
+            data=self._placed,
         )
         begun = self._certified or self._certify_start() or self._certify(points[0], "start")
         certified = [*begun, *self._certify(points[best], "best")]

@@ -65,6 +65,7 @@ __all__ = [
     "AsyncJob",
     "AsyncPlan",
     "AsyncResult",
+    "Bilevel",
     "Client",
     "Conflict",
     "ConnectionFailed",
@@ -105,7 +106,9 @@ __all__ = [
     "WindtunnelError",
     "__version__",
     "count",
+    "hypergradient",
     "roles",
+    "solve",
     "tune",
 ]
 
@@ -132,9 +135,12 @@ _WIRE = frozenset(
 
 
 _ELSEWHERE = {
+    "Bilevel": "windtunnel.bilevel",
     "UserTask": "windtunnel.tasks.user",
     "count": "windtunnel.inspecting",
+    "hypergradient": "windtunnel.bilevel",
     "roles": "windtunnel.inspecting",
+    "solve": "windtunnel.bilevel",
     "tune": "windtunnel.tuning",
 }
 

@@ -127,6 +127,7 @@ def tune(
     roles: Mapping[str, Role] | None = None,
     init_std: Mapping[str, float] | None = None,
     threads: int = 1,
+    device: str = "cpu",
     progress: bool | None = None,
     **fields: Any,
 ) -> LocalResult:
@@ -155,6 +156,7 @@ def tune(
         init_std: name pattern of tensors -> standard deviation of initial values at the proxy's width, where
             it is not sqrt(1 / fan-in).
         threads: torch threads of the tuning; afterwards the former number is set again.
+        device: where to train: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``, the first GPU if there is one.
         progress: show the progress on standard error: a bar on a terminal or in a notebook, elsewhere a line for each
             phase and outer step. None: only the bar.
         **fields: other fields of a ``JobSpec``, except its task: ``search=[...]``, ``inner={...}``.
@@ -166,8 +168,8 @@ def tune(
         InvalidRequest: no function, no data, or one thing said twice.
         pydantic.ValidationError: a field is wrong; the message says which, and what is allowed.
         ValueError: a role cannot be told, and the message asks for it.
-        hpo.errors.HpoError: the module, the loss or the data cannot be used, or every run diverged; the message says what
-            to do.
+        hpo.errors.HpoError: the module, the loss or the data cannot be used, or every run diverged, or the device is not
+            there; the message says what to do.
         NotInstalled: torch is not installed: pip install 'windtunnel[worker]'.
     """
     if "task" in fields:
@@ -180,6 +182,7 @@ def tune(
     if data is None:
         raise InvalidRequest("data is missing; give (train, validation, test), each (inputs, labels)")
     need_to_train("windtunnel.tune")
+    from hpo.devices import device_of
     from hpo.families.own.describing import describe
     from hpo.families.own.loose import refuse_loose_readouts, refuse_unused_layers
     from hpo.families.own.owners import owners
@@ -187,6 +190,7 @@ def tune(
     from hpo.families.own.widths import with_true_sizes
     from hpo.study import Study
 
+    device_of(device)
     number = next(_NUMBERS)
     steps: list[OuterStep] = []
     with _settings_of_torch():
@@ -199,7 +203,7 @@ def tune(
         refuse_loose_readouts(owners(module), table_roles, spec)
         refuse_unused_layers(module.float(), example_inputs(task, 1), table_roles, spec)
         with JobProgress(progress) as bar:
-            study = Study(spec, threads=threads, on_progress=bar.report)
+            study = Study(spec, threads=threads, on_progress=bar.report, device=device)
             for step in study:
                 steps.append(step)
                 bar.point(step)

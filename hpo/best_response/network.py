@@ -12,7 +12,7 @@ from hpo.families.dials import NO_NOISE
 from hpo.layout import Layout
 from hpo.seeding import Stream, generator_of
 from hpo.training.coefficients import Tables
-from hpo.training.problem import DIALS, InnerProblem
+from hpo.training.problem import DIALS, InnerProblem, with_buffers_on
 from windtunnel.types import TensorFacts
 
 
@@ -27,7 +27,7 @@ class ResponseNetwork:
     def __init__(self, problem: InnerProblem, coordinates: int) -> None:
         self.problem, self.coordinates = problem, coordinates
         with torch.device("meta"):
-            self.model = problem.build_module().to(problem.dtype)
+            self.model = with_buffers_on(problem.build_module().to(problem.dtype), problem.device)
             self.layers = respond(self.model, coordinates)
         shapes = {name: list(value.shape) for name, value in self.model.named_parameters()}
         own = set(problem.layout.names)

@@ -40,8 +40,9 @@ class Objectives(ABC):
     """Name of the best response in the table of estimators."""
 
     def __init__(self, network: ResponseNetwork, rows: Sequence[int], *, control_variate: bool = False) -> None:
-        self.network, self.rows, self.control_variate = network, list(rows), control_variate
+        self.network, self.control_variate = network, control_variate
         self.problem = network.problem
+        self.rows = torch.tensor(list(rows)).to(self.problem.device)
 
     @abstractmethod
     def shifted(self, found: Tensor, centre: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """One best-response run: trains weights, response and regularisers together, a block of updates at a time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
 
@@ -9,10 +8,12 @@ from torch import Tensor
 
 from hpo.best_response.network import ResponseNetwork
 from hpo.best_response.objectives import Objectives
+from hpo.devices import at_once
 from hpo.errors import Diverged
+from hpo.noise import Step, keys_of, normal
 from hpo.optimizers.adam import adam, adam_init
 from hpo.optimizers.rule import OptimizerState, Tables
-from hpo.seeding import Stream, generator_of_step, number_of
+from hpo.seeding import Stream, number_of
 from hpo.tasks import Split
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem, OnStep, groups, silent
@@ -70,6 +71,14 @@ class Standing:
         """Logarithms of the perturbations' standard deviations, [k]."""
         return self.knobs[0][0, self.knobs[0].shape[1] // 2 :]
 
+    def on(self, device: torch.device) -> "Standing":
+        """The state with its regularisers on a device; weights and response stay where they are."""
+        moments = tuple(
+            replace(each, point=each.point.to(device), log_scales=each.log_scales.to(device)) for each in self.trajectory
+        )
+        knobs = tuple(part.to(device) for part in self.knobs)
+        return replace(self, point=self.point.to(device), knobs=knobs, trajectory=moments, slope=self.slope.to(device))
+
 
 class BestResponseRun:
     """A run that trains one population with common regularisers.
@@ -93,8 +102,11 @@ class BestResponseRun:
         self.network = ResponseNetwork(problem, len(self.rows))
         self.objectives = objectives(self.network, self.rows, control_variate=settings.control_variate)
         self.warmup = settings.warmup_steps(problem.steps)
-        self._training = [number_of((stream, Stream.PERTURBATION)) for stream in draw.streams]
-        self._validation = [number_of((stream, Stream.VALIDATION_PERTURBATION)) for stream in draw.streams]
+        self._training, self._validation = (
+            torch.tensor([number_of((stream, kind)) for stream in draw.streams]).to(problem.device)
+            for kind in (Stream.PERTURBATION, Stream.VALIDATION_PERTURBATION)
+        )
+        self._answered = torch.tensor(self.rows).to(problem.device)
         self._rate = settings.rate(problem.steps)
 
     @property
@@ -105,19 +117,25 @@ class BestResponseRun:
     def begin(self, point: Tensor) -> Standing:
         """State before the first update, with regularisers at a point [K]."""
         weights = self.problem.initial(self.draw, self._tables(point))
-        scale = torch.full((len(self.rows),), log(self.settings.perturbation_scale), dtype=torch.float64)
+        scale = torch.full_like(point[self.rows], log(self.settings.perturbation_scale), dtype=torch.float64)
         knobs = torch.cat([point[self.rows].double(), scale])[None]
         return Standing(
             0,
             0,
             tuple(part.detach() for part in weights),
-            adam_init(self.network.initial(self.draw.streams)),
+            adam_init(self.network.initial(self.draw.streams).to(self.problem.device)),
             point.double(),
             adam_init(knobs),
             (Moment(0, point.double(), scale),),
-            torch.zeros(len(self.rows), dtype=torch.float64),
+            torch.zeros_like(scale),
             0,
         )
+
+    def placed(self, standing: Standing) -> Standing:
+        """The state with all of its tensors on the device that trains, as after loading it from files."""
+        device = self.problem.device
+        weights, response = (tuple(part.to(device) for part in parts) for parts in (standing.weights, standing.response))
+        return replace(standing, weights=weights, response=response).on(device)
 
     def advance(self, standing: Standing, stop: int, on_step: OnStep = silent) -> Standing:
         """State after ``stop`` updates of the weights.
@@ -125,7 +143,7 @@ class BestResponseRun:
         Raises:
             Diverged: no member has finite weights.
         """
-        state = replace(standing, slope=torch.zeros_like(standing.slope), slopes=0)
+        state = self.placed(replace(standing, slope=torch.zeros_like(standing.slope), slopes=0))
         table = self._tables(state.point)
         while state.step < stop:
             state = self._train(state, table, on_step)
@@ -133,7 +151,17 @@ class BestResponseRun:
                 for _ in range(self.settings.validation_count):
                     state = self._look(state, table)
                 table = replace(table, loss=self._tables(state.point, steps=False).loss)
-        return state
+        found = state.on(standing.point.device)
+        # Regularisers that no run could judge are NaN from then on.
+        if at_once(found.point.device) and not found.point.isfinite().all():
+            raise self._lost(found.step)
+        return found
+
+    def _lost(self, step: int) -> Diverged:
+        return Diverged(
+            f"all {self.members} best-response runs diverged within {step} of {self.problem.steps} steps",
+            "lower optimizer.learning_rate or method.response_rate, clip at a smaller norm, or warm the schedule up",
+        )
 
     def _tables(self, point: Tensor, *, steps: bool = True) -> Coefficients:
         """Coefficients at a point [K], one row per member; without ``steps`` only those of the loss."""
@@ -144,10 +172,10 @@ class BestResponseRun:
 
     def _train(self, state: Standing, table: Coefficients, on_step: OnStep) -> Standing:
         """State after one update of the weights and one of the response."""
-        problem, step = self.problem, state.step
+        problem, step = self.problem, self.problem.at_step(state.step)
         noise = self._normal(self._training, step, problem.batch_size)
         points = state.point.expand(*noise.shape[:2], -1).clone()
-        points[..., self.rows] += state.log_scales.exp() * noise
+        points[..., self._answered] += state.log_scales.exp() * noise
         by_weights, by_response = [], []
         for rows in groups(self.members, problem.together):
             part = table.of(rows)
@@ -163,10 +191,10 @@ class BestResponseRun:
             by_response.append(found.response)
         weights = problem.stepped(state.weights, torch.cat(by_weights), table, step)
         with torch.no_grad():
-            rate = self.settings.response_rate * self._schedule(table)[step]
+            rate = self.settings.response_rate * self._schedule(table)[state.step]
             response = adam(state.response, torch.cat(by_response), _adam(rate[:, None], RESPONSE_BETA2), step)
         on_step(self.members)
-        return replace(state, step=step + 1, weights=weights, response=response)
+        return replace(state, step=state.step + 1, weights=weights, response=response)
 
     def _schedule(self, table: Coefficients) -> Tensor:
         """The job's schedule as a share of its peak, [T, members]."""
@@ -195,16 +223,15 @@ class BestResponseRun:
                 whole.append(part)
         slope, by_scales = torch.cat(by_h).double(), torch.cat(by_scale).double()
         sound = slope.isfinite().all(dim=1) & by_scales.isfinite().all(dim=1) & torch.cat(losses).isfinite()
-        if not sound.any():
-            raise Diverged(
-                f"all {self.members} best-response runs diverged within {state.step} of {self.problem.steps} steps",
-                "lower optimizer.learning_rate or method.response_rate, clip at a smaller norm, or warm the schedule up",
-            )
-        slope, by_scales = slope[sound].mean(dim=0), by_scales[sound].mean(dim=0) - self.settings.entropy_weight
+        if at_once(slope.device) and not sound.any():
+            raise self._lost(state.step)
+        # The means over the runs that are finite, without waiting to learn which these are.
+        slope, by_scales = (torch.where(sound[:, None], each, 0.0).sum(dim=0) / sound.sum() for each in (slope, by_scales))
+        by_scales = by_scales - self.settings.entropy_weight
         # Weights at a small learning rate cannot follow the regularisers, so the regularisers slow down with them.
         slowed = self._rate * self._schedule(table)[state.step - 1, :1, None].double()
         rate = _adam(slowed, REGULARISER_BETA2)
-        knobs = adam(state.knobs, torch.cat([slope, by_scales])[None], rate, state.looks)
+        knobs = adam(state.knobs, torch.cat([slope, by_scales])[None], rate, self.problem.at_step(state.looks))
         point, knobs = self._bounded(state.point, knobs)
         moment = Moment(state.step, point, knobs[0][0, len(self.rows) :])
         return replace(
@@ -220,34 +247,34 @@ class BestResponseRun:
     def _bounded(self, point: Tensor, knobs: OptimizerState) -> tuple[Tensor, OptimizerState]:
         """(point, state of the regularisers) clamped to the search space and to the bounds of the scales."""
         moved, count = point.clone(), len(self.rows)
-        moved[self.rows] = knobs[0][0, :count]
+        moved[self._answered] = knobs[0][0, :count]
         moved = self.problem.space.clamp(moved)
         scales = knobs[0][0, count:].clamp(log(NARROWEST), log(WIDEST))
-        return moved, (torch.cat([moved[self.rows], scales])[None], *knobs[1:])
+        return moved, (torch.cat([moved[self._answered], scales])[None], *knobs[1:])
 
     def validation_noise(self, look: int, examples: int) -> Tensor:
         """Perturbations of one validation step at unit scale, [members, examples, k]."""
-        return self._normal(self._validation, look, examples)
+        return self._normal(self._validation, self.problem.at_step(look), examples)
 
-    def _normal(self, streams: Sequence[int], step: int, examples: int) -> Tensor:
+    def _normal(self, streams: Tensor, step: Step, examples: int) -> Tensor:
         """Standard normal numbers of one step, [members, examples, k], float64."""
-        shape = (examples, len(self.rows))
-        rows = [torch.randn(shape, generator=generator_of_step(s, step), dtype=torch.float64) for s in streams]
-        return torch.stack(rows)
+        found = normal(keys_of(streams, step), examples * len(self.rows), torch.float64)
+        return found.view(len(streams), examples, len(self.rows))
 
     def parameters(self, state: Standing, offset: Tensor | None = None) -> Tensor:
         """Weights that the response gives at the present point, or at ``offset`` [k] from it, [members, P]."""
-        point = state.point.clone()
+        centre = state.point.to(self.problem.device)
+        point = centre.clone()
         if offset is not None:
-            point[self.rows] += offset
-        moved = self.objectives.moved(point, state.point).expand(self.members, -1)
+            point[self._answered] += offset.to(point.device)
+        moved = self.objectives.moved(point, centre).expand(self.members, -1)
         return self.network.effective(state.weights[0], state.response[0], moved)
 
     @torch.no_grad()
     def losses(self, state: Standing, split: Split, offset: Tensor | None = None) -> Tensor:
         """Loss without regularisers on a split, [members], float64, at the present point or ``offset`` [k] from it."""
         loss = self._tables(state.point, steps=False).loss
-        return self.problem.evaluate(self.parameters(state, offset), loss, split)[0].double()
+        return self.problem.evaluate(self.parameters(state, offset), loss, split)[0].double().to(state.point.device)
 
 
 def _adam(rate: Tensor, memory: float) -> Tables:

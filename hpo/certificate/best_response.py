@@ -61,6 +61,7 @@ def _validation(run: BestResponseRun, standing: Standing) -> tuple[float, Tensor
     problem, objectives, count = run.problem, run.objectives, len(run.rows)
     split = problem.data.validation.batch(0, problem.batch_size)
     eps = run.validation_noise(0, len(split))
+    home, standing = standing.point.device, run.placed(standing)
     base = problem.loss_tables(standing.point[None])
     weights, response = standing.weights[0], standing.response[0]
     value, by_h, by_scale = objectives.validation_slope(
@@ -69,8 +70,9 @@ def _validation(run: BestResponseRun, standing: Standing) -> tuple[float, Tensor
 
     @torch.no_grad()
     def loss(offset: Tensor) -> Tensor:
+        offset = offset.to(standing.point.device)
         at = (standing.point[run.rows] + offset[:count])[None]
         scales = (standing.log_scales + offset[count:])[None]
-        return objectives.validation_losses(weights, response, standing.point, at, scales, eps, base, split)[0]
+        return objectives.validation_losses(weights, response, standing.point, at, scales, eps, base, split)[0].to(home)
 
-    return float(value), torch.cat([by_h[0], by_scale[0]]), loss
+    return float(value), torch.cat([by_h[0], by_scale[0]]).to(home), loss

@@ -58,8 +58,8 @@ class ShortRun(InnerProblem):
 
     def __init__(self, whole: InnerProblem, steps: int) -> None:
         super().__init__(whole.spec, whole.layout, whole.init_std, whole.space, whole.data, torch.float64)
-        self.rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
-        ends = torch.cat([self.rows, torch.tensor([self.steps])])
+        rows = torch.linspace(0, self.steps - 1, steps, dtype=torch.float64).round().long()
+        self.rows, ends = rows.to(self.device), torch.cat([rows, torch.tensor([self.steps])]).to(self.device)
         self.regularisers = {name: table[ends] for name, table in self.regularisers.items()}
         self.steps = steps
 
@@ -225,7 +225,7 @@ def _losses(run: ShortRun, draw: Draw, point: Tensor, unit: Tensor, population: 
         for chunk in torch.split(points, population):
             trained = run.train(chunk, draw.select([0] * len(chunk)), on_step)
             with torch.no_grad():
-                parts.append(run.evaluate(trained.parameters, trained.loss, run.data.validation)[0])
+                parts.append(run.evaluate(trained.parameters, trained.loss, run.data.validation)[0].to(point.device))
         return torch.cat(parts)
 
     return along

@@ -10,11 +10,17 @@ from hpo.seeding import Stream, generator_of
 from hpo.training.problem import Draw
 
 
-def perturbations(draw: Draw, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Standard normal numbers, [members, *shape]; a member's numbers do not depend on the other members."""
+def perturbations(draw: Draw, shape: Sequence[int], like: Tensor) -> Tensor:
+    """Standard normal numbers, [members, *shape]; a member's numbers do not depend on the other members.
+
+    Args:
+        draw: random numbers of the members.
+        shape: shape of the numbers of one member.
+        like: gives dtype and device.
+    """
     generators = [generator_of((stream, Stream.ANTITHETIC)) for stream in draw.streams]
     rows = [torch.randn(*shape, generator=generator, dtype=torch.float64) for generator in generators]
-    return torch.stack(rows).to(dtype)
+    return torch.stack(rows).to(like)
 
 
 def average(terms: Tensor) -> tuple[Tensor, Tensor, Tensor]:

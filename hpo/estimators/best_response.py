@@ -39,14 +39,15 @@ class BestResponse:
         for member, point in enumerate(points):
             run = BestResponseRun(problem, self.objectives, replace(self.settings, warmup=1.0), draw.select([member]))
             state = run.advance(run.begin(point), problem.steps, on_step)
-            offset = torch.zeros(len(run.rows), dtype=torch.float64, requires_grad=True)
+            offset = torch.zeros(len(run.rows), dtype=torch.float64, device=problem.device, requires_grad=True)
             with torch.enable_grad():
                 loss = problem.loss_tables(state.point[None])
                 value, _ = problem.evaluate(run.parameters(state, offset), loss, problem.data.validation)
                 (slope,) = torch.autograd.grad(value.sum(), [offset])
             values.append(value.detach())
             gradients.append(slope.to(points.dtype))
-        return Estimate(torch.cat(values), torch.stack(gradients), cost=float(len(points) * self.member_cost(problem)))
+        cost = float(len(points) * self.member_cost(problem))
+        return Estimate(torch.cat(values), torch.stack(gradients), cost).on(points.device)
 
     def member_cost(self, problem: InnerProblem) -> int:
         """Gradient evaluations of one member's run."""

@@ -36,12 +36,12 @@ class EvolutionStrategies:
         """
         refuse_what_it_cannot("es", problem.space)
         members = len(points)
-        eps = perturbations(draw, (self.samples, points.shape[1]), points.dtype)
+        eps = perturbations(draw, (self.samples, points.shape[1]), points)
         moves = self.sigma * torch.stack([eps, -eps], dim=2).flatten(1, 2)
         moves = torch.cat([torch.zeros_like(moves[:, :1]), moves], dim=1)
         rows = [member for member in range(members) for _ in range(moves.shape[1])]
         places = (points[:, None] + moves).flatten(0, 1)
-        losses = final_losses(problem, places, rows, draw, self.population, on_step).to(points.dtype).view(members, -1)
+        losses = final_losses(problem, places, rows, draw, self.population, on_step).to(points).view(members, -1)
         pairs = losses[:, 1:].view(members, self.samples, 2)
         slopes = (pairs[..., 0] - pairs[..., 1]) / (2 * self.sigma)
         gradient, stderr, diverged = average(eps * slopes[..., None])
@@ -55,6 +55,8 @@ class EvolutionStrategies:
 
 class EvolutionKind(EstimatorKind):
     """Makes evolution strategies with the job's settings."""
+
+    makes = EvolutionStrategies
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Evolution strategies with the job's number of pairs and sigma."""

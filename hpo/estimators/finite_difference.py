@@ -33,13 +33,13 @@ class FiniteDifference:
         """
         refuse_what_it_cannot("finite_difference", problem.space)
         members, coordinates = points.shape
-        offsets = self.sigma * torch.eye(coordinates, dtype=points.dtype)
+        offsets = self.sigma * torch.eye(coordinates, dtype=points.dtype, device=points.device)
         # The present point first, then pairs of neighbours: [members, 1 + 2 k, k].
         moves = torch.stack([offsets, -offsets], dim=1).flatten(0, 1)
         moves = torch.cat([torch.zeros_like(moves[:1]), moves])
         rows = [member for member in range(members) for _ in moves]
         places = (points[:, None] + moves).flatten(0, 1)
-        losses = final_losses(problem, places, rows, draw, self.population, on_step).to(points.dtype).view(members, -1)
+        losses = final_losses(problem, places, rows, draw, self.population, on_step).to(points).view(members, -1)
         pairs = losses[:, 1:].view(members, coordinates, 2)
         gradient = (pairs[..., 0] - pairs[..., 1]) / (2 * self.sigma)
         return Estimate(losses[:, 0], gradient, cost=float(members * self.member_steps(problem)))
@@ -51,6 +51,8 @@ class FiniteDifference:
 
 class DifferenceKind(EstimatorKind):
     """Makes central differences with the job's settings."""
+
+    makes = FiniteDifference
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Central differences with the job's sigma."""

@@ -12,8 +12,9 @@ from hpo.estimators.antithetic import average, perturbations
 from hpo.estimators.kind import EstimatorKind
 from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, refuse_without_derivative
 from hpo.footprint.sizes import Sizes
+from hpo.noise import Step
 from hpo.optimizers.rule import OptimizerState
-from hpo.training.coefficients import Coefficients, Tables
+from hpo.training.coefficients import Coefficients, Tables, row_of
 from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
 
 OUTPUT_ALONE: Any = (None, 0)
@@ -48,10 +49,10 @@ class Forward:
         value, slopes = self._along(problem, points.detach().contiguous(), directions, draw, on_step)
         cost = float(len(points) * problem.steps * (1 + 2 * len(directions)))
         if self.samples is None:
-            return Estimate(value, slopes.T.to(points.dtype), cost)
-        terms = (slopes.to(points.dtype)[..., None] * directions).transpose(0, 1)
+            return Estimate(value, slopes.T.to(points.dtype), cost).on(points.device)
+        terms = (slopes.to(points.device, points.dtype)[..., None] * directions).transpose(0, 1)
         gradient, stderr, _ = average(terms)
-        return Estimate(value, gradient, cost, stderr=stderr)
+        return Estimate(value, gradient, cost, stderr=stderr).on(points.device)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """Steps of one member's run: ``problem.steps``."""
@@ -61,8 +62,8 @@ class Forward:
         """Tangents of the points, [tangents, members, k]: unit vectors, or random ones."""
         members, coordinates = points.shape
         if self.samples is None:
-            return torch.eye(coordinates, dtype=points.dtype)[:, None].expand(-1, members, -1)
-        normal = perturbations(draw, (self.samples, coordinates), points.dtype).transpose(0, 1)
+            return torch.eye(coordinates, dtype=points.dtype, device=points.device)[:, None].expand(-1, members, -1)
+        normal = perturbations(draw, (self.samples, coordinates), points).transpose(0, 1)
         return normal if self.distribution == "gaussian" else torch.where(normal < 0, -1.0, 1.0).to(points.dtype)
 
     @staticmethod
@@ -85,7 +86,8 @@ class Forward:
                 return problem.initial(draw, Coefficients(found, loss, update, scheduled))
 
             state, state_tangents = pushed_forward(initial, (groups[0],), (tangents[0],))
-            for step in range(problem.steps):
+            for number in range(problem.steps):
+                step = problem.at_step(number)
                 batch = problem.batch(draw, step)
                 primals = (state, loss, {**update, **at(scheduled, step)})
                 along = (state_tangents, loss_tangents, {**update_tangents, **at(scheduled_tangents, step, dim=1)})
@@ -93,18 +95,18 @@ class Forward:
                 on_step(len(points))
 
             def validation(parameters: Tensor, found: Tables) -> Tensor:
-                return problem.evaluate(parameters, found, problem.data.validation)[0]
+                return problem.validation_loss(parameters, found, draw)
 
             value, slopes = pushed_forward(validation, (state[0], loss), (state_tangents[0], loss_tangents))
         return value, slopes
 
 
-def at(tables: Tables, step: int, dim: int = 0) -> dict[str, Tensor]:
+def at(tables: Tables, step: Step, dim: int = 0) -> dict[str, Tensor]:
     """Tables over time at one step; ``dim`` is the axis of time."""
-    return {name: table.select(dim, step) for name, table in tables.items()}
+    return {name: row_of(table, step, dim) for name, table in tables.items()}
 
 
-def one_step(problem: InnerProblem, batch: Batch, step: int) -> Callable[[OptimizerState, Tables, Tables], OptimizerState]:
+def one_step(problem: InnerProblem, batch: Batch, step: Step) -> Callable[[OptimizerState, Tables, Tables], OptimizerState]:
     """Function (state, tables of the loss, tables of the step) -> state after the update, ready to be transformed."""
 
     def advanced(state: OptimizerState, loss: Tables, tables: Tables) -> OptimizerState:
@@ -123,12 +125,14 @@ def pushed_forward(function: Callable[..., Any], primals: tuple[Any, ...], tange
     def along(each: tuple[Any, ...]) -> Any:
         return jvp(function, primals, each)
 
-    found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE)(tangents)
+    found: tuple[Any, Any] = vmap(along, out_dims=OUTPUT_ALONE, randomness="same")(tangents)
     return found
 
 
 class ForwardKind(EstimatorKind):
     """Makes forward mode with the job's settings."""
+
+    makes = Forward
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Forward mode with the job's number of random tangents, or exact."""

@@ -11,7 +11,6 @@ from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot, 
 from hpo.estimators.pullback import Pullback
 from hpo.footprint.sizes import Sizes
 from hpo.optimizers.rule import OptimizerState
-from hpo.tasks import Split
 from hpo.training.coefficients import Tables
 from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
@@ -44,30 +43,32 @@ class Greedy:
         steps, members = problem.steps, len(points)
         state: OptimizerState = tuple(part.detach() for part in initial)
         for step in range(steps):
-            judge = partial(_slope, problem, fixed.loss, problem.data.validation.batch(step, problem.batch_size))
+            judge = partial(_slope, problem, fixed.loss, draw, step)
             state = pullback.step_judged(problem, draw, state, step, judge)
             on_step(members)
-        value, _ = pullback.validation_slope(problem, state)
+        value, _ = pullback.validation_slope(problem, state, draw)
         gradient = pullback.to_coordinates(leaf)
-        look = min(1.0, len(problem.data.validation) / problem.batch_size)
-        return Estimate(value, gradient, cost=members * steps * (1 + look + 2 * pullback.needs_mixed))
+        look = min(1.0, problem.validation_batches)
+        return Estimate(value, gradient, cost=members * steps * (1 + look + 2 * pullback.needs_mixed)).on(points.device)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """Steps of one member's run: ``problem.steps``."""
         return problem.steps
 
 
-def _slope(problem: InnerProblem, loss: Tables, split: Split, parameters: Tensor) -> Tensor:
-    """Gradient of the loss on a split by the parameters, [members, P]."""
+def _slope(problem: InnerProblem, loss: Tables, draw: Draw, step: int, parameters: Tensor) -> Tensor:
+    """Gradient of the loss on validation batch number ``step`` by the parameters, [members, P]."""
     leaf = parameters.detach().requires_grad_()
     with torch.enable_grad():
-        value, _ = problem.evaluate(leaf, loss, split)
+        value = problem.validation_loss(leaf, loss, draw, step)
     (slope,) = torch.autograd.grad(value.sum(), [leaf])
     return slope
 
 
 class GreedyKind(EstimatorKind):
     """Makes one-step lookahead, which has no settings."""
+
+    makes = Greedy
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """One-step lookahead."""

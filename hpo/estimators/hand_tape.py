@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hpo.estimators.tape import Mixed, Tape
 from hpo.families.passes import Passes
+from hpo.noise import Step
 from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients, Tables
 from hpo.training.problem import DIALS, Batch, Draw, InnerProblem
@@ -102,7 +103,7 @@ def record(
     wanted: Collection[str],
     draw: Draw,
     state: OptimizerState,
-    step: int,
+    step: Step,
     *,
     gauss_newton: bool,
 ) -> Tape | HandTape:

@@ -9,6 +9,8 @@ from hpo.footprint.sizes import Sizes
 class HigherKind(EstimatorKind):
     """Makes full-graph reverse mode, which has no settings."""
 
+    makes = Unrolled
+
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Full-graph reverse mode."""
         return Unrolled()

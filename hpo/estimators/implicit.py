@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Literal
 
 import torch
@@ -14,9 +13,8 @@ from hpo.estimators.protocol import Estimate, Estimator, refuse_what_it_cannot
 from hpo.estimators.pullback import Pullback
 from hpo.estimators.solvers import POWER_STEPS, Counted, conjugate_gradient, neumann, nystrom
 from hpo.footprint.sizes import Sizes
-from hpo.seeding import generator_of_step
-from hpo.training.coefficients import Coefficients
-from hpo.training.problem import NOISY, Batch, Draw, InnerProblem, OnStep, silent
+from hpo.training.coefficients import Coefficients, row_of
+from hpo.training.problem import Draw, InnerProblem, OnStep, silent
 
 Solver = Literal["cg", "neumann", "nystrom"]
 
@@ -62,7 +60,7 @@ class Implicit:
         fixed, pullback, members = tables.detached(), Pullback(tables), len(points)
         state = tuple(part.detach() for part in initial)
         state = problem.reach(state, fixed, draw, 0, problem.steps, on_step)
-        value, (slope, *_) = pullback.validation_slope(problem, state)
+        value, (slope, *_) = pullback.validation_slope(problem, state, draw)
         system = _System(problem, fixed, draw, state[0], self.examples, on_step)
         product = Counted(system.product)
         solution = self._solve(product, slope, draw)
@@ -72,7 +70,7 @@ class Implicit:
         # The gradient of the system, its products with the Hessian, and one mixed product, over a batch of that size.
         inside = (1 + 2 * (product.count + 1)) * system.size / problem.batch_size
         residual = rest.norm(dim=1) / slope.norm(dim=1)
-        return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual)
+        return Estimate(value, gradient, cost=members * (problem.steps + inside), residual=residual).on(points.device)
 
     def _solve(self, product: Counted, right: Tensor, draw: Draw) -> Tensor:
         """(H + damping I)^-1 b, [members, P], by the method ``solver``."""
@@ -84,10 +82,10 @@ class Implicit:
             case "cg":
                 return conjugate_gradient(damped, right, self.solver_steps)
             case "neumann":
-                return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right.dtype))
+                return neumann(damped, right, self.solver_steps, perturbations(draw, right.shape[1:], right))
             case "nystrom":
                 parameters = right.shape[1]
-                directions = perturbations(draw, (parameters, min(self.solver_steps, parameters)), right.dtype)
+                directions = perturbations(draw, (parameters, min(self.solver_steps, parameters)), right)
                 return nystrom(product, right, self.damping, directions)
 
     def member_steps(self, problem: InnerProblem) -> int:
@@ -106,7 +104,7 @@ class _System:
         self._decay = _decay(problem, tables)
         self._leaves = [part.detach().requires_grad_() for part in problem.layout.split(parameters)]
         self._knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items()}
-        batch = system_batch(problem, draw, examples)
+        batch = problem.spread_batch(draw, examples)
         self.size = batch.labels.shape[1]
         with torch.enable_grad():
             loss = problem.training_loss(self._leaves, self._knobs, batch).sum()
@@ -128,40 +126,22 @@ class _System:
         return torch.autograd.grad(self._slopes, wanted, grad_outputs=parts, retain_graph=True, materialize_grads=True)
 
 
-def system_batch(problem: InnerProblem, draw: Draw, examples: int) -> Batch:
-    """Evenly spaced examples of the training set, the same for all members, with each member's own noise."""
-    members, count = len(draw.streams), min(examples, len(problem.examples))
-    rows = problem.examples.spread(count)
-    inputs, labels = problem.examples.take(rows)
-    labels = labels.expand(members, *labels.shape)
-    sources = None if problem.sources is None else problem.sources[rows].expand(members, -1)
-    noisy = [name for name in NOISY if problem.spec.start_value(name) is not None]
-    shapes = problem.model.noise_shapes(count, noisy) if noisy else {}
-    noise: dict[str, Tensor] = {}
-    if shapes:
-        sizes = [prod(shape) for shape in shapes.values()]
-        # No update has this number: the noise is none that the weights were trained with.
-        generators = [generator_of_step(stream, problem.steps) for stream in draw.streams]
-        drawn = torch.stack([torch.randn(sum(sizes), generator=generator) for generator in generators]).to(problem.dtype)
-        parts = torch.split_with_sizes(drawn, sizes, dim=1)
-        noise = {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
-    return Batch(inputs, labels, sources, noise, problem.regularisers_at(-1, members))
-
-
 def _decay(problem: InnerProblem, tables: Coefficients) -> Tensor | None:
     """Diagonal that the optimizer's own decay adds to H, [members, P]; None: it adds nothing."""
     if "coupled_decay" in tables.update:
         return problem.layout.expand(tables.update["coupled_decay"])
-    if not problem.spec.optimizer.info.normalises:
+    if not problem.optimizer.normalises and "shrink" in tables.scheduled:
         rates, shrink = tables.scheduled["learning_rate"], tables.scheduled["shrink"]
         # w <- w - rate g - shrink w stands still where g + (shrink / rate) w = 0, the same ratio at all times.
-        place = rates.amax(dim=(1, 2)).argmax()
-        return problem.layout.expand(shrink[place] / rates[place])
+        place = rates.amax(dim=(1, 2)).argmax(keepdim=True)
+        return problem.layout.expand(row_of(shrink, place) / row_of(rates, place))
     return None
 
 
 class ImplicitKind(EstimatorKind):
     """Makes implicit differentiation with the job's settings."""
+
+    makes = Implicit
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Implicit differentiation with the job's solver, its number of steps and its damping."""

@@ -1,6 +1,7 @@
 """Interface of the object that makes an estimator for a job."""
 
 from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 from hpo.estimators.protocol import Estimator
 from hpo.footprint.sizes import Sizes
@@ -12,6 +13,9 @@ class EstimatorKind(ABC):
     Each estimator is one subclass with one instance, ``ESTIMATOR``, in the module of ``hpo.estimators`` that is named like
     it. Its facts are in ``hpo.estimators.facts``.
     """
+
+    makes: ClassVar[type[Any] | None] = None
+    """Class of the estimator, whose fields are its settings; None: it is made for jobs alone."""
 
     @abstractmethod
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:

@@ -49,7 +49,7 @@ class PersistentEvolutionStrategies:
         refuse_what_it_cannot("pes", problem.space)
         members, coordinates = points.shape
         windows = -(-problem.steps // self.window)
-        eps = perturbations(draw, (self.samples, windows, coordinates), points.dtype)
+        eps = perturbations(draw, (self.samples, windows, coordinates), points)
         value = final_losses(problem, points, range(members), draw, self.population, on_step)
         rows = [member for member in range(members) for _ in range(self.samples)]
         flat, size = eps.flatten(0, 1), max(1, self.population // 2)
@@ -60,10 +60,10 @@ class PersistentEvolutionStrategies:
         weights = less_baseline(torch.cat(found).view(members, self.samples, windows))
         gradient, stderr, diverged = average((eps * weights[..., None]).sum(dim=2))
         # Validation losses inside the run are this estimator's own; a forward pass is a third of a gradient.
-        share = len(problem.data.validation) / problem.batch_size / 3
+        share = problem.validation_batches / 3
         inside = 2 * self.samples * (windows - 1) * share
         cost = members * (self.member_steps(problem) + inside)
-        return Estimate(value.to(points.dtype), gradient, cost, stderr=stderr, diverged=diverged)
+        return Estimate(value.to(points), gradient, cost, stderr=stderr, diverged=diverged)
 
     def _differences(self, problem: InnerProblem, points: Tensor, draw: Draw, eps: Tensor, on_step: OnStep) -> Tensor:
         """D at the end of every window, [pairs, windows], of pairs at points [pairs, k] with eps [pairs, windows, k]."""
@@ -80,8 +80,8 @@ class PersistentEvolutionStrategies:
             stop = min(start + self.window, problem.steps)
             state = problem.reach(state, table, both, start, stop, on_step)
             with torch.no_grad():
-                losses = problem.evaluate(state[0], table.loss, problem.data.validation)[0]
-            losses = diverged_to_infinity(losses.to(points.dtype))
+                losses = problem.validation_loss(state[0], table.loss, both)
+            losses = diverged_to_infinity(losses.to(points), problem.ceiling)
             found.append((losses[: len(points)] - losses[len(points) :]) / (2 * self.sigma))
         return torch.stack(found, dim=1)
 
@@ -113,6 +113,8 @@ def less_baseline(differences: Tensor) -> Tensor:
 
 class PersistentKind(EstimatorKind):
     """Makes persistent evolution strategies with the job's settings."""
+
+    makes = PersistentEvolutionStrategies
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Persistent evolution strategies with the job's number of pairs, sigma and window."""

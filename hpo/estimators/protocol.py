@@ -1,9 +1,10 @@
 """Interface of the estimators of the hypergradient: their arguments, their result, and refusals they share."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from hpo.errors import Refused
@@ -42,6 +43,12 @@ class Estimate:
     """Scale in [0, 1] of the Hessian term at each backward step, [T, members]; None for an exact adjoint."""
     residual: Tensor | None = None
     """|b - A x| / |b| of the linear system after the solve, [members]; None: no system is solved."""
+
+    def on(self, device: torch.device) -> "Estimate":
+        """Estimate whose tensors are on a device, where the search compares them."""
+        parts = {item.name: getattr(self, item.name) for item in fields(self)}
+        placed: dict[str, Any] = {name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)}
+        return replace(self, **placed)
 
     def of(self, members: slice) -> "Estimate":
         """Estimate of some of the members, with their share of the cost."""
@@ -120,6 +127,6 @@ def refuse_without_derivative(name: str, problem: InnerProblem) -> None:
     Raises:
         Refused: the estimator differentiates through such updates.
     """
-    found = without_derivative(name, problem.spec.optimizer.info)
+    found = without_derivative(name, problem.optimizer)
     if found is not None:
         raise Refused(*found)

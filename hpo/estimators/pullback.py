@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from hpo.noise import Step
 from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
@@ -31,12 +32,12 @@ class Pullback:
         """Whether the training gradient itself depends on a coordinate."""
         return bool(self._in_the_loss)
 
-    def validation_slope(self, problem: InnerProblem, state: OptimizerState) -> tuple[Tensor, OptimizerState]:
+    def validation_slope(self, problem: InnerProblem, state: OptimizerState, draw: Draw) -> tuple[Tensor, OptimizerState]:
         """Validation loss [members] and its gradient by the state; adds the direct derivatives by the loss's tables."""
         parameters = state[0].detach().requires_grad_()
         knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
         with torch.enable_grad():
-            value, _ = problem.evaluate(parameters, knobs, problem.data.validation)
+            value = problem.validation_loss(parameters, knobs, draw)
             slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
         self.add(dict(zip(knobs, direct, strict=True)))
         return value.detach(), (slope, *(torch.zeros_like(part) for part in state[1:]))
@@ -54,9 +55,10 @@ class Pullback:
         with torch.enable_grad():
             parameters = problem.layout.split(leaves[0])
             knobs = {name: table.detach().requires_grad_() for name, table in self._fixed.loss.items()}
-            loss = problem.training_loss(parameters, knobs, problem.batch(draw, step)).sum()
+            at = problem.at_step(step)
+            loss = problem.training_loss(parameters, knobs, problem.batch(draw, at)).sum()
             gradient = problem.layout.join(torch.autograd.grad(loss, parameters, create_graph=True))
-            after, now = self._update(problem, tuple(leaves), gradient, step)
+            after, now = self._update(problem, tuple(leaves), gradient, at)
         return self._gather(after, leaves, knobs, now, step, adjoint)
 
     def step_judged(
@@ -70,16 +72,17 @@ class Pullback:
         with torch.enable_grad():
             knobs = {name: self._fixed.loss[name].detach().requires_grad_() for name in self._in_the_loss}
             parameters = [part.requires_grad_() for part in problem.layout.split(given[0].clone())]
-            loss = problem.training_loss(parameters, {**self._fixed.loss, **knobs}, problem.batch(draw, step)).sum()
+            at = problem.at_step(step)
+            loss = problem.training_loss(parameters, {**self._fixed.loss, **knobs}, problem.batch(draw, at)).sum()
             gradient = problem.layout.join(torch.autograd.grad(loss, parameters, create_graph=self.needs_mixed))
-            after, now = self._update(problem, tuple(given), gradient, step)
+            after, now = self._update(problem, tuple(given), gradient, at)
         reached = tuple(part.detach() for part in after)
         adjoint = (judge(reached[0]), *(torch.zeros_like(part) for part in after[1:]))
         self._gather(after, [], knobs, now, step, adjoint)
         return reached
 
     def _update(
-        self, problem: InnerProblem, state: OptimizerState, gradient: Tensor, step: int
+        self, problem: InnerProblem, state: OptimizerState, gradient: Tensor, step: Step
     ) -> tuple[OptimizerState, dict[str, Tensor]]:
         """State after clip and update, with a graph, and the tables of that step as leaves of the graph."""
         now = {name: table.detach().requires_grad_() for name, table in self._fixed.at(step).items()}

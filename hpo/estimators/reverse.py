@@ -82,7 +82,7 @@ class Reverse(ReverseMode):
                 states = problem.advance(kept.pop(), fixed, draw, start, min(taped, stop - 1), on_step)
                 for step in range(taped, stop - 1):
                     tapes[step] = sweep.tape(states[-1], step)
-                    states.append(problem.stepped(states[-1], tapes[step].gradient, fixed, step))
+                    states.append(problem.stepped(states[-1], tapes[step].gradient, fixed, problem.at_step(step)))
                     on_step(len(points))
             for step in reversed(range(start, stop)):
                 tape = tapes.pop(step) if step in tapes else sweep.tape(states[-1], step)
@@ -147,7 +147,7 @@ class _Sweep:
         parameters = end[0].detach().requires_grad_()
         knobs = {name: table.detach().requires_grad_() for name, table in tables.loss.items() if name in self.wanted}
         with torch.enable_grad():
-            value, _ = problem.evaluate(parameters, {**self.fixed.loss, **knobs}, problem.data.validation)
+            value = problem.validation_loss(parameters, {**self.fixed.loss, **knobs}, draw)
             slope, *direct = torch.autograd.grad(value.sum(), [parameters, *knobs.values()], materialize_grads=True)
         self.cotangents |= dict(zip(knobs, direct, strict=True))
         self.value = value.detach()
@@ -158,13 +158,15 @@ class _Sweep:
     @torch.no_grad()
     def tape(self, state: OptimizerState, step: int) -> Tape | HandTape:
         """Tape of update number ``step`` at ``state``: its gradient, and the means to differentiate it."""
-        return record(self.problem, self.fixed, self.wanted, self.draw, state, step, gauss_newton=self.gauss_newton)
+        at = self.problem.at_step(step)
+        return record(self.problem, self.fixed, self.wanted, self.draw, state, at, gauss_newton=self.gauss_newton)
 
     @torch.no_grad()
     def back(self, tape: Tape | HandTape, state: OptimizerState, step: int) -> None:
         """Pulls the adjoint back through update number ``step``, from ``state``, on the tape of that update."""
         problem, length = self.problem, torch.linalg.vector_norm(self.adjoint[0], dim=1)
-        update = Applied(state, self.after, tape.gradient, self.fixed.at(step), problem.layout, step)
+        at = problem.at_step(step)
+        update = Applied(state, self.after, tape.gradient, self.fixed.at(at), problem.layout, at)
         elementwise, to_gradient, found = problem.rule.pull_back(update, self.adjoint, self.in_the_update)
         curved, mixed = tape.curvature_product(to_gradient)
         whole = elementwise[0] + curved
@@ -188,10 +190,11 @@ class _Sweep:
             cotangents.append(self.adjoint[0])
         (gradient,) = torch.autograd.grad(heads, [leaf], grad_outputs=cotangents)
         if self.limit is None:
-            return Estimate(self.value, gradient, cost, growth=self.growth)
+            return Estimate(self.value, gradient, cost, growth=self.growth).on(leaf.device)
         share = (self.scales < 1).to(self.scales.dtype).mean(dim=0)
         mean = self.scales.mean(dim=0)
-        return Estimate(self.value, gradient, cost, share, mean, growth=self.growth, scales=self.scales)
+        found = Estimate(self.value, gradient, cost, share, mean, growth=self.growth, scales=self.scales)
+        return found.on(leaf.device)
 
 
 def joined(parts: Sequence[Estimate]) -> Estimate:
@@ -244,6 +247,8 @@ def bounded_scale(elementwise: Tensor, hessian: Tensor, growth: float) -> Tensor
 
 class ReverseKind(EstimatorKind):
     """Makes reverse mode with the job's settings."""
+
+    makes = Reverse
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Reverse mode with the job's storage, adjoint and growth budget."""

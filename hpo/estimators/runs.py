@@ -28,7 +28,8 @@ def final_losses(
     losses = []
     for start in range(0, len(points), population):
         chunk = slice(start, start + population)
-        trained = problem.train(points[chunk], draw.select(rows[chunk]), on_step)
+        own = draw.select(rows[chunk])
+        trained = problem.train(points[chunk], own, on_step)
         with torch.no_grad():
-            losses.append(problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0])
-    return diverged_to_infinity(torch.cat(losses))
+            losses.append(problem.validation_loss(trained.parameters, trained.loss, own).to(points.device))
+    return diverged_to_infinity(torch.cat(losses), problem.ceiling)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hpo.devices import at_once
+
 Product = Callable[[Tensor], Tensor]
 """v -> A v, separate for each member, [members, P] -> [members, P]. A is symmetric."""
 
@@ -39,7 +41,8 @@ def conjugate_gradient(product: Product, right: Tensor, steps: int) -> Tensor:
         length = torch.where(live, inner / torch.where(live, size, 1.0), 0.0)
         found = found + length * direction
         rest = rest - length * pushed
-        if step + 1 == steps or not live.any():
+        # Where a look would wait for the device, members that are done go on without a change.
+        if step + 1 == steps or (at_once(right.device) and not live.any()):
             break
         image = product(rest)
         after = _dot(rest, image)
@@ -97,7 +100,7 @@ def nystrom(product: Product, right: Tensor, damping: float, directions: Tensor)
     scale = torch.where(upward, torch.where(upward, curvature, 1.0).rsqrt(), 0.0)
     basis, root, _ = torch.linalg.svd((columns @ turn) * scale[:, None], full_matrices=False)
     # Columns left out are 0 and sort last.
-    kept = torch.arange(root.shape[1]) < upward.sum(dim=1, keepdim=True)
+    kept = torch.arange(root.shape[1], device=root.device) < upward.sum(dim=1, keepdim=True)
     values = root.square()
     least = torch.where(kept, values, math.inf).amin(dim=1, keepdim=True)
     wide = right.double()

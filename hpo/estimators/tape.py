@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.rule import OptimizerState
 from hpo.training.coefficients import Coefficients
 from hpo.training.problem import Draw, InnerProblem
@@ -22,7 +23,7 @@ class Tape:
     A tape holds the activations of its step in memory.
     """
 
-    step: int
+    step: Step
     state: OptimizerState
     gradient: Tensor
     """Training gradient, [members, P]."""
@@ -43,7 +44,7 @@ class Tape:
         wanted: Collection[str],
         draw: Draw,
         state: OptimizerState,
-        step: int,
+        step: Step,
     ) -> "Tape":
         """Tape of update number ``step`` at ``state``; ``wanted`` names the tables of the loss to differentiate by."""
         leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)
@@ -61,7 +62,7 @@ class Tape:
         wanted: Collection[str],
         draw: Draw,
         state: OptimizerState,
-        step: int,
+        step: Step,
     ) -> "Tape":
         """Tape for Gauss-Newton products: the gradient is taken in two parts, by the outputs and through the model."""
         leaves, knobs = problem.layout.leaves(state[0]), _knobs(tables, wanted)

@@ -40,12 +40,12 @@ class Truncated:
         first = max(0, steps - self.window)
         state = problem.reach(tuple(part.detach() for part in initial), fixed, draw, 0, first, on_step)
         states = problem.advance(state, fixed, draw, first, steps, on_step)
-        value, adjoint = pullback.validation_slope(problem, states.pop())
+        value, adjoint = pullback.validation_slope(problem, states.pop(), draw)
         for step in reversed(range(first, steps)):
             adjoint = pullback.through_step(problem, draw, states.pop(), step, adjoint)
             on_step(members)
         gradient = pullback.to_coordinates(leaf)
-        return Estimate(value, gradient, cost=float(members * (steps + 3 * (steps - first))))
+        return Estimate(value, gradient, cost=float(members * (steps + 3 * (steps - first)))).on(points.device)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """Steps of one member: those of the run, and those of the window once more."""
@@ -54,6 +54,8 @@ class Truncated:
 
 class TruncatedKind(EstimatorKind):
     """Makes truncated reverse mode with the job's settings."""
+
+    makes = Truncated
 
     def made(self, sizes: Sizes, limit: int, population: int) -> Estimator:  # noqa: ARG002
         """Truncated reverse mode with the job's window."""

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from hpo.errors import Refused
 from hpo.estimators.protocol import Estimate, ReverseMode, refuse_what_it_cannot, refuse_without_derivative
-from hpo.training.coefficients import Coefficients
-from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent
+from hpo.noise import Step
+from hpo.training.coefficients import Coefficients, row_of
+from hpo.training.problem import Batch, Draw, InnerProblem, OnStep, silent, with_buffers_on
 
 
 class Unrolled(ReverseMode):
@@ -38,11 +39,12 @@ class Unrolled(ReverseMode):
         form = problem.rule.for_higher()
         if form is None:
             raise Refused(
-                f"estimator 'higher' has no form of optimizer {problem.spec.optimizer.name!r}", "use estimator 'reverse'"
+                f"estimator 'higher' has no form of optimizer {problem.optimizer.name!r}", "use estimator 'reverse'"
             )
         found = [self._one(problem, form, points[row : row + 1], draw.select([row]), on_step) for row in range(len(points))]
         values, gradients = zip(*found, strict=True)
-        return Estimate(torch.cat(values), torch.cat(gradients), cost=float(3 * problem.steps * len(points)))
+        cost = float(3 * problem.steps * len(points))
+        return Estimate(torch.cat(values), torch.cat(gradients), cost).on(points.device)
 
     def member_steps(self, problem: InnerProblem) -> int:
         """Steps of one member's run: ``problem.steps``."""
@@ -63,7 +65,8 @@ class Unrolled(ReverseMode):
             # Only the groups of this optimizer count: every setting is given anew at every step.
             holder = torch.optim.SGD(groups, lr=1.0)
             differentiable = form(holder, [*model.parameters()], fmodel=patched)
-            for step in range(problem.steps):
+            for number in range(problem.steps):
+                step = problem.at_step(number)
                 loss = self._loss(problem, patched.fast_params, tables, problem.batch(draw, step))
                 differentiable.step(
                     loss,
@@ -72,7 +75,7 @@ class Unrolled(ReverseMode):
                 )
                 on_step(1)
             final = [part[None] for part in patched.fast_params]
-            value, _ = problem.evaluate(problem.layout.join(final), tables.loss, problem.data.validation)
+            value = problem.validation_loss(problem.layout.join(final), tables.loss, draw)
             (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient
 
@@ -83,20 +86,20 @@ class Unrolled(ReverseMode):
 
 def _module(problem: InnerProblem, initial: Sequence[Tensor]) -> tuple[nn.Module, list[dict[str, Any]]]:
     """Module with those weights, and one parameter group for each tensor, in the layout's order."""
-    model = problem.build_module().to(problem.dtype)
-    model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)))
+    model = with_buffers_on(problem.build_module().to(problem.dtype), problem.device)
+    model.load_state_dict(dict(zip(problem.layout.names, initial, strict=True)), assign=True)
     named = dict(model.named_parameters())
-    return model, [{"params": [named[name]]} for name in problem.layout.names]
+    return model, [{"params": [named[fact.name]], "role": fact.role} for fact in problem.layout.tensors]
 
 
-def _settings(tables: Coefficients, step: int, problem: InnerProblem) -> dict[str, list[Any]]:
+def _settings(tables: Coefficients, step: Step, problem: InnerProblem) -> dict[str, list[Any]]:
     """Settings of every parameter group at one step, in the form that ``higher`` calls override."""
     count = len(problem.layout.tensors)
     zeros = [0.0] * count
     scheduled, update = tables.scheduled, tables.update
     settings: dict[str, list[Any]] = {
-        "lr": list(scheduled["learning_rate"][step, 0]),
-        "shrink": list(scheduled["shrink"][step, 0]) if "shrink" in scheduled else zeros,
+        "lr": list(row_of(scheduled["learning_rate"], step)[0]),
+        "shrink": list(row_of(scheduled["shrink"], step)[0]) if "shrink" in scheduled else zeros,
         "l2": list(update["coupled_decay"][0]) if "coupled_decay" in update else zeros,
     }
     own = {name: table[0] for name, table in update.items() if name not in ("clip_norm", "coupled_decay")}
@@ -109,7 +112,7 @@ def _clipped(gradients: Sequence[Tensor], threshold: Tensor | None) -> Sequence[
     if threshold is None:
         return gradients
     square = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
-    if square == 0:
-        return gradients
-    scale = (threshold[0, 0] / (square.sqrt() + 1e-6)).clamp(max=1.0)
+    # A gradient of 0 is not clipped, and the root has no derivative there.
+    norm = torch.where(square > 0, square, 1.0).sqrt()
+    scale = torch.where(square > 0, (threshold[0, 0] / (norm + 1e-6)).clamp(max=1.0), 1.0)
     return [gradient * scale for gradient in gradients]

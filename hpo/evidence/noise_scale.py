@@ -59,10 +59,12 @@ def noise_scale(
         stop = max(1, round(time * problem.steps))
         state = problem.reach(state, table, draw, done, stop, on_step)
         done = stop
-        total, squares = torch.zeros_like(state[0]), torch.zeros(runs, dtype=torch.float64)
+        total, squares = torch.zeros_like(state[0]), state[0].new_zeros(runs, dtype=torch.float64)
         for _ in range(batches):
-            index = torch.stack([problem.examples.drawn(problem.batch_size, each) for each in generators])
-            own = problem.batch(draw, stop - 1)
+            index = torch.stack([problem.examples.drawn(problem.batch_size, each) for each in generators]).to(
+                problem.device
+            )
+            own = problem.batch(draw, problem.at_step(stop - 1))
             sources = None if problem.sources is None else problem.sources[index]
             inputs, labels = problem.examples.take(index)
             batch = replace(own, inputs=inputs, labels=labels, sources=sources)

@@ -58,7 +58,7 @@ class ScaledProblem(InnerProblem):
         scaled = [std * ratio for std, ratio in zip(stds, self.ratios["init_std"], strict=True)]
         super().__init__(wide, Layout(target), scaled, space, data, dtype)
         if "l2" in self.regularisers:
-            self.regularisers["l2"] = self.regularisers["l2"] * self._row("l2")
+            self.regularisers["l2"] = self.regularisers["l2"] * self._row("l2").to(self.device)
 
     def coefficients(self, points: Tensor) -> Coefficients:
         """Coefficients of members at points [members, 2]: ln of the factors on learning rates and on decays."""
@@ -79,7 +79,8 @@ class ScaledProblem(InnerProblem):
         def scaled(tables: Tables) -> dict[str, Tensor]:
             return {name: table * factors[name] if name in factors else table for name, table in tables.items()}
 
-        return Coefficients(found.initial, scaled(found.loss), scaled(found.update), scaled(found.scheduled))
+        groups = found.initial, scaled(found.loss), scaled(found.update), scaled(found.scheduled)
+        return Coefficients(*groups).on(self.device)
 
     def multiplied(self, tensors: Sequence[Tensor], loss: Tables) -> list[Tensor]:
         """Parameters as the forward pass uses them, with the forward multipliers of this width."""

@@ -51,8 +51,9 @@ def optax_file(plan: TransferPlan) -> str:
         paddings=f"\n\n# Embedding -> row that starts at 0 and has no gradient\n{dictionary('PADDING', paddings(plan))}"
         if paddings(plan)
         else "",
+        matrices="; eps None: Muon's" if plan.optimizer_info.matrices else "",
         groups=dictionary("GROUPS", {name: setting for setting, name in names.items()}),
-        penalty=_factors(plan) + _penalty(plan),
+        penalty=_factors(plan) + _penalty(plan) + plan.optimizer_info.optax_helpers,
         schedule=jax_schedule(plan),
         group=_group(plan),
         clip="optax.clip_by_global_norm(CLIP_NORM), " if plan.clip_norm is not None else "",
@@ -81,7 +82,7 @@ def _group(plan: TransferPlan) -> str:
     """Source of the body of ``group``: the update rule with the plan's kind of decay."""
     rates = "    def rates(step):\n        return learning_rate * multiplier(step)\n"
     decay, scale = "optax.add_decayed_weights(decay)", "optax.scale_by_learning_rate(rates)"
-    rule = plan.optimizer_info.optax.format(**plan.optimizer_settings)
+    rule = plan.optimizer_info.optax.format(**plan.optimizer_settings, **plan.options_in_force)
     # L2 passes through the rule like a gradient; the other kinds of decay are added to the rule's output.
     parts = [decay, rule, scale] if plan.decay == "l2" else [rule, decay, scale]
     chained = "".join(f"        {part},\n" for part in parts)
@@ -168,7 +169,7 @@ SEED = $seed
 # Tensor -> (shape, (std, mean) of its initial values, forward multiplier, group)
 $tensors$paddings
 
-# Group of tensors -> (peak learning rate, weight decay, eps); a step shrinks by learning rate * weight decay
+# Group of tensors -> (peak learning rate, weight decay, eps); a step shrinks by learning rate * weight decay$matrices
 $groups
 
 

@@ -17,6 +17,7 @@ def setup_source(plan: TransferPlan) -> str:
         batch_size=plan.batch_size,
         clip_norm=repr(plan.clip_norm),
         seed=plan.provenance.seed,
+        matrices="; eps None: it moves as a matrix" if plan.optimizer_info.matrices else "",
         tensors="\n".join([dictionary("TENSORS", tensors), *_constants(plan), *_padding(plan)]),
     )
 
@@ -66,7 +67,8 @@ def optimizer_source(plan: TransferPlan) -> str:
 
 def _groups(plan: TransferPlan) -> str:
     """Source of the entries of a parameter group after its tensor and its learning rate."""
-    form, values = plan.optimizer_info.torch, plan.optimizer_settings
+    form = plan.optimizer_info.torch
+    values = {**plan.optimizer_settings, **plan.options_in_force}
     shrinks = plan.decay in form.lacks
 
     def source(value: GroupValue) -> str:
@@ -77,6 +79,8 @@ def _groups(plan: TransferPlan) -> str:
                 return "0.0" if shrinks else "decay"
             case "decoupled":
                 return repr(plan.decay != "l2")
+            case "matrix":
+                return "eps is None"
             case _:
                 # A value that differs between tensors is a column of TENSORS.
                 return repr(values[value]) if value in values else value
@@ -89,7 +93,7 @@ _SETUP = Template("""STEPS, BATCH_SIZE = $steps, $batch_size
 CLIP_NORM = $clip_norm
 SEED = $seed
 
-# Tensor -> (std of its normal initial values, peak learning rate, weight decay, eps)
+# Tensor -> (std of its normal initial values, peak learning rate, weight decay, eps)$matrices
 $tensors""")
 
 _INITIALISE = Template('''def initialise(model, seed=SEED):

@@ -1,6 +1,7 @@
 """The questions that a family of models answers once it is to be built and trained."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from hpo.families.proxy import Proxy
 from hpo.tasks.split import Parts
@@ -33,4 +34,16 @@ class Family(ABC):
 
         Raises:
             InvalidData: the module or its loss is not what can be trained.
+        """
+
+    def follow(self, model: Proxy, shapes: Sequence[tuple[int, ...]], task: TaskInfo) -> None:  # noqa: B027
+        """Raise where the module could not train on a device other than the CPU; by default every one can.
+
+        Args:
+            model: the module, with its buffers on the meta device.
+            shapes: shape of each of its parameters.
+            task: task that it learns.
+
+        Raises:
+            InvalidData: the module leaves tensors on the CPU, or reads values.
         """

@@ -1,7 +1,10 @@
 """The family of modules of one's own."""
 
+from collections.abc import Sequence
+
 from hpo.families.facts.registry import proxy_tensors
 from hpo.families.family import Family
+from hpo.families.own.following import refuse_left_behind
 from hpo.families.own.liveness import check_that_gradients_arrive
 from hpo.families.own.own_loss import check_loss
 from hpo.families.own.probing import probe
@@ -25,6 +28,10 @@ class ModuleFamily(Family):
         probe(spec.model, spec.info, parts[0])
         check_loss(spec, parts)
         check_that_gradients_arrive(spec.model, spec.info, proxy_tensors(spec.model, spec.info), parts[0])
+
+    def follow(self, model: Proxy, shapes: Sequence[tuple[int, ...]], task: TaskInfo) -> None:
+        """Try the module where it meets no tensor of the CPU."""
+        refuse_left_behind(model, shapes, task)
 
 
 FAMILY = ModuleFamily()

@@ -86,7 +86,7 @@ def counted(
         left_out=_left_out(6.0 * rest, float(context), 6.0 * matrices, exact, traced),
         tokens_per_example=tokens,
         activation_bytes=activation,
-        optimizer_bytes=BYTES * optimizer.state * total,
+        optimizer_bytes=BYTES * sum(optimizer.copies(fact.role) * sizes[fact.name] for fact in tensors),
         optimizer=optimizer.name,
     )
 

@@ -14,7 +14,9 @@ al. 2023, Tensor Programs VI, arXiv:2310.02244). m_L is the target's number of b
 alpha = 1/2 on. What training adds is coherent over branches: L changes of size L^-alpha * rate are of order 1 where
 the rate goes as L^(alpha - 1). Gradients of all tensors of a branch carry its factor L^-alpha once, and eps keeps its
 ratio to them. At alpha = 1 each block's own weights move by order 1 against their initial values; below, they move
-less and less ("lazy" layers).
+less and less ("lazy" layers). All of this holds for any update whose size does not depend on the gradient's. Muon's
+matrices follow it, too: at alpha = 1 only the branch's factor 1/m_L moves. That is derived here from the same sums; the
+paper trained with AdamW.
 
 The factor is the forward multiplier of the branch's last matrix, in which the branch is linear. A bias of that matrix
 cannot carry it, so it is folded in by abc-symmetry with theta = m_L^alpha: rate * m_L^-1, eps as it is.
@@ -29,7 +31,7 @@ from windtunnel.types.results import Role
 
 
 def deepened(entry: Entry, role: Role, part: BranchPart, exponent: float) -> Entry:
-    """The entry of a tensor with its powers of m_L, for Adam and AdamW.
+    """The entry of a tensor with its powers of m_L, for updates whose size does not depend on the gradient's.
 
     Args:
         entry: power laws of the role in the width.
@@ -44,6 +46,7 @@ def deepened(entry: Entry, role: Role, part: BranchPart, exponent: float) -> Ent
     return replace(
         entry,
         adam=entry.adam * Power(depth=exponent - 1),
+        orthogonal=None if entry.orthogonal is None else entry.orthogonal * Power(depth=exponent - 1),
         gradient=entry.gradient * Power(depth=-exponent),
         multiplier=entry.multiplier * Power(depth=-exponent) if part == "end" else entry.multiplier,
     )

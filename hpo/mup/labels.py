@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpo.mup.resolve import ACTS, acts
+from hpo.mup.resolve import ACTS, subjects
 from windtunnel.types import JobSpec, SearchItem, TensorFacts
 
 
@@ -21,7 +21,7 @@ def keys(spec: JobSpec, item: SearchItem, tensors: Sequence[TensorFacts]) -> lis
         return list(spec.info.sources)
     if item.name == "knot":
         return spec.knot_keys
-    subject = [tensor for tensor in tensors if acts(item.name, tensor)]
+    subject = subjects(spec, item.name, tensors)
     match item.scope:
         case "global":
             return [""] if subject or item.name not in ACTS else []

@@ -35,6 +35,12 @@ def acts(name: str, fact: TensorFacts) -> bool:
     return name not in ACTS or ACTS[name](fact)
 
 
+def subjects(spec: JobSpec, name: str, tensors: Iterable[TensorFacts]) -> list[TensorFacts]:
+    """The tensors that a hyperparameter of a job acts on. A tensor that moves as a matrix has no eps (Muon)."""
+    matrices = spec.optimizer.info.matrices if name == "eps" else frozenset()
+    return [fact for fact in tensors if acts(name, fact) and fact.role not in matrices]
+
+
 def resolve(
     spec: JobSpec, hyperparameters: Mapping[str, float], base: Sequence[TensorFacts], target: Sequence[TensorFacts]
 ) -> list[TensorRow]:
@@ -70,7 +76,7 @@ def resolve(
         init_std = base_init_std(source, spec.model.activation)
         decay = base_value(spec, hyperparameters, "weight_decay", source)
         penalty = base_value(spec, hyperparameters, "l2", source)
-        eps = base_value(spec, hyperparameters, "eps", source) * rule.eps if "eps" in optimizer.settings else None
+        has_eps = "eps" in optimizer.settings and fact.role not in optimizer.matrices
         rows.append(
             TensorRow(
                 name=fact.name,
@@ -83,7 +89,7 @@ def resolve(
                 learning_rate=base_value(spec, hyperparameters, "learning_rate", source) * rule.learning_rate,
                 weight_decay=_carried(decay, rule.weight_decay, optimizer, "L2 decay inside", fact),
                 l2=_carried(penalty, penalty_rules[fact.name].weight_decay, optimizer, "an L2 penalty under", fact),
-                eps=eps,
+                eps=base_value(spec, hyperparameters, "eps", source) * rule.eps if has_eps else None,
                 multiplier=rule.multiplier * _searched_multiplier(spec, hyperparameters, source),
                 padding=fact.padding,
             )
@@ -222,6 +228,6 @@ def _scopes(spec: JobSpec, name: str, base: Sequence[TensorFacts]) -> list[str]:
         return list(spec.model.layers)
     if name not in SCOPED:
         return []
-    subject = [fact for fact in base if acts(name, fact)]
+    subject = subjects(spec, name, base)
     wide = [*(fact.part for fact in subject), *(fact.role for fact in subject)]
     return [*dict.fromkeys(wide), *(fact.name for fact in subject)]

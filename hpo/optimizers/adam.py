@@ -8,6 +8,7 @@ from higher.optim import DifferentiableOptimizer
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.rule import (
     Applied,
     Cotangents,
@@ -29,7 +30,7 @@ def adam_init(parameters: Tensor) -> OptimizerState:
     return parameters, torch.zeros_like(parameters), torch.zeros_like(parameters)
 
 
-def adam(state: OptimizerState, gradient: Tensor, terms: Tables, step: int) -> OptimizerState:
+def adam(state: OptimizerState, gradient: Tensor, terms: Tables, step: Step) -> OptimizerState:
     """State after update number ``step`` (from 0), equal to torch.optim.Adam and AdamW; differentiable in every tensor.
 
     Args:
@@ -65,18 +66,21 @@ class DifferentiableAdam(DifferentiableOptimizer):  # type: ignore[misc]
 
     def _update(self, grouped_grads: Sequence[Sequence[Tensor]], **_: Any) -> None:
         for index, (group, gradients) in enumerate(zip(self.param_groups, grouped_grads, strict=True)):
-            beta1, beta2 = group["beta1"], group["beta2"]
             for place, (parameter, raw) in enumerate(zip(group["params"], gradients, strict=True)):
-                memory = self.state[index][place]
                 gradient = raw + group["l2"] * parameter
-                count = memory["step"] = memory.get("step", 0) + 1
-                first = memory["first"] = beta1 * memory.get("first", 0.0) + (1 - beta1) * gradient
-                second = memory["second"] = beta2 * memory.get("second", 0.0) + (1 - beta2) * gradient * gradient
-                alive = second > 0
-                root = torch.where(alive, torch.sqrt(torch.where(alive, second, 1.0)), 0.0)
-                denominator = root / torch.sqrt(1 - beta2**count) + group["eps"]
-                move = group["lr"] * (first / (1 - beta1**count)) / denominator
+                move = group["lr"] * self._direction(group, self.state[index][place], gradient)
                 group["params"][place] = parameter - group["shrink"] * parameter - move
+
+    def _direction(self, group: dict[str, Any], memory: dict[str, Any], gradient: Tensor) -> Tensor:
+        """Direction of one tensor's step, before its rate."""
+        beta1, beta2 = group["beta1"], group["beta2"]
+        count = memory["step"] = memory.get("step", 0) + 1
+        first = memory["first"] = beta1 * memory.get("first", 0.0) + (1 - beta1) * gradient
+        second = memory["second"] = beta2 * memory.get("second", 0.0) + (1 - beta2) * gradient * gradient
+        alive = second > 0
+        root = torch.where(alive, torch.sqrt(torch.where(alive, second, 1.0)), 0.0)
+        found: Tensor = (first / (1 - beta1**count)) / (root / torch.sqrt(1 - beta2**count) + group["eps"])
+        return found
 
 
 class Adam(Rule):
@@ -86,11 +90,11 @@ class Adam(Rule):
         """State before the first update: (parameters, first moment, second moment), the moments 0."""
         return adam_init(parameters)
 
-    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> OptimizerState:
+    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> OptimizerState:
         """(parameters, first moment, second moment) after update number ``step``; differentiable in every tensor."""
         return adam(state, gradient, spread(tables, layout), step)
 
-    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> None:
+    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> None:
         """Moves parameters and moments in their own memory as ``update`` does, up to rounding; overwrites the gradient."""
         parameters, first, second = state
         beta1, beta2 = tables["beta1"], tables["beta2"]
@@ -109,7 +113,7 @@ class Adam(Rule):
         self, update: Applied, adjoint: OptimizerState, wanted: Collection[str]
     ) -> tuple[OptimizerState, Tensor, Cotangents]:
         """Adjoints of state and gradient, and the wanted cotangents, by the closed form of ``update``'s derivative."""
-        return pulled_back(update, adjoint, wanted, _product)
+        return pulled_back(update, adjoint, wanted, adam_product)
 
     def for_higher(self) -> type[DifferentiableOptimizer]:
         """Adam as an optimizer of the package ``higher``."""
@@ -127,7 +131,9 @@ class Adam(Rule):
         ]
 
 
-def _product(update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str], found: Cotangents) -> Tensor:
+def adam_product(
+    update: Applied, seen: Tensor, adjoint: OptimizerState, wanted: Collection[str], found: Cotangents
+) -> Tensor:
     """Pullback of m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, w' = w - lr / (1 - b1^t) m' / (sqrt(v') / c + eps).
 
     c is sqrt(1 - b2^t). A parameter whose v' is 0 has never had a gradient: its root counts as a constant, as in ``adam``.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.rule import (
     OptimizerState,
     Rule,
@@ -32,7 +33,7 @@ class Lion(Rule):
         gradient: Tensor,
         tables: Tables,
         layout: Layout,
-        step: int,  # noqa: ARG002
+        step: Step,  # noqa: ARG002
     ) -> OptimizerState:
         """State after one update; the sign has derivative 0, so only decay and the learning rate are seen through it."""
         parameters, average = state
@@ -48,7 +49,7 @@ class Lion(Rule):
         gradient: Tensor,
         tables: Tables,
         layout: Layout,
-        step: int,  # noqa: ARG002
+        step: Step,  # noqa: ARG002
     ) -> None:
         """Moves the state as ``update`` does, to rounding, in its own memory, without a graph; uses the gradient up."""
         parameters, average = state

@@ -17,8 +17,10 @@ from higher.optim import DifferentiableOptimizer
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.clipping import Clip, clip_by_global_norm, clip_scale
 from windtunnel.types import TensorRow
+from windtunnel.types.optimizers import Options
 
 OptimizerState = tuple[Tensor, ...]
 Tables = Mapping[str, Tensor]
@@ -37,7 +39,7 @@ class Applied:
     tables: Tables
     """Coefficients of that step, by name: ``Coefficients.at``."""
     layout: Layout
-    step: int
+    step: Step
 
     def total(self, name: str, flat: Tensor) -> Tensor:
         """Cotangent of a table that was spread over [members, P], summed over the parameters that share a value."""
@@ -51,12 +53,16 @@ class Rule(ABC):
         Each rule names its own; ``windtunnel.types.optimizers`` holds the facts about it that need no tensor.
     """
 
+    def with_options(self, options: Options) -> "Rule":  # noqa: ARG002
+        """The rule under a choice of the optimizer's options; a rule without options is always the same."""
+        return self
+
     @abstractmethod
     def init(self, parameters: Tensor) -> OptimizerState:
         """State before the first update, beginning with the parameters [members, P]; differentiable in them."""
 
     @abstractmethod
-    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> OptimizerState:
+    def update(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> OptimizerState:
         """State after update number ``step`` (from 0): clipped, moved, decayed. Pure and differentiable in every tensor.
 
         Args:
@@ -67,7 +73,7 @@ class Rule(ABC):
             step: number of the update.
         """
 
-    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: int) -> None:
+    def in_place(self, state: OptimizerState, gradient: Tensor, tables: Tables, layout: Layout, step: Step) -> None:
         """Moves the state in its own memory as ``update`` does, up to rounding; no graph; may overwrite the gradient."""
         for part, moved in zip(state, self.update(state, gradient, tables, layout, step), strict=True):
             part.copy_(moved)
@@ -91,7 +97,7 @@ class Rule(ABC):
     def for_higher(self) -> type[DifferentiableOptimizer] | None:
         """The rule as an optimizer of the package ``higher``, one tensor at a time; None: there is none.
 
-        Its parameter groups hold ``lr``, ``shrink``, ``l2``, and the rule's own settings by name, all of them tensors.
+        Its parameter groups hold ``role``, and as tensors ``lr``, ``shrink``, ``l2`` and the rule's own settings by name.
         It shares no code with ``update``, so that each can check the other.
         """
         return None
@@ -121,7 +127,10 @@ def by_autograd(
     with torch.enable_grad():
         after = rule.update(tuple(inputs[:-1]), inputs[-1], tables, update.layout, update.step)
         leaves = [*inputs, *(tables[name] for name in wanted)]
-        found = torch.autograd.grad(after, leaves, grad_outputs=adjoint, materialize_grads=True)
+        # A part of the state that does not depend on any of them has no graph.
+        moved = [(part, pulled) for part, pulled in zip(after, adjoint, strict=True) if part.requires_grad]
+        heads, cotangents = zip(*moved, strict=True)
+        found = torch.autograd.grad(heads, leaves, grad_outputs=cotangents, materialize_grads=True)
     count = len(inputs)
     return tuple(found[: count - 1]), found[count - 1], dict(zip(wanted, found[count:], strict=True))
 

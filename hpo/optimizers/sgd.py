@@ -8,6 +8,7 @@ from higher.optim import DifferentiableOptimizer
 from torch import Tensor
 
 from hpo.layout import Layout
+from hpo.noise import Step
 from hpo.optimizers.rule import (
     Applied,
     Cotangents,
@@ -49,7 +50,7 @@ class SGD(Rule):
         gradient: Tensor,
         tables: Tables,
         layout: Layout,
-        step: int,  # noqa: ARG002
+        step: Step,  # noqa: ARG002
     ) -> OptimizerState:
         """State after an update, (parameters, momentum buffer); differentiable in every tensor."""
         parameters, buffer = state
@@ -63,7 +64,7 @@ class SGD(Rule):
         gradient: Tensor,
         tables: Tables,
         layout: Layout,
-        step: int,  # noqa: ARG002
+        step: Step,  # noqa: ARG002
     ) -> None:
         """Moves parameters and buffer in their own memory as ``update`` does, up to rounding; overwrites the gradient."""
         parameters, buffer = state

@@ -39,7 +39,8 @@ def _role_row(
     translated: Mapping[str, str],
 ) -> RoleRow:
     proxy = [fact for fact in base if fact.role == role]
-    hidden = set() if "eps" in spec.optimizer.info.settings else {"eps"}
+    optimizer = spec.optimizer.info
+    hidden = set() if "eps" in optimizer.settings and role not in optimizer.matrices else {"eps"}
 
     def common(value: Callable[[TensorRow], float | None]) -> float | None:
         return _common([value(row) for row in rows])

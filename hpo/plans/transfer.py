@@ -107,6 +107,7 @@ def make_plan(
         momentum=global_value(spec, values, "momentum") if "momentum" in settings else None,
         beta1=global_value(spec, values, "beta1") if "beta1" in settings else None,
         beta2=global_value(spec, values, "beta2") if "beta2" in settings else None,
+        optimizer_options=spec.optimizer.options,
         clip_norm=global_value(spec, values, "clip_norm"),
         regularization=regularization(spec, values, plan_size),
         regulariser_schedule=knots,

@@ -84,7 +84,7 @@ def judge_early(
             with torch.no_grad():
                 found.append(problem.evaluate(parts[-1][0], problem.loss_tables(own), problem.data.validation)[0])
         spent, done = spent + len(alive) * (stop - done), stop
-        seen = torch.cat(found).double()
+        seen = torch.cat(found).to(points.device).double()
         rows, columns = (list(index) for index in zip(*alive, strict=True))
         if stop == steps:
             losses[rows, columns] = diverged_to_infinity(seen)

@@ -3,8 +3,10 @@
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+
+import torch
 
 from hpo.errors import InvalidData
 from hpo.tasks import images, synthetic, tables
@@ -45,6 +47,10 @@ class TaskData:
     def parts(self) -> Parts:
         """Training, validation and test part in memory, to look at: of a training part that is large, a sample."""
         return self.train.sample(), self.validation, self.test
+
+    def on(self, device: torch.device) -> "TaskData":
+        """The data set on a device, where every training run on it takes place."""
+        return replace(self, train=self.train.on(device), validation=self.validation.on(device), test=self.test.on(device))
 
     @property
     def features(self) -> int:

@@ -40,6 +40,10 @@ class TrainingPart(ABC):
         """Inputs [*rows, *shape] and labels [*rows], for text [*rows, context]."""
 
     @abstractmethod
+    def on(self, device: torch.device) -> Self:
+        """The part for training on a device: ``take`` gives examples there."""
+
+    @abstractmethod
     def cast(self, dtype: torch.dtype) -> Self:
         """The part with floats of that type; whole numbers stay what they are."""
 
@@ -91,6 +95,10 @@ class Split(TrainingPart):
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [*rows, *shape] and labels [*rows], for text [*rows, context]."""
         return self.inputs[rows], self.labels[rows]
+
+    def on(self, device: torch.device) -> Self:
+        """The part with its examples on a device."""
+        return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device), sources=self.sources.to(device))
 
     def cast(self, dtype: torch.dtype) -> Self:
         """The part with floats of that type; whole numbers stay what they are."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hpo.devices import moved
 from hpo.layout import Layout
 from hpo.mup.resolve import acts
+from hpo.noise import Step
 from hpo.schedules import multipliers
 from hpo.training.space import Space
 from windtunnel.types import HyperparameterName, JobSpec
@@ -54,9 +56,18 @@ class Coefficients:
         initial, loss, update = (of_members(group, members) for group in (self.initial, self.loss, self.update))
         return Coefficients(initial, loss, update, {name: table[:, members] for name, table in self.scheduled.items()})
 
-    def at(self, step: int) -> dict[str, Tensor]:
+    def at(self, step: Step) -> dict[str, Tensor]:
         """Tables of update ``step``: scheduled tables at that step, [members, n], and the constant ones of ``update``."""
-        return {**self.update, **{name: table[step] for name, table in self.scheduled.items()}}
+        return {**self.update, **{name: row_of(table, step) for name, table in self.scheduled.items()}}
+
+    def on(self, device: torch.device) -> "Coefficients":
+        """The coefficients on a device, differentiable from there."""
+        return Coefficients(*(moved(group, device) for group in (self.initial, self.loss, self.update, self.scheduled)))
+
+
+def row_of(table: Tensor, step: Step, dim: int = 0) -> Tensor:
+    """The part of a tensor over time at one step; of a step on a device it is taken there, and nobody waits for it."""
+    return table.select(dim, step) if isinstance(step, int) else table.index_select(dim, step.view(1)).squeeze(dim)
 
 
 def detached(tables: Tables) -> dict[str, Tensor]:

@@ -13,8 +13,8 @@ from windtunnel.types import LossEstimate
 
 SeedPath = tuple[int, ...]
 
-DIVERGED_LOSS = 1e3
-"""Loss above which a run counts as diverged, even if its loss is finite; nats."""
+DIVERGED_LOSS = InnerProblem.ceiling
+"""Loss of a job above which a run counts as diverged, even if its loss is finite; nats."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,18 @@ def judge(
             if with_test is not None:
                 tests.append(problem.evaluate(trained.parameters, trained.loss, with_test))
     shape = (len(points), len(seeds))
-    losses, accuracies = (torch.cat(column).double().view(shape) for column in zip(*parts, strict=True))
+    losses, accuracies = (torch.cat(column).to(points.device).double().view(shape) for column in zip(*parts, strict=True))
     if not tests:
         return Judged(diverged_to_infinity(losses), accuracies, None, None)
-    test_losses, test_accuracies = (torch.cat(column).double().view(shape) for column in zip(*tests, strict=True))
+    test_losses, test_accuracies = (
+        torch.cat(column).to(points.device).double().view(shape) for column in zip(*tests, strict=True)
+    )
     return Judged(diverged_to_infinity(losses), accuracies, diverged_to_infinity(test_losses), test_accuracies)
 
 
-def diverged_to_infinity(losses: Tensor) -> Tensor:
-    """Losses with diverged ones, not finite or above ``DIVERGED_LOSS``, replaced by infinity."""
-    return torch.where(losses.isfinite() & (losses <= DIVERGED_LOSS), losses, math.inf)
+def diverged_to_infinity(losses: Tensor, ceiling: float = DIVERGED_LOSS) -> Tensor:
+    """Losses with diverged ones, not finite or above ``ceiling``, replaced by infinity."""
+    return torch.where(losses.isfinite() & (losses <= ceiling), losses, math.inf)
 
 
 def mean_and_stderr(losses: Tensor) -> tuple[float, float, int]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 import torch
 from torch import Tensor
 
+from hpo.devices import at_once, moved
 from hpo.families.dials import NO_NOISE
 from hpo.families.facts.registry import facts
 from hpo.families.passes import Passes
@@ -15,12 +15,14 @@ from hpo.families.registry import build
 from hpo.layout import Layout
 from hpo.mup.resolve import acts
 from hpo.mup.rules import multiplier_of
+from hpo.noise import Step
 from hpo.optimizers.registry import rule
 from hpo.optimizers.rule import OptimizerState
-from hpo.seeding import Stream, generator_of, generator_of_step, number_of
+from hpo.seeding import Stream, generator_of, number_of
 from hpo.tasks import Split, TaskData
 from hpo.tasks.losses import accuracy, mean_loss, mixed, per_example
-from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, loss_tables, of_members
+from hpo.training.coefficients import Coefficients, Tables, coefficients, detached, loss_tables, of_members, row_of
+from hpo.training.noising import Noise
 from hpo.training.regularisers import moving_tables
 from hpo.training.space import Space
 from windtunnel.types import HyperparameterName, JobSpec
@@ -54,15 +56,18 @@ class Draw:
     """Rows of training examples, as their ``TrainingPart`` counts them, [members, T, batch]."""
     streams: tuple[int, ...]
     """Seed of each member's noise during training."""
+    keys: Tensor
+    """Seeds of ``streams`` as int64 on the device that trains, [members]."""
 
     def of(self, members: slice) -> "Draw":
         """The random numbers of some members."""
-        return Draw(self.noise[members], self.batches[members], self.streams[members])
+        return Draw(self.noise[members], self.batches[members], self.streams[members], self.keys[members])
 
     def select(self, rows: Sequence[int]) -> "Draw":
         """The random numbers of some members, in the order given; a member may occur more than once."""
         chosen = list(rows)
-        return Draw(self.noise[chosen], self.batches[chosen], tuple(self.streams[row] for row in chosen))
+        streams = tuple(self.streams[row] for row in chosen)
+        return Draw(self.noise[chosen], self.batches[chosen], streams, self.keys[chosen])
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,21 @@ class Batch:
         return {**loss, **self.regularisers} if self.regularisers else loss
 
 
-def constants(layout: Layout, dtype: torch.dtype) -> Tensor | None:
+def constants(layout: Layout, dtype: torch.dtype, device: torch.device) -> Tensor | None:
     """Initial values of the tensors that start at a constant (gains of norms), 0 elsewhere, [P]; None if no tensor does."""
     values = [fact.init_value or 0.0 for fact in layout.tensors]
     if not any(values):
         return None
     sizes = torch.tensor(layout.sizes)
-    return torch.tensor(values, dtype=dtype).repeat_interleave(sizes)
+    return torch.tensor(values, dtype=dtype).repeat_interleave(sizes).to(device)
+
+
+def with_buffers_on(model: Proxy, device: torch.device) -> Proxy:
+    """The model with its buffers on a device; its parameters stay where they are, since every call brings its own."""
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else buffer.to(device)
+    return model
 
 
 class InnerProblem:
@@ -102,11 +115,13 @@ class InnerProblem:
         layout: the proxy's tensors.
         init_std: standard deviation of each tensor's initial values at init scale 1.
         space: meaning of the coordinates.
-        data: the task.
+        data: the task; the device that holds it is the one that trains.
         dtype: float32 for work, float64 for oracles.
         most: members trained or differentiated as one computation, at most; None: the fastest number.
     """
 
+    ceiling = 1e3
+    """Loss above which a run counts as diverged, even if its loss is finite; nats."""
     by_hand = True
     """True if the training loss is the data loss plus the penalty; False if a subclass defines it anew."""
 
@@ -126,12 +141,14 @@ class InnerProblem:
         most: int | None = None,
     ) -> None:
         self.spec, self.layout, self.space, self.data, self.dtype = spec, layout, space, data, dtype
+        self.device = data.validation.labels.device
         self.init_std = tuple(init_std)
-        self.constants = constants(layout, dtype)
+        self.constants = constants(layout, dtype, self.device)
         self.steps, self.batch_size = spec.inner.steps, spec.inner.batch_size
-        self.rule = rule(spec.optimizer.name)
+        self.optimizer = spec.optimizer.info
+        self.rule = rule(spec.optimizer.name, spec.optimizer.options)
         with torch.device("meta"):
-            self.model = self.build_module().to(dtype)
+            self.model = with_buffers_on(self.build_module().to(dtype), self.device)
         self.task = spec.info
         family = facts(spec.model.family)
         fastest = family.members_together(spec.model, self.task, self.batch_size)
@@ -142,9 +159,9 @@ class InnerProblem:
         self.sources = self.examples.sources if spec.searches("mixture_weight") else None
         if self.sources is not None:
             self.shares = torch.bincount(self.sources, minlength=len(self.task.sources)).to(dtype) / len(self.sources)
-        self.regularisers = moving_tables(spec, layout, dtype)
+        self.regularisers = moved(moving_tables(spec, layout, dtype), self.device)
         noisy = [name for name in NOISY if spec.start_value(name) is not None]
-        self.noise_shapes = self.model.noise_shapes(self.batch_size, noisy) if noisy else {}
+        self.noise = Noise(self.model.noise_shapes(self.batch_size, noisy) if noisy else {}, dtype)
         self.penalised = [index for index, fact in enumerate(layout.tensors) if acts("l2", fact)]
         self.multipliers = [multiplier_of(fact) for fact in layout.tensors]
 
@@ -170,41 +187,53 @@ class InnerProblem:
                     part.view(fact.shape)[fact.padding] = 0
             noises.append(torch.cat(parts).to(self.dtype))
             batches.append(self.examples.order(self.steps, self.batch_size, generator))
-        return Draw(torch.stack(noises), torch.stack(batches), tuple(number_of((*seed, Stream.NOISE)) for seed in seeds))
+        streams = tuple(number_of((*seed, Stream.NOISE)) for seed in seeds)
+        drawn = (torch.stack(noises), torch.stack(batches), torch.tensor(streams, dtype=torch.int64))
+        noise, order, keys = (each.to(self.device, non_blocking=True) for each in drawn)
+        return Draw(noise, order, streams, keys)
 
     def coefficients(self, points: Tensor) -> Coefficients:
-        """Coefficients of a population at unconstrained points [members, k], in this problem's dtype."""
-        return coefficients(self.spec, self.space, self.layout, points.to(self.dtype))
+        """Coefficients of a population at unconstrained points [members, k], in this problem's dtype, on its device."""
+        return coefficients(self.spec, self.space, self.layout, points.to(self.dtype)).on(self.device)
 
     def loss_tables(self, points: Tensor) -> dict[str, Tensor]:
         """Tables of the training loss at points [members, k], without a graph."""
         with torch.no_grad():
-            return loss_tables(self.spec, self.space, self.layout, points.to(self.dtype))
+            return moved(loss_tables(self.spec, self.space, self.layout, points.to(self.dtype)), self.device)
 
     def initial(self, draw: Draw, table: Coefficients) -> OptimizerState:
         """State before the first update; differentiable in the init scale."""
         scaled = draw.noise * self.layout.expand(table.initial["init_scale"])
         return self.rule.init(scaled if self.constants is None else scaled + self.constants)
 
-    def batch(self, draw: Draw, step: int) -> Batch:
+    def batch(self, draw: Draw, step: Step) -> Batch:
         """Examples and noise of one step; they depend on the member and the step, not on the other members."""
-        index = draw.batches[:, step]
+        index = row_of(draw.batches, step, dim=1)
         sources = None if self.sources is None else self.sources[index]
         regularisers = self.regularisers_at(step, len(draw.streams))
-        return Batch(*self.examples.take(index), sources, self._noise(draw, step), regularisers)
+        return Batch(*self.examples.take(index), sources, self.noise.at(draw.keys, step), regularisers)
 
-    def regularisers_at(self, step: int, members: int) -> dict[str, Tensor]:
+    def at_step(self, step: int) -> Step:
+        """A step's number as this problem's device takes it: as a tensor there, if it computes while the host goes on."""
+        return step if at_once(self.device) else torch.full((), step, dtype=torch.int64, device=self.device)
+
+    def regularisers_at(self, step: Step, members: int) -> dict[str, Tensor]:
         """Tables of the regularisers that follow a schedule, before update ``step``; -1: after the last."""
-        return {name: table[step].expand(members, *table.shape[1:]) for name, table in self.regularisers.items()}
+        found = {name: row_of(table, step) for name, table in self.regularisers.items()}
+        return {name: row.expand(members, *row.shape) for name, row in found.items()}
 
-    def _noise(self, draw: Draw, step: int) -> dict[str, Tensor]:
-        if not self.noise_shapes:
-            return {}
-        sizes = [prod(shape) for shape in self.noise_shapes.values()]
-        rows = [torch.randn(sum(sizes), generator=generator_of_step(stream, step)) for stream in draw.streams]
-        parts = torch.split_with_sizes(torch.stack(rows).to(self.dtype), sizes, dim=1)
-        shapes = self.noise_shapes.items()
-        return {name: part.view(-1, *shape) for part, (name, shape) in zip(parts, shapes, strict=True)}
+    def spread_batch(self, draw: Draw, examples: int) -> Batch:
+        """Batch of evenly spaced training examples, at most that many, alike for all members but for their noise."""
+        members, count = len(draw.streams), min(examples, len(self.examples))
+        rows = self.examples.spread(count)
+        inputs, labels = self.examples.take(rows)
+        labels = labels.expand(members, *labels.shape)
+        sources = None if self.sources is None else self.sources[rows].expand(members, -1)
+        noisy = [name for name in NOISY if self.spec.start_value(name) is not None]
+        shapes = self.model.noise_shapes(count, noisy) if noisy else {}
+        # No update has this number: the noise is none that the weights were trained with.
+        noise = Noise(shapes, self.dtype).at(draw.keys, self.at_step(self.steps))
+        return Batch(inputs, labels, sources, noise, self.regularisers_at(-1, members))
 
     def outputs(
         self, tensors: Sequence[Tensor], loss: Tables, inputs: Tensor, noise: Mapping[str, Tensor] | None = None
@@ -275,6 +304,16 @@ class InnerProblem:
         labels = labels.expand(len(outputs), *labels.shape)
         return mean_loss(self.task, outputs, labels), accuracy(kind, outputs.detach(), labels)
 
+    def validation_loss(self, parameters: Tensor, loss: Tables, draw: Draw, step: int | None = None) -> Tensor:  # noqa: ARG002
+        """Loss [members] that judges the runs of ``draw``: of the validation split, or of its batch number ``step``."""
+        split = self.data.validation
+        return self.evaluate(parameters, loss, split if step is None else split.batch(step, self.batch_size))[0]
+
+    @property
+    def validation_batches(self) -> float:
+        """Size of the validation split, in training batches."""
+        return len(self.data.validation) / self.batch_size
+
     def gradient(self, parameters: Tensor, table: Coefficients, batch: Batch) -> Tensor:
         """Training gradient of each member, [members, P]."""
         return self.loss_gradient(parameters, table.loss, batch)
@@ -309,18 +348,18 @@ class InnerProblem:
         return self.layout.join(torch.autograd.grad(total, leaves))
 
     def apply_update(
-        self, state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], step: int
+        self, state: OptimizerState, gradient: Tensor, tables: Mapping[str, Tensor], step: Step
     ) -> OptimizerState:
         """State after clipping and one update with the tables of that step; differentiable in all arguments."""
         return self.rule.update(state, gradient, tables, self.layout, step)
 
     @torch.no_grad()
-    def step_(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> None:
+    def step_(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: Step) -> None:
         """Clip and update in place, without a graph; equals ``apply_update`` up to rounding. Overwrites the gradient."""
         self.rule.in_place(state, gradient, table.at(step), self.layout, step)
 
     @torch.no_grad()
-    def stepped(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: int) -> OptimizerState:
+    def stepped(self, state: OptimizerState, gradient: Tensor, table: Coefficients, step: Step) -> OptimizerState:
         """State after clipping and one update, without a graph; the given state and gradient stay unchanged."""
         after = tuple(part.clone() for part in state)
         self.step_(after, gradient.clone(), table, step)
@@ -341,7 +380,8 @@ class InnerProblem:
         running = tuple(part.clone() for part in state)
         # The leaves share their memory with the running parameters, so they move along.
         leaves = self.layout.leaves(running[0])
-        for step in range(start, stop):
+        for number in range(start, stop):
+            step = self.at_step(number)
             self.step_(running, self._gradient_at(leaves, table.loss, self.batch(draw, step)), table, step)
             on_step(len(running[0]))
         return running

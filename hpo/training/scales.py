@@ -85,7 +85,7 @@ def check_beginning(problem: InnerProblem, point: Tensor) -> None:
     table = problem.coefficients(point[None])
     draw = _draw(problem)
     parameters = problem.initial(draw, table)[0].detach()
-    gradient = problem.gradient(parameters, table, problem.batch(draw, 0))
+    gradient = problem.gradient(parameters, table, problem.batch(draw, problem.at_step(0)))
     for fact, part in zip(problem.layout.tensors, problem.layout.split(gradient), strict=True):
         if not part.isfinite().all():
             raise InvalidData(

@@ -121,7 +121,8 @@ class Space:
 
     def clamp(self, point: Tensor) -> Tensor:
         """The nearest point inside the bounds, [..., k]."""
-        return torch.minimum(torch.maximum(point, self.low), self.high)
+        low, high = (end.to(point.device, non_blocking=True) for end in (self.low, self.high))
+        return torch.minimum(torch.maximum(point, low), high)
 
     def values(self, point: Tensor) -> Tensor:
         """Hyperparameter values [..., k] of unconstrained coordinates [..., k]; differentiable."""

@@ -26,7 +26,7 @@ class Table:
 
 TABLES = {
     "optimizers": Table(
-        names=frozenset({"sgd", "adam", "adamw", "lion"}),
+        names=frozenset({"sgd", "adam", "adamw", "lion", "muon"}),
         speaks_of=re.compile(r"optimi[sz]er"),
         everyday=frozenset(),
         homes=("hpo/optimizers/", "windtunnel/types/optimizers", "windtunnel/torch/optimizers/"),

@@ -62,7 +62,8 @@ class Landscape:
     def draw(self, seeds) -> Draw:
         streams = tuple(number_of(seed) for seed in seeds)
         luck = torch.tensor([[stream % 1000 / 1000] for stream in streams], dtype=torch.float64)
-        return Draw(luck, torch.zeros(len(seeds), 1, 1, dtype=torch.long), streams)
+        keys = torch.zeros(len(seeds), dtype=torch.long)
+        return Draw(luck, torch.zeros(len(seeds), 1, 1, dtype=torch.long), streams, keys)
 
     def train(self, points, draw, on_step) -> TrainedMembers:
         on_step(len(points) * self.steps)

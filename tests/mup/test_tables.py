@@ -35,6 +35,7 @@ def shifted(entry: Entry, theta: Power) -> Entry:
         multiplier=entry.multiplier * theta,
         sgd=entry.sgd / theta / theta,
         adam=entry.adam / theta,
+        orthogonal=None if entry.orthogonal is None else entry.orthogonal / theta,
         gradient=entry.gradient * theta,
     )
 
@@ -58,6 +59,14 @@ def test_the_unit_scaled_table_is_mup_with_hidden_scales_as_multipliers_but_for_
             expected = Entry(**{**vars(expected), "adam": entry.adam})
         # Hidden under SGD: m_out / m_in, times m_in by the shift.
         assert entry == expected, role
+
+
+def test_a_muon_step_moves_a_hidden_matrix_as_far_as_an_adam_step_under_every_table_that_carries() -> None:
+    """Entries of order 1 sum to a singular value of sqrt(m_in m_out) where they are coherent; Muon's are of order 1."""
+    for name, table in TABLES.items():
+        hidden = table["hidden"]
+        expected = None if name == "standard" else hidden.adam * Power(fan_in=0.5, fan_out=0.5)
+        assert hidden.orthogonal == expected, name
 
 
 def test_no_shift_makes_ntk_of_mup() -> None:

@@ -50,7 +50,7 @@ def plan_under() -> PlanUnder:
         tensors = proxy_tensors(spec.model, TASKS[spec.task])
         values = {"learning_rate.input": 0.02, "learning_rate.hidden": 0.01, "learning_rate.output": 0.03}
         if "eps" in spec.optimizer.info.settings:
-            values["eps.hidden"] = 1e-3
+            values["eps.input"] = 1e-3
         rows = resolve(spec, values, tensors, tensors)
         own = {name: spec.optimizer.default(name) for name in BOUNDS if name in spec.optimizer.info.settings}
         return TransferPlan.model_construct(
@@ -87,10 +87,11 @@ def plan_under() -> PlanUnder:
 
 @pytest.fixture
 def problem_under() -> ProblemUnder:
-    """``problem_under(optimizer, decay, **spec fields)``: the inner problem of a small job in float64."""
+    """``problem_under(optimizer, decay, settings={}, **spec fields)``: the inner problem of a small job in float64."""
 
     def problem_under(optimizer: str, decay: str, **fields: Any) -> InnerProblem:
         given = {"name": optimizer, "decay": decay, "weight_decay": 0.1, "learning_rate": 0.02, "clip_norm": 0.5}
+        given |= fields.pop("settings", {})
         job = {
             "task": "breast-cancer",
             "model": {"width": 4, "depth": 2},

@@ -35,11 +35,14 @@ from service.problems.problems import field_errors
 from windtunnel.tasks import TASKS
 from windtunnel.types import JobSpec, OptimizerSpec, TensorFacts, TransferPlan
 from windtunnel.types.hyperparameters import DEFAULT_RANGES, HARD_RANGES
-from windtunnel.types.optimizers import BOUNDS, OPTIMIZERS, DecayKind, OptimizerInfo
+from windtunnel.types.optimizers import BOUNDS, OPTIMIZERS, DecayKind, OptimizerInfo, OptionName, OptionValue
 from windtunnel.types.tensors import ROLES
 
 NAMES = list(OPTIMIZERS)
 CASES = [(name, decay) for name, info in OPTIMIZERS.items() for decay in info.decays]
+OPTIONS: dict[OptionName, OptionValue] = {
+    name: value for info in OPTIMIZERS.values() for name, value in info.options.items()
+}
 STEPS = 20
 FACTS = [
     TensorFacts(name="first.weight", shape=[3, 5], role="input"),
@@ -75,7 +78,7 @@ def tables_of(plan: TransferPlan) -> dict[str, Tensor]:
     for name, value in plan.optimizer_settings.items():
         found[name] = row([value])
     if "eps" in plan.optimizer_info.settings:
-        found["eps"] = row([each.eps for each in plan.tensors])
+        found["eps"] = row([each.eps or 0.0 for each in plan.tensors])
     return found
 
 
@@ -138,7 +141,7 @@ def test_the_rules_are_those_of_the_table_and_no_name_is_taken_for_another() -> 
     answering = [name for name in modules if hasattr(importlib.import_module(f"hpo.optimizers.{name}"), "RULE")]
     assert {name.replace("_", "-") for name in answering} == set(OPTIMIZERS)
     assert all(isinstance(rule(name), Rule) for name in OPTIMIZERS)
-    for stranger in ("muon", "rule", "clipping"):
+    for stranger in ("shampoo", "rule", "clipping"):
         with pytest.raises(Refused, match=stranger):
             rule(stranger)
 
@@ -246,6 +249,10 @@ def test_a_request_takes_its_settings_and_no_others(name: str) -> None:
     spec = OptimizerSpec.model_validate({"name": name, **given})
     assert {setting: spec.default(setting) for setting in info.settings} == given
     assert spec.decay_kind == info.decay
+    assert spec.options == {**info.options}
+    for foreign in set(get_args(OptionName)) - set(info.options):
+        with pytest.raises(ValueError, match=f"{foreign} is no option of optimizer '{name}'"):
+            OptimizerSpec.model_validate({"name": name, foreign: OPTIONS[foreign]})
     for foreign in set(BOUNDS) - set(info.settings):
         with pytest.raises(ValueError, match=f"{foreign} is no setting of optimizer '{name}'"):
             OptimizerSpec.model_validate({"name": name, foreign: 0.5})

@@ -33,7 +33,7 @@ def test_a_task_alone_is_a_whole_job(task: str) -> None:
         ({"search": [{"name": "beta1", "scope": "role"}]}, "/scope", "beta1 is global"),
         ({"search": [{"name": "learning_rate", "low": 0.1, "high": 0.01}]}, "/low", "low 0.1 and high 0.01"),
         ({"search": [{"name": "learning_rate", "high": 1000}]}, "/high", "leaves what is allowed: 1e-09 to 100"),
-        ({"search": [{"name": "momentum"}]}, "/search/0/name", "a hyperparameter of sgd, not of adamw"),
+        ({"search": [{"name": "momentum"}]}, "/search/0/name", "a hyperparameter of sgd and muon, not of adamw"),
         ({"search": [{"name": "eps"}, {"name": "eps"}]}, "/search/1/name", "searched twice"),
         (
             {"search": [{"name": "floor"}], "schedule": {"name": "constant"}},

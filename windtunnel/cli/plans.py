@@ -148,7 +148,7 @@ def _parts(made: Plan) -> list[RenderableType]:
             f"{made.parameters:,} parameters",
         ),
         ("training", f"{made.steps:,} steps of batch {made.batch_size}, {made.optimizer}, {made.schedule.name} schedule"),
-        ("optimizer", ", ".join(f"{name} {output.number(value)}" for name, value in _optimizer(made))),
+        ("optimizer", ", ".join(_optimizer(made))),
         ("coordinate check", "none" if check is None else f"{check.verdict}, widths {', '.join(map(str, check.widths))}"),
         *([("ladder", made.ladder.learning_rate.sentence)] if made.ladder else []),
         *([("critical batch", made.noise_scale.sentence)] if made.noise_scale else []),
@@ -179,9 +179,10 @@ def _ratios(made: Plan) -> str:
     return f"{width}; m_L = {made.depth_ratio:g}, likewise of the depths (CompleteP with alpha {made.depth_exponent:g})"
 
 
-def _optimizer(made: Plan) -> list[tuple[str, float]]:
+def _optimizer(made: Plan) -> list[str]:
     values = (("momentum", made.momentum), ("beta1", made.beta1), ("beta2", made.beta2), ("clip norm", made.clip_norm))
-    return [(name, value) for name, value in values if value is not None]
+    numbers = [f"{name} {output.number(value)}" for name, value in values if value is not None]
+    return [*numbers, *(f"{name} {value}" for name, value in made.optimizer_options.items())]
 
 
 def _row(row: RoleRow) -> tuple[str, ...]:

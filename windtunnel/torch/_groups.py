@@ -18,6 +18,7 @@ def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[Par
     Tensors that are not among the parameters are left out.
     """
     moving = followed(plan)
+    matrices = {row.name for row in plan.trained if row.role in plan.optimizer_info.matrices}
     alike: dict[tuple[float, float, float, float | None, str | None], list[str]] = {}
     for row in plan.trained:
         if row.name not in parameters:
@@ -35,10 +36,10 @@ def groups(parameters: Mapping[str, Tensor], plan: TransferPlan) -> Iterator[Par
         }
         if moving:
             group |= {UPDATE: 0, "l2_label": label}
-        yield group | _settings(plan, decay, eps)
+        yield group | _settings(plan, decay, eps, matrix=names[0] in matrices)
 
 
-def _settings(plan: TransferPlan, decay: float, eps: float | None) -> ParameterGroup:
+def _settings(plan: TransferPlan, decay: float, eps: float | None, *, matrix: bool) -> ParameterGroup:
     """Keys of a parameter group for the optimizer's own settings and its decay.
 
     If torch's class lacks the plan's kind of decay, the group has it as ``shrinkage``: the weights are shrunk before each
@@ -48,6 +49,8 @@ def _settings(plan: TransferPlan, decay: float, eps: float | None) -> ParameterG
     shrinks = plan.decay in form.lacks
     values: dict[str, Any] = {
         **plan.optimizer_settings,
+        **plan.options_in_force,
+        "matrix": matrix,
         "eps": eps,
         "weight_decay": 0.0 if shrinks else decay,
         "decoupled": plan.decay != "l2",

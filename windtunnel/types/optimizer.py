@@ -1,6 +1,6 @@
 """OptimizerSpec: the inner optimizer, its decay, and the values of hyperparameters that are not searched."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -12,11 +12,15 @@ from windtunnel.types.optimizers import (
     OPTIMIZERS,
     DecayKind,
     OptimizerInfo,
+    OptionName,
+    OptionValue,
     SettingName,
     decay_words,
+    option_words,
     setting_words,
 )
 
+_OPTIONS: tuple[OptionName, ...] = get_args(OptionName)
 OptimizerName = Annotated[str, OneOf(OPTIMIZERS)]
 """A name of the table of optimizers."""
 
@@ -50,6 +54,16 @@ class OptimizerSpec(Request):
     beta1: float | None = _setting("beta1")
     beta2: float | None = _setting("beta2")
     eps: float | None = _setting("eps")
+    nesterov: bool | None = Field(None, description=f"Look ahead along the momentum. {option_words('nesterov')}")
+    ns_steps: int | None = Field(
+        None, ge=1, le=20, description=f"Newton-Schulz iterations of a step. {option_words('ns_steps')}"
+    )
+    adjust_lr_fn: Literal["match_rms_adamw", "original", "spectral"] | None = Field(
+        None,
+        description="Factor on the rate of a matrix [A, B]. match_rms_adamw: 0.2 sqrt(max(A, B)), so that one rate serves "
+        "the AdamW part, too. original: sqrt(max(1, A / B)), torch's default. spectral: sqrt(A / B). "
+        f"{option_words('adjust_lr_fn')}",
+    )
     clip_norm: float | None = Field(1.0, gt=0, description="Clip threshold on the global gradient norm; null: none.")
 
     @model_validator(mode="after")
@@ -70,12 +84,25 @@ class OptimizerSpec(Request):
                 f"{foreign[0]} is no setting of optimizer {self.name!r}; allowed: {', '.join(info.settings) or 'none'}",
                 getattr(self, foreign[0]),
             )
+        odd = [name for name in _OPTIONS if name not in info.options and getattr(self, name) is not None]
+        if odd:
+            raise misfit(
+                f"/{odd[0]}",
+                f"{odd[0]} is no option of optimizer {self.name!r}; allowed: {', '.join(info.options) or 'none'}",
+                getattr(self, odd[0]),
+            )
         return self
 
     @property
+    def options(self) -> dict[OptionName, OptionValue]:
+        """Options in force: as requested, or the optimizer's defaults; {} for an optimizer without options."""
+        given = {name: getattr(self, name) for name in OPTIMIZERS[self.name].options}
+        return {name: OPTIMIZERS[self.name].options[name] if value is None else value for name, value in given.items()}
+
+    @property
     def info(self) -> OptimizerInfo:
-        """Record of the optimizer."""
-        return OPTIMIZERS[self.name]
+        """Record of the optimizer, under the options in force."""
+        return OPTIMIZERS[self.name].chosen(self.options)
 
     @property
     def decay_kind(self) -> DecayKind:

@@ -10,12 +10,12 @@ from windtunnel.types.families import TaskKind
 from windtunnel.types.ladders import LadderCertificate, PredictedPenalty
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import OptimizerName
-from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo
+from windtunnel.types.optimizers import OPTIMIZERS, DecayKind, OptimizerInfo, OptionName, OptionValue
 from windtunnel.types.responses import RegulariserKnots
 from windtunnel.types.results import CoordinateCheck, LossEstimate, Provenance, Role
 from windtunnel.types.schedules import ScheduleSpec
 from windtunnel.types.tasks import OfTask
-from windtunnel.types.tensors import FrozenTensor, is_none
+from windtunnel.types.tensors import FrozenTensor, is_none, left_out
 from windtunnel.types.transfer import DecayRule, DepthRule, Parametrization
 from windtunnel.types.translations import HorizonFit, NoiseScale
 
@@ -42,7 +42,7 @@ class TensorRow(Response):
     l2: float = 0.0
     """Coefficient lambda of lambda / 2 |w|^2 in the training loss, before clipping."""
     eps: float | None
-    """Epsilon of the update; None for an optimizer without eps."""
+    """Epsilon of the update; None for an optimizer without eps, and for a matrix under Muon."""
     multiplier: float
     """Forward multiplier: the forward pass uses multiplier * tensor."""
     padding: int | None = Field(None, exclude_if=is_none)
@@ -187,6 +187,8 @@ class TransferPlan(OfTask, Response):
     momentum: float | None
     beta1: float | None
     beta2: float | None
+    optimizer_options: dict[OptionName, OptionValue] = Field(default_factory=dict, exclude_if=left_out)
+    """Options of the optimizer that are no numbers to tune, such as ``ns_steps``; empty for one without options."""
     clip_norm: float | None
     regularization: PlanRegularization = PlanRegularization()
     regulariser_schedule: RegulariserKnots | None = None
@@ -236,14 +238,20 @@ class TransferPlan(OfTask, Response):
 
     @property
     def optimizer_info(self) -> OptimizerInfo:
-        """Record of the optimizer."""
-        return OPTIMIZERS[self.optimizer]
+        """Record of the optimizer, under the plan's options."""
+        return OPTIMIZERS[self.optimizer].chosen(self.optimizer_options)
 
     @property
     def optimizer_settings(self) -> dict[str, float]:
         """Setting of the optimizer -> its value, without eps, which each tensor has."""
         own = [name for name in self.optimizer_info.settings if name in type(self).model_fields]
         return {name: getattr(self, name) or 0.0 for name in own}
+
+    @property
+    def options_in_force(self) -> dict[str, OptionValue]:
+        """Option of the optimizer -> its value, with the default of an option that the plan leaves out."""
+        own = (self.optimizer_info.options, self.optimizer_options)
+        return {name: value for each in own for name, value in each.items()}
 
     @property
     def tokens_per_step(self) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from windtunnel.types.base import Request, misfit
 from windtunnel.types.checks.best_response import check_best_response, check_that_estimator_can, check_that_estimators_take
 from windtunnel.types.checks.initial import check_initial
+from windtunnel.types.checks.matrices import check_that_matrices_are_stored_as_such
 from windtunnel.types.checks.pathwise import check_that_updates_have_derivatives
 from windtunnel.types.checks.regularisers import check_regularisers
 from windtunnel.types.checks.transfer import (
@@ -234,6 +235,8 @@ class JobSpec(OfTask, Request):
         self._check_that_warmup_ends(task)
         check_rules(self.transfer, self.model.family, self.optimizer, self.parametrization)
         check_that_updates_have_derivatives(self.method, self.optimizer.info)
+        if task.module is not None:
+            check_that_matrices_are_stored_as_such(task.module, self.optimizer.info)
         if self.outer.early_stopping and self.method.info.is_best_response:
             raise misfit(
                 "/outer/early_stopping",
@@ -327,7 +330,7 @@ class JobSpec(OfTask, Request):
     def _check_search_item(self, index: int, item: SearchItem, task: TaskInfo) -> None:
         rule, name, path = self.optimizer, item.name, f"/search/{index}/name"
         owners = having(name)
-        if owners and rule.info not in owners:
+        if owners and name not in rule.info.settings:
             averages = rule.info.averages
             instead = f"; it has {listed(averages, 'and')}" if averages and name in owners[0].averages else ""
             raise misfit(

@@ -38,7 +38,7 @@ def tangent_kernel(
         return outputs.flatten(0, -2)[-1] @ projection
 
     gradients = vmap(grad(along), in_dims=(None, 0))(list(parameters), inputs)
-    found = torch.zeros(len(inputs), len(inputs), dtype=torch.float64)
+    found = torch.zeros(len(inputs), len(inputs), dtype=torch.float64, device=inputs.device)
     for rate, gradient in zip(rates, gradients, strict=True):
         rows = gradient.reshape(len(gradient), -1)
         found += rate * (rows @ rows.T).double()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from hpo.devices import moved
 from hpo.evidence.apply import effective, initialise
 from hpo.evidence.coordinates.kernel import linearisation_error, relative_change, tangent_kernel
 from hpo.evidence.coordinates.spectral import relative_spectral_norm
@@ -26,7 +27,7 @@ from hpo.optimizers.rule import OptimizerState, Tables
 from hpo.seeding import Purpose, Stream, generator_of
 from hpo.tasks import TaskData
 from hpo.tasks.losses import mean_loss
-from hpo.training.problem import OnStep
+from hpo.training.problem import OnStep, with_buffers_on
 from windtunnel.types import JobSpec, TensorRow
 
 PerSeed = list[float]
@@ -132,6 +133,11 @@ class Probe:
     first: int = 0
     """Number of the first seed."""
 
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the data, and trains."""
+        return self.data.validation.labels.device
+
     def trace(self, width: int, learning_rate: float) -> Trace:
         """Measurements of training at one width; the seeds and the rate at the proxy's width are the same at every width.
 
@@ -148,7 +154,7 @@ class Probe:
     def _together(self, at: _Width) -> Trace:
         inputs, labels = self._batch()
         task = self.spec.info
-        optimizer = rule(self.spec.optimizer.name)
+        optimizer = rule(self.spec.optimizer.name, self.spec.optimizer.options)
         start = self._initial(at.rows, at.layout)
         state = optimizer.init(start)
         tables = self._tables(at.rows)
@@ -156,7 +162,7 @@ class Probe:
         activation: dict[str, list[PerSeed]] = {}
         change: dict[str, list[PerSeed]] = {}
         losses: list[PerSeed] = []
-        largest = [torch.zeros(self.seeds) for _ in at.layout.names]
+        largest = [torch.zeros(self.seeds, device=self.device) for _ in at.layout.names]
         for step in range(self.steps + 1):
             leaves = [tensor.detach().requires_grad_() for tensor in at.layout.split(state[0])]
             # No step follows the last pass: it keeps nothing for a backward one.
@@ -192,7 +198,7 @@ class Probe:
         rows = resolve(self.spec, values, proxy_tensors(base, task), tensors)
         dials = self._dials()
         with torch.device("meta"):
-            model = _Activations(build(target, task), dials)
+            model = _Activations(with_buffers_on(build(target, task), self.device), dials)
         over = {fact.name: fact.over or [0, *range(2, len(fact.shape))] for fact in tensors if fact.over or fact.flipped}
         looked_up = frozenset(fact.name for fact in tensors if fact.is_table or fact.name in EMBEDDINGS)
         return _Width(model, rows, Layout(tensors), over, looked_up)
@@ -202,7 +208,7 @@ class Probe:
     ) -> tuple[PerSeed, PerSeed]:
         """(change of the tangent kernel, linearisation error), seed by seed, because they hold gradients of examples."""
         first, last = at.layout.split(start), at.layout.split(state[0])
-        optimizer = rule(self.spec.optimizer.name)
+        optimizer = rule(self.spec.optimizer.name, self.spec.optimizer.options)
         changes: PerSeed = []
         errors: PerSeed = []
         for seed in range(min(self.seeds, KERNEL_SEEDS - self.first)):
@@ -212,7 +218,7 @@ class Probe:
                 errors.append(float("inf"))
                 continue
             path = (self.spec.seed, Purpose.COORDINATES, self.first + seed, Stream.MEASUREMENT)
-            projection = torch.randn(self.spec.info.classes, generator=generator_of(path))
+            projection = torch.randn(self.spec.info.classes, generator=generator_of(path)).to(self.device)
             rates = optimizer.gradient_rates(at.rows, state, tables, at.layout, seed, self.steps)
             kernels = [tangent_kernel(at.logits, end, examples, projection, rates) for end in ends]
             changes.append(relative_change(*kernels))
@@ -230,23 +236,24 @@ class Probe:
     def _dials(self) -> Dials:
         """Dials of the check: only the multiplier of attention, the same at every width; regularisers are left out."""
         value = attention_multiplier(self.spec, self.hyperparameters)
-        return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value)}
+        return NO_DIALS if value is None else {"attention_multiplier": torch.tensor(value).to(self.device)}
 
     def _initial(self, rows: Sequence[TensorRow], layout: Layout) -> Tensor:
         """Initial parameters, [seeds, P]."""
         seeds = range(self.first, self.first + self.seeds)
         draws = [initialise(rows, generator_of((self.spec.seed, Purpose.COORDINATES, seed))) for seed in seeds]
-        return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names])
+        return layout.join([torch.stack([draw[name] for draw in draws]) for name in layout.names]).to(self.device)
 
     def _tables(self, rows: Sequence[TensorRow]) -> Tables:
         """Coefficients of every update: rates, and the optimizer's own settings."""
         tables = {"learning_rate": torch.tensor([[row.learning_rate for row in rows]])}
         for name in self.spec.optimizer.info.settings:
-            own = [value for value in (getattr(row, name, None) for row in rows) if value is not None]
+            own = [getattr(row, name, None) for row in rows]
             value = global_value(self.spec, self.hyperparameters, name)
-            assert own or value is not None
-            tables[name] = torch.tensor([own or [value]])
-        return tables
+            by_row = any(each is not None for each in own)
+            assert by_row or value is not None
+            tables[name] = torch.tensor([[each or 0.0 for each in own] if by_row else [value]])
+        return moved(tables, self.device)
 
 
 def _norms(at: _Width, start: Tensor, end: Tensor) -> tuple[dict[str, PerSeed], dict[str, PerSeed]]:

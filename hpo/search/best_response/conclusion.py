@@ -43,7 +43,7 @@ def conclude(
         trained = replay(problem, knots.expand(len(draw.streams), -1, -1), draw, on_step)
         with torch.no_grad():
             for split, losses in ((problem.data.validation, validation), (problem.data.test, test)):
-                losses.append(problem.evaluate(trained.parameters, trained.loss, split)[0].double())
+                losses.append(problem.evaluate(trained.parameters, trained.loss, split)[0].to(knots.device).double())
     assert held.test is not None
     comparison = compared(
         (diverged_to_infinity(torch.cat(validation)), diverged_to_infinity(torch.cat(test))),

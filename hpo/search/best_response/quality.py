@@ -79,7 +79,7 @@ def replayed_losses(answer: Answer, knots: Tensor, members: list[int], on_step: 
     problem = answer.run.problem
     trained = replay(problem, knots, answer.run.draw.select(members), on_step)
     with torch.no_grad():
-        return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0].double()
+        return problem.evaluate(trained.parameters, trained.loss, problem.data.validation)[0].to(knots.device).double()
 
 
 def _in_chunks(losses: Callable[[list[int], list[int]], Tensor], points: int, members: int, population: int) -> Tensor:

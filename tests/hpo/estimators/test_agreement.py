@@ -95,7 +95,8 @@ def central_differences(problem: InnerProblem, points: torch.Tensor, draw) -> to
 @pytest.mark.parametrize("name", CASES)
 def test_reverse_forward_higher_and_differences_agree(build_proxy, name: str) -> None:
     problem = build_proxy(**CASES[name])
-    draw = problem.draw([(0, 0), (0, 1)])
+    # Seeds in whose runs no step's gradient norm crosses the clip threshold within the width of the differences.
+    draw = problem.draw([(0, 2), (0, 3)])
     points = problem.space.start().expand(2, -1)
     reverse = Reverse("sqrt", "exact").estimate(problem, points, draw)
     for estimator in (Forward(), Unrolled()):

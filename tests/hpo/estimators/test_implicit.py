@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.estimators.implicit import Implicit, system_batch
+from hpo.estimators.implicit import Implicit
 from hpo.estimators.reverse import Reverse
 from hpo.estimators.solvers import conjugate_gradient, neumann, nystrom
 
@@ -101,7 +101,7 @@ def test_the_system_covers_the_training_set_evenly_with_noise_of_its_own(build_p
         search=[{"name": "dropout"}, {"name": "mixture_weight"}],
     )
     draw, inputs = problem.draw([(0, 0), (0, 1)]), problem.examples.sample().inputs
-    whole, part = system_batch(problem, draw, 10_000), system_batch(problem, draw, 100)
+    whole, part = problem.spread_batch(draw, 10_000), problem.spread_batch(draw, 100)
     assert torch.equal(whole.inputs, inputs)
     assert part.labels.shape == (2, 100) and part.sources is not None and part.sources.shape == (2, 100)
     places = [int((inputs == row).all(dim=1).nonzero()[0]) for row in part.inputs]
@@ -111,7 +111,7 @@ def test_the_system_covers_the_training_set_evenly_with_noise_of_its_own(build_p
         assert noise.shape[:2] == (2, 100)
         assert not torch.equal(noise[0], noise[1])
         assert not torch.equal(noise[:, :8], problem.batch(draw, 0).noise[name])
-    again = system_batch(problem, draw.select([1]), 100)
+    again = problem.spread_batch(draw.select([1]), 100)
     assert all(torch.equal(again.noise[name][0], part.noise[name][1]) for name in part.noise)
 
 

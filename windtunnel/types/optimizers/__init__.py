@@ -6,6 +6,9 @@ from windtunnel.types.optimizers.info import (
     Bounds,
     DecayKind,
     OptimizerInfo,
+    OptionName,
+    Options,
+    OptionValue,
     SettingName,
     TorchForm,
     entry_sized,
@@ -17,6 +20,7 @@ from windtunnel.types.optimizers.table import (
     having,
     names,
     optimizer_info,
+    option_words,
     setting_words,
 )
 
@@ -27,6 +31,9 @@ __all__ = [
     "Bounds",
     "DecayKind",
     "OptimizerInfo",
+    "OptionName",
+    "OptionValue",
+    "Options",
     "SettingName",
     "TorchForm",
     "decay_words",
@@ -35,5 +42,6 @@ __all__ = [
     "having",
     "names",
     "optimizer_info",
+    "option_words",
     "setting_words",
 ]

@@ -1,8 +1,8 @@
 """OptimizerInfo: the record of an optimizer, with every fact about it that needs no tensor."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, Self
 
 from windtunnel.types.hyperparameters import BIJECTIONS
 from windtunnel.types.powers import Power
@@ -12,6 +12,10 @@ DecayKind = Literal["decoupled", "l2", "independent"]
 """Kind of weight decay. decoupled: w -= lr*wd*w. l2: wd*w is added to the gradient. independent: w -= wd*w."""
 SettingName = Literal["momentum", "beta1", "beta2", "eps"]
 """Settings that belong to some optimizers and not to others."""
+OptionName = Literal["nesterov", "ns_steps", "adjust_lr_fn"]
+"""Choices that belong to some optimizers and not to others; they are no numbers to tune, so none is searched."""
+OptionValue = bool | int | str
+Options = Mapping[OptionName, OptionValue]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class RateLaws(Protocol):
     @property
     def adam(self) -> Power:
         """Learning rate of an update whose entries are of order 1, whatever the size of the gradient."""
+        ...
+
+    @property
+    def orthogonal(self) -> Power | None:
+        """Learning rate of an update whose singular values are of order 1; None: it is Adam's."""
         ...
 
     @property
@@ -89,7 +98,7 @@ class BatchRule:
         return {1.0: "B'/B", 0.5: "sqrt(B'/B)"}.get(self.power, f"(B'/B)^{self.power:g}")
 
 
-GroupValue = SettingName | tuple[SettingName, ...] | Literal["weight_decay", "decoupled"]
+GroupValue = SettingName | tuple[SettingName, ...] | OptionName | Literal["weight_decay", "decoupled", "matrix"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,8 @@ class TorchForm:
     """Import path of its class: of torch, or of ``windtunnel.torch.optimizers`` where torch has none; that file needs
     torch alone, and exported files embed its text."""
     group: Mapping[str, GroupValue]
-    """Key of a parameter group -> its value: settings, the weight decay, or whether the decay is decoupled."""
+    """Key of a parameter group -> its value: settings, options, the weight decay, whether the decay is decoupled, or
+    whether its tensors move as matrices."""
     lacks: frozenset[DecayKind] = frozenset()
     """Kinds of decay that the class lacks; for these the weights are shrunk before each of its steps."""
 
@@ -151,8 +161,18 @@ class OptimizerInfo:
     optax: str
     """Source text of the optax transformation without decay and learning rate, a template over the settings' values.
 
-    ``eps`` stays a name in it, because it may differ between tensors.
+    ``eps`` stays a name in it, because it may differ between tensors; it is None where a tensor moves as a matrix.
     """
+    optax_helpers: str = ""
+    """Source text of functions that ``optax`` calls."""
+    options: Options = field(default_factory=dict)
+    """Option -> its default."""
+    matrices: frozenset[Role] = frozenset()
+    """Roles of the tensors that move as matrices [first dimension, all others], by another rule than the rest."""
+    matrix_state: int = 0
+    """Copies of such a tensor in the state of the torch class, the tensor itself included."""
+    with_options: Callable[[Options], Mapping[str, object]] | None = None
+    """(options) -> fields of this record that depend on them; None: no field does."""
     no_decay: tuple[str, str] = ("is not what it does", "leave decay out")
     """(reason why it takes no other kind of decay, what to do instead), in words."""
     why_no_l2: str = ""
@@ -165,6 +185,17 @@ class OptimizerInfo:
     """Setting -> the field of Hugging Face's TrainingArguments that holds it."""
     pathwise: str = ""
     """Reason why the derivative through its updates is not the derivative of the run; empty where it is."""
+
+    def chosen(self, options: Options) -> Self:
+        """The record under a choice of options; those that are left out have their defaults."""
+        if self.with_options is None:
+            return self
+        changes: dict[str, Any] = dict(self.with_options({**self.options, **options}))
+        return replace(self, **changes)
+
+    def copies(self, role: str) -> int:
+        """Copies of a tensor of that role in the state of the torch class, the tensor itself included."""
+        return self.matrix_state if role in self.matrices else self.state
 
     @property
     def decay(self) -> DecayKind:

@@ -1,12 +1,15 @@
 """The table of optimizers, one record each. ``hpo.optimizers`` has the update rule of each name."""
 
+import json
 from collections.abc import Iterable
 
 from windtunnel.types.kinds import listed
+from windtunnel.types.optimizers import muon
 from windtunnel.types.optimizers.info import (
     BatchRule,
     GroupValue,
     OptimizerInfo,
+    OptionName,
     SettingName,
     TorchForm,
     entry_sized,
@@ -115,6 +118,46 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             why_no_completep="it is derived for the updates of Adam and AdamW",
             pathwise="its update is a sign, which has no slope: a derivative does not see what a value did to later signs",
         ),
+        OptimizerInfo(
+            name="muon",
+            title="Muon",
+            label="Muon",
+            formula="hidden matrices: b = momentum b + (1 - momentum) g; w -= lr adjust(shape) NewtonSchulz(b), with "
+            "nesterov of (1 - momentum) g + momentum b; all else: AdamW",
+            source="Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982",
+            settings={"momentum": 0.95, **_ADAM},
+            options=muon.OPTIONS,
+            decays=("decoupled", "independent"),
+            no_decay=("is not what it does: it keeps the direction of a gradient and not its size", "leave decay out"),
+            state=3,
+            matrices=muon.MATRICES,
+            matrix_state=2,
+            normalises=True,
+            rate=muon.learning_rate(muon.ADJUSTMENTS["match_rms_adamw"]),
+            batch=BatchRule(
+                0.5, "its averages keep their length in steps; its matrices are taken to be as noisy as Adam's updates"
+            ),
+            coordinate_rate=0.01,
+            torch=TorchForm(
+                "windtunnel.torch.optimizers.muon.Muon",
+                {
+                    "matrix": "matrix",
+                    "momentum": "momentum",
+                    "nesterov": "nesterov",
+                    "ns_steps": "ns_steps",
+                    "adjust_lr_fn": "adjust_lr_fn",
+                    "betas": ("beta1", "beta2"),
+                    "eps": "eps",
+                    "weight_decay": "weight_decay",
+                },
+            ),
+            optax=f"{muon.OPTAX} if eps is None else {_ADAM_OPTAX}",
+            optax_helpers=muon.OPTAX_HELPERS,
+            with_options=muon.with_options,
+            why_no_l2="Muon keeps the direction of {term} plus the gradient, and the two fall with width and depth "
+            "differently",
+            huggingface={"beta1": "adam_beta1", "beta2": "adam_beta2"},
+        ),
     )
 }
 
@@ -151,6 +194,16 @@ def setting_words(setting: SettingName) -> str:
         return f"{only} only; {_number(*by_default)} by default."
     told = ", ".join(f"{_number(value)} for {listed(labels, 'and')}" for value, labels in by_default.items())
     return f"{only} only; by default {told}."
+
+
+def option_words(option: OptionName) -> str:
+    """Sentence on an option: the optimizers that have it, and its default: "Muon only; true by default."."""
+    owners = [info for info in OPTIMIZERS.values() if option in info.options]
+    told = {json.dumps(info.options[option]).strip('"'): info.label for info in owners}
+    only = listed((info.label for info in owners), "and")
+    if len(told) == 1:
+        return f"{only} only; {next(iter(told))} by default."
+    return f"{only} only; by default {', '.join(f'{value} for {label}' for value, label in told.items())}."
 
 
 def decay_words() -> str:
