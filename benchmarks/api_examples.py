@@ -94,7 +94,7 @@ def record(client: httpx.Client) -> dict[str, dict[str, Any]]:
     for (method, path), some in examples.REQUESTS.items():
         if f"{method} {path}" not in found and f"{method} {path}" not in LAST:
             made = keep(f"{method} {path}", list(some.values())[-1 if "fork" in path else 0])
-            if path.endswith("/plans"):
+            if path.startswith("/v1/jobs/") and path.endswith("/plans"):
                 ids["plan_id"] = made["id"]
     ids["worker_id"] = client.get("/v1/workers").json()["items"][0]["id"]
     waiting = client.post("/v1/jobs", json={"task": "digits", "name": "to be stopped"}).json()["id"]
@@ -126,7 +126,7 @@ def main() -> None:
         database = Database(settings.url)
         dispatcher = LocalDispatcher(database, WorkerSettings(data_dir=Path(folder), threads=1, poll=0.1))
         app = create_app(settings, database=database, dispatcher=dispatcher)
-        with background(app) as url, httpx.Client(base_url=url, timeout=60) as client:
+        with background(app) as url, httpx.Client(base_url=url, timeout=300) as client:
             found = record(client)
         database.dispose()
     FILE.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")

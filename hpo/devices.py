@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ class DeviceFacts:
     """Model of the device."""
     memory_bytes: int | None
     """Memory of a GPU, bytes; None for a CPU, which shares that of the machine."""
+    driver: str | None
+    """Version of the GPU's driver; None for a CPU."""
     build: str
     """Version of torch and what it was built for."""
 
@@ -75,12 +78,33 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def gpus() -> list[str]:
+    """Names of the GPUs that torch can use here."""
+    return [] if why_no_gpu() else [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
 def facts_of(device: torch.device) -> DeviceFacts:
     """Name, model, memory and torch build of a device that is here."""
     if device.type != "cuda":
-        return DeviceFacts(str(device), "CPU", None, torch_build())
+        return DeviceFacts(str(device), "CPU", None, None, torch_build())
     found = torch.cuda.get_device_properties(device)
-    return DeviceFacts(str(device), found.name, found.total_memory, torch_build())
+    return DeviceFacts(str(device), found.name, found.total_memory, _driver(), torch_build())
+
+
+def _driver() -> str:
+    """Version of the driver, from the kernel where it says it, else by the newest CUDA version that it can run."""
+    if (told := Path("/proc/driver/nvidia/version")).exists():
+        numbers = [word for word in told.read_text().split() if word[:1].isdigit() and "." in word]
+        if numbers:
+            return numbers[0]
+    version = int(torch._C._cuda_getDriverVersion())  # type: ignore[attr-defined]
+    return f"for CUDA {version // 1000}.{version % 1000 // 10}"
+
+
+def room(device: torch.device) -> int | None:
+    """Bytes of a GPU that populations may take, nine tenths of its memory; None for a CPU, which has no own limit."""
+    memory = facts_of(device).memory_bytes
+    return None if memory is None else memory * 9 // 10
 
 
 def at_once(device: torch.device) -> bool:

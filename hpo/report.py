@@ -6,6 +6,7 @@ from importlib.metadata import version
 import torch
 from torch import Tensor
 
+from hpo.devices import facts_of
 from hpo.errors import Diverged
 from hpo.saving import spec_sha256
 from hpo.schedules import multipliers
@@ -64,10 +65,15 @@ def schedule_curve(spec: JobSpec, space: Space, start: Tensor, best: Tensor) -> 
     return ScheduleCurve(times=times, start=curve[:, 0].tolist(), best=curve[:, 1].tolist())
 
 
-def provenance(spec: JobSpec, data_sha256: str, threads: int) -> Provenance:
-    """Seed, digests, versions and threads that reproduce the numbers."""
+def provenance(spec: JobSpec, data_sha256: str, threads: int, device: torch.device) -> Provenance:
+    """Seed, digests, versions, threads and device that reproduce the numbers."""
     versions = {name: version(name) for name in PACKAGES}
     versions["python"] = platform.python_version()
     return Provenance(
-        spec_sha256=spec_sha256(spec), data_sha256=data_sha256, versions=versions, threads=threads, seed=spec.seed
+        spec_sha256=spec_sha256(spec),
+        data_sha256=data_sha256,
+        versions=versions,
+        threads=threads,
+        seed=spec.seed,
+        device=facts_of(device).words,
     )

@@ -198,7 +198,7 @@ class Study:
             best_response=report,
             early_stopping=self._search.readings.early_stopping(self.spec.inner.steps) if stops else None,
             dropped_members=self._search.readings.dropped,
-            provenance=provenance(self.spec, self.data.sha256, self.threads),
+            provenance=provenance(self.spec, self.data.sha256, self.threads, self.device),
         )
         self.account.enter("done", self.outer_step - 1, 1)
         return result

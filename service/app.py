@@ -113,6 +113,7 @@ def create_app(
     app.state.janitor = Janitor(shared, settings)
     app.state.stopping = asyncio.Event()
     app.state.reading = Turns()  # uploaded files are read one after the other: each takes a lot of memory
+    app.state.checking = Turns()  # as are coordinate checks of given values: each takes a core
     app.state.uploads = Places(settings.max_uploads, "uploads")
     app.state.streams = Places(settings.max_streams, "event streams")
     app.state.problem_page = problem_page

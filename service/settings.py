@@ -78,6 +78,9 @@ class ServiceSettings(StoreSettings):
     max_streams: int = Field(50, ge=1, description="Jobs that one owner may follow live at the same time.")
     max_uploads: int = Field(4, ge=1, description="Uploads of one owner at the same time; others are refused with 429.")
     max_plans: int = Field(10_000, ge=0, description="Transfer plans of one owner, at most.")
+    check_seconds: float = Field(
+        300.0, gt=0, le=3600, description="Seconds that the coordinate check of given values may take, at most."
+    )
     max_fits: int = Field(1000, ge=0, description="Stored scaling-law fits of one owner, at most.")
     keep_jobs_days: float = Field(
         0,

@@ -55,7 +55,7 @@ def append(s: Session, lease: Lease, type: EventType, data: Mapping[str, Any]) -
 def save_plan(s: Session, lease: Lease, plan: TransferPlan) -> None:
     """Keep the plan that the job's process made from its result, and say so in the log."""
     fence(s, lease)
-    plans.insert_plan(s, plan)
+    plans.insert_plan(s, plan, owner=_columns(s, lease, [table.c.owner]).owner)
     events.append(s, lease.job_id, "plan_created", {"plan_id": plan.id})
 
 

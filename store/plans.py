@@ -1,9 +1,9 @@
 """Transfer plans: written once, read by id or by job."""
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Select, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from store import datasets
@@ -14,12 +14,12 @@ from windtunnel.types import TransferPlan
 
 
 def save(s: Session, plan: TransferPlan, *, owner: str, most: int | None = None) -> None:
-    """Keep a plan of the owner's job under its own id.
+    """Keep a plan of the owner under its own id.
 
     Args:
         s: a session that writes.
-        plan: made from a job of the owner, which is not deleted until the transaction ends.
-        owner: whose job it is.
+        plan: made from a job of the owner, which is not deleted until the transaction ends, or from given values.
+        owner: whose plan it is.
         most: plans that the owner may have; None for any number.
 
     Raises:
@@ -27,41 +27,39 @@ def save(s: Session, plan: TransferPlan, *, owner: str, most: int | None = None)
         TooManyPlans: the owner has ``most``.
     """
     this = select(jobs.c.id).where(jobs.c.id == plan.job_id, jobs.c.owner == owner)
-    if s.scalar(this.with_for_update(read=True, key_share=True)) is None:
+    if plan.job_id is not None and s.scalar(this.with_for_update(read=True, key_share=True)) is None:
         raise JobNotFound(plan.job_id)
     if most is not None:
         take_turns(s, "plans", whose=owner)
-        of_owner = select(func.count()).select_from(plans).join(jobs, jobs.c.id == plans.c.job_id)
-        if (s.scalar(of_owner.where(jobs.c.owner == owner)) or 0) >= most:
+        if (s.scalar(select(func.count()).select_from(plans).where(plans.c.owner == owner)) or 0) >= most:
             raise TooManyPlans(most)
-    insert_plan(s, plan)
+    insert_plan(s, plan, owner=owner)
 
 
 def remove(s: Session, plan_id: str, *, owner: str) -> None:
-    """Delete a plan that was made from a job of the owner.
+    """Delete a plan of the owner.
 
     Raises:
         PlanNotFound: the owner has no such plan.
     """
-    own_jobs = select(jobs.c.id).where(jobs.c.owner == owner)
-    gone = delete(plans).where(plans.c.id == plan_id, plans.c.job_id.in_(own_jobs))
+    gone = delete(plans).where(plans.c.id == plan_id, plans.c.owner == owner)
     if s.scalar(gone.returning(plans.c.id)) is None:
         raise PlanNotFound(plan_id)
 
 
-def insert_plan(s: Session, plan: TransferPlan) -> None:
+def insert_plan(s: Session, plan: TransferPlan, *, owner: str) -> None:
     """Write the row of a plan. The caller holds its job already, as its owner or under its lease: this asks for neither."""
-    s.execute(insert(plans).values(id=plan.id, job_id=plan.job_id, plan=plan.model_dump(mode="json"), created_at=now()))
+    row = {"id": plan.id, "job_id": plan.job_id, "owner": owner, "plan": plan.model_dump(mode="json")}
+    s.execute(insert(plans).values(**row, created_at=now()))
 
 
 def get(s: Session, plan_id: str, *, owner: str) -> TransferPlan:
-    """One plan that was made from a job of the owner.
+    """One plan of the owner.
 
     Raises:
         PlanNotFound: the owner has no such plan.
     """
-    of_owner = select(plans.c.plan).join(jobs, jobs.c.id == plans.c.job_id).where(jobs.c.owner == owner)
-    plan = s.scalar(of_owner.where(plans.c.id == plan_id))
+    plan = s.scalar(select(plans.c.plan).where(plans.c.id == plan_id, plans.c.owner == owner))
     if plan is None:
         raise PlanNotFound(plan_id)
     read = TransferPlan.model_validate(plan)
@@ -84,6 +82,8 @@ class PlanBrief(NamedTuple):
     """Size and date of a plan, which tell it from the other plans of its job."""
 
     id: str
+    job_id: str | None
+    task: str
     width: int
     depth: int
     steps: int
@@ -98,13 +98,36 @@ def briefs(s: Session, job_id: str, *, owner: str) -> list[PlanBrief]:
         JobNotFound: the owner has no such job.
     """
     _check_job(s, job_id, owner)
+    return _briefs(s, _brief_query().where(plans.c.job_id == job_id).order_by(plans.c.created_at, plans.c.id))
+
+
+def latest(s: Session, *, owner: str, limit: int, before: str | None = None) -> tuple[list[PlanBrief], str | None]:
+    """Page of up to ``limit`` plans of the owner, newest first, and the id before which the next page begins, if any."""
+    found = _brief_query().where(plans.c.owner == owner).order_by(plans.c.id.desc()).limit(limit + 1)
+    items = _briefs(s, found if before is None else found.where(plans.c.id < before))
+    return items[:limit], items[limit - 1].id if len(items) > limit else None
+
+
+def _brief_query() -> Select[Any]:
     plan = plans.c.plan
     sizes = [plan[name].as_integer().label(name) for name in ("width", "depth", "steps")]
-    query = select(plans.c.id, *sizes, plan["forced"].as_boolean().label("forced"), plans.c.created_at)
-    found = s.execute(query.where(plans.c.job_id == job_id).order_by(plans.c.created_at, plans.c.id))
+    task, forced = plan["task"].as_string().label("task"), plan["forced"].as_boolean().label("forced")
+    return select(plans.c.id, plans.c.job_id, task, *sizes, forced, plans.c.created_at)
+
+
+def _briefs(s: Session, query: Select[Any]) -> list[PlanBrief]:
     return [
-        PlanBrief(row.id, row.width, row.depth, row.steps, bool(row.forced), datetime.fromtimestamp(row.created_at, UTC))
-        for row in found
+        PlanBrief(
+            row.id,
+            row.job_id,
+            row.task,
+            row.width,
+            row.depth,
+            row.steps,
+            bool(row.forced),
+            datetime.fromtimestamp(row.created_at, UTC),
+        )
+        for row in s.execute(query)
     ]
 
 

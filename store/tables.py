@@ -139,9 +139,11 @@ plans = Table(
     "plans",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("job_id", ForeignKey("jobs.id"), index=True),  # null: of values that were given
+    Column("owner", String(200), nullable=False),
     _json("plan", nullable=False),
     Column("created_at", Double, nullable=False),
+    Index(None, "owner", "id"),
 )
 
 datasets = Table(

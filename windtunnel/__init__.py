@@ -105,6 +105,7 @@ __all__ = [
     "WaitTimeout",
     "WindtunnelError",
     "__version__",
+    "carry",
     "count",
     "hypergradient",
     "roles",
@@ -137,6 +138,7 @@ _WIRE = frozenset(
 _ELSEWHERE = {
     "Bilevel": "windtunnel.bilevel",
     "UserTask": "windtunnel.tasks.user",
+    "carry": "windtunnel.carrying",
     "count": "windtunnel.inspecting",
     "hypergradient": "windtunnel.bilevel",
     "roles": "windtunnel.inspecting",

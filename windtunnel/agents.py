@@ -186,7 +186,7 @@ class Tools:
     async def list_plans(self, job_id: JobId) -> list[dict[str, Any]]:
         """List the plans made from a job, oldest first."""
         job = await self._client.jobs.find(job_id)
-        return [plan.model_dump(mode="json", include=_PLAN_FIELDS) async for plan in self._client.plans.list(job.id)]
+        return [plan.model_dump(mode="json", include=_PLAN_FIELDS) async for plan in self._client.plans.of_job(job.id)]
 
     async def export_plan(self, plan_id: str, format: ExportFormat = WHOLE) -> str:  # noqa: A002 - the API's own name
         """Export a plan as text."""

@@ -1,7 +1,7 @@
 """Reads the data that are handed to ``windtunnel.tune``: tensors of the right kind, or a refusal that names the part."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.client._errors import InvalidRequest
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PARTS = ("training", "validation", "test")
 PIECES = ("inputs", "labels", "sources")
 SHAPE = "data must be (train, validation, test), each (inputs, labels) or (inputs, labels, sources)"
+INPUTS = ("input_ids", "pixel_values", "inputs")
+"""Names of the inputs in a batch that is a dictionary, as Hugging Face's are."""
 LARGE = 1e3
 """Size of an input above which there is a warning."""
 IGNORED: dict[TaskKind, str] = {
@@ -129,7 +131,66 @@ def warn_of_size(first: "Tensor") -> None:
         )
 
 
+def one_batch(data: Any) -> "tuple[Tensor, Tensor | None]":
+    """(inputs, labels) as tensors on the CPU; labels None where there are none. Labels that are the inputs are shifted.
+
+    Args:
+        data: (inputs, labels), a dictionary with ``input_ids`` or ``pixel_values`` and ``labels``, or inputs alone.
+
+    Raises:
+        InvalidRequest: something is no array of numbers, or there is not a label for each example.
+    """
+    pieces = _pieces(data)
+    if not isinstance(pieces, (tuple, list)) or len(pieces) != 2:
+        pieces = (pieces, None)
+    inputs = _tensor("inputs", pieces[0])
+    _finite("inputs", inputs)
+    if pieces[1] is None:
+        return inputs, None
+    labels = _tensor("labels", pieces[1])
+    _finite("labels", labels)
+    if not labels.dim() or len(labels) != len(inputs):
+        raise InvalidRequest(f"labels have shape {list(labels.shape)} for {len(inputs)} examples; give one for each")
+    return shifted(inputs, labels)
+
+
+def shifted(inputs: "Tensor", labels: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Inputs and the tokens that follow them; as given, unless the labels are the inputs.
+
+    Causal models of Hugging Face take their inputs as labels and shift them inside. Here a label is the token that follows.
+    """
+    import torch
+
+    alike = inputs.dim() == 2 and inputs.shape == labels.shape and not inputs.is_floating_point()
+    if not alike or not torch.equal(inputs.long(), labels.long()):
+        return inputs, labels
+    warnings.warn(
+        "the labels are the inputs themselves, as Hugging Face's causal models take them: they are shifted by one token, "
+        "so that each label is the token that follows",
+        stacklevel=5,
+    )
+    return inputs[:, :-1].contiguous(), labels[:, 1:].contiguous()
+
+
+def _pieces(part: Any) -> Any:
+    """(inputs, labels) of a batch that is a dictionary; anything else as it is."""
+    if not isinstance(part, Mapping):
+        return part
+    inputs = [name for name in INPUTS if name in part]
+    if len(inputs) != 1:
+        raise InvalidRequest(
+            f"a batch has {', '.join(map(repr, part)) or 'nothing'}; give one of {', '.join(INPUTS)}, and labels"
+        )
+    masks = part.get("attention_mask")
+    if masks is not None and not _tensor("attention_mask", masks).bool().all():
+        raise InvalidRequest(
+            "attention_mask hides tokens, and the module is called with inputs alone; give whole windows without padding"
+        )
+    return (part[inputs[0]], part["labels"]) if "labels" in part else part[inputs[0]]
+
+
 def _part(number: int, part: Any, kind: TaskKind, classes: int | None) -> "tuple[Tensor, ...]":
+    part = _pieces(part)
     if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
         given = f"has {len(part)} pieces" if isinstance(part, (tuple, list)) else f"is a {type(part).__name__}"
         raise InvalidRequest(f"{SHAPE}; data[{number}], the {PARTS[number]} part, {given}")
@@ -145,6 +206,8 @@ def _part(number: int, part: Any, kind: TaskKind, classes: int | None) -> "tuple
     if not len(pieces[0]) or not pieces[0].numel():
         raise InvalidRequest(f"every part of the data needs at least one example; {_name(number, 0)} have none")
     _finite(_name(number, 0), pieces[0])
+    if kind == "language":
+        pieces[:2] = shifted(pieces[0], pieces[1])
     pieces[1] = _labels(_name(number, 1), pieces[1], pieces[0], kind, classes)
     if len(pieces) == 3 and (pieces[2].is_floating_point() or pieces[2].dim() != 1):
         raise InvalidRequest(
@@ -258,4 +321,4 @@ def _labels(name: str, labels: "Tensor", inputs: "Tensor", kind: TaskKind, class
     return labels.to(torch.int64)
 
 
-__all__ = ["input_kind", "parts_of", "try_module", "warn_of_size"]
+__all__ = ["input_kind", "one_batch", "parts_of", "shifted", "try_module", "warn_of_size"]

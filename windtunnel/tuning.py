@@ -1,43 +1,24 @@
 """``windtunnel.tune``: tune a module of one's own in this process, without a server. Needs torch when it is called."""
 
-import inspect
-import itertools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from pydantic import PrivateAttr
 
+from windtunnel.building import NUMBERS, settings_of_torch, with_depth
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._local import need_to_train
-from windtunnel.client._plan import Plan
 from windtunnel.client._progress import JobProgress
 from windtunnel.client._result import Result
 from windtunnel.handing import input_kind, parts_of, try_module, warn_of_size
-from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo, user_task
+from windtunnel.local_plan import LocalPlan
+from windtunnel.tasks.user import Loss, UserTask, UserTaskInfo
 from windtunnel.types import JobSpec, OuterStep, Target, TuneResult
-from windtunnel.types.exports import ExportFormat
 from windtunnel.types.families import TaskKind
 from windtunnel.types.modules import InputKind
 from windtunnel.types.tensors import Role
-
-_NUMBERS = itertools.count(1)
-
-
-class LocalPlan(Plan):
-    """A transfer plan that was made in this process."""
-
-    def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
-        """The plan as text in an export format.
-
-        Raises:
-            PydanticCustomError: the format cannot express this plan; the message says why.
-        """
-        from hpo.exports.registry import export
-
-        return export(self, format)
 
 
 class LocalResult(Result):
@@ -88,7 +69,6 @@ class LocalResult(Result):
             InvalidRequest: the module of that size has other tensors than its table says, or a fit was named.
             PydanticCustomError: the transfer rules cannot reach the size from the proxy.
         """
-        from hpo.families.own.describing import differences
         from hpo.plans.transfer import make_plan
 
         if law_fit is not None:
@@ -102,15 +82,7 @@ class LocalResult(Result):
             created_at=datetime.now(UTC),
             force=force,
         )
-        own = user_task(self._task)
-        shapes = {row.name: tuple(row.shape) for row in plan.tensors}
-        odd = differences(own, plan.width, plan.depth, shapes, [row.name for row in plan.tensors if row.is_frozen])
-        if odd:
-            raise InvalidRequest(
-                f"build({plan.width}, {plan.depth}) has other tensors than widths {own.width} and "
-                f"{2 * own.width} lead to: {'; '.join(odd[:3])}. Sizes must grow in proportion to the width"
-            )
-        return LocalPlan.model_validate(plan.model_dump()).knowing(self._task)
+        return LocalPlan.fitting(plan, self._task)
 
 
 def tune(
@@ -191,9 +163,9 @@ def tune(
     from hpo.study import Study
 
     device_of(device)
-    number = next(_NUMBERS)
+    number = next(NUMBERS)
     steps: list[OuterStep] = []
-    with _settings_of_torch():
+    with settings_of_torch():
         task = _task(build, data, f"local-{number}", kind, inputs, classes, sources, size)
         task = replace(task, roles=dict(roles or {}), init_std=dict(init_std or {}), loss=loss)
         table = describe(task)
@@ -210,26 +182,6 @@ def tune(
             result = study.finish()
             bar.judged(result.verdict)
     return LocalResult.found(result, info, steps, number)
-
-
-@contextmanager
-def _settings_of_torch() -> Iterator[None]:
-    """Context in which new tensors are float32 and on the CPU; at its end, also after an error, the process's settings are
-    back: number of threads, default type, default device."""
-    import torch
-
-    threads, kind, device = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
-    torch.set_default_dtype(torch.float32)
-    elsewhere = device.type != "cpu"
-    if elsewhere:
-        torch.set_default_device(None)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_default_dtype(kind)
-        if elsewhere:
-            torch.set_default_device(device)
 
 
 def _what(
@@ -270,7 +222,7 @@ def _task(
         warn_of_size(first)
     if classes is None:
         classes = 1 if kind == "regression" else 1 + max(int(part[1].max()) for part in parts)
-    builder, usual_depth = _with_depth(build)
+    builder, usual_depth = with_depth(build)
     given = model if isinstance(model, Mapping) else {}
     width, depth = given.get("width", 64), given.get("depth", usual_depth)
     task = UserTask(
@@ -293,19 +245,6 @@ def _task(
     refuse_untrainable(module, task.name)
     try_module(module, first, told, inputs)
     return task
-
-
-def _with_depth(build: Callable[..., Any]) -> tuple[Callable[[int, int], Any], int | None]:
-    """(the factory as a function of width and depth, the depth where the caller gives none; None: it takes no depth)."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    taken = [item for item in inspect.signature(build).parameters.values() if item.kind in kinds]
-    needed = [item for item in taken if item.default is inspect.Parameter.empty]
-    if len(needed) == 2 or (len(taken) >= 2 and len(needed) < 2 and taken[1].name == "depth"):
-        usual = taken[1].default
-        return build, usual if isinstance(usual, int) else 2
-    if len(needed) > 2 or not taken:
-        raise InvalidRequest("build must take a width, or a width and a depth")
-    return lambda width, depth: build(width), None  # noqa: ARG005
 
 
 __all__ = ["LocalPlan", "LocalResult", "tune"]

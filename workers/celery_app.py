@@ -2,6 +2,7 @@
 
 from store.settings import read
 from workers.celery_worker import CeleryWorker
+from workers.devices import present
 from workers.settings import WorkerSettings
 
-app = CeleryWorker(read(WorkerSettings)).app
+app = CeleryWorker(present(read(WorkerSettings))).app

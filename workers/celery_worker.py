@@ -12,6 +12,7 @@ from store import logs, schema
 from store.database import Database
 from workers.broker import RUN_JOB, make_app
 from workers.celery_dispatcher import CeleryDispatcher
+from workers.devices import present
 from workers.settings import WorkerSettings
 from workers.slots import Slots
 
@@ -85,9 +86,10 @@ def run(settings: WorkerSettings) -> int:
     """``windtunnel worker --celery``: work until a signal asks to stop, then release running jobs; returns the exit status.
 
     Raises:
-        SettingsError: the settings name no broker.
+        SettingsError: the settings name no broker, or a device is not there.
         SchemaError: the database belongs to a newer version.
     """
+    settings = present(settings)
     schema.upgrade(settings.url)
     worker = CeleryWorker(settings)
     return int(worker.app.worker_main(["--quiet", "worker", "--without-mingle", "--without-gossip"]) or 0)

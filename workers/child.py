@@ -12,7 +12,7 @@ import time
 from enum import IntEnum
 
 from store.leases import Lease
-from workers.settings import WorkerSettings
+from workers.settings import CPU, WorkerSettings
 
 PIPE_READ = 4096
 
@@ -57,6 +57,7 @@ class Child:
         self._closing = threading.Lock()
         command = [sys.executable, "-m", "workers.run_slice", "--job", lease.job_id, "--epoch", str(lease.epoch)]
         command += ["--worker", lease.worker_id, "--threads", str(lease.threads), "--dots", str(dots)]
+        command += ["--device", device if device == CPU else "cuda:0"]
         if lease.population is not None:
             command += ["--population", str(lease.population)]
         command += ["--lease-left", str(lease_left), "--lease-renewed", str(safe(settings.lease_ttl))]
@@ -148,10 +149,9 @@ def safe(seconds: float) -> float:
 
 
 def _environment(settings: WorkerSettings, threads: int, device: str) -> dict[str, str]:
-    kind, _, index = device.partition(":")
     return {
         **os.environ,
-        **({"CUDA_VISIBLE_DEVICES": index} if kind == "cuda" else {}),
+        **({} if device == CPU else _seeing(int(device.partition(":")[2]))),
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         # Threads that wait for each other must sleep: on a busy machine, spinning ones made a job crawl.
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -159,4 +159,14 @@ def _environment(settings: WorkerSettings, threads: int, device: str) -> dict[st
         "WINDTUNNEL_DATA_DIR": str(settings.data_dir.absolute()),
         "WINDTUNNEL_MAX_POPULATION_BYTES": str(settings.max_population_bytes),
         "WINDTUNNEL_LOG_FORMAT": settings.log_format,
+    }
+
+
+def _seeing(index: int) -> dict[str, str]:
+    """Environment of a process that sees one GPU, and computes on it the same bits again."""
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return {
+        # The worker's own list renumbers the GPUs: its cuda:0 may be the machine's fifth.
+        "CUDA_VISIBLE_DEVICES": visible[index] if index < len(visible) else str(index),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }

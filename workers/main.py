@@ -9,6 +9,7 @@ from store import logs, schema
 from store.database import Database
 from store.errors import DATABASE_ERRORS, StoreError
 from store.settings import read
+from workers.devices import present
 from workers.local import LocalDispatcher
 from workers.settings import WorkerSettings
 
@@ -20,7 +21,9 @@ def run(settings: WorkerSettings) -> int:
 
     Raises:
         SchemaError: the database belongs to a newer version.
+        SettingsError: a device is not there.
     """
+    settings = present(settings)
     schema.upgrade(settings.url)
     database = Database(settings.url)
     asked = threading.Event()

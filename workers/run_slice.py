@@ -100,7 +100,7 @@ def hold_lifeline(first: float, later: float) -> None:
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
-def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
+def run(settings: StoreSettings, lease: Lease, pulse: Pulse, device: str = "cpu") -> None:
     """Compute the job from its newest checkpoint to its end, whatever the end is.
 
     Raises:
@@ -108,7 +108,7 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
         StopRequested: before the end.
     """
     # Importing torch takes seconds, and what came before must work meanwhile: the lifeline, the stop signal.
-    from hpo.errors import HpoError, InvalidData, OutOfMemory
+    from hpo.errors import HpoError, InvalidData, NoDevice, OutOfMemory
     from hpo.saving import spec_sha256
     from hpo.study import Study
     from workers.datasets import data_of
@@ -118,11 +118,12 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
     record = patiently(lambda: Record(database, lease, settings.data_dir, spec_sha256(spec)), inf)
     pulse.record = record
     try:
-        _measure(database, lease)
+        _measure(database, lease, device)
         study = Study(
             spec,
             threads=lease.threads,
-            max_bytes=_bytes(settings, spec, lease),
+            max_bytes=_bytes(settings, spec, lease, device),
+            device=device,
             population=lease.population,
             on_progress=pulse,
             data=patiently(lambda: data_of(spec, database, lease, settings.data_dir), inf),
@@ -139,6 +140,9 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
         _shrink(record, spec, _failure(error))
     except MemoryError as error:
         _shrink(record, spec, Failure(type="out_of_memory", message=f"out of memory: {error}", hint=SMALLER))
+    except NoDevice as error:
+        # The fault of this worker, not of the job: another one may have the device.
+        record.crash(_failure(error))
     except HpoError as error:
         record.fail(_failure(error))
     except (LeaseLost, StopRequested):
@@ -154,13 +158,16 @@ def run(settings: StoreSettings, lease: Lease, pulse: Pulse) -> None:
 SMALLER = "a smaller model.width, inner.batch_size or inner.seeds, or method.checkpointing 'sqrt', needs less memory"
 
 
-def _bytes(settings: StoreSettings, spec: JobSpec, lease: Lease) -> int:
-    """Memory for populations: of a job that ran out of it, as much less as it trains fewer members at once."""
+def _bytes(settings: StoreSettings, spec: JobSpec, lease: Lease, device: str) -> int:
+    """Memory for populations, on a GPU at most its own; less for a job that ran out of it, as it has fewer members
+    at once."""
+    from hpo.devices import device_of, room
     from hpo.footprint.memory import plain_members
     from hpo.footprint.sizes import Sizes
 
     full = plain_members(Sizes.of(spec, spec.info))
-    return settings.max_population_bytes * min(lease.population or full, full) // full
+    limit = min(settings.max_population_bytes, room(device_of(device)) or settings.max_population_bytes)
+    return limit * min(lease.population or full, full) // full
 
 
 def _shrink(record: Record, spec: JobSpec, failure: Failure) -> None:
@@ -194,14 +201,15 @@ def _spec(database: Database, lease: Lease) -> JobSpec:
         return held_jobs.job(s, lease).spec
 
 
-def _measure(database: Database, lease: Lease) -> None:
+def _measure(database: Database, lease: Lease, device: str) -> None:
     """Tell how fast this worker computes, for estimates of jobs to come; a tenth of a second."""
     import torch
 
+    from hpo.devices import device_of
     from hpo.training.machine_speed import measure_speed
 
     torch.set_num_threads(lease.threads)
-    speed = measure_speed()
+    speed = measure_speed(device=device_of(device))
 
     def write() -> None:
         with database.transaction() as s:
@@ -257,6 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lease-left", type=float, required=True, help="seconds for which the lease is good now")
     parser.add_argument("--lease-renewed", type=float, required=True, help="seconds it is good after a renewal")
     parser.add_argument("--population", type=int, help="members to train at once, at most; left out: chosen automatically")
+    parser.add_argument("--device", default="cpu", help="device to compute on: cpu, or cuda:0, the one that it sees")
     parser.add_argument("--dots", type=int, required=True, help="file descriptor of the pipe that shows inner steps")
     given = parser.parse_args(arguments)
     settings = read(StoreSettings)
@@ -267,7 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGUSR1, pulse.ask_to_let_go)
     hold_lifeline(given.lease_left, given.lease_renewed)
     try:
-        run(settings, Lease(given.job, given.epoch, given.worker, given.threads, given.population), pulse)
+        run(settings, Lease(given.job, given.epoch, given.worker, given.threads, given.population), pulse, given.device)
     except LeaseLost as lost:
         logging.warning("%s; nothing written, this process ends", lost)
         return Exit.LEASE_LOST

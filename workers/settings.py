@@ -2,13 +2,15 @@
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from store.settings import StoreSettings
 
+CPU, AUTO = "cpu", "auto"
 DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
 """Pattern of a device's name."""
 
@@ -42,7 +44,9 @@ class WorkerSettings(StoreSettings):
     broker_url: str | None = None
     """``redis://host:port/0``: where Celery rings; without one there is no Celery, and workers look into the database."""
     devices: Annotated[tuple[str, ...], NoDecode] = ("cpu",)
-    """Devices, each with one supervisor and one job at a time: ``cpu``, or GPUs by their index, ``cuda:0,cuda:1``."""
+    """Devices, each with one supervisor and one job at a time: ``cpu``, or GPUs by their index, ``cuda:0,cuda:1``; or
+    ``auto``: every GPU where there is one, else the CPU."""
+    _titles: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("devices", mode="before")
     @classmethod
@@ -52,9 +56,13 @@ class WorkerSettings(StoreSettings):
     @field_validator("devices")
     @classmethod
     def _known(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        if devices == (AUTO,):
+            return devices
         bad = [name for name in devices if not DEVICE.fullmatch(name)]
         if bad or not devices:
-            raise ValueError("name devices as cpu, or as cuda: and an index, with commas between: cpu or cuda:0,cuda:1")
+            raise ValueError(
+                "name devices as cpu, or as cuda: and an index, with commas between: cpu or cuda:0,cuda:1; or auto alone"
+            )
         if len(set(devices)) != len(devices):
             raise ValueError("a device is named twice; a CPU runs several jobs with WINDTUNNEL_SLOTS, a GPU runs one")
         return devices
@@ -74,6 +82,16 @@ class WorkerSettings(StoreSettings):
                 f"{3 * self.beat:g} s or more, got {self.lease_ttl:g} s"
             )
         return self
+
+    def on(self, titles: Mapping[str, str]) -> Self:
+        """The settings with these devices, each with its model and memory."""
+        found = self.model_copy(update={"devices": tuple(titles)})
+        found._titles = dict(titles)
+        return found
+
+    def title(self, device: str) -> str:
+        """A device as the fleet's list shows it: with model and memory, once it was looked for."""
+        return self._titles.get(device, device)
 
     @property
     def threads_per_job(self) -> int:

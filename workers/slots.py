@@ -108,7 +108,7 @@ class Slots:
                     s,
                     slot.worker_id,
                     host=identity.hostname(),
-                    device=slot.device,
+                    device=self.settings.title(slot.device)[:100],
                     threads=self.settings.threads_per_job,
                     started_at=slot.started_at,
                     job_id=busy[slot.worker_id],

@@ -44,7 +44,7 @@ def contenders(result: TuneResult, plan: TransferPlan) -> dict[str, TransferPlan
             result.model_copy(update={**changed, "coordinate_check": None}),
             Target(width=plan.width, depth=plan.depth, steps=plan.steps),
             plan_id="by-hand",
-            job_id=plan.job_id,
+            job_id=plan.job_id or plan.id,
             created_at=plan.created_at,
             force=True,
         )

@@ -18,12 +18,14 @@ def header(plan: TransferPlan, title: str, needs: str, usage: Sequence[str], loo
     """
     check = "no coordinate check" if plan.coordinate_check is None else f"coordinate check: {plan.coordinate_check.verdict}"
     forced = ", plan forced" if plan.forced else ""
+    given = plan.job_id is None
+    origin = "from given values" if given else f"tuned on {plan.task!r}"
     lines = [
-        f"{title} of transfer plan {plan.id}, tuned on {plan.task!r}.",
+        f"{title} of transfer plan {plan.id}, {origin}.",
         "",
         f"{plan.model.info.title} of width {plan.width} and depth {plan.depth}, parametrization "
         f"{plan.parametrization!r}. Its values were",
-        f"tuned at width {plan.model.width} and depth {plan.model.depth} ({check}{forced}).",
+        f"{'given for' if given else 'tuned at'} width {plan.model.width} and depth {plan.model.depth} ({check}{forced}).",
         needs,
         "",
         *(f"    {line}" if line else "" for line in usage),

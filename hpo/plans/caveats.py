@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hpo.mup.resolve import attention_multiplier, global_value, layer_values, mixture_weights, regularization, with_ends
+from hpo.plans.findings import Findings
 from hpo.plans.premises import (
     CLIPPING,
     WIDTHS,
@@ -17,7 +18,6 @@ from windtunnel.types.ladders import MOST_DRIFT
 from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizers import BOUNDS
 from windtunnel.types.plans import Assumption
-from windtunnel.types.results import TuneResult
 from windtunnel.types.schedules import GPT3Schedule, ShapeName
 from windtunnel.types.spec import JobSpec
 
@@ -205,29 +205,29 @@ def in_your_loop(spec: JobSpec, values: Mapping[str, float], target: ModelSpec) 
     return found
 
 
-def _unsettled(result: TuneResult) -> list[str]:
+def _unsettled(findings: Findings) -> list[str]:
     """Sentences on drifts of the optimum over width that the ladder did not settle, or one if there was no ladder."""
-    if result.ladder is None:
+    if findings.ladder is None:
+        how = " (transfer.ladder)" if findings.tuned else ""
         return [
-            "Drift: no ladder of widths was climbed (transfer.ladder); the tables promise a still optimum, and "
-            "nothing here shows it."
+            f"Drift: no ladder of widths was climbed{how}; the tables promise a still optimum, and nothing here shows it."
         ]
     return [
         f"Drift: {each.sentence}; whether it stays within {MOST_DRIFT:g} either way is not settled."
-        for each in (result.ladder.learning_rate, result.ladder.weight_decay)
+        for each in (findings.ladder.learning_rate, findings.ladder.weight_decay)
         if each is not None and each.verdict == "inconclusive"
     ]
 
 
-def not_covered(result: TuneResult, target: ModelSpec, objections: Sequence[str]) -> list[str]:
+def not_covered(findings: Findings, target: ModelSpec, objections: Sequence[str]) -> list[str]:
     """Sentences on everything that neither theory nor the job has shown; those most relevant to this transfer first.
 
     Args:
-        result: the finished job.
+        findings: values and evidence.
         target: the large model.
         objections: reasons for which the plan would have been refused without force; [] if there are none.
     """
-    spec, check, values = result.spec, result.coordinate_check, result.best.hyperparameters
+    spec, check, values = findings.spec, findings.coordinate_check, findings.values
     found = [f"Forced: {objection}." for objection in objections]
     if check is not None and check.verdict == "inconclusive" and target.width != spec.model.width:
         found.append(
@@ -235,7 +235,7 @@ def not_covered(result: TuneResult, target: ModelSpec, objections: Sequence[str]
             "two widths with these values before the large run."
         )
     if target.width != spec.model.width:
-        found += _unsettled(result)
+        found += _unsettled(findings)
     found += beyond_the_table(spec, target, clips=global_value(spec, values, "clip_norm") is not None)
     if target.depth > spec.model.depth:
         found.append(deeper(spec, target.depth))

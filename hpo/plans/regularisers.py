@@ -1,22 +1,22 @@
 """The schedule of the regularisers in a plan: factors on the plan's values, and a sentence on their use. No torch here."""
 
+from hpo.plans.findings import Findings
 from windtunnel.types.responses import RegulariserKnots
-from windtunnel.types.results import TuneResult
 
 
-def regulariser_knots(result: TuneResult) -> RegulariserKnots | None:
+def regulariser_knots(findings: Findings) -> RegulariserKnots | None:
     """The schedule of the regularisers as factors on the tuned values; None if they are constant.
 
     It comes from the spec, relative to its last values, or from the job's best response. The rule that carries a value to
     another size also carries its schedule, because the schedule holds factors.
     """
-    given = result.spec.regularization.schedule
+    given = findings.spec.regularization.schedule
     if given:
         count = len(next(iter(given.values())))
         times = [knot / (count - 1) for knot in range(count)]
         lines = {label: [value / line[-1] for value in line] for label, line in given.items()}
         return RegulariserKnots(times=times, factors=lines, pays=True)
-    report, values = result.best_response, result.best.hyperparameters
+    report, values = findings.best_response, findings.values
     if report is None:
         return None
     factors = {
@@ -29,17 +29,17 @@ def regulariser_knots(result: TuneResult) -> RegulariserKnots | None:
     return RegulariserKnots(times=report.schedule.times, factors=factors, pays=pays)
 
 
-def follow(result: TuneResult, knots: RegulariserKnots | None) -> list[str]:
+def follow(findings: Findings, knots: RegulariserKnots | None) -> list[str]:
     """A sentence on the schedule for the author of the training loop; [] without a schedule."""
     if knots is None:
         return []
-    if result.best_response is None:
+    if findings.best_response is None:
         return [
             f"Schedule of the regularisers ({', '.join(knots.factors)}): multiply each by its factor over the run, as "
             f"every run of the job did (regulariser_schedule in the plan, {len(knots.times)} knots with straight lines "
             "between)."
         ]
-    compared = result.best_response.comparison
+    compared = findings.best_response.comparison
     found = ""
     if compared is not None:
         gain = compared.gain_validation

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hpo.devices import at_once
 from windtunnel.types.estimates import MachineSpeed
 
 REPEATS = 5
@@ -14,30 +15,52 @@ CHAIN = 100
 """Number of small operations in a row that are timed together."""
 MATRICES, ROWS, SIDE = 8, 64, 256
 ELEMENTS = 2**22
+LARGER = 16
+"""Factor of the sizes on a GPU."""
 
 
 Clock = Callable[[], float]
 
 
-def measure_speed(clock: Clock = time.perf_counter) -> MachineSpeed:
+def measure_speed(clock: Clock = time.perf_counter, device: torch.device | None = None) -> MachineSpeed:
     """Speed of this process with its present number of threads, as the median of some repeats.
 
     Args:
+        device: device that computes; None: the CPU. On a GPU the time runs until all of the work is done, and matrices
+            are larger, so that they fill it.
         clock: seconds so far. By default wall-clock time, so that other load on the machine is part of its speed;
             ``time.process_time`` counts only this process.
     """
+    device = torch.device("cpu") if device is None else device
+    times = 1 if at_once(device) else LARGER
+    rows, side, elements = ROWS * times, SIDE * times, ELEMENTS * times
+
+    def seconds(action: Callable[[], object]) -> float:
+        return _median(action if at_once(device) else _to_its_end(action, device), clock)
+
     with torch.enable_grad():
-        small = torch.ones(8, 8, requires_grad=True)
-        dispatch = _median(lambda: _chain(small), clock) / CHAIN
-    left, right = torch.ones(MATRICES, ROWS, SIDE), torch.ones(MATRICES, SIDE, SIDE)
-    product = _median(lambda: left @ right, clock)
-    one, other = torch.ones(ELEMENTS), torch.ones(ELEMENTS)
-    total = _median(lambda: torch.add(one, other, out=other), clock)
+        small = torch.ones(8, 8, device=device, requires_grad=True)
+        dispatch = seconds(lambda: _chain(small)) / CHAIN
+    left, right = torch.ones(MATRICES, rows, side, device=device), torch.ones(MATRICES, side, side, device=device)
+    product = seconds(lambda: left @ right)
+    one, other = torch.ones(elements, device=device), torch.ones(elements, device=device)
+    total = seconds(lambda: torch.add(one, other, out=other))
     return MachineSpeed(
         dispatch_seconds=dispatch,
-        flops_per_second=2 * MATRICES * ROWS * SIDE * SIDE / product,
-        bytes_per_second=3 * 4 * ELEMENTS / total,
+        flops_per_second=2 * MATRICES * rows * side * side / product,
+        bytes_per_second=3 * 4 * elements / total,
     )
+
+
+def _to_its_end(action: Callable[[], object], device: torch.device) -> Callable[[], None]:
+    """The action, and a wait until the device has done it."""
+
+    def whole() -> None:
+        action()
+        torch.cuda.synchronize(device)
+
+    whole()  # the first one loads kernels
+    return whole
 
 
 def _chain(start: Tensor) -> None:

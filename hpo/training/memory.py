@@ -8,8 +8,15 @@ import torch
 from hpo.errors import OutOfMemory
 from windtunnel.types import JobSpec
 
-SIGNS = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
-"""Parts of the messages of torch's CPU allocator, which has no exception type of its own."""
+SIGNS = (
+    "can't allocate memory",
+    "not enough memory",
+    "Cannot allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""Parts of the messages of torch's CPU allocator, which has no exception type of its own, and of CUDA's libraries, which
+allocate by themselves."""
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from service.problems.problems import field_errors
 from store import datasets
 from store.database import Database
 from store.errors import DatasetNotFound
-from windtunnel.types import FieldError, JobSpec, is_dataset
+from windtunnel.types import Dataset, FieldError, JobSpec, is_dataset
+from windtunnel.types.carry import CarryRequest
 
 
 def checked(spec: JobSpec, database: Database, caller: Caller) -> JobSpec:
@@ -27,6 +28,24 @@ def checked(spec: JobSpec, database: Database, caller: Caller) -> JobSpec:
         raise missing(error) from error
     except ValidationError as error:
         raise invalid(field_errors(error.errors(), JobSpec)) from error
+
+
+def carried_request(wanted: CarryRequest, database: Database, caller: Caller) -> tuple[CarryRequest, Dataset | None]:
+    """(request to carry values, checked with the facts of its data set; the data set, None where it names a task).
+
+    Raises:
+        ProblemError: there is no such data set, or a field does not fit it.
+    """
+    if not is_dataset(wanted.task):
+        return wanted, None
+    try:
+        with database.snapshot() as session:
+            dataset = datasets.get(session, wanted.task, owner=caller.owner)
+        return wanted.check(dataset.task), dataset
+    except DatasetNotFound as error:
+        raise missing(error) from error
+    except ValidationError as error:
+        raise invalid(field_errors(error.errors(), CarryRequest)) from error
 
 
 def missing(error: DatasetNotFound) -> Exception:

@@ -62,6 +62,17 @@ REQUESTS: dict[tuple[str, str], dict[str, Example]] = {
         "wider": Example("All but the width as in the proxy", {"width": 1024}),
         "wider and deeper": Example("Another depth, too; made whatever the checks say", {"width": 512, "force": True}),
     },
+    ("POST", "/v1/plans"): {
+        "values": Example(
+            "Values that a sweep found for a proxy of width 64",
+            {
+                "values": {"learning_rate": 0.003, "learning_rate.input": 0.01, "weight_decay": 0.1, "beta2": 0.95},
+                "task": "digits",
+                "model": {"width": 64},
+                "target": {"width": 1024},
+            },
+        ),
+    },
     ("POST", "/v1/estimates"): {"spec": Example("A spec, as for a job", {"task": "digits", "model": {"width": 128}})},
     ("POST", "/v1/datasets"): {
         "csv": Example(

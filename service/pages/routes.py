@@ -13,6 +13,7 @@ from service.jobs.events import EventStream, changes
 from service.jobs.schemas import JobsQuery
 from service.pages import comparing, datasets, fleet, job_forms, keys, submitting, webhooks
 from service.pages import laws as laws_pages
+from service.pages import plans as plans_pages
 from service.pages.signing_in import sign_in_page
 from service.pages.site import SiteDependency, site_of
 from service.pages.views import job_view, jobs_view, outer_steps, plan_view
@@ -30,7 +31,7 @@ MOST_REPORTED = 20
 """Plans of a job that its report shows, at most."""
 
 router = APIRouter(include_in_schema=False)
-for part in (comparing, datasets, laws_pages, fleet, keys, webhooks, submitting, job_forms):
+for part in (comparing, datasets, plans_pages, laws_pages, fleet, keys, webhooks, submitting, job_forms):
     router.include_router(part.router)
 
 
@@ -105,10 +106,10 @@ def job_report(job_id: JobId, database: DatabaseDependency, caller: CallerDepend
 def delete_plan_page(
     plan_id: PlanId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
 ) -> Response:
-    """The button: back to the job that the plan was made from."""
+    """The button: back to the job that the plan was made from, or to the list of plans."""
     job_id = plan_service.get(database, caller, plan_id).job_id
     plan_service.delete(database, caller, plan_id)
-    return site.to(f"/jobs/{job_id}")
+    return site.to(f"/jobs/{job_id}" if job_id else "/plans")
 
 
 @router.get("/jobs/{job_id}/figures/{name}.json")

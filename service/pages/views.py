@@ -153,7 +153,7 @@ def plan_view(database: Database, caller: Caller, plan_id: str) -> dict[str, Any
     """One plan, with its exports as text to copy."""
     with database.snapshot() as session:
         plan = plans.get(session, plan_id, owner=caller.owner)
-        job = jobs.get(session, plan.job_id, owner=caller.owner)
+        job = None if plan.job_id is None else jobs.get(session, plan.job_id, owner=caller.owner)
     return {
         "plan": plan,
         "job": job,

@@ -1,17 +1,20 @@
-"""Routes of transfer plans: make one from a finished job, get it, export it."""
+"""Routes of transfer plans: make one from a finished job or from given values, list, get and export them."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from service.dependencies import CallerDependency, DatabaseDependency, JobId, OwnJobId, PlanId, SettingsDependency
 from service.plans import service
-from service.plans.schemas import PlanList, PlanQuery, PlanRequest, PlansQuery
+from service.plans.schemas import AllPlansQuery, PlanList, PlanQuery, PlanRequest, PlansQuery
 from service.problems.answers import PROBLEMS
 from service.proxying import address
 from windtunnel.types import TransferPlan
+from windtunnel.types.carry import CarryRequest
 from windtunnel.types.exports import EXPORTS
+from windtunnel.types.plans import PlanPage
 
 router = APIRouter(prefix="/v1", tags=["plans"], responses=PROBLEMS)
 
@@ -31,6 +34,31 @@ def create_plan(
     plan = service.create(database, settings, caller, job_id, wanted)
     response.headers["location"] = address(request, f"/v1/plans/{plan.id}")
     return plan
+
+
+@router.post("/plans", status_code=201, response_model=TransferPlan)
+async def carry_values(
+    request: Request,
+    wanted: CarryRequest,
+    response: Response,
+    *,
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    caller: CallerDependency,
+) -> TransferPlan:
+    """The config of a large model, from values that were found elsewhere. Nothing is tuned; a coordinate check is run."""
+    async with request.app.state.checking.take(caller.owner):
+        plan = await run_in_threadpool(service.carry, database, settings, caller, wanted)
+    response.headers["location"] = address(request, f"/v1/plans/{plan.id}")
+    return plan
+
+
+@router.get("/plans", response_model=PlanPage)
+def list_all_plans(
+    query: Annotated[AllPlansQuery, Query()], database: DatabaseDependency, caller: CallerDependency
+) -> PlanPage:
+    """Your plans in short, of jobs and of given values, newest first, page by page."""
+    return service.latest(database, caller, query)
 
 
 @router.get("/jobs/{job_id}/plans", response_model=PlanList)

@@ -31,6 +31,13 @@ class PlansQuery(Request):
     cursor: str | None = Field(None, pattern="^plan_[0-9a-z]{26}$", description="next_cursor of the page before.")
 
 
+class AllPlansQuery(Request):
+    """Query that chooses plans to list."""
+
+    limit: int = Field(50, ge=1, le=200, description="Plans on one page.")
+    cursor: str | None = Field(None, pattern="^plan_[0-9a-z]{26}$", description="next_cursor of the page before.")
+
+
 class PlanList(Response):
     """Transfer plans, oldest first."""
 

@@ -21,7 +21,6 @@ WITHOUT_OWNER = {
     "dialect.upsert": "writes the rows that it is given",
     "dialect.take_turns": "locks a name, and reads and writes no row",
     "events.append": "joins a transaction that holds the job already, as its owner or under its lease",
-    "plans.insert_plan": "joins a transaction that holds the job already, as its owner or under its lease",
     "jobs.as_jobs": "makes jobs of rows that a query has found for their owner or under their lease",
     "datasets.facts": "tells what the data sets of jobs are that a query has found for their owner or under their lease",
     "keys.find": "tells who the owner is, by the secret that only they have",

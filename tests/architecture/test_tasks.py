@@ -11,7 +11,8 @@ PACKAGES = ("hpo", "store", "workers", "service", "windtunnel")
 EDGES = {
     "hpo/tasks/registry.py",  # data of a task by its name
     "service/jobs/schemas.py",  # which tasks jobs can be listed by
-    "service/pages/submitting.py",  # which tasks a form offers
+    "service/pages/plans.py",  # which tasks a form offers
+    "service/pages/submitting.py",
     "service/pages/views.py",
     "service/listings/routes.py",  # GET /v1/tasks
     "windtunnel/__init__.py",  # hands the look-up to the wire types

@@ -21,7 +21,7 @@ COMMANDS = [command.name for command in app.registered_commands]
 def test_the_commands_are_there():
     expected = (
         "serve worker submit fork estimate list show follow pause resume cancel label bundle report compare export delete "
-        "plan coordcheck roles workers drain mcp doctor"
+        "plan carry coordcheck roles workers drain mcp doctor"
     )
     assert expected.split() == COMMANDS
 

@@ -129,6 +129,7 @@ def test_a_worker_is_rung_through_redis_by_a_server_that_runs_none_itself_and_dr
         (("worker", "--celery", "--broker-url", "amqp://h"), "redis://"),
         (("serve", "--no-worker", "--broker-url", "redis://h/0"), "--no-worker"),
         (("worker", "--devices", "gpu0"), "cuda:"),
+        (("worker", "--devices", "cuda:99"), "cuda:99 is not here"),
     ],
 )
 def test_a_broker_or_a_device_that_cannot_be_is_a_sentence(run, args, word):

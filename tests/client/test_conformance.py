@@ -330,12 +330,12 @@ def test_plans_are_listed_page_by_page_and_deleted(drive, job, monkeypatch):
     for part in (_async_plan, _plan):
         monkeypatch.setattr(part, "PAGE", 2)
     made = [drive(job.plan(width=16 * n, force=True)) for n in (2, 3, 4)]
-    listed = list(drive.each(drive.client.plans.list(job.id)))
+    listed = list(drive.each(drive.client.plans.of_job(job.id)))
     assert listed[-3:] == made
     assert drive(listed[-1].to("yaml")).count(made[2].id)
     drive(made[0].delete())
     drive(drive.client.plans.delete(made[1].id))
-    assert [each.id for each in drive.each(drive.client.plans.list(job.id))] == [
+    assert [each.id for each in drive.each(drive.client.plans.of_job(job.id))] == [
         each.id for each in [*listed[:-3], made[2]]
     ]
     with pytest.raises(NotFound):

@@ -226,5 +226,5 @@ def test_what_is_no_device_is_refused(name: str) -> None:
 
 def test_the_facts_of_the_cpu_name_the_torch_build() -> None:
     facts = facts_of(device_of("cpu"))
-    assert facts.words == "cpu" and facts.memory_bytes is None
+    assert facts.words == "cpu" and facts.memory_bytes is None and facts.driver is None
     assert facts.build == torch_build() and torch.__version__ in facts.build

@@ -86,7 +86,7 @@ def test_a_server_takes_every_request_that_is_shown(sqlite, tmp_path, work):
     job_id = work.succeeded()
     keyless = {name: some for name, some in examples.REQUESTS.items() if name != ("POST", "/v1/keys")}
     last = {("POST", "/v1/keys"): examples.REQUESTS[("POST", "/v1/keys")]}  # the first key shuts the server
-    with background(create_app(settings, database=sqlite)) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with background(create_app(settings, database=sqlite)) as url, httpx.Client(base_url=url, timeout=120) as client:
         for (method, path), some in (keyless | last).items():
             for title, example in some.items():
                 answer = send(client, method, path.format(job_id=job_id), example)

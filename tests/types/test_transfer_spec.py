@@ -85,3 +85,9 @@ def test_a_plan_that_was_stored_before_there_was_a_depth_rule_copied() -> None:
         1.0,
         "independent",
     )
+
+
+def test_a_schedule_may_be_called_by_its_short_name() -> None:
+    spec = JobSpec.model_validate({"task": "digits", "schedule": {"name": "wsd", "decay_fraction": 0.3}})
+    long = JobSpec.model_validate({"task": "digits", "schedule": {"name": "warmup-stable-decay", "decay_fraction": 0.3}})
+    assert spec == long and spec.schedule.name == "warmup-stable-decay"

@@ -5,6 +5,8 @@ from pydantic import ValidationError
 
 from store.errors import SettingsError
 from store.settings import read
+from workers.child import _environment
+from workers.devices import present
 from workers.settings import WorkerSettings, available_cores
 
 
@@ -38,3 +40,26 @@ def test_a_gpu_is_one_place_and_a_cpu_as_many_as_it_has_slots() -> None:
 def test_devices_that_cannot_be_are_refused(devices: str) -> None:
     with pytest.raises(ValidationError, match="device"):
         WorkerSettings(devices=tuple(devices.split(",")))
+
+
+def test_auto_is_every_gpu_or_the_cpu_and_stands_alone() -> None:
+    found = present(read(WorkerSettings, devices="auto"))
+    assert found.devices == ("cpu",) or all(device.startswith("cuda:") for device in found.devices)
+    assert all(found.title(device).startswith(device) for device in found.places)
+    with pytest.raises(ValidationError, match="auto alone"):
+        WorkerSettings(devices=("auto", "cpu"))
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_what_is_missing() -> None:
+    with pytest.raises(SettingsError, match="WINDTUNNEL_DEVICES: device cuda:99 is not here: "):
+        present(read(WorkerSettings, devices="cuda:99"))
+
+
+def test_a_job_process_sees_the_gpu_that_its_worker_counts_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5d3f")
+    settings = WorkerSettings(threads=1)
+    seen = [_environment(settings, 1, device)["CUDA_VISIBLE_DEVICES"] for device in ("cuda:0", "cuda:1")]
+    assert seen == ["4", "GPU-5d3f"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert _environment(settings, 1, "cuda:2")["CUDA_VISIBLE_DEVICES"] == "2"
+    assert "CUDA_VISIBLE_DEVICES" not in _environment(settings, 1, "cpu")

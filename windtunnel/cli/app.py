@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from windtunnel import __version__
 from windtunnel.cli import (
     agents,
+    carrying,
     comparing,
     coordcheck,
     datasets,
@@ -91,6 +92,7 @@ for module in (
     exporting,
     deleting,
     plans,
+    carrying,
     laws,
     *own,
     coordcheck,

@@ -90,8 +90,14 @@ def _torch() -> Finding:
         return Finding(
             "torch", "problem", f"installed but cannot be loaded: {error}", "pip install --force-reinstall torch"
         )
-    device = f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "no CUDA device"
-    return Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads, {device}")
+    from hpo.devices import device_of, facts_of, gpus, why_no_gpu
+
+    threads = f"{torch.get_num_threads()} threads"
+    if (missing := why_no_gpu()) is not None:
+        return Finding("torch", "ok", f"{torch.__version__}, {threads}, computes on the CPU: {missing}")
+    found = [facts_of(device_of(name)) for name in gpus()]
+    words = "; ".join(f"{each.words}, driver {each.driver}" for each in found)
+    return Finding("torch", "ok", f"{found[0].build}, {threads}; {words}")
 
 
 def _place(server_runs: bool) -> Iterator[Finding]:

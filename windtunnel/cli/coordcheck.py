@@ -1,6 +1,6 @@
 """``coordcheck``: measures whether activations keep their size when the width grows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -13,10 +13,11 @@ from windtunnel.cli import output
 from windtunnel.cli.exits import ExitCode, SetupError, SpecError
 from windtunnel.cli.extras import need
 from windtunnel.cli.options import AsJson, Url
+from windtunnel.cli.roles import modules_of, role_override
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.submitting import Assignments
 from windtunnel.client import Client
-from windtunnel.tasks import TASKS
+from windtunnel.tasks import TASKS, UserTask
 from windtunnel.types import CoordinateCheck, CoordinateSlope, JobSpec, is_dataset
 from windtunnel.types.kinds import listed
 from windtunnel.types.optimizers import OPTIMIZERS
@@ -36,7 +37,8 @@ def coordcheck(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help=f"A task ({', '.join(TASKS)}), a JSON or YAML file with a job spec (- for standard input), or a job's id.",
+            help=f"A task ({', '.join(TASKS)}), a JSON or YAML file with a job spec (- for standard input), a job's id, or "
+            "PACKAGE.MODULE:NAME, a function of the width that gives a torch.nn.Module.",
             show_default=False,
         ),
     ],
@@ -71,6 +73,19 @@ def coordcheck(
         str | None, typer.Option(help=f"Over the spec's: {listed(OPTIMIZERS, 'or')}.", show_default=False)
     ] = None,
     assignments: Assignments = None,
+    base: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a module: width at which its own start is taken. Default: 64.", show_default=False),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="GLOB=ROLE",
+            help="Of a module: role of the tensors whose names match, if their shapes do not tell it. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     figure: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +109,7 @@ def coordcheck(
       windtunnel coordcheck digits
       windtunnel coordcheck digits --parametrization standard --optimizer sgd
       windtunnel coordcheck spec.yaml --widths 64,128,256,512,1024 --seeds 5 --figure check.html
+      windtunnel coordcheck package.module:build --base 256 --widths 64,128,256
       windtunnel coordcheck job_01KAN... --json
     """
     if figure is not None and figure.suffix not in FORMATS:
@@ -109,7 +125,13 @@ def coordcheck(
                 param_hint="SOURCE",
             )
         check = _stored(source, url)
+    elif _is_module(source):
+        chosen = None if widths is None else _widths(widths)
+        fields = _fields({}, parametrization, optimizer, assignments or [])
+        check = _of_module(source, fields, chosen, base, dict(map(role_override, overrides or [])), given)
     else:
+        if base is not None or overrides:
+            raise typer.BadParameter("base and roles are those of a module: PACKAGE.MODULE:NAME", param_hint="SOURCE")
         chosen = None if widths is None else _widths(widths)
         check = _measured(_spec(source, parametrization, optimizer, assignments or []), chosen, given)
     if figure is not None:
@@ -143,6 +165,13 @@ def _spec(source: str, parametrization: str | None, optimizer: str | None, assig
     wanted: dict[str, Any] = {"task": source} if source in TASKS else read_spec(source)
     # The plan's target says nothing about the check, and may not go with another parametrization.
     wanted.pop("target", None)
+    return _fields(wanted, parametrization, optimizer, assignments)
+
+
+def _fields(
+    wanted: dict[str, Any], parametrization: str | None, optimizer: str | None, assignments: Sequence[str]
+) -> dict[str, Any]:
+    """Fields of a spec with what the options set."""
     if parametrization is not None:
         wanted["parametrization"] = parametrization
     if optimizer is not None:
@@ -152,6 +181,43 @@ def _spec(source: str, parametrization: str | None, optimizer: str | None, assig
             wanted["optimizer"] = {"name": optimizer}
     override(wanted, assignments)
     return wanted
+
+
+def _is_module(source: str) -> bool:
+    """Whether the source names an object of a module, and is no file."""
+    return ":" in source and source not in TASKS and not Path(source).exists()
+
+
+def _of_module(
+    reference: str,
+    fields: dict[str, Any],
+    widths: list[int] | None,
+    base: int | None,
+    roles: dict[str, Any],
+    settings: dict[str, Any],
+) -> CoordinateCheck:
+    need("coordcheck", "worker", otherwise="; or ask for that of a job: windtunnel coordcheck ID")
+    from pydantic import ValidationError
+
+    from hpo.errors import HpoError
+    from service.problems.problems import field_errors
+    from windtunnel.carrying import check_module
+
+    found = modules_of(reference, None, None)
+    build: Callable[..., Any]
+    if isinstance(found, UserTask):
+        base, roles, build = base or found.width, {**roles, **found.roles}, found.builder()
+    else:
+        build = found
+    try:
+        return check_module(build, fields, widths, base_width=base, roles=roles or None, **settings)
+    except ValidationError as error:
+        output.messages().print(output.field_table(field_errors(error.errors(), JobSpec)))
+        raise SpecError("this module cannot be checked so; see the fields above") from error
+    except HpoError as error:
+        raise SpecError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+    except (TypeError, ValueError) as error:
+        raise SpecError(str(error)) from error
 
 
 def _measured(wanted: dict[str, Any], widths: list[int] | None, settings: dict[str, Any]) -> CoordinateCheck:

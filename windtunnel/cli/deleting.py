@@ -53,7 +53,9 @@ class DoomedPlan:
 
     def lost(self) -> str:
         """Name the plan, and the job that can make it again."""
-        return f"plan {self.id} (width {self._plan.width}); job {self._plan.job_id} stays and can make it again"
+        job = self._plan.job_id
+        again = f"job {job} stays and can make it again" if job else "the same values make it again"
+        return f"plan {self.id} (width {self._plan.width}); {again}"
 
     def delete(self) -> None:
         """Ask the server to delete it."""

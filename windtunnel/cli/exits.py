@@ -52,6 +52,10 @@ class SpecError(WindtunnelError):
     """A spec file, an override or a setting cannot be read."""
 
 
+class NotCarried(WindtunnelError):
+    """A transfer of given values that is not to be trusted."""
+
+
 class NotForecast(WindtunnelError):
     """A forecast that cannot be made, kept or settled."""
 
@@ -62,7 +66,7 @@ _CODES: tuple[tuple[tuple[type[WindtunnelError], ...], ExitCode], ...] = (
     ((ValidationFailed, InvalidRequest, SpecError), ExitCode.USAGE),
     ((ConnectionFailed,), ExitCode.UNREACHABLE),
     ((ServerError, UnexpectedAnswer), ExitCode.SERVER),
-    ((ApiError, NotForecast), ExitCode.REFUSED),
+    ((ApiError, NotCarried, NotForecast), ExitCode.REFUSED),
     ((WaitTimeout,), ExitCode.TIMEOUT),
 )
 

@@ -85,7 +85,7 @@ Devices = Annotated[
     typer.Option(
         "--devices",
         metavar="LIST",
-        help="cpu, or GPUs such as cuda:0,cuda:1; one job at a time on each. Default: WINDTUNNEL_DEVICES, else cpu.",
+        help="cpu, GPUs such as cuda:0,cuda:1, or auto; one job at a time on each. Default: WINDTUNNEL_DEVICES, else cpu.",
         show_default=False,
     ),
 ]

@@ -85,7 +85,7 @@ def plan(
       windtunnel plan plan_01KAN... --format optax -o large_optimizer.py
       windtunnel plan plan_01KAN... --format yaml
     """
-    chosen = _format(format, target, as_json)
+    chosen = asked_format(format, target, as_json)
     size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
     sized = force or law_fit is not None or any(value is not None for value in size.values())
     if source.startswith("plan_") and sized:
@@ -102,10 +102,11 @@ def plan(
             made = client.jobs.find(source).plan(width=width, **others, law_fit=law_fit, force=force)
         else:
             made = _last(client, source)
-        _deliver(made, chosen, target)
+        deliver(made, chosen, target)
 
 
-def _format(format: Format, target: Path | None, as_json: bool) -> Format:  # noqa: A002
+def asked_format(format: Format, target: Path | None, as_json: bool) -> Format:  # noqa: A002
+    """The format to write, from the options; a refusal where they contradict each other."""
     if as_json and format not in (TABLE, WHOLE):
         raise typer.BadParameter(f"--json and --format {format} contradict each other", param_hint="--json")
     if target is not None and format == TABLE and not as_json:
@@ -122,7 +123,8 @@ def _last(client: Client, job_id: str) -> Plan:
     return client.plans.get(plans[-1])
 
 
-def _deliver(made: Plan, chosen: Format, target: Path | None) -> None:
+def deliver(made: Plan, chosen: Format, target: Path | None) -> None:
+    """Print a plan in a format, or write it to a file."""
     if chosen == TABLE:
         output.show(*_parts(made))
         return
@@ -141,7 +143,7 @@ def _parts(made: Plan) -> list[RenderableType]:
     check = made.coordinate_check
     facts = [
         ("plan", made.id + (" (forced)" if made.forced else "")),
-        ("job", made.job_id),
+        ("job", made.job_id or "none: values that were given"),
         (
             "model",
             f"width {made.model.width} -> {made.width}, depth {made.model.depth} -> {made.depth}, "
@@ -155,7 +157,7 @@ def _parts(made: Plan) -> list[RenderableType]:
         *([("N", f"{made.non_embedding:,} without embeddings")] if made.non_embedding else []),
         *([("C = 6 N B S", f"{made.compute:.4g} FLOPs; left out: {made.compute_leaves_out}")] if made.compute else []),
         *([("predicted loss", made.predicted_loss.sentence)] if made.predicted_loss else []),
-        ("cost of tuning", _cost(made.tuning_share)),
+        *([("cost of tuning", _cost(made.tuning_share))] if made.tuning_share is not None else []),
     ]
     headings = ("role", "tensors", "learning rate", "weight decay", "init std", "eps", "multiplier")
     parts: list[RenderableType] = [

@@ -144,7 +144,7 @@ def worker(
 
         status = _with_broker(celery_worker.run, settings)
     else:
-        status = main.run(settings)
+        status = _with_broker(main.run, settings)
     if status != 0:
         raise typer.Exit(ExitCode.SERVER)
 
@@ -158,7 +158,7 @@ def _embedded(*, wanted: bool, **given: Path | str | int | None) -> Iterator["Di
     from store.database import Database
     from workers.settings import WorkerSettings
 
-    settings = _read(WorkerSettings, **given)
+    settings = _present(_read(WorkerSettings, **given))
     database = Database(settings.url)
     try:
         if settings.broker_url is None:
@@ -174,11 +174,26 @@ def _embedded(*, wanted: bool, **given: Path | str | int | None) -> Iterator["Di
         database.dispose()
 
 
+def _present(settings: "WorkerSettings") -> "WorkerSettings":
+    """The settings with the devices that are there.
+
+    Raises:
+        SpecError: a device is not there.
+    """
+    from store.errors import SettingsError
+    from workers.devices import present
+
+    try:
+        return present(settings)
+    except SettingsError as error:
+        raise SpecError(str(error)) from error
+
+
 def _with_broker(run: Callable[["WorkerSettings"], int], settings: "WorkerSettings") -> int:
     """Exit status of ``run``.
 
     Raises:
-        SpecError: no broker is set.
+        SpecError: no broker is set, or a device is not there.
     """
     from store.errors import SettingsError
 

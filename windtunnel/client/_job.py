@@ -170,7 +170,7 @@ class Job(JobView):
         for event in read_events(self._transport, self.id):
             step = outer_step(event)
             steps += [] if step is None else [step]
-        for plan in Plans(self._transport).list(self.id):
+        for plan in Plans(self._transport).of_job(self.id):
             plans.append(plan)
         with written_aside(place) as file:
             file.write(report(self.wire, steps, result, plans).encode())

@@ -2,7 +2,7 @@
 # Written by tools/sync_client.py from _async/plan.py: change that one.
 
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Any, Self
 
 import httpx
 from pydantic import PrivateAttr
@@ -13,9 +13,13 @@ from windtunnel.client._requests import path
 from windtunnel.client._transport import Transport
 from windtunnel.client._views import PlanView
 from windtunnel.types.exports import ExportFormat
+from windtunnel.types.plans import PlanPage
+
+CHECKING = 600.0
+"""Seconds to wait for a plan of given values, whose coordinate check takes a while."""
 
 PAGE = 50
-"""Number of plans that ``list`` fetches by one request."""
+"""Number of plans that ``of_job`` fetches by one request."""
 
 
 class Plan(PlanView):
@@ -33,7 +37,7 @@ class Plan(PlanView):
     def to(self, format: ExportFormat) -> str:  # noqa: A002 - the API's own name
         """The plan as text: ``json`` and ``yaml`` for programs, ``torch`` for Python code that builds and trains the model.
 
-        ``huggingface``, ``optax`` and ``nanogpt`` are Python files for those libraries.
+        The other formats are files for the library of their name.
 
         Raises:
             ValidationFailed: no such format, or the format cannot express this plan.
@@ -70,7 +74,55 @@ class Plans:
         """
         return Plan.received(self._transport, self._transport.get(path("plans", plan_id)))
 
-    def list(self, job_id: str) -> Iterator[Plan]:
+    def list(self, *, limit: int = 50, cursor: str | None = None) -> PlanPage:
+        """Plans of jobs and of given values in short, newest first; ``next_cursor`` is the cursor of the next page.
+
+        Raises:
+            ValidationFailed: the limit or the cursor is none.
+        """
+        query: dict[str, str | int] = {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}
+        return parse(PlanPage, self._transport.get("/v1/plans", query))
+
+    def carry(
+        self,
+        values: Mapping[str, float],
+        *,
+        task: str,
+        width: int,
+        depth: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        examples: int | None = None,
+        force: bool = False,
+        **fields: Any,
+    ) -> Plan:
+        """Make the plan of a large model from values of one's own; nothing is tuned, and the server keeps the plan.
+
+        ::
+
+            plan = client.plans.carry({"learning_rate": 3e-3, "beta2": 0.95}, task="digits", width=1024)
+
+        Args:
+            values: label (``learning_rate``, ``learning_rate.hidden``) -> value for the small model.
+            task: a task of the server, or the id of a data set: it sets inputs and outputs of the model.
+            width: width of the large model.
+            depth: its depth; by default that of the small one.
+            steps: optimizer updates of its run; those of the small one are ``inner={"steps": ...}``.
+            batch_size: examples of an update; likewise.
+            examples: examples of its training set.
+            force: make the plan although the coordinate check speaks against it.
+            **fields: other fields of the request: ``model={"width": 64}``, ``optimizer=``, ``schedule=``, ``inner=``.
+
+        Raises:
+            ValidationFailed: a value or another field is wrong.
+            TransferRefused: the coordinate check or a rule speaks against the transfer.
+        """
+        size = {"width": width, "depth": depth, "steps": steps, "batch_size": batch_size, "examples": examples}
+        target = {name: value for name, value in size.items() if value is not None}
+        body = {**fields, "values": dict(values), "task": task, "target": target, "force": force}
+        return Plan.received(self._transport, self._transport.post_once("/v1/plans", body, CHECKING))
+
+    def of_job(self, job_id: str) -> Iterator[Plan]:
         """Yield the plans made from a job, oldest first; pages are fetched as needed.
 
         Raises:

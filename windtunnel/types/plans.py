@@ -155,7 +155,8 @@ class TransferPlan(OfTask, Response):
     """The config of the large model, with the evidence that it may be trusted."""
 
     id: str
-    job_id: str
+    job_id: str | None = None
+    """Job that found the values; None for values that were given."""
     created_at: datetime
     task: str
     kind: TaskKind | None = None
@@ -211,10 +212,11 @@ class TransferPlan(OfTask, Response):
     predicted_loss: PredictedLoss | None = None
     """Prediction of the fit that the request named; None where it named no fit."""
     hyperparameters: dict[str, float]
-    """The tuned values of the proxy, by label."""
-    proxy_validation: LossEstimate
-    tuning_share: float
-    """Cost of the tuning over the cost of one run of the target, both in multiply-adds of training."""
+    """The values of the proxy, by label."""
+    proxy_validation: LossEstimate | None = None
+    """Loss of the proxy with these values; None for values that no job found."""
+    tuning_share: float | None = None
+    """Cost of the tuning over the cost of one run of the target, both in multiply-adds of training; None likewise."""
     assumptions: list[Assumption]
     not_covered: list[str]
     """Sentences about facts that the theory behind the transfer does not cover."""
@@ -228,7 +230,7 @@ class TransferPlan(OfTask, Response):
     in_your_loop: list[str] = Field(default_factory=list)
     """Sentences about work that the training loop and the model have to do, because no optimizer can."""
     forced: bool
-    """True where the coordinate check did not pass and the request said force."""
+    """True where a measurement speaks against the transfer, or is missing, and the request said force."""
     provenance: Provenance
 
     @property
@@ -257,3 +259,24 @@ class TransferPlan(OfTask, Response):
     def tokens_per_step(self) -> int:
         """Tokens of one update: batch size times context."""
         return self.batch_size * self.context
+
+
+class PlanBrief(Response):
+    """Size, origin and date of a plan."""
+
+    id: str
+    job_id: str | None
+    """Job that found the values; null for values that were given."""
+    task: str
+    width: int
+    depth: int
+    steps: int
+    forced: bool
+    created_at: datetime
+
+
+class PlanPage(Response):
+    """Plans in short, newest first."""
+
+    items: list[PlanBrief]
+    next_cursor: str | None = None

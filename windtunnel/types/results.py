@@ -240,6 +240,8 @@ class Provenance(Response):
     versions: dict[str, str]
     threads: int
     seed: int
+    device: str = "cpu"
+    """Device that trained; a GPU with its model and memory."""
 
 
 class TuneResult(Response):

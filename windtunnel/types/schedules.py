@@ -4,9 +4,10 @@ A schedule multiplies the learning rate. Lengths are shares of the run, so that 
 of steps; only ``gpt3`` counts tokens. ``windtunnel.schedules.formulas`` evaluates them.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from windtunnel.types.base import Request, Response, misfit
 
@@ -307,7 +308,17 @@ AnySchedule = (
     | GPT3Schedule
     | KnotsSchedule
 )
-ScheduleSpec = Annotated[AnySchedule, Field(discriminator="name")]
+SHORT = {"wsd": "warmup-stable-decay"}
+"""Short name of a schedule that a request may use -> its name."""
+
+
+def _by_its_name(given: Any) -> Any:
+    """A schedule as requested, with its name in place of a short one; anything but a mapping passes through."""
+    name = given.get("name") if isinstance(given, Mapping) else None
+    return {**given, "name": SHORT[name]} if isinstance(name, str) and name in SHORT else given
+
+
+ScheduleSpec = Annotated[AnySchedule, Field(discriminator="name"), BeforeValidator(_by_its_name)]
 
 SCHEDULES: dict[str, type[Schedule]] = {kind.model_fields["name"].default: kind for kind in get_args(AnySchedule)}
 """Every schedule by name."""

@@ -1,6 +1,6 @@
 """JobSpec: one tuning request. ``{"task": "digits"}`` alone is valid; every other field has a default."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -14,6 +14,7 @@ from windtunnel.types.checks.regularisers import check_regularisers
 from windtunnel.types.checks.transfer import (
     check_measurements,
     check_rules,
+    check_run_rules,
     check_size,
     check_that_rules_carry,
     depth_exponent,
@@ -46,7 +47,7 @@ from windtunnel.types.schedules import (
     is_shape,
 )
 from windtunnel.types.tasks import OfTask, TaskInfo, UnknownTask, named
-from windtunnel.types.transfer import DepthRule, Parametrization, TransferSpec
+from windtunnel.types.transfer import AveragesRule, DepthRule, HorizonRuleName, Parametrization, TransferSpec
 
 
 class InnerSpec(Request):
@@ -99,9 +100,15 @@ class Target(Request):
     examples: int | None = Field(
         None, ge=1, le=10**15, description="Training examples of the large run (for text, windows of the proxy's context)."
     )
+    horizon_rule: HorizonRuleName | None = Field(
+        None, description="Rule of the learning rate over the length of the run; left out: transfer.horizon_rule."
+    )
+    averages_rule: AveragesRule | None = Field(
+        None, description="Rule of betas and eps over the length of the run; left out: transfer.averages_rule."
+    )
 
 
-def _facts(task: str, info: ValidationInfo) -> TaskInfo | None:
+def facts_for(task: str, info: ValidationInfo) -> TaskInfo | None:
     """Facts of a spec's task: as handed over for this validation, else of the built-in or installed task of that name.
 
     None for a data set whose facts were not handed over.
@@ -168,10 +175,21 @@ class JobSpec(OfTask, Request):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_task(cls, data: Any, info: ValidationInfo) -> Any:
+        return cls.with_task_defaults(data, info, ("model", "inner"))
+
+    @staticmethod
+    def with_task_defaults(data: Any, info: ValidationInfo, parts: Collection[str]) -> Any:
+        """A request filled up with the defaults of its task; unchanged where the task is not known.
+
+        Args:
+            data: the request.
+            info: what validation is handed; it may hold the facts of the task.
+            parts: fields to fill up, of ``model`` and ``inner``.
+        """
         # Defaults of the model and the run follow from the task, which the types of model and run do not know.
         name = data.get("task") if isinstance(data, Mapping) else None
         try:
-            task = _facts(name, info) if isinstance(name, str) else None
+            task = facts_for(name, info) if isinstance(name, str) else None
         except UnknownTask:
             return data
         if task is None:
@@ -180,7 +198,8 @@ class JobSpec(OfTask, Request):
         if isinstance(inner, dict):
             inner = {"batch_size": task.batch_size, **inner}
         size = None if task.module is None else {"width": task.width or task.module.base, "depth": task.module.depth}
-        return {**data, "model": with_defaults(data.get("model", {}), task.families, size), "inner": inner}
+        filled = {"model": with_defaults(data.get("model", {}), task.families, size), "inner": inner}
+        return {**data, **{name: filled[name] for name in parts}}
 
     @field_validator("name")
     @classmethod
@@ -194,7 +213,7 @@ class JobSpec(OfTask, Request):
         if self._info is not None and self._info.name == self.task:  # checked before; now the field of another model
             return self
         try:
-            task = _facts(self.task, info)
+            task = facts_for(self.task, info)
         except UnknownTask as unknown:
             if self.model.info.from_task:
                 # A finished job of a task that is installed on the workers, read where it is not: checked when submitted.
@@ -426,3 +445,4 @@ class JobSpec(OfTask, Request):
                 except ValueError as error:
                     raise misfit(f"{path}/{name}", str(error), size) from error
         check_size(proxy, target.width, depth, path)
+        check_run_rules(target.horizon_rule, target.averages_rule, self.optimizer.info, path)

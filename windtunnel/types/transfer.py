@@ -1,16 +1,41 @@
 """TransferSpec: the rules that carry tuned values to another width and depth, and the measurements that support them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from windtunnel.types.base import Request, misfit
+from windtunnel.types.kinds import OneOf
 from windtunnel.types.optimizers import OPTIMIZERS, names
 
 Parametrization = Literal["mup", "u-mup", "spectral", "ntk", "standard"]
 DecayRule = Literal["independent", "sqrt", "none"]
 DepthRule = Literal["completep", "copy"]
+
+
+@dataclass(frozen=True)
+class HorizonRule:
+    """Power law of the learning rate in the examples that a run sees."""
+
+    exponent: float | None
+    """Exponent h of lr ~ (batch size x steps)^h beside the rule of the batch; None: as the job fitted it over steps."""
+    source: str
+
+
+HORIZON_RULES: Mapping[str, HorizonRule] = {
+    "fitted": HorizonRule(None, "the job's own fit (transfer.horizons)"),
+    "completedp": HorizonRule(-0.5, "Complete(d)P, arXiv:2512.22382"),
+    "hyperp": HorizonRule(-0.32, "HyperP, arXiv:2603.28743"),
+    "marin": HorizonRule(-0.3, "Marin's Complete(d) AdamH recipe"),
+}
+"""Every rule for the length of a run, by name."""
+HorizonRuleName = Annotated[str, OneOf(HORIZON_RULES)]
+AveragesRule = Literal["copy", "completedp"]
+AVERAGING = [info for info in OPTIMIZERS.values() if {"beta1", "beta2"} <= set(info.settings) and "eps" in info.settings]
+"""Optimizers whose averages and eps a rule carries over steps."""
 
 FOLLOWS_MUP: frozenset[Parametrization] = frozenset({"mup", "u-mup", "spectral"})
 """Parametrizations with the infinite-width limit of muP: all layers learn features. Rules for depth and decay hold here."""
@@ -67,8 +92,8 @@ class ScalingSpec(Request):
         return self
 
 
-class TransferSpec(Request):
-    """Rules that carry values to another size, beside the parametrization's table, and measurements for the transfer.
+class TransferRules(Request):
+    """Rules that carry values to another size, beside the parametrization's table.
 
     At the proxy's own size the rules change no value.
     """
@@ -90,6 +115,24 @@ class TransferSpec(Request):
         le=1,
         description="alpha of completep: 1 by default (1/2 under u-mup, as published); 1/2 is depth-muP.",
     )
+    horizon_rule: HorizonRuleName = Field(
+        "fitted",
+        description="Learning rate of a run of another length: fitted: by the exponent of transfer.horizons, else copied. "
+        "By the examples seen to a power: completedp: -1/2; hyperp: -0.32; marin: -0.3.",
+    )
+    averages_rule: AveragesRule = Field(
+        "copy",
+        description="betas and eps of a run of other steps, r = T/T': copy; completedp: 1 - beta -> r (1 - beta), "
+        f"eps -> eps / sqrt(r), under {names(AVERAGING, 'and')}.",
+    )
+
+
+class TransferSpec(TransferRules):
+    """Rules that carry values to another size, beside the parametrization's table, and measurements for the transfer.
+
+    At the proxy's own size the rules change no value.
+    """
+
     noise_scale: bool = Field(
         True,
         description="Measure the gradient noise scale at the best point: the largest batch size that a plan may have.",

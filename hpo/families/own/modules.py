@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hpo.families.own.loose import ADVICE, loose_readouts
 from hpo.families.own.owners import Pair, evidence_of, owners, warnings_of, weights_of_layers
+from hpo.families.own.plain_outputs import with_plain_outputs
 from hpo.families.own.refusals import refuse_lazy
 from hpo.families.own.tracing import UsesByName, uses_in_forward
 from hpo.mup.roles import Evidence, RoleQuestion, TensorRole, tensor_roles
@@ -97,7 +98,7 @@ def roles(
 
 def watched(module: nn.Module, inputs: Tensor) -> UsesByName:
     """Uses of the parameters of a module in one forward pass."""
-    return uses_in_forward(module, inputs, weights=weights_of_layers(owners(module)))
+    return uses_in_forward(with_plain_outputs(module), inputs, weights=weights_of_layers(owners(module)))
 
 
 def modules_at(build: Factory, base: int, delta: int) -> Pair:

@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hpo.errors import InvalidData
 from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, noisy
 from hpo.families.own.doubles import StayDouble
+from hpo.families.own.plain_outputs import with_plain_outputs
 from hpo.families.own.refusals import refuse_lazy, refuse_untrainable
 from hpo.families.proxy import Proxy, Record, places
 from windtunnel.tasks.user import UserTask, user_task
@@ -225,7 +226,7 @@ def made(task: UserTask, width: int, depth: int, seed: int = 0) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise InvalidData(f"build of task {task.name!r} gave {type(module).__name__}", "it must give a torch.nn.Module")
     refuse_lazy(module, f" of task {task.name!r}")
-    return module
+    return with_plain_outputs(module)
 
 
 def example_inputs(info: TaskInfo | UserTask, *leading: int) -> Tensor:

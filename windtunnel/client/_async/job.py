@@ -169,7 +169,7 @@ class AsyncJob(JobView):
         async for event in read_events(self._transport, self.id):
             step = outer_step(event)
             steps += [] if step is None else [step]
-        async for plan in AsyncPlans(self._transport).list(self.id):
+        async for plan in AsyncPlans(self._transport).of_job(self.id):
             plans.append(plan)
         with written_aside(place) as file:
             file.write(report(self.wire, steps, result, plans).encode())

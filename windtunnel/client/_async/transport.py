@@ -54,9 +54,14 @@ class AsyncTransport:
         """The answer to a POST request that may arrive twice (idempotent, or with an idempotency key)."""
         return await self._exchange(self._request("POST", path, body=body, headers=headers), HARMLESS)
 
-    async def post_once(self, path: str, body: Any) -> httpx.Response:
-        """The answer to a POST request that must not arrive twice: it is retried only if it surely did not arrive."""
-        return await self._exchange(self._request("POST", path, body=body), NOT_BEGUN)
+    async def post_once(self, path: str, body: Any, timeout: float = 0.0) -> httpx.Response:
+        """The answer to a POST request that must not arrive twice: it is retried only if it surely did not arrive.
+
+        It waits ``timeout`` seconds for each part of the answer, or the client's own time where that is longer.
+        """
+        request = self._request("POST", path, body=body)
+        request.extensions["timeout"]["read"] = max(self.timeout, timeout)
+        return await self._exchange(request, NOT_BEGUN)
 
     async def upload(self, path: str, file: BinaryIO, name: str, fields: Mapping[str, str]) -> httpx.Response:
         """The answer to a file that is streamed as a form; the file may arrive twice."""

@@ -8,7 +8,9 @@ from windtunnel.types.model import ModelSpec
 from windtunnel.types.optimizer import OptimizerSpec
 from windtunnel.types.optimizers import OPTIMIZERS, OptimizerInfo, names
 from windtunnel.types.transfer import (
+    AVERAGING,
     FOLLOWS_MUP,
+    HORIZON_RULES,
     PUBLISHED_DEPTH_EXPONENT,
     LadderSpec,
     Parametrization,
@@ -52,6 +54,7 @@ def check_rules(rules: TransferSpec, family: str, optimizer: OptimizerSpec, para
             f"depth_exponent is a setting of depth_rule 'completep', which is not in force: {why}; leave it out",
             rules.depth_exponent,
         )
+    check_run_rules(rules.horizon_rule, rules.averages_rule, optimizer.info, "/transfer")
     measured = [info for info in OPTIMIZERS.values() if info.sqrt_decay]
     if rules.decay_rule == "sqrt" and not (optimizer.info.sqrt_decay and parametrization in FOLLOWS_MUP):
         raise misfit(
@@ -67,6 +70,31 @@ def check_rules(rules: TransferSpec, family: str, optimizer: OptimizerSpec, para
             f"decay_rule {rules.decay_rule!r} with L2 decay inside {optimizer.name}, which no rule carries to another "
             "size; use optimizer.decay 'decoupled' or 'independent', or leave decay_rule out",
             rules.decay_rule,
+        )
+
+
+def check_run_rules(horizon: str | None, averages: str | None, optimizer: OptimizerInfo, path: str) -> None:
+    """Refuse a rule for the length of the run that does not cover the optimizer; None: no rule is asked for.
+
+    Args:
+        horizon: name of the rule of the learning rate.
+        averages: name of the rule of betas and eps.
+        optimizer: record of the optimizer.
+        path: pointer to the object that holds ``horizon_rule`` and ``averages_rule``.
+    """
+    if horizon is not None and HORIZON_RULES[horizon].exponent is not None and not optimizer.normalises:
+        able = names([info for info in OPTIMIZERS.values() if info.normalises], "and")
+        raise misfit(
+            f"{path}/horizon_rule",
+            f"horizon_rule {horizon!r} is for updates whose size does not follow the gradient's ({able}), not for "
+            f"{optimizer.name}; allowed: 'fitted'",
+            horizon,
+        )
+    if averages not in (None, "copy") and optimizer not in AVERAGING:
+        raise misfit(
+            f"{path}/averages_rule",
+            f"averages_rule {averages!r} is for {names(AVERAGING, 'and')}, not for {optimizer.name}; allowed: 'copy'",
+            averages,
         )
 
 
