@@ -21,7 +21,7 @@ class Caller:
 
     owner: str
     operator: bool
-    """True where they may drain workers and read what is measured of the whole fleet."""
+    """True where they may drain workers, read what is measured of the whole fleet, and manage the keys of other owners."""
     key_id: str | None = None
 
 
@@ -36,7 +36,7 @@ def check_operator(caller: Caller) -> None:
         ProblemError: 403, they are not.
     """
     if not caller.operator:
-        detail = "this is about the whole fleet; it needs a key that `windtunnel keys create --operator` made"
+        detail = "this is about the fleet or another owner; it needs a key that `windtunnel keys create --operator` made"
         raise problem(403, "operators-only", "Only operators may do this", detail)
 
 

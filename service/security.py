@@ -23,8 +23,8 @@ TABLE_FORM = "/laws"
 MAX_TABLE_BYTES = 16 << 20
 
 FORMS = re.compile(
-    r"/sign-in|/sign-out|/jobs|/jobs/[^/]+/(cancel|pause|resume|fork|plans|labels)|/plans|/laws|/fleet/drain|/keys|/keys/[^/]+/revoke"
-    r"|/webhooks|/webhooks/[^/]+/(ping|delete)"
+    r"/sign-in|/sign-out|/jobs|/jobs/[^/]+/(cancel|pause|resume|delete|fork|plans|labels)|/plans|/laws"
+    r"|/(laws|plans)/[^/]+/delete|/fleet/drain|/keys|/keys/[^/]+/revoke|/webhooks|/webhooks/[^/]+/(ping|delete)"
 )
 """Paths of plain forms. Another site's page can send one without asking first: only `_foreign` keeps it out."""
 FORM_BYTES = 1 << 16

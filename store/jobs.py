@@ -359,6 +359,7 @@ def _job(row: Row[Any], best: BestPoint | dict[str, Any] | None, plan_ids: list[
         name=row.name,
         state=row.state,
         spec=spec if facts is None else spec.knowing(facts),
+        task_title=spec.task if facts is None else facts.title,
         progress=row.progress,
         current=row.current,
         best=best,

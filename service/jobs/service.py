@@ -61,9 +61,11 @@ def fork(
 
 
 def page(database: Database, caller: Caller, query: JobsQuery) -> JobPage:
-    """One page of the caller's jobs. Raises InvalidCursor."""
+    """One page of the caller's jobs, and how many there are in each state. Raises InvalidCursor."""
     with database.snapshot() as session:
-        return jobs.page(session, owner=caller.owner, **query.model_dump() | {"order": query.way})
+        found = jobs.page(session, owner=caller.owner, **query.model_dump() | {"order": query.way})
+        counts = jobs.counts(session, owner=caller.owner, task=query.task, search=query.search, tag=query.tag)
+    return found.model_copy(update={"counts": counts})
 
 
 def get(database: Database, caller: Caller, job_id: str) -> Job:

@@ -1,4 +1,4 @@
-"""The forms of a job's page: cancel, pause, resume, fork, labels, plan. They work without JavaScript."""
+"""The forms of a job's page: cancel, pause, resume, delete, fork, labels, plan. They work without JavaScript."""
 
 import json
 from collections.abc import Mapping
@@ -46,6 +46,19 @@ def resume_page(job_id: JobId, database: DatabaseDependency, caller: CallerDepen
     """The button: back to the job."""
     service.resume(database, caller, job_id)
     return site.to(f"/jobs/{job_id}")
+
+
+@router.post("/jobs/{job_id}/delete")
+def delete_page(
+    job_id: JobId,
+    database: DatabaseDependency,
+    settings: SettingsDependency,
+    caller: CallerDependency,
+    site: SiteDependency,
+) -> Response:
+    """The button: on to the list of jobs."""
+    service.delete(database, settings, caller, job_id)
+    return site.to("/")
 
 
 @router.post("/jobs/{job_id}/fork")

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
@@ -18,6 +18,7 @@ from service.problems.answers import ProblemError, problem_of
 from store import law_fits
 from store.database import Database
 from store.errors import TooManyFits
+from store.identifiers import LAW_FIT_ID
 from windtunnel.figures import laws as laws_figure
 from windtunnel.figures.style import Theme
 from windtunnel.types import Problem
@@ -27,6 +28,7 @@ from windtunnel.types.laws import COLUMNS, UNITS
 
 router = APIRouter(include_in_schema=False)
 
+SHOWN_FITS = 50
 DEFAULT_FLOPS = 1e21
 EXAMPLE = "parameters,tokens,loss\n6144,122880,2.62\n13824,368640,2.35\n"
 FIGURES = {"iso_flops": laws_figure.iso_flops, "frontier": laws_figure.frontier}
@@ -36,6 +38,7 @@ class BudgetQuery(AllocationRequest):
     """A budget as a form sends it: a field that is not filled in is empty; without any the page shows an example."""
 
     theme: Theme = "light"
+    cursor: str | None = Field(None, pattern=LAW_FIT_ID.pattern, description="Last fit of the page of fits before.")
 
     @model_validator(mode="before")
     @classmethod
@@ -86,12 +89,13 @@ def _page(
     site: Site, query: BudgetQuery, database: Database, caller: Caller, typed: str = "", problem: Problem | None = None
 ) -> HTMLResponse:
     with database.snapshot() as session:
-        fits = law_fits.page(session, owner=caller.owner).items
-    asked = query.model_dump(exclude={"theme"}, exclude_none=True)
+        fits = law_fits.page(session, owner=caller.owner, limit=SHOWN_FITS, after=query.cursor)
+    asked = query.model_dump(exclude={"theme", "cursor"}, exclude_none=True)
     return site.page(
         "laws.html",
         200 if problem is None else problem.status,
-        fits=fits,
+        fits=fits.items,
+        older=None if fits.next_cursor is None else urlencode({**asked, "cursor": fits.next_cursor}),
         plan=service.allocated(database, caller, query),
         query=query,
         figures=urlencode(asked),
@@ -119,6 +123,13 @@ def fit_page(
 ) -> HTMLResponse:
     """One fit."""
     return site.page("law_fit.html", fit=service.get(database, caller, fit_id))
+
+
+@router.post("/laws/{fit_id}/delete")
+def delete_page(fit_id: LawFitId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency) -> Response:
+    """The button: back to the list of fits."""
+    service.delete(database, caller, fit_id)
+    return site.to("/laws")
 
 
 @router.get("/laws/{fit_id}/figures/{name}.json")

@@ -18,13 +18,17 @@ from service.pages.signing_in import sign_in_page
 from service.pages.site import SiteDependency, site_of
 from service.pages.views import job_view, jobs_view, outer_steps, plan_view
 from service.plans import service as plan_service
-from store import jobs
+from store import jobs, plans
 from store.events import history
 from windtunnel import figures
 from windtunnel.figures.style import Theme
+from windtunnel.report import report
 from windtunnel.types import OuterStep, Problem, TuneResult
 from windtunnel.types.base import Request as RequestModel
 from windtunnel.types.datasets import DATASET_ID
+
+MOST_REPORTED = 20
+"""Plans of a job that its report shows, at most."""
 
 router = APIRouter(include_in_schema=False)
 for part in (comparing, datasets, plans_pages, laws_pages, fleet, keys, webhooks, submitting, job_forms):
@@ -84,6 +88,28 @@ def plan_page(
 ) -> HTMLResponse:
     """One plan."""
     return site.page("plan.html", **plan_view(database, caller, plan_id))
+
+
+@router.get("/jobs/{job_id}/report.html")
+def job_report(job_id: JobId, database: DatabaseDependency, caller: CallerDependency) -> Response:
+    """The report of a job as one file to send around."""
+    with database.snapshot() as session:
+        job = jobs.get(session, job_id, owner=caller.owner)
+        result = jobs.result(session, job_id, owner=caller.owner)
+        steps = outer_steps(history(session, job_id, owner=caller.owner))
+        made = [plans.get(session, each, owner=caller.owner) for each in job.plans[:MOST_REPORTED]]
+    headers = {"content-disposition": f'attachment; filename="{job_id}.html"', "cache-control": "no-store"}
+    return HTMLResponse(report(job, steps, result, made), headers=headers)
+
+
+@router.post("/plans/{plan_id}/delete")
+def delete_plan_page(
+    plan_id: PlanId, database: DatabaseDependency, caller: CallerDependency, site: SiteDependency
+) -> Response:
+    """The button: back to the job that the plan was made from, or to the list of plans."""
+    job_id = plan_service.get(database, caller, plan_id).job_id
+    plan_service.delete(database, caller, plan_id)
+    return site.to(f"/jobs/{job_id}" if job_id else "/plans")
 
 
 @router.get("/jobs/{job_id}/figures/{name}.json")

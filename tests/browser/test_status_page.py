@@ -285,6 +285,34 @@ def test_a_bundle_is_downloaded_from_the_page(site, finished, open_page):
         assert f"{finished}/result.json" in bundle.namelist()
 
 
+def test_a_report_is_downloaded_and_opens_without_a_network(site, finished, open_page, tmp_path):
+    page = open_page(f"{site}/jobs/{finished}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Report", exact=True).click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    assert file.name == f"{finished}.html"
+    # The watched page of a file has no network, and complains of anything that it would fetch.
+    for look in ({}, {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}}):
+        report = open_page(file.as_uri(), offline=True, **look)
+        expect(report.get_by_role("heading", name="finished flight")).to_be_visible()
+        expect(report.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        assert report.locator(".js-plotly-plot").count() >= 5
+        assert report.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("look", [{}, {"java_script_enabled": False}])
+def test_an_ended_job_is_deleted_from_its_page_after_one_question(idle, open_page, look):
+    job_id = httpx.post(f"{idle}/v1/jobs", json={"task": "digits", "name": "to go"}).json()["id"]
+    httpx.post(f"{idle}/v1/jobs/{job_id}/cancel")
+    page = open_page(f"{idle}/jobs/{job_id}", **look)
+    page.locator("summary", has_text="Delete").click()
+    expect(page.get_by_text("The job is deleted for good")).to_be_visible()
+    page.get_by_role("button", name="Delete the job").click()
+    expect(page).to_have_url(f"{idle}/")
+    assert httpx.get(f"{idle}/v1/jobs/{job_id}").status_code == 404
+
+
 def test_list_shows_a_new_job_without_a_reload(idle, open_page):
     page = open_page(idle)
     httpx.post(f"{idle}/v1/jobs", json={"task": "synthetic", "name": "from elsewhere"})

@@ -20,8 +20,8 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 def test_the_commands_are_there():
     expected = (
-        "serve worker submit fork estimate list show follow pause resume cancel label bundle compare plan coordcheck roles "
-        "workers drain doctor"
+        "serve worker submit fork estimate list show follow pause resume cancel label bundle report compare export delete "
+        "plan carry coordcheck roles workers drain mcp doctor"
     )
     assert expected.split() == COMMANDS
 
@@ -48,11 +48,24 @@ LEAVES = dict(leaves(get_command(app)))
 
 def test_every_command_that_answers_can_answer_in_json():
     silent = {name for name, command in LEAVES.items() if not any("--json" in each.opts for each in command.params)}
-    # These two run until they are stopped; what they say is a log, as JSON with WINDTUNNEL_LOG_FORMAT.
-    assert silent == {"serve", "worker"}
+    # These run until they are stopped; what they say is a log, as JSON with WINDTUNNEL_LOG_FORMAT.
+    assert silent == {"serve", "worker", "mcp"}
 
 
-OF_ONE = ["show", "follow", "pause", "resume", "cancel", "bundle", "fork", "drain", "datasets show", "datasets delete"]
+OF_ONE = [
+    "show",
+    "follow",
+    "pause",
+    "resume",
+    "cancel",
+    "bundle",
+    "fork",
+    "drain",
+    "datasets show",
+    "datasets delete",
+    "delete",
+    "report",
+]
 ASKING = [
     "submit --task digits",
     "estimate --task digits",

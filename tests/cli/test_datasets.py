@@ -30,11 +30,15 @@ def test_upload_list_show_submit_delete(ask_idle, file):
     assert [each["id"] for each in json.loads(ask_idle("datasets", "list", "--json").stdout)] == [identity]
     assert json.loads(ask_idle("datasets", "upload", str(file), "--json").stdout)["id"] == identity
 
-    job = ask_idle("submit", "--task", identity).stdout.strip()
+    job = ask_idle("submit", "--task", "animals [red]").stdout.strip()
+    shown = json.loads(ask_idle("show", job, "--json").stdout)
+    assert (shown["spec"]["task"], shown["task_title"]) == (identity, "animals [red]")
+    assert "animals [red]" in ask_idle("list", "--task", "animals [red]").stdout
+    assert ask_idle("datasets", "show", identity[-6:]).stdout == ask_idle("datasets", "show", "animals [red]").stdout
     refused = ask_idle("datasets", "delete", identity)
     assert refused.exit_code == ExitCode.REFUSED and job in refused.stderr
     ask_idle("cancel", job)
-    assert ask_idle("datasets", "delete", identity).exit_code == 0
+    assert ask_idle("datasets", "delete", "animals [red]").exit_code == 0
     assert ask_idle("datasets", "show", identity).exit_code == ExitCode.REFUSED
     assert "no data sets" in ask_idle("datasets", "list").stderr
 

@@ -28,7 +28,8 @@ from windtunnel import (
     ValidationFailed,
     WaitTimeout,
 )
-from windtunnel.client import ForkRefused, LawRefused
+from windtunnel.client import ForkRefused, JobNotEnded, LawRefused, _plan
+from windtunnel.client._async import plan as _async_plan
 from windtunnel.tasks import TASKS
 from windtunnel.types import Finishing, Queued, Started, Succeeded
 from windtunnel.types.listings import listed_estimators, listed_hyperparameters
@@ -256,7 +257,8 @@ def test_what_is_not_there_is_not_found(drive):
     client = drive.client
     asks = [
         client.jobs.get, client.jobs.cancel, client.jobs.pause, client.jobs.resume, client.plans.get,
-        client.jobs.fork, client.datasets.get, client.datasets.delete, client.laws.get, client.workers.drain,
+        client.jobs.fork, client.jobs.delete, client.plans.delete, client.laws.delete, client.datasets.get,
+        client.datasets.delete, client.laws.get, client.workers.drain,
         client.keys.revoke, client.webhooks.get, client.webhooks.delete, client.webhooks.ping,
     ]  # fmt: skip
     for ask in asks:
@@ -275,6 +277,32 @@ def test_a_data_set_comes_and_goes(drive, tmp_path):
     assert [each.id for each in drive(datasets.list())] == [dataset.id]
     assert drive(datasets.get(dataset.id)).columns == ["a"]
     assert drive(drive.client.estimate(task=dataset)).memory.fits
+    assert drive(datasets.find("table")) == drive(datasets.find(dataset.id[-5:])) == drive(datasets.get(dataset.id))
+    assert drive(drive.client.estimate(task="table")) == drive(drive.client.estimate(task=dataset))
+    job = drive(drive.client.jobs.create(task="table", inner={"steps": 50_000}))
+    assert (job.spec.task, job.wire.task_title) == (dataset.id, "table")
+    drive(job.cancel())
+    fork = drive(job.fork(task=dataset.id[-5:], seed=1))
+    drive(fork.cancel())
+    listed = [each.id for each in drive.each(drive.client.jobs.list(task="table"))]
+    counted = drive(drive.client.jobs.counts(task="table"))
+    assert sum(counted.values()) == len(listed) and set(counted) <= {"running", "cancelled"}
+    assert listed[:2] == [fork.id, job.id]  # the other twin had the same before
+    for left in (fork, job):
+        with pytest.raises(JobCancelled):
+            drive(left.wait(timeout=60, progress=False))
+    table.write_text(table.read_text() + "100,0\n")
+    other = drive(datasets.upload(table))
+    for ask in (
+        datasets.find,
+        lambda name: drive.client.estimate(task=name),
+        lambda name: drive.client.jobs.create(task=name),
+    ):
+        with pytest.raises(InvalidRequest, match=f"{other.id}.*{dataset.id}"):
+            drive(ask("table"))
+    drive(datasets.delete(other.id))
+    with pytest.raises(ValidationFailed, match="no task"):
+        drive(drive.client.jobs.create(task="nothing like it"))
     assert drive(datasets.delete(dataset.id)) is None
     assert drive(datasets.list()) == []
     with pytest.raises(InvalidRequest, match="cannot read"):
@@ -289,10 +317,45 @@ def test_laws_are_fitted_kept_and_spent_by(drive):
     assert drive(laws.get(fit.id)) == fit
     assert fit.id in {each.id for each in drive.each(laws.list())}
     assert drive(laws.allocate(flops=1e21)).allocations
+    assert drive(laws.delete(fit.id)) is None
+    with pytest.raises(NotFound):
+        drive(laws.get(fit.id))
     with pytest.raises(LawRefused):
         drive(laws.fit(columns={name: values[:2] for name, values in table.items()}))
     with pytest.raises(InvalidRequest, match="exactly one table"):
         drive(laws.fit())
+
+
+def test_plans_are_listed_page_by_page_and_deleted(drive, job, monkeypatch):
+    for part in (_async_plan, _plan):
+        monkeypatch.setattr(part, "PAGE", 2)
+    made = [drive(job.plan(width=16 * n, force=True)) for n in (2, 3, 4)]
+    listed = list(drive.each(drive.client.plans.of_job(job.id)))
+    assert listed[-3:] == made
+    assert drive(listed[-1].to("yaml")).count(made[2].id)
+    drive(made[0].delete())
+    drive(drive.client.plans.delete(made[1].id))
+    assert [each.id for each in drive.each(drive.client.plans.of_job(job.id))] == [
+        each.id for each in [*listed[:-3], made[2]]
+    ]
+    with pytest.raises(NotFound):
+        drive(made[0].delete())
+    alone = type(made[0]).model_validate_json(made[2].model_dump_json())
+    with pytest.raises(InvalidRequest, match="did not come from a client"):
+        drive(alone.delete())
+
+
+def test_a_job_is_deleted_once_it_has_ended(drive):
+    jobs = drive.client.jobs
+    fresh = drive(jobs.create({**drive.spec, "inner": {**drive.spec["inner"], "steps": 50_000}}))
+    with pytest.raises(JobNotEnded, match="cancel it"):
+        drive(fresh.delete())
+    drive(fresh.cancel())
+    with pytest.raises(JobCancelled):
+        drive(fresh.wait(timeout=60, progress=False))
+    assert drive(fresh.delete()) is None
+    with pytest.raises(NotFound):
+        drive(jobs.get(fresh.id))
 
 
 def test_there_is_a_worker_and_there_are_no_keys(drive, job):

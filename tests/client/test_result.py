@@ -1,11 +1,14 @@
 """The result of a real job: values, plans, figures."""
 
+import re
 import typing
+from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
+from plotly.offline import get_plotlyjs
 
-from windtunnel import InvalidRequest, Result, TuneResult
+from windtunnel import InvalidRequest, Job, Result, TuneResult
 from windtunnel.client._result import Plot
 
 
@@ -72,3 +75,31 @@ def test_a_result_from_a_file_says_where_the_server_is_needed(result):
     assert lying.model_dump() == result.model_dump()
     with pytest.raises(InvalidRequest, match=r"client\.jobs\.get"):
         lying.plan(width=32)
+
+
+def test_a_report_is_one_file_without_a_link_to_anywhere(finished: Job, tmp_path: Path):
+    plan = finished.plan(width=64, force=True)
+    finished.label(name="</script><script>alert(1)</script>", notes="<b>bold</b> & more")
+    text = finished.report(tmp_path).read_text()
+    finished.label(name="", notes="")
+    plan.delete()
+    assert [file.name for file in tmp_path.iterdir()] == [f"{finished.id}.html"]
+    assert "<script>alert(1)" not in text and "<b>bold" not in text and "&lt;b&gt;bold&lt;/b&gt; &amp; more" in text
+    own = text.replace(get_plotlyjs(), "")
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", own)
+    for part in ("Losses on fresh seeds", "Coordinate check", "Ladder of widths", "learning_rate.hidden", plan.id, "torch"):
+        assert part in own, part
+    assert text.count("Plotly.newPlot") - get_plotlyjs().count("Plotly.newPlot") >= 7
+
+
+def test_notebooks_show_tables_in_which_every_text_is_escaped(finished: Job):
+    finished.label(name="<script>")
+    shown = finished._repr_html_()
+    finished.label(name="")
+    assert "<script>" not in shown and "&lt;script&gt;" in shown and finished.id in shown
+    result = finished.result()
+    assert result.best.test.words in result._repr_html_() and "learning_rate.hidden" in result._repr_html_()
+    plan = finished.plan(width=64, force=True)
+    roles = plan._repr_html_()
+    plan.delete()
+    assert all(row.role in roles for row in plan.roles) and "16 -&gt; 64" in roles

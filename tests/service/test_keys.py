@@ -89,6 +89,7 @@ BODIES = {"/v1/jobs/{job_id}/plans": {"width": 256}, "/v1/jobs/{job_id}/fork": {
 def test_a_strangers_id_is_404_on_every_route(keyed, app, database, work_on_either):
     job_id = work_on_either.succeeded()
     own, strange = bearer(key_of(database, "local")), bearer(key_of(database, "stranger", operator=1))
+    plain = bearer(key_of(database, "stranger"))
     plan_id = keyed.post(f"/v1/jobs/{job_id}/plans", json={"width": 256}, headers=own).json()["id"]
     key_id = keyed.get("/v1/keys", headers=own).json()["items"][0]["id"]
     dataset_id = keyed.post("/v1/datasets", files={"file": ("runs.csv", CSV)}, headers=own).json()["id"]
@@ -108,7 +109,9 @@ def test_a_strangers_id_is_404_on_every_route(keyed, app, database, work_on_eith
     for method, path in asked:
         address = path.format(**ids)
         body = sent(method, path, BODIES.get(path, {}))
-        theirs = keyed.request(method, address, headers=strange | {"accept": "application/json"}, **body)
+        # The keys of others are an operator's matter, and nothing else of theirs is.
+        stranger = (plain if "{key_id}" in path else strange) | {"accept": "application/json"}
+        theirs = keyed.request(method, address, headers=stranger, **body)
         assert theirs.status_code == 404, (method, path)
         assert keyed.request("GET", f"/v1/jobs/{job_id}", headers=own).status_code == 200
     assert keyed.get(f"/v1/datasets/{dataset_id}", headers=own).status_code == 200
@@ -121,7 +124,7 @@ def test_a_strangers_id_is_404_on_every_route(keyed, app, database, work_on_eith
             assert answer.status_code in (200, 204), path
     assert keyed.get("/v1/jobs", headers=strange).json()["items"] == []
     assert job_id not in keyed.get("/", headers=strange).text
-    assert len(keyed.get("/v1/keys", headers=strange).json()["items"]) == 1
+    assert len(keyed.get("/v1/keys", headers=strange).json()["items"]) == 2
 
 
 def test_idempotency_keys_are_each_owners_own(keyed, database):
@@ -155,6 +158,33 @@ def test_only_operators_drain_workers_and_read_the_fleets_metrics(keyed, databas
     assert keyed.get("/metrics", headers=plain).status_code == 403
     assert keyed.post("/v1/workers/w/drain", headers=operator).status_code == 404
     assert keyed.get("/metrics", headers=operator).status_code == 200
+
+
+def test_an_operator_manages_the_keys_of_every_owner_and_nobody_else_does(keyed, database):
+    operator, ann = (bearer(key_of(database, owner, operator=rights)) for owner, rights in (("root", 1), ("ann", 0)))
+    made = keyed.post("/v1/keys", json={"name": "ci", "owner": "bob"}, headers=operator).json()
+    assert (made["owner"], made["operator"]) == ("bob", False)
+    bob = bearer(made["key"])
+    assert keyed.get("/v1/jobs", headers=bob).status_code == 200
+    second = keyed.post("/v1/keys", json={"name": "x", "owner": "bob", "operator": True}, headers=operator).json()
+    assert second["operator"]
+    own = keyed.post("/v1/keys", json={"name": "mine"}, headers=operator).json()
+    assert (own["owner"], own["operator"]) == ("root", True)
+    refused = [
+        keyed.post("/v1/keys", json={"name": "x", "owner": "bob"}, headers=ann),
+        keyed.post("/v1/keys", json={"name": "x", "operator": True}, headers=ann),
+        keyed.get("/v1/keys", params={"owner": "bob"}, headers=ann),
+        keyed.get("/v1/keys", params={"everybody": True}, headers=ann),
+    ]
+    assert {(each.status_code, each.json()["type"]) for each in refused} == {(403, "operators-only")}
+    assert keyed.delete(f"/v1/keys/{made['id']}", headers=ann).status_code == 404
+    named = keyed.get("/v1/keys", params={"owner": "bob"}, headers=operator).json()["items"]
+    assert [each["id"] for each in named] == [made["id"], second["id"]]
+    everybody = keyed.get("/v1/keys", params={"everybody": True}, headers=operator).json()["items"]
+    assert {"root", "ann", "bob"} <= {each["owner"] for each in everybody}
+    assert keyed.delete(f"/v1/keys/{made['id']}", headers=operator).status_code == 200
+    assert keyed.get("/v1/jobs", headers=bob).status_code == 401
+    assert keyed.post("/v1/keys", json={"name": "x", "owner": "ann", "operator": False}, headers=ann).status_code == 201
 
 
 def test_a_key_is_shown_once_and_only_its_digest_is_kept(keyed, database):

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from service.app import create_app
+from service.pages import laws as laws_pages
 from service.pages.submitting import example_text
 from service.serve import background
 from store import keys
@@ -168,6 +169,41 @@ def seen(database, name, job_id=None):
         fleet.seen(session, name, host="here", device="cpu", threads=2, started_at=datetime.now(UTC), job_id=job_id)
 
 
+def test_a_job_a_plan_and_a_fit_are_deleted_by_buttons_that_say_what_is_lost(client, work):
+    job_id = work.succeeded()
+    plan_id = opened(send(client, f"/jobs/{job_id}/plans", width="256"))
+    other = opened(send(client, f"/jobs/{job_id}/plans", width="512"))
+    fit_id = opened(send(client, "/laws", csv=CSV))
+    for path, lost, back in (
+        (f"/laws/{fit_id}", "keep the prediction", "/laws"),
+        (f"/plans/{plan_id}", "can be made from it again", f"/jobs/{job_id}"),
+        (f"/jobs/{job_id}", "result and checkpoints, and 1 plan", "/"),
+    ):
+        assert lost in text(client.get(path))
+        gone = send(client, f"{path}/delete")
+        assert gone.status_code == 303, (path, gone.text)
+        assert gone.headers["location"] == back
+        assert client.get(path).status_code == 404 and send(client, f"{path}/delete").status_code == 404
+    assert client.get(f"/plans/{other}").status_code == 404
+
+
+def test_a_job_that_lives_has_no_button_to_delete_it_and_is_not_deleted(client, work):
+    job_id = work.queued()
+    assert f"/jobs/{job_id}/delete" not in client.get(f"/jobs/{job_id}").text
+    refused = send(client, f"/jobs/{job_id}/delete")
+    assert refused.status_code == 409 and "cancel it" in refused.text
+    assert state(client, job_id) == "queued"
+
+
+def test_fits_past_the_first_page_are_found(client, monkeypatch):
+    monkeypatch.setattr(laws_pages, "SHOWN_FITS", 1)
+    first, second = (opened(send(client, "/laws", csv=CSV)) for _ in range(2))
+    newest = text(client.get("/laws"))
+    assert f"/laws/{second}" in newest and f"/laws/{first}" not in newest
+    older = text(client.get(re.findall('rel="next" href="([^"#]*)', newest)[0]))
+    assert f"/laws/{first}" in older and f"/laws/{second}" not in older and 'rel="next"' not in older
+
+
 def test_the_fleet_says_what_each_worker_does_and_a_button_drains_it(client, work, sqlite):
     assert "No worker has reported" in text(client.get("/fleet"))
     seen(sqlite, "idle:1:2:0")
@@ -242,7 +278,9 @@ def test_a_form_of_another_site_does_nothing(client, work, sqlite):
     seen(sqlite, "w")
     sent = {
         "/jobs": {"spec": example_text()},
-        **{f"/jobs/{job_id}/{action}": {"seed": "1"} for action in ("cancel", "pause", "resume", "fork", "plans")},
+        **{
+            f"/jobs/{job_id}/{action}": {"seed": "1"} for action in ("cancel", "pause", "resume", "delete", "fork", "plans")
+        },
         "/laws": {"csv": CSV},
         "/fleet/drain": {"worker": "w"},
         "/keys": {"name": "mine"},

@@ -7,13 +7,16 @@ from typer.core import TyperGroup
 
 from windtunnel import __version__
 from windtunnel.cli import (
+    agents,
     carrying,
     comparing,
     coordcheck,
     datasets,
     db,
+    deleting,
     doctor,
     estimating,
+    exporting,
     jobs,
     keys,
     laws,
@@ -86,6 +89,8 @@ for module in (
     estimating,
     jobs,
     comparing,
+    exporting,
+    deleting,
     plans,
     carrying,
     laws,
@@ -93,6 +98,7 @@ for module in (
     coordcheck,
     roles,
     workers,
+    agents,
     doctor,
 ):
     module.register(app)

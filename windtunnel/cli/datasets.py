@@ -18,7 +18,10 @@ SHOWN_FEATURES = 30
 """Number of features that ``show`` prints at most."""
 
 DatasetId = Annotated[
-    str, typer.Argument(metavar="ID", help="Id of a data set, such as ds_33dbd3q4...", show_default=False)
+    str,
+    typer.Argument(
+        metavar="DATASET", help="Name of a data set; or its id, or the last 4 characters or more of it.", show_default=False
+    ),
 ]
 
 
@@ -143,11 +146,11 @@ def show(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> Non
 
     \b
     Examples:
-      windtunnel datasets show ds_33dbd3q4...
-      windtunnel datasets show ds_33dbd3q4... --json | jq .scaling
+      windtunnel datasets show houses
+      windtunnel datasets show houses --json | jq .scaling
     """
     with Client(url) as client:
-        dataset = client.datasets.get(dataset_id)
+        dataset = client.datasets.find(dataset_id)
     if as_json:
         output.print_json(dataset.model_dump(mode="json"))
     else:
@@ -159,14 +162,15 @@ def delete(dataset_id: DatasetId, as_json: AsJson = False, url: Url = None) -> N
 
     \b
     Examples:
-      windtunnel datasets delete ds_33dbd3q4...
+      windtunnel datasets delete houses
     """
     with Client(url) as client:
-        client.datasets.delete(dataset_id)
+        dataset = client.datasets.find(dataset_id)
+        client.datasets.delete(dataset.id)
     if as_json:
-        output.print_json({"id": dataset_id, "deleted": True})
+        output.print_json({"id": dataset.id, "deleted": True})
     else:
-        output.say(f"{dataset_id} is deleted")
+        output.say(f"{dataset.name} ({dataset.id}) is deleted")
 
 
 def _what(dataset: Dataset) -> str:

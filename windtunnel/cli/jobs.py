@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``follow``, ``pause``, ``resume``, ``cancel``, ``label``, ``bundle``: commands on a server's jobs."""
+"""Commands on a server's jobs: list, show, follow, pause, resume, cancel, label, bundle, report."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -37,11 +37,12 @@ def register(app: typer.Typer) -> None:
     app.command("cancel")(cancel)
     app.command("label")(label)
     app.command("bundle")(bundle)
+    app.command("report")(report)
 
 
 def list_jobs(
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.", show_default=False)] = None,
-    task: Annotated[str | None, typer.Option(help="Only jobs of this task.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task or data set.", show_default=False)] = None,
     search: Annotated[
         str | None,
         typer.Option(
@@ -215,6 +216,35 @@ def bundle(
         typer.echo(written)
 
 
+def report(
+    job_id: JobId,
+    *,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File or folder. Default: ID.html in this folder.", show_default=False
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Write a report of a job as one HTML file to send around: verdict, losses, figures, plans, spec.
+
+    The file opens in any browser, without a server and without a network. An existing file is replaced.
+
+    \b
+    Examples:
+      windtunnel report job_01KAN... -o flight.html
+    """
+    with Client(url) as client:
+        job = client.jobs.find(job_id)
+        written = job.report(target or Path())
+    if as_json:
+        output.print_json({"job_id": job.id, "file": str(written.absolute()), "bytes": written.stat().st_size})
+    else:
+        typer.echo(written)
+
+
 def _tell(job: WireJob, as_json: bool, asked: str | None) -> None:
     """Print the job as JSON or in a sentence: the request made of it, or its state if it has ended."""
     if as_json:
@@ -226,7 +256,7 @@ def _tell(job: WireJob, as_json: bool, asked: str | None) -> None:
 def _row(job: WireJob) -> tuple[str | Text, ...]:
     done, runs = f"{job.progress.fraction:.0%}", f"{job.progress.run_equivalents:.1f}"
     best = (job.best_loss, job.verdict)
-    return (job.id, job.name, job.spec.task, _state(job), done, *best, runs, _age(job.created_at))
+    return (job.id, job.name, job.task_title or job.spec.task, _state(job), done, *best, runs, _age(job.created_at))
 
 
 def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
@@ -239,7 +269,7 @@ def _parts(job: WireJob, result: Result | None) -> list[RenderableType]:
         ("state", _state(job)),
         (
             "what",
-            f"{job.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
+            f"{job.task_title or job.spec.task}, {model.family} of width {model.width} and depth {model.depth}, "
             f"{job.spec.optimizer.name}, {job.spec.parametrization}",
         ),
         (

@@ -1,9 +1,9 @@
-"""``keys``: make, list and revoke API keys in the database itself, so that the first key can be made."""
+"""``keys``: make, list and revoke API keys, at a server or in its database, where the first key is made."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 import typer
 
@@ -11,17 +11,40 @@ from windtunnel.cli import output
 from windtunnel.cli.databases import settings, upgrade
 from windtunnel.cli.exits import SetupError, SpecError
 from windtunnel.cli.options import AsJson, DatabaseUrl, DataDir
+from windtunnel.client import Client, OperatorsOnly
+from windtunnel.types import ApiKey, NewApiKey
 
-if TYPE_CHECKING:
-    from store.database import Database
-
-HELP = """API keys of the server. These commands work on its database, so run them where the server runs.
+HELP = """API keys of a server. With --url these commands ask the server, with the key in WINDTUNNEL_API_KEY; an operator's
+key manages the keys of every owner. Without it they work on the server's database, where it runs: so the first key is made.
 
 Once the first key is made, the server refuses every request without a key. Each key has an owner; owners see only their
 own jobs and plans.
 """
 
 keys = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Ask the server at this address, such as http://127.0.0.1:8000. Default: work on the database itself.",
+        show_default=False,
+    ),
+]
+
+
+class KeyRing(Protocol):
+    """Keys of a server: of its database, or as it lets the caller manage them."""
+
+    def create(self, name: str, owner: str | None, operator: bool) -> NewApiKey:
+        """Make a key."""
+
+    def list(self, owner: str | None) -> list[ApiKey]:
+        """Keys of the owner; None: of everybody whose keys may be seen."""
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """End a key."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,12 +57,23 @@ def create(
     name: Annotated[str, typer.Argument(help="Purpose of the key, such as the machine that will hold it.")] = "unnamed",
     *,
     owner: Annotated[
-        str, typer.Option(metavar="NAME", help="Owner whose jobs the key opens; 'local' owns the jobs made without a key.")
-    ] = "local",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Owner whose jobs the key opens. Default: at a server the caller, else 'local', who owns the jobs made "
+            "without a key.",
+            show_default=False,
+        ),
+    ] = None,
     operator: Annotated[
-        bool, typer.Option("--operator", help="The key may also drain workers and read the fleet's metrics.")
+        bool,
+        typer.Option(
+            "--operator",
+            help="The key may also drain workers, read the fleet's metrics and, at the server, manage keys of others.",
+        ),
     ] = False,
     as_json: AsJson = False,
+    url: Server = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -49,19 +83,13 @@ def create(
     Examples:
       windtunnel keys create laptop --owner ann
       export WINDTUNNEL_API_KEY=$(windtunnel keys create ci --owner ci)
+      windtunnel keys create laptop --owner ann --url https://tunnel.example
     """
-    for what, text in (("name", name), ("owner", owner)):
+    for what, text in (("name", name), ("owner", owner or "local")):
         if not (text.strip() == text and 1 <= len(text) <= 200 and text.isprintable()):
             raise SpecError(f"{what} {text!r} is not allowed; give 1 to 200 printable characters, no space at the ends")
-    with _database(data_dir, database_url) as database:
-        from store import keys as stored
-        from store.errors import TooManyKeys
-
-        try:
-            with database.transaction() as session:
-                made = stored.create(session, name, owner=owner, operator=int(operator))
-        except TooManyKeys as error:
-            raise SpecError(f"owner {owner!r}: {error}") from error
+    with _ring(url, data_dir, database_url) as ring:
+        made = ring.create(name, owner, operator)
     if as_json:
         output.print_json(made.model_dump(mode="json"))
         return
@@ -74,6 +102,7 @@ def list_keys(
     *,
     owner: Annotated[str | None, typer.Option(metavar="NAME", help="Only keys of this owner.", show_default=False)] = None,
     as_json: AsJson = False,
+    url: Server = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -82,12 +111,10 @@ def list_keys(
     \b
     Examples:
       windtunnel keys list --owner ann
+      windtunnel keys list --url https://tunnel.example
     """
-    with _database(data_dir, database_url) as database:
-        from store import keys as stored
-
-        with database.snapshot() as session:
-            found = stored.everybodys(session) if owner is None else stored.listing(session, owner=owner)
+    with _ring(url, data_dir, database_url) as ring:
+        found = ring.list(owner)
     if as_json:
         output.print_json([key.model_dump(mode="json") for key in found])
         return
@@ -114,6 +141,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key, as `windtunnel keys list` shows it.")],
     *,
     as_json: AsJson = False,
+    url: Server = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -123,15 +151,8 @@ def revoke(
     Examples:
       windtunnel keys revoke key_01KAN...
     """
-    with _database(data_dir, database_url) as database:
-        from store import keys as stored
-        from store.errors import KeyNotFound
-
-        try:
-            with database.transaction() as session:
-                ended = stored.revoke_anybodys(session, key_id)
-        except KeyNotFound as error:
-            raise SpecError(f"there is no key {key_id!r}; `windtunnel keys list` shows them") from error
+    with _ring(url, data_dir, database_url) as ring:
+        ended = ring.revoke(key_id)
     if as_json:
         output.print_json(ended.model_dump(mode="json"))
     else:
@@ -139,22 +160,54 @@ def revoke(
 
 
 @contextmanager
-def _database(data_dir: Path | None, database_url: str | None) -> Iterator["Database"]:
-    """Context with the server's database, created or upgraded first."""
+def _ring(url: str | None, data_dir: Path | None, database_url: str | None) -> Iterator[KeyRing]:
+    """Context with the keys at a server, or with those in a database, created or upgraded first."""
+    if url is not None:
+        if data_dir is not None or database_url is not None:
+            raise typer.BadParameter("a server or its database, not both", param_hint="--url")
+        with Client(url) as client:
+            yield AtServer(client)
+        return
     found = settings("keys", data_dir, database_url)
     from store.database import Database
     from store.dialect import parse_url
+    from windtunnel.cli.stored_keys import InDatabase
 
     file = parse_url(found.url)
     folder = Path(str(file.database)).absolute().parent if file.get_backend_name() == "sqlite" else None
     if folder is not None and not folder.is_dir():
         raise SetupError(
             f"there is no folder {folder}, so no server keeps its database there. Name the server's with --data-dir or "
-            f"WINDTUNNEL_DATA_DIR; if the server is still to be started there, make the folder first: mkdir -p {folder}"
+            f"WINDTUNNEL_DATA_DIR; if the server is still to be started there, make the folder first: mkdir -p {folder}; "
+            "to ask a server that runs elsewhere, give its address: --url URL"
         )
     upgrade(found.url)
     database = Database(found.url)
     try:
-        yield database
+        yield InDatabase(database)
     finally:
         database.dispose()
+
+
+class AtServer:
+    """The keys that a server lets the caller manage."""
+
+    def __init__(self, client: Client) -> None:
+        self._keys = client.keys
+
+    def create(self, name: str, owner: str | None, operator: bool) -> NewApiKey:
+        """Make a key; without an owner one's own, with an operator's rights only where they are asked for."""
+        return self._keys.create(name, owner=owner, operator=operator)
+
+    def list(self, owner: str | None) -> list[ApiKey]:
+        """Keys of the owner; None: of everybody for an operator, else the caller's own."""
+        if owner is not None:
+            return self._keys.list(owner=owner)
+        try:
+            return self._keys.list(everybody=True)
+        except OperatorsOnly:
+            return self._keys.list()
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """End a key."""
+        return self._keys.revoke(key_id)

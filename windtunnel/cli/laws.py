@@ -10,6 +10,7 @@ from rich.text import Text
 from windtunnel.cli import output
 from windtunnel.cli.counting import count
 from windtunnel.cli.exits import SetupError
+from windtunnel.cli.fits import list_fits
 from windtunnel.cli.forecasting import forecast, settle
 from windtunnel.cli.options import AsJson, Url
 from windtunnel.client import Client
@@ -40,6 +41,7 @@ PROFILES = {
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands.command("fit")(fit)
+    commands.command("list")(list_fits)
     commands.command("allocate")(allocate)
     commands.command("forecast")(forecast)
     commands.command("settle")(settle)

@@ -7,6 +7,7 @@ import typer
 
 from windtunnel.cli import output
 from windtunnel.cli.completing import tasks
+from windtunnel.cli.extras import need
 from windtunnel.cli.options import AsJson, JobId, Timeout, Url
 from windtunnel.cli.spec_file import override, read_spec
 from windtunnel.cli.watching import follow_job, print_outcome, wait_for_end
@@ -27,7 +28,7 @@ Source = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help=f"Task to tune on: {', '.join(TASKS)}, or the id of a data set. Needs no spec file.",
+        help=f"Task to tune on: {', '.join(TASKS)}, or a data set, by its name or id. Needs no spec file.",
         show_default=False,
         autocompletion=tasks,
     ),
@@ -56,6 +57,16 @@ def submit(
     task: Task = None,
     name: Annotated[str | None, typer.Option(help="A name to find the job by.", show_default=False)] = None,
     assignments: Assignments = None,
+    from_optuna: Annotated[
+        str | None,
+        typer.Option(
+            "--from-optuna",
+            metavar="STORAGE",
+            help="Begin at the best trial of an Optuna study in this database; its parameters are named by label.",
+            show_default=False,
+        ),
+    ] = None,
+    study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of that study.", show_default=False)] = None,
     follow: Follow = False,
     wait: Wait = False,
     timeout: Timeout = None,
@@ -72,9 +83,17 @@ def submit(
       windtunnel submit spec.yaml --set inner.steps=100 --set optimizer.name=sgd
       windtunnel submit --task digits --set target.width=1024 --set search.0.name=learning_rate --wait
       echo '{"task": "digits"}' | windtunnel submit - --json
+      windtunnel submit --task digits --from-optuna sqlite:///studies.db --study mine
     """
     _check_ways(follow, wait, timeout)
     wanted = wanted_spec(spec, task, name, assignments or [])
+    if from_optuna is not None or study is not None:
+        if from_optuna is None or study is None:
+            raise typer.BadParameter("a study needs both: --from-optuna STORAGE --study NAME", param_hint="--study")
+        need("submit --from-optuna", "optuna")
+        from windtunnel.optuna_study import best_of_study
+
+        wanted["initial"] = {**best_of_study(from_optuna, study), **wanted.get("initial", {})}
     with Client(url) as client:
         _hand_over(client, client.jobs.create(wanted), follow=follow, wait=wait, timeout=timeout, as_json=as_json)
 

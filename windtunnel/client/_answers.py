@@ -20,6 +20,12 @@ class Items(Response, Generic[M]):
     items: list[M]
 
 
+class Page(Items[M]):
+    """One page of a list: ``{"items": [...], "next_cursor": ...}``."""
+
+    next_cursor: str | None
+
+
 def parse(model: type[M], response: httpx.Response) -> M:
     """The answer's JSON as a typed model.
 

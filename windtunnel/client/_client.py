@@ -12,6 +12,7 @@ from windtunnel.client._jobs import Jobs
 from windtunnel.client._keys import Keys
 from windtunnel.client._laws import Laws
 from windtunnel.client._local import LocalServer
+from windtunnel.client._naming import post_spec
 from windtunnel.client._pacing import Pacing
 from windtunnel.client._plan import Plans
 from windtunnel.client._requests import address_of, key_of, path
@@ -107,6 +108,11 @@ class Client:
         """Address of the server."""
         return self._transport.base_url
 
+    @property
+    def pacing(self) -> Pacing:
+        """Pacing of the client: how often and how long it tries again, and its clocks."""
+        return self._transport.pacing
+
     def tasks(self) -> list[TaskInfo]:
         """Tasks that a job may name."""
         page = self._transport.read(Items[TaskInfo], path("tasks"))
@@ -138,7 +144,7 @@ class Client:
             ValidationFailed: a field is wrong; ``errors`` names it and what is allowed.
             InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
         """
-        return parse(Estimate, self._transport.post(path("estimates"), request_body(spec, fields)))
+        return parse(Estimate, post_spec(self._transport, path("estimates"), request_body(spec, fields)))
 
     def ready(self) -> None:
         """Check that the server can take and run jobs.

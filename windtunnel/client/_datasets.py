@@ -6,6 +6,7 @@ from pathlib import Path
 
 from windtunnel.client._answers import Items, parse
 from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._naming import dataset_called
 from windtunnel.client._requests import path
 from windtunnel.client._transport import Transport
 from windtunnel.token_files import TokenType
@@ -89,6 +90,18 @@ class Datasets:
             NotFound: no such data set.
         """
         return self._transport.read(Dataset, path("datasets", dataset_id))
+
+    def find(self, text: str) -> Dataset:
+        """The data set with this id; else the only one with this name; else the only one whose id ends with this text.
+
+        Args:
+            text: an id, a name, or at least 4 characters at the end of an id.
+
+        Raises:
+            NotFound: no such data set.
+            InvalidRequest: several fit; the message names them.
+        """
+        return self.get(dataset_called(self._transport, text) or text)
 
     def delete(self, dataset_id: str) -> None:
         """Delete a data set. Results and plans of its jobs stay.

@@ -105,7 +105,7 @@ class OperatorsOnly(Forbidden):
 
 
 class QuotaExceeded(Forbidden):
-    """The owner has as many jobs, keys or webhooks as allowed (403, ``quota``)."""
+    """The owner has as many jobs, plans, fits, keys or webhooks as allowed (403, ``quota``)."""
 
 
 class ForeignOrigin(Forbidden):

@@ -46,6 +46,7 @@ class Laws:
         Raises:
             ValidationFailed: the table or an option is wrong; ``errors`` names row and column.
             LawRefused: the table does not determine a law that was asked for, or any law.
+            QuotaExceeded: the owner has as many fits as allowed.
             InvalidRequest: not exactly one table was given, or the file is no text in UTF-8.
         """
         if sum(each is not None and each != () for each in (csv, columns, jobs)) != 1:
@@ -73,6 +74,14 @@ class Laws:
             NotFound: no such fit.
         """
         return self._transport.read(LawFit, path("laws", "fits", fit_id))
+
+    def delete(self, fit_id: str) -> None:
+        """Delete a stored fit. Plans that it predicted a loss for keep the prediction.
+
+        Raises:
+            NotFound: no such fit.
+        """
+        self._transport.delete(path("laws", "fits", fit_id))
 
     def list(self) -> Iterator[LawFitSummary]:
         """Yield stored fits, newest first; pages are fetched as needed."""

@@ -1,13 +1,13 @@
 """A transfer plan: the config of the large model, and its exports."""
 # Written by tools/sync_client.py from _async/plan.py: change that one.
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import httpx
 from pydantic import PrivateAttr
 
-from windtunnel.client._answers import parse
+from windtunnel.client._answers import Page, parse
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path
 from windtunnel.client._transport import Transport
@@ -17,6 +17,9 @@ from windtunnel.types.plans import PlanPage
 
 CHECKING = 600.0
 """Seconds to wait for a plan of given values, whose coordinate check takes a while."""
+
+PAGE = 50
+"""Number of plans that ``of_job`` fetches by one request."""
 
 
 class Plan(PlanView):
@@ -44,6 +47,17 @@ class Plan(PlanView):
             raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.get({self.id!r}).to({format!r})")
         answer = self._transport.get(path("plans", self.id), {"format": format})
         return answer.text
+
+    def delete(self) -> None:
+        """Delete this plan from the server. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: the plan was deleted before.
+            InvalidRequest: the plan came from a file, not from a client.
+        """
+        if self._transport is None:
+            raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.delete({self.id!r})")
+        self._transport.delete(path("plans", self.id))
 
 
 class Plans:
@@ -107,6 +121,30 @@ class Plans:
         target = {name: value for name, value in size.items() if value is not None}
         body = {**fields, "values": dict(values), "task": task, "target": target, "force": force}
         return Plan.received(self._transport, self._transport.post_once("/v1/plans", body, CHECKING))
+
+    def of_job(self, job_id: str) -> Iterator[Plan]:
+        """Yield the plans made from a job, oldest first; pages are fetched as needed.
+
+        Raises:
+            NotFound: no such job.
+        """
+        wanted: dict[str, str | int] = {"limit": PAGE}
+        while True:
+            page = self._transport.read(Page[Plan], path("jobs", job_id, "plans"), wanted)
+            for plan in page.items:
+                plan._transport = self._transport
+                yield plan
+            if page.next_cursor is None:
+                return
+            wanted["cursor"] = page.next_cursor
+
+    def delete(self, plan_id: str) -> None:
+        """Delete a plan. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        self._transport.delete(path("plans", plan_id))
 
 
 def create_plan(transport: Transport, job_id: str, size: Mapping[str, int | str | None], *, force: bool) -> Plan:

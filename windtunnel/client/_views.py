@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from windtunnel.markup import cell, facts, table
+from windtunnel.report import role_table
 from windtunnel.types import (
     TERMINAL_STATES,
     BestPoint,
@@ -106,6 +108,22 @@ class JobView:
             parts.append(f"best loss {wire.best_loss} ({wire.verdict})")
         return f"<Job {' '.join(parts)}>"
 
+    def _repr_html_(self) -> str:
+        """The job as a notebook shows it."""
+        wire = self.wire
+        pairs: list[tuple[str, object]] = [
+            ("job", wire.id),
+            ("name", wire.name or None),
+            ("task", wire.task_title or wire.spec.task),
+            ("state", wire.state),
+            ("outer step", out_of(wire.progress.outer_step, wire.progress.outer_steps, " of ")),
+            ("cost", f"{wire.progress.run_equivalents:.4g} runs"),
+            ("best loss", f"{wire.best_loss} {wire.verdict}" if wire.best else None),
+            ("failure", wire.failure.message if wire.failure else None),
+            ("plans", ", ".join(wire.plans) or None),
+        ]
+        return facts([(name, value) for name, value in pairs if value is not None])
+
 
 class PlanView(TransferPlan):
     """A transfer plan that prints itself as a table of roles."""
@@ -129,6 +147,18 @@ class PlanView(TransferPlan):
 
     __str__ = __repr__
 
+    def _repr_html_(self) -> str:
+        """The plan as a notebook shows it."""
+        check = "none" if self.coordinate_check is None else self.coordinate_check.verdict
+        pairs: list[tuple[str, object]] = [
+            ("plan", self.id + (" (forced)" if self.forced else "")),
+            ("width", f"{self.model.width} -> {self.width}"),
+            ("depth", f"{self.model.depth} -> {self.depth}"),
+            ("steps", f"{self.steps:,} of batch {self.batch_size}"),
+            ("coordinate check", check),
+        ]
+        return facts(pairs) + role_table(self)
+
 
 class ResultView(TuneResult):
     """A tuning result that prints itself as a summary."""
@@ -137,6 +167,20 @@ class ResultView(TuneResult):
     def hyperparameters(self) -> dict[str, float]:
         """Tuned values of the proxy, by label such as ``learning_rate.hidden``."""
         return self.best.hyperparameters
+
+    def _repr_html_(self) -> str:
+        """The result as a notebook shows it."""
+        start = self.start.hyperparameters
+        losses = [
+            (name, estimate(each.validation.mean, each.validation.stderr), estimate(each.test.mean, each.test.stderr))
+            for name, each in (("start", self.start), ("tuned", self.best))
+        ]
+        values = [(label, start.get(label), value) for label, value in self.hyperparameters.items()]
+        return (
+            f"<p><strong>{cell(self.gained.headline)}</strong></p>"
+            + table(("", "validation loss", "test loss"), losses)
+            + table(("", "start", "found"), values)
+        )
 
     def __repr__(self) -> str:
         model = self.spec.model

@@ -59,5 +59,6 @@ class Webhooks:
 
         Raises:
             NotFound: no such webhook.
+            TooManyAtOnce: as many test messages as allowed wait to be sent to this webhook.
         """
         return parse(WebhookDelivery, self._transport.post_once(path("webhooks", webhook_id, "ping"), {}))

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal, Self
 
+from pydantic import Field
+
 from windtunnel.types.base import Response
 from windtunnel.types.estimates import MachineSpeed
 from windtunnel.types.results import PointEvaluation
@@ -106,6 +108,8 @@ class Job(Response):
     name: str
     state: JobState
     spec: JobSpec
+    task_title: str = ""
+    """Name of the task as people call it: of a data set the name that its owner gave it. Empty from older servers."""
     progress: Progress
     current: CurrentPoint | None
     best: BestPoint | None
@@ -150,6 +154,8 @@ class JobPage(Response):
 
     items: list[Job]
     next_cursor: str | None
+    counts: dict[JobState, int] = Field(default_factory=dict)
+    """State -> number of jobs in it, of those that the query asks for in any state; states without any are left out."""
 
 
 class MetricPoints(Response):

@@ -13,9 +13,24 @@ KeyName = Annotated[
 
 
 class KeyRequest(Request):
-    """Request for a new key, which will belong to the caller."""
+    """Request for a new key, which belongs to the caller unless an operator says otherwise."""
 
     name: KeyName = Field(description="Purpose of the key, such as the machine that will hold it.", examples=["laptop"])
+    owner: KeyName | None = Field(
+        None, description="Owner whose jobs the key opens; by default the caller. Another one's needs an operator's key."
+    )
+    operator: bool | None = Field(
+        None,
+        description="Whether the key may also drain workers and manage the keys of others, which only an operator can "
+        "give. By default as the key in use for one's own, false for another owner's.",
+    )
+
+
+class KeysQuery(Request):
+    """Query that chooses keys to list."""
+
+    owner: KeyName | None = Field(None, description="Keys of this owner; by default the caller's.")
+    everybody: bool = Field(False, description="Keys of every owner; needs an operator's key.")
 
 
 class ApiKey(Response):
@@ -27,7 +42,7 @@ class ApiKey(Response):
     prefix: str
     """First characters of the key, to recognise it by."""
     operator: bool
-    """Whether it may also drain workers and read the fleet's metrics."""
+    """Whether it may also drain workers, read the fleet's metrics and manage the keys of other owners."""
     created_at: datetime
     used_at: datetime | None = None
     """Time of its last use, to the minute; None: never used."""

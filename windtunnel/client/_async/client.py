@@ -10,6 +10,7 @@ from windtunnel.client._async.datasets import AsyncDatasets
 from windtunnel.client._async.jobs import AsyncJobs
 from windtunnel.client._async.keys import AsyncKeys
 from windtunnel.client._async.laws import AsyncLaws
+from windtunnel.client._async.naming import post_spec
 from windtunnel.client._async.plan import AsyncPlans
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._async.webhooks import AsyncWebhooks
@@ -106,6 +107,11 @@ class AsyncClient:
         """Address of the server."""
         return self._transport.base_url
 
+    @property
+    def pacing(self) -> Pacing:
+        """Pacing of the client: how often and how long it tries again, and its clocks."""
+        return self._transport.pacing
+
     async def tasks(self) -> list[TaskInfo]:
         """Tasks that a job may name."""
         page = await self._transport.read(Items[TaskInfo], path("tasks"))
@@ -137,7 +143,7 @@ class AsyncClient:
             ValidationFailed: a field is wrong; ``errors`` names it and what is allowed.
             InvalidRequest: both ``spec`` and fields are given, or something that is not JSON.
         """
-        return parse(Estimate, await self._transport.post(path("estimates"), request_body(spec, fields)))
+        return parse(Estimate, await post_spec(self._transport, path("estimates"), request_body(spec, fields)))
 
     async def ready(self) -> None:
         """Check that the server can take and run jobs.

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from windtunnel.client._answers import Items, parse
+from windtunnel.client._async.naming import dataset_called
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path
@@ -88,6 +89,18 @@ class AsyncDatasets:
             NotFound: no such data set.
         """
         return await self._transport.read(Dataset, path("datasets", dataset_id))
+
+    async def find(self, text: str) -> Dataset:
+        """The data set with this id; else the only one with this name; else the only one whose id ends with this text.
+
+        Args:
+            text: an id, a name, or at least 4 characters at the end of an id.
+
+        Raises:
+            NotFound: no such data set.
+            InvalidRequest: several fit; the message names them.
+        """
+        return await self.get(await dataset_called(self._transport, text) or text)
 
     async def delete(self, dataset_id: str) -> None:
         """Delete a data set. Results and plans of its jobs stay.

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from windtunnel.client._answers import is_away, parse
-from windtunnel.client._async.events import follow_events, outer_step
-from windtunnel.client._async.plan import AsyncPlan, create_plan
+from windtunnel.client._async.events import follow_events, outer_step, read_events
+from windtunnel.client._async.naming import post_spec
+from windtunnel.client._async.plan import AsyncPlan, AsyncPlans, create_plan
 from windtunnel.client._async.result import AsyncResult
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, WaitTimeout, WindtunnelError
-from windtunnel.client._files import place_of
+from windtunnel.client._files import place_of, written_aside
 from windtunnel.client._pacing import Patience
 from windtunnel.client._progress import JobProgress
 from windtunnel.client._requests import path
@@ -147,6 +148,33 @@ class AsyncJob(JobView):
         await self._transport.download(path("jobs", self.id, "bundle"), "application/zip", place)
         return place
 
+    async def report(self, target: str | os.PathLike[str]) -> Path:
+        """Write a report of the job as one HTML file, which opens anywhere, also offline: verdict, figures, plans, spec.
+
+        Args:
+            target: the file to write; or a folder, which then gets ``<id>.html``. An existing file is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            InvalidRequest: the file cannot be written there.
+        """
+        from windtunnel.report import report  # plotly takes most of a second to import
+
+        place = place_of(target, f"{self.id}.html")
+        await self.refresh()
+        result = await self.result() if self.state == "succeeded" else None
+        steps, plans = [], []
+        async for event in read_events(self._transport, self.id):
+            step = outer_step(event)
+            steps += [] if step is None else [step]
+        async for plan in AsyncPlans(self._transport).of_job(self.id):
+            plans.append(plan)
+        with written_aside(place) as file:
+            file.write(report(self.wire, steps, result, plans).encode())
+        return place
+
     async def fork(
         self,
         overrides: Mapping[str, Any] | None = None,
@@ -203,6 +231,15 @@ class AsyncJob(JobView):
         """Resume the paused job from its checkpoint, and return the job. Does nothing in any other state."""
         return await self._ask("resume")
 
+    async def delete(self) -> None:
+        """Delete the job, which has ended, with its log, metrics, result, checkpoints and plans. They cannot be restored.
+
+        Raises:
+            JobNotEnded: the job has not ended; cancel it first.
+            NotFound: the job was deleted before.
+        """
+        await self._transport.delete(path("jobs", self.id))
+
     async def _ask(self, what: Literal["cancel", "pause", "resume"]) -> Self:
         self.wire = parse(WireJob, await self._transport.post(path("jobs", self.id, what), {}))
         return self
@@ -235,6 +272,7 @@ class AsyncJob(JobView):
                 batch size is past the critical one.
             ValidationFailed: the target is not a larger model of the same kind.
             NotFinished: the job has no result.
+            QuotaExceeded: the owner has as many plans as allowed.
         """
         size = {
             "width": width,
@@ -258,4 +296,5 @@ async def fork_job(
     """Submit a copy of a job with some fields of its spec overridden, and return the new job."""
     wanted = {"overrides": request_body(overrides, fields), "from_best": from_best}
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-    return AsyncJob(transport, parse(WireJob, await transport.post(path("jobs", job_id, "fork"), wanted, headers)))
+    answer = await post_spec(transport, path("jobs", job_id, "fork"), wanted, headers, "overrides")
+    return AsyncJob(transport, parse(WireJob, answer))

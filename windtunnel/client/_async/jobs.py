@@ -1,4 +1,4 @@
-"""``client.jobs``: submit, fork, find, compare, pause, resume and cancel jobs."""
+"""``client.jobs``: submit, fork, find, compare, pause, resume, cancel and delete jobs."""
 
 import re
 import uuid
@@ -9,8 +9,9 @@ import httpx
 
 from windtunnel.client._answers import parse
 from windtunnel.client._async.job import AsyncJob, fork_job
+from windtunnel.client._async.naming import dataset_called, post_spec
 from windtunnel.client._async.transport import AsyncTransport
-from windtunnel.client._errors import InvalidRequest
+from windtunnel.client._errors import InvalidRequest, ValidationFailed
 from windtunnel.client._requests import path
 from windtunnel.client._specs import request_body
 from windtunnel.types import Job as WireJob
@@ -45,7 +46,8 @@ class AsyncJobs:
             spec: a whole spec; or give its fields by name.
             idempotency_key: two calls with one key and one spec make one job, also from two processes. By default
                 each call has its own key, which its retries share.
-            **fields: the fields of a JobSpec. Only ``task`` has no default.
+            **fields: the fields of a JobSpec. Only ``task`` has no default; it may be the name of a data set that no task
+                of the server has.
 
         Raises:
             ValidationFailed: a field is wrong; ``errors`` names it and what is allowed.
@@ -53,7 +55,7 @@ class AsyncJobs:
         """
         body = request_body(spec, fields)
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._handle(await self._transport.post(path("jobs"), body, headers))
+        return self._handle(await post_spec(self._transport, path("jobs"), body, headers))
 
     async def get(self, job_id: str) -> AsyncJob:
         """The job with this id.
@@ -116,7 +118,7 @@ class AsyncJobs:
 
         Args:
             state: only jobs in this state.
-            task: only jobs of this task or data set.
+            task: only jobs of this task or data set, given by its id or by a name that no other has.
             search: only jobs with this text in their name, task, tags or data set's name, or at the end of their id;
                 upper and lower case count as equal.
             tag: only jobs with this tag.
@@ -134,12 +136,20 @@ class AsyncJobs:
         )
         wanted |= {name: value for name, value in given if value is not None}
         while True:
-            page = await self._transport.read(JobPage, path("jobs"), wanted)
+            page = await self._page(wanted)
             for item in page.items:
                 yield AsyncJob(self._transport, item)
             if page.next_cursor is None:
                 return
             wanted["cursor"] = page.next_cursor
+
+    async def counts(
+        self, *, task: str | None = None, search: str | None = None, tag: str | None = None
+    ) -> dict[JobState, int]:
+        """Number of jobs in each state that has any, of those that ``list`` would yield with the same arguments."""
+        given = {"task": task, "search": search, "tag": tag}
+        page = await self._page({"limit": 1, **{name: value for name, value in given.items() if value is not None}})
+        return page.counts
 
     async def fork(
         self,
@@ -181,6 +191,29 @@ class AsyncJobs:
             NotFound: no such job.
         """
         return await self._ask(job_id, "resume")
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, with its log, metrics, result, checkpoints and plans. They cannot be restored.
+
+        Raises:
+            JobNotEnded: the job has not ended; cancel it first.
+            NotFound: no such job.
+        """
+        await self._transport.delete(path("jobs", job_id))
+
+    async def _page(self, wanted: dict[str, str | int | Sequence[str]]) -> JobPage:
+        """One page; a task that is the name of a data set is replaced by its id in ``wanted``."""
+        try:
+            return await self._transport.read(JobPage, path("jobs"), wanted)
+        except ValidationFailed as refusal:
+            task = wanted.get("task")
+            if not isinstance(task, str) or "/task" not in {error.pointer for error in refusal.errors}:
+                raise
+            called = await dataset_called(self._transport, task)
+            if called in (None, task):
+                raise
+        wanted["task"] = called
+        return await self._transport.read(JobPage, path("jobs"), wanted)
 
     async def _ask(self, job_id: str, what: Literal["cancel", "pause", "resume"]) -> AsyncJob:
         return self._handle(await self._transport.post(path("jobs", job_id, what), {}))

@@ -45,6 +45,7 @@ class AsyncLaws:
         Raises:
             ValidationFailed: the table or an option is wrong; ``errors`` names row and column.
             LawRefused: the table does not determine a law that was asked for, or any law.
+            QuotaExceeded: the owner has as many fits as allowed.
             InvalidRequest: not exactly one table was given, or the file is no text in UTF-8.
         """
         if sum(each is not None and each != () for each in (csv, columns, jobs)) != 1:
@@ -72,6 +73,14 @@ class AsyncLaws:
             NotFound: no such fit.
         """
         return await self._transport.read(LawFit, path("laws", "fits", fit_id))
+
+    async def delete(self, fit_id: str) -> None:
+        """Delete a stored fit. Plans that it predicted a loss for keep the prediction.
+
+        Raises:
+            NotFound: no such fit.
+        """
+        await self._transport.delete(path("laws", "fits", fit_id))
 
     async def list(self) -> AsyncIterator[LawFitSummary]:
         """Yield stored fits, newest first; pages are fetched as needed."""

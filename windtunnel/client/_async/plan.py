@@ -1,12 +1,12 @@
 """A transfer plan: the config of the large model, and its exports."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 import httpx
 from pydantic import PrivateAttr
 
-from windtunnel.client._answers import parse
+from windtunnel.client._answers import Page, parse
 from windtunnel.client._async.transport import AsyncTransport
 from windtunnel.client._errors import InvalidRequest
 from windtunnel.client._requests import path
@@ -16,6 +16,9 @@ from windtunnel.types.plans import PlanPage
 
 CHECKING = 600.0
 """Seconds to wait for a plan of given values, whose coordinate check takes a while."""
+
+PAGE = 50
+"""Number of plans that ``of_job`` fetches by one request."""
 
 
 class AsyncPlan(PlanView):
@@ -43,6 +46,17 @@ class AsyncPlan(PlanView):
             raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.get({self.id!r}).to({format!r})")
         answer = await self._transport.get(path("plans", self.id), {"format": format})
         return answer.text
+
+    async def delete(self) -> None:
+        """Delete this plan from the server. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: the plan was deleted before.
+            InvalidRequest: the plan came from a file, not from a client.
+        """
+        if self._transport is None:
+            raise InvalidRequest(f"{self.id} did not come from a client; use client.plans.delete({self.id!r})")
+        await self._transport.delete(path("plans", self.id))
 
 
 class AsyncPlans:
@@ -106,6 +120,30 @@ class AsyncPlans:
         target = {name: value for name, value in size.items() if value is not None}
         body = {**fields, "values": dict(values), "task": task, "target": target, "force": force}
         return AsyncPlan.received(self._transport, await self._transport.post_once("/v1/plans", body, CHECKING))
+
+    async def of_job(self, job_id: str) -> AsyncIterator[AsyncPlan]:
+        """Yield the plans made from a job, oldest first; pages are fetched as needed.
+
+        Raises:
+            NotFound: no such job.
+        """
+        wanted: dict[str, str | int] = {"limit": PAGE}
+        while True:
+            page = await self._transport.read(Page[AsyncPlan], path("jobs", job_id, "plans"), wanted)
+            for plan in page.items:
+                plan._transport = self._transport
+                yield plan
+            if page.next_cursor is None:
+                return
+            wanted["cursor"] = page.next_cursor
+
+    async def delete(self, plan_id: str) -> None:
+        """Delete a plan. Its job stays, from which the plan can be made again.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        await self._transport.delete(path("plans", plan_id))
 
 
 async def create_plan(

@@ -58,5 +58,6 @@ class AsyncWebhooks:
 
         Raises:
             NotFound: no such webhook.
+            TooManyAtOnce: as many test messages as allowed wait to be sent to this webhook.
         """
         return parse(WebhookDelivery, await self._transport.post_once(path("webhooks", webhook_id, "ping"), {}))
