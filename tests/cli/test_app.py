@@ -121,7 +121,7 @@ def test_completion_is_installed_for_the_shell_that_one_is_in(tmp_path):
     assert (done.returncode, "bash completion installed" in done.stdout) == (0, True), done.stderr
     # A new shell reads it, and asks the command.
     typed = (
-        "source ~/.bashrc; complete -p windtunnel; COMP_WORDS=(windtunnel ca); COMP_CWORD=1; _windtunnel_completion "
+        "source ~/.bashrc; complete -p windtunnel; COMP_WORDS=(windtunnel canc); COMP_CWORD=1; _windtunnel_completion "
         "windtunnel; echo ${COMPREPLY[@]}"
     )
     shell = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, env=environment)
