@@ -57,7 +57,7 @@ def test_a_job_is_submitted_watched_to_its_end_and_its_plan_opened(site, open_pa
     expect(page.locator("#result")).to_contain_text("Test loss")
     expect(page.locator("#values")).to_contain_text("learning_rate.hidden")
     expect(page.locator(f"#figure-schedule {DRAWN}").first).to_be_visible()
-    expect(page.locator(".ask")).to_have_count(0)
+    expect(page.locator(".ask", has_text="Cancel the job")).to_have_count(0)
     assert page.evaluate("window.sameDocument"), "the page was loaded again: it did not follow the job live"
     page.screenshot(path=tmp_path / "job.png", full_page=True)
     page.locator("#plans a").first.click()

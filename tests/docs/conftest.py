@@ -160,6 +160,7 @@ def reader(pages_service: str, ended_job: dict[str, str], tmp_path: Path, monkey
     for name, text in {
         "houses.csv": houses,
         "spec.yaml": yaml.safe_dump(spec),
+        "values.yaml": yaml.safe_dump({"learning_rate": 0.01, "weight_decay": 0.1}),
         "runs.csv": csv(columns_of_runs()),
         "curves.csv": csv({**curves, "loss": losses}),
         "my_package/model.py": MODULE,
@@ -187,6 +188,7 @@ def reader(pages_service: str, ended_job: dict[str, str], tmp_path: Path, monkey
         r"\bds_33\w+|\bDATASET\b": dataset,
         r"https://tunnel\.example": pages_service,
         r"wt_\.\.\.": "",
+        "--base 256 --width 4096": "--base 64 --width 256",
         r"\blaw_01\w+": ended_job["fit"],
         r"(http://)?(127\.0\.0\.1|localhost):8000": pages_service,
     }

@@ -103,7 +103,7 @@ def read(reader: Any, page: str) -> None:
     try:
         for block in of_page(page):
             if block.language == "python":
-                if "optimizer(model, plan)" in block.text:
+                if "optimizer(model, plan)" in block.text and "model = " not in block.text:
                     reader.python(MODEL, page)
                 reader.python(block.text, page)
             else:

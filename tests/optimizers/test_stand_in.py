@@ -198,7 +198,7 @@ def test_a_law_that_is_missing_is_refused_and_no_other_is_taken(finished_under, 
     monkeypatch.setitem(OPTIMIZERS, NAME, lawless)
     with pytest.raises(Refused, match="no rule says how the learning rate of a tensor of role 'hidden'"):
         role_rule("mup", lawless, "decoupled", "hidden")
-    found = translate(finished_under(job("auto")), Target(width=4, batch_size=16))
+    found = translate(finished_under(job("auto")), Target(width=4, batch_size=16), {})
     assert found.learning_rate == 1 and found.objection is not None
     assert "no rule says how the learning rate of optimizer 'stand-in' goes with the batch size" in str(found.objection)
 

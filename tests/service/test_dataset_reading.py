@@ -370,4 +370,4 @@ def test_text_is_split_by_position(tmp_path):
     parts = [arrays[f"{part}.inputs"] for part in ("train", "validation", "test")]
     assert [len(part) for part in parts] == [800, 100, 100]
     assert b"".join(part.tobytes() for part in parts) == text[:-1]
-    assert known["task"]["families"] == ("transformer",) and known["scaling"] is None
+    assert known["task"]["families"] == ("transformer", "llama") and known["scaling"] is None

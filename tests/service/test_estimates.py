@@ -98,7 +98,7 @@ def test_hyperparameters_are_listed_with_ranges_scopes_and_the_estimators_that_c
 
 def test_tasks_show_kind_families_and_sources(client):
     found = {entry["name"]: entry for entry in client.get("/v1/tasks").json()["items"]}
-    assert found["python-text"]["kind"] == "language" and found["python-text"]["families"] == ["transformer"]
+    assert found["python-text"]["kind"] == "language" and found["python-text"]["families"] == ["transformer", "llama"]
     assert found["digits"]["sources"] == [str(digit) for digit in range(10)]
     assert JobSpec(task="digits").model.family == found["digits"]["families"][0]
 

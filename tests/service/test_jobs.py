@@ -42,7 +42,7 @@ def test_task_alone_is_a_complete_job(client):
         ({"task": "digits", "model": {"widht": 64}}, "/model/widht"),
         ({"task": "digits", "model": {"width": -3}}, "/model/width"),
         ({"task": "digits", "search": [{"name": "learning_rate", "low": 1.0, "high": 0.1}]}, "/search/0/low"),
-        ({"task": "mnist5k", "model": {"width": 8192}}, "/model/width"),
+        ({"task": "mnist5k", "model": {"width": 4096}}, "/model/width"),
         ({"task": "nothing"}, "/task"),
         ({}, "/task"),
         ([], ""),

@@ -46,7 +46,15 @@ from windtunnel.types.tasks import TaskInfo
 
 OWNER, STRANGER = "ann", "bob"
 
-CREATING = {"jobs.submit", "datasets.keep", "keys.create", "webhooks.create", "law_fits.save", "deliveries.enqueue"}
+CREATING = {
+    "jobs.submit",
+    "datasets.keep",
+    "keys.create",
+    "webhooks.create",
+    "law_fits.save",
+    "deliveries.enqueue",
+    "plans.insert_plan",
+}
 """Functions that make a row of the owner and look at no other: for a stranger they make the stranger's own."""
 
 Ask = Callable[[Session, dict[str, str], str], Any]
@@ -94,6 +102,7 @@ EMPTY: dict[str, Ask] = {
     "jobs.counts": lambda s, _, owner: jobs.counts(s, owner=owner),
     "jobs.owned": lambda s, ids, owner: jobs.owned(s, [ids["job"]], owner=owner),
     "law_fits.page": lambda s, _, owner: law_fits.page(s, owner=owner).items,
+    "plans.latest": lambda s, _, owner: plans.latest(s, owner=owner, limit=10)[0],
     "datasets.listing": lambda s, _, owner: datasets.listing(s, owner=owner),
     "keys.listing": lambda s, _, owner: keys.listing(s, owner=owner),
     "webhooks.listing": lambda s, _, owner: webhooks.listing(s, owner=owner),
