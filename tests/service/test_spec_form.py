@@ -150,7 +150,7 @@ MISTAKES = [
     ({"low.learning_rate": "5"}, "search-learning_rate", "low must be below high"),
     ({"high.weight_decay": "1e+20"}, "search-weight_decay", "leaves what is allowed"),
     ({"optimizer.name": "sgd", "search.beta1": "on"}, "search-beta1", "beta1"),
-    ({"model.width": "8192"}, "field-model-depth", "the population needs"),
+    ({"model.width": "8192", "target.width": "16384"}, "field-model-depth", "the population needs"),
 ]
 
 
