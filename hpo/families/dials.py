@@ -4,7 +4,7 @@ A dial that is absent is off. The noise is drawn outside, so that a forward pass
 differentiable in the dials with the noise held fixed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from torch import Tensor
@@ -18,6 +18,23 @@ Noise = Mapping[str, Tensor]
 """``shift``, ``input`` and ``dropout.<place>`` -> standard normal values."""
 NO_DIALS: Dials = MappingProxyType({})
 NO_NOISE: Noise = MappingProxyType({})
+
+
+def branch_noise(shape: tuple[int, ...], blocks: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the noise of a decoder: ``input``, ``dropout.blocks.i.attention`` and ``dropout.blocks.i.mlp``.
+
+    Args:
+        shape: shape of the residual stream, [batch, context, width].
+        blocks: number of blocks.
+        dials: names of the dials that are on.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    if "input_noise" in dials:
+        shapes["input"] = shape
+    if "dropout" in dials:
+        branches = [(index, branch) for index in range(blocks) for branch in ("attention", "mlp")]
+        shapes |= {f"dropout.blocks.{index}.{branch}": shape for index, branch in branches}
+    return shapes
 
 
 def gaussian_dropout(hidden: Tensor, rate: Tensor, noise: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hpo.families.dials import Dials, Noise, dropped, noisy
+from hpo.families.dials import Dials, Noise, branch_noise, dropped, noisy
 from hpo.families.facts.llama import EPSILON, check_width, mlp_units
 from hpo.families.family import Family
 from hpo.families.nonlinearity import ACTIVATIONS, root_mean_square_normalised
@@ -198,14 +198,7 @@ class Llama(Proxy):
 
     def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
         """``input``, ``dropout.blocks.i.attention`` and ``dropout.blocks.i.mlp``, each [batch, context, width]."""
-        shape = (batch, self.context, self.width)
-        shapes: dict[str, tuple[int, ...]] = {}
-        if "input_noise" in dials:
-            shapes["input"] = shape
-        if "dropout" in dials:
-            branches = [(index, branch) for index in range(len(self.blocks)) for branch in ("attention", "mlp")]
-            shapes |= {f"dropout.blocks.{index}.{branch}": shape for index, branch in branches}
-        return shapes
+        return branch_noise((batch, self.context, self.width), len(self.blocks), dials)
 
 
 class LlamaFamily(Family):

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, check_dials, dropped, noisy
+from hpo.families.dials import NO_DIALS, NO_NOISE, Dials, Noise, branch_noise, check_dials, dropped, noisy
 from hpo.families.facts.transformer import EXPANSION
 from hpo.families.family import Family
 from hpo.families.nonlinearity import ACTIVATIONS, normalised
@@ -116,14 +116,7 @@ class Transformer(Proxy):
 
     def noise_shapes(self, batch: int, dials: Collection[str]) -> dict[str, tuple[int, ...]]:
         """``input``, ``dropout.blocks.i.attention`` and ``dropout.blocks.i.mlp``, each [batch, context, width]."""
-        shape = (batch, self.context, self.width)
-        shapes: dict[str, tuple[int, ...]] = {}
-        if "input_noise" in dials:
-            shapes["input"] = shape
-        if "dropout" in dials:
-            branches = [(index, branch) for index in range(len(self.blocks)) for branch in ("attention", "mlp")]
-            shapes |= {f"dropout.blocks.{index}.{branch}": shape for index, branch in branches}
-        return shapes
+        return branch_noise((batch, self.context, self.width), len(self.blocks), dials)
 
 
 class TransformerFamily(Family):
