@@ -8,7 +8,7 @@ import typer
 from windtunnel.cli import output
 from windtunnel.cli.exits import NotCarried, SpecError
 from windtunnel.cli.extras import need
-from windtunnel.cli.options import AsJson
+from windtunnel.cli.options import AsJson, RoleOverrides
 from windtunnel.cli.plans import TABLE, Format, asked_format, deliver
 from windtunnel.cli.roles import modules_of, role_override
 from windtunnel.cli.spec_file import override, read_spec
@@ -62,15 +62,7 @@ def carry(
         typer.Option(min=1, help="Examples of an update; those of the small one are inner.batch_size.", show_default=False),
     ] = None,
     examples: Annotated[int | None, typer.Option(min=1, help="Examples of its training set.", show_default=False)] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--role",
-            metavar="GLOB=ROLE",
-            help="Role of the tensors whose names match, if their shapes do not tell it. Can be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    overrides: RoleOverrides = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(

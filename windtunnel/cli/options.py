@@ -26,6 +26,15 @@ JobId = Annotated[
         autocompletion=job_ids,
     ),
 ]
+RoleOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        metavar="GLOB=ROLE",
+        help="Role of the tensors whose names match, if their shapes do not tell it. Can be repeated.",
+        show_default=False,
+    ),
+]
 Timeout = Annotated[
     float | None,
     typer.Option(

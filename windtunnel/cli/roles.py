@@ -11,7 +11,7 @@ from rich.text import Text
 from windtunnel.cli import output
 from windtunnel.cli.exits import SetupError, SpecError
 from windtunnel.cli.extras import need
-from windtunnel.cli.options import AsJson
+from windtunnel.cli.options import AsJson, RoleOverrides
 from windtunnel.tasks import TASKS, UserTask, user_task
 from windtunnel.tasks.references import BadReference, resolve
 from windtunnel.types import ModelSpec
@@ -57,15 +57,7 @@ def roles(
     delta: Annotated[
         int | None, typer.Option(min=2, help="Second, larger width. Default: twice the base.", show_default=False)
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--role",
-            metavar="GLOB=ROLE",
-            help="Role of the tensors whose names match, if their shapes do not tell it. Can be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    overrides: RoleOverrides = None,
     save: Annotated[
         Path | None,
         typer.Option(
